@@ -1,0 +1,193 @@
+// The package as users get it: packed, installed into an empty project, and used from there.
+
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+const minutes = 60_000;
+
+let folder;
+let project;
+let tarball;
+let packed;
+
+/** Runs a program to its end; a failure shows all that it printed. */
+async function run(command, args, cwd = project) {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, timeout: 2 * minutes });
+    return stdout;
+  } catch (error) {
+    throw new Error(`${error.message}\n${error.stdout}\n${error.stderr}`);
+  }
+}
+
+function platform() {
+  const { platform, arch } = process;
+  if (platform !== 'linux') return `${platform}-${arch}`;
+  const { glibcVersionRuntime } = process.report.getReport().header;
+  return `linux-${arch}-${glibcVersionRuntime ? 'gnu' : 'musl'}`;
+}
+
+/** @returns the path of a program of this repository's node_modules */
+function bin(packageName, program) {
+  const manifest = join(root, 'node_modules', packageName, 'package.json');
+  const { bin } = require(manifest);
+  return join(dirname(manifest), typeof bin === 'string' ? bin : bin[program]);
+}
+
+async function pack(source) {
+  // Without scripts: `prepare` would build the addon, which is there already.
+  const args = ['pack', source, '--json', '--ignore-scripts', '--pack-destination', folder];
+  const printed = JSON.parse(await run('npm', args, folder));
+  // npm 11 prints a list, npm 12 an object by name.
+  const [description] = Array.isArray(printed) ? printed : Object.values(printed);
+  return description;
+}
+
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'bulkhead-package-')));
+  project = join(folder, 'project');
+  packed = await pack(root);
+  tarball = join(folder, packed.filename);
+
+  const native = join(folder, 'native');
+  await cp(join(root, 'npm', platform()), native, { recursive: true });
+  const addon = `bulkhead.${platform()}.node`;
+  await cp(join(root, addon), join(native, addon));
+  const nativeTarball = join(folder, (await pack(native)).filename);
+
+  await mkdir(project);
+  await writeFile(join(project, 'package.json'), '{ "name": "empty-project", "private": true }');
+  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball, nativeTarball]);
+}, 3 * minutes);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('the tarball', () => {
+  test('holds what runs and what describes it, and nothing to compile', () => {
+    const files = packed.files.map((file) => file.path);
+    const entries = ['index', 'worker'].flatMap((name) =>
+      ['.js', '.mjs', '.d.ts', '.d.mts'].map((type) => name + type),
+    );
+    expect(files).toEqual(expect.arrayContaining([...entries, 'native.cjs', 'native.d.cts']));
+    expect(files).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'LICENSE']));
+    const sourcesOf = (folder) => readdir(join(root, folder), { recursive: true, withFileTypes: true });
+    expect(files.some((file) => file.startsWith('lib/worker/'))).toBe(true);
+    expect(files.filter((file) => /\.(node|rs|toml|lock)$/.test(file))).toEqual([]);
+    expect(files.filter((file) => /^(src|__test__|benchmark|examples|npm|scripts|target)\//.test(file))).toEqual([]);
+    return sourcesOf('lib').then((entries) => {
+      const lib = entries.filter((entry) => entry.isFile()).length;
+      expect(files.filter((file) => file.startsWith('lib/'))).toHaveLength(lib);
+    });
+  });
+
+  test('has no dependency but the platform packages', async () => {
+    const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+    expect(dependencies).toBeUndefined();
+    expect(Object.keys(optionalDependencies ?? {}).filter((name) => !name.startsWith('bulkhead-'))).toEqual([]);
+  });
+
+  test('passes publint', async () => {
+    await run(process.execPath, [bin('publint', 'publint'), 'run', tarball, '--strict']);
+  });
+
+  test('has types that are right for every way of importing it', async () => {
+    await run(process.execPath, [bin('@arethetypeswrong/cli', 'attw'), tarball, '--format', 'ascii', '--no-color']);
+  });
+});
+
+test('every platform that the addon is built for has its package, in the same version', async () => {
+  const { version, napi } = require(join(root, 'package.json'));
+  const platforms = await readdir(join(root, 'npm'));
+  expect(platforms).toHaveLength(napi.targets.length);
+  for (const name of platforms) {
+    const manifest = require(join(root, 'npm', name, 'package.json'));
+    expect(manifest).toMatchObject({ name: `bulkhead-${name}`, version, files: [`bulkhead.${name}.node`] });
+  }
+});
+
+// Each program prints the result of one task and must end by itself.
+const use = `
+  const pool = new ProcessManager({ maxWorkers: 1, minWorkers: 1 });
+  pool.on('result', ({ taskId, result, processedBy }) => {
+    console.log(JSON.stringify({ taskId, result, elsewhere: processedBy !== process.pid }));
+  });
+  pool.distributeTask({ id: 7, data: 'some data' });
+  pool.shutdown();
+`;
+const printed = { taskId: 7, result: 'some data', elsewhere: true };
+
+describe('the installed package', () => {
+  test('works from CommonJS', async () => {
+    await writeFile(
+      join(project, 'main.cjs'),
+      `const ProcessManager = require('bulkhead');
+       if (ProcessManager !== ProcessManager.ProcessManager) throw new Error('two classes');
+       ${use}`,
+    );
+    expect(JSON.parse(await run(process.execPath, ['main.cjs']))).toEqual(printed);
+  });
+
+  test('works from an ES module, with the same class', async () => {
+    await writeFile(
+      join(project, 'main.mjs'),
+      `import { createRequire } from 'node:module';
+       import ProcessManager, { ProcessManager as named } from 'bulkhead';
+       const required = createRequire(import.meta.url)('bulkhead');
+       if (ProcessManager !== named || ProcessManager !== required) throw new Error('two classes');
+       ${use}`,
+    );
+    expect(JSON.parse(await run(process.execPath, ['main.mjs']))).toEqual(printed);
+  });
+
+  test(
+    'works from TypeScript',
+    async () => {
+      await writeFile(
+        join(project, 'worker.mts'),
+        `import type { TaskContext } from 'bulkhead/worker';
+       export default function double(task: { id: number; data: number }, ctx: TaskContext): number {
+         ctx.signal.throwIfAborted();
+         return task.data * 2;
+       }`,
+      );
+      await writeFile(
+        join(project, 'main.mts'),
+        `import ProcessManager, { BulkheadError, ProcessManager as Named } from 'bulkhead';
+       const pool: Named = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 1, minWorkers: 1 });
+       pool.on('error', (error) => console.error(error instanceof BulkheadError ? error.code : error));
+       console.log(JSON.stringify(await pool.run({ id: 1, data: 21 })));
+       await pool.shutdown();`,
+      );
+      await writeFile(
+        join(project, 'main.cts'),
+        `import ProcessManager = require('bulkhead');
+       export const pool: ProcessManager.ProcessManager = new ProcessManager({ taskTimeout: 1000 });`,
+      );
+      await writeFile(
+        join(project, 'tsconfig.json'),
+        JSON.stringify({
+          compilerOptions: {
+            target: 'es2022',
+            module: 'nodenext',
+            strict: true,
+            skipLibCheck: false,
+            types: ['node'],
+            typeRoots: [join(root, 'node_modules/@types')],
+          },
+          include: ['*.mts', '*.cts'],
+        }),
+      );
+      await run(process.execPath, [bin('typescript', 'tsc'), '-p', '.']);
+      expect(JSON.parse(await run(process.execPath, ['main.mjs']))).toBe(42);
+    },
+    2 * minutes,
+  );
+});

@@ -1,0 +1,8 @@
+// What runs in the worker processes.
+
+import { analyse } from './flights.mjs';
+
+export const handlers = {
+  /** @param {{ data: import('./flights.mjs').Shard }} task */
+  'data-analysis': (task) => analyse(task.data),
+};

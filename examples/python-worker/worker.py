@@ -1,0 +1,75 @@
+"""A bulkhead worker in Python (3.9 or newer, nothing to install). It speaks the protocol of docs/protocol.md."""
+import collections
+import json
+import re
+import socket
+import time
+import traceback
+import zlib
+
+channel = socket.socket(fileno=3)
+incoming = channel.makefile("rb")
+
+
+def frames():
+    """All that the supervisor says. The loop over it ends when the pool is gone."""
+    for line in incoming:
+        frame = json.loads(line)
+        for length, (_, path) in zip(frame.get("bytes", []), frame.get("binary", [])):
+            place, *keys = frame, "task", *path
+            for key in keys[:-1]:
+                place = place[key]
+            place[keys[-1]] = incoming.read(length)
+        yield frame
+
+
+def encode(frame, *chunks):
+    """A frame as it is sent: one line, and the raw bytes it announces."""
+    if chunks:
+        frame["bytes"] = [len(chunk) for chunk in chunks]
+        frame["binary"] = [["Buffer", []]]
+    # JSON knows no NaN: that shall be an error of the task, not a line which nobody can read.
+    return json.dumps(frame, allow_nan=False).encode() + b"\n" + b"".join(chunks)
+
+
+def words(text):
+    """How many words, and the three most frequent ones."""
+    counts = collections.Counter(re.findall(r"\w+", text.lower()))
+    return {"total": sum(counts.values()), "top": counts.most_common(3)}
+
+
+def factors(number):
+    """The prime factors, smallest first."""
+    found, divisor = [], 2
+    while divisor * divisor <= number:
+        while number % divisor == 0:
+            found.append(divisor)
+            number //= divisor
+        divisor += 1
+    return found + [number] if number > 1 else found
+
+
+handlers = {"words": words, "factors": factors, "compress": zlib.compress}
+
+
+def answer(frame):
+    started = time.perf_counter_ns()
+    reply = {"type": "result", "id": frame["id"]}
+    try:
+        value = handlers[frame["task"]["type"]](frame["task"]["data"])
+        reply["elapsed"] = (time.perf_counter_ns() - started) // 1000
+        # Bytes come behind the line; null holds their place in it.
+        return encode(reply | {"result": None}, value) if isinstance(value, bytes) else encode(reply | {"result": value})
+    except Exception as error:
+        wire = {"name": type(error).__name__, "message": str(error), "stack": traceback.format_exc()}
+        return encode(reply | {"type": "error", "error": wire})
+
+
+for frame in frames():
+    if frame["type"] == "init":
+        channel.sendall(encode({"type": "ready", "version": 1}))
+    elif frame["type"] == "task":
+        channel.sendall(answer(frame))
+    elif frame["type"] == "stop":
+        break
+    # "abort" says that nobody waits for a task any more. It is read after that task, so there is nothing left to stop.

@@ -1,0 +1,115 @@
+'use strict';
+
+// How a worker process is started: command line, environment, directory, and what it is told on the channel.
+
+const path = require('node:path');
+const { fileURLToPath } = require('node:url');
+const { nodeFlags, nodeOptions } = require('./node-flags');
+const { invalidType, invalidValue } = require('./invalid');
+const { moduleUrl } = require('./module-url');
+const { ownOptions, text, texts } = require('./validators');
+
+const BOOTSTRAP = path.join(__dirname, 'worker', 'bootstrap.js');
+
+/** What ties this process to a parent of its own, and would let a worker talk on its channel. */
+const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID'];
+
+/**
+ * @param {Record<string, unknown>} own the pool's options
+ */
+function resolveCommand(own) {
+  const shared = {
+    env: environment(own.env),
+    cwd: own.cwd === undefined ? null : directory(own.cwd),
+  };
+  return isCommand(own.worker) ? { ...foreign(own), ...shared } : { ...node(own), ...shared };
+}
+
+/**
+ * @param {unknown} worker
+ * @returns {boolean}
+ */
+function isCommand(worker) {
+  return typeof worker === 'object' && worker !== null && !(worker instanceof URL) && !Array.isArray(worker);
+}
+
+/** @param {Record<string, unknown>} own */
+function node(own) {
+  if (own.worker !== undefined && typeof own.worker !== 'string' && !(own.worker instanceof URL)) {
+    throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
+  }
+  const execPath = own.execPath === undefined ? process.execPath : text('options.execPath', own.execPath);
+  const execArgv = own.execArgv === undefined ? nodeFlags(process.execArgv) : texts('options.execArgv', own.execArgv);
+  const argv = own.argv === undefined ? [] : texts('options.argv', own.argv);
+  const worker = own.worker === undefined ? null : moduleUrl('options.worker', own.worker);
+  return {
+    kind: worker === null ? /** @type {const} */ ('built-in') : /** @type {const} */ ('module'),
+    command: execPath,
+    args: [...execArgv, BOOTSTRAP, ...argv],
+    initOptions: JSON.stringify({ worker, argv }),
+  };
+}
+
+/** @param {Record<string, unknown>} own */
+function foreign(own) {
+  for (const key of ['argv', 'execArgv', 'execPath']) {
+    if (own[key] === undefined) continue;
+    throw invalidValue(`options.${key}`, own[key], 'is for Node workers; give a { command, args } worker its arguments in args');
+  }
+  if (own.serialization === 'advanced') {
+    throw invalidValue('options.serialization', 'advanced', "must be 'json' with a { command, args } worker");
+  }
+  const worker = ownOptions('options.worker', own.worker, ['command', 'args']);
+  return {
+    kind: /** @type {const} */ ('command'),
+    command: text('options.worker.command', worker.command),
+    args: worker.args === undefined ? [] : texts('options.worker.args', worker.args),
+    initOptions: '{}',
+  };
+}
+
+/**
+ * @param {unknown} cwd
+ * @returns {string}
+ */
+function directory(cwd) {
+  if (!(cwd instanceof URL)) return text('options.cwd', cwd);
+  if (cwd.protocol !== 'file:') throw invalidValue('options.cwd', cwd.href, 'must be a file URL');
+  return text('options.cwd', fileURLToPath(cwd));
+}
+
+/**
+ * @param {unknown} env
+ * @returns {string[]} `KEY=value`
+ */
+function environment(env) {
+  if (env === undefined) return inheritedEnvironment();
+  if (typeof env !== 'object' || env === null || Array.isArray(env)) {
+    throw invalidType('options.env', 'of type object', env);
+  }
+  const pairs = [];
+  for (const [key, value] of Object.entries(env)) {
+    if (value === undefined) continue;
+    const name = `options.env.${key}`;
+    if (key === '' || key.includes('=') || key.includes('\0')) {
+      throw invalidValue(name, key, 'must have a name without "=" and NUL characters');
+    }
+    if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
+      throw invalidType(name, 'of type string', value);
+    }
+    pairs.push(`${key}=${text(name, String(value), { empty: true })}`);
+  }
+  return pairs;
+}
+
+/** A copy: a pool's later workers get the environment of its first ones. */
+function inheritedEnvironment() {
+  const pairs = [];
+  for (const [key, value] of Object.entries(process.env)) {
+    if (NOT_INHERITED.includes(key)) continue;
+    pairs.push(`${key}=${key === 'NODE_OPTIONS' ? nodeOptions(String(value)) : value}`);
+  }
+  return pairs;
+}
+
+module.exports = { resolveCommand };

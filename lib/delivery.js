@@ -1,0 +1,250 @@
+'use strict';
+
+// From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
+// are delivered.
+
+const { fromWire } = require('./wire-errors');
+const { protocolError, toError } = require('./failures');
+const { FLAG, KIND } = require('./batch');
+
+/** @typedef {import('./batch').Row} Row */
+/** @typedef {import('./task').Task} Task */
+/** @typedef {import('./task').AnnouncedTask} AnnouncedTask */
+/** @typedef {import('./task').PromisedTask} PromisedTask */
+
+/**
+ * @typedef {object} Parts
+ * @property {import('node:events').EventEmitter<any>} emitter
+ * @property {import('./tickets').Tickets<Task>} tickets
+ * @property {import('./cancellation').Cancellation} cancellation
+ * @property {import('./liveness').Liveness} liveness
+ * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
+ * @property {(workerId: number) => number | undefined} findPid of a worker that is not ready yet
+ */
+
+class Delivery {
+  #emitter;
+  #tickets;
+  #cancellation;
+  #liveness;
+  #onLifecycle;
+  #findPid;
+  /** By worker id; empty where no worker runs. @type {(number | undefined)[]} */
+  #pids = [];
+
+  /** @param {Parts} parts */
+  constructor({ emitter, tickets, cancellation, liveness, onLifecycle, findPid }) {
+    this.#emitter = emitter;
+    this.#tickets = tickets;
+    this.#cancellation = cancellation;
+    this.#liveness = liveness;
+    this.#onLifecycle = onLifecycle;
+    this.#findPid = findPid;
+  }
+
+  /**
+   * @param {Row} row
+   * @param {any} value
+   * @param {Buffer[]} blobs
+   */
+  onRow(row, value, blobs) {
+    switch (row.kind) {
+      case KIND.RESULT:
+        return this.#result(row, value);
+      case KIND.TASK_ERROR:
+        return this.#thrown(row, value);
+      case KIND.TASK_FAILED:
+        return this.#failed(row, value);
+      case KIND.MESSAGE:
+        return this.emit('message', value, this.#worker(row.workerId));
+      case KIND.PROGRESS:
+        return this.#progress(row, value);
+      case KIND.EVENT:
+        return this.#event(row, value);
+      case KIND.STDOUT:
+        return this.emit('stdout', blobs[0], this.#worker(row.workerId));
+      case KIND.STDERR:
+        return this.emit('stderr', blobs[0], this.#worker(row.workerId));
+    }
+  }
+
+  /**
+   * Bytes that no sender of ours makes. They cost the task that they came for, and nobody else.
+   *
+   * @param {Row} row
+   * @param {unknown} error
+   */
+  onMalformed({ kind, ticket, workerId }, error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const failure = { what: `a value that cannot be read: ${what}`, workerId, pid: this.#pid(workerId) ?? 0 };
+    if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true });
+    else this.emit('error', protocolError(failure));
+  }
+
+  /**
+   * @param {Row} row
+   * @param {any} value
+   */
+  #result({ ticket, flags, workerId, attempt, waitTime, runTime }, value) {
+    const task = this.#tickets.remove(ticket);
+    if (task === undefined) return;
+    this.#settled(ticket);
+    const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
+    const heard = this.#emitter.listenerCount('message') > 0;
+    if (heard || task.announced) {
+      const envelope = isEnvelope ? value : { taskId: task.id, result: value, processedBy: this.#pid(workerId) };
+      if (heard) this.emit('message', envelope, this.#worker(workerId));
+      if (task.announced) this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
+    }
+    if (!task.announced) /** @type {PromisedTask} */ (task).resolve(isEnvelope ? value.result : value);
+  }
+
+  /**
+   * What the handler threw.
+   *
+   * @param {Row} row
+   * @param {unknown} wire
+   */
+  #thrown({ ticket, workerId }, wire) {
+    const task = this.#tickets.remove(ticket);
+    if (task === undefined) return;
+    this.#settled(ticket);
+    const error = fromWire(wire);
+    Object.assign(error, { taskId: task.id, workerId, pid: this.#pid(workerId) });
+    this.#reject(task, error);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {import('./failures').Failure} failure
+   */
+  #failed({ ticket }, failure) {
+    this.fail(ticket, failure);
+  }
+
+  /**
+   * Ends a task other than by its handler.
+   *
+   * @param {number} ticket
+   * @param {import('./failures').Failure} failure
+   */
+  fail(ticket, failure) {
+    const task = this.#tickets.remove(ticket);
+    if (task === undefined) return;
+    const reason = this.#settled(ticket);
+    this.#reject(task, toError(failure, { taskId: task.id }, reason));
+  }
+
+  /**
+   * @param {Task} task
+   * @param {Error} error
+   */
+  #reject(task, error) {
+    if (task.announced) this.#announce(task, 'error', error);
+    else /** @type {PromisedTask} */ (task).reject(error);
+  }
+
+  /**
+   * The last event of a task.
+   *
+   * @param {Task} task announced
+   * @param {string} event
+   * @param {unknown[]} args
+   */
+  #announce(task, event, ...args) {
+    const resource = /** @type {AnnouncedTask} */ (task);
+    resource.runInAsyncScope(this.emit, this, event, ...args);
+    resource.emitDestroy();
+  }
+
+  /**
+   * @param {Row} row
+   * @param {unknown} value
+   */
+  #progress({ ticket, workerId }, value) {
+    this.#during(ticket, (task) => this.emit('progress', value, { taskId: task.id, workerId }));
+  }
+
+  /**
+   * Something happens to a task that goes on.
+   *
+   * @param {number} ticket
+   * @param {(task: Task) => void} tell
+   */
+  #during(ticket, tell) {
+    const task = this.#tickets.get(ticket);
+    if (task === undefined) return;
+    if (task.announced) /** @type {AnnouncedTask} */ (task).runInAsyncScope(tell, undefined, task);
+    else tell(task);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {{ event: string } & Record<string, any>} value
+   */
+  #event({ ticket }, { event, ...about }) {
+    switch (event) {
+      case 'online':
+        this.#pids[about.workerId] = about.pid;
+        return this.emit('online', { id: about.workerId, pid: about.pid });
+      case 'exit':
+        this.#pids[about.workerId] = undefined;
+        return this.emit('exit', about);
+      case 'retry':
+        return this.#during(ticket, (task) => {
+          const error = toError(about.error, { taskId: task.id });
+          this.emit('retry', { taskId: task.id, attempt: about.attempt, error });
+        });
+      case 'protocol':
+        return this.emit('error', protocolError(/** @type {any} */ (about)));
+      default:
+        return this.#onLifecycle({ event, ...about });
+    }
+  }
+
+  /**
+   * Emits, and lets what a listener throws take the way of any exception in an event, except that it does not take this
+   * loop along.
+   *
+   * @param {string} event
+   * @param {unknown[]} args
+   */
+  emit(event, ...args) {
+    try {
+      this.#emitter.emit(event, ...args);
+    } catch (error) {
+      process.nextTick(rethrow, error);
+    }
+  }
+
+  /**
+   * @param {number} ticket of a task that was just removed
+   * @returns {unknown} the reason it was cancelled for
+   */
+  #settled(ticket) {
+    if (this.#tickets.size === 0) this.#liveness.tasks(0);
+    return this.#cancellation.settle(ticket);
+  }
+
+  /** @param {number} workerId */
+  #worker(workerId) {
+    return { id: workerId, pid: this.#pid(workerId) };
+  }
+
+  /** @param {number} workerId */
+  #pid(workerId) {
+    const known = this.#pids[workerId];
+    if (known !== undefined) return known;
+    // Modules may talk while they are being loaded, which is before the worker is online.
+    const found = this.#findPid(workerId);
+    this.#pids[workerId] = found;
+    return found;
+  }
+}
+
+/** @param {unknown} error */
+function rethrow(error) {
+  throw error;
+}
+
+module.exports = { Delivery };

@@ -1,0 +1,134 @@
+'use strict';
+
+// Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that holds across two
+// copies of the package: it goes by a registered symbol on the prototype, not by the identity of the class.
+
+const CODE = Symbol('code');
+
+/** @param {string} code */
+const brandOf = (code) => Symbol.for(`bulkhead.error.${code}`);
+
+/**
+ * Gives an error class its name, its code and the mark that `instanceof` looks for.
+ *
+ * @param {Function} Class
+ * @param {string} name not taken from the class, since bundlers rename classes
+ * @param {string} code
+ */
+function brand(Class, name, code) {
+  Object.defineProperty(Class, CODE, { value: code });
+  Object.defineProperty(Class.prototype, 'name', { value: name, writable: true, configurable: true });
+  Object.defineProperty(Class.prototype, brandOf(code), { value: true });
+}
+
+class BulkheadError extends Error {
+  static {
+    brand(BulkheadError, 'BulkheadError', 'ERR_BULKHEAD');
+  }
+
+  /**
+   * @param {string} [message]
+   * @param {Record<string, unknown>} [fields] become own properties of the error, `cause` as it is everywhere; those that
+   *   are undefined are left out
+   */
+  constructor(message, fields = {}) {
+    const { cause, ...rest } = fields;
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = /** @type {any} */ (new.target)[CODE];
+    for (const [key, value] of Object.entries(rest)) {
+      if (value !== undefined) /** @type {any} */ (this)[key] = value;
+    }
+  }
+
+  /** @param {unknown} value */
+  static [Symbol.hasInstance](value) {
+    // A class that a user derives has no mark of its own: for that one, identity decides as everywhere else.
+    if (!Object.hasOwn(this, CODE)) return Function.prototype[Symbol.hasInstance].call(this, value);
+    const mark = brandOf(/** @type {any} */ (this)[CODE]);
+    return typeof value === 'object' && value !== null && /** @type {any} */ (value)[mark] === true;
+  }
+}
+
+/** The worker died while the task ran, or while its result was on the way. */
+class WorkerCrashedError extends BulkheadError {
+  static {
+    brand(WorkerCrashedError, 'WorkerCrashedError', 'ERR_WORKER_CRASHED');
+  }
+}
+
+/** A worker did not get ready. */
+class WorkerStartError extends BulkheadError {
+  static {
+    brand(WorkerStartError, 'WorkerStartError', 'ERR_WORKER_START');
+  }
+}
+
+/** Workers died again and again before they got ready, so that the pool has given up. */
+class PoolBrokenError extends BulkheadError {
+  static {
+    brand(PoolBrokenError, 'PoolBrokenError', 'ERR_POOL_BROKEN');
+  }
+}
+
+/** The pool is shut down, or is being shut down. */
+class PoolClosedError extends BulkheadError {
+  static {
+    brand(PoolClosedError, 'PoolClosedError', 'ERR_POOL_CLOSED');
+  }
+}
+
+/** `maxQueue` or `maxQueueBytes` is reached. */
+class QueueFullError extends BulkheadError {
+  static {
+    brand(QueueFullError, 'QueueFullError', 'ERR_QUEUE_FULL');
+  }
+}
+
+/** The task ran longer than its timeout. */
+class TaskTimeoutError extends BulkheadError {
+  static {
+    brand(TaskTimeoutError, 'TaskTimeoutError', 'ERR_TASK_TIMEOUT');
+  }
+}
+
+/** The task was cancelled. Name and code are those of Node's own. */
+class AbortError extends BulkheadError {
+  static {
+    brand(AbortError, 'AbortError', 'ABORT_ERR');
+  }
+}
+
+/** A task, a result or a message cannot be sent. */
+class SerializationError extends BulkheadError {
+  static {
+    brand(SerializationError, 'SerializationError', 'ERR_SERIALIZATION');
+  }
+}
+
+/** A task, a result or a message is larger than `maxMessageSize`. */
+class MessageTooLargeError extends BulkheadError {
+  static {
+    brand(MessageTooLargeError, 'MessageTooLargeError', 'ERR_MESSAGE_TOO_LARGE');
+  }
+}
+
+/** A worker broke the wire protocol. */
+class ProtocolError extends BulkheadError {
+  static {
+    brand(ProtocolError, 'ProtocolError', 'ERR_PROTOCOL');
+  }
+}
+
+module.exports = {
+  AbortError,
+  BulkheadError,
+  MessageTooLargeError,
+  PoolBrokenError,
+  PoolClosedError,
+  ProtocolError,
+  QueueFullError,
+  SerializationError,
+  TaskTimeoutError,
+  WorkerCrashedError,
+  WorkerStartError,
+};

@@ -1,0 +1,112 @@
+'use strict';
+
+// The one table from what the native side reports to the classes that users see.
+
+const {
+  AbortError,
+  BulkheadError,
+  PoolBrokenError,
+  PoolClosedError,
+  ProtocolError,
+  TaskTimeoutError,
+  WorkerCrashedError,
+  WorkerStartError,
+} = require('./errors');
+const { fromWire, withoutStack } = require('./wire-errors');
+
+/**
+ * @typedef {object} StartFailure why a worker did not get ready
+ * @property {'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'} reason
+ * @property {string} message
+ * @property {number | null} exitCode
+ * @property {string | null} signal
+ * @property {string} stderr
+ * @property {object | null} error what the worker itself says
+ * @property {number} workerId
+ * @property {number | null} pid null where there was no process
+ */
+
+/**
+ * Why a task failed other than by its handler. Each kind has the fields that its line in the table takes.
+ *
+ * @typedef {{ kind: string } & Record<string, any>} Failure
+ */
+
+/** @typedef {{ taskId?: string | number }} About */
+
+/** @type {Map<string, (failure: Failure, about: About, reason: unknown) => Error>} */
+const TABLE = new Map(
+  Object.entries({
+    crashed: ({ kind, ...fields }, about) => new WorkerCrashedError(crashMessage(fields), { ...about, ...fields }),
+    timeout: ({ kind, ...fields }, about) =>
+      new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, { ...about, ...fields }),
+    aborted: (_, about, reason) => new AbortError('the task was cancelled', { ...about, cause: reason }),
+    closed: ({ maybeExecuted }, about) => poolClosed({ ...about, maybeExecuted }),
+    broken: ({ cause, maybeExecuted }, about) => poolBroken(startError(cause), { ...about, maybeExecuted }),
+    protocol: ({ kind, ...fields }, about) => new ProtocolError(protocolMessage(fields), { ...about, ...fields }),
+  }),
+);
+
+/**
+ * @param {Failure} failure
+ * @param {About} [about] the task, where it is about one
+ * @param {unknown} [reason] that the task was cancelled for
+ * @returns {Error & Record<string, any>}
+ */
+function toError(failure, about = {}, reason = undefined) {
+  return withoutStack(() => {
+    const make = TABLE.get(failure.kind);
+    return make === undefined ? new BulkheadError(`unknown failure: ${failure.kind}`, { ...about }) : make(failure, about, reason);
+  });
+}
+
+/** @param {Record<string, any>} crash */
+function crashMessage({ workerId, pid, exitCode, signal, phase, outOfMemory }) {
+  const when = phase === 'result' ? 'before its result was complete' : 'while it ran the task';
+  const how = signal ? `was killed by ${signal}` : `exited with code ${exitCode ?? 'unknown'}`;
+  return `worker ${workerId} (pid ${pid}) ${how} ${when}${outOfMemory ? ': out of memory' : ''}`;
+}
+
+/** @param {Record<string, any>} breach */
+function protocolMessage({ workerId, pid, what }) {
+  return `worker ${workerId} (pid ${pid}) broke the protocol: ${what}`;
+}
+
+/**
+ * A worker that ran no task broke the protocol.
+ *
+ * @param {{ what: string, workerId: number, pid: number }} breach
+ */
+function protocolError({ what, workerId, pid }) {
+  const fields = { what, workerId, pid };
+  return withoutStack(() => new ProtocolError(protocolMessage(fields), fields));
+}
+
+/**
+ * @param {StartFailure} failure
+ * @returns {Error & Record<string, any>}
+ */
+function startError(failure) {
+  return withoutStack(() => {
+    const { message, error, ...fields } = failure;
+    if (error === null || error === undefined) return new WorkerStartError(message, fields);
+    const cause = fromWire(error);
+    return new WorkerStartError(`${message}: ${cause.message}`, { ...fields, cause });
+  });
+}
+
+/**
+ * @param {Error} cause the last start error
+ * @param {Record<string, unknown>} [fields]
+ * @returns {Error & Record<string, any>}
+ */
+function poolBroken(cause, fields = {}) {
+  return new PoolBrokenError(`the pool is broken, its workers do not start: ${cause.message}`, { ...fields, cause });
+}
+
+/** @param {Record<string, unknown>} [fields] */
+function poolClosed(fields) {
+  return new PoolClosedError('the pool is closed', fields);
+}
+
+module.exports = { poolBroken, poolClosed, protocolError, startError, toError };

@@ -1,0 +1,274 @@
+'use strict';
+
+// The life of a pool, and the promises that go with it.
+//
+//   new ──▶ open ──▶ closing ──▶ closed
+//    │       └─▶ broken ─▶┘        ▲
+//    └─────────────────────────────┘   shut down before it was started
+
+const { poolBroken, poolClosed, startError } = require('./failures');
+
+/** @typedef {import('./native').NativePool} NativePool */
+/** @typedef {{ completed: number, rejected: number, killed: number }} ShutdownReport */
+
+/** The longest delay that the native side is given, in ms. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+class Lifecycle {
+  /** Null once the pool is closed. @type {NativePool | null} */
+  #native;
+  #liveness;
+  #onStart;
+  #onError;
+  #onDrain;
+  #onClosed;
+  /** @type {'new' | 'open' | 'broken' | 'closing' | 'closed'} */
+  #state = 'new';
+  /** The last start error of a broken pool. @type {Error | null} */
+  #cause = null;
+  #started = false;
+  /** Of `startWorkers()`. @type {Deferred<void> | null} */
+  #startup = null;
+  /** Of `ready()`. @type {Deferred<void> | null} */
+  #room = null;
+  /** Of `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
+  #closing = null;
+  /** In ms of `performance.now()`. */
+  #deadline = Infinity;
+  #dropsWaiting = false;
+  /** A task was refused since the queue last had room. */
+  #refused = false;
+
+  /**
+   * @param {NativePool} native
+   * @param {import('./liveness').Liveness} liveness
+   * @param {object} events
+   * @param {() => void} events.onStart
+   * @param {(error: Error) => void} events.onError the pool broke
+   * @param {() => void} events.onDrain the queue has room again, after a task was refused
+   * @param {() => void} events.onClosed
+   */
+  constructor(native, liveness, { onStart, onError, onDrain, onClosed }) {
+    this.#native = native;
+    this.#liveness = liveness;
+    this.#onStart = onStart;
+    this.#onError = onError;
+    this.#onDrain = onDrain;
+    this.#onClosed = onClosed;
+  }
+
+  /** The native pool, or null once it is closed. */
+  get native() {
+    return this.#native;
+  }
+
+  /**
+   * To be asked for every task, after user code (a toJSON, a getter) has run and right before it is given away.
+   *
+   * @returns {NativePool} which takes tasks
+   */
+  admit() {
+    if (this.#state !== 'open') this.#open();
+    return /** @type {NativePool} */ (this.#native);
+  }
+
+  /** @throws {Error} that says why the pool takes no tasks */
+  #open() {
+    if (this.#closing !== null) throw poolClosed();
+    if (this.#cause !== null) throw poolBroken(this.#cause);
+    this.#state = 'open';
+    this.#onStart();
+    /** @type {NativePool} */ (this.#native).start();
+  }
+
+  /** @returns {Promise<void>} which may be ignored: a failure is an event as well */
+  startWorkers() {
+    try {
+      this.admit();
+    } catch (error) {
+      return ignorable(Promise.reject(error));
+    }
+    if (this.#startup === null) {
+      this.#startup = new Deferred();
+      ignorable(this.#startup.promise);
+      if (this.#started) this.#startup.resolve();
+      else this.#liveness.hold();
+    }
+    return this.#startup.promise;
+  }
+
+  /** @returns {Promise<void>} */
+  ready() {
+    if (this.#room !== null) return this.#room.promise;
+    try {
+      if (this.admit().wantRoom()) return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#room = new Deferred();
+    this.#liveness.hold();
+    return this.#room.promise;
+  }
+
+  /** A task was refused for lack of room: the native side tells when there is some. */
+  refused() {
+    this.#refused = true;
+  }
+
+  /**
+   * @param {{ timeout: number, drain: 'all' | 'running' }} options
+   * @returns {Promise<ShutdownReport>}
+   */
+  shutdown({ timeout, drain }) {
+    const deadline = performance.now() + timeout;
+    const dropsWaiting = drain === 'running';
+    const first = this.#closing === null;
+    const closing = this.#close();
+    const stricter = deadline < this.#deadline || (dropsWaiting && !this.#dropsWaiting);
+    if (!(first || stricter) || this.#deadline === -Infinity) return closing;
+    this.#deadline = Math.min(deadline, this.#deadline);
+    this.#dropsWaiting ||= dropsWaiting;
+    const left = Math.ceil(Math.max(this.#deadline - performance.now(), 0));
+    this.#native?.shutdown(this.#dropsWaiting, left > MAX_DELAY ? -1 : left);
+    return closing;
+  }
+
+  /** @returns {Promise<ShutdownReport>} */
+  terminate() {
+    const closing = this.#close();
+    // No later shutdown() is stricter than this.
+    this.#deadline = -Infinity;
+    this.#native?.terminate();
+    return closing;
+  }
+
+  /** From here on no task is taken. */
+  #close() {
+    if (this.#closing !== null) return this.#closing.promise;
+    this.#closing = new Deferred();
+    if (this.#state === 'new') {
+      this.#native?.terminate();
+      this.#finish({ completed: 0, rejected: 0, killed: 0 });
+    } else {
+      this.#state = 'closing';
+      this.#liveness.hold();
+      this.#disappoint(poolClosed());
+    }
+    return this.#closing.promise;
+  }
+
+  /**
+   * @param {{ event: string } & Record<string, any>} event of the native pool
+   */
+  onEvent({ event, ...about }) {
+    switch (event) {
+      case 'started':
+        return this.#onStarted();
+      case 'drain':
+        return this.#onRoom();
+      case 'broken':
+        return this.#onBroken(startError(about.cause));
+      case 'closed':
+        return this.#finish({ completed: about.completed, rejected: about.rejected, killed: about.killed });
+    }
+  }
+
+  #onStarted() {
+    this.#started = true;
+    if (this.#startup?.resolve()) this.#liveness.release();
+  }
+
+  #onRoom() {
+    const waiting = this.#room;
+    this.#room = null;
+    if (waiting?.resolve()) this.#liveness.release();
+    if (!this.#refused) return;
+    this.#refused = false;
+    this.#onDrain();
+  }
+
+  /** @param {Error} cause */
+  #onBroken(cause) {
+    this.#cause = cause;
+    if (this.#state === 'open') this.#state = 'broken';
+    const error = poolBroken(cause);
+    this.#disappoint(error);
+    this.#onError(error);
+  }
+
+  /**
+   * Nobody need wait for the workers, or for room, any longer.
+   *
+   * @param {Error} error
+   */
+  #disappoint(error) {
+    if (this.#startup?.reject(error)) this.#liveness.release();
+    if (this.#room?.reject(error)) this.#liveness.release();
+    this.#room = null;
+  }
+
+  /** @param {ShutdownReport} report */
+  #finish(report) {
+    this.#state = 'closed';
+    this.#onClosed();
+    this.#liveness.end();
+    this.#native?.release();
+    this.#native = null;
+    this.#closing?.resolve(report);
+  }
+}
+
+/**
+ * A promise with its ends in other hands.
+ *
+ * @template T
+ */
+class Deferred {
+  /** @type {Promise<T>} */
+  promise;
+  /** @type {(value: T) => void} */
+  #resolve = () => {};
+  /** @type {(error: unknown) => void} */
+  #reject = () => {};
+  #settled = false;
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /**
+   * @param {T} value
+   * @returns {boolean} whether this settled it
+   */
+  resolve(value) {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#resolve(value);
+    return true;
+  }
+
+  /**
+   * @param {unknown} error
+   * @returns {boolean} whether this settled it
+   */
+  reject(error) {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#reject(error);
+    return true;
+  }
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise that nobody needs to look at
+ */
+function ignorable(promise) {
+  promise.catch(() => {});
+  return promise;
+}
+
+module.exports = { Lifecycle };

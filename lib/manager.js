@@ -1,0 +1,318 @@
+'use strict';
+
+// The class that users see: it checks what it is given, hands it to the native pool, and leaves the answers to
+// delivery.js and the pool's own life to lifecycle.js.
+
+const { closedProperly, warnIfAbandoned } = require('./abandoned');
+const { Batches } = require('./batch');
+const { Cancellation } = require('./cancellation');
+const { Delivery } = require('./delivery');
+const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('./errors');
+const { functionSource } = require('./function-source');
+const { HandlerNumbers } = require('./handler-numbers');
+const { invalidType, invalidValue } = require('./invalid');
+const { Lifecycle } = require('./lifecycle');
+const { ListeningEmitter } = require('./listening-emitter');
+const { Liveness } = require('./liveness');
+const native = require('./native');
+const { resolveOptions, resolveShutdownOptions } = require('./options');
+const { assertMaySpawn } = require('./permission');
+const { encode, looksPlain, stringify } = require('./serialize');
+const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
+const { resolveTaskOptions } = require('./task-options');
+const { Tickets } = require('./tickets');
+
+/** @typedef {import('./task').Task} Task */
+/** @typedef {import('../index').TaskOptions} TaskOptions */
+/** @typedef {import('../index').Stats} Stats */
+
+/** The pool's own timeout, or its own number of retries. */
+const DEFAULT = -1;
+
+/** What the native side answers to a task; more than 0 is the size of one that is too large. */
+const ACCEPTED = 0;
+const NO_ANSWER = Number.NaN;
+
+class ProcessManager extends ListeningEmitter {
+  #kind;
+  #config;
+  /** @type {Tickets<Task>} */
+  #tickets = new Tickets();
+  #handlers = new HandlerNumbers();
+  #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
+  #batches;
+  #liveness;
+  #lifecycle;
+  #delivery;
+  #nextId = 1;
+  /** What `stats()` says of a pool that is closed. */
+  #finalStats = '';
+
+  /** @param {import('../index').Options} [options] */
+  constructor(options) {
+    super();
+    const { config, kind } = resolveOptions(options, native.availableParallelism);
+    assertMaySpawn();
+    this.#config = config;
+    this.#kind = kind;
+    this.#batches = new Batches(
+      (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
+      (row, error) => this.#delivery.onMalformed(row, error),
+    );
+    // Weakly, because the native side holds its callback for as long as it lives, and it lives as long as this object.
+    const batches = new WeakRef(this.#batches);
+    const pool = new native.ProcessManager(config, this.#batches.meta, () => batches.deref()?.onBatch());
+    this.#batches.attach(pool);
+    this.#liveness = new Liveness(pool, this);
+    this.#lifecycle = new Lifecycle(pool, this.#liveness, {
+      onStart: () => warnIfAbandoned(this, config.name),
+      onError: (error) => this.#delivery.emit('error', error),
+      onDrain: () => this.#delivery.emit('drain'),
+      onClosed: () => this.#closed(),
+    });
+    this.#delivery = new Delivery({
+      emitter: this,
+      tickets: this.#tickets,
+      cancellation: this.#cancellation,
+      liveness: this.#liveness,
+      onLifecycle: (event) => this.#lifecycle.onEvent(event),
+      findPid: (workerId) => this.workers.find(({ id }) => id === workerId)?.pid,
+    });
+  }
+
+  startWorkers() {
+    return this.#lifecycle.startWorkers();
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {TaskOptions} [options]
+   */
+  distributeTask(task, options) {
+    const record = new AnnouncedTask();
+    this.#accept(record, task, options);
+    return record.id;
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {TaskOptions} [options]
+   * @returns {Promise<any>}
+   */
+  run(task, options) {
+    // What is thrown in here rejects.
+    return new Promise((resolve, reject) => {
+      this.#accept(new PromisedTask(resolve, reject), task, options);
+    });
+  }
+
+  /**
+   * @param {(...args: any[]) => unknown} fn
+   * @param {readonly unknown[]} [args]
+   * @param {TaskOptions} [options]
+   * @returns {Promise<any>}
+   */
+  exec(fn, args = [], options = undefined) {
+    return new Promise((resolve, reject) => {
+      const source = functionSource(fn);
+      if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
+      if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
+      this.#acceptWith(new PromisedTask(resolve, reject), args, options, source);
+    });
+  }
+
+  /**
+   * @param {string | number} id
+   * @param {unknown} [reason]
+   */
+  cancel(id, reason) {
+    if (typeof id !== 'string' && typeof id !== 'number') throw invalidType('id', 'of type string or number', id);
+    const tickets = this.#tickets.withId(id);
+    for (const ticket of tickets) this.#cancellation.cancel(ticket, reason);
+    return tickets.length > 0;
+  }
+
+  ready() {
+    return this.#lifecycle.ready();
+  }
+
+  /** @returns {Stats} */
+  stats() {
+    const stats = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
+    for (const worker of stats.workers) {
+      worker.running = worker.running.flatMap((/** @type {number} */ ticket) => this.#tickets.get(ticket)?.id ?? []);
+    }
+    return stats;
+  }
+
+  get workers() {
+    return this.stats().workers;
+  }
+
+  /**
+   * @param {import('../index').ShutdownOptions} [options]
+   * @returns {Promise<import('../index').ShutdownReport>}
+   */
+  shutdown(options) {
+    try {
+      return this.#lifecycle.shutdown(resolveShutdownOptions(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  terminate() {
+    return this.#lifecycle.terminate();
+  }
+
+  ref() {
+    if (this.#lifecycle.native !== null) this.#liveness.ref();
+    return this;
+  }
+
+  unref() {
+    if (this.#lifecycle.native !== null) this.#liveness.unref();
+    return this;
+  }
+
+  async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+    await this.shutdown();
+  }
+
+  /** @param {string | symbol | undefined} event */
+  listenersChanged(event) {
+    if (this.#config.stdio !== 'pipe') return;
+    if (event !== 'stdout' && event !== 'stderr' && event !== undefined) return;
+    const listeners = this.listenerCount('stdout') + this.listenerCount('stderr');
+    this.#lifecycle.native?.setStdioListening(listeners > 0);
+  }
+
+  /**
+   * The usual task, plain data with an id and no options, goes straight through. Anything else goes the longer way.
+   *
+   * @param {Task} record
+   * @param {any} task
+   * @param {TaskOptions | undefined} options
+   */
+  #accept(record, task, options) {
+    const isObject = typeof task === 'object' && task !== null;
+    if (isObject && options === undefined && this.#config.serialization === 'json' && looksPlain(task)) {
+      const { id, type } = task;
+      if (typeof id === 'string' || Number.isFinite(id)) {
+        record.id = id;
+        const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
+        this.#submit(record, stringify(task, 'task'), handler, '', DEFAULT, DEFAULT, null);
+        return;
+      }
+    }
+    this.#acceptWith(record, task, options, null);
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {TaskOptions | undefined} options
+   * @param {string | null} source of a function to run, with `task` as its arguments
+   */
+  #acceptWith(record, task, options, source) {
+    const { timeout, retries, signal, handler, filename } = resolveTaskOptions(options, this.#kind);
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encode(task, this.#config.serialization, 'task');
+    if (isUndefined) throw new SerializationError('undefined cannot be a task');
+    // Looked at after the last user code has run: a getter may have aborted it.
+    if (signal?.aborted) throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+    record.id = (source === null ? idOf(task) : undefined) ?? this.#nextId++;
+    const header = headerOf({ taskId: record.id, handler, filename, exec: source, binary, encoding });
+    const name = source ?? filename ?? handler ?? typeOf(task);
+    const number = name === undefined ? 0 : this.#handlers.of(name);
+    const ticket = this.#submit(record, json, number, header, timeout, retries, blobs);
+    if (signal !== null) this.#cancellation.watch(ticket, signal);
+  }
+
+  /**
+   * @param {Task} record
+   * @param {string} json
+   * @param {number} handler
+   * @param {string} header
+   * @param {number} timeout
+   * @param {number} retries
+   * @param {Uint8Array[] | null} blobs
+   * @returns {number} the task's ticket
+   */
+  #submit(record, json, handler, header, timeout, retries, blobs) {
+    const { maxMessageSize } = this.#config;
+    // A character is a byte at least: what is too long already need not be copied to be measured.
+    if (json.length > maxMessageSize || blobs !== null) {
+      const size = sizeOf(json, blobs);
+      if (size > maxMessageSize) throw tooLarge(size, maxMessageSize);
+    }
+    const pool = this.#lifecycle.admit();
+    const ticket = this.#tickets.add(record);
+    if (this.#tickets.size === 1) this.#liveness.tasks(1);
+    const bare = handler === 0 && header === '';
+    let answer = NO_ANSWER;
+    try {
+      answer = bare
+        ? pool.submit(ticket, json)
+        : pool.submitWith(ticket, json, handler, header, timeout, retries, blobs);
+    } finally {
+      if (answer !== ACCEPTED) this.#takeBack(ticket);
+    }
+    if (answer > 0) throw tooLarge(answer, maxMessageSize);
+    if (answer < 0) throw this.#queueFull();
+    return ticket;
+  }
+
+  /** @param {number} ticket of a task that was not accepted */
+  #takeBack(ticket) {
+    this.#tickets.remove(ticket);
+    if (this.#tickets.size === 0) this.#liveness.tasks(0);
+  }
+
+  #queueFull() {
+    this.#lifecycle.refused();
+    const { maxQueue, maxQueueBytes } = this.#config;
+    const message = `the queue is full (maxQueue: ${maxQueue} tasks, maxQueueBytes: ${maxQueueBytes})`;
+    return new QueueFullError(message, { limit: maxQueue });
+  }
+
+  #closed() {
+    closedProperly(this);
+    // The native side settles every task before it says that it has closed. Should it ever forget one, better a late
+    // answer than none.
+    for (const ticket of this.#tickets.all()) this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
+    this.#finalStats = this.#lifecycle.native?.stats() ?? '';
+    this.#batches.detach();
+  }
+}
+
+/**
+ * @param {Record<string, unknown>} members null: left out
+ * @returns {string} JSON, without the braces
+ */
+function headerOf(members) {
+  return Object.entries(members)
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => `"${key}":${JSON.stringify(value)}`)
+    .join();
+}
+
+/**
+ * @param {string} json
+ * @param {Uint8Array[] | null} blobs
+ * @returns {number} bytes
+ */
+function sizeOf(json, blobs) {
+  let size = Buffer.byteLength(json);
+  for (const blob of blobs ?? []) size += blob.byteLength;
+  return size;
+}
+
+/**
+ * @param {number} size
+ * @param {number} limit
+ */
+function tooLarge(size, limit) {
+  return new MessageTooLargeError(`the task has ${size} bytes, more than maxMessageSize (${limit})`, { size, limit });
+}
+
+module.exports = { ProcessManager };

@@ -1,0 +1,173 @@
+'use strict';
+
+// The options of a pool and of its methods: checked, completed with their defaults, and nothing missing afterwards.
+
+const { outOfRange } = require('./invalid');
+const { resolveCommand } = require('./command');
+const { delay, integer, oneOf, ownOptions, text } = require('./validators');
+
+/** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
+const MAX_WORKERS = 1024;
+/** Beyond it a worker is a queue, not a worker. */
+const MAX_CONCURRENCY = 1024;
+const MAX_PREFETCH = 64;
+/** A JavaScript string cannot be longer, and a message becomes one. */
+const MAX_MESSAGE_SIZE = 512 * 1024 * 1024;
+const MAX_RETRIES = 1_000_000;
+
+const MEBIBYTE = 1024 * 1024;
+
+const OPTIONS = Object.freeze([
+  'worker',
+  'minWorkers',
+  'maxWorkers',
+  'concurrency',
+  'maxQueue',
+  'maxQueueBytes',
+  'prefetch',
+  'taskTimeout',
+  'retries',
+  'retryDelay',
+  'startTimeout',
+  'restart',
+  'gracePeriod',
+  'serialization',
+  'maxMessageSize',
+  'env',
+  'argv',
+  'execArgv',
+  'execPath',
+  'cwd',
+  'stdio',
+  'name',
+]);
+
+const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay']);
+
+/**
+ * What the native pool is made from; see `NativeConfig` in native.js.
+ *
+ * @typedef {import('./native').NativeConfig} NativeConfig
+ *
+ * @typedef {object} Settings
+ * @property {NativeConfig} config
+ * @property {'built-in' | 'module' | 'command'} kind of worker
+ */
+
+/**
+ * @param {unknown} options as the user gave them
+ * @param {() => number} availableParallelism cores that this process may really use
+ * @returns {Settings}
+ */
+function resolveOptions(options, availableParallelism) {
+  const own = ownOptions('options', options, OPTIONS);
+  /** @param {string} key @param {number} fallback @param {number} min @param {number} max */
+  const count = (key, fallback, min, max) => integer(`options.${key}`, or(own[key], fallback), min, max);
+  /** @param {string} key @param {number} fallback @param {number} [min] */
+  const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
+
+  const { kind, ...command } = resolveCommand(own);
+  const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
+  return {
+    kind,
+    config: {
+      name: text('options.name', or(own.name, 'bulkhead')),
+      ...command,
+      stdio: oneOf('options.stdio', or(own.stdio, 'inherit'), ['inherit', 'pipe', 'ignore']),
+      serialization,
+      ...poolSize(own, availableParallelism),
+      concurrency: count('concurrency', 1, 1, MAX_CONCURRENCY),
+      maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
+      maxQueueBytes: finite(count('maxQueueBytes', 1024 * MEBIBYTE, 0, Infinity)),
+      prefetch: prefetch(or(own.prefetch, 'auto')),
+      taskTimeout: time('taskTimeout', 0),
+      retries: count('retries', 0, 0, MAX_RETRIES),
+      retryDelay: time('retryDelay', 100),
+      startTimeout: time('startTimeout', 30_000, 1),
+      ...restartPolicy(own.restart),
+      gracePeriod: time('gracePeriod', 2_000),
+      maxMessageSize: count('maxMessageSize', 64 * MEBIBYTE, 1, MAX_MESSAGE_SIZE),
+    },
+  };
+}
+
+/**
+ * Undefined is as if not given; null is a mistake, which the check finds.
+ *
+ * @param {unknown} value
+ * @param {unknown} fallback
+ */
+function or(value, fallback) {
+  return value === undefined ? fallback : value;
+}
+
+/**
+ * One bound given alone draws the other with it, where the default would contradict it.
+ *
+ * @param {Record<string, unknown>} own
+ * @param {() => number} availableParallelism
+ */
+function poolSize(own, availableParallelism) {
+  const min = own.minWorkers === undefined ? undefined : integer('options.minWorkers', own.minWorkers, 0, MAX_WORKERS);
+  const max = own.maxWorkers === undefined ? undefined : integer('options.maxWorkers', own.maxWorkers, 1, MAX_WORKERS);
+  if (min !== undefined && max !== undefined && min > max) {
+    throw outOfRange('options.minWorkers', `<= options.maxWorkers (${max})`, min);
+  }
+  const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
+  return {
+    minWorkers: min ?? Math.min(cores, max ?? cores),
+    maxWorkers: max ?? Math.max(cores, min ?? cores),
+  };
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} 0 for 'auto'
+ */
+function prefetch(value) {
+  if (typeof value === 'string') {
+    oneOf('options.prefetch', value, ['auto']);
+    return 0;
+  }
+  return integer('options.prefetch', value, 1, MAX_PREFETCH);
+}
+
+/** @param {unknown} restart */
+function restartPolicy(restart) {
+  const own = ownOptions('options.restart', restart, RESTART_OPTIONS);
+  const minDelay = delay('options.restart.minDelay', or(own.minDelay, 100));
+  // A longer first delay alone is no contradiction: the last one follows.
+  const maxDelay = delay('options.restart.maxDelay', or(own.maxDelay, Math.max(5_000, minDelay)));
+  if (minDelay > maxDelay) {
+    throw outOfRange('options.restart.minDelay', `<= options.restart.maxDelay (${maxDelay})`, minDelay);
+  }
+  return {
+    restartLimit: integer('options.restart.limit', or(own.limit, 5), 0, MAX_RETRIES),
+    restartWindow: delay('options.restart.window', or(own.window, 10_000), 1),
+    restartMinDelay: minDelay,
+    restartMaxDelay: maxDelay,
+  };
+}
+
+/**
+ * The native side counts in whole numbers.
+ *
+ * @param {number} value
+ */
+function finite(value) {
+  return Math.min(value, Number.MAX_SAFE_INTEGER);
+}
+
+/**
+ * @param {unknown} options of `shutdown()`
+ * @returns {{ timeout: number, drain: 'all' | 'running' }} `timeout`: Infinity for none
+ */
+function resolveShutdownOptions(options) {
+  const own = ownOptions('options', options, ['timeout', 'drain']);
+  return {
+    timeout: own.timeout === undefined || own.timeout === Infinity ? Infinity : delay('options.timeout', own.timeout),
+    drain: oneOf('options.drain', or(own.drain, 'all'), ['all', 'running']),
+  };
+}
+
+module.exports = { resolveOptions, resolveShutdownOptions };

@@ -1,0 +1,192 @@
+'use strict';
+
+// Values to what goes over the channel, and back. The same on both sides of it.
+
+const { Buffer, constants } = require('node:buffer');
+const v8 = require('node:v8');
+const { MessageTooLargeError, SerializationError } = require('./errors');
+const { fromBytes } = require('./binary');
+const { Flattener, define, reasonOf } = require('./flatten');
+
+/** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
+const PLAIN_DEPTH = 4_000;
+
+/**
+ * @typedef {object} Encoded
+ * @property {string} json the payload; `null` where `encoding` is set or the value is undefined
+ * @property {Uint8Array[] | null} blobs raw bytes that follow the frame; views, so that they must be used at once
+ * @property {[type: string, path: (string | number)[]][] | null} binary what each of `blobs` is and where it belongs
+ * @property {'v8' | null} encoding
+ * @property {boolean} undefined
+ */
+
+/**
+ * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing with a toJSON, nothing
+ * binary, no cycle. May say false for what in fact is plain.
+ *
+ * @param {any} value
+ * @param {number} [depth] how much deeper to look
+ * @returns {boolean}
+ */
+function isPlain(value, depth = PLAIN_DEPTH) {
+  if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
+  if (value === null) return true;
+  if (depth === 0 || value.toJSON !== undefined) return false;
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype === Array.prototype) {
+    for (let i = 0; i < value.length; i++) {
+      if (!isPlain(value[i], depth - 1)) return false;
+    }
+    return true;
+  }
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  for (const key in value) {
+    const item = value[key];
+    // Most are one of these, and a call for each costs more than the check.
+    if (typeof item === 'string' || typeof item === 'number') continue;
+    if (!isPlain(item, depth - 1)) return false;
+  }
+  return true;
+}
+
+/**
+ * `isPlain` for any input: a getter or a Proxy that throws here will throw again where the error can say what it was.
+ *
+ * @param {unknown} value
+ */
+function looksPlain(value) {
+  try {
+    return isPlain(value);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @param {'json' | 'advanced'} serialization
+ * @param {string} [what] the value is, for messages
+ * @returns {Encoded}
+ * @throws {SerializationError | MessageTooLargeError}
+ */
+function encode(value, serialization, what = 'value') {
+  if (typeof value === 'function' || typeof value === 'symbol') {
+    const message = `a ${typeof value} cannot be a ${what}`;
+    throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
+  }
+  if (value === undefined) return encoded('null', true);
+  return serialization === 'advanced' ? encodeAdvanced(value, what) : encodeJson(value, what);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what
+ */
+function encodeJson(value, what) {
+  if (looksPlain(value)) return encoded(stringify(value, what));
+  const flattener = new Flattener(what);
+  const flat = flattener.flatten(value);
+  if (flat === undefined) return encoded('null', true);
+  const { blobs, binary } = flattener;
+  const json = stringify(flat, what);
+  return blobs.length === 0 ? encoded(json) : { ...encoded(json), blobs, binary };
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what
+ * @returns {Encoded}
+ */
+function encodeAdvanced(value, what) {
+  try {
+    return { ...encoded('null'), blobs: [v8.serialize(value)], encoding: 'v8' };
+  } catch (cause) {
+    throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * @param {string} json
+ * @param {boolean} [isUndefined]
+ * @returns {Encoded}
+ */
+function encoded(json, isUndefined = false) {
+  return { json, blobs: null, binary: null, encoding: null, undefined: isUndefined };
+}
+
+/**
+ * @param {unknown} value plain, and not undefined
+ * @param {string} what
+ * @returns {string}
+ */
+function stringify(value, what) {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    if (cause instanceof RangeError && /string length/i.test(cause.message)) {
+      const limit = constants.MAX_STRING_LENGTH;
+      throw new MessageTooLargeError(`the ${what} is larger than any string can be (${limit} characters)`, {
+        size: limit + 1,
+        limit,
+        cause,
+      });
+    }
+    throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Puts raw bytes back to where they were.
+ *
+ * @param {any} value parsed JSON, which is changed
+ * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, since it comes from another process
+ * @param {Uint8Array[]} blobs given away
+ * @returns {unknown}
+ * @throws {TypeError} for what no sender makes
+ */
+function restore(value, binary, blobs) {
+  if (!Array.isArray(binary) || binary.length !== blobs.length) throw new TypeError('wrong number of binaries');
+  let root = value;
+  for (const [index, blob] of blobs.entries()) {
+    const [type, path] = Array.isArray(binary[index]) ? binary[index] : [];
+    if (typeof type !== 'string' || !Array.isArray(path)) throw new TypeError('malformed place of a binary');
+    const item = fromBytes(type, blob);
+    if (path.length === 0) root = item;
+    else define(containerAt(root, path), path[path.length - 1], item);
+  }
+  return root;
+}
+
+/**
+ * @param {any} root
+ * @param {unknown[]} path not empty
+ * @returns {object} which has the last key of `path` as its own
+ */
+function containerAt(root, path) {
+  let container = root;
+  for (const [index, key] of path.entries()) {
+    const valid = typeof key === 'string' || (typeof key === 'number' && Number.isInteger(key));
+    if (!valid || typeof container !== 'object' || container === null || !Object.hasOwn(container, key)) {
+      throw new TypeError('a binary has no place in its message');
+    }
+    if (index === path.length - 1) break;
+    container = container[key];
+  }
+  return container;
+}
+
+/**
+ * The opposite of `encode`.
+ *
+ * @param {unknown} value parsed payload
+ * @param {{ binary?: unknown, encoding?: unknown }} how
+ * @param {Buffer[]} blobs given away
+ * @returns {unknown}
+ * @throws for what no sender makes
+ */
+function decode(value, { binary, encoding }, blobs) {
+  if (encoding === 'v8') return v8.deserialize(blobs[0] ?? Buffer.alloc(0));
+  return binary === undefined || binary === null ? value : restore(value, binary, blobs);
+}
+
+module.exports = { decode, encode, looksPlain, restore, stringify };

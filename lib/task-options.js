@@ -1,0 +1,65 @@
+'use strict';
+
+// The options of one task.
+
+const { invalidType, invalidValue } = require('./invalid');
+const { moduleUrl } = require('./module-url');
+const { delay, integer, ownOptions, text } = require('./validators');
+
+const TASK_OPTIONS = Object.freeze(['timeout', 'signal', 'retries', 'handler', 'filename']);
+const MAX_RETRIES = 1_000_000;
+
+/**
+ * @typedef {object} TaskOptions
+ * @property {number} timeout ms; -1: the pool's
+ * @property {number} retries -1: the pool's
+ * @property {AbortSignal | null} signal
+ * @property {string | null} handler
+ * @property {string | null} filename file URL
+ */
+
+/** @type {Readonly<TaskOptions>} */
+const NO_OPTIONS = Object.freeze({ timeout: -1, retries: -1, signal: null, handler: null, filename: null });
+
+/**
+ * @param {unknown} options as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions>}
+ */
+function resolveTaskOptions(options, kind) {
+  if (options === undefined) return NO_OPTIONS;
+  const own = ownOptions('options', options, TASK_OPTIONS);
+  return {
+    timeout: own.timeout === undefined ? -1 : delay('options.timeout', own.timeout),
+    retries: own.retries === undefined ? -1 : integer('options.retries', own.retries, 0, MAX_RETRIES),
+    signal: own.signal === undefined ? null : abortSignal(own.signal),
+    handler: own.handler === undefined ? null : text('options.handler', own.handler),
+    filename: own.filename === undefined ? null : filename(own.filename, kind),
+  };
+}
+
+/**
+ * By its form and not its class, as Node does it: test environments bring an AbortSignal of their own.
+ *
+ * @param {any} signal
+ * @returns {AbortSignal}
+ */
+function abortSignal(signal) {
+  const valid =
+    typeof signal === 'object' && signal !== null && 'aborted' in signal && typeof signal.addEventListener === 'function';
+  if (!valid) throw invalidType('options.signal', 'an instance of AbortSignal', signal);
+  return signal;
+}
+
+/**
+ * @param {unknown} value
+ * @param {'built-in' | 'module' | 'command'} kind
+ */
+function filename(value, kind) {
+  if (kind !== 'built-in') {
+    throw invalidValue('options.filename', value, 'is for the built-in worker only; this pool has a worker of its own');
+  }
+  return moduleUrl('options.filename', value);
+}
+
+module.exports = { NO_OPTIONS, resolveTaskOptions };

@@ -1,0 +1,128 @@
+'use strict';
+
+// Which task is behind the number that the native side knows it by.
+//
+//   slots   [ task | task | free | task | free ]      a ticket is an index
+//   free    [ 4, 2 ]                                  the last one is taken first, while it is still warm
+//
+// A ticket is used again only after the row that settled its task was read, so that no late row can meet a new task.
+
+/** Up to here, empty arrays are kept for the next tasks; beyond, their memory is given back. */
+const KEPT_SLOTS = 4096;
+
+/**
+ * By id: a ticket or, where tasks have the same id, several.
+ *
+ * @typedef {Map<string | number, number | Set<number>>} Index
+ */
+
+/**
+ * @template {{ id: string | number }} T
+ */
+class Tickets {
+  /** @type {(T | undefined)[]} */
+  #slots = [];
+  /** @type {number[]} */
+  #free = [];
+  /** Made by the first `withId` and kept up while there are tasks: most pools never cancel by id. */
+  /** @type {Index | null} */
+  #index = null;
+  size = 0;
+
+  /**
+   * @param {T} task
+   * @returns {number} its ticket
+   */
+  add(task) {
+    const ticket = this.#free.pop() ?? this.#slots.length;
+    this.#slots[ticket] = task;
+    this.size += 1;
+    if (this.#index !== null) remember(this.#index, task.id, ticket);
+    return ticket;
+  }
+
+  /**
+   * @param {number} ticket
+   * @returns {T | undefined}
+   */
+  get(ticket) {
+    return this.#slots[ticket];
+  }
+
+  /**
+   * @param {number} ticket
+   * @returns {T | undefined} the task, which from now on has none
+   */
+  remove(ticket) {
+    const task = this.#slots[ticket];
+    if (task === undefined) return undefined;
+    this.#slots[ticket] = undefined;
+    this.size -= 1;
+    if (this.size === 0) this.#clear(ticket);
+    else {
+      this.#free.push(ticket);
+      if (this.#index !== null) forget(this.#index, task.id, ticket);
+    }
+    return task;
+  }
+
+  /**
+   * @param {number} ticket the last one in use
+   */
+  #clear(ticket) {
+    this.#index = null;
+    if (this.#slots.length > KEPT_SLOTS) {
+      this.#slots = [];
+      this.#free = [];
+    } else {
+      this.#free.push(ticket);
+    }
+  }
+
+  /**
+   * @param {string | number} id
+   * @returns {number[]} tickets of all tasks with that id
+   */
+  withId(id) {
+    if (this.#index === null) {
+      this.#index = new Map();
+      for (const ticket of this.all()) remember(this.#index, /** @type {T} */ (this.#slots[ticket]).id, ticket);
+    }
+    const tickets = this.#index.get(id) ?? [];
+    return typeof tickets === 'number' ? [tickets] : [...tickets];
+  }
+
+  /** @returns {number[]} */
+  all() {
+    const tickets = [];
+    for (let ticket = 0; ticket < this.#slots.length; ticket++) {
+      if (this.#slots[ticket] !== undefined) tickets.push(ticket);
+    }
+    return tickets;
+  }
+}
+
+/**
+ * @param {Index} index
+ * @param {string | number} id
+ * @param {number} ticket
+ */
+function remember(index, id, ticket) {
+  const tickets = index.get(id);
+  if (tickets === undefined) index.set(id, ticket);
+  else if (typeof tickets === 'number') index.set(id, new Set([tickets, ticket]));
+  else tickets.add(ticket);
+}
+
+/**
+ * @param {Index} index
+ * @param {string | number} id
+ * @param {number} ticket
+ */
+function forget(index, id, ticket) {
+  const tickets = index.get(id);
+  if (tickets === ticket) index.delete(id);
+  else if (typeof tickets === 'object' && tickets.delete(ticket) && tickets.size === 0) index.delete(id);
+}
+
+module.exports = { Tickets };

@@ -1,0 +1,100 @@
+'use strict';
+
+// Checks of single values, shared by the options of pools, of tasks and of methods.
+
+const { invalidType, invalidValue, outOfRange, unknownOption } = require('./invalid');
+
+/** The longest delay that Node's own timers take, in ms. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/**
+ * The own enumerable properties of an options object, all of them known.
+ *
+ * @param {string} name of the object, such as `options`
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ * @returns {Record<string, unknown>} without a prototype, so that nothing inherited can be read from it; options that
+ *   are undefined are left out
+ */
+function ownOptions(name, options, known) {
+  /** @type {Record<string, unknown>} */
+  const own = Object.create(null);
+  if (options === undefined) return own;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw invalidType(name, 'of type object', options);
+  for (const [key, value] of Object.entries(options)) {
+    if (!known.includes(key)) throw unknownOption(`${name}.${key}`, value, known);
+    if (value !== undefined) own[key] = value;
+  }
+  return own;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} min
+ * @param {number} max
+ * @returns {number}
+ */
+function integer(name, value, min, max) {
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  const range = max === Infinity ? `an integer >= ${min}, or Infinity` : `an integer >= ${min} && <= ${max}`;
+  const whole = Number.isInteger(value) || (value === Infinity && max === Infinity);
+  if (!whole || value < min || value > max) throw outOfRange(name, range, value);
+  return value;
+}
+
+/**
+ * A time in ms.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} [min]
+ */
+function delay(name, value, min = 0) {
+  return integer(name, value, min, MAX_DELAY);
+}
+
+/**
+ * Text for the operating system, where a NUL would cut it off.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {{ empty?: boolean }} [allow]
+ * @returns {string}
+ */
+function text(name, value, { empty = false } = {}) {
+  if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
+  if (!empty && value === '') throw invalidValue(name, value, 'must not be empty');
+  if (value.includes('\0')) throw invalidValue(name, value, 'must not contain NUL characters');
+  return value;
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {string[]} a copy
+ */
+function texts(name, value) {
+  if (!Array.isArray(value)) throw invalidType(name, 'an instance of Array', value);
+  return Array.from(value, (item, index) => text(`${name}[${index}]`, item, { empty: true }));
+}
+
+/**
+ * @template {string} T
+ * @param {string} name
+ * @param {unknown} value
+ * @param {readonly T[]} choices
+ * @returns {T}
+ */
+function oneOf(name, value, choices) {
+  if (choices.includes(/** @type {T} */ (value))) return /** @type {T} */ (value);
+  if (typeof value !== 'string') throw invalidType(name, `one of ${listed(choices)}`, value);
+  throw invalidValue(name, value, `must be one of: ${listed(choices)}`);
+}
+
+/** @param {readonly string[]} choices */
+function listed(choices) {
+  return choices.map((choice) => `'${choice}'`).join(', ');
+}
+
+module.exports = { delay, integer, oneOf, ownOptions, text, texts };

@@ -1,0 +1,95 @@
+'use strict';
+
+// Entry of every Node worker. What it needs to know comes over the channel: nothing is read from the environment or from the
+// command line, which belong to the user.
+
+const { fileURLToPath } = require('node:url');
+const { WorkerPort } = require('../../native.cjs');
+const { Builtin } = require('./builtin');
+const { Channel } = require('./channel');
+const { WorkerContext } = require('./context');
+const { flushBeforeExit } = require('./exit');
+const { exit, parse } = require('./intrinsics');
+const { Ipc } = require('./ipc');
+const { isPermanent } = require('./load');
+const { Loop } = require('./loop');
+const { Parting } = require('./parting');
+const { openModule } = require('./program');
+const { Replies } = require('./replies');
+
+const PROTOCOL_VERSION = 1;
+
+const port = new WorkerPort();
+const channel = new Channel(port);
+/** @type {Parting | null} until `init` */
+let parting = null;
+/** @type {Loop | null} until the worker is ready */
+let loop = null;
+
+flushBeforeExit(channel);
+channel.listen(onBytes, onEnd);
+
+function onBytes() {
+  if (loop !== null) loop.readable();
+  else beforeReady();
+}
+
+// Tasks are only sent to a worker that is ready: until then there is no more than `init` and, perhaps, `stop`.
+function beforeReady() {
+  for (let text = port.take(); text !== null; text = port.take()) {
+    for (const frame of parse(text)) {
+      if (frame.type === 'init') void start(frame);
+      // Nothing has been set up that would want to be torn down.
+      else if (frame.type === 'stop') exit(0);
+    }
+  }
+}
+
+function onEnd() {
+  if (parting === null) exit(0);
+  else parting.orphaned();
+}
+
+async function start(init) {
+  // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
+  if (!port.arm(init.parentPid)) exit(0);
+
+  const replies = new Replies(channel, init);
+  const ipc = new Ipc(channel, replies);
+  const context = new WorkerContext(init.workerId, replies);
+  parting = new Parting(channel, ipc);
+  process.title = `${init.pool} worker ${init.workerId}`;
+
+  const program = await open(init).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  // That a database is down, say, may be over at the next attempt.
+  await program.setup(context).catch((thrown) => refuse(replies, thrown, false));
+
+  ipc.program = program;
+  const { concurrency } = init;
+  const onStop = () => {
+    parting?.told();
+    loop?.stop(() => void parting?.stop(program, context));
+  };
+  loop = new Loop({ port, channel, replies, program, context, concurrency, onStop });
+  replies.ready(port.hasPage);
+  // What came with the last bytes before this moment.
+  loop.readable();
+}
+
+async function open(init) {
+  if (init.version !== PROTOCOL_VERSION) {
+    const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
+    throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
+  }
+  const { worker } = init.options;
+  if (worker === null) return new Builtin();
+  // As under fork, where this file would not be in between.
+  process.argv[1] = fileURLToPath(worker);
+  return openModule(worker);
+}
+
+/** @returns {never} */
+function refuse(replies, thrown, permanent) {
+  replies.fail(thrown, permanent);
+  return exit(1);
+}

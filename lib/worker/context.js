@@ -1,0 +1,127 @@
+'use strict';
+
+// What a handler learns about its task, and what it can say while it runs.
+
+const { hasOwn } = require('./intrinsics');
+
+/** One start of a task, from the claim to the reply. */
+class Task {
+  settled = false;
+  /** 'abort' or 'timeout', once the supervisor has given the task up. */
+  aborted;
+  #controller;
+  #loop;
+
+  /**
+   * @param {any} frame
+   * @param {number} started see `now`
+   * @param {import('./loop').Loop} loop
+   */
+  constructor(frame, started, loop) {
+    this.#loop = loop;
+    this.frame = frame;
+    this.started = started;
+    this.aborted = frame.aborted;
+    /** The task as the user gave it; only `frame.task` until raw bytes are put back into it. */
+    this.payload = frame.task;
+  }
+
+  /** The user's id of the task, or the one it was assigned. */
+  get taskId() {
+    const { frame, payload } = this;
+    if (frame.taskId !== undefined) return frame.taskId;
+    if (typeof payload === 'object' && payload !== null && hasOwn(payload, 'id')) return payload.id;
+    return frame.id;
+  }
+
+  /** The outcome has come in some other way than by the handler's return. Ignored for a task that has one already. */
+  end(value) {
+    this.#loop.ended(this, value);
+  }
+
+  fail(thrown) {
+    this.#loop.failed(this, thrown);
+  }
+
+  abort(reason) {
+    this.aborted = reason;
+    this.#controller?.abort(abortReason(reason));
+  }
+
+  /** Made when somebody asks for it: most handlers never do. */
+  get signal() {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.aborted !== undefined) this.#controller.abort(abortReason(this.aborted));
+    }
+    return this.#controller.signal;
+  }
+}
+
+function abortReason(reason) {
+  return reason === 'timeout'
+    ? new DOMException('The task has run longer than its timeout allows', 'TimeoutError')
+    : new DOMException('The task was aborted', 'AbortError');
+}
+
+/**
+ * The second argument of a handler. `progress` and `send` are values, not methods, so that
+ * `(task, { signal, progress }) => …` works.
+ */
+class TaskContext {
+  #task;
+  #worker;
+  #progress;
+
+  /**
+   * @param {Task} task
+   * @param {{ workerId: number, replies: import('./replies').Replies, context: WorkerContext }} worker
+   */
+  constructor(task, worker) {
+    this.#task = task;
+    this.#worker = worker;
+  }
+
+  get taskId() {
+    return this.#task.taskId;
+  }
+
+  /** Which start of the task this is, from 1. */
+  get attempt() {
+    return this.#task.frame.attempt;
+  }
+
+  get workerId() {
+    return this.#worker.workerId;
+  }
+
+  get signal() {
+    return this.#task.signal;
+  }
+
+  get progress() {
+    this.#progress ??= (value) => {
+      // A task that has ended has no progress; its id means nothing to the supervisor any more.
+      if (!this.#task.settled) this.#worker.replies.progress(this.#task.frame.id, value);
+    };
+    return this.#progress;
+  }
+
+  get send() {
+    return this.#worker.context.send;
+  }
+}
+
+/** The argument of `setup` and `teardown`. */
+class WorkerContext {
+  /**
+   * @param {number} workerId
+   * @param {import('./replies').Replies} replies
+   */
+  constructor(workerId, replies) {
+    this.workerId = workerId;
+    this.send = (message) => replies.message(message);
+  }
+}
+
+module.exports = { Task, TaskContext, WorkerContext };

@@ -1,0 +1,21 @@
+'use strict';
+
+// Whatever way the process ends by its own doing, what was said before goes out first.
+//
+// Three nets, because user code may remove any one of them: `exit` listeners go with process.removeAllListeners(), and an
+// uncaught exception ends the process without process.reallyExit(). A signal leaves no time for any of this; that is
+// why nothing but the replies of one batch is ever held back.
+
+/** @param {import('./channel').Channel} channel */
+function flushBeforeExit(channel) {
+  // First among the `exit` listeners; what the later ones say is written as they say it.
+  process.on('exit', () => channel.stopCollecting());
+  process.on('uncaughtExceptionMonitor', () => channel.flush());
+  const reallyExit = process.reallyExit;
+  process.reallyExit = function (code) {
+    channel.stopCollecting();
+    return reallyExit.call(process, code);
+  };
+}
+
+module.exports = { flushBeforeExit };

@@ -1,0 +1,123 @@
+'use strict';
+
+// Finds what a worker module offers, and the handler that a task is for.
+
+const { hasOwn } = require('./intrinsics');
+
+const LOOKED_FOR =
+  'a function as default export, an exported function "processTask", ' +
+  'an exported object "handlers", or a listener for process.on("message")';
+
+class Handlers {
+  /** Where exports may be: the namespace, then what a CommonJS or transpiled module put into its `default`. */
+  #places;
+  /** What is said about the module in errors. */
+  #file;
+  #default;
+  #map;
+  #bound = new Map();
+
+  /**
+   * @param {object} namespace what import() gave
+   * @param {string} file
+   */
+  constructor(namespace, file) {
+    this.#file = file;
+    this.#places = exportPlaces(namespace);
+    this.#default = this.#findDefault();
+    this.#map = this.#find('handlers', (value) => typeof value === 'object' && value !== null);
+  }
+
+  get found() {
+    return this.#default !== undefined || this.#map !== undefined;
+  }
+
+  /** `setup` and `teardown`, where the module has them. */
+  hook(name) {
+    return this.#findFunction(name);
+  }
+
+  /** @throws {Error} that says which handlers there are */
+  pick(name, payload) {
+    if (name !== undefined) {
+      const handler = this.#named(name) ?? (name === 'default' || name === 'processTask' ? this.#default : undefined);
+      if (handler === undefined) throw this.#unknown(`no handler ${JSON.stringify(name)}`);
+      return handler;
+    }
+    if (this.#map !== undefined && typeof payload === 'object' && payload !== null && hasOwn(payload, 'type')) {
+      const handler = this.#named(payload.type);
+      if (handler !== undefined) return handler;
+      if (this.#default === undefined) throw this.#unknown(`no handler for the task type ${label(payload.type)}`);
+    }
+    if (this.#default === undefined) throw this.#unknown('no default handler, and the task has no type');
+    return this.#default;
+  }
+
+  /** Why a module without a handler is no worker. */
+  nothingFound() {
+    const names = [...new Set(this.#places.flatMap((place) => Object.keys(place)))];
+    const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`;
+    const error = new TypeError(`${this.#file} is no worker module: looked for ${LOOKED_FOR}; it ${exported}`);
+    return Object.assign(error, { code: 'ERR_NO_HANDLER' });
+  }
+
+  // Entries are bound to their object, which may use `this`, once, and looked up when first needed: setup() may add some.
+  #named(name) {
+    if (typeof name !== 'string') return undefined;
+    const known = this.#bound.get(name);
+    if (known !== undefined || this.#map === undefined || !hasOwn(this.#map, name)) return known;
+    const handler = this.#map[name];
+    if (typeof handler !== 'function') return undefined;
+    const bound = handler.bind(this.#map);
+    this.#bound.set(name, bound);
+    return bound;
+  }
+
+  #findDefault() {
+    for (const place of this.#places) {
+      if (typeof place === 'function') return place;
+    }
+    return this.#findFunction('processTask');
+  }
+
+  #findFunction(name) {
+    return this.#find(name, (value) => typeof value === 'function');
+  }
+
+  #find(name, fits) {
+    for (const place of this.#places) {
+      if (!hasOwn(place, name)) continue;
+      const value = place[name];
+      if (fits(value)) return value;
+    }
+    return undefined;
+  }
+
+  #unknown(what) {
+    const names = this.#map === undefined ? [] : Object.keys(this.#map);
+    if (this.#default !== undefined) names.unshift('default');
+    return new TypeError(`${this.#file} has ${what}; it has ${names.length === 0 ? 'none' : names.join(', ')}`);
+  }
+}
+
+// import() of a CommonJS module gives its module.exports as `default`; of one that was compiled from an ES module,
+// the real default export is one level further down.
+function exportPlaces(namespace) {
+  const places = [namespace];
+  let place = namespace;
+  while (places.length < 3 && hasOwn(place, 'default') && isObject(place.default)) {
+    place = place.default;
+    places.push(place);
+  }
+  return places;
+}
+
+function isObject(value) {
+  return typeof value === 'function' || (typeof value === 'object' && value !== null);
+}
+
+function label(value) {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+}
+
+module.exports = { Handlers };

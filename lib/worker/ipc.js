@@ -1,0 +1,93 @@
+'use strict';
+
+// process.send and its kin, as a script under child_process.fork knows them.
+
+const { emit, nextTick } = require('./intrinsics');
+
+const SENDABLE = new Set(['string', 'object', 'number', 'boolean']);
+
+class Ipc {
+  #channel;
+  #replies;
+  /**
+   * What the worker runs, once that is known. A fork-style script takes some messages as results of its tasks.
+   *
+   * @type {{ accept?(message: unknown): boolean } | null}
+   */
+  program = null;
+
+  /**
+   * @param {import('./channel').Channel} channel
+   * @param {import('./replies').Replies} replies
+   */
+  constructor(channel, replies) {
+    this.#channel = channel;
+    this.#replies = replies;
+    define('send', (...args) => this.#send(...args));
+    define('disconnect', () => this.#disconnect());
+    define('connected', true);
+    // A worker lives as long as its pool wants it to, so there is no count to keep.
+    define('channel', { ref() {}, unref() {} });
+  }
+
+  /** The channel is closed, or about to be: says so to the script. */
+  disconnected() {
+    if (!process.connected) return;
+    define('connected', false);
+    define('channel', null);
+    emit('disconnect');
+  }
+
+  // (message[, sendHandle[, options]][, callback])
+  #send(message, ...rest) {
+    const callback = rest.find((arg) => typeof arg === 'function');
+    const [handle] = rest;
+    check(message);
+    if (handle !== undefined && handle !== null && handle !== callback) {
+      throw coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'A bulkhead worker cannot send handles');
+    }
+    if (!this.#channel.open) {
+      const error = coded(Error, 'ERR_IPC_CHANNEL_CLOSED', 'Channel closed');
+      nextTick(callback ?? (() => emit('error', error)), error);
+      return false;
+    }
+    if (!this.program?.accept?.(message)) this.#replies.message(message);
+    if (callback !== undefined) nextTick(callback, null);
+    return true;
+  }
+
+  #disconnect() {
+    if (!this.#channel.open) {
+      emit('error', coded(Error, 'ERR_IPC_DISCONNECTED', 'IPC channel is already disconnected'));
+      return;
+    }
+    this.#channel.close();
+    define('connected', false);
+    define('channel', null);
+    nextTick(emit, 'disconnect');
+  }
+}
+
+// Node throws for what it cannot send, before anything is sent.
+function check(message) {
+  if (message === undefined) {
+    throw coded(TypeError, 'ERR_MISSING_ARGS', 'The "message" argument must be specified');
+  }
+  if (!SENDABLE.has(typeof message)) {
+    throw coded(
+      TypeError,
+      'ERR_INVALID_ARG_TYPE',
+      `The "message" argument must be one of type string, object, number, or boolean. Received ${typeof message}`,
+    );
+  }
+}
+
+function define(name, value) {
+  Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+}
+
+function coded(Class, code, message) {
+  return Object.assign(new Class(message), { code });
+}
+
+module.exports = { Ipc };

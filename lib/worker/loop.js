@@ -1,0 +1,289 @@
+'use strict';
+
+// The worker's loop: takes frames, runs tasks, collects replies.
+//
+//   bytes ─▶ port ─▶ queue ─▶ claim ─▶ handler ─▶ reply ─▶ batch ─▶ one write
+//
+// A claim tells the supervisor "this one has started", for good: it is made in the order of the frames and directly
+// before user code. What is still in the queue may be taken back at any time; its claim then fails and it is dropped.
+//
+// The loop keeps the event loop for about SLICE ms at a time, so that the handlers' own timers and I/O live, and holds
+// replies back no longer than that. What it cannot know is that the next task will be long; it only knows whether one was
+// lately, and then lets no reply wait for user code.
+
+const { isPromise } = require('node:util/types');
+const { decode } = require('../serialize');
+const { Task, TaskContext } = require('./context');
+const { LATER } = require('./fork-script');
+const { nextTick, now, parse, round, setImmediate, then } = require('./intrinsics');
+
+/** ms of work between two returns to the event loop. */
+const SLICE = 1;
+/** ms: where a task has taken longer than this, the next one may. */
+const SHORT = 0.25;
+/** How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one. */
+const FORGET = 0.97;
+
+class Loop {
+  #port;
+  #channel;
+  #replies;
+  #program;
+  #worker;
+  #concurrency;
+  #claims;
+  #onStop;
+  #onIdle = null;
+
+  #queue = [];
+  #head = 0;
+  /** Tasks that have not ended although their handler returned, by the number of their start. */
+  #running = new Map();
+
+  #pumping = false;
+  /** The slice of this turn: whether one has begun, and when (see `now`) it is used up. */
+  #sliceOpen = false;
+  #sliceEnd = 0;
+  #tickPending = false;
+  #immediatePending = false;
+  /** When the last task ended, and how many ms the longest lately took, fading. */
+  #clock = 0;
+  #longest = 0;
+
+  /**
+   * @param {object} parts
+   * @param {import('../../native.cjs').WorkerPort} parts.port
+   * @param {import('./channel').Channel} parts.channel
+   * @param {import('./replies').Replies} parts.replies
+   * @param {{ start(task: Task, context: TaskContext): unknown }} parts.program
+   * @param {import('./context').WorkerContext} parts.context
+   * @param {number} parts.concurrency tasks that run at a time
+   * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
+   */
+  constructor({ port, channel, replies, program, context, concurrency, onStop }) {
+    this.#port = port;
+    this.#channel = channel;
+    this.#replies = replies;
+    this.#program = program;
+    this.#worker = { workerId: context.workerId, replies, context };
+    this.#concurrency = concurrency;
+    this.#claims = port.hasPage;
+    this.#onStop = onStop;
+  }
+
+  /** Bytes may be in the port. Called from the event loop, never from a task. */
+  readable() {
+    this.#sliceOpen = true;
+    this.#sliceEnd = now() + SLICE;
+    this.#pump();
+  }
+
+  /**
+   * Starts nothing more.
+   *
+   * @param {() => void} onIdle called once what runs has ended
+   */
+  stop(onIdle) {
+    this.#onIdle = onIdle;
+    this.#queue.length = 0;
+    this.#head = 0;
+    if (this.#running.size === 0) onIdle();
+  }
+
+  #pump() {
+    this.#pumping = true;
+    try {
+      for (;;) {
+        this.#receive();
+        this.#startQueued();
+        this.#channel.flush();
+        if (now() >= this.#sliceEnd) {
+          this.#pause();
+          return;
+        }
+        // Without room, the end of a task goes on from here. At the end of the stream (-1) the socket sees it as well.
+        if (!this.#hasRoom() || this.#port.fill() <= 0) return;
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  #hasRoom() {
+    return this.#onIdle === null && this.#running.size < this.#concurrency;
+  }
+
+  #receive() {
+    for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
+      const frames = parse(text);
+      for (let i = 0; i < frames.length; i++) {
+        const frame = frames[i];
+        if (frame.type === 'task') this.#queue.push(frame);
+        else if (frame.type === 'abort') this.#abort(frame);
+        else if (frame.type === 'stop') this.#onStop();
+      }
+      // The port cuts a batch behind a frame with raw bytes, so only the last one can have any.
+      const last = frames[frames.length - 1];
+      if (last.bytes !== undefined) last.blobs = this.#port.blobs();
+    }
+  }
+
+  #abort({ id, reason }) {
+    const task = this.#running.get(id);
+    if (task !== undefined) {
+      task.abort(reason);
+      return;
+    }
+    // Not started yet: if the supervisor has not taken it back, it starts with its signal aborted.
+    for (let i = this.#head; i < this.#queue.length; i++) {
+      if (this.#queue[i].id === id) this.#queue[i].aborted = reason;
+    }
+  }
+
+  #startQueued() {
+    const queue = this.#queue;
+    while (this.#head < queue.length && this.#hasRoom()) {
+      if (this.#longest > SHORT) this.#channel.flush();
+      const frame = queue[this.#head];
+      queue[this.#head++] = undefined;
+      this.#start(frame);
+      if (this.#clock >= this.#sliceEnd) break;
+    }
+    if (this.#head >= queue.length) {
+      queue.length = 0;
+      this.#head = 0;
+    }
+  }
+
+  #start(frame) {
+    if (this.#claims && !this.#port.claim(frame.epoch)) return;
+    const task = new Task(frame, now(), this);
+    let value;
+    try {
+      if (frame.bytes !== undefined) task.payload = decode(frame.task, frame, frame.blobs);
+      value = this.#program.start(task, new TaskContext(task, this.#worker));
+      if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
+        value = this.#settled(task, value);
+      }
+    } catch (thrown) {
+      this.failed(task, thrown);
+      return;
+    }
+    if (value !== LATER) this.ended(task, value);
+    else if (!task.settled) this.#running.set(frame.id, task);
+    // A task that goes on counts for the slice as well, whatever its synchronous part took.
+    if (value === LATER) this.#clock = now();
+  }
+
+  /** The value to answer with, or LATER when it is still to come. */
+  #settled(task, value) {
+    if (typeof value.then === 'function') {
+      const promise = isPromise(value) ? value : Promise.resolve(value);
+      then(
+        promise,
+        (outcome) => this.#resolved(task, outcome),
+        (thrown) => this.failed(task, thrown),
+      );
+      return LATER;
+    }
+    switch (value[Symbol.toStringTag]) {
+      case 'AsyncGenerator':
+        return this.#settled(task, collect(value, task));
+      case 'Generator':
+        return Array.from(value);
+      default:
+        return value;
+    }
+  }
+
+  #resolved(task, outcome) {
+    let value = outcome;
+    try {
+      // An async function may return a generator.
+      if (typeof value === 'object' && value !== null) value = this.#settled(task, value);
+    } catch (thrown) {
+      this.failed(task, thrown);
+      return;
+    }
+    if (value !== LATER) this.ended(task, value);
+  }
+
+  /** The task has its value. Only the first end of a task counts. */
+  ended(task, value) {
+    if (task.settled) return;
+    const elapsed = this.#settle(task);
+    this.#replies.result(task.frame.id, elapsed, value);
+    if (this.#running.delete(task.frame.id)) this.#resume();
+  }
+
+  /** The task has failed. Only the first end of a task counts. */
+  failed(task, thrown) {
+    if (task.settled) return;
+    const elapsed = this.#settle(task);
+    this.#replies.error(task.frame.id, elapsed, thrown);
+    if (this.#running.delete(task.frame.id)) this.#resume();
+  }
+
+  /** @returns {number} µs from the claim to now */
+  #settle(task) {
+    task.settled = true;
+    this.#clock = now();
+    const elapsed = this.#clock - task.started;
+    this.#longest = Math.max(elapsed, this.#longest * FORGET);
+    return round(elapsed * 1000);
+  }
+
+  // A running task has ended, mostly in a microtask. The next one starts right here, so that async handlers which
+  // wait for nothing are as fast as plain ones; the replies go out once all microtasks have run.
+  #resume() {
+    if (this.#onIdle !== null) {
+      if (this.#running.size === 0) this.#onIdle();
+      return;
+    }
+    if (this.#pumping) return;
+    if (!this.#sliceOpen) {
+      this.#sliceOpen = true;
+      this.#sliceEnd = this.#clock + SLICE;
+    } else if (this.#clock >= this.#sliceEnd) {
+      this.#pause();
+      return;
+    }
+    this.#pumping = true;
+    try {
+      this.#startQueued();
+    } finally {
+      this.#pumping = false;
+    }
+    if (this.#tickPending) return;
+    this.#tickPending = true;
+    nextTick(() => {
+      this.#tickPending = false;
+      if (!this.#sliceOpen) this.#channel.flush();
+      else this.#pump();
+    });
+  }
+
+  /** Returns to the event loop, and comes back if there is something to start. */
+  #pause() {
+    this.#channel.flush();
+    this.#sliceOpen = false;
+    if (this.#immediatePending || this.#head >= this.#queue.length || !this.#hasRoom()) return;
+    this.#immediatePending = true;
+    setImmediate(() => {
+      this.#immediatePending = false;
+      this.readable();
+    });
+  }
+}
+
+/** Everything an async generator yields. Once nobody waits for the task any more, the generator may clean up and go. */
+async function collect(generator, task) {
+  const values = [];
+  for await (const value of generator) {
+    values.push(value);
+    if (task.aborted !== undefined) break;
+  }
+  return values;
+}
+
+module.exports = { Loop };

@@ -1,0 +1,59 @@
+'use strict';
+
+// How a worker leaves: told to, or because the pool is gone.
+
+const { exit } = require('./intrinsics');
+
+class Parting {
+  #channel;
+  #ipc;
+  #told = false;
+  #tearingDown = false;
+
+  /**
+   * @param {import('./channel').Channel} channel
+   * @param {import('./ipc').Ipc} ipc
+   */
+  constructor(channel, ipc) {
+    this.#channel = channel;
+    this.#ipc = ipc;
+  }
+
+  /** The supervisor wants the worker to stop; it closes its side without waiting for what still runs. */
+  told() {
+    this.#told = true;
+  }
+
+  /**
+   * Nothing runs any more: tears down and exits, with 1 if that fails.
+   *
+   * @param {{ teardown(context: object): Promise<void> }} program
+   * @param {import('./context').WorkerContext} context
+   */
+  async stop(program, context) {
+    if (this.#tearingDown) return;
+    this.#tearingDown = true;
+    let code = 0;
+    try {
+      await program.teardown(context);
+    } catch (thrown) {
+      // Nobody waits for an outcome here, so it is reported as Node reports what nobody catches.
+      console.error(thrown);
+      code = 1;
+    }
+    this.#leave(code);
+  }
+
+  /** The supervisor has closed its side. Unless it had said so before, the pool is gone. */
+  orphaned() {
+    if (!this.#told) this.#leave(0);
+  }
+
+  #leave(code) {
+    this.#channel.flush();
+    this.#ipc.disconnected();
+    exit(code);
+  }
+}
+
+module.exports = { Parting };

@@ -1,0 +1,45 @@
+// Builds the native addon: `npm install` runs it (as `prepare`), and so does `npm run build`.
+//
+//   node scripts/build.mjs            release build
+//   node scripts/build.mjs --debug    debug build: quick to compile, with debug assertions
+//
+// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts. Cargo decides what has
+// to be compiled again, so a second run takes a second.
+
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+
+/**
+ * @param {string} sentence what stands in the way, and what to do about it
+ * @returns {never}
+ */
+function giveUp(sentence) {
+  console.error(`\n${sentence}\n`);
+  process.exit(1);
+}
+
+if (process.platform === 'win32') {
+  giveUp('bulkhead does not support Windows yet: it runs on Linux and macOS (and so in WSL).');
+}
+
+if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
+  giveUp(
+    'bulkhead is built from source here and needs stable Rust, but there is no working `cargo` on the PATH: ' +
+      'see https://rustup.rs, then run `npm install` again.',
+  );
+}
+
+const napi = join(dirname(require.resolve('@napi-rs/cli/package.json')), 'dist', 'cli.js');
+const profile = process.argv.includes('--debug') ? [] : ['--release'];
+const files = ['--js', 'native.cjs', '--dts', 'native.d.cts'];
+const build = spawnSync(process.execPath, [napi, 'build', '--platform', ...profile, ...files], {
+  cwd: root,
+  stdio: 'inherit',
+});
+if (build.error) throw build.error;
+if (build.status !== 0) giveUp('The native addon of bulkhead could not be built: see the messages above.');

@@ -1,0 +1,22 @@
+//! `BULKHEAD_LOG`: traces the supervisor to standard error.
+
+use std::sync::Once;
+
+use tracing::level_filters::LevelFilter;
+
+/// Turns it on if the variable names a level (`error`, `warn`, `info`, `debug`: workers; `trace`: every event).
+pub fn start() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let Ok(level) = std::env::var("BULKHEAD_LOG") else { return };
+        match level.parse::<LevelFilter>() {
+            Ok(level) => {
+                let subscriber =
+                    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+                // Set already only if another part of this addon did, which none does.
+                let _ = subscriber.try_init();
+            }
+            Err(_) => eprintln!("bulkhead: BULKHEAD_LOG=\"{level}\" is not one of error, warn, info, debug, trace"),
+        }
+    });
+}

@@ -1,0 +1,346 @@
+//! The native half of `lib/manager.js`.
+#![expect(
+    unsafe_code,
+    reason = "references of the threadsafe function, and writing into an array that JavaScript owns"
+)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::bindgen_prelude::*;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{CleanupEnvHook, Env, JsString, sys};
+use napi_derive::napi;
+
+use crate::bindings::options::{self, NativeConfig};
+use crate::bindings::{log, strings};
+use crate::pool::core::{self, Shared, SharedPool};
+use crate::pool::messages::{Body, Event, Micros, NewTask, Ticket};
+use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
+use crate::stats;
+use crate::supervisor;
+
+/// Wakes JavaScript. Weak, so that an idle pool does not keep the process alive (`ref` makes it); a plain callee without
+/// an error argument, as waking cannot fail; unbounded, as it is called once until JavaScript has re-armed it.
+type Waker = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
+/// `None` once nobody may be woken any more. Calls are made under the lock, so none can meet the release.
+type SharedWaker = Arc<Mutex<Option<Waker>>>;
+
+/// Rows, text of the array of their values, values that are apart, raw bytes.
+type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
+
+/// A value from this size on is handed over as the memory it is in; smaller ones are cheaper to copy.
+const EXTERNAL_FROM: usize = 16 * 1024;
+/// Not accepted: the queue is full.
+const FULL: f64 = -1.0;
+/// Accepted.
+const ACCEPTED: f64 = 0.0;
+
+/// One pool. Every method is called on the thread of the environment that made it.
+#[napi]
+pub struct ProcessManager {
+    shared: SharedPool,
+    waker: SharedWaker,
+    meta: Float64Array,
+    cleanup: Option<CleanupEnvHook<(SharedPool, SharedWaker)>>,
+    scratch: Vec<u8>,
+    max_message_size: usize,
+    task_timeout: Option<Micros>,
+    retries: u32,
+}
+
+#[napi]
+impl ProcessManager {
+    /// `meta` is what `drain` writes its rows into; `on_batch` is called when there is something to drain.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        config: NativeConfig,
+        meta: Float64Array,
+        on_batch: Function<'_, (), Unknown<'static>>,
+    ) -> Result<Self> {
+        log::start();
+        if meta.len() < BATCH_ROWS * Row::WIDTH {
+            return Err(Error::new(Status::InvalidArg, format!("meta must hold {BATCH_ROWS} rows of {}", Row::WIDTH)));
+        }
+        let waker: Waker = on_batch
+            .build_threadsafe_function::<()>()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .max_queue_size::<0>()
+            .build()?;
+        let waker = Arc::new(Mutex::new(Some(waker)));
+        let wake = {
+            let waker = Arc::clone(&waker);
+            move || {
+                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
+                    // It says `Closing` when the environment ends, and then there is nobody to tell.
+                    let _ = waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                }
+            }
+        };
+        let pool = config.pool();
+        let (task_timeout, retries) = (pool.task_timeout, pool.retries);
+        let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outlet::new(wake)));
+        supervisor::host(Arc::clone(&shared)).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Error::from_reason(format!("{error}{cause}"))
+        })?;
+        // Registered after the threadsafe function, and so run before the environment takes that away.
+        let cleanup = env.add_env_cleanup_hook((Arc::clone(&shared), Arc::clone(&waker)), |(shared, waker)| {
+            shared.abandon();
+            close(&waker);
+        })?;
+        Ok(Self {
+            shared,
+            waker,
+            meta,
+            cleanup: Some(cleanup),
+            scratch: Vec::new(),
+            max_message_size: config.max_message_size as usize,
+            task_timeout,
+            retries,
+        })
+    }
+
+    /// Starts `minWorkers`; idempotent.
+    #[napi]
+    pub fn start(&self) {
+        self.shared.post(Event::Start);
+    }
+
+    /// Accepts a task with all defaults: 0. Refuses it: -1, the queue is full; otherwise its size, which is too large.
+    #[napi]
+    pub fn submit(&mut self, ticket: u32, json: JsString<'_>) -> Result<f64> {
+        self.begin_body();
+        strings::append_utf8(&json, &mut self.scratch)?;
+        let size = self.scratch.len() - TASK.len();
+        if size > self.max_message_size {
+            return Ok(size as f64);
+        }
+        let body = Body { text: self.end_body(), chunks: Box::default() };
+        Ok(self.accept(ticket, 0, self.task_timeout, self.retries, body))
+    }
+
+    /// The same, with options: `handler`, an index for the prediction of run times; `header`, members of the task's
+    /// frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default; `binaries`, sent as raw bytes.
+    #[napi]
+    #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
+    pub fn submit_with(
+        &mut self,
+        ticket: u32,
+        json: JsString<'_>,
+        handler: u32,
+        header: JsString<'_>,
+        timeout: f64,
+        retries: i32,
+        binaries: Option<Vec<Uint8ArraySlice<'_>>>,
+    ) -> Result<f64> {
+        self.scratch.clear();
+        self.scratch.push(b',');
+        strings::append_utf8(&header, &mut self.scratch)?;
+        if self.scratch.len() == 1 {
+            self.scratch.clear();
+        }
+        let header = self.scratch.len();
+        self.scratch.extend_from_slice(TASK);
+        strings::append_utf8(&json, &mut self.scratch)?;
+        let binaries = binaries.unwrap_or_default();
+        let chunks: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
+        let size = self.scratch.len() - header - TASK.len() + chunks.iter().sum::<usize>();
+        if size > self.max_message_size {
+            return Ok(size as f64);
+        }
+        let text = if chunks.is_empty() {
+            self.end_body()
+        } else {
+            let mut text = Vec::with_capacity(self.scratch.len() + END.len() + size);
+            text.extend_from_slice(&self.scratch);
+            text.extend_from_slice(END);
+            for binary in &binaries {
+                text.extend_from_slice(binary);
+            }
+            self.tidy();
+            text.into_boxed_slice()
+        };
+        let timeout = if timeout < 0.0 { self.task_timeout } else { options::limit(timeout) };
+        let retries = u32::try_from(retries).unwrap_or(self.retries);
+        let handler = u8::try_from(handler).unwrap_or(0);
+        Ok(self.accept(ticket, handler, timeout, retries, Body { text, chunks }))
+    }
+
+    /// Gives a task up, if it is not settled.
+    #[napi]
+    pub fn cancel(&self, ticket: u32) {
+        self.shared.post(Event::Cancel(ticket));
+    }
+
+    /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all workers. `timeout` in ms,
+    /// negative: none. May be called again, to be stricter.
+    #[napi]
+    pub fn shutdown(&self, drop_waiting: bool, timeout: f64) {
+        let timeout = (timeout >= 0.0).then(|| options::micros(timeout));
+        self.shared.post(Event::Shutdown { drop_waiting, timeout });
+    }
+
+    /// Kills all workers and ends all tasks.
+    #[napi]
+    pub fn terminate(&self) {
+        self.shared.post(Event::Terminate);
+    }
+
+    /// Takes the oldest batch: the number of its rows, which are in `meta` then; the text of an array of their values;
+    /// the values that are apart; the raw bytes.
+    #[napi(ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null")]
+    pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
+        let Some(batch) = self.shared.outlet.take() else { return Ok(None) };
+        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/batch.js` never shares the array with
+        // another.
+        let meta = unsafe { self.meta.as_mut() };
+        for (place, row) in meta.chunks_exact_mut(Row::WIDTH).zip(&batch.rows) {
+            place.copy_from_slice(row);
+        }
+        let json = strings::create(env, &[b"[", batch.json.as_slice(), b"]"].concat())?;
+        let texts = batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
+        let blobs = batch.blobs.into_iter().map(|blob| match blob.len() {
+            ..EXTERNAL_FROM => BufferSlice::copy_from(env, blob),
+            _ => BufferSlice::from_data(env, blob),
+        });
+        let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
+        Ok(Some((rows, json, texts, blobs.collect::<Result<_>>()?)))
+    }
+
+    /// Whether there is more to drain; if not, `on_batch` will be called for the next.
+    #[napi]
+    pub fn rearm(&self) -> bool {
+        self.shared.outlet.rearm()
+    }
+
+    /// Whether the queue would take another task.
+    #[napi]
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room(0)
+    }
+
+    /// The same; if it would not, a `drain` event will tell when it would.
+    #[napi]
+    pub fn want_room(&self) -> bool {
+        self.shared.want_room()
+    }
+
+    /// Whether anybody listens to what the workers print.
+    #[napi]
+    pub fn set_stdio_listening(&self, listening: bool) {
+        self.shared.set_stdio_listening(listening);
+    }
+
+    /// Keeps the process alive from now on.
+    #[napi(js_name = "ref")]
+    pub fn refer(&self, env: Env) {
+        self.with_waker(|waker| {
+            // SAFETY: the threadsafe function is not released while the lock is held, and this is its environment's
+            // thread.
+            unsafe { sys::napi_ref_threadsafe_function(env.raw(), waker.raw()) };
+        });
+    }
+
+    /// No longer does.
+    #[napi]
+    pub fn unref(&self, env: Env) {
+        self.with_waker(|waker| {
+            // SAFETY: as above.
+            unsafe { sys::napi_unref_threadsafe_function(env.raw(), waker.raw()) };
+        });
+    }
+
+    /// JSON text: `{ tasks, queue, workers }`.
+    #[napi]
+    pub fn stats(&self) -> String {
+        let snapshot = self.shared.snapshot();
+        let workers = snapshot.workers.iter().map(|(row, process)| {
+            serde_json::json!({
+                "id": row.key.worker_id(),
+                "pid": process.map(|(pid, _)| pid),
+                "state": row.state,
+                "running": row.running,
+                "uptime": process.map_or(0, |(_, since)| core::now().saturating_sub(since) / 1000),
+                "rss": process.and_then(|(pid, _)| stats::resident_set(pid)),
+                "tasksDone": row.tasks_done,
+                "restarts": row.restarts,
+            })
+        });
+        let counters = snapshot.counters;
+        let (tasks, bytes) = snapshot.waiting;
+        serde_json::json!({
+            "tasks": {
+                "accepted": counters.accepted,
+                "completed": counters.completed,
+                "failed": counters.failed,
+                "cancelled": counters.cancelled,
+                "retried": counters.retried,
+            },
+            "queue": { "tasks": tasks, "bytes": bytes },
+            "workers": workers.collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    /// The pool is closed and drained: lets go of the environment. Nothing may be called after this.
+    #[napi]
+    pub fn release(&mut self, env: Env) -> Result<()> {
+        self.shared.outlet.close();
+        close(&self.waker);
+        match self.cleanup.take() {
+            Some(hook) => env.remove_env_cleanup_hook(hook),
+            None => Ok(()),
+        }
+    }
+
+    fn accept(&self, ticket: Ticket, handler: u8, timeout: Option<Micros>, retries: u32, body: Body) -> f64 {
+        let task = NewTask { ticket, handler, timeout, retries, accepted_at: core::now(), body };
+        match self.shared.submit(task) {
+            Ok(()) => ACCEPTED,
+            Err(core::QueueFull) => FULL,
+        }
+    }
+
+    fn begin_body(&mut self) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(TASK);
+    }
+
+    /// The body in a piece of memory of exactly its size.
+    fn end_body(&mut self) -> Box<[u8]> {
+        self.scratch.extend_from_slice(END);
+        let body = self.scratch.as_slice().into();
+        self.tidy();
+        body
+    }
+
+    /// One giant task must not cost its size for ever.
+    fn tidy(&mut self) {
+        if self.scratch.capacity() > 1 << 20 {
+            self.scratch = Vec::new();
+        }
+    }
+
+    fn with_waker(&self, act: impl FnOnce(&Waker)) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(waker);
+        }
+    }
+}
+
+/// What stands before and after a task's payload in its frame.
+const TASK: &[u8] = b",\"task\":";
+const END: &[u8] = b"}\n";
+
+fn close(waker: &SharedWaker) {
+    drop(waker.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+impl Drop for ProcessManager {
+    /// Collected without having been closed (or closed long ago, when this finds nothing to do).
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}

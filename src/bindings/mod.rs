@@ -1,0 +1,20 @@
+//! The border to JavaScript: the only code that knows Node-API.
+//!
+//! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
+//! numbers and JSON text out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
+//! [`options`] turns the one configuration object into the pool's settings, [`strings`] moves text across without a
+//! second copy, [`log`] is `BULKHEAD_LOG`.
+
+mod log;
+mod manager;
+mod options;
+mod port;
+mod strings;
+
+use napi_derive::napi;
+
+/// Cores this process may really use: affinity and cgroup quota respected, at least 1.
+#[napi]
+pub fn available_parallelism() -> u32 {
+    u32::try_from(num_cpus::get()).unwrap_or(1).max(1)
+}

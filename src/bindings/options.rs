@@ -1,0 +1,135 @@
+//! From the one configuration object that `lib/options.js` makes to the pool's settings.
+
+use std::ffi::CString;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+use serde_json::value::RawValue;
+
+use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use crate::pool::messages::Micros;
+use crate::wire::Serialization;
+
+/// How long a worker above `minWorkers` may idle, in milliseconds.
+const IDLE_TIMEOUT: f64 = 10_000.0;
+
+/// Everything a pool needs to know; every field is present, times are milliseconds, sizes bytes.
+#[napi(object, use_nullable = true)]
+pub struct NativeConfig {
+    pub name: String,
+    pub command: String,
+    pub args: Vec<String>,
+    /// `KEY=value`.
+    pub env: Vec<String>,
+    pub cwd: Option<String>,
+    #[napi(ts_type = "'inherit' | 'pipe' | 'ignore'")]
+    pub stdio: String,
+    /// Text of a JSON object.
+    pub init_options: String,
+    #[napi(ts_type = "'json' | 'advanced'")]
+    pub serialization: String,
+    pub min_workers: u32,
+    pub max_workers: u32,
+    pub concurrency: u32,
+    pub max_queue: f64,
+    pub max_queue_bytes: f64,
+    /// 0: automatic.
+    pub prefetch: u32,
+    /// 0: none.
+    pub task_timeout: f64,
+    pub retries: u32,
+    pub retry_delay: f64,
+    pub start_timeout: f64,
+    pub restart_limit: u32,
+    pub restart_window: f64,
+    pub restart_min_delay: f64,
+    pub restart_max_delay: f64,
+    pub grace_period: f64,
+    pub max_message_size: f64,
+}
+
+/// Microseconds of a number of milliseconds; what is not positive is 0, what is too much the longest there is.
+pub fn micros(millis: f64) -> Micros {
+    // Saturating is what `as` does, and what is wanted.
+    (millis * 1000.0) as Micros
+}
+
+/// A time limit, where 0 means that there is none.
+pub fn limit(millis: f64) -> Option<Micros> {
+    (millis > 0.0).then(|| micros(millis))
+}
+
+impl NativeConfig {
+    pub fn pool(&self) -> PoolConfig {
+        PoolConfig {
+            min_workers: self.min_workers as usize,
+            max_workers: self.max_workers.max(1) as usize,
+            concurrency: self.concurrency.max(1) as usize,
+            prefetch: match self.prefetch {
+                0 => Prefetch::Auto,
+                tasks => Prefetch::Fixed(tasks as usize),
+            },
+            task_timeout: limit(self.task_timeout),
+            retries: self.retries,
+            retry_delay: micros(self.retry_delay),
+            start_timeout: micros(self.start_timeout),
+            idle_timeout: micros(IDLE_TIMEOUT),
+            grace_period: micros(self.grace_period),
+            restart: RestartConfig {
+                limit: self.restart_limit.max(1) as usize,
+                window: micros(self.restart_window),
+                min_delay: micros(self.restart_min_delay),
+                max_delay: micros(self.restart_max_delay),
+            },
+            // Good enough a seed for jitter, and no crate for it.
+            seed: RandomState::new().build_hasher().finish(),
+        }
+    }
+
+    pub fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            capacity: self.max_workers.max(1) as usize * self.concurrency.max(1) as usize,
+            tasks: self.max_queue as usize,
+            bytes: self.max_queue_bytes as usize,
+        }
+    }
+
+    pub fn worker(&self) -> Result<WorkerConfig> {
+        Ok(WorkerConfig {
+            name: self.name.clone(),
+            command: c_string("command", &self.command)?,
+            args: c_strings("args", &self.args)?,
+            env: c_strings("env", &self.env)?,
+            cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?,
+            stdio: match self.stdio.as_str() {
+                "inherit" => StdioMode::Inherit,
+                "pipe" => StdioMode::Pipe,
+                "ignore" => StdioMode::Ignore,
+                other => return Err(invalid("stdio", other)),
+            },
+            init_options: RawValue::from_string(self.init_options.clone())
+                .map_err(|_| invalid("initOptions", &self.init_options))?,
+            serialization: match self.serialization.as_str() {
+                "json" => Serialization::Json,
+                "advanced" => Serialization::Advanced,
+                other => return Err(invalid("serialization", other)),
+            },
+            max_message_size: self.max_message_size as usize,
+            concurrency: self.concurrency.max(1) as usize,
+        })
+    }
+}
+
+fn c_strings(field: &str, texts: &[String]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| c_string(field, text)).collect()
+}
+
+fn c_string(field: &str, text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| invalid(field, text))
+}
+
+/// `lib/options.js` lets nothing through that ends here.
+fn invalid(field: &str, value: &str) -> Error {
+    Error::new(Status::InvalidArg, format!("the native option {field} cannot be {value:?}"))
+}

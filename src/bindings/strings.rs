@@ -1,0 +1,67 @@
+//! Text across the border, in as few copies as there can be.
+#![expect(unsafe_code, reason = "one call of Node-API that napi-rs offers only with an extra pass and an extra copy")]
+
+use napi::bindgen_prelude::*;
+use napi::{Env, JsString, JsValue, sys};
+
+/// Appends a string's UTF-8 to `into`.
+///
+/// JavaScript strings do not know their length in UTF-8, and asking costs a pass of its own. So the text is written
+/// straight into the spare capacity; only if it fills that to the brim is it written once more, with room enough.
+pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
+    /// The longest character. With this much room left, nothing was cut off.
+    const LONGEST: usize = 4;
+    /// Room that is tried first; what most tasks need.
+    const FIRST: usize = 1024;
+
+    into.reserve(FIRST);
+    if write(text, into, LONGEST)? {
+        return Ok(());
+    }
+    // Most text is ASCII, so its length in UTF-16 is a good guess; no text needs more than three times that.
+    let length = text.utf16_len()?;
+    into.reserve(length + LONGEST + 1);
+    if write(text, into, LONGEST)? {
+        return Ok(());
+    }
+    into.reserve(length * 3 + LONGEST + 1);
+    match write(text, into, LONGEST)? {
+        true => Ok(()),
+        false => Err(Error::from_reason("a string was longer than its own length allows")),
+    }
+}
+
+/// Whether all of it went in; if not, `into` is as it was.
+fn write(text: &JsString<'_>, into: &mut Vec<u8>, margin: usize) -> Result<bool> {
+    let value = text.value();
+    let spare = into.spare_capacity_mut();
+    let room = spare.len();
+    let mut written = 0;
+    // SAFETY: `value` is a live string of this environment, as it is an argument of the call that is being served.
+    // Node-API writes at most `room` bytes, the terminating zero among them, into the spare capacity, and says how
+    // many.
+    let status = unsafe {
+        sys::napi_get_value_string_utf8(value.env, value.value, spare.as_mut_ptr().cast(), room, &raw mut written)
+    };
+    if status != sys::Status::napi_ok {
+        return Err(Error::new(Status::from(status), "expected a string"));
+    }
+    if written + margin >= room {
+        return Ok(false);
+    }
+    // SAFETY: the first `written` bytes of the spare capacity were initialised just now.
+    unsafe { into.set_len(into.len() + written) };
+    Ok(true)
+}
+
+/// A JavaScript string of bytes that are UTF-8.
+pub fn create<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> {
+    if text.is_ascii() {
+        return env.create_string_latin1(text);
+    }
+    match std::str::from_utf8(text) {
+        Ok(text) => env.create_string(text),
+        // Cannot be: it was checked when it came, or made here.
+        Err(_) => env.create_string(String::from_utf8_lossy(text)),
+    }
+}

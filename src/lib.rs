@@ -1,0 +1,23 @@
+//! bulkhead: a process pool for Node.js.
+//!
+//! Data goes one way: JavaScript → [`bindings`] → [`pool`] → [`worker`] → [`wire`] → process, and back as events.
+//!
+//! - [`bindings`]: the only code that knows Node-API; the native halves of `lib/` and `lib/worker/`.
+//! - [`pool`]: the dispatcher. Its policy is a pure state machine; one lock and one actor carry it out.
+//! - [`worker`]: one child process: its life, its link, its actor.
+//! - [`supervisor`]: the thread on which all of that runs.
+//! - [`process`]: spawning, waiting, signalling; one file per mechanism.
+//! - [`wire`]: the JSON-lines protocol between supervisor and workers.
+//! - [`shm`]: the shared page with the claim word.
+//! - [`stats`]: readings from `/proc`.
+
+#![deny(unsafe_code)]
+
+pub mod bindings;
+pub mod pool;
+pub mod process;
+pub mod shm;
+pub mod stats;
+pub mod supervisor;
+pub mod wire;
+pub mod worker;

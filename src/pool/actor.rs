@@ -1,0 +1,39 @@
+//! The pool's own task on the supervisor thread: lets timers run, takes in what JavaScript submitted while the lock was
+//! held elsewhere, and starts workers, which only this thread may do.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::pool::core::{self, SharedPool};
+use crate::worker;
+
+/// Runs until the pool is closed and its last worker reaped.
+pub async fn run(shared: SharedPool) {
+    loop {
+        let (spawns, deadline) = {
+            let mut core = shared.lock();
+            core.tick(&shared);
+            shared.turn(&mut core);
+            if core.is_over() {
+                return;
+            }
+            (std::mem::take(&mut core.spawns), core.arm())
+        };
+        if !spawns.is_empty() {
+            for worker in spawns {
+                worker::actor::start(&shared, worker);
+            }
+            continue;
+        }
+        let Some(deadline) = deadline else {
+            shared.wake.notified().await;
+            continue;
+        };
+        let pause = Duration::from_micros(deadline.saturating_sub(core::now()));
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            () = sleep_until(Instant::now() + pause) => {}
+        }
+    }
+}

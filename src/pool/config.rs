@@ -1,0 +1,106 @@
+//! A pool's settings, validated on the JavaScript side and plain from here on.
+
+use std::ffi::CString;
+
+use serde_json::value::RawValue;
+
+use crate::pool::messages::Micros;
+use crate::wire::Serialization;
+
+/// What the pure state machine decides by. Times are microseconds.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Workers that are kept alive from `start` on, `0..=max_workers`.
+    pub min_workers: usize,
+    /// Slots of the pool, at least 1. Workers above `min_workers` come and go with the load.
+    pub max_workers: usize,
+    /// Tasks that one worker runs at a time, at least 1.
+    pub concurrency: usize,
+    /// Tasks that a worker may hold ahead of the running ones.
+    pub prefetch: Prefetch,
+    /// Run-time limit of tasks that bring none of their own.
+    pub task_timeout: Option<Micros>,
+    /// How often a task is started again after the death of its worker, unless it says otherwise.
+    pub retries: u32,
+    /// Pause before the first repetition; doubles with each further one.
+    pub retry_delay: Micros,
+    /// From spawn to `ready`.
+    pub start_timeout: Micros,
+    /// How long a worker above `min_workers` may idle.
+    pub idle_timeout: Micros,
+    /// Between SIGTERM and SIGKILL.
+    pub grace_period: Micros,
+    /// When a pool whose workers do not get ready is given up, and how slowly it tries until then.
+    pub restart: RestartConfig,
+    /// Start of the jitter's random sequence. Any value will do; a test fixes it.
+    pub seed: u64,
+}
+
+/// See the `prefetch` option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefetch {
+    /// About a millisecond of predicted work, at most 64 tasks.
+    Auto,
+    /// This many tasks, of which the first runs, whatever they cost. 1: nothing is sent ahead.
+    Fixed(usize),
+}
+
+/// See the `restart` option.
+#[derive(Clone, Copy, Debug)]
+pub struct RestartConfig {
+    /// Failed starts that break the pool.
+    pub limit: usize,
+    /// The time within which that many count.
+    pub window: Micros,
+    /// Pause after the first failure; doubles with each further one.
+    pub min_delay: Micros,
+    /// The pause grows no longer than this.
+    pub max_delay: Micros,
+}
+
+/// How a worker process is started; constant for the life of the pool.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// The pool's name, as the worker is told it.
+    pub name: String,
+    /// Executable: a path, or a name that is looked up in `PATH`.
+    pub command: CString,
+    /// Arguments after the executable's own name.
+    pub args: Vec<CString>,
+    /// The whole environment, as `KEY=value`.
+    pub env: Vec<CString>,
+    /// Working directory; `None`: the parent's.
+    pub cwd: Option<CString>,
+    /// Where a worker's output goes.
+    pub stdio: StdioMode,
+    /// JSON object that is handed through to the worker in `init`.
+    pub init_options: Box<RawValue>,
+    /// How tasks are written, as the worker is told it.
+    pub serialization: Serialization,
+    /// Bytes of the largest message in either direction.
+    pub max_message_size: usize,
+    /// Tasks that one worker runs at a time, as the worker is told it.
+    pub concurrency: usize,
+}
+
+/// See the `stdio` option. Standard error is read in every mode, for crash reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdioMode {
+    /// The worker writes where the parent does.
+    Inherit,
+    /// Output becomes `stdout` and `stderr` events.
+    Pipe,
+    /// Output is thrown away.
+    Ignore,
+}
+
+/// What may be accepted before `QueueFullError`.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Tasks that can run at once, `max_workers * concurrency`.
+    pub capacity: usize,
+    /// Tasks that may wait beyond those.
+    pub tasks: usize,
+    /// Bytes of the tasks that wait.
+    pub bytes: usize,
+}

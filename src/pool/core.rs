@@ -1,0 +1,568 @@
+//! Performs what the state machine decides: the state machine and the links to the workers, behind one lock, and the
+//! ways in from both sides.
+//!
+//! The lock is held for microseconds: to take in a batch of replies, to hand out tasks, to write to sockets that never
+//! block. A JavaScript thread only ever *tries* to take it. If it gets it, it dispatches its task itself, which spares
+//! an idle worker's task the detour over the supervisor thread; if not, whoever holds it looks into the inbox again
+//! before letting go. Processes are started on the supervisor thread only.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
+use crate::pool::messages::{Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
+use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
+use crate::pool::report::{self, Obituary, millis};
+use crate::pool::state::{Counters, Pool, WorkerRow};
+use crate::wire::down::AbortReason;
+use crate::wire::{Encoding, Frame, Payload, Up};
+use crate::worker::link::Link;
+
+/// Microseconds since the first call in this process, on the monotonic clock.
+pub fn now() -> Micros {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)
+}
+
+/// One pool, as both threads see it.
+pub struct Shared {
+    core: Mutex<Core>,
+    inbox: Mutex<Vec<Event>>,
+    /// What JavaScript is told.
+    pub outlet: Outlet,
+    /// How workers are started.
+    pub worker_config: WorkerConfig,
+    /// Wakes the pool's actor: the inbox, a spawn or an earlier deadline waits for it.
+    pub wake: Notify,
+    limits: QueueLimits,
+    /// Whether a submission should be looked at now, and not with the next reply.
+    hungry: AtomicBool,
+    unsettled: AtomicI64,
+    waiting_bytes: AtomicI64,
+    /// A submission was refused, and nobody was told yet that there is room again.
+    refused: AtomicBool,
+    /// Somebody listens to what the workers print.
+    stdio_listening: AtomicBool,
+}
+
+/// What the lock protects.
+pub struct Core {
+    pool: Pool,
+    links: Vec<Option<Link>>,
+    /// Workers to be started, by the supervisor thread.
+    pub spawns: VecDeque<WorkerKey>,
+    /// When the pool's actor will wake by itself.
+    armed: Option<Micros>,
+    batch: Batch,
+    obituary: Option<Obituary>,
+    last_start_failure: Vec<u8>,
+    start_timeout: Micros,
+    epoch_of_dead: Option<u32>,
+}
+
+/// Why a task was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// What `stats()` tells.
+pub struct Snapshot {
+    pub counters: Counters,
+    pub waiting: (usize, u64),
+    /// Each worker with its process id and the time it was spawned at.
+    pub workers: Vec<(WorkerRow, Option<(i32, Micros)>)>,
+}
+
+/// A reply that is being handled.
+struct Reply<'a> {
+    kind: Kind,
+    flags: u32,
+    value: &'a [u8],
+    blobs: Vec<Vec<u8>>,
+}
+
+impl Shared {
+    pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outlet: Outlet) -> Self {
+        let slots = config.max_workers;
+        let core = Core {
+            start_timeout: config.start_timeout,
+            pool: Pool::new(config),
+            links: (0..slots).map(|_| None).collect(),
+            spawns: VecDeque::new(),
+            armed: None,
+            batch: Batch::default(),
+            obituary: None,
+            last_start_failure: b"null".to_vec(),
+            epoch_of_dead: None,
+        };
+        Self {
+            core: Mutex::new(core),
+            inbox: Mutex::new(Vec::new()),
+            outlet,
+            worker_config,
+            wake: Notify::new(),
+            limits,
+            hungry: AtomicBool::new(true),
+            unsettled: AtomicI64::new(0),
+            waiting_bytes: AtomicI64::new(0),
+            refused: AtomicBool::new(false),
+            stdio_listening: AtomicBool::new(false),
+        }
+    }
+
+    // ---- From JavaScript ------------------------------------------------------------------------------------------
+
+    /// Accepts a task, or refuses it for want of room.
+    pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
+        if !self.has_room(task.body.text.len()) {
+            self.refused.store(true, Ordering::SeqCst);
+            // Room may have come up in between, with nobody left to tell of it.
+            self.wake.notify_one();
+            return Err(QueueFull);
+        }
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(signed(task.body.text.len()), Ordering::Relaxed);
+        self.lock_inbox().push(Event::Submit(task));
+        // Either this thread sees that somebody is hungry, or whoever said so sees the task: both store, then load.
+        fence(Ordering::SeqCst);
+        if self.hungry.load(Ordering::Relaxed) {
+            self.nudge();
+        }
+        Ok(())
+    }
+
+    /// Whether a task of `size` bytes would be accepted.
+    pub fn has_room(&self, size: usize) -> bool {
+        let limits = self.limits;
+        let unsettled = usize::try_from(self.unsettled.load(Ordering::Relaxed)).unwrap_or(0);
+        let waiting = usize::try_from(self.waiting_bytes.load(Ordering::Relaxed)).unwrap_or(0);
+        unsettled < limits.capacity
+            || (unsettled < limits.capacity.saturating_add(limits.tasks)
+                && waiting.saturating_add(size) <= limits.bytes)
+    }
+
+    /// [`Self::has_room`]; if not, an event will tell of room.
+    pub fn want_room(&self) -> bool {
+        if self.has_room(0) {
+            return true;
+        }
+        self.refused.store(true, Ordering::SeqCst);
+        self.wake.notify_one();
+        false
+    }
+
+    /// Anything but a task: handled soon, after all that was submitted before.
+    pub fn post(&self, event: Event) {
+        self.lock_inbox().push(event);
+        self.nudge();
+    }
+
+    /// The environment is going away: nothing can be told any more, and no process may be left.
+    pub fn abandon(&self) {
+        self.outlet.close();
+        let mut core = self.lock();
+        for link in core.links.iter_mut().flatten() {
+            link.kill();
+        }
+        drop(core);
+        self.post(Event::Terminate);
+    }
+
+    /// Whether anybody listens to what the workers print.
+    pub fn set_stdio_listening(&self, listening: bool) {
+        self.stdio_listening.store(listening, Ordering::Relaxed);
+    }
+
+    /// For `stats()`.
+    pub fn snapshot(&self) -> Snapshot {
+        let core = self.lock();
+        let process = |row: &WorkerRow| {
+            let link = core.links.get(row.key.slot)?.as_ref().filter(|link| link.key == row.key)?;
+            Some((link.raw_pid(), link.spawned_at))
+        };
+        let workers = core.pool.workers().map(|row| {
+            let process = process(&row);
+            (row, process)
+        });
+        Snapshot { counters: core.pool.counters(), waiting: core.pool.waiting(), workers: workers.collect() }
+    }
+
+    fn nudge(&self) {
+        match self.core.try_lock() {
+            Ok(mut core) => self.turn(&mut core),
+            // On the supervisor thread, and it may be past the point where it looks into the inbox.
+            Err(TryLockError::WouldBlock) => self.wake.notify_one(),
+            Err(TryLockError::Poisoned(poisoned)) => self.turn(&mut poisoned.into_inner()),
+        }
+    }
+
+    // ---- From either thread ---------------------------------------------------------------------------------------
+
+    pub fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic in the pool is a bug; going on as well as can be is better than hanging every task.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_inbox(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what was submitted, hands out tasks, writes to the workers and tells JavaScript. Ends every visit.
+    pub fn turn(&self, core: &mut Core) {
+        let now = now();
+        loop {
+            let events = std::mem::take(&mut *self.lock_inbox());
+            for event in events {
+                core.handle(self, now, event, None);
+            }
+            core.pool.dispatch(now);
+            core.perform(self, now, &mut None);
+            self.hungry.store(core.pool.is_hungry(), Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            if self.lock_inbox().is_empty() {
+                break;
+            }
+        }
+        for link in core.links.iter_mut().flatten() {
+            link.flush();
+        }
+        if self.refused.load(Ordering::Relaxed) && self.has_room(0) && self.refused.swap(false, Ordering::SeqCst) {
+            core.batch.push(Row::new(Kind::Event, 0), br#"{"event":"drain"}"#, Vec::new());
+        }
+        self.outlet.append(&mut core.batch);
+        let deadline = core.pool.next_deadline();
+        let earlier = deadline.is_some_and(|deadline| core.armed.is_none_or(|armed| deadline < armed));
+        if earlier || !core.spawns.is_empty() || core.pool.is_closed() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A chunk that a worker printed.
+    pub fn printed(&self, worker: WorkerKey, kind: Kind, chunk: &[u8]) {
+        if self.worker_config.stdio == StdioMode::Pipe && self.stdio_listening.load(Ordering::Relaxed) {
+            let mut batch = Batch::default();
+            batch.push(Row::new(kind, worker.worker_id()), b"0", vec![chunk.to_vec()]);
+            self.outlet.append(&mut batch);
+        }
+    }
+
+    fn settled(&self) {
+        self.unsettled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    /// When the pool's actor is to wake by itself; it does so from now on.
+    pub fn arm(&mut self) -> Option<Micros> {
+        self.armed = self.pool.next_deadline();
+        self.armed
+    }
+
+    /// Whether everything is over and every process reaped.
+    pub fn is_over(&self) -> bool {
+        self.pool.is_closed() && self.links.iter().all(Option::is_none)
+    }
+
+    /// The link of this life, if its process has not been reaped.
+    pub fn link(&mut self, worker: WorkerKey) -> Option<&mut Link> {
+        self.links.get_mut(worker.slot)?.as_mut().filter(|link| link.key == worker)
+    }
+
+    /// Lets the pool's timers run.
+    pub fn tick(&mut self, shared: &Shared) {
+        self.handle(shared, now(), Event::Tick, None);
+    }
+
+    /// Whether a process is still to be started for this life of its slot.
+    pub fn is_wanted(&mut self, worker: WorkerKey) -> bool {
+        self.pool.is_wanted(worker)
+    }
+
+    /// A process was started.
+    pub fn spawned(&mut self, shared: &Shared, link: Link) {
+        let (worker, pid) = (link.key, link.raw_pid());
+        if let Some(place) = self.links.get_mut(worker.slot) {
+            *place = Some(link);
+        }
+        self.handle(shared, now(), Event::Spawned { worker, pid }, None);
+    }
+
+    /// It was not.
+    pub fn spawn_failed(&mut self, shared: &Shared, worker: WorkerKey, error: String, permanent: bool) {
+        let worker_id = worker.worker_id();
+        let obituary = Obituary { worker_id, spawn_error: Some(error), ..Obituary::default() };
+        self.last_start_failure = obituary.start_failure();
+        self.handle(shared, now(), Event::SpawnFailed { worker, permanent }, None);
+    }
+
+    /// The worker's end of the channel is closed.
+    pub fn channel_closed(&mut self, shared: &Shared, worker: WorkerKey) {
+        self.handle(shared, now(), Event::ChannelClosed { worker }, None);
+    }
+
+    /// The worker said what makes no sense.
+    pub fn violated(&mut self, shared: &Shared, worker: WorkerKey, what: String) {
+        tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
+        if let Some(link) = self.link(worker) {
+            link.violation.get_or_insert(what);
+        }
+        self.handle(shared, now(), Event::Violated { worker }, None);
+    }
+
+    /// The process is dead and silent: takes its link away, so that it can be reaped.
+    pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
+        let claims = self.pool.claims(worker);
+        self.epoch_of_dead = claims;
+        self.links.get_mut(worker.slot)?.take_if(|link| link.key == worker)
+    }
+
+    /// It is reaped: settles what it had.
+    pub fn exited(&mut self, shared: &Shared, link: &Link, obituary: Obituary) {
+        let evidence = link.evidence(self.epoch_of_dead.take());
+        if !link.ready && !self.pool.is_broken() {
+            self.last_start_failure = obituary.start_failure();
+        }
+        if let Some(violation) = obituary.violation() {
+            let row = Row::new(Kind::Event, link.key.worker_id());
+            self.batch.push(row, &violation, Vec::new());
+        }
+        self.obituary = Some(obituary);
+        self.handle(shared, now(), Event::Exited { worker: link.key, evidence }, None);
+        self.obituary = None;
+    }
+
+    /// One frame of a worker.
+    pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
+        let now = now();
+        match &frame.envelope {
+            Up::Result { id, elapsed, envelope, payload } => {
+                let mut scratch = Vec::new();
+                let mut reply = payload_reply(Kind::Result, payload, frame, &mut scratch);
+                if *envelope {
+                    reply.flags |= flags::ENVELOPE;
+                }
+                self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
+            }
+            Up::Error { id, elapsed, error } => {
+                let value = error.get().as_bytes();
+                let reply = Reply { kind: Kind::TaskError, flags: 0, value, blobs: Vec::new() };
+                self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
+            }
+            Up::Message { payload } => {
+                let mut scratch = Vec::new();
+                let reply = payload_reply(Kind::Message, payload, frame, &mut scratch);
+                let row = Row { flags: reply.flags, ..Row::new(Kind::Message, worker.worker_id()) };
+                self.batch.push(row, reply.value, reply.blobs);
+            }
+            Up::Progress { id, payload } => {
+                // Of a task that was aborted or is overdue nobody wants to know any more.
+                if let Some(ticket) = self.pool.ticket(worker, *id) {
+                    let mut scratch = Vec::new();
+                    let reply = payload_reply(Kind::Progress, payload, frame, &mut scratch);
+                    let row = Row { ticket, flags: reply.flags, ..Row::new(Kind::Progress, worker.worker_id()) };
+                    self.batch.push(row, reply.value, reply.blobs);
+                }
+            }
+            Up::Ready { version, page } => {
+                if *version != crate::wire::PROTOCOL_VERSION {
+                    let ours = crate::wire::PROTOCOL_VERSION;
+                    return self.violated(shared, worker, format!("it speaks version {version}, not {ours}"));
+                }
+                let Some(link) = self.link(worker) else { return };
+                if link.ready {
+                    return self.violated(shared, worker, "it said ready twice".to_owned());
+                }
+                link.ready = true;
+                let claims = *page && link.has_page();
+                self.handle(shared, now, Event::Ready { worker, claims }, None);
+            }
+            Up::Fail { error, permanent } => {
+                if let Some(link) = self.link(worker) {
+                    link.refusal = Some((*error).to_owned());
+                }
+                self.handle(shared, now, Event::StartRefused { worker, permanent: *permanent }, None);
+            }
+            // The worker's actor keeps it.
+            Up::Log { .. } => {}
+        }
+    }
+
+    fn replied(
+        &mut self,
+        shared: &Shared,
+        now: Micros,
+        worker: WorkerKey,
+        (wire, elapsed): (WireId, u64),
+        reply: Reply<'_>,
+        frame: &Frame<'_>,
+    ) {
+        let failed = reply.kind == Kind::TaskError;
+        // A worker of another kind may not measure at all, and says 0.
+        let elapsed =
+            (elapsed > 0 || self.pool.claims(worker).is_some()).then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
+        if !self.pool.expects(worker, wire) {
+            let excerpt = crate::wire::excerpt(frame.line);
+            return self.violated(shared, worker, format!("it replied to a task it does not have: {excerpt}"));
+        }
+        self.handle(shared, now, Event::Replied { worker, wire, elapsed, failed }, Some(reply));
+    }
+
+    fn handle(&mut self, shared: &Shared, now: Micros, event: Event, reply: Option<Reply<'_>>) {
+        tracing::trace!(?event, "event");
+        self.pool.handle(now, event);
+        self.perform(shared, now, &mut { reply });
+    }
+
+    fn perform(&mut self, shared: &Shared, now: Micros, reply: &mut Option<Reply<'_>>) {
+        while let Some(effect) = self.pool.next_effect() {
+            tracing::trace!(?effect, "effect");
+            match effect {
+                Effect::Complete { ticket, run } => {
+                    shared.settled();
+                    if let Some(reply) = reply.take() {
+                        let row = task_row(reply.kind, ticket, reply.flags, &run);
+                        self.batch.push(row, reply.value, reply.blobs);
+                    }
+                }
+                Effect::Send { worker, wire, epoch, attempt, task } => {
+                    let link = self.links.get_mut(worker.slot).and_then(Option::as_mut);
+                    // The task may have been given up since.
+                    if let Some(link) = link.filter(|link| link.key == worker)
+                        && let Some(body) = self.pool.body(task)
+                    {
+                        link.send_task(wire, epoch, attempt, body);
+                    }
+                }
+                Effect::TakeBack { worker, epoch } => {
+                    let Some(link) = self.link(worker) else { continue };
+                    let started = link.take_back(epoch);
+                    if started.is_err() {
+                        link.violation.get_or_insert_with(|| "its claim word holds what was never sent".to_owned());
+                    }
+                    self.pool.handle(now, Event::TakenBack { worker, started });
+                }
+                Effect::Spawn { worker } => self.spawns.push_back(worker),
+                Effect::Abort { worker, wire, overdue } => {
+                    let reason = if overdue { AbortReason::Timeout } else { AbortReason::Abort };
+                    self.with_link(worker, |link| link.send_abort(wire, reason));
+                }
+                Effect::Stop { worker } => self.with_link(worker, Link::send_stop),
+                Effect::Terminate { worker } => self.with_link(worker, |link| link.terminate()),
+                Effect::Kill { worker } => self.with_link(worker, Link::kill),
+                Effect::Fail { ticket, run, failure } => self.fail(shared, ticket, run, failure),
+                Effect::Retry { ticket, worker, attempt } => {
+                    let error = self.crashed(worker);
+                    let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
+                    self.batch.push(row, &report::retry(attempt, &error), Vec::new());
+                }
+                Effect::Online { worker } => {
+                    if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
+                        self.tell(worker.worker_id(), &report::online(worker.worker_id(), pid));
+                    }
+                }
+                Effect::Exit { worker, reason, tasks_done } => {
+                    let exit = self.obituary.as_ref().map(|obituary| obituary.exit(reason.as_str(), tasks_done));
+                    if let Some(exit) = exit {
+                        self.tell(worker.worker_id(), &exit);
+                    }
+                }
+                Effect::Started => self.tell(0, br#"{"event":"started"}"#),
+                Effect::Broken => {
+                    let event = report::broken_event(&self.last_start_failure);
+                    self.tell(0, &event);
+                }
+                Effect::Closed(closed) => self.tell(0, &report::shut_down(closed)),
+            }
+        }
+        let settled_bytes = self.pool.take_waiting_change();
+        shared.waiting_bytes.fetch_add(settled_bytes, Ordering::Relaxed);
+    }
+
+    fn with_link(&mut self, worker: WorkerKey, act: impl FnOnce(&mut Link)) {
+        if let Some(link) = self.link(worker) {
+            act(link);
+        }
+    }
+
+    fn tell(&mut self, worker_id: u32, event: &[u8]) {
+        self.batch.push(Row::new(Kind::Event, worker_id), event, Vec::new());
+    }
+
+    fn fail(&mut self, shared: &Shared, ticket: Ticket, run: Option<RunInfo>, failure: Failure) {
+        shared.settled();
+        let worker = run.map(|run| run.worker);
+        let value = match failure {
+            Failure::Crashed => worker.map_or_else(Vec::new, |worker| self.crashed(worker)),
+            Failure::Protocol => self.obituary.as_ref().map_or_else(Vec::new, Obituary::protocol),
+            Failure::Timeout(limit) => {
+                let worker_id = worker.map_or(0, WorkerKey::worker_id);
+                let pid = worker.and_then(|worker| self.link(worker)).map(|link| link.raw_pid());
+                report::timeout(limit, worker_id, pid)
+            }
+            Failure::Aborted => br#"{"kind":"aborted"}"#.to_vec(),
+            Failure::Closed { maybe_executed } => report::closed(maybe_executed),
+            Failure::Broken { maybe_executed } => report::broken(&self.last_start_failure, maybe_executed),
+        };
+        let row = match run {
+            Some(run) => task_row(Kind::TaskFailed, ticket, 0, &run),
+            None => Row { ticket, ..Row::new(Kind::TaskFailed, 0) },
+        };
+        self.batch.push(row, &value, Vec::new());
+    }
+
+    /// Failure object of a task of the worker that is being buried.
+    fn crashed(&self, worker: WorkerKey) -> Vec<u8> {
+        match &self.obituary {
+            Some(obituary) => obituary.crashed(),
+            // Cannot be: tasks crash only when their worker is buried.
+            None => Obituary { worker_id: worker.worker_id(), ..Obituary::default() }.crashed(),
+        }
+    }
+
+    /// When a worker that never got ready was due.
+    pub fn start_timeout(&self) -> Micros {
+        self.start_timeout
+    }
+}
+
+fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
+    Row {
+        kind,
+        ticket,
+        flags,
+        worker_id: run.worker.worker_id(),
+        attempt: run.attempt,
+        wait: millis(run.wait),
+        run: millis(run.run),
+    }
+}
+
+/// A user's value as a row carries it. `scratch` holds the value where it has to be put together.
+fn payload_reply<'a>(kind: Kind, payload: &Payload<'a>, frame: &Frame<'a>, scratch: &'a mut Vec<u8>) -> Reply<'a> {
+    let blobs = || frame.chunks().map(<[u8]>::to_vec).collect();
+    let text = payload.json.map(|json| json.get().as_bytes());
+    match (payload.encoding, payload.binary, text) {
+        (Encoding::V8, _, _) => Reply { kind, flags: flags::V8, value: b"0", blobs: blobs() },
+        (Encoding::Json, Some(binary), Some(text)) => {
+            scratch.extend_from_slice(b"{\"value\":");
+            scratch.extend_from_slice(text);
+            scratch.extend_from_slice(b",\"binary\":");
+            scratch.extend_from_slice(binary.get().as_bytes());
+            scratch.push(b'}');
+            Reply { kind, flags: flags::BINARY, value: scratch, blobs: blobs() }
+        }
+        (Encoding::Json, _, Some(value)) => Reply { kind, flags: 0, value, blobs: Vec::new() },
+        (Encoding::Json, _, None) => Reply { kind, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() },
+    }
+}
+
+fn signed(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// A pool as it is shared between threads.
+pub type SharedPool = Arc<Shared>;

@@ -1,0 +1,184 @@
+//! The values that go into the pool's state machine and come out of it. Plain data: no handles, no clocks, no JSON.
+
+use crate::worker::life::ExitReason;
+
+/// A point in time, or a span, in microseconds on the monotonic clock. Only differences mean anything.
+pub type Micros = u64;
+
+slotmap::new_key_type! {
+    /// One accepted task. Generational: a key that outlived its task can never hit another.
+    pub struct TaskKey;
+}
+
+/// The index by which JavaScript knows a task. It is reused, but only after its outcome was taken.
+pub type Ticket = u32;
+
+/// The number of one *start* of a task on the wire. Every dispatch has its own, so a reply to an earlier start, or
+/// to a task of another worker, can never be taken for this one.
+pub type WireId = u64;
+
+/// One life of one slot. `life` counts up with every process started there, so news of a dead one is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WorkerKey {
+    /// Index of the slot, from 0. Users see `slot + 1` as `workerId`.
+    pub slot: usize,
+    /// Which process of that slot, from 1.
+    pub life: u32,
+}
+
+impl WorkerKey {
+    /// The number that users see: stable over restarts, from 1.
+    pub fn worker_id(self) -> u32 {
+        u32::try_from(self.slot + 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// The bytes of a task: everything of its frame after the members that change from start to start.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// `,"task":…}` and the newline, with the task's other constant members before, and its raw bytes behind.
+    pub text: Box<[u8]>,
+    /// Lengths of the raw chunks at the end of `text`.
+    pub chunks: Box<[usize]>,
+}
+
+/// A task as it is accepted.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// JavaScript's index for it; unique among unsettled tasks.
+    pub ticket: Ticket,
+    /// Which handler it is for: an index for the prediction of run times, nothing else.
+    pub handler: u8,
+    /// Run-time limit; `None`: unlimited.
+    pub timeout: Option<Micros>,
+    /// Starts after the first that it may have.
+    pub retries: u32,
+    /// When it was accepted.
+    pub accepted_at: Micros,
+    /// What is sent.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// `startWorkers()`.
+    Start,
+    /// A task was accepted.
+    Submit(NewTask),
+    /// The user gave a task up.
+    Cancel(Ticket),
+    /// The process exists.
+    Spawned { worker: WorkerKey, pid: i32 },
+    /// There is no process. `permanent`: trying again cannot help (no such executable).
+    SpawnFailed { worker: WorkerKey, permanent: bool },
+    /// The handshake is complete. `claims`: the worker takes its tasks by the claim word.
+    Ready { worker: WorkerKey, claims: bool },
+    /// The worker says that it cannot start. `permanent`: trying again cannot help.
+    StartRefused { worker: WorkerKey, permanent: bool },
+    /// A result or an error of the handler arrived. `elapsed`: what the worker measured, if it did.
+    Replied { worker: WorkerKey, wire: WireId, elapsed: Option<u32>, failed: bool },
+    /// The claim word was moved on; `started` tasks had been claimed by then.
+    TakenBack { worker: WorkerKey, started: Result<u32, ForgedClaim> },
+    /// The worker broke the protocol.
+    Violated { worker: WorkerKey },
+    /// The worker's end of the channel is closed, while it may live.
+    ChannelClosed { worker: WorkerKey },
+    /// The process is gone, and everything it said has been handled.
+    Exited { worker: WorkerKey, evidence: Evidence },
+    /// Time has passed.
+    Tick,
+    /// No new tasks; finish the others. `drop_waiting`: only those that have started.
+    Shutdown { drop_waiting: bool, timeout: Option<Micros> },
+    /// Kill everything now.
+    Terminate,
+}
+
+/// The shared word holds what this side never agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForgedClaim;
+
+/// What is known, after a worker's death, of the tasks it had been sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The claim word's count: the first so many of all that were ever sent have started.
+    Claims(Result<u32, ForgedClaim>),
+    /// No claim word; these starts were not completely written to the channel. All others may have begun.
+    Unwritten(Vec<WireId>),
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Start a process for this slot.
+    Spawn { worker: WorkerKey },
+    /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
+    Send { worker: WorkerKey, wire: WireId, epoch: Option<u32>, attempt: u32, task: TaskKey },
+    /// Tell the worker that nobody waits for this start any more.
+    Abort { worker: WorkerKey, wire: WireId, overdue: bool },
+    /// Move the claim word on and answer with [`Event::TakenBack`], before anything else.
+    TakeBack { worker: WorkerKey, epoch: u32 },
+    /// Write `stop` and close the sending side.
+    Stop { worker: WorkerKey },
+    /// SIGTERM, with SIGCONT, to the group.
+    Terminate { worker: WorkerKey },
+    /// SIGKILL to the group.
+    Kill { worker: WorkerKey },
+    /// The reply at hand settles this task.
+    Complete { ticket: Ticket, run: RunInfo },
+    /// This task ends without a reply.
+    Fail { ticket: Ticket, run: Option<RunInfo>, failure: Failure },
+    /// This task will be started again; `attempt` is the coming one's number.
+    Retry { ticket: Ticket, worker: WorkerKey, attempt: u32 },
+    /// The worker is ready.
+    Online { worker: WorkerKey },
+    /// The worker is gone; nothing of it follows.
+    Exit { worker: WorkerKey, reason: ExitReason, tasks_done: u64 },
+    /// `min_workers` are ready, for the first time.
+    Started,
+    /// The pool is given up.
+    Broken,
+    /// Shutdown is complete.
+    Closed(ClosedReport),
+}
+
+/// Where and how a task ran.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunInfo {
+    /// Its (last) worker.
+    pub worker: WorkerKey,
+    /// Which start this was, from 1.
+    pub attempt: u32,
+    /// From acceptance to this start.
+    pub wait: Micros,
+    /// From this start to the end.
+    pub run: Micros,
+}
+
+/// Why a task ends without a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its worker died and the task may have started.
+    Crashed,
+    /// Its worker broke the protocol and the task may have started.
+    Protocol,
+    /// It ran longer than this.
+    Timeout(Micros),
+    /// The user gave it up.
+    Aborted,
+    /// The pool was closed.
+    Closed { maybe_executed: bool },
+    /// The pool broke.
+    Broken { maybe_executed: bool },
+}
+
+/// What happened since shutdown began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClosedReport {
+    /// Tasks that ended with a reply.
+    pub completed: u64,
+    /// Tasks that ended without one.
+    pub rejected: u64,
+    /// Workers that needed SIGKILL.
+    pub killed: u64,
+}

@@ -1,0 +1,194 @@
+//! What JavaScript is told about failures and events, as JSON. One place, so that `lib/failures.js` has one counterpart.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::pool::messages::{ClosedReport, Micros};
+use crate::process::signal;
+
+/// Milliseconds with three decimals, as users are told times.
+pub fn millis(span: Micros) -> f64 {
+    span as f64 / 1000.0
+}
+
+/// JSON text of a report. Their types hold nothing that could fail to serialise.
+pub fn text(report: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(report).unwrap_or_else(|_| b"null".to_vec())
+}
+
+/// All that is known of a worker when it is gone (or of one that never came to be).
+#[derive(Clone, Debug, Default)]
+pub struct Obituary {
+    pub worker_id: u32,
+    pub pid: Option<i32>,
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// It died in the middle of a frame.
+    pub mid_frame: bool,
+    /// End of what it wrote to standard error, and of its `log` frames.
+    pub stderr: String,
+    pub uptime: Micros,
+    /// Largest resident set, in bytes.
+    pub rss: u64,
+    /// How it broke the protocol.
+    pub violation: Option<String>,
+    /// What it said when it could not start: a wire error.
+    pub refusal: Option<Box<RawValue>>,
+    /// Why there is no process.
+    pub spawn_error: Option<String>,
+    /// The start deadline passed.
+    pub start_timeout: Option<Micros>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Crashed<'a> {
+    kind: &'static str,
+    worker_id: u32,
+    pid: Option<i32>,
+    exit_code: Option<i32>,
+    signal: Option<Cow<'static, str>>,
+    phase: &'static str,
+    maybe_executed: bool,
+    out_of_memory: bool,
+    stderr: &'a str,
+    uptime: f64,
+    rss: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StartFailure<'a> {
+    reason: &'static str,
+    message: String,
+    exit_code: Option<i32>,
+    signal: Option<Cow<'static, str>>,
+    stderr: &'a str,
+    error: Option<&'a RawValue>,
+    worker_id: u32,
+    pid: Option<i32>,
+}
+
+impl Obituary {
+    fn signal_name(&self) -> Option<Cow<'static, str>> {
+        self.signal.map(signal::name)
+    }
+
+    /// V8 says so on standard error before it aborts; the kernel's killer says nothing anywhere we could read.
+    fn out_of_memory(&self) -> bool {
+        ["heap out of memory", "MemoryError", "out of memory"].iter().any(|text| self.stderr.contains(text))
+    }
+
+    /// Failure object of a task that may have been running.
+    pub fn crashed(&self) -> Vec<u8> {
+        text(&Crashed {
+            kind: "crashed",
+            worker_id: self.worker_id,
+            pid: self.pid,
+            exit_code: self.code,
+            signal: self.signal_name(),
+            phase: if self.mid_frame { "result" } else { "running" },
+            maybe_executed: true,
+            out_of_memory: self.out_of_memory(),
+            stderr: &self.stderr,
+            uptime: millis(self.uptime),
+            rss: self.rss,
+        })
+    }
+
+    /// Failure object of a task whose worker broke the protocol.
+    pub fn protocol(&self) -> Vec<u8> {
+        let what = self.violation.as_deref().unwrap_or("it said what makes no sense");
+        text(&serde_json::json!({
+            "kind": "protocol", "what": what, "workerId": self.worker_id, "pid": self.pid, "maybeExecuted": true,
+        }))
+    }
+
+    /// The event that tells of a worker which broke the protocol.
+    pub fn violation(&self) -> Option<Vec<u8>> {
+        let what = self.violation.as_deref()?;
+        Some(text(&serde_json::json!({
+            "event": "protocol", "what": what, "workerId": self.worker_id, "pid": self.pid,
+        })))
+    }
+
+    /// Start failure of a worker that never got ready.
+    pub fn start_failure(&self) -> Vec<u8> {
+        let (reason, message) = if let Some(error) = &self.spawn_error {
+            ("spawn", error.clone())
+        } else if self.refusal.is_some() {
+            ("fail", "the worker could not start".to_owned())
+        } else if let Some(what) = &self.violation {
+            ("protocol", format!("the worker broke the protocol before it was ready: {what}"))
+        } else if let Some(limit) = self.start_timeout {
+            ("timeout", format!("the worker was not ready within {} ms", millis(limit)))
+        } else {
+            let how = match (self.code, self.signal_name()) {
+                (_, Some(signal)) => format!("was killed by {signal}"),
+                (Some(code), None) => format!("exited with code {code}"),
+                (None, None) => "ended".to_owned(),
+            };
+            ("exit", format!("the worker {how} before it was ready"))
+        };
+        text(&StartFailure {
+            reason,
+            message,
+            exit_code: self.code,
+            signal: self.signal_name(),
+            stderr: &self.stderr,
+            error: self.refusal.as_deref(),
+            worker_id: self.worker_id,
+            pid: self.pid,
+        })
+    }
+
+    /// The `exit` event.
+    pub fn exit(&self, reason: &str, tasks_done: u64) -> Vec<u8> {
+        text(&serde_json::json!({
+            "event": "exit", "workerId": self.worker_id, "pid": self.pid, "code": self.code,
+            "signal": self.signal_name(), "reason": reason, "uptime": millis(self.uptime), "tasksDone": tasks_done,
+        }))
+    }
+}
+
+/// Failure object of an overdue task.
+pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>) -> Vec<u8> {
+    text(&serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid }))
+}
+
+/// Failure object of a task in a pool that was closed.
+pub fn closed(maybe_executed: bool) -> Vec<u8> {
+    text(&serde_json::json!({ "kind": "closed", "maybeExecuted": maybe_executed }))
+}
+
+/// Failure object of a task in a pool that broke; `cause` is a start failure.
+pub fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
+    let head = format!("{{\"kind\":\"broken\",\"maybeExecuted\":{maybe_executed},\"cause\":");
+    [head.as_bytes(), cause, b"}"].concat()
+}
+
+/// The event that tells of it.
+pub fn broken_event(cause: &[u8]) -> Vec<u8> {
+    [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
+}
+
+/// The `retry` event; `error` is a failure object.
+pub fn retry(attempt: u32, error: &[u8]) -> Vec<u8> {
+    let head = format!("{{\"event\":\"retry\",\"attempt\":{attempt},\"error\":");
+    [head.as_bytes(), error, b"}"].concat()
+}
+
+/// The `online` event.
+pub fn online(worker_id: u32, pid: i32) -> Vec<u8> {
+    text(&serde_json::json!({ "event": "online", "workerId": worker_id, "pid": pid }))
+}
+
+/// The end of a shutdown.
+pub fn shut_down(report: ClosedReport) -> Vec<u8> {
+    let ClosedReport { completed, rejected, killed } = report;
+    text(&serde_json::json!({
+        "event": "closed", "completed": completed, "rejected": rejected, "killed": killed,
+    }))
+}

@@ -1,0 +1,307 @@
+//! What the pool knows of its workers: a slot per worker, a life per process, and the starts that are under way.
+
+use std::collections::VecDeque;
+
+use crate::pool::config::{PoolConfig, Prefetch};
+use crate::pool::messages::{Evidence, ForgedClaim, Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::policy;
+use crate::worker::life::Life;
+
+/// A place for one worker at a time.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// Processes started here so far.
+    pub lives: u32,
+    /// The present one.
+    pub worker: Option<Worker>,
+    /// When the next one is to be started.
+    pub restart_at: Option<Micros>,
+    /// No process is started here before this.
+    pub not_before: Micros,
+    /// Deaths in a row without one finished task.
+    pub crashes: usize,
+}
+
+/// One process, from the decision to spawn it until it is gone.
+#[derive(Debug)]
+pub struct Worker {
+    pub key: WorkerKey,
+    pub life: Life,
+    /// Whether it takes its tasks by the claim word. Only such a worker is sent tasks ahead.
+    pub claims: bool,
+    pub tasks_done: u64,
+    /// The last time it was sent something while idle, or said something.
+    pub progress_at: Micros,
+    /// It gave tasks back because it got on too slowly: nothing is sent ahead until it replies again.
+    pub held_back: bool,
+    /// Since when it has not even taken up what it was due to run.
+    pub unresponsive_since: Option<Micros>,
+    /// It broke the protocol.
+    pub violated: bool,
+    /// It said that it cannot start, and whether trying again can help.
+    pub refused: Option<bool>,
+    /// Starts to be given up as soon as it is known which of them are running.
+    pub reclaim: Vec<(WireId, Abandon)>,
+    /// Starts in the order in which they were sent, which is the order in which they are claimed.
+    in_flight: VecDeque<InFlight>,
+    epoch: u32,
+    /// The claim word's count once all that were sent have started.
+    sent: u32,
+    /// The claim word's count is at least this, as replies have shown.
+    known_started: u32,
+    /// Sums over `in_flight`.
+    predicted: Micros,
+    bytes: usize,
+    timed: usize,
+    abandoned: usize,
+}
+
+/// One start of a task.
+#[derive(Debug)]
+pub struct InFlight {
+    pub wire: WireId,
+    /// `None`: the task has ended without this reply.
+    pub task: Option<TaskKey>,
+    pub ticket: Ticket,
+    pub handler: u8,
+    pub timeout: Option<Micros>,
+    /// When it came to be among the first `concurrency`, so that a sound worker runs it.
+    pub running_since: Option<Micros>,
+    /// With `task: None`: why, and when the worker is asked to die for it.
+    pub abandoned: Option<(Abandon, Micros)>,
+    predicted: Micros,
+    size: usize,
+    /// The claim word's count when this start is claimed.
+    order: u32,
+}
+
+/// Why nobody waits for a start any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abandon {
+    /// The user gave the task up.
+    Aborted,
+    /// It ran longer than this.
+    Overdue(Micros),
+}
+
+/// What a new start brings with it.
+#[derive(Debug)]
+pub struct NewStart {
+    pub wire: WireId,
+    pub task: TaskKey,
+    pub ticket: Ticket,
+    pub handler: u8,
+    pub timeout: Option<Micros>,
+    pub predicted: Micros,
+    pub size: usize,
+}
+
+impl Worker {
+    pub fn new(key: WorkerKey, now: Micros, start_timeout: Micros) -> Self {
+        Self {
+            key,
+            life: Life::Starting { deadline: now.saturating_add(start_timeout) },
+            claims: false,
+            tasks_done: 0,
+            progress_at: now,
+            held_back: false,
+            unresponsive_since: None,
+            violated: false,
+            refused: None,
+            reclaim: Vec::new(),
+            in_flight: VecDeque::new(),
+            epoch: 0,
+            sent: 0,
+            known_started: 0,
+            predicted: 0,
+            bytes: 0,
+            timed: 0,
+            abandoned: 0,
+        }
+    }
+
+    /// Starts under way.
+    pub fn load(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The starts under way, in the order in which they were sent.
+    pub fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
+        self.in_flight.iter()
+    }
+
+    /// Whether it may be sent tasks. One that holds an abandoned start may soon be killed for it.
+    pub fn takes_tasks(&self) -> bool {
+        self.life.is_ready() && self.abandoned == 0
+    }
+
+    /// Whether a task may be sent ahead of the `share` that each worker would get of all there is.
+    pub fn wants_ahead(&self, config: &PoolConfig, share: usize, predicted: Micros, size: usize) -> bool {
+        let load = self.load();
+        if !self.claims || self.held_back || load >= share || !self.takes_tasks() {
+            return false;
+        }
+        match config.prefetch {
+            Prefetch::Fixed(tasks) => load < config.concurrency + tasks - 1,
+            Prefetch::Auto => {
+                load < config.concurrency + policy::PREFETCH_TASKS - 1
+                    && self.predicted + predicted <= policy::PREFETCH_WORK
+                    && self.bytes + size <= policy::PREFETCH_BYTES
+            }
+        }
+    }
+
+    /// The epoch that a frame carries, for workers which claim.
+    pub fn epoch(&self) -> Option<u32> {
+        self.claims.then_some(self.epoch)
+    }
+
+    /// The epoch that the claim word is in.
+    pub fn current_epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Takes in a start that is being sent.
+    pub fn push(&mut self, start: NewStart, concurrency: usize, now: Micros) {
+        let runs = self.load() < concurrency;
+        if self.in_flight.is_empty() {
+            self.progress_at = now;
+        }
+        self.predicted += start.predicted;
+        self.bytes += start.size;
+        self.timed += usize::from(start.timeout.is_some());
+        self.in_flight.push_back(InFlight {
+            wire: start.wire,
+            task: Some(start.task),
+            ticket: start.ticket,
+            handler: start.handler,
+            timeout: start.timeout,
+            running_since: runs.then_some(now),
+            abandoned: None,
+            predicted: start.predicted,
+            size: start.size,
+            order: self.sent,
+        });
+        self.sent = self.sent.wrapping_add(1);
+    }
+
+    /// The start of this number, if it is under way here.
+    pub fn find(&mut self, wire: WireId) -> Option<&mut InFlight> {
+        let index = self.index(wire)?;
+        self.in_flight.get_mut(index)
+    }
+
+    /// A reply to this start has arrived: it is no longer under way, and what is behind it moves up.
+    pub fn finish(&mut self, wire: WireId, concurrency: usize, now: Micros) -> Option<InFlight> {
+        let index = self.index(wire)?;
+        let done = self.in_flight.remove(index)?;
+        self.forget(&done);
+        let claimed = done.order.wrapping_add(1);
+        if ahead(claimed, self.known_started) {
+            self.known_started = claimed;
+        }
+        if index < concurrency
+            && let Some(next) = self.in_flight.get_mut(concurrency - 1)
+        {
+            next.running_since.get_or_insert(now);
+        }
+        self.progress_at = now;
+        self.held_back = false;
+        self.unresponsive_since = None;
+        Some(done)
+    }
+
+    /// Nobody waits for this start any more. The task it belonged to.
+    pub fn abandon(&mut self, wire: WireId, why: Abandon, kill_at: Micros) -> Option<TaskKey> {
+        let index = self.index(wire)?;
+        let start = self.in_flight.get_mut(index)?;
+        let task = start.task.take()?;
+        start.abandoned = Some((why, kill_at));
+        self.timed -= usize::from(start.timeout.take().is_some());
+        self.abandoned += 1;
+        Some(task)
+    }
+
+    /// The claim word was moved on at `started`: all later starts never happened and never will. They, in order.
+    pub fn take_back(&mut self, started: Result<u32, ForgedClaim>) -> Result<Vec<InFlight>, ForgedClaim> {
+        let started = started?;
+        // Only what lies between what replies have shown and what was sent can be true.
+        if ahead(self.known_started, started) || ahead(started, self.sent) {
+            return Err(ForgedClaim);
+        }
+        let keep = self.in_flight.partition_point(|start| ahead(started, start.order));
+        let back: Vec<_> = self.in_flight.drain(keep..).collect();
+        for start in &back {
+            self.forget(start);
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        self.sent = started;
+        self.known_started = started;
+        Ok(back)
+    }
+
+    /// The worker is dead: its starts, each with whether it may have begun.
+    pub fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
+        let unwritten: &[WireId] = match evidence {
+            Evidence::Unwritten(starts) => starts,
+            Evidence::Claims(_) => &[],
+        };
+        let never = match evidence {
+            Evidence::Claims(started) if self.claims => self.take_back(*started).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let begun = std::mem::take(&mut self.in_flight).into_iter().map(|start| {
+            let maybe = !unwritten.contains(&start.wire);
+            (start, maybe)
+        });
+        begun.chain(never.into_iter().map(|start| (start, false))).collect()
+    }
+
+    /// When the first of its running tasks is overdue.
+    pub fn task_deadline(&self, concurrency: usize) -> Option<Micros> {
+        if self.timed == 0 {
+            return None;
+        }
+        self.in_flight.iter().take(concurrency).filter_map(InFlight::deadline).min()
+    }
+
+    /// When the worker is to die for a start that nobody waits for any more.
+    pub fn kill_deadline(&self) -> Option<Micros> {
+        if self.abandoned == 0 || !self.life.is_ready() {
+            return None;
+        }
+        self.in_flight.iter().filter_map(|start| start.abandoned.map(|(_, at)| at)).min()
+    }
+
+    /// When what was sent ahead is to be taken back for want of progress.
+    pub fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
+        (self.claims && self.life.is_ready() && self.load() > concurrency).then_some(self.progress_at + policy::STALL)
+    }
+
+    fn index(&self, wire: WireId) -> Option<usize> {
+        // Numbers are given out in ascending order, and replies mostly come in the order of the starts.
+        match self.in_flight.front() {
+            Some(first) if first.wire == wire => Some(0),
+            _ => self.in_flight.binary_search_by_key(&wire, |start| start.wire).ok(),
+        }
+    }
+
+    fn forget(&mut self, start: &InFlight) {
+        self.predicted -= start.predicted;
+        self.bytes -= start.size;
+        self.timed -= usize::from(start.timeout.is_some());
+        self.abandoned -= usize::from(start.abandoned.is_some());
+    }
+}
+
+impl InFlight {
+    /// When this start is overdue.
+    pub fn deadline(&self) -> Option<Micros> {
+        Some(self.running_since?.saturating_add(self.timeout?))
+    }
+}
+
+/// Whether `a` comes after `b` among numbers that wrap around.
+fn ahead(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < u32::MAX / 2
+}

@@ -1,0 +1,961 @@
+//! The whole policy of a pool, as a pure state machine: [`Pool::handle`] takes an event and the time and queues
+//! effects; [`Pool::dispatch`] gives waiting tasks to workers. No clock, no I/O, no runtime: whatever the order in
+//! which replies, deaths, time-outs and shutdowns meet, it can be played through in a test.
+//!
+//! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may have started is
+//! started again only if its retries allow it; one that provably never started goes back to the front of the queue;
+//! tasks are sent in the order in which they were accepted; a worker's `Exit` comes after all that it did.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use slotmap::SlotMap;
+
+use crate::pool::config::PoolConfig;
+use crate::pool::messages::{
+    Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, RunInfo, TaskKey, Ticket,
+    WireId, WorkerKey,
+};
+use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
+use crate::pool::queue::Queue;
+use crate::pool::slots::{Abandon, InFlight, NewStart, Slot, Worker};
+use crate::worker::life::{ExitReason, Life, Rung, Step};
+
+/// One accepted, unsettled task.
+#[derive(Debug)]
+pub struct Task {
+    ticket: Ticket,
+    handler: u8,
+    /// Starts so far that may have happened.
+    attempt: u32,
+    retries: u32,
+    timeout: Option<Micros>,
+    accepted_at: Micros,
+    place: Place,
+    body: Body,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Queued,
+    /// Between two attempts.
+    Pausing,
+    Sent {
+        worker: WorkerKey,
+        wire: WireId,
+    },
+}
+
+/// Where the pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No worker was ever asked for.
+    Idle,
+    Open,
+    Closing {
+        /// Tasks that have not started end with `Closed`.
+        drop_waiting: bool,
+        deadline: Option<Micros>,
+        /// Everything was killed; what still runs ends with `Closed`.
+        terminated: bool,
+    },
+    /// Workers do not get ready; every task ends with `Broken`.
+    Broken,
+    Closed,
+}
+
+/// Tasks by outcome, since the pool was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub accepted: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    pub retried: u64,
+}
+
+/// One worker, for `stats()`.
+#[derive(Clone, Debug)]
+pub struct WorkerRow {
+    pub key: WorkerKey,
+    /// `starting`, `idle`, `busy` or `stopping`.
+    pub state: &'static str,
+    pub running: Vec<Ticket>,
+    pub tasks_done: u64,
+    /// Processes that were on this slot before.
+    pub restarts: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pool {
+    config: PoolConfig,
+    phase: Phase,
+    tasks: SlotMap<TaskKey, Task>,
+    /// `tickets[ticket]` is the unsettled task of that ticket, or the null key.
+    tickets: Vec<TaskKey>,
+    queue: Queue,
+    pausing: BinaryHeap<Reverse<(Micros, TaskKey)>>,
+    slots: Vec<Slot>,
+    predictor: Predictor,
+    budget: RestartBudget,
+    jitter: Jitter,
+    next_wire: WireId,
+    /// Whether `Started` was said.
+    started: bool,
+    counters: Counters,
+    report: ClosedReport,
+    effects: VecDeque<Effect>,
+}
+
+impl Pool {
+    /// A pool without a worker and without a task.
+    pub fn new(config: PoolConfig) -> Self {
+        let slots = (0..config.max_workers).map(|_| Slot::default()).collect();
+        let jitter = Jitter::new(config.seed);
+        Self {
+            config,
+            phase: Phase::Idle,
+            tasks: SlotMap::with_key(),
+            tickets: Vec::new(),
+            queue: Queue::default(),
+            pausing: BinaryHeap::new(),
+            slots,
+            predictor: Predictor::default(),
+            budget: RestartBudget::default(),
+            jitter,
+            next_wire: 1,
+            started: false,
+            counters: Counters::default(),
+            report: ClosedReport::default(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened. Effects are to be performed, in order, before the next call.
+    pub fn handle(&mut self, now: Micros, event: Event) {
+        match event {
+            Event::Start => self.start(now),
+            Event::Submit(task) => self.submit(now, task),
+            Event::Cancel(ticket) => self.cancel(now, ticket),
+            // The process id is the core's affair.
+            Event::Spawned { .. } => {}
+            Event::SpawnFailed { worker, permanent } => self.spawn_failed(now, worker, permanent),
+            Event::Ready { worker, claims } => self.ready(now, worker, claims),
+            Event::StartRefused { worker, permanent } => self.start_refused(now, worker, permanent),
+            Event::Replied { worker, wire, elapsed, failed } => self.replied(now, worker, wire, elapsed, failed),
+            Event::TakenBack { worker, started } => self.taken_back(now, worker, started),
+            Event::Violated { worker } => self.violated(now, worker),
+            Event::ChannelClosed { worker } => self.leave(now, worker, ExitReason::Crashed, Rung::Asked),
+            Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
+            Event::Tick => self.tick(now),
+            Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
+            Event::Terminate => self.terminate(now),
+        }
+        self.close_if_done(now);
+    }
+
+    /// The next thing to do.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Gives waiting tasks to workers with a free place, starts workers for those that found none, and sends short
+    /// tasks ahead to busy workers.
+    pub fn dispatch(&mut self, now: Micros) {
+        if self.queue.is_empty() || !matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. }) {
+            return;
+        }
+        self.fill_places(now);
+        if !self.queue.is_empty() {
+            self.grow(now);
+            self.send_ahead(now);
+        }
+    }
+
+    /// When `Tick` is due next.
+    pub fn next_deadline(&self) -> Option<Micros> {
+        let concurrency = self.config.concurrency;
+        let shrinks = self.has_surplus();
+        let slots = self.slots.iter().flat_map(|slot| {
+            let worker = slot.worker.as_ref();
+            let idle = worker.filter(|worker| shrinks && worker.life.is_ready() && worker.load() == 0);
+            [
+                slot.restart_at,
+                worker.and_then(|worker| worker.life.deadline()),
+                worker.and_then(|worker| worker.task_deadline(concurrency)),
+                worker.and_then(Worker::kill_deadline),
+                worker.and_then(|worker| worker.stall_deadline(concurrency)),
+                idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
+            ]
+        });
+        let closing = match self.phase {
+            Phase::Closing { deadline, terminated: false, .. } => deadline,
+            _ => None,
+        };
+        let pausing = self.pausing.peek().map(|Reverse((at, _))| *at);
+        slots.chain([closing, pausing]).flatten().min()
+    }
+
+    /// The bytes of a task that is to be sent.
+    pub fn body(&self, task: TaskKey) -> Option<&Body> {
+        self.tasks.get(task).map(|task| &task.body)
+    }
+
+    /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
+    pub fn is_hungry(&self) -> bool {
+        let free = |slot: &Slot| match &slot.worker {
+            Some(worker) => worker.takes_tasks() && worker.load() < self.config.concurrency,
+            None => slot.restart_at.is_none(),
+        };
+        !matches!(self.phase, Phase::Open) || self.slots.iter().any(free)
+    }
+
+    /// Whether a process is still to be started for this life of its slot.
+    pub fn is_wanted(&mut self, key: WorkerKey) -> bool {
+        self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
+    }
+
+    /// Whether the pool was given up.
+    pub fn is_broken(&self) -> bool {
+        self.phase == Phase::Broken
+    }
+
+    /// The epoch that the claim word of this worker is in, if it has one.
+    pub fn claims(&self, key: WorkerKey) -> Option<u32> {
+        self.slots.get(key.slot)?.worker.as_ref().filter(|worker| worker.key == key)?.epoch()
+    }
+
+    /// Whether this worker owes a reply to this start, wanted or not.
+    pub fn expects(&mut self, key: WorkerKey, wire: WireId) -> bool {
+        self.worker(key).is_some_and(|worker| worker.find(wire).is_some())
+    }
+
+    /// The unsettled task of this start at this worker.
+    pub fn ticket(&mut self, key: WorkerKey, wire: WireId) -> Option<Ticket> {
+        let start = self.worker(key)?.find(wire)?;
+        start.task.map(|_| start.ticket)
+    }
+
+    /// By how much the bytes of waiting tasks have changed since the last call, counting a task as waiting from its
+    /// acceptance on.
+    pub fn take_waiting_change(&mut self) -> i64 {
+        self.queue.take_change()
+    }
+
+    /// Tasks that are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Tasks waiting, and their bytes.
+    pub fn waiting(&self) -> (usize, u64) {
+        (self.queue.len() + self.pausing.len(), self.queue.bytes())
+    }
+
+    /// Tasks by outcome.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether everything is over.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// The workers, by slot.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerRow> {
+        self.slots.iter().filter_map(|slot| {
+            let worker = slot.worker.as_ref()?;
+            let state = match worker.life {
+                Life::Starting { .. } => "starting",
+                Life::Ready if worker.load() == 0 => "idle",
+                Life::Ready => "busy",
+                Life::Leaving { .. } => "stopping",
+            };
+            let running = worker.in_flight().filter(|start| start.task.is_some() && start.running_since.is_some());
+            Some(WorkerRow {
+                key: worker.key,
+                state,
+                running: running.map(|start| start.ticket).collect(),
+                tasks_done: worker.tasks_done,
+                restarts: slot.lives - 1,
+            })
+        })
+    }
+
+    // ---- Tasks ----------------------------------------------------------------------------------------------------
+
+    fn submit(&mut self, now: Micros, task: NewTask) {
+        if self.phase == Phase::Idle {
+            self.start(now);
+        }
+        self.counters.accepted += 1;
+        let ticket = task.ticket;
+        let size = task.body.text.len();
+        let key = self.tasks.insert(Task {
+            ticket,
+            handler: task.handler,
+            attempt: 0,
+            retries: task.retries,
+            timeout: task.timeout,
+            accepted_at: task.accepted_at,
+            place: Place::Queued,
+            body: task.body,
+        });
+        let index = ticket as usize;
+        if self.tickets.len() <= index {
+            self.tickets.resize(index + 1, TaskKey::default());
+        }
+        self.tickets[index] = key;
+        match self.phase {
+            Phase::Idle | Phase::Open => self.queue.accept(key, size),
+            Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
+                self.queue.pass_by(size);
+                let failure = match self.phase {
+                    Phase::Broken => Failure::Broken { maybe_executed: false },
+                    _ => Failure::Closed { maybe_executed: false },
+                };
+                self.fail(key, None, failure);
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Micros, ticket: Ticket) {
+        let Some(&key) = self.tickets.get(ticket as usize) else { return };
+        let Some(task) = self.tasks.get(key) else { return };
+        match task.place {
+            Place::Queued => {
+                self.queue.forget(task.body.text.len());
+                self.fail(key, None, Failure::Aborted);
+            }
+            Place::Pausing => self.fail(key, None, Failure::Aborted),
+            Place::Sent { worker, wire } => self.give_up(now, worker, wire, Abandon::Aborted),
+        }
+    }
+
+    /// Removes a task from the books; its end is about to be told.
+    fn remove(&mut self, key: TaskKey) -> Option<Task> {
+        let task = self.tasks.remove(key)?;
+        self.tickets[task.ticket as usize] = TaskKey::default();
+        Some(task)
+    }
+
+    /// Ends a task without a reply. A queued one must have left the queue's count before.
+    fn fail(&mut self, key: TaskKey, run: Option<RunInfo>, failure: Failure) {
+        let Some(task) = self.remove(key) else { return };
+        match failure {
+            Failure::Aborted => self.counters.cancelled += 1,
+            _ => self.counters.failed += 1,
+        }
+        self.report.rejected += 1;
+        self.effects.push_back(Effect::Fail { ticket: task.ticket, run, failure });
+    }
+
+    /// Ends all that wait in the queue or between two attempts.
+    fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
+        let pausing = std::mem::take(&mut self.pausing).into_sorted_vec().into_iter().rev();
+        for key in self.queue.take().into_iter().chain(pausing.map(|Reverse((_, key))| key)) {
+            let waits = |task: &Task| matches!(task.place, Place::Queued | Place::Pausing);
+            if let Some(task) = self.tasks.get(key).filter(|task| waits(task)) {
+                let maybe_executed = task.attempt > 0;
+                self.fail(key, None, failure(maybe_executed));
+            }
+        }
+    }
+
+    /// Puts starts that never happened back to the front, in their old order, as if they had not been sent.
+    fn put_back(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
+        let dropping = matches!(self.phase, Phase::Closing { drop_waiting: true, .. } | Phase::Broken);
+        let mut dropped = Vec::new();
+        for start in starts.rev() {
+            let Some(key) = start.task else { continue };
+            let Some(task) = self.tasks.get_mut(key) else { continue };
+            task.attempt -= 1;
+            task.place = Place::Queued;
+            if dropping {
+                dropped.push(key);
+            } else {
+                self.queue.push_front(key, task.body.text.len());
+            }
+        }
+        for key in dropped.into_iter().rev() {
+            let maybe_executed = self.tasks.get(key).is_some_and(|task| task.attempt > 0);
+            let failure = match self.phase {
+                Phase::Broken => Failure::Broken { maybe_executed },
+                _ => Failure::Closed { maybe_executed },
+            };
+            self.fail(key, None, failure);
+        }
+    }
+
+    /// The worker died with a start that may have happened: again, if the task allows it, or the end.
+    fn lost(&mut self, now: Micros, worker: WorkerKey, start: &InFlight, failure: Failure) {
+        let Some(key) = start.task else { return };
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let open = matches!(self.phase, Phase::Open | Phase::Closing { drop_waiting: false, terminated: false, .. });
+        if open && task.attempt <= task.retries {
+            let pause = policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
+            task.place = Place::Pausing;
+            let (ticket, attempt) = (task.ticket, task.attempt + 1);
+            self.pausing.push(Reverse((now.saturating_add(pause), key)));
+            self.counters.retried += 1;
+            self.effects.push_back(Effect::Retry { ticket, worker, attempt });
+            return;
+        }
+        let run = run_info(task, worker, start, now, None);
+        let failure = match self.phase {
+            Phase::Closing { terminated: true, .. } => Failure::Closed { maybe_executed: true },
+            _ => failure,
+        };
+        self.fail(key, Some(run), failure);
+    }
+
+    // ---- Dispatch -------------------------------------------------------------------------------------------------
+
+    fn peek(&mut self) -> Option<TaskKey> {
+        let tasks = &self.tasks;
+        self.queue.peek(|key| tasks.get(key).is_some_and(|task| task.place == Place::Queued))
+    }
+
+    /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
+    fn fill_places(&mut self, now: Micros) {
+        let free = self.slots.iter().filter_map(|slot| slot.worker.as_ref()).filter(|worker| worker.takes_tasks());
+        let Some(least) = free.map(Worker::load).min() else { return };
+        for level in least..self.config.concurrency {
+            for responsive in [true, false] {
+                for slot in 0..self.slots.len() {
+                    let Some(worker) = &self.slots[slot].worker else { continue };
+                    let fits = worker.unresponsive_since.is_none() == responsive && worker.load() <= level;
+                    if fits && worker.takes_tasks() {
+                        let Some(key) = self.peek() else { return };
+                        self.send(now, slot, key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Short tasks ahead to busy workers, a fair share to each.
+    fn send_ahead(&mut self, now: Micros) {
+        let takers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let takers = takers.filter(|worker| worker.takes_tasks() && worker.claims);
+        let (count, loads) = takers.fold((0, 0), |(count, loads), worker| (count + 1, loads + worker.load()));
+        if count == 0 {
+            return;
+        }
+        let share = (self.queue.len() + loads).div_ceil(count);
+        for slot in 0..self.slots.len() {
+            loop {
+                let Some(key) = self.peek() else { return };
+                let Some(task) = self.tasks.get(key) else { return };
+                let predicted = self.predictor.predict(task.handler);
+                let Some(worker) = &self.slots[slot].worker else { break };
+                if !worker.wants_ahead(&self.config, share, predicted, task.body.text.len()) {
+                    break;
+                }
+                self.send(now, slot, key);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Micros, slot: usize, key: TaskKey) {
+        let Some(worker) = self.slots[slot].worker.as_mut() else { return };
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let wire = self.next_wire;
+        self.next_wire += 1;
+        let size = task.body.text.len();
+        self.queue.pop(size);
+        task.attempt += 1;
+        task.place = Place::Sent { worker: worker.key, wire };
+        let predicted = self.predictor.predict(task.handler);
+        let (ticket, handler, timeout) = (task.ticket, task.handler, task.timeout);
+        let start = NewStart { wire, task: key, ticket, handler, timeout, predicted, size };
+        worker.push(start, self.config.concurrency, now);
+        self.effects.push_back(Effect::Send {
+            worker: worker.key,
+            wire,
+            epoch: worker.epoch(),
+            attempt: task.attempt,
+            task: key,
+        });
+    }
+
+    fn replied(&mut self, now: Micros, key: WorkerKey, wire: WireId, elapsed: Option<u32>, failed: bool) {
+        let concurrency = self.config.concurrency;
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let Some(worker) = slot.worker.as_mut().filter(|worker| worker.key == key) else { return };
+        let Some(start) = worker.finish(wire, concurrency, now) else {
+            return self.violated(now, key);
+        };
+        slot.crashes = 0;
+        if let Some(elapsed) = elapsed {
+            self.predictor.learn(start.handler, elapsed);
+        }
+        // Without a task this is the late reply of one that was aborted or overdue; its worker has redeemed itself.
+        let Some(task) = start.task.and_then(|key| self.remove(key)) else { return };
+        if let Some(worker) = self.worker(key) {
+            worker.tasks_done += 1;
+        }
+        match failed {
+            true => self.counters.failed += 1,
+            false => self.counters.completed += 1,
+        }
+        self.report.completed += 1;
+        let run = run_info(&task, key, &start, now, elapsed);
+        self.effects.push_back(Effect::Complete { ticket: task.ticket, run });
+    }
+
+    // ---- Giving up and taking back --------------------------------------------------------------------------------
+
+    /// Nobody waits for this start any more. Whether it runs is found out first, where that is possible: if it does
+    /// not, no worker need suffer for it.
+    fn give_up(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+        let Some(worker) = self.worker(key) else { return };
+        if worker.claims {
+            worker.reclaim.push((wire, why));
+            self.take_back(key);
+        } else {
+            self.abandon(now, key, wire, why);
+        }
+    }
+
+    /// Asks for one take-back, however many reasons there are.
+    fn take_back(&mut self, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        let effect = Effect::TakeBack { worker: key, epoch: worker.current_epoch() };
+        if !self.effects.contains(&effect) {
+            self.effects.push_back(effect);
+        }
+    }
+
+    fn taken_back(&mut self, now: Micros, key: WorkerKey, started: Result<u32, ForgedClaim>) {
+        let Some(worker) = self.worker(key) else { return };
+        let reclaim = std::mem::take(&mut worker.reclaim);
+        let Ok(back) = worker.take_back(started) else {
+            for (wire, why) in reclaim {
+                self.abandon(now, key, wire, why);
+            }
+            return self.violated(now, key);
+        };
+        // Not before it replies again; and if what it has begun takes longer still, not before another while.
+        worker.held_back = true;
+        worker.progress_at = now;
+        let never: Vec<(WireId, Ticket)> = back.iter().map(|start| (start.wire, start.ticket)).collect();
+        self.put_back(back.into_iter());
+        for (wire, why) in reclaim {
+            match (never.iter().find(|(never, _)| *never == wire), why) {
+                (None, _) => self.abandon(now, key, wire, why),
+                (Some(&(_, ticket)), Abandon::Aborted) => self.cancel(now, ticket),
+                // The task was due to run and had not even been taken up, so its time has not begun. It waits for the
+                // next worker; this one may be out of breath, or hang outside of any task.
+                (Some(_), Abandon::Overdue(_)) => self.hesitates(now, key),
+            }
+        }
+    }
+
+    /// The worker did not take up what it was due to run. For how long that is forgiven is the grace period.
+    fn hesitates(&mut self, now: Micros, key: WorkerKey) {
+        let grace = self.config.grace_period;
+        let Some(worker) = self.worker(key) else { return };
+        let since = *worker.unresponsive_since.get_or_insert(now);
+        if now.saturating_sub(since) >= grace {
+            self.leave(now, key, ExitReason::Timeout, Rung::Terminated);
+        }
+    }
+
+    /// Ends the task of a start that runs, and gives the worker a moment to end the start.
+    fn abandon(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+        let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
+        let Some(worker) = self.worker(key) else { return };
+        let Some(task_key) = worker.abandon(wire, why, kill_at) else { return };
+        let Some(start) = worker.find(wire) else { return };
+        let (failure, overdue) = match why {
+            Abandon::Aborted => (Failure::Aborted, false),
+            Abandon::Overdue(limit) => (Failure::Timeout(limit), true),
+        };
+        let since = start.running_since;
+        let run = self.tasks.get(task_key).map(|task| RunInfo {
+            worker: key,
+            attempt: task.attempt,
+            wait: since.unwrap_or(now).saturating_sub(task.accepted_at),
+            run: now.saturating_sub(since.unwrap_or(now)),
+        });
+        self.effects.push_back(Effect::Abort { worker: key, wire, overdue });
+        self.fail(task_key, run, failure);
+    }
+
+    // ---- Workers --------------------------------------------------------------------------------------------------
+
+    fn worker(&mut self, key: WorkerKey) -> Option<&mut Worker> {
+        self.slots.get_mut(key.slot)?.worker.as_mut().filter(|worker| worker.key == key)
+    }
+
+    fn live(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.worker.is_some()).count()
+    }
+
+    fn has_surplus(&self) -> bool {
+        self.phase == Phase::Open && self.ready_workers() > self.config.min_workers
+    }
+
+    fn ready_workers(&self) -> usize {
+        let ready = |slot: &&Slot| slot.worker.as_ref().is_some_and(|worker| worker.life.is_ready());
+        self.slots.iter().filter(ready).count()
+    }
+
+    fn start(&mut self, now: Micros) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.phase = Phase::Open;
+        for slot in 0..self.config.min_workers {
+            self.plan(now, slot);
+        }
+        self.say_started();
+    }
+
+    fn say_started(&mut self) {
+        if !self.started && self.phase != Phase::Idle && self.ready_workers() >= self.config.min_workers {
+            self.started = true;
+            self.effects.push_back(Effect::Started);
+        }
+    }
+
+    /// A process for this slot, now or as soon as its back-off is over.
+    fn plan(&mut self, now: Micros, slot: usize) {
+        let config = &self.config;
+        let place = &mut self.slots[slot];
+        if place.worker.is_some() || place.restart_at.is_some() {
+            return;
+        }
+        if place.not_before > now {
+            place.restart_at = Some(place.not_before);
+            return;
+        }
+        place.lives += 1;
+        let key = WorkerKey { slot, life: place.lives };
+        place.worker = Some(Worker::new(key, now, config.start_timeout));
+        self.effects.push_back(Effect::Spawn { worker: key });
+    }
+
+    /// More workers for tasks that found no place.
+    fn grow(&mut self, now: Micros) {
+        let coming = |slot: &&Slot| match &slot.worker {
+            Some(worker) => matches!(worker.life, Life::Starting { .. }),
+            None => slot.restart_at.is_some(),
+        };
+        let places = self.slots.iter().filter(coming).count() * self.config.concurrency;
+        let missing = self.queue.len().saturating_sub(places).div_ceil(self.config.concurrency);
+        if missing == 0 {
+            return;
+        }
+        let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
+        let free: Vec<usize> = (0..self.slots.len()).filter(|&slot| empty(&self.slots[slot])).take(missing).collect();
+        for slot in free {
+            self.plan(now, slot);
+        }
+    }
+
+    fn ready(&mut self, now: Micros, key: WorkerKey, claims: bool) {
+        let Some(worker) = self.worker(key) else { return };
+        match worker.life {
+            Life::Starting { .. } => {}
+            // Told to leave before it got ready.
+            Life::Leaving { .. } => return,
+            Life::Ready => return self.violated(now, key),
+        }
+        worker.life = Life::Ready;
+        worker.claims = claims;
+        worker.progress_at = now;
+        self.budget.succeed();
+        self.effects.push_back(Effect::Online { worker: key });
+        self.say_started();
+    }
+
+    fn start_refused(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
+        let Some(worker) = self.worker(key) else { return };
+        if worker.life.is_ready() {
+            return self.violated(now, key);
+        }
+        worker.refused = Some(permanent);
+        // It exits by itself once it has said why.
+        self.leave(now, key, ExitReason::Startup, Rung::Asked);
+    }
+
+    fn violated(&mut self, now: Micros, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        worker.violated = true;
+        let reason = match worker.life {
+            Life::Starting { .. } => ExitReason::Startup,
+            Life::Ready | Life::Leaving { .. } => ExitReason::Crashed,
+        };
+        self.leave(now, key, reason, Rung::Killed);
+    }
+
+    fn leave(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung) {
+        let grace = self.config.grace_period;
+        let Some(worker) = self.worker(key) else { return };
+        // A worker that never got ready has failed to start, whoever found out; unless it was we who no longer want it.
+        let reason = match (worker.life, reason) {
+            (Life::Starting { .. }, ExitReason::Crashed) => ExitReason::Startup,
+            (_, reason) => reason,
+        };
+        let step = worker.life.leave(reason, from, now, grace);
+        let reclaims = worker.claims && worker.load() > 0;
+        self.take_step(key, step);
+        if step != Step::Wait && reclaims {
+            // Whatever it has not begun need not wait for its end.
+            self.take_back(key);
+        }
+    }
+
+    fn take_step(&mut self, worker: WorkerKey, step: Step) {
+        let effect = match step {
+            Step::Stop => Effect::Stop { worker },
+            Step::Terminate => Effect::Terminate { worker },
+            Step::Kill => {
+                self.report.killed += 1;
+                Effect::Kill { worker }
+            }
+            Step::Wait => return,
+        };
+        self.effects.push_back(effect);
+    }
+
+    fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
+        let Some(worker) = self.worker(key) else { return };
+        // One that was told to leave before there was a process has not failed.
+        let failed = matches!(worker.life, Life::Starting { .. });
+        self.slots[key.slot].worker = None;
+        if failed {
+            self.start_failed(now, key.slot, permanent);
+        }
+        self.replace(now, key.slot);
+    }
+
+    fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
+        if self.worker(key).is_none() {
+            return;
+        }
+        let Some(mut worker) = self.slots[key.slot].worker.take() else { return };
+        let starting = matches!(worker.life, Life::Starting { .. });
+        let reason = worker.life.reason().unwrap_or(match starting {
+            true => ExitReason::Startup,
+            false => ExitReason::Crashed,
+        });
+        let failure = if worker.violated { Failure::Protocol } else { Failure::Crashed };
+        let mut never = Vec::new();
+        for (start, maybe) in worker.settle(evidence) {
+            match maybe {
+                true => self.lost(now, key, &start, failure),
+                false => never.push(start),
+            }
+        }
+        self.put_back(never.into_iter());
+        self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
+        match reason {
+            ExitReason::Startup => self.start_failed(now, key.slot, worker.refused == Some(true)),
+            ExitReason::Crashed => {
+                let slot = &mut self.slots[key.slot];
+                slot.crashes += 1;
+                if slot.crashes > 1 {
+                    // Once may be the task's fault and costs no time; a worker that dies again and again does.
+                    let restart = self.config.restart;
+                    let pause = policy::backoff(restart.min_delay, restart.max_delay, slot.crashes - 1);
+                    slot.not_before = now.saturating_add(self.jitter.apply(pause));
+                }
+            }
+            ExitReason::Shutdown | ExitReason::Idle | ExitReason::Timeout | ExitReason::Aborted => {}
+        }
+        self.replace(now, key.slot);
+    }
+
+    /// A start failed: the slot pauses, and the pool may break.
+    fn start_failed(&mut self, now: Micros, slot: usize, permanent: bool) {
+        let restart = self.config.restart;
+        let spent = self.budget.spend(now, &restart);
+        let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
+        self.slots[slot].not_before = now.saturating_add(self.jitter.apply(pause));
+        // As long as one worker serves, the pool does.
+        if (permanent || spent) && self.ready_workers() == 0 {
+            self.break_down(now);
+        }
+    }
+
+    fn break_down(&mut self, now: Micros) {
+        if !matches!(self.phase, Phase::Open | Phase::Closing { .. }) {
+            return;
+        }
+        self.effects.push_back(Effect::Broken);
+        if self.phase == Phase::Open {
+            self.phase = Phase::Broken;
+        }
+        self.fail_waiting(|maybe_executed| Failure::Broken { maybe_executed });
+        for slot in 0..self.slots.len() {
+            self.slots[slot].restart_at = None;
+            if let Some(worker) = &self.slots[slot].worker {
+                self.leave(now, worker.key, ExitReason::Startup, Rung::Killed);
+            }
+        }
+    }
+
+    /// Whether a slot that has become empty is filled again, and when.
+    fn replace(&mut self, now: Micros, slot: usize) {
+        let coming = self.slots.iter().filter(|slot| slot.worker.is_some() || slot.restart_at.is_some()).count();
+        let wanted = match self.phase {
+            Phase::Open if coming < self.config.min_workers => true,
+            Phase::Open => coming < self.queue.len().min(self.config.max_workers),
+            Phase::Closing { terminated: false, .. } => coming < self.tasks.len().min(self.config.min_workers.max(1)),
+            _ => false,
+        };
+        if wanted {
+            self.plan(now, slot);
+        }
+    }
+
+    // ---- Time -----------------------------------------------------------------------------------------------------
+
+    fn tick(&mut self, now: Micros) {
+        if let Phase::Closing { deadline: Some(deadline), terminated: false, .. } = self.phase
+            && deadline <= now
+        {
+            self.terminate(now);
+        }
+        while let Some(&Reverse((at, key))) = self.pausing.peek()
+            && at <= now
+        {
+            self.pausing.pop();
+            if let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) {
+                task.place = Place::Queued;
+                self.queue.push_front(key, task.body.text.len());
+            }
+        }
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].restart_at.is_some_and(|at| at <= now) {
+                self.slots[slot].restart_at = None;
+                self.plan(now, slot);
+            }
+            self.tick_worker(now, slot);
+        }
+    }
+
+    fn tick_worker(&mut self, now: Micros, slot: usize) {
+        let (grace, concurrency) = (self.config.grace_period, self.config.concurrency);
+        let surplus = self.has_surplus();
+        let Some(worker) = self.slots[slot].worker.as_mut() else { return };
+        let key = worker.key;
+        let step = worker.life.advance(now, grace);
+        let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
+
+        let overdue: Vec<_> = match due(worker.task_deadline(concurrency)) {
+            true => worker.in_flight().take(concurrency).filter(|start| due(start.deadline())).collect(),
+            false => Vec::new(),
+        };
+        let overdue: Vec<_> =
+            overdue.iter().filter_map(|start| Some((start.wire, Abandon::Overdue(start.timeout?)))).collect();
+        let killed_for = match due(worker.kill_deadline()) {
+            true => worker.in_flight().find_map(|start| start.abandoned.filter(|(_, at)| *at <= now)),
+            false => None,
+        };
+        let stalled = due(worker.stall_deadline(concurrency));
+        let idle = surplus
+            && worker.life.is_ready()
+            && worker.load() == 0
+            && due(Some(worker.progress_at.saturating_add(self.config.idle_timeout)));
+
+        self.take_step(key, step);
+        for (wire, why) in overdue {
+            self.give_up(now, key, wire, why);
+        }
+        if let Some((why, _)) = killed_for {
+            let reason = match why {
+                Abandon::Aborted => ExitReason::Aborted,
+                Abandon::Overdue(_) => ExitReason::Timeout,
+            };
+            self.leave(now, key, reason, Rung::Terminated);
+        }
+        if stalled {
+            self.take_back(key);
+        }
+        if idle {
+            self.leave(now, key, ExitReason::Idle, Rung::Asked);
+        }
+    }
+
+    // ---- The end --------------------------------------------------------------------------------------------------
+
+    fn shutdown(&mut self, now: Micros, drop_waiting: bool, timeout: Option<Micros>) {
+        let limit = timeout.map(|timeout| now.saturating_add(timeout));
+        match &mut self.phase {
+            Phase::Closed => return,
+            Phase::Closing { drop_waiting: dropping, deadline, .. } => {
+                // A later call may only be stricter.
+                *dropping |= drop_waiting;
+                *deadline = [*deadline, limit].into_iter().flatten().min();
+            }
+            phase @ (Phase::Idle | Phase::Open | Phase::Broken) => {
+                *phase = Phase::Closing { drop_waiting, deadline: limit, terminated: false };
+                self.report = ClosedReport::default();
+            }
+        }
+        if drop_waiting {
+            self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
+            for slot in 0..self.slots.len() {
+                if let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.claims) {
+                    self.take_back(worker.key);
+                }
+            }
+        }
+    }
+
+    fn terminate(&mut self, now: Micros) {
+        match self.phase {
+            Phase::Closed | Phase::Closing { terminated: true, .. } => return,
+            Phase::Closing { .. } => {}
+            Phase::Idle | Phase::Open | Phase::Broken => self.report = ClosedReport::default(),
+        }
+        self.phase = Phase::Closing { drop_waiting: true, deadline: None, terminated: true };
+        self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
+        for slot in 0..self.slots.len() {
+            self.slots[slot].restart_at = None;
+            // What the workers have settles when they are gone: then it is known what had started.
+            if let Some(worker) = &self.slots[slot].worker {
+                self.leave(now, worker.key, ExitReason::Shutdown, Rung::Killed);
+            }
+        }
+    }
+
+    /// Once no task is left, the workers go; once they are gone, the pool is closed.
+    fn close_if_done(&mut self, now: Micros) {
+        if !matches!(self.phase, Phase::Closing { .. }) || !self.tasks.is_empty() {
+            return;
+        }
+        for slot in 0..self.slots.len() {
+            self.slots[slot].restart_at = None;
+            let Some(worker) = &self.slots[slot].worker else { continue };
+            let (key, life) = (worker.key, worker.life);
+            match life {
+                // It reads its channel only once it is up.
+                Life::Starting { .. } => self.leave(now, key, ExitReason::Shutdown, Rung::Terminated),
+                Life::Ready => self.leave(now, key, ExitReason::Shutdown, Rung::Asked),
+                Life::Leaving { .. } => {}
+            }
+        }
+        if self.live() == 0 {
+            self.phase = Phase::Closed;
+            self.effects.push_back(Effect::Closed(self.report));
+        }
+    }
+}
+
+fn run_info(task: &Task, worker: WorkerKey, start: &InFlight, now: Micros, elapsed: Option<u32>) -> RunInfo {
+    let since = start.running_since.unwrap_or(now);
+    RunInfo {
+        worker,
+        attempt: task.attempt,
+        wait: since.saturating_sub(task.accepted_at),
+        run: elapsed.map_or_else(|| now.saturating_sub(since), u64::from),
+    }
+}

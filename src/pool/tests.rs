@@ -1,0 +1,587 @@
+//! The state machine, played through by chance: random sequences of events against a model world that keeps the books.
+//!
+//! The world stands in for everything outside: workers that claim, reply, die, hang, lie; a clock that jumps; users who
+//! submit, cancel and close. After each sequence everything still open is brought to its end, and the promises are
+//! checked: every accepted task ends exactly once (2); at most `retries + 1` starts that may have happened, and a claim
+//! that none happened is true (3); what never started is started again in order, silently (4); starts happen in the
+//! order of acceptance, and nothing of a worker comes after its exit (5).
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use proptest::prelude::*;
+
+use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
+use crate::pool::messages::{
+    Body, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, Ticket, WireId, WorkerKey,
+};
+use crate::pool::state::Pool;
+
+/// What chance may do next. Numbers are reduced to what there is.
+#[derive(Clone, Debug)]
+enum Act {
+    Start,
+    Submit {
+        timeout: Option<u16>,
+        retries: u8,
+        handler: u8,
+    },
+    Cancel(u8),
+    /// The worker gets ready.
+    Ready(u8),
+    /// The worker says that it cannot start.
+    Refuse {
+        worker: u8,
+        permanent: bool,
+    },
+    /// The worker takes up to so many tasks.
+    Claim {
+        worker: u8,
+        count: u8,
+    },
+    /// The worker replies to one of the tasks it has claimed.
+    Reply {
+        worker: u8,
+        which: u8,
+        elapsed: u16,
+        failed: bool,
+    },
+    /// The worker replies to something it was never sent, or was relieved of.
+    Lie(u8),
+    /// The worker writes nonsense into the claim word.
+    Forge(u8),
+    Close(u8),
+    Die(u8),
+    Wait(u32),
+    Shutdown {
+        drop_waiting: bool,
+        timeout: Option<u16>,
+    },
+    Terminate,
+}
+
+/// One process of the world.
+#[derive(Debug, Default)]
+struct Process {
+    ready: bool,
+    claims: bool,
+    epoch: u32,
+    started: u32,
+    forged: bool,
+    /// Frames in its socket: start, epoch, task (its ticket and, as tickets are reused, its number).
+    inbox: VecDeque<(WireId, u32, (Ticket, u64))>,
+    /// Taken up, not replied to.
+    running: Vec<WireId>,
+    killed: bool,
+}
+
+/// What is known of one accepted task.
+#[derive(Debug, Default)]
+struct Record {
+    order: u64,
+    retries: u32,
+    /// Starts that happened: user code ran.
+    ran: u32,
+    ends: u32,
+    cancelled: bool,
+}
+
+struct World {
+    pool: Pool,
+    now: Micros,
+    concurrency: usize,
+    /// Whether workers have a claim word.
+    pages: bool,
+    processes: BTreeMap<(usize, u32), Process>,
+    gone: HashSet<(usize, u32)>,
+    tasks: HashMap<Ticket, Record>,
+    free: Vec<Ticket>,
+    settled: Vec<Record>,
+    next_ticket: Ticket,
+    accepted: u64,
+    spawns: usize,
+    closed: u32,
+    closing: bool,
+}
+
+fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) -> PoolConfig {
+    PoolConfig {
+        min_workers: min.min(workers),
+        max_workers: workers,
+        concurrency,
+        prefetch,
+        task_timeout: None,
+        retries: 0,
+        retry_delay: 1_000,
+        start_timeout: 200_000,
+        idle_timeout: 50_000,
+        grace_period: 20_000,
+        restart: RestartConfig { limit: 4, window: 100_000, min_delay: 1_000, max_delay: 8_000 },
+        seed: 1,
+    }
+}
+
+impl World {
+    fn new(config: PoolConfig, pages: bool) -> Self {
+        Self {
+            concurrency: config.concurrency,
+            pool: Pool::new(config),
+            now: 1,
+            pages,
+            processes: BTreeMap::new(),
+            gone: HashSet::new(),
+            tasks: HashMap::new(),
+            free: Vec::new(),
+            settled: Vec::new(),
+            next_ticket: 0,
+            accepted: 0,
+            spawns: 0,
+            closed: 0,
+            closing: false,
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.now += 1;
+        self.pool.handle(self.now, event);
+        self.perform();
+        self.pool.dispatch(self.now);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        while let Some(effect) = self.pool.next_effect() {
+            self.effect(effect);
+        }
+    }
+
+    fn process(&mut self, worker: WorkerKey) -> Option<&mut Process> {
+        self.processes.get_mut(&(worker.slot, worker.life))
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { worker } => {
+                self.spawns += 1;
+                let claims = self.pages;
+                let earlier = self.processes.keys().any(|(slot, _)| *slot == worker.slot);
+                assert!(!earlier, "a slot holds one process at a time");
+                self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
+            }
+            Effect::Send { worker, wire, epoch, attempt, task } => {
+                let Some(body) = self.pool.body(task) else { return };
+                let ticket = Ticket::from_le_bytes(body.text[..4].try_into().expect("a ticket is in every body"));
+                let record = self.tasks.get(&ticket).expect("only unsettled tasks are sent");
+                assert!(attempt <= record.retries + 1, "attempt {attempt} of {}", record.retries + 1);
+                let task = (ticket, record.order);
+                let concurrency = self.concurrency;
+                let Some(process) = self.process(worker) else { return };
+                assert!(process.ready, "only ready workers are sent tasks");
+                assert_eq!(epoch.is_some(), process.claims);
+                process.inbox.push_back((wire, epoch.unwrap_or(0), task));
+                if !process.claims {
+                    let held = process.inbox.len() + process.running.len();
+                    assert!(held <= concurrency, "nothing is sent ahead to a worker without a claim word");
+                }
+            }
+            Effect::TakeBack { worker, epoch } => {
+                let Some(process) = self.process(worker) else { return };
+                let started = if process.forged {
+                    Err(ForgedClaim)
+                } else {
+                    assert_eq!(process.epoch, epoch, "the pool knows the epoch");
+                    process.epoch = process.epoch.wrapping_add(1);
+                    Ok(process.started)
+                };
+                self.pool.handle(self.now, Event::TakenBack { worker, started });
+            }
+            Effect::Abort { .. } | Effect::Stop { .. } | Effect::Terminate { .. } => {}
+            Effect::Kill { worker } => {
+                if let Some(process) = self.process(worker) {
+                    process.killed = true;
+                }
+            }
+            Effect::Complete { ticket, run } => {
+                assert!(!self.gone.contains(&(run.worker.slot, run.worker.life)), "a result after its worker's exit");
+                self.end(ticket, |record| assert!(record.ran >= 1, "a result of a task that never ran"));
+            }
+            Effect::Fail { ticket, run, failure } => {
+                if let Some(run) = run {
+                    assert!(!self.gone.contains(&(run.worker.slot, run.worker.life)), "an end after its worker's exit");
+                }
+                self.end(ticket, |record| match failure {
+                    Failure::Closed { maybe_executed: false } | Failure::Broken { maybe_executed: false } => {
+                        assert_eq!(record.ran, 0, "said to have never run");
+                    }
+                    Failure::Aborted => assert!(record.cancelled, "nobody cancelled it"),
+                    _ => {}
+                });
+            }
+            Effect::Retry { ticket, attempt, .. } => {
+                let record = &self.tasks[&ticket];
+                assert!(attempt <= record.retries + 1, "a retry that its task did not allow");
+            }
+            Effect::Exit { worker, .. } => {
+                assert!(self.gone.insert((worker.slot, worker.life)), "two exits of one worker");
+            }
+            Effect::Online { worker } => {
+                assert!(!self.gone.contains(&(worker.slot, worker.life)));
+            }
+            Effect::Started | Effect::Broken => {}
+            Effect::Closed(_) => {
+                self.closed += 1;
+                assert!(self.tasks.is_empty(), "closed with tasks unsettled");
+                assert!(self.processes.is_empty(), "closed with workers alive");
+            }
+        }
+    }
+
+    fn end(&mut self, ticket: Ticket, check: impl FnOnce(&Record)) {
+        let mut record = self.tasks.remove(&ticket).expect("an end of a task that is not open");
+        record.ends += 1;
+        check(&record);
+        assert!(record.ran <= record.retries + 1, "{} starts", record.ran);
+        self.settled.push(record);
+        self.free.push(ticket);
+    }
+
+    fn pick(&self, number: u8) -> Option<(usize, u32)> {
+        let keys: Vec<_> = self.processes.keys().copied().collect();
+        (!keys.is_empty()).then(|| keys[usize::from(number) % keys.len()])
+    }
+
+    /// The worker takes the next frames, as far as it may, and runs them.
+    fn claim(&mut self, key: (usize, u32), count: usize) {
+        let concurrency = self.concurrency;
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let mut last = None;
+        for _ in 0..count {
+            // Replies need not have been read yet when the next task is claimed, hence a little more than `concurrency`.
+            if process.running.len() >= concurrency + 2 {
+                break;
+            }
+            let Some((wire, epoch, (ticket, order))) = process.inbox.pop_front() else { break };
+            if process.claims {
+                if process.forged || epoch != process.epoch {
+                    continue;
+                }
+                process.started = process.started.wrapping_add(1);
+            }
+            process.running.push(wire);
+            assert!(last < Some(wire), "starts are claimed in the order in which they were sent");
+            last = Some(wire);
+            if let Some(record) = self.tasks.get_mut(&ticket).filter(|record| record.order == order) {
+                record.ran += 1;
+            }
+        }
+    }
+
+    fn die(&mut self, key: (usize, u32)) {
+        let Some(process) = self.processes.remove(&key) else { return };
+        let worker = WorkerKey { slot: key.0, life: key.1 };
+        let evidence = match (process.claims && process.ready, process.forged) {
+            (true, true) => Evidence::Claims(Err(ForgedClaim)),
+            (true, false) => Evidence::Claims(Ok(process.started)),
+            // What it never read may have been written completely or not; half of it was not.
+            (false, _) => Evidence::Unwritten(process.inbox.iter().rev().take(1).map(|frame| frame.0).collect()),
+        };
+        self.event(Event::Exited { worker, evidence });
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Start => self.event(Event::Start),
+            Act::Submit { timeout, retries, handler } => {
+                if self.closing {
+                    return;
+                }
+                let ticket = self.free.pop().unwrap_or_else(|| {
+                    self.next_ticket += 1;
+                    self.next_ticket
+                });
+                self.accepted += 1;
+                let retries = u32::from(retries);
+                let record = Record { order: self.accepted, retries, ..Record::default() };
+                assert!(self.tasks.insert(ticket, record).is_none());
+                let text = ticket.to_le_bytes().to_vec().into_boxed_slice();
+                self.event(Event::Submit(NewTask {
+                    ticket,
+                    handler,
+                    timeout: timeout.map(Micros::from),
+                    retries,
+                    accepted_at: self.now,
+                    body: Body { text, chunks: Box::default() },
+                }));
+            }
+            Act::Cancel(number) => {
+                let mut open: Vec<_> = self.tasks.keys().copied().collect();
+                open.sort_unstable();
+                if !open.is_empty() {
+                    let ticket = open[usize::from(number) % open.len()];
+                    self.tasks.get_mut(&ticket).expect("it is open").cancelled = true;
+                    self.event(Event::Cancel(ticket));
+                    assert!(!self.tasks.contains_key(&ticket), "a cancelled task ends at once");
+                }
+            }
+            Act::Ready(number) => {
+                let Some((slot, life)) = self.pick(number) else { return };
+                let process = self.processes.get_mut(&(slot, life)).expect("it was picked");
+                if !process.ready {
+                    process.ready = true;
+                    let claims = process.claims;
+                    self.event(Event::Ready { worker: WorkerKey { slot, life }, claims });
+                }
+            }
+            Act::Refuse { worker, permanent } => {
+                let Some((slot, life)) = self.pick(worker) else { return };
+                if !self.processes[&(slot, life)].ready {
+                    self.event(Event::StartRefused { worker: WorkerKey { slot, life }, permanent });
+                    self.die((slot, life));
+                }
+            }
+            Act::Claim { worker, count } => {
+                if let Some(key) = self.pick(worker) {
+                    self.claim(key, usize::from(count));
+                }
+            }
+            Act::Reply { worker, which, elapsed, failed } => {
+                let Some((slot, life)) = self.pick(worker) else { return };
+                let process = self.processes.get_mut(&(slot, life)).expect("it was picked");
+                if process.running.is_empty() {
+                    return;
+                }
+                let index = usize::from(which) % process.running.len();
+                let wire = process.running.remove(index);
+                let elapsed = Some(u32::from(elapsed));
+                self.event(Event::Replied { worker: WorkerKey { slot, life }, wire, elapsed, failed });
+            }
+            Act::Lie(number) => {
+                if let Some((slot, life)) = self.pick(number) {
+                    let worker = WorkerKey { slot, life };
+                    self.event(Event::Replied { worker, wire: 1 << 40, elapsed: None, failed: false });
+                }
+            }
+            Act::Forge(number) => {
+                if let Some(key) = self.pick(number) {
+                    self.processes.get_mut(&key).expect("it was picked").forged = true;
+                }
+            }
+            Act::Close(number) => {
+                if let Some((slot, life)) = self.pick(number) {
+                    self.event(Event::ChannelClosed { worker: WorkerKey { slot, life } });
+                }
+            }
+            Act::Die(number) => {
+                if let Some(key) = self.pick(number) {
+                    self.die(key);
+                }
+            }
+            Act::Wait(span) => self.wait(Micros::from(span)),
+            Act::Shutdown { drop_waiting, timeout } => {
+                self.closing = true;
+                let timeout = timeout.map(Micros::from);
+                self.event(Event::Shutdown { drop_waiting, timeout });
+            }
+            Act::Terminate => {
+                self.closing = true;
+                self.event(Event::Terminate);
+            }
+        }
+        self.reap_killed();
+        self.check_counts();
+    }
+
+    /// Time passes, and the timers run when they are due.
+    fn wait(&mut self, span: Micros) {
+        let end = self.now + span;
+        let mut ticks = 0;
+        while let Some(deadline) = self.pool.next_deadline().filter(|deadline| *deadline <= end) {
+            self.now = self.now.max(deadline);
+            self.event(Event::Tick);
+            self.reap_killed();
+            ticks += 1;
+            assert!(ticks < 10_000, "a timer that is always due");
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// SIGKILL always works.
+    fn reap_killed(&mut self) {
+        while let Some((&key, _)) = self.processes.iter().find(|(_, process)| process.killed) {
+            self.die(key);
+        }
+    }
+
+    fn check_counts(&self) {
+        let counters = self.pool.counters();
+        let ended = counters.completed + counters.failed + counters.cancelled;
+        assert_eq!(counters.accepted, self.accepted);
+        assert_eq!(ended as usize, self.settled.len());
+        assert_eq!(self.pool.unsettled(), self.tasks.len());
+    }
+
+    /// Workers behave from now on; with `close`, the pool is closed as well. Everything must come to its end.
+    fn finish(&mut self, close: bool) {
+        if close {
+            self.act(&Act::Shutdown { drop_waiting: false, timeout: None });
+        }
+        for round in 0.. {
+            assert!(round < 20_000, "never comes to an end: {} tasks open\n{:#?}", self.tasks.len(), self.pool);
+            if self.tasks.is_empty() && (!close || self.closed > 0) {
+                break;
+            }
+            let keys: Vec<_> = self.processes.keys().copied().collect();
+            for key in keys {
+                let Some(process) = self.processes.get_mut(&key) else { continue };
+                let worker = WorkerKey { slot: key.0, life: key.1 };
+                if process.forged {
+                    self.die(key);
+                } else if !process.ready {
+                    process.ready = true;
+                    let claims = process.claims;
+                    self.event(Event::Ready { worker, claims });
+                } else {
+                    self.claim(key, 4);
+                    let running = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.running));
+                    for wire in running.unwrap_or_default() {
+                        self.event(Event::Replied { worker, wire, elapsed: Some(5), failed: false });
+                    }
+                }
+                self.reap_killed();
+            }
+            if round % 50 == 49 {
+                // Some wait to be told to go, by signal.
+                let leaving = self.pool.workers().filter(|row| row.state == "stopping");
+                let leaving: Vec<_> = leaving.map(|row| (row.key.slot, row.key.life)).collect();
+                for key in leaving {
+                    self.die(key);
+                }
+            }
+            self.wait(500);
+        }
+        self.check_counts();
+        assert!(self.settled.iter().all(|record| record.ends == 1));
+        assert_eq!(self.settled.len() as u64, self.accepted, "every accepted task ends");
+        assert!(self.closed <= 1);
+    }
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let number = any::<u8>;
+    let timeout = prop_oneof![3 => Just(None), 1 => (200u16..).prop_map(Some)];
+    prop_oneof![
+        1 => Just(Act::Start),
+        12 => (timeout, 0..3u8, 0..3u8).prop_map(|(timeout, retries, handler)| Act::Submit { timeout, retries, handler }),
+        2 => number().prop_map(Act::Cancel),
+        6 => number().prop_map(Act::Ready),
+        1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
+        8 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
+        10 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
+            .prop_map(|(worker, which, elapsed, failed)| Act::Reply { worker, which, elapsed, failed }),
+        1 => number().prop_map(Act::Lie),
+        1 => number().prop_map(Act::Forge),
+        1 => number().prop_map(Act::Close),
+        2 => number().prop_map(Act::Die),
+        4 => prop_oneof![3 => 0u32..3_000, 1 => 0u32..300_000].prop_map(Act::Wait),
+    ]
+}
+
+fn ending() -> impl Strategy<Value = Option<Act>> {
+    let timeout = prop_oneof![1 => Just(None), 1 => any::<u16>().prop_map(Some)];
+    prop_oneof![
+        2 => Just(None),
+        2 => (any::<bool>(), timeout).prop_map(|(drop_waiting, timeout)| Some(Act::Shutdown { drop_waiting, timeout })),
+        1 => Just(Some(Act::Terminate)),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
+    let prefetch = prop_oneof![2 => Just(Prefetch::Auto), 1 => (1..6usize).prop_map(Prefetch::Fixed)];
+    (1..4usize, 0..4usize, 1..4usize, prefetch, prop_oneof![3 => Just(true), 1 => Just(false)])
+        .prop_map(|(workers, min, concurrency, prefetch, pages)| (config(workers, min, concurrency, prefetch), pages))
+}
+
+proptest! {
+    // 10 000 sequences where it counts, and fewer while one is working on it.
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("BULKHEAD_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn keeps_its_promises_whatever_happens(
+        (config, pages) in settings(),
+        before in proptest::collection::vec(act(), 0..60),
+        end in ending(),
+        after in proptest::collection::vec(act(), 0..20),
+        close in any::<bool>(),
+    ) {
+        let mut world = World::new(config, pages);
+        for act in before.iter().chain(&end).chain(&after) {
+            world.act(act);
+        }
+        world.finish(close || end.is_some());
+    }
+}
+
+// ---- Single cases -------------------------------------------------------------------------------------------------
+
+fn submit(world: &mut World, count: usize) {
+    for _ in 0..count {
+        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0 });
+    }
+}
+
+#[test]
+fn a_pool_of_one_starts_tasks_in_the_order_of_acceptance() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(8)), true);
+    submit(&mut world, 20);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 2 });
+    world.act(&Act::Die(0));
+    world.finish(true);
+    let mut orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
+    assert_eq!(orders.len(), 20);
+    // The first two were lost with their worker; all others ran in their order, on the next one.
+    let rest = orders.split_off(2);
+    assert!(rest.is_sorted(), "{rest:?}");
+}
+
+#[test]
+fn what_was_sent_ahead_of_a_long_task_is_taken_back() {
+    let mut world = World::new(config(2, 2, 1, Prefetch::Fixed(8)), true);
+    world.act(&Act::Start);
+    world.act(&Act::Ready(0));
+    submit(&mut world, 8);
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    assert_eq!(world.processes[&(0, 1)].inbox.len(), 7, "all were sent to the only worker that was ready");
+    world.act(&Act::Ready(1));
+    world.act(&Act::Wait(10_000));
+    assert!(!world.processes[&(1, 1)].inbox.is_empty(), "the other worker has them now");
+    world.finish(true);
+}
+
+#[test]
+fn unknown_run_times_are_not_sent_ahead() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+    submit(&mut world, 10);
+    world.act(&Act::Ready(0));
+    assert_eq!(world.processes[&(0, 1)].inbox.len(), 1);
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1, failed: false });
+    assert_eq!(world.processes[&(0, 1)].inbox.len(), 9, "now they are known to be short");
+    world.finish(true);
+}
+
+#[test]
+fn a_pool_whose_workers_never_get_ready_breaks() {
+    let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
+    submit(&mut world, 3);
+    for _ in 0..4 {
+        world.act(&Act::Die(0));
+        world.act(&Act::Wait(10_000));
+    }
+    assert!(world.tasks.is_empty(), "every task has ended");
+    assert!(world.spawns <= 6, "{} spawns", world.spawns);
+    world.finish(true);
+}

@@ -1,0 +1,121 @@
+//! In a worker: not to outlive its parent, whatever JavaScript is doing at the time.
+//!
+//! End of file on the channel reaches a worker whose event loop turns. For all others there are two layers here: the
+//! kernel's parent death signal (Linux), which also ends a stopped worker, and a thread that watches the parent.
+
+#![expect(unsafe_code, reason = "descriptors by number, and _exit")]
+
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal};
+
+use super::spawn::{CHANNEL_FD, PAGE_FD};
+
+/// How often to look for the parent where nothing tells us of its end.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Ties this process to its parent. `false`: the parent is already gone, and the caller should exit. Later calls only
+/// repeat the check.
+///
+/// Also keeps the channel and the shared page from this process's own children, which would hold them open.
+pub fn arm(parent: u32) -> bool {
+    static ARMED: AtomicBool = AtomicBool::new(false);
+    if !ARMED.swap(true, Ordering::Relaxed) {
+        for fd in [CHANNEL_FD, PAGE_FD] {
+            keep_from_children(fd);
+        }
+        request_death_signal();
+        if let Some(parent) = i32::try_from(parent).ok().and_then(Pid::from_raw) {
+            watch(parent, wait_by_pidfd);
+        }
+    }
+    // Only now: a parent that died before the lines above is one that nobody would have told us of.
+    is_parent(parent)
+}
+
+/// Not "is it still 1": orphans go to a subreaper or to the init of their own namespace.
+fn is_parent(parent: u32) -> bool {
+    rustix::process::getppid().is_some_and(|pid| u32::try_from(pid.as_raw_pid()) == Ok(parent))
+}
+
+fn keep_from_children(fd: RawFd) {
+    // SAFETY: if nothing is open at this number the call fails; it changes a flag of the descriptor and nothing else.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+}
+
+/// The signal comes when the *thread* that spawned us ends: our supervisor's thread lives as long as its process.
+#[cfg(target_os = "linux")]
+fn request_death_signal() {
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        tracing::warn!(%error, "no parent death signal");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn request_death_signal() {}
+
+/// Starts the thread that ends this process with `parent`. Where it cannot be had, the other layers have to do.
+fn watch(parent: Pid, wait: fn(Pid) -> bool) {
+    let thread = std::thread::Builder::new().name("bulkhead-guard".into()).stack_size(64 * 1024);
+    let watching = thread.spawn(move || {
+        super::signal::block_all();
+        if !wait(parent) {
+            while rustix::process::getppid() == Some(parent) {
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+        end_with_group();
+    });
+    if let Err(error) = watching {
+        tracing::warn!(%error, "nobody watches the parent");
+    }
+}
+
+/// Returns when `parent` has ended: `true`. `false` if it cannot be waited for that way.
+#[cfg(target_os = "linux")]
+fn wait_by_pidfd(parent: Pid) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::Errno;
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    let handle = match pidfd_open(parent, PidfdFlags::empty()) {
+        Ok(handle) => handle,
+        Err(Errno::SRCH) => return true,
+        Err(_) => return false,
+    };
+    // If the parent died before we had the handle, it may be on some stranger who got the number.
+    if rustix::process::getppid() != Some(parent) {
+        return true;
+    }
+    loop {
+        match poll(&mut [PollFd::new(&handle, PollFlags::IN)], None) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait_by_pidfd(_: Pid) -> bool {
+    false
+}
+
+/// Kills our process group if it is ours alone, else this process. Does not return.
+fn end_with_group() -> ! {
+    let me = rustix::process::getpid();
+    if rustix::process::getpgrp() == me {
+        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+    }
+    let _ = rustix::process::kill_process(me, Signal::KILL);
+    // The init process of a PID namespace is still here: it is immune to its own signals.
+    // SAFETY: _exit has no preconditions. It runs no destructors, which other threads may be in the middle of.
+    unsafe { libc::_exit(1) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Functions that not every libc of the platforms we support has, looked up when they are needed. Linking to them would
+//! keep the addon from loading where they are missing.
+
+#![expect(unsafe_code, reason = "a function found by name has the type that we say it has")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::LazyLock;
+
+type Actions = *mut libc::posix_spawn_file_actions_t;
+type AddChdir = unsafe extern "C" fn(Actions, *const c_char) -> c_int;
+type AddCloseFrom = unsafe extern "C" fn(Actions, c_int) -> c_int;
+
+/// What this libc can do in the child between `fork` and `exec`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Late {
+    /// `posix_spawn_file_actions_addchdir_np` (glibc 2.29, musl 1.1.24, macOS 10.15).
+    pub(super) addchdir: Option<AddChdir>,
+    /// `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34).
+    #[cfg_attr(target_vendor = "apple", expect(dead_code, reason = "a spawn attribute closes them all"))]
+    pub(super) addclosefrom: Option<AddCloseFrom>,
+}
+
+/// What this process's libc has.
+pub(super) fn late() -> &'static Late {
+    static LATE: LazyLock<Late> =
+        LazyLock::new(|| Late { addchdir: find_addchdir(), addclosefrom: find_addclosefrom() });
+    &LATE
+}
+
+#[cfg(not(target_env = "musl"))]
+fn find_addchdir() -> Option<AddChdir> {
+    // SAFETY: a null pointer is `None`, and any other is the function of that name, whose C signature is
+    // `int (posix_spawn_file_actions_t *, const char *)` in both libcs.
+    unsafe { std::mem::transmute::<*mut c_void, Option<AddChdir>>(look_up(c"posix_spawn_file_actions_addchdir_np")) }
+}
+
+/// Older than any musl in use. A statically linked one cannot look anything up.
+#[cfg(target_env = "musl")]
+fn find_addchdir() -> Option<AddChdir> {
+    Some(libc::posix_spawn_file_actions_addchdir_np)
+}
+
+fn find_addclosefrom() -> Option<AddCloseFrom> {
+    // SAFETY: as above, with the signature `int (posix_spawn_file_actions_t *, int)`.
+    unsafe {
+        std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(look_up(c"posix_spawn_file_actions_addclosefrom_np"))
+    }
+}
+
+fn look_up(name: &CStr) -> *mut c_void {
+    // SAFETY: RTLD_DEFAULT asks for no library in particular, and the name is a C string.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+}

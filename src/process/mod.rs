@@ -1,0 +1,34 @@
+//! Child processes: starting them, hearing of their end, signalling them, and dying with one's parent.
+//!
+//! The embedding process has children of its own and a runtime that watches them, so everything here is done for one pid
+//! at a time: no SIGCHLD handler, no `waitpid(-1)`, no change of any signal's disposition, and every descriptor opened
+//! here is close-on-exec.
+//!
+//! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the descriptors that it is given.
+//! - [`wait`] hears of its end and reaps it: by pidfd where the kernel has them, else by a thread for each worker.
+//! - [`readiness`] has the runtime watch a descriptor.
+//! - [`signal`] sends signals to it and to its process group, and names them.
+//! - [`guard`] is the other side: what a worker does to not outlive its parent; [`inherited`], what it was given.
+//!
+//! Nothing here decides when to start, stop or replace a worker.
+
+pub mod channel;
+pub mod guard;
+pub mod inherited;
+pub mod readiness;
+pub mod signal;
+pub mod spawn;
+pub mod wait;
+
+mod errno;
+mod late;
+#[cfg_attr(not(target_os = "linux"), path = "pidfd_none.rs")]
+mod pidfd;
+mod wait_thread;
+
+pub use rustix::process::{Pid, Signal};
+pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
+pub use wait::{Exit, Waiter, kill_and_reap};
+
+#[cfg(test)]
+mod tests;

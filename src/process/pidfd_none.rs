@@ -1,0 +1,35 @@
+//! The stand-in for systems without pidfds.
+
+use std::convert::Infallible;
+use std::io;
+
+use rustix::process::{Pid, Signal};
+
+/// Never exists here.
+#[derive(Debug)]
+pub(super) struct PidFd(Infallible);
+
+/// What asking for a pidfd gives: always `Unsupported`.
+#[derive(Debug)]
+#[allow(dead_code, reason = "the variants are those of the real one")]
+pub(super) enum Opened {
+    Handle(PidFd),
+    Gone,
+    Unsupported,
+}
+
+impl PidFd {
+    #[expect(clippy::unnecessary_wraps, reason = "the real one can fail")]
+    pub(super) fn open(_: Pid) -> io::Result<Opened> {
+        Ok(Opened::Unsupported)
+    }
+
+    #[expect(clippy::unused_async, reason = "the real one waits")]
+    pub(super) async fn exited(&self) {
+        match self.0 {}
+    }
+
+    pub(super) fn signal(&self, _: Signal) -> io::Result<()> {
+        match self.0 {}
+    }
+}

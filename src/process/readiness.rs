@@ -1,0 +1,17 @@
+//! Descriptors that the runtime watches.
+
+#![expect(unsafe_code, reason = "tokio leaves it to the caller to know that a descriptor stays what it is")]
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Watches `fd`. To be called inside the runtime; fails where the kernel has no room for one more.
+pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open, gives the same number every time, and is moved into the AsyncFd, which is the only one
+    // to close it.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
+    watched.map_err(|error| error.into_parts().1)
+}

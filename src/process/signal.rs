@@ -1,0 +1,81 @@
+//! Signals by name, and to whole process groups. For a single worker, use [`Waiter::signal`](super::Waiter::signal),
+//! which knows whether the pid is still that worker's.
+
+#![expect(unsafe_code, reason = "a thread's signal mask is set in C")]
+
+use std::borrow::Cow;
+use std::io;
+use std::mem::MaybeUninit;
+
+use rustix::process::{Pid, Signal};
+
+/// `SIGKILL` for 9; `SIG` and the number for a signal without a name, such as the real-time ones.
+pub fn name(signal: i32) -> Cow<'static, str> {
+    Cow::Borrowed(match signal {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGUSR1 => "SIGUSR1",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGUSR2 => "SIGUSR2",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        #[cfg(target_os = "linux")]
+        libc::SIGSTKFLT => "SIGSTKFLT",
+        libc::SIGCHLD => "SIGCHLD",
+        libc::SIGCONT => "SIGCONT",
+        libc::SIGSTOP => "SIGSTOP",
+        libc::SIGTSTP => "SIGTSTP",
+        libc::SIGTTIN => "SIGTTIN",
+        libc::SIGTTOU => "SIGTTOU",
+        libc::SIGURG => "SIGURG",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGVTALRM => "SIGVTALRM",
+        libc::SIGPROF => "SIGPROF",
+        libc::SIGWINCH => "SIGWINCH",
+        libc::SIGIO => "SIGIO",
+        #[cfg(target_os = "linux")]
+        libc::SIGPWR => "SIGPWR",
+        #[cfg(target_vendor = "apple")]
+        libc::SIGEMT => "SIGEMT",
+        #[cfg(target_vendor = "apple")]
+        libc::SIGINFO => "SIGINFO",
+        libc::SIGSYS => "SIGSYS",
+        other => return Cow::Owned(format!("SIG{other}")),
+    })
+}
+
+/// Sends `signal` to every process in the group that `leader` was started in. Only while `leader` is not reaped: after
+/// that the number may belong to strangers.
+///
+/// Fails with `ESRCH` when nobody is left, and (on macOS) with `EPERM` when only a zombie is.
+pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
+    Ok(rustix::process::kill_process_group(leader, signal)?)
+}
+
+/// Asks the group of `leader` to stop: SIGTERM, and SIGCONT behind it, without which a stopped process would not hear.
+/// The same condition and errors as [`kill_group`].
+pub fn ask_to_stop(leader: Pid) -> io::Result<()> {
+    kill_group(leader, Signal::TERM)?;
+    kill_group(leader, Signal::CONT)
+}
+
+/// Blocks all signals in the calling thread, one of our own: signals to the process are for the threads that were there
+/// before us.
+pub(super) fn block_all() {
+    let mut every = MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with these arguments. The
+    // old mask is not asked for.
+    unsafe {
+        libc::sigfillset(every.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, every.as_ptr(), std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,60 @@
+//! The one thread that supervises all pools of the process.
+//!
+//! It is a plain thread that never ends, because the kernel's parent-death signal follows the *thread* that spawned a
+//! process: a worker spawned from a thread of some runtime would die with that thread. It runs a current-thread tokio
+//! runtime of its own, in which every pool and every worker is a task. No signal handler is installed.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::pool::actor;
+use crate::pool::core::SharedPool;
+
+/// The way to the thread, once there is one.
+static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
+
+/// Why there is no supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The runtime needs an epoll instance and a wake-up descriptor.
+    #[error("failed to create the supervisor's event loop")]
+    Runtime(#[source] std::io::Error),
+    /// The process may not have one more thread.
+    #[error("failed to start the supervisor thread")]
+    Thread(#[source] std::io::Error),
+    /// It has panicked, which is a bug.
+    #[error("the supervisor thread is gone")]
+    Gone,
+}
+
+/// Has the supervisor run this pool from now on.
+pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
+    let mut supervisor = SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let pools = match &*supervisor {
+        Some(pools) => pools,
+        None => supervisor.insert(start()?),
+    };
+    pools.send(pool).map_err(|_| SupervisorError::Gone)
+}
+
+fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(SupervisorError::Runtime)?;
+    let (pools, mut incoming) = mpsc::unbounded_channel();
+    let run = move || {
+        let local = LocalSet::new();
+        local.block_on(&runtime, async move {
+            // The sending side is static, so this ends with the process.
+            while let Some(pool) = incoming.recv().await {
+                tokio::task::spawn_local(actor::run(pool));
+            }
+        });
+    };
+    std::thread::Builder::new().name("bulkhead".to_owned()).spawn(run).map_err(SupervisorError::Thread)?;
+    Ok(pools)
+}

@@ -1,0 +1,167 @@
+//! The two lists that describe raw bytes: `bytes` (how long each chunk is) and `binary` (what it is and where in the
+//! payload it belongs). Both come from a worker, so both are checked to the last element before anyone relies on them.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much more in JavaScript.
+pub(super) const MAX_CHUNKS: usize = 1 << 20;
+
+/// The value of `bytes`.
+#[derive(Debug, Default)]
+pub(super) struct Lengths(pub(super) Vec<usize>);
+
+impl Lengths {
+    /// What they add up to; `u64::MAX` when that is no longer a number.
+    pub(super) fn sum(lengths: &[usize]) -> u64 {
+        lengths.iter().fold(0, |sum: u64, &n| sum.saturating_add(n as u64))
+    }
+}
+
+impl<'de> Deserialize<'de> for Lengths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LengthsVisitor;
+        impl<'de> Visitor<'de> for LengthsVisitor {
+            type Value = Lengths;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of lengths")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lengths, A::Error> {
+                let mut lengths = Vec::new();
+                while let Some(n) = seq.next_element::<u64>()? {
+                    if lengths.len() == MAX_CHUNKS {
+                        return Err(de::Error::custom(format_args!("more than {MAX_CHUNKS} chunks")));
+                    }
+                    lengths.push(usize::try_from(n).unwrap_or(usize::MAX));
+                }
+                Ok(Lengths(lengths))
+            }
+        }
+        deserializer.deserialize_seq(LengthsVisitor)
+    }
+}
+
+/// Checks that `binary` is `[[type, path], ...]`, one for each chunk, and that each chunk has a length its type can have.
+pub(super) fn check(binary: &RawValue, lengths: &[usize]) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(binary.get());
+    json.deserialize_seq(PlacesVisitor(lengths))
+}
+
+/// The bytes of one element; the addon and JavaScript know no other types.
+fn element_size(name: &str) -> Option<usize> {
+    Some(match name {
+        "Buffer" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
+        "Int16Array" | "Uint16Array" => 2,
+        "Int32Array" | "Uint32Array" | "Float32Array" => 4,
+        "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,
+        _ => return None,
+    })
+}
+
+struct PlacesVisitor<'l>(&'l [usize]);
+
+impl<'de> Visitor<'de> for PlacesVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of [type, path]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        for &length in self.0 {
+            let Some(Place { size }) = seq.next_element()? else {
+                return Err(de::Error::custom("`binary` is shorter than `bytes`"));
+            };
+            if length % size != 0 {
+                return Err(de::Error::custom(format_args!("{length} bytes are no whole elements of {size}")));
+            }
+        }
+        match seq.next_element::<IgnoredAny>()? {
+            None => Ok(()),
+            Some(_) => Err(de::Error::custom("`binary` is longer than `bytes`")),
+        }
+    }
+}
+
+struct Place {
+    size: usize,
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PlaceVisitor;
+        impl<'de> Visitor<'de> for PlaceVisitor {
+            type Value = Place;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[type, path]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Place, A::Error> {
+                let short = || de::Error::custom("[type, path] is too short");
+                let ElementSize(size) = seq.next_element()?.ok_or_else(short)?;
+                let Path = seq.next_element()?.ok_or_else(short)?;
+                match seq.next_element::<IgnoredAny>()? {
+                    None => Ok(Place { size }),
+                    Some(_) => Err(de::Error::custom("[type, path] is too long")),
+                }
+            }
+        }
+        deserializer.deserialize_seq(PlaceVisitor)
+    }
+}
+
+struct ElementSize(usize);
+
+impl<'de> Deserialize<'de> for ElementSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = ElementSize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a binary type")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<ElementSize, E> {
+                element_size(name)
+                    .map(ElementSize)
+                    .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Keys and indices. Read as raw text, because a key may hold a lone surrogate, which is no Rust string.
+struct Path;
+
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathVisitor;
+        impl<'de> Visitor<'de> for PathVisitor {
+            type Value = Path;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path of keys and indices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Path, A::Error> {
+                while let Some(step) = seq.next_element::<&RawValue>()? {
+                    // serde_json has read the step as one whole JSON value, so its first byte tells a string, and a
+                    // number of nothing but digits is a non-negative integer.
+                    let text = step.get().as_bytes();
+                    if text[0] != b'"' && !text.iter().all(u8::is_ascii_digit) {
+                        return Err(de::Error::custom("a path has keys and indices only"));
+                    }
+                }
+                Ok(Path)
+            }
+        }
+        deserializer.deserialize_seq(PathVisitor)
+    }
+}

@@ -1,0 +1,109 @@
+//! The receive buffer of one channel. It hands out spare room to read into and finds the ends of lines; what a line
+//! means is not its business.
+
+use super::error::{WireError, excerpt};
+
+/// One generous read: what a socket with raised buffers can hold at a time.
+const INITIAL: usize = 256 * 1024;
+/// A buffer that has grown beyond this is given back once its giant frame is gone.
+const KEEP: usize = 2 * 1024 * 1024;
+
+/// ```text
+///   0        start        scanned      end            storage.len()
+///   | consumed |  no '\n' in here |  unseen |  spare room   |
+/// ```
+///
+/// All of `storage` is initialised, once, when it grows; so spare room can be lent as `&mut [u8]` without clearing it
+/// before every read.
+#[derive(Debug)]
+pub(super) struct FrameBuffer {
+    storage: Vec<u8>,
+    start: usize,
+    scanned: usize,
+    end: usize,
+    line_limit: usize,
+}
+
+impl FrameBuffer {
+    pub(super) fn new(line_limit: usize) -> Self {
+        Self { storage: Vec::new(), start: 0, scanned: 0, end: 0, line_limit }
+    }
+
+    /// Spare room of at least `min` bytes. `expected` is the length of the frame at hand where it is known: the buffer
+    /// doubles towards it as bytes really arrive, and does not grow past it.
+    pub(super) fn space(&mut self, min: usize, expected: Option<usize>) -> &mut [u8] {
+        let rest = self.end - self.start;
+        if self.storage.len() > KEEP && rest < INITIAL / 2 {
+            let mut smaller = vec![0; INITIAL];
+            smaller[..rest].copy_from_slice(&self.storage[self.start..self.end]);
+            self.storage = smaller;
+            self.rebase();
+        } else if rest == 0 {
+            self.rebase();
+        }
+        if self.storage.len() - self.end < min {
+            if self.start > 0 {
+                self.storage.copy_within(self.start..self.end, 0);
+                self.rebase();
+            }
+            let needed = self.end + min;
+            if self.storage.len() < needed {
+                let sensible = expected.unwrap_or(self.line_limit).saturating_add(INITIAL);
+                let length = (self.storage.len() * 2).max(INITIAL).min(sensible).max(needed);
+                if self.storage.is_empty() {
+                    // Zeroed pages straight from the system: untouched ones cost nothing.
+                    self.storage = vec![0; length];
+                } else {
+                    self.storage.reserve_exact(length - self.storage.len());
+                    self.storage.resize(length, 0);
+                }
+            }
+        }
+        &mut self.storage[self.end..]
+    }
+
+    /// `n` bytes were written at the beginning of the last [`Self::space`].
+    ///
+    /// # Panics
+    /// When that space was shorter than `n`.
+    pub(super) fn filled(&mut self, n: usize) {
+        assert!(n <= self.storage.len() - self.end, "more bytes reported than there was room for");
+        self.end += n;
+    }
+
+    /// The length of the line at hand without its newline, or `None` while there is no newline yet. Bytes once searched
+    /// are not searched again.
+    pub(super) fn line(&mut self) -> Result<Option<usize>, WireError> {
+        let found = memchr::memchr(b'\n', &self.storage[self.scanned..self.end]);
+        let length = found.map_or(self.end, |at| self.scanned + at) - self.start;
+        if length > self.line_limit {
+            return Err(WireError::LineTooLong { limit: self.line_limit, excerpt: excerpt(self.pending()) });
+        }
+        // After a hit `scanned` stays on the newline, so that a line can be asked for again.
+        self.scanned = self.start + length;
+        Ok(found.map(|_| length))
+    }
+
+    /// All that has arrived and is not consumed.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+
+    /// Forgets the first `n` pending bytes. They stay where they are until the next [`Self::space`].
+    pub(super) fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.end - self.start, "consumed more than there is");
+        self.start += n;
+        self.scanned = self.start;
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.storage.capacity()
+    }
+
+    fn rebase(&mut self) {
+        self.scanned -= self.start;
+        self.end -= self.start;
+        self.start = 0;
+    }
+}

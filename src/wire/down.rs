@@ -1,0 +1,189 @@
+//! The supervisor's frames, written by hand: every field is a number or a name of ours, and a task's payload is already
+//! text.
+
+use serde_json::value::RawValue;
+
+use super::PROTOCOL_VERSION;
+
+/// What the first frame tells a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Init<'a> {
+    /// The slot, from 1 on; it stays the same over restarts.
+    pub worker_id: u32,
+    /// The name of the pool.
+    pub pool: &'a str,
+    /// The process that the worker must not outlive.
+    pub parent_pid: u32,
+    /// How many tasks may run in the worker at a time.
+    pub concurrency: u32,
+    /// The longest payload, in bytes, in either direction.
+    pub max_message_size: u64,
+    /// How payloads are written.
+    pub serialization: Serialization,
+    /// JSON text that means nothing to the supervisor.
+    pub options: &'a RawValue,
+}
+
+/// How payloads are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serialization {
+    /// JSON, with binary data beside it.
+    Json,
+    /// V8's own format.
+    Advanced,
+}
+
+/// Why a running task should stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbortReason {
+    /// Its caller has lost interest.
+    Abort,
+    /// Its time is up.
+    Timeout,
+}
+
+impl AbortReason {
+    /// As it is written in the frame.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abort => "abort",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InitFrame<'a> {
+    r#type: &'static str,
+    version: u32,
+    worker_id: u32,
+    pool: &'a str,
+    parent_pid: u32,
+    concurrency: u32,
+    max_message_size: u64,
+    serialization: Serialization,
+    options: &'a RawValue,
+}
+
+/// The `init` frame, complete with its newline.
+pub fn init(init: &Init<'_>) -> Vec<u8> {
+    let frame = InitFrame {
+        r#type: "init",
+        version: PROTOCOL_VERSION,
+        worker_id: init.worker_id,
+        pool: init.pool,
+        parent_pid: init.parent_pid,
+        concurrency: init.concurrency,
+        max_message_size: init.max_message_size,
+        serialization: init.serialization,
+        options: init.options,
+    };
+    let mut out = serde_json::to_vec(&frame).expect("a struct of numbers, strings and raw JSON always serializes");
+    // The options may have been written over several lines. Inside JSON a line break is only ever white space: within a
+    // string it would have to be escaped, which RawValue has checked.
+    for byte in &mut out {
+        if *byte == b'\n' {
+            *byte = b' ';
+        }
+    }
+    out.push(b'\n');
+    out
+}
+
+/// Appends the beginning of a `task` frame: `{"bytes":[5],"type":"task","id":1,"epoch":0,"attempt":1`, with `bytes` only
+/// when there are raw bytes and `epoch` only for a worker with a page. The caller appends the remaining members, `}`, a
+/// newline and the raw bytes.
+pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize]) {
+    let mut digits = itoa::Buffer::new();
+    if let Some((first, others)) = bytes.split_first() {
+        out.extend_from_slice(b"{\"bytes\":[");
+        out.extend_from_slice(digits.format(*first).as_bytes());
+        for length in others {
+            out.push(b',');
+            out.extend_from_slice(digits.format(*length).as_bytes());
+        }
+        out.extend_from_slice(b"],\"type\":\"task\",\"id\":");
+    } else {
+        out.extend_from_slice(b"{\"type\":\"task\",\"id\":");
+    }
+    out.extend_from_slice(digits.format(id).as_bytes());
+    if let Some(epoch) = epoch {
+        out.extend_from_slice(b",\"epoch\":");
+        out.extend_from_slice(digits.format(epoch).as_bytes());
+    }
+    out.extend_from_slice(b",\"attempt\":");
+    out.extend_from_slice(digits.format(attempt).as_bytes());
+}
+
+/// Appends an `abort` frame: the task `id` should stop, and answer once it has.
+pub fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
+    out.extend_from_slice(b"{\"type\":\"abort\",\"id\":");
+    out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+    out.extend_from_slice(b",\"reason\":\"");
+    out.extend_from_slice(reason.as_str().as_bytes());
+    out.extend_from_slice(b"\"}\n");
+}
+
+/// Appends a `stop` frame: finish what is running, then exit.
+pub fn stop(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"stop\"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn task_prefix_has_only_the_keys_it_needs() {
+        let plain = text(|out| task_prefix(out, 7, None, 1, &[]));
+        assert_eq!(plain, r#"{"type":"task","id":7,"attempt":1"#);
+        let full = text(|out| task_prefix(out, u64::MAX, Some(u32::MAX), 2, &[0, 300]));
+        let expected = r#"{"bytes":[0,300],"type":"task","id":18446744073709551615,"epoch":4294967295,"attempt":2"#;
+        assert_eq!(full, expected);
+    }
+
+    #[test]
+    fn abort_and_stop_are_whole_lines() {
+        assert_eq!(
+            text(|out| abort(out, 3, AbortReason::Timeout)),
+            "{\"type\":\"abort\",\"id\":3,\"reason\":\"timeout\"}\n"
+        );
+        assert_eq!(
+            text(|out| abort(out, 3, AbortReason::Abort)),
+            "{\"type\":\"abort\",\"id\":3,\"reason\":\"abort\"}\n"
+        );
+        assert_eq!(text(stop), "{\"type\":\"stop\"}\n");
+    }
+
+    #[test]
+    fn init_stays_one_line_whatever_it_is_given() {
+        let options: &RawValue = serde_json::from_str("{\n \"a\\n\": \"b\"\n}").unwrap();
+        let frame = text(|out| {
+            *out = init(&Init {
+                worker_id: 1,
+                pool: "a \"name\"\n",
+                parent_pid: 123,
+                concurrency: 4,
+                max_message_size: 67_108_864,
+                serialization: Serialization::Advanced,
+                options,
+            });
+        });
+        assert_eq!(
+            frame,
+            concat!(
+                r#"{"type":"init","version":1,"workerId":1,"pool":"a \"name\"\n","parentPid":123,"concurrency":4,"#,
+                r#""maxMessageSize":67108864,"serialization":"advanced","options":{  "a\n": "b" }}"#,
+                "\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,271 @@
+//! What a worker can say: the envelope of its line, read without touching the payload.
+//!
+//! Payloads are handed on as the text they arrived in. That text is known to be exactly one JSON value, so it can be put
+//! between commas in a larger document without a hostile worker reaching beyond its own element.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde_json::value::RawValue;
+
+use super::binary::{self, Lengths};
+use super::error::WireError;
+
+/// One line from a worker.
+#[derive(Debug)]
+pub enum Up<'a> {
+    /// The worker has loaded its module and takes tasks.
+    Ready {
+        /// The protocol it speaks; the caller compares.
+        version: u32,
+        /// It claims tasks in the shared page.
+        page: bool,
+    },
+    /// A task has ended well. `payload.json` is `None` for `undefined`, and `Some("null")` for `null`.
+    Result {
+        /// The start that this answers, unchecked.
+        id: u64,
+        /// Microseconds in the handler, by the worker's clock; 0 when it does not say.
+        elapsed: u64,
+        /// The value is a whole `{taskId, result, processedBy}`.
+        envelope: bool,
+        /// What the handler returned.
+        payload: Payload<'a>,
+    },
+    /// A task has thrown.
+    Error {
+        /// The start that this answers, unchecked.
+        id: u64,
+        /// As in [`Up::Result`].
+        elapsed: u64,
+        /// A JSON object.
+        error: &'a RawValue,
+    },
+    /// A free message to the pool's listeners.
+    Message {
+        /// What was sent.
+        payload: Payload<'a>,
+    },
+    /// A running task reports progress.
+    Progress {
+        /// The start that this belongs to, unchecked.
+        id: u64,
+        /// What was reported.
+        payload: Payload<'a>,
+    },
+    /// Text for the worker's log tail. Lone surrogates are replaced.
+    Log {
+        /// As long as the worker likes, within the limit of a line.
+        text: Cow<'a, str>,
+    },
+    /// The worker cannot start.
+    Fail {
+        /// A JSON object.
+        error: &'a RawValue,
+        /// Trying again cannot help.
+        permanent: bool,
+    },
+}
+
+/// A value that belongs to the user.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    /// Exactly one JSON value, or `None` where the key is missing, which means `undefined`.
+    pub json: Option<&'a RawValue>,
+    /// `[[type, path], ...]`, one for each raw chunk of the frame; `None` when there is none. Its shape is checked, that
+    /// the paths exist in the payload is not.
+    pub binary: Option<&'a RawValue>,
+    /// How the value is written.
+    pub encoding: Encoding,
+}
+
+/// How a payload is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+pub enum Encoding {
+    /// As JSON, with raw chunks in the places that `binary` names.
+    #[serde(rename = "json")]
+    Json,
+    /// By V8's serializer: the frame's only chunk is the value, and `json` says nothing.
+    #[serde(rename = "v8")]
+    V8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Ready,
+    Result,
+    Error,
+    Message,
+    Progress,
+    Log,
+    Fail,
+}
+
+/// Every key that any kind of line can have. Unknown keys are skipped, known ones may come once.
+#[derive(serde::Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: Kind,
+    id: Option<u64>,
+    elapsed: Option<u64>,
+    version: Option<u32>,
+    page: Option<bool>,
+    envelope: Option<bool>,
+    permanent: Option<bool>,
+    encoding: Option<Encoding>,
+    #[serde(default)]
+    bytes: Lengths,
+    #[serde(borrow, default, deserialize_with = "present")]
+    binary: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    value: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    text: Option<&'a RawValue>,
+}
+
+/// Keeps a `null` that is there apart from a key that is not; serde's own `Option` makes both `None`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is emptied first.
+pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Up<'a>, WireError> {
+    lengths.clear();
+    let text = std::str::from_utf8(line)
+        .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to(), excerpt: super::error::excerpt(line) })?;
+    if let Some(up) = plain_result(text) {
+        return Ok(up);
+    }
+    let mut fields: Line<'a> = serde_json::from_str(text).map_err(|error| WireError::malformed(error, line))?;
+    *lengths = std::mem::take(&mut fields.bytes.0);
+    fields.sort_out(lengths).map_err(|reason| WireError::malformed(reason, line))
+}
+
+/// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
+/// with the last key left out for `undefined`. `None` sends the line through the general reader, which also finds the
+/// words for what is wrong with it.
+fn plain_result(text: &str) -> Option<Up<'_>> {
+    let rest = text.strip_prefix("{\"type\":\"result\",\"id\":")?;
+    let (id, rest) = leading_integer(rest)?;
+    let rest = rest.strip_prefix(",\"elapsed\":")?;
+    let (elapsed, rest) = leading_integer(rest)?;
+    let json = if rest == "}" {
+        None
+    } else {
+        // The value ends where the JSON reader says, never where the line's last brace suggests: `1},{"x":2` would be
+        // two values. Only a brace and nothing more may follow it.
+        let rest = rest.strip_prefix(",\"result\":")?;
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        let value = values.next()?.ok()?;
+        if &rest[values.byte_offset()..] != "}" {
+            return None;
+        }
+        Some(value)
+    };
+    let payload = Payload { json, binary: None, encoding: Encoding::Json };
+    Some(Up::Result { id, elapsed, envelope: false, payload })
+}
+
+/// A JSON integer of at most 19 digits, which always fits, and what follows it.
+fn leading_integer(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take(20).take_while(u8::is_ascii_digit).count();
+    if digits == 0 || digits > 19 || (digits > 1 && text.starts_with('0')) {
+        return None;
+    }
+    let number = text[..digits].bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    Some((number, &text[digits..]))
+}
+
+impl<'a> Line<'a> {
+    fn sort_out(self, lengths: &[usize]) -> Result<Up<'a>, Cow<'static, str>> {
+        let carries_payload = matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress);
+        if !carries_payload && !lengths.is_empty() {
+            return Err("raw bytes belong to a payload, and this line has none".into());
+        }
+        Ok(match self.kind {
+            Kind::Ready => Up::Ready { version: self.version.ok_or("no `version`")?, page: self.page.unwrap_or(false) },
+            Kind::Result => Up::Result {
+                id: self.id.ok_or("no `id`")?,
+                elapsed: self.elapsed.unwrap_or(0),
+                envelope: self.envelope.unwrap_or(false),
+                payload: self.payload(self.result, lengths)?,
+            },
+            Kind::Error => Up::Error {
+                id: self.id.ok_or("no `id`")?,
+                elapsed: self.elapsed.unwrap_or(0),
+                error: object(self.error)?,
+            },
+            Kind::Message => Up::Message { payload: self.payload(self.message, lengths)? },
+            Kind::Progress => {
+                Up::Progress { id: self.id.ok_or("no `id`")?, payload: self.payload(self.value, lengths)? }
+            }
+            Kind::Log => Up::Log { text: lossy_string(self.text.ok_or("no `text`")?)? },
+            Kind::Fail => Up::Fail { error: object(self.error)?, permanent: self.permanent.unwrap_or(false) },
+        })
+    }
+
+    fn payload(&self, json: Option<&'a RawValue>, lengths: &[usize]) -> Result<Payload<'a>, Cow<'static, str>> {
+        let encoding = self.encoding.unwrap_or(Encoding::Json);
+        let binary = match (encoding, self.binary) {
+            (Encoding::V8, _) if lengths.len() != 1 => {
+                return Err("the encoding `v8` takes exactly one chunk of raw bytes".into());
+            }
+            (Encoding::V8, Some(_)) => return Err("the encoding `v8` has no `binary`".into()),
+            (Encoding::V8, None) => None,
+            (Encoding::Json, None) if !lengths.is_empty() => return Err("`bytes` without `binary`".into()),
+            (Encoding::Json, None) => None,
+            (Encoding::Json, Some(binary)) => {
+                binary::check(binary, lengths).map_err(|error| error.to_string())?;
+                (!lengths.is_empty()).then_some(binary)
+            }
+        };
+        Ok(Payload { json, binary, encoding })
+    }
+}
+
+fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static, str>> {
+    error.filter(|error| error.get().starts_with('{')).ok_or_else(|| "`error` is no object".into())
+}
+
+/// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those are replaced, since a
+/// log line is no reason to end a worker.
+fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
+    struct Text<'a>(Cow<'a, str>);
+
+    impl<'de> Deserialize<'de> for Text<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct TextVisitor;
+            impl<'de> Visitor<'de> for TextVisitor {
+                type Value = Text<'de>;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a string")
+                }
+
+                fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+                    Ok(Text(String::from_utf8_lossy(bytes)))
+                }
+
+                fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+                    Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+                }
+            }
+            // serde_json reads a string asked for as bytes without insisting on paired surrogates.
+            deserializer.deserialize_bytes(TextVisitor)
+        }
+    }
+
+    if !raw.get().starts_with('"') {
+        return Err("`text` is no string".into());
+    }
+    let Text(text) = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+    Ok(text)
+}

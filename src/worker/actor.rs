@@ -1,0 +1,369 @@
+//! The task of one worker on the supervisor thread: starts the process, reads what it says and prints, writes what did
+//! not fit into its channel at once, and reaps it. What it all means is for the pool to say.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, mpsc};
+
+use crate::pool::config::StdioMode;
+use crate::pool::core::{self, SharedPool};
+use crate::pool::messages::WorkerKey;
+use crate::pool::outlet::Kind;
+use crate::pool::report::Obituary;
+use crate::process::channel::{channel_pair, pipe};
+use crate::process::readiness::watch;
+use crate::process::{self, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
+use crate::shm::SharedPage;
+use crate::wire::down::Init;
+use crate::wire::{self, Decoder, Up};
+use crate::worker::link::{self, Link};
+use crate::worker::output::{self, Tail};
+
+/// Room that is asked for at each read of the channel.
+const READ: usize = 64 * 1024;
+/// Read from a dead worker's channel and streams at most. What it wrote itself is bounded by the kernel's buffers; more
+/// can only come from a process that it left behind outside of its group.
+const DRAIN: usize = 64 << 20;
+/// How long the last words of a dead worker may wait for the parent's standard error.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What the task holds.
+struct Actor {
+    shared: SharedPool,
+    key: WorkerKey,
+    pid: Pid,
+    channel: Arc<AsyncFd<OwnedFd>>,
+    waiter: Waiter,
+    wake: Arc<Notify>,
+    stdout: Option<Stream>,
+    stderr: Option<Stream>,
+    decoder: Decoder,
+    tail: Tail,
+    /// The channel has no more to say, or nothing that means anything.
+    deaf: bool,
+    /// Standard error that waits to be passed on.
+    backlog: Option<Vec<u8>>,
+    forward: Option<mpsc::Sender<Vec<u8>>>,
+}
+
+/// One of a worker's output streams.
+struct Stream {
+    fd: AsyncFd<OwnedFd>,
+    kind: Kind,
+}
+
+/// Starts the process and its task, or tells the pool why there is none.
+pub fn start(shared: &SharedPool, key: WorkerKey) {
+    let wanted = shared.lock().is_wanted(key);
+    let started = match wanted {
+        true => spawn(shared, key),
+        false => Err(SpawnFailure { what: "it is no longer wanted".to_owned(), permanent: false }),
+    };
+    let mut core = shared.lock();
+    match started {
+        Ok((actor, link)) => {
+            tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
+            core.spawned(shared, link);
+            tokio::task::spawn_local(actor.run());
+        }
+        Err(failure) => {
+            tracing::debug!(worker = key.worker_id(), what = failure.what, "not spawned");
+            core.spawn_failed(shared, key, failure.what, failure.permanent);
+        }
+    }
+    shared.turn(&mut core);
+}
+
+struct SpawnFailure {
+    what: String,
+    permanent: bool,
+}
+
+impl From<io::Error> for SpawnFailure {
+    fn from(error: io::Error) -> Self {
+        Self { what: format!("a worker could not be connected: {error}"), permanent: false }
+    }
+}
+
+impl From<SpawnError> for SpawnFailure {
+    fn from(error: SpawnError) -> Self {
+        Self { permanent: !error.is_temporary(), what: error.to_string() }
+    }
+}
+
+fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFailure> {
+    let config = &shared.worker_config;
+    let (channel, theirs) = channel_pair()?;
+    // Where there is no such memory, nothing is sent ahead.
+    let page = SharedPage::create();
+    let (stderr, their_stderr) = pipe()?;
+    let (stdout, their_stdout) = match config.stdio {
+        StdioMode::Pipe => Some(pipe()?).unzip(),
+        StdioMode::Inherit | StdioMode::Ignore => (None, None),
+    };
+    // Registered before there is a process, so that nothing can fail once there is one.
+    let channel = Arc::new(watch(channel, Interest::READABLE | Interest::WRITABLE)?);
+    let stdout = stdout.map(|fd| Stream::new(fd, Kind::Stdout)).transpose()?;
+    let stderr = Stream::new(stderr, Kind::Stderr)?;
+    let spec = SpawnSpec {
+        program: &config.command,
+        args: &config.args,
+        env: &config.env,
+        cwd: config.cwd.as_deref(),
+        channel: theirs.as_fd(),
+        page: page.as_ref().map(AsFd::as_fd),
+        stdout: match (&their_stdout, config.stdio) {
+            (Some(fd), _) => Stdio::Fd(fd.as_fd()),
+            (None, StdioMode::Inherit) => Stdio::Inherit,
+            (None, _) => Stdio::Null,
+        },
+        stderr: Stdio::Fd(their_stderr.as_fd()),
+    };
+    let pid = process::spawn(&spec)?;
+    let waiter = Waiter::new(pid).inspect_err(|_| {
+        // A process whose end nobody would hear of must not be.
+        let _ = process::kill_and_reap(pid);
+    })?;
+    let wake = Arc::new(Notify::new());
+    let mut link = Link::new(key, pid, core::now(), Arc::clone(&channel), page, Arc::clone(&wake));
+    link.send_init(&wire::down::init(&Init {
+        worker_id: key.worker_id(),
+        pool: &config.name,
+        parent_pid: std::process::id(),
+        concurrency: u32::try_from(config.concurrency).unwrap_or(u32::MAX),
+        max_message_size: config.max_message_size as u64,
+        serialization: config.serialization,
+        options: &config.init_options,
+    }));
+    let actor = Actor {
+        shared: Arc::clone(shared),
+        key,
+        pid,
+        channel,
+        waiter,
+        wake,
+        stdout,
+        stderr: Some(stderr),
+        decoder: Decoder::new(config.max_message_size),
+        tail: Tail::default(),
+        deaf: false,
+        backlog: None,
+        forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
+    };
+    Ok((actor, link))
+}
+
+impl Actor {
+    async fn run(mut self) {
+        loop {
+            let backed_up = self.shared.lock().link(self.key).is_some_and(|link| link.is_backed_up());
+            let congested = self.shared.outlet.is_congested();
+            tokio::select! {
+                biased;
+                () = self.waiter.exited() => break,
+                () = readable(&self.channel), if !self.deaf && !congested => self.read_channel(),
+                () = self.shared.outlet.relief(), if congested => {}
+                () = writable(&self.channel), if backed_up => self.write_channel(),
+                () = self.wake.notified() => {}
+                () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
+                () = Stream::readable(&self.stderr), if self.backlog.is_none() && !congested => self.read_stream(Kind::Stderr),
+                () = pass_on(&self.forward, &mut self.backlog) => {}
+            }
+        }
+        self.end().await;
+    }
+
+    /// One read, and all complete frames.
+    fn read_channel(&mut self) {
+        let buffer = self.decoder.buffer(READ);
+        match self.channel.try_io(Interest::READABLE, |fd| link::receive(fd, buffer)) {
+            Ok(0) => {
+                self.deaf = true;
+                let mut core = self.shared.lock();
+                core.channel_closed(&self.shared, self.key);
+                self.shared.turn(&mut core);
+            }
+            Ok(n) => self.take_in(n),
+            Err(error) if is_transient(&error) => {}
+            // A reset: the other end is gone, with bytes of ours unread.
+            Err(_) => self.deaf = true,
+        }
+    }
+
+    fn take_in(&mut self, n: usize) {
+        self.decoder.filled(n);
+        let mut core = self.shared.lock();
+        loop {
+            match self.decoder.next() {
+                Ok(Some(frame)) => {
+                    if let Up::Log { text } = &frame.envelope {
+                        self.tail.push(text.as_bytes());
+                    }
+                    core.receive(&self.shared, self.key, &frame);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.deaf = true;
+                    core.violated(&self.shared, self.key, error.to_string());
+                    break;
+                }
+            }
+        }
+        self.shared.turn(&mut core);
+    }
+
+    fn write_channel(&mut self) {
+        let mut core = self.shared.lock();
+        // The link writes by itself; all that is to be told here is that it could not.
+        let flushed = self.channel.try_io(Interest::WRITABLE, |_| {
+            let Some(link) = core.link(self.key) else { return Ok(()) };
+            link.flush();
+            if link.is_backed_up() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        drop(flushed);
+    }
+
+    fn read_stream(&mut self, kind: Kind) {
+        let place = if kind == Kind::Stdout { &mut self.stdout } else { &mut self.stderr };
+        let Some(stream) = place else { return };
+        let mut chunk = [0; 16 * 1024];
+        match stream.read(&mut chunk) {
+            Ok(0) => *place = None,
+            Ok(n) => self.printed(kind, &chunk[..n]),
+            Err(error) if is_transient(&error) => {}
+            Err(_) => *place = None,
+        }
+    }
+
+    fn printed(&mut self, kind: Kind, chunk: &[u8]) {
+        if kind == Kind::Stderr {
+            self.tail.push(chunk);
+            if self.forward.is_some() {
+                self.backlog.get_or_insert_default().extend_from_slice(chunk);
+            }
+        }
+        self.shared.printed(self.key, kind, chunk);
+    }
+
+    /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the pool settle.
+    async fn end(mut self) {
+        // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
+        let _ = signal::kill_group(self.pid, Signal::KILL);
+        self.drain_channel();
+        for kind in [Kind::Stdout, Kind::Stderr] {
+            self.drain_stream(kind);
+        }
+        let buried = self.shared.lock().bury(self.key);
+        // Somebody else's `waitpid` may have been quicker; then nothing is known of its end but that it came.
+        let exit = self.waiter.finish().unwrap_or_else(|_| Exit::default());
+        if let Some(link) = buried {
+            let mut core = self.shared.lock();
+            let start_timeout = (!link.ready && link.killed).then(|| core.start_timeout());
+            let obituary = Obituary {
+                worker_id: self.key.worker_id(),
+                pid: Some(link.raw_pid()),
+                code: exit.code,
+                signal: exit.signal,
+                mid_frame: self.decoder.has_partial(),
+                stderr: self.tail.text(),
+                uptime: core::now().saturating_sub(link.spawned_at),
+                rss: exit.max_rss_bytes,
+                violation: link.violation.clone(),
+                refusal: link.refusal.clone(),
+                spawn_error: None,
+                start_timeout,
+            };
+            tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
+            core.exited(&self.shared, &link, obituary);
+            self.shared.turn(&mut core);
+        }
+        // Too late for anything else: its last words, if standard error takes them.
+        let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+    }
+
+    fn drain_channel(&mut self) {
+        let mut drained = 0;
+        while !self.deaf && drained < DRAIN {
+            let channel = Arc::clone(&self.channel);
+            match link::receive(channel.get_ref(), self.decoder.buffer(READ)) {
+                Ok(0) => break,
+                Ok(n) => {
+                    drained += n;
+                    self.take_in(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn drain_stream(&mut self, kind: Kind) {
+        let mut drained = 0;
+        while drained < DRAIN {
+            let place = if kind == Kind::Stdout { &self.stdout } else { &self.stderr };
+            let Some(stream) = place else { return };
+            let mut chunk = [0; 16 * 1024];
+            match rustix::io::read(stream.fd.get_ref(), &mut chunk) {
+                Ok(0) => return,
+                Ok(n) => {
+                    drained += n;
+                    self.printed(kind, &chunk[..n]);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn new(fd: OwnedFd, kind: Kind) -> io::Result<Self> {
+        Ok(Self { fd: watch(fd, Interest::READABLE)?, kind })
+    }
+
+    /// Pends for ever without a stream.
+    async fn readable(stream: &Option<Self>) {
+        match stream {
+            Some(stream) => readable(&stream.fd).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(matches!(self.kind, Kind::Stdout | Kind::Stderr));
+        self.fd.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, into)?))
+    }
+}
+
+/// Returns when a read may succeed; whether it does, the read itself finds out.
+async fn readable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
+    // An error here means that the runtime is shutting down, which it never does.
+    let _ = fd.readable().await.map(|mut guard| guard.retain_ready());
+}
+
+async fn writable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
+    let _ = fd.writable().await.map(|mut guard| guard.retain_ready());
+}
+
+/// Hands what waits to the thread that writes it. Pends for ever where nothing waits.
+async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<Vec<u8>>) {
+    match (forward, backlog.is_some()) {
+        (Some(forward), true) => {
+            if let Ok(permit) = forward.reserve().await
+                && let Some(chunk) = backlog.take()
+            {
+                permit.send(chunk);
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,158 @@
+//! The course of one worker's life: starting → ready → leaving → gone. Pure: what to do next is returned, not done.
+
+use crate::pool::messages::Micros;
+
+/// Why a worker left; the `reason` of its `exit` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The pool was closed.
+    Shutdown,
+    /// It was above `minWorkers` and had nothing to do.
+    Idle,
+    /// A task was overdue and did not end.
+    Timeout,
+    /// A task was aborted and did not end.
+    Aborted,
+    /// It went by itself, or broke the protocol.
+    Crashed,
+    /// It never got ready.
+    Startup,
+}
+
+impl ExitReason {
+    /// The word users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::Idle => "idle",
+            Self::Timeout => "timeout",
+            Self::Aborted => "aborted",
+            Self::Crashed => "crashed",
+            Self::Startup => "startup",
+        }
+    }
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Spawned, or about to be; the handshake is due at `deadline`.
+    Starting { deadline: Micros },
+    /// Takes tasks.
+    Ready,
+    /// On its way out: takes no task, though those it has may still end. The next rung is due at `deadline`.
+    Leaving { reason: ExitReason, rung: Rung, deadline: Micros },
+}
+
+/// How far the escalation against a leaving worker has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// It was told to stop, over the channel, or has closed it itself.
+    Asked,
+    /// SIGTERM (and SIGCONT, for a stopped process does not see it).
+    Terminated,
+    /// SIGKILL to its process group. There is nothing beyond.
+    Killed,
+}
+
+/// What to do to the process.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write `stop`.
+    Stop,
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+    /// Nothing now.
+    Wait,
+}
+
+impl Life {
+    /// Whether it may be sent tasks.
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Ready)
+    }
+
+    /// Why it leaves, if it does.
+    pub fn reason(self) -> Option<ExitReason> {
+        match self {
+            Self::Leaving { reason, .. } => Some(reason),
+            Self::Starting { .. } | Self::Ready => None,
+        }
+    }
+
+    /// When [`Self::advance`] is due.
+    pub fn deadline(self) -> Option<Micros> {
+        match self {
+            Self::Starting { deadline } => Some(deadline),
+            Self::Ready | Self::Leaving { rung: Rung::Killed, .. } => None,
+            Self::Leaving { deadline, .. } => Some(deadline),
+        }
+    }
+
+    /// Sends the worker on its way, beginning at `from`. A worker that leaves already keeps its reason and is never
+    /// treated more gently than before.
+    pub fn leave(&mut self, reason: ExitReason, from: Rung, now: Micros, grace: Micros) -> Step {
+        let reason = match *self {
+            Self::Leaving { rung, .. } if rung >= from => return Step::Wait,
+            Self::Leaving { reason, .. } => reason,
+            Self::Starting { .. } | Self::Ready => reason,
+        };
+        *self = Self::Leaving { reason, rung: from, deadline: now.saturating_add(grace) };
+        match from {
+            Rung::Asked => Step::Stop,
+            Rung::Terminated => Step::Terminate,
+            Rung::Killed => Step::Kill,
+        }
+    }
+
+    /// The deadline has passed: the next rung.
+    pub fn advance(&mut self, now: Micros, grace: Micros) -> Step {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return Step::Wait;
+        }
+        match *self {
+            // A worker that hangs at load has nothing to lose, and has had its time.
+            Self::Starting { .. } => self.leave(ExitReason::Startup, Rung::Killed, now, grace),
+            Self::Leaving { reason, rung: Rung::Asked, .. } => self.leave(reason, Rung::Terminated, now, grace),
+            Self::Leaving { reason, rung: Rung::Terminated, .. } => self.leave(reason, Rung::Killed, now, grace),
+            Self::Ready | Self::Leaving { rung: Rung::Killed, .. } => Step::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_goes_up_rung_by_rung() {
+        let mut life = Life::Ready;
+        assert_eq!(life.leave(ExitReason::Idle, Rung::Asked, 0, 10), Step::Stop);
+        assert_eq!(life.advance(9, 10), Step::Wait);
+        assert_eq!(life.advance(10, 10), Step::Terminate);
+        assert_eq!(life.advance(20, 10), Step::Kill);
+        assert_eq!(life.deadline(), None);
+        assert_eq!(life.advance(1_000, 10), Step::Wait);
+        assert_eq!(life.reason(), Some(ExitReason::Idle));
+    }
+
+    #[test]
+    fn a_leaving_worker_keeps_its_reason_and_is_never_treated_more_gently() {
+        let mut life = Life::Ready;
+        assert_eq!(life.leave(ExitReason::Timeout, Rung::Terminated, 0, 10), Step::Terminate);
+        assert_eq!(life.leave(ExitReason::Shutdown, Rung::Asked, 1, 10), Step::Wait);
+        assert_eq!(life.leave(ExitReason::Shutdown, Rung::Killed, 2, 10), Step::Kill);
+        assert_eq!(life.reason(), Some(ExitReason::Timeout));
+    }
+
+    #[test]
+    fn a_worker_that_never_gets_ready_is_killed_at_its_deadline() {
+        let mut life = Life::Starting { deadline: 30 };
+        assert_eq!(life.advance(29, 10), Step::Wait);
+        assert_eq!(life.advance(30, 10), Step::Kill);
+        assert_eq!(life.reason(), Some(ExitReason::Startup));
+    }
+}

@@ -1,0 +1,209 @@
+//! The parent's hold on one worker process: what is written to its channel, its claim word, its process group.
+//!
+//! A link exists exactly as long as its process has not been reaped, so its process id cannot have been given away.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+use crate::pool::messages::{Body, Evidence, ForgedClaim, Micros, WireId, WorkerKey};
+use crate::process::{Pid, Signal, signal};
+use crate::shm::SharedPage;
+use crate::wire::down::{self, AbortReason};
+
+/// An output buffer larger than this is given back once it is empty.
+const KEEP_BUFFER: usize = 1 << 20;
+
+/// See the module.
+pub struct Link {
+    pub key: WorkerKey,
+    pub pid: Pid,
+    pub spawned_at: Micros,
+    /// The handshake is complete.
+    pub ready: bool,
+    /// How it broke the protocol, if it did.
+    pub violation: Option<String>,
+    /// What it said when it could not start, if it did.
+    pub refusal: Option<Box<serde_json::value::RawValue>>,
+    /// It was killed by us.
+    pub killed: bool,
+    channel: Arc<AsyncFd<OwnedFd>>,
+    page: Option<SharedPage>,
+    /// Tells the worker's actor that something waits for the channel to become writable.
+    wake: Arc<Notify>,
+    out: Vec<u8>,
+    /// How much of `out` is written.
+    at: usize,
+    /// Bytes ever put into `out`, and ever written.
+    queued: u64,
+    written: u64,
+    /// Starts whose frames are not completely written, with where they end.
+    unwritten: VecDeque<(WireId, u64)>,
+    /// The sending side is closed once `out` is empty.
+    last: bool,
+    closed: bool,
+}
+
+impl Link {
+    pub fn new(
+        key: WorkerKey,
+        pid: Pid,
+        spawned_at: Micros,
+        channel: Arc<AsyncFd<OwnedFd>>,
+        page: Option<SharedPage>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self {
+            key,
+            pid,
+            spawned_at,
+            ready: false,
+            violation: None,
+            refusal: None,
+            killed: false,
+            channel,
+            page,
+            wake,
+            out: Vec::new(),
+            at: 0,
+            queued: 0,
+            written: 0,
+            unwritten: VecDeque::new(),
+            last: false,
+            closed: false,
+        }
+    }
+
+    /// The process id as a number.
+    pub fn raw_pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Whether a worker that says it uses the claim word can.
+    pub fn has_page(&self) -> bool {
+        self.page.is_some()
+    }
+
+    /// Queues the first frame.
+    pub fn send_init(&mut self, frame: &[u8]) {
+        self.append(|out| out.extend_from_slice(frame));
+    }
+
+    /// Queues a task.
+    pub fn send_task(&mut self, wire: WireId, epoch: Option<u32>, attempt: u32, body: &Body) {
+        self.append(|out| {
+            down::task_prefix(out, wire, epoch, attempt, &body.chunks);
+            out.extend_from_slice(&body.text);
+        });
+        if epoch.is_none() {
+            // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
+            self.unwritten.push_back((wire, self.queued));
+        }
+    }
+
+    /// Queues word that nobody waits for this start any more.
+    pub fn send_abort(&mut self, wire: WireId, reason: AbortReason) {
+        self.append(|out| down::abort(out, wire, reason));
+    }
+
+    /// Queues `stop`; nothing is sent after it.
+    pub fn send_stop(&mut self) {
+        self.append(down::stop);
+        self.last = true;
+    }
+
+    /// Writes what can be written without waiting. The rest is written by the worker's actor.
+    pub fn flush(&mut self) {
+        while self.at < self.out.len() && !self.closed {
+            match send(self.channel.get_ref(), &self.out[self.at..]) {
+                Ok(n) => {
+                    self.at += n;
+                    self.written += n as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.wake.notify_one();
+                    return;
+                }
+                // It is dead, or has closed its end: its actor finds out by itself, and what was not written counts as
+                // such.
+                Err(_) => self.closed = true,
+            }
+        }
+        self.out.clear();
+        self.at = 0;
+        if self.out.capacity() > KEEP_BUFFER {
+            self.out = Vec::new();
+        }
+        while self.unwritten.front().is_some_and(|&(_, end)| end <= self.written) {
+            self.unwritten.pop_front();
+        }
+        if self.last && !self.closed {
+            self.closed = true;
+            // Fails only where the other end is gone already.
+            let _ = rustix::net::shutdown(self.channel.get_ref(), rustix::net::Shutdown::Write);
+        }
+    }
+
+    /// Whether something waits for the channel to become writable.
+    pub fn is_backed_up(&self) -> bool {
+        self.at < self.out.len() && !self.closed
+    }
+
+    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of what was sent so far.
+    pub fn take_back(&self, epoch: u32) -> Result<u32, ForgedClaim> {
+        let page = self.page.as_ref().ok_or(ForgedClaim)?;
+        let (_, started) = page.claim_word().take_back(epoch).map_err(|_| ForgedClaim)?;
+        Ok(started)
+    }
+
+    /// What is known of its starts, once it is dead. `epoch`: the one that the claim word should be in.
+    pub fn evidence(&self, epoch: Option<u32>) -> Evidence {
+        match epoch {
+            Some(epoch) => Evidence::Claims(self.take_back(epoch)),
+            None => Evidence::Unwritten(self.unwritten.iter().map(|&(wire, _)| wire).collect()),
+        }
+    }
+
+    /// SIGTERM to the group, and SIGCONT, as a stopped process does not act on it.
+    pub fn terminate(&self) {
+        // Fails only where nobody is left in the group.
+        let _ = signal::ask_to_stop(self.pid);
+    }
+
+    /// SIGKILL to the group.
+    pub fn kill(&mut self) {
+        self.killed = true;
+        let _ = signal::kill_group(self.pid, Signal::KILL);
+    }
+
+    fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.last || self.closed {
+            return;
+        }
+        let before = self.out.len();
+        write(&mut self.out);
+        self.queued += (self.out.len() - before) as u64;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send(channel: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
+    rustix::net::send(channel.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL)
+}
+
+// Elsewhere SIGPIPE is kept off by Node, which ignores it in every process it runs in.
+#[cfg(not(target_os = "linux"))]
+fn send(channel: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
+    rustix::net::send(channel.as_fd(), bytes, rustix::net::SendFlags::empty())
+}
+
+/// Reads what is there.
+pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(channel.as_fd(), into, rustix::net::RecvFlags::empty())?;
+    Ok(n)
+}
