@@ -117,7 +117,7 @@ class Batches {
       let value;
       try {
         if (text === null && values instanceof Error) throw values;
-        value = valueOf(row.flags, text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text), own);
+        value = readValue(row.flags, text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text), own);
       } catch (error) {
         this.#onMalformed(row, error);
         continue;
@@ -147,7 +147,7 @@ function parseTogether(json) {
  * @param {any} value parsed
  * @param {Buffer[]} blobs of this row
  */
-function valueOf(flags, value, blobs) {
+function readValue(flags, value, blobs) {
   if ((flags & (FLAG.NO_VALUE | FLAG.V8 | FLAG.BINARY)) === 0) return value;
   if ((flags & FLAG.V8) !== 0) return decode(null, { encoding: 'v8' }, blobs);
   if ((flags & FLAG.BINARY) !== 0) return decode(value.value, { binary: value.binary }, blobs);

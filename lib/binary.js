@@ -71,7 +71,8 @@ function fromBytes(type, bytes) {
   if (type === 'DataView') return new DataView(buffer);
   const Class = TYPED_ARRAYS.get(type);
   if (Class === undefined) throw new TypeError(`unknown type of binary: ${type}`);
-  if (buffer.byteLength % Class.BYTES_PER_ELEMENT !== 0) throw new TypeError(`${buffer.byteLength} bytes are no ${type}`);
+  if (buffer.byteLength % Class.BYTES_PER_ELEMENT !== 0)
+    throw new TypeError(`${buffer.byteLength} bytes are no ${type}`);
   return new Class(buffer);
 }
 

@@ -54,7 +54,11 @@ function node(own) {
 function foreign(own) {
   for (const key of ['argv', 'execArgv', 'execPath']) {
     if (own[key] === undefined) continue;
-    throw invalidValue(`options.${key}`, own[key], 'is for Node workers; give a { command, args } worker its arguments in args');
+    throw invalidValue(
+      `options.${key}`,
+      own[key],
+      'is for Node workers; give a { command, args } worker its arguments in args',
+    );
   }
   if (own.serialization === 'advanced') {
     throw invalidValue('options.serialization', 'advanced', "must be 'json' with a { command, args } worker");

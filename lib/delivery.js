@@ -10,7 +10,6 @@ const { FLAG, KIND } = require('./batch');
 /** @typedef {import('./batch').Row} Row */
 /** @typedef {import('./task').Task} Task */
 /** @typedef {import('./task').AnnouncedTask} AnnouncedTask */
-/** @typedef {import('./task').PromisedTask} PromisedTask */
 
 /**
  * @typedef {object} Parts
@@ -96,7 +95,7 @@ class Delivery {
       if (heard) this.emit('message', envelope, this.#worker(workerId));
       if (task.announced) this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
     }
-    if (!task.announced) /** @type {PromisedTask} */ (task).resolve(isEnvelope ? value.result : value);
+    if (!task.announced) task.resolve(isEnvelope ? value.result : value);
   }
 
   /**
@@ -141,20 +140,19 @@ class Delivery {
    */
   #reject(task, error) {
     if (task.announced) this.#announce(task, 'error', error);
-    else /** @type {PromisedTask} */ (task).reject(error);
+    /** @type {PromisedTask} */ else task.reject(error);
   }
 
   /**
    * The last event of a task.
    *
-   * @param {Task} task announced
+   * @param {AnnouncedTask} task
    * @param {string} event
    * @param {unknown[]} args
    */
   #announce(task, event, ...args) {
-    const resource = /** @type {AnnouncedTask} */ (task);
-    resource.runInAsyncScope(this.emit, this, event, ...args);
-    resource.emitDestroy();
+    task.runInAsyncScope(this.emit, this, event, ...args);
+    task.emitDestroy();
   }
 
   /**
@@ -174,7 +172,7 @@ class Delivery {
   #during(ticket, tell) {
     const task = this.#tickets.get(ticket);
     if (task === undefined) return;
-    if (task.announced) /** @type {AnnouncedTask} */ (task).runInAsyncScope(tell, undefined, task);
+    if (task.announced) task.runInAsyncScope(tell, undefined, task);
     else tell(task);
   }
 
@@ -189,7 +187,7 @@ class Delivery {
         return this.emit('online', { id: about.workerId, pid: about.pid });
       case 'exit':
         this.#pids[about.workerId] = undefined;
-        return this.emit('exit', about);
+        return this.emit('exit', exitOf(about));
       case 'retry':
         return this.#during(ticket, (task) => {
           const error = toError(about.error, { taskId: task.id });
@@ -240,6 +238,11 @@ class Delivery {
     this.#pids[workerId] = found;
     return found;
   }
+}
+
+/** @param {Record<string, any>} about */
+function exitOf({ workerId, pid, code, signal, reason, uptime, tasksDone }) {
+  return { workerId, pid, code, signal, reason, uptime, tasksDone };
 }
 
 /** @param {unknown} error */

@@ -56,7 +56,9 @@ const TABLE = new Map(
 function toError(failure, about = {}, reason = undefined) {
   return withoutStack(() => {
     const make = TABLE.get(failure.kind);
-    return make === undefined ? new BulkheadError(`unknown failure: ${failure.kind}`, { ...about }) : make(failure, about, reason);
+    return make === undefined
+      ? new BulkheadError(`unknown failure: ${failure.kind}`, { ...about })
+      : make(failure, about, reason);
   });
 }
 

@@ -138,11 +138,11 @@ class ProcessManager extends ListeningEmitter {
 
   /** @returns {Stats} */
   stats() {
-    const stats = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
-    for (const worker of stats.workers) {
+    const { tasks, queue, workers } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
+    for (const worker of workers) {
       worker.running = worker.running.flatMap((/** @type {number} */ ticket) => this.#tickets.get(ticket)?.id ?? []);
     }
-    return stats;
+    return { tasks, queue, workers };
   }
 
   get workers() {
@@ -219,7 +219,8 @@ class ProcessManager extends ListeningEmitter {
     const { json, blobs, binary, encoding, undefined: isUndefined } = encode(task, this.#config.serialization, 'task');
     if (isUndefined) throw new SerializationError('undefined cannot be a task');
     // Looked at after the last user code has run: a getter may have aborted it.
-    if (signal?.aborted) throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+    if (signal?.aborted)
+      throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
     record.id = (source === null ? idOf(task) : undefined) ?? this.#nextId++;
     const header = headerOf({ taskId: record.id, handler, filename, exec: source, binary, encoding });
     const name = source ?? filename ?? handler ?? typeOf(task);

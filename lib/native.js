@@ -50,7 +50,6 @@
  * @property {() => boolean} hasRoom
  * @property {() => boolean} wantRoom as hasRoom; where there is none, an event "drain" comes once there is
  * @property {(listening: boolean) => void} setStdioListening
- * @property {() => void} release the pool is closed: nothing is called after this
  * @property {() => void} release the pool is closed and its last row read; nothing may be called after it
  */
 

@@ -6,8 +6,10 @@
 /** `-e` and its like. Their script is not ours to run, and is the next argument whatever it looks like. */
 const EVAL = /^(?:-e|-pe|--eval)$/;
 /** With a value of its own, after `=` or as the next argument. */
-const WITH_VALUE = /^(?:-p|--print|--input-type|--watch-path|--test-[a-z-]+|--inspect-port|--debug-port|--inspect-publish-uid)$/;
-const ALONE = /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--test|--check|-c|--interactive|-i)$/;
+const WITH_VALUE =
+  /^(?:-p|--print|--input-type|--watch-path|--test-[a-z-]+|--inspect-port|--debug-port|--inspect-publish-uid)$/;
+const ALONE =
+  /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--test|--check|-c|--interactive|-i)$/;
 
 const INSPECT = /(^|\s)--(?:inspect(?:-brk|-wait|-port|-publish-uid)?|debug-port)(?:=\S*)?(?=\s|$)/g;
 

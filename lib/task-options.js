@@ -46,7 +46,10 @@ function resolveTaskOptions(options, kind) {
  */
 function abortSignal(signal) {
   const valid =
-    typeof signal === 'object' && signal !== null && 'aborted' in signal && typeof signal.addEventListener === 'function';
+    typeof signal === 'object' &&
+    signal !== null &&
+    'aborted' in signal &&
+    typeof signal.addEventListener === 'function';
   if (!valid) throw invalidType('options.signal', 'an instance of AbortSignal', signal);
   return signal;
 }

@@ -22,7 +22,7 @@ class PromisedTask {
   }
 
   get announced() {
-    return false;
+    return /** @type {const} */ (false);
   }
 }
 
@@ -37,7 +37,7 @@ class AnnouncedTask extends AsyncResource {
   }
 
   get announced() {
-    return true;
+    return /** @type {const} */ (true);
   }
 }
 

@@ -20,7 +20,8 @@ function ownOptions(name, options, known) {
   /** @type {Record<string, unknown>} */
   const own = Object.create(null);
   if (options === undefined) return own;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw invalidType(name, 'of type object', options);
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidType(name, 'of type object', options);
   for (const [key, value] of Object.entries(options)) {
     if (!known.includes(key)) throw unknownOption(`${name}.${key}`, value, known);
     if (value !== undefined) own[key] = value;

@@ -1,0 +1,198 @@
+// What every test of a pool needs: pools that are gone afterwards, whatever the test did, and the proof of it.
+//
+// Use `pool()` in place of `new ProcessManager()`. After each test the harness shuts down what is still open and checks
+// that nothing is left behind: no child, no zombie, no descriptor, no thread. Nothing in here waits for a fixed time:
+// `until` waits for a state and says what it waited for when it does not come.
+
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import ProcessManager from '../../index.mjs';
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** How long anything may take before it counts as hung. Generous: the machine may be busy. */
+const PATIENCE = 20_000;
+/** A shutdown that takes longer than this is not bounded. */
+const SHUTDOWN_BOUND = 15_000;
+
+const open = new Set();
+let before;
+
+/** Path of a worker module in `fixtures/`. */
+export function fixture(name) {
+  return join(root, '__test__', 'fixtures', name);
+}
+
+/** A pool that the harness cleans up after the test. Two workers unless the options say otherwise. */
+export function pool(options) {
+  const manager = new ProcessManager({ maxWorkers: 2, ...options });
+  open.add(manager);
+  return manager;
+}
+
+/** Everything that is emitted, in order: `[event, argument, second argument]`. Listens to `error`, too. */
+export function record(
+  manager,
+  events = ['result', 'error', 'exit', 'message', 'online', 'progress', 'retry', 'drain'],
+) {
+  const log = [];
+  for (const event of events) manager.on(event, (...args) => log.push([event, ...args]));
+  return log;
+}
+
+/** The error that a promise rejects with, or a function throws. */
+export async function failure(action) {
+  try {
+    const value = typeof action === 'function' ? action() : action;
+    await value;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('expected a failure');
+}
+
+/** Waits until `condition` holds, looking again and again. */
+export async function until(condition, what, patience = PATIENCE) {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`waited ${patience} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers `kill(pid, 0)`. */
+export function processState(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a process is gone, or as good as: nobody but its parent can still see a zombie. */
+export function isGone(pid) {
+  return [null, 'Z', 'X'].includes(processState(pid));
+}
+
+/** Children of a process, zombies included. */
+export function childrenOf(pid = process.pid) {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').trim();
+      return text === '' ? [] : text.split(' ').map(Number);
+    } catch {
+      return [];
+    }
+  });
+}
+
+function descriptors() {
+  return readdirSync('/proc/self/fd').length;
+}
+
+function threads() {
+  return readdirSync('/proc/self/task').length;
+}
+
+/**
+ * Runs a program of its own in an empty project in which `bulkhead` is installed. Rejects never.
+ *
+ * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string, pid: number }>}
+ */
+export function program(
+  source,
+  { name = 'main.mjs', files = {}, args = [], nodeArgs = [], env, timeout = 30_000 } = {},
+) {
+  const folder = project({ [name]: source, ...files });
+  return new Promise((resolve) => {
+    const options = {
+      cwd: folder,
+      timeout,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, ...env },
+      maxBuffer: 1 << 26,
+    };
+    const child = execFile(
+      process.execPath,
+      [...nodeArgs, join(folder, name), ...args],
+      options,
+      (error, stdout, stderr) => {
+        const { code = 0, signal = null } = error ?? {};
+        resolve({ code: signal === null ? code : null, signal, stdout, stderr, pid: child.pid });
+      },
+    );
+  });
+}
+
+/** The same, but running: for tests that talk to it, or kill it. Its standard output is read line by line. */
+export function startProgram(source, { name = 'main.mjs', files = {}, nodeArgs = [], env } = {}) {
+  const folder = project({ [name]: source, ...files });
+  const child = spawn(process.execPath, [...nodeArgs, join(folder, name)], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  const exit = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr })));
+  const line = (pattern) =>
+    until(() => stdout.split('\n').find((text) => text.match(pattern)), `${pattern} in ${stdout}\n${stderr}`);
+  return { child, pid: child.pid, folder, exit, line };
+}
+
+/** A folder with these files, in which `bulkhead` is installed; removed at the end of the file's tests. */
+export function project(files) {
+  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'));
+  folders.push(folder);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  symlinkSync(root, join(folder, 'bulkhead'));
+  // Resolved as a package from anywhere in the folder, as after `npm install`.
+  const modules = join(folder, 'node_modules');
+  symlinkSync(folder, modules);
+  return folder;
+}
+
+const folders = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+beforeEach(() => {
+  before = { descriptors: descriptors(), threads: threads(), children: childrenOf() };
+});
+
+afterEach(async () => {
+  for (const manager of open) {
+    open.delete(manager);
+    if (manager.listenerCount('error') === 0) manager.on('error', () => {});
+    let timer;
+    const bound = new Promise((_, reject) => {
+      const state = () => JSON.stringify(manager.stats());
+      timer = setTimeout(() => reject(new Error(`terminate() hangs: ${state()}`)), SHUTDOWN_BOUND);
+    });
+    await Promise.race([manager.terminate(), bound]);
+    clearTimeout(timer);
+  }
+  const left = () => childrenOf().filter((pid) => !before.children.includes(pid));
+  await until(() => left().length === 0, `children left: ${left().map((pid) => `${pid} ${processState(pid)}`)}`);
+  // The supervisor's own descriptors and threads come with the first pool and stay; a leak would come with each.
+  await until(
+    () => descriptors() <= before.descriptors + 8,
+    `descriptors: ${before.descriptors}, now ${descriptors()}`,
+  );
+  await until(() => threads() <= before.threads + 4, `threads: ${before.threads}, now ${threads()}`);
+  expect(left()).toEqual([]);
+});

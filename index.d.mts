@@ -1,0 +1,36 @@
+// The same contract, for `import`: see index.d.ts.
+import ProcessManager from './index.js';
+
+export default ProcessManager;
+export type {
+  Envelope,
+  Events,
+  ForeignWorker,
+  Options,
+  RestartOptions,
+  ResultInfo,
+  Retry,
+  ShutdownOptions,
+  ShutdownReport,
+  Stats,
+  TaskErrorFields,
+  TaskId,
+  TaskOptions,
+  WorkerExit,
+  WorkerInfo,
+  WorkerStats,
+} from './index.js';
+export {
+  AbortError,
+  BulkheadError,
+  MessageTooLargeError,
+  PoolBrokenError,
+  PoolClosedError,
+  ProcessManager,
+  ProtocolError,
+  QueueFullError,
+  SerializationError,
+  TaskTimeoutError,
+  WorkerCrashedError,
+  WorkerStartError,
+} from './index.js';

@@ -1,0 +1,573 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take and return is known only to whoever writes them
+
+/**
+ * A process pool: CPU-heavy and crash-prone work in supervised worker processes.
+ *
+ * This file is the contract of the package, kept by hand. Times are milliseconds and sizes bytes, unless a line says
+ * otherwise.
+ *
+ * @packageDocumentation
+ */
+
+import { EventEmitter } from 'node:events';
+
+/**
+ * A pool of worker processes.
+ *
+ * It is an `EventEmitter` (see {@link ProcessManager.Events}), and belongs to the thread that makes it. Workers are
+ * started by {@link ProcessManager.startWorkers | startWorkers()} or by the first task. By default a pool keeps the
+ * process alive while it has unsettled tasks, and not when it is idle.
+ *
+ * What is promised about a task:
+ *
+ * 1. *Accepted* means that `distributeTask` returned, or that `run` did not reject with one of the errors it names as
+ *    such. Before that nothing is queued.
+ * 2. Every accepted task ends in exactly one of result, error, cancelled, while this process lives.
+ * 3. A task that may have started is not run again unless `retries` allows it; the error says `maybeExecuted: true`.
+ * 4. A task that provably never started on a worker that died goes back to the front of the queue, silently.
+ * 5. Dispatch is first in, first out; completion order is free; a worker's results come before its `exit`.
+ * 6. No worker outlives this process.
+ *
+ * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome.
+ *
+ * @example
+ * ```js
+ * const pool = new ProcessManager({ worker: './worker.mjs' });
+ * pool.on('error', console.error);
+ * const thumbnail = await pool.run({ type: 'resize', data: image });
+ * await pool.shutdown();
+ * ```
+ */
+declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
+  /**
+   * @param options All optional; only own properties are read.
+   * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError `ERR_OUT_OF_RANGE`: a wrong or an
+   *   unknown option.
+   * @throws Error `ERR_ACCESS_DENIED`: Node's permission model forbids child processes.
+   */
+  constructor(options?: ProcessManager.Options);
+
+  /**
+   * Starts `minWorkers`. Idempotent; tasks need not wait for it.
+   *
+   * @returns A promise of their readiness, the same at every call, which keeps the process alive while it is pending. It
+   *   rejects with {@link ProcessManager.PoolBrokenError} when workers die again and again before they are ready (which
+   *   is an `error` event as well), and with {@link ProcessManager.PoolClosedError} when the pool is closed. It may be
+   *   ignored: its rejection is never an unhandled one.
+   */
+  startWorkers(): Promise<void>;
+
+  /**
+   * Accepts a task, whose outcome is a `result` or an `error` event. Their listeners, and those of `progress` and `retry`,
+   * run in the async context (`AsyncLocalStorage`) of this call.
+   *
+   * @param task Any value that can be serialised. An object's own `id` (a string or a finite number) is the task's id;
+   *   without one, a number is assigned. Its own `type` (a string) picks the worker's handler of that name. The whole task
+   *   is what the handler receives. It is copied here: later changes to it do not matter.
+   * @param options Of this task.
+   * @returns The task's id. Two tasks may have the same: both run, and each outcome carries it.
+   * @throws {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
+   *   {@link ProcessManager.QueueFullError}, {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError},
+   *   {@link ProcessManager.AbortError} (the signal is aborted already), and Node's argument errors for wrong options. In
+   *   all these cases nothing was accepted.
+   */
+  distributeTask(task: unknown, options?: ProcessManager.TaskOptions): ProcessManager.TaskId;
+
+  /**
+   * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result` event either.
+   *
+   * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
+   * @param options Of this task.
+   * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`. Never throws: what
+   *   `distributeTask` would throw rejects.
+   */
+  run<Result = any>(task: unknown, options?: ProcessManager.TaskOptions): Promise<Result>;
+
+  /**
+   * Runs a function by value in a worker of Node's.
+   *
+   * @param fn Self-contained: its source text is what travels, so that it sees globals, `require` and dynamic `import()`,
+   *   and nothing of its surroundings. Native and bound functions and classes have no text that could run.
+   * @param args Its arguments, serialised as a task is.
+   * @param options Of this task.
+   * @returns What the function returned, awaited. Never throws: what is wrong rejects.
+   */
+  exec<Args extends unknown[], Result>(
+    fn: (...args: Args) => Result,
+    args: readonly [...Args],
+    options?: ProcessManager.TaskOptions,
+  ): Promise<Awaited<Result>>;
+  exec<Result>(fn: () => Result, args?: readonly [], options?: ProcessManager.TaskOptions): Promise<Awaited<Result>>;
+
+  /**
+   * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs, one that runs is told
+   * by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
+   *
+   * @param id Of the task.
+   * @param reason Becomes the `cause` of the error.
+   * @returns Whether there was such a task.
+   */
+  cancel(id: ProcessManager.TaskId, reason?: unknown): boolean;
+
+  /**
+   * The back-pressure idiom: `await pool.ready()` before each task keeps a producer within `maxQueue`.
+   *
+   * @returns Resolves when the queue has room. Rejects when the pool is closed or broken, or becomes so.
+   */
+  ready(): Promise<void>;
+
+  /** A snapshot of counters, queue and workers; after closing, the last one. */
+  stats(): ProcessManager.Stats;
+
+  /** One row for each worker. */
+  get workers(): ProcessManager.WorkerStats[];
+
+  /**
+   * Refuses new tasks, finishes the accepted ones, stops all workers. While it is pending it keeps the process alive.
+   *
+   * @param options How long it may take, and which tasks are finished.
+   * @returns The same promise at every call; a later call may only be stricter. It resolves once all workers are gone. Of a
+   *   pool that never started, it resolves at once.
+   */
+  shutdown(options?: ProcessManager.ShutdownOptions): Promise<ProcessManager.ShutdownReport>;
+
+  /**
+   * Kills all workers now. Everything unsettled ends with {@link ProcessManager.PoolClosedError}.
+   *
+   * @returns The promise of `shutdown()`.
+   */
+  terminate(): Promise<ProcessManager.ShutdownReport>;
+
+  /** Keeps the process alive, tasks or not, until the pool is closed. */
+  ref(): this;
+
+  /** Unsettled tasks no longer keep the process alive. A pending `startWorkers`, `ready`, `shutdown` or `terminate` does. */
+  unref(): this;
+
+  /** `shutdown()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+declare namespace ProcessManager {
+  export { ProcessManager, ProcessManager as default };
+
+  /** An id is the user's: any string or finite number. */
+  export type TaskId = string | number;
+
+  /** Any executable that speaks the wire protocol. */
+  export interface ForeignWorker {
+    /** Program: a path, or a name that is looked up in `PATH`. */
+    command: string;
+    /** @defaultValue `[]` */
+    args?: readonly string[];
+  }
+
+  export interface Options {
+    /**
+     * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a path or as a file URL; a
+     * relative path starts at `process.cwd()`), or any executable that speaks the wire protocol.
+     *
+     * @defaultValue the built-in worker, which runs `exec` functions and tasks that name a `filename`, and returns the
+     *   `data` of any other task
+     */
+    worker?: string | URL | ForeignWorker;
+    /**
+     * How many workers are started, from 0 to 1024.
+     *
+     * @defaultValue the cores that this process may really use (cgroup quota and affinity respected), or `maxWorkers` if
+     *   that is less
+     */
+    minWorkers?: number;
+    /**
+     * How many workers there may be, from 1 to 1024.
+     *
+     * @defaultValue the cores that this process may really use, or `minWorkers` if that is more
+     */
+    maxWorkers?: number;
+    /**
+     * Tasks that one worker runs at a time, for async handlers; from 1 to 1024.
+     *
+     * @defaultValue `1`
+     */
+    concurrency?: number;
+    /**
+     * How many tasks may wait. Beyond it a task is refused with {@link QueueFullError}. 0: no task waits, there are only as
+     * many as can run. `Infinity` is allowed.
+     *
+     * @defaultValue `1_000_000`
+     */
+    maxQueue?: number;
+    /**
+     * How many bytes the waiting tasks may have. `Infinity` is allowed.
+     *
+     * @defaultValue `1073741824` (1 GiB)
+     */
+    maxQueueBytes?: number;
+    /**
+     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a number from 1 to 64 fixes
+     * it, 1 turns it off. Workers of `{ command }` never hold any ahead.
+     *
+     * @defaultValue `'auto'`
+     */
+    prefetch?: 'auto' | number;
+    /**
+     * How long a task may run, in ms. A worker that is stuck in a synchronous loop is killed, too.
+     *
+     * @defaultValue `0`, no limit
+     */
+    taskTimeout?: number;
+    /**
+     * How often a task whose worker died is started again. Then a task may run more than once, at most `retries + 1` times.
+     *
+     * @defaultValue `0`
+     */
+    retries?: number;
+    /**
+     * Before the first of these, in ms; doubled for each further one.
+     *
+     * @defaultValue `100`
+     */
+    retryDelay?: number;
+    /**
+     * From spawning a worker to its readiness, in ms.
+     *
+     * @defaultValue `30_000`
+     */
+    startTimeout?: number;
+    /** When workers that die before they are ready break the pool. What is left out has its default. */
+    restart?: RestartOptions;
+    /**
+     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms.
+     *
+     * @defaultValue `2_000`
+     */
+    gracePeriod?: number;
+    /**
+     * How values travel. `'json'` loses what JSON loses (a `Map`, `undefined` in arrays, `NaN`, …); `'advanced'` is the
+     * structured clone algorithm, for Node workers only. Buffers, typed arrays and ArrayBuffers arrive as what they were,
+     * byte for byte, in both.
+     *
+     * @defaultValue `'json'`
+     */
+    serialization?: 'json' | 'advanced';
+    /**
+     * The largest task, result or message, in bytes, up to 512 MiB. A larger task is refused with
+     * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with that error, and the worker
+     * lives.
+     *
+     * @defaultValue `67108864` (64 MiB)
+     */
+    maxMessageSize?: number;
+    /**
+     * The environment that a worker sees, exactly. Undefined values are left out.
+     *
+     * @defaultValue a copy of `process.env`, taken when the pool is made, without what is meant for this process only
+     *   (Node's IPC channel, the debugger's flags in `NODE_OPTIONS`)
+     */
+    env?: Readonly<Record<string, string | number | boolean | bigint | undefined>>;
+    /**
+     * `process.argv.slice(2)` of Node workers.
+     *
+     * @defaultValue `[]`
+     */
+    argv?: readonly string[];
+    /**
+     * Node's flags for Node workers.
+     *
+     * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs
+     */
+    execArgv?: readonly string[];
+    /**
+     * The `node` that Node workers run on.
+     *
+     * @defaultValue `process.execPath`
+     */
+    execPath?: string;
+    /**
+     * The working directory of workers.
+     *
+     * @defaultValue that of this process
+     */
+    cwd?: string | URL;
+    /**
+     * Where workers print to: `'inherit'`, to where this process does; `'pipe'`, to `stdout` and `stderr` events (and to
+     * nowhere while nobody listens); `'ignore'`, to nowhere. Whatever it says, the last 8 KiB of a worker's stderr are kept
+     * for the error that tells of its death.
+     *
+     * @defaultValue `'inherit'`
+     */
+    stdio?: 'inherit' | 'pipe' | 'ignore';
+    /**
+     * Of the pool, in process titles and warnings.
+     *
+     * @defaultValue `'bulkhead'`
+     */
+    name?: string;
+  }
+
+  export interface RestartOptions {
+    /**
+     * So many deaths before readiness, within `window`, are still followed by another attempt.
+     *
+     * @defaultValue `5`
+     */
+    limit?: number;
+    /** In ms. @defaultValue `10_000` */
+    window?: number;
+    /** Before the first new attempt, in ms, with jitter; it doubles. @defaultValue `100` */
+    minDelay?: number;
+    /** The longest, in ms. @defaultValue `5_000` */
+    maxDelay?: number;
+  }
+
+  export interface TaskOptions {
+    /** How long this task may run, in ms; 0: without limit. @defaultValue the pool's `taskTimeout` */
+    timeout?: number;
+    /** Cancels the task when it is aborted; the error's `cause` is the signal's reason. */
+    signal?: AbortSignal;
+    /** @defaultValue the pool's `retries` */
+    retries?: number;
+    /** Name of the handler, instead of the task's `type`. */
+    handler?: string;
+    /** Module for this task, as a path or a file URL. For the built-in worker only. */
+    filename?: string | URL;
+  }
+
+  export interface ShutdownOptions {
+    /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}. @defaultValue none */
+    timeout?: number;
+    /** `'running'` drops the tasks that have not started: they end with {@link PoolClosedError}. @defaultValue `'all'` */
+    drain?: 'all' | 'running';
+  }
+
+  export interface ShutdownReport {
+    /** Tasks that ended with a result, over the pool's life. */
+    completed: number;
+    /** Tasks that closing the pool ended without one. */
+    rejected: number;
+    /** Workers that had to be killed. */
+    killed: number;
+  }
+
+  /** What a `result` event tells. */
+  export interface Envelope<Result = any> {
+    taskId: TaskId;
+    result: Result;
+    /** Pid of the worker. */
+    processedBy: number;
+  }
+
+  export interface ResultInfo {
+    workerId: number;
+    /** Which start of the task succeeded, from 1. */
+    attempt: number;
+    /** From acceptance to start, in ms. */
+    waitTime: number;
+    /** From start to reply, in ms. */
+    runTime: number;
+  }
+
+  /** A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another. */
+  export interface WorkerInfo {
+    id: number;
+    pid: number;
+  }
+
+  export interface WorkerExit {
+    workerId: number;
+    pid: number;
+    /** Exit code, or null if a signal ended it. */
+    code: number | null;
+    signal: NodeJS.Signals | null;
+    reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
+    /** In ms. */
+    uptime: number;
+    tasksDone: number;
+  }
+
+  export interface Retry {
+    taskId: TaskId;
+    /** Which start of the task comes next, from 2. */
+    attempt: number;
+    /** What ended the start before. */
+    error: Error;
+  }
+
+  /** The events of a pool, and what their listeners get. */
+  export interface Events {
+    /** A task given to `distributeTask` has a result. */
+    result: [envelope: Envelope, info: ResultInfo];
+    /**
+     * A task given to `distributeTask` has failed (with what its handler threw, or with an error of this page; `taskId`
+     * tells which), or something is wrong with the pool itself. As with any emitter, it is thrown if nobody listens.
+     */
+    error: [error: Error & Partial<TaskErrorFields>];
+    /** A worker is gone. Its last event, after all its results. */
+    exit: [exit: WorkerExit];
+    /**
+     * Everything a worker says, in order: what it passes to `send()`, and its results, as envelopes. Costs nothing while
+     * nobody listens.
+     */
+    message: [message: any, worker: WorkerInfo];
+    /** A worker is ready. */
+    online: [worker: WorkerInfo];
+    /** What a handler passes to `ctx.progress()`. */
+    progress: [value: any, about: { taskId: TaskId; workerId: number }];
+    /** The queue has room again, after a {@link QueueFullError}. */
+    drain: [];
+    /** A task whose worker died is started again. */
+    retry: [retry: Retry];
+    /** With `stdio: 'pipe'`: what a worker prints. */
+    stdout: [chunk: Buffer, worker: WorkerInfo];
+    /** With `stdio: 'pipe'`: what a worker prints to its standard error. */
+    stderr: [chunk: Buffer, worker: WorkerInfo];
+  }
+
+  export interface Stats {
+    /** Since the pool was made. */
+    tasks: {
+      accepted: number;
+      completed: number;
+      failed: number;
+      cancelled: number;
+      retried: number;
+    };
+    /** What waits. */
+    queue: { tasks: number; bytes: number };
+    workers: WorkerStats[];
+  }
+
+  export interface WorkerStats {
+    id: number;
+    /** Null where no process runs just now. */
+    pid: number | null;
+    state: 'starting' | 'idle' | 'busy' | 'stopping';
+    /** Ids of the tasks it runs. */
+    running: TaskId[];
+    /** In ms. */
+    uptime: number;
+    /** Resident memory in bytes; null where it is not known. */
+    rss: number | null;
+    tasksDone: number;
+    /** How often this worker was replaced. */
+    restarts: number;
+  }
+
+  /** What is added to every error that ends a task. */
+  export interface TaskErrorFields {
+    taskId: TaskId;
+    /** Where a worker was involved. */
+    workerId: number;
+    /** Of that worker. */
+    pid: number;
+  }
+
+  /**
+   * Base of all errors that are bulkhead's own. `instanceof` works across two copies of the package.
+   *
+   * What a handler throws arrives as itself instead: class of the built-in errors, name, message, `code`, own fields that
+   * JSON can hold, `cause` chain (up to 16) and `AggregateError.errors` kept, the worker's stack kept, `taskId`, `workerId`
+   * and `pid` added. A thrown value that is no error arrives as the `cause` of an `Error`.
+   */
+  export class BulkheadError extends Error {
+    constructor(message?: string, fields?: Record<string, unknown>);
+    readonly code: string;
+    /** The task that the error ends. */
+    taskId?: TaskId;
+    workerId?: number;
+    pid?: number | null;
+  }
+
+  /** The worker died while it ran the task, or before the result was complete. */
+  export class WorkerCrashedError extends BulkheadError {
+    readonly code: 'ERR_WORKER_CRASHED';
+    exitCode: number | null;
+    signal: NodeJS.Signals | null;
+    /** What it was doing. */
+    phase: 'running' | 'result';
+    /** Whether the task may have had effects. */
+    maybeExecuted: boolean;
+    outOfMemory: boolean;
+    /** The last 8 KiB. The text of an uncaught exception is in it. */
+    stderr: string;
+    /** Of the worker, in ms. */
+    uptime: number;
+    /** The largest resident memory seen, in bytes. */
+    rss: number;
+  }
+
+  /** A worker did not get ready. `cause` is what it said itself, if it did. */
+  export class WorkerStartError extends BulkheadError {
+    readonly code: 'ERR_WORKER_START';
+    reason: 'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail';
+    exitCode: number | null;
+    signal: NodeJS.Signals | null;
+    /** The last 8 KiB. */
+    stderr: string;
+  }
+
+  /** Workers die again and again before they are ready; the pool takes no tasks any more. */
+  export class PoolBrokenError extends BulkheadError {
+    readonly code: 'ERR_POOL_BROKEN';
+    /** The last start error. */
+    cause: WorkerStartError;
+    /** For a task that was already accepted. */
+    maybeExecuted?: boolean;
+  }
+
+  /** The pool is closed, or closing. */
+  export class PoolClosedError extends BulkheadError {
+    readonly code: 'ERR_POOL_CLOSED';
+    /** For a task that was already accepted. */
+    maybeExecuted?: boolean;
+  }
+
+  /** The queue is full: see {@link Options.maxQueue}, {@link Options.maxQueueBytes} and {@link ProcessManager.ready}. */
+  export class QueueFullError extends BulkheadError {
+    readonly code: 'ERR_QUEUE_FULL';
+    /** `maxQueue`. */
+    limit: number;
+  }
+
+  /** The task ran longer than its timeout. */
+  export class TaskTimeoutError extends BulkheadError {
+    readonly code: 'ERR_TASK_TIMEOUT';
+    /** In ms. */
+    timeout: number;
+  }
+
+  /** The task was cancelled. `cause` is the reason that the signal or `cancel()` was given. */
+  export class AbortError extends BulkheadError {
+    readonly code: 'ABORT_ERR';
+  }
+
+  /**
+   * A value cannot be sent. Of a task: thrown before it is accepted. Of a result: the task fails, the worker lives. `cause`
+   * is what stood in the way: the TypeError of a cycle, the RangeError of too deep nesting, what a getter threw.
+   */
+  export class SerializationError extends BulkheadError {
+    readonly code: 'ERR_SERIALIZATION';
+    /** Where in the value, such as `data.items[3]`; where it is known. */
+    path?: string;
+  }
+
+  /** A value is larger than `maxMessageSize`. */
+  export class MessageTooLargeError extends BulkheadError {
+    readonly code: 'ERR_MESSAGE_TOO_LARGE';
+    /** In bytes; where it was too large to be measured, at least so many. */
+    size: number;
+    /** In bytes. */
+    limit: number;
+  }
+
+  /** A worker broke the wire protocol. It was killed; nobody else notices. */
+  export class ProtocolError extends BulkheadError {
+    readonly code: 'ERR_PROTOCOL';
+    /** What arrived, shortened. */
+    what: string;
+    /** For a task. */
+    maybeExecuted?: boolean;
+  }
+}
+
+export = ProcessManager;

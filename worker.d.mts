@@ -1,0 +1,55 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take is known only to whoever writes them
+
+/**
+ * Types for worker modules.
+ *
+ * A worker module exports one or more of:
+ *
+ * - a default export that is a function, or a function named `processTask`: the handler ({@link TaskHandler})
+ * - `handlers`: an object of handlers, of which a task's `type` (or the option `handler`) picks one
+ * - `setup` and `teardown` ({@link WorkerHook}): before the first task, and on an orderly stop
+ *
+ * A module without a handler that listens to `process.on('message')` is a worker in the way of `child_process.fork`.
+ *
+ * @packageDocumentation
+ */
+
+/** What a handler learns about its task, and what it can say while it runs. */
+export interface TaskContext {
+  /** The id of the task, the user's or the one it was assigned. */
+  readonly taskId: string | number;
+  /** Which start of the task this is, from 1. */
+  readonly attempt: number;
+  /** From 1 to `maxWorkers`; the same for a worker's replacement. */
+  readonly workerId: number;
+  /** Aborted when the task is cancelled or runs longer than its timeout. */
+  readonly signal: AbortSignal;
+  /**
+   * Tells how far the task is: a `progress` event of the pool.
+   *
+   * @throws SerializationError, MessageTooLargeError
+   */
+  readonly progress: (value: unknown) => void;
+  /**
+   * Says something to the pool: a `message` event of it.
+   *
+   * @throws SerializationError, MessageTooLargeError
+   */
+  readonly send: (message: unknown) => void;
+}
+
+/** What `setup` and `teardown` get. */
+export interface WorkerContext {
+  readonly workerId: number;
+  /** As in {@link TaskContext}. */
+  readonly send: (message: unknown) => void;
+}
+
+/**
+ * A handler gets the whole task, and returns its result, or a promise of it. If that is `{ taskId, result, processedBy }`,
+ * it is taken as the envelope it looks like, and is not wrapped into another.
+ */
+export type TaskHandler<Task = any, Result = unknown> = (task: Task, ctx: TaskContext) => Result | Promise<Result>;
+
+/** What it throws in `setup` is a start failure. */
+export type WorkerHook = (ctx: WorkerContext) => void | Promise<void>;
