@@ -86,8 +86,8 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
   /**
    * Runs a function by value in a worker of Node's.
    *
-   * @param fn Self-contained: its source text is what travels, so that it sees globals, `require` and dynamic `import()`,
-   *   and nothing of its surroundings. Native and bound functions and classes have no text that could run.
+   * @param fn Self-contained: its source text is what travels, so that it sees globals and dynamic `import()`, and
+   *   nothing of its surroundings. Native and bound functions and classes have no text that could run.
    * @param args Its arguments, serialised as a task is.
    * @param options Of this task.
    * @returns What the function returned, awaited. Never throws: what is wrong rejects.
@@ -341,9 +341,9 @@ declare namespace ProcessManager {
   }
 
   export interface ShutdownReport {
-    /** Tasks that ended with a result, over the pool's life. */
+    /** Tasks that ended with a result since the pool began to close. */
     completed: number;
-    /** Tasks that closing the pool ended without one. */
+    /** Accepted tasks that did not, because the pool was closing. */
     rejected: number;
     /** Workers that had to be killed. */
     killed: number;

@@ -56,7 +56,7 @@ async function bulkhead(workers) {
 async function bulkheadEvents(workers) {
   const { default: ProcessManager } = await import('bulkhead');
   const pool = new ProcessManager({ worker: path('handle.cjs'), minWorkers: workers, maxWorkers: workers });
-  /** @type {Map<number, (result: Result) => void>} */
+  /** @type {Map<number | string, (result: Result) => void>} */
   const waiting = new Map();
   pool.on('result', ({ taskId, result }) => {
     const resolve = waiting.get(taskId);
@@ -179,7 +179,7 @@ function workerpool(workers, workerType) {
  * @param {boolean} enableWorkerThreads
  */
 function jestWorker(workers, enableWorkerThreads) {
-  const { Worker } = require('jest-worker');
+  const { Worker } = /** @type {any} */ (require('jest-worker')); // with the methods of the worker module
   const options = { numWorkers: workers, enableWorkerThreads, exposedMethods: ['handle'] };
   const pool = new Worker(path('jest.cjs'), options);
   return { run: (/** @type {Task} */ task) => pool.handle(task), close: () => pool.end() };

@@ -9,7 +9,7 @@
 // by a quarter between two runs: compare within one table only.
 
 import { spawn } from 'node:child_process';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { peers } from './peers.mjs';
@@ -183,6 +183,8 @@ for (const name of names) if (!Object.hasOwn(peers, name)) throw new Error(`ther
 for (const test of chosen) if (!Object.hasOwn(tests, test)) throw new Error(`there is no test "${test}"`);
 
 console.log(`Node ${process.versions.node}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown CPU'}`);
+const [load] = loadavg();
+if (load > 0.5) console.log(`The machine is not idle (load ${load.toFixed(1)}): expect all figures to be too low.`);
 for (const test of chosen) {
   const measured = await compare(test, [...names], rounds, Number(values.workers));
   const ours = measured.get('bulkhead');

@@ -5,20 +5,26 @@
 
 const CODE = Symbol('code');
 
-/** @param {string} code */
-const brandOf = (code) => Symbol.for(`bulkhead.error.${code}`);
-
 /**
- * Gives an error class its name, its code and the mark that `instanceof` looks for.
+ * Gives an error class its name, its code, and an `instanceof` that goes by a mark on the prototype.
  *
  * @param {Function} Class
  * @param {string} name not taken from the class, since bundlers rename classes
  * @param {string} code
  */
 function brand(Class, name, code) {
+  const mark = Symbol.for(`bulkhead.error.${code}`);
   Object.defineProperty(Class, CODE, { value: code });
   Object.defineProperty(Class.prototype, 'name', { value: name, writable: true, configurable: true });
-  Object.defineProperty(Class.prototype, brandOf(code), { value: true });
+  Object.defineProperty(Class.prototype, mark, { value: true });
+  Object.defineProperty(Class, Symbol.hasInstance, {
+    /** @param {any} value */
+    value(value) {
+      // A class that a user derives inherits this, but has no mark: there, identity decides as everywhere else.
+      if (this !== Class) return Function.prototype[Symbol.hasInstance].call(this, value);
+      return typeof value === 'object' && value !== null && value[mark] === true;
+    },
+  });
 }
 
 class BulkheadError extends Error {
@@ -38,14 +44,6 @@ class BulkheadError extends Error {
     for (const [key, value] of Object.entries(rest)) {
       if (value !== undefined) /** @type {any} */ (this)[key] = value;
     }
-  }
-
-  /** @param {unknown} value */
-  static [Symbol.hasInstance](value) {
-    // A class that a user derives has no mark of its own: for that one, identity decides as everywhere else.
-    if (!Object.hasOwn(this, CODE)) return Function.prototype[Symbol.hasInstance].call(this, value);
-    const mark = brandOf(/** @type {any} */ (this)[CODE]);
-    return typeof value === 'object' && value !== null && /** @type {any} */ (value)[mark] === true;
   }
 }
 

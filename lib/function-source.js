@@ -13,34 +13,32 @@ const sources = new WeakMap();
 
 /**
  * @param {unknown} fn
- * @returns {string} an expression whose value is the function
+ * @returns {string} its text, which the worker can make a function of
  */
 function functionSource(fn) {
   if (typeof fn !== 'function') throw invalidType('fn', 'of type function', fn);
   let source = sources.get(fn);
   if (source === undefined) {
-    source = toExpression(fn);
+    source = checkedSource(fn);
     sources.set(fn, source);
   }
   return source;
 }
 
 /** @param {Function} fn */
-function toExpression(fn) {
+function checkedSource(fn) {
   // Not fn.toString(), which the function may have replaced.
   const source = Function.prototype.toString.call(fn);
   if (NATIVE.test(source)) {
     throw invalidValue('fn', fn, 'must be written in JavaScript: native and bound functions have no source text');
   }
   if (CLASS.test(source)) throw invalidValue('fn', fn, 'must be a function, not a class');
-  if (compiles(`(${source}\n)`)) return source;
-  // A method (`{ work() {} }`) is none by itself, but is one inside of an object.
-  const method = `Object.values({${source}\n})[0]`;
-  if (compiles(`(${method})`)) return method;
+  // A method (`{ work() {} }`) is no expression by itself, but inside of an object.
+  if (compiles(`(${source}\n)`) || compiles(`({${source}\n})`)) return source;
   throw invalidValue('fn', fn, 'must be a function that can stand alone, such as an arrow function');
 }
 
-/** @param {string} expression */
+/** @param {string} expression which is only parsed */
 function compiles(expression) {
   try {
     new vm.Script(expression);

@@ -7,49 +7,50 @@ const { EventEmitter } = require('node:events');
  * (`once` and its like go through these methods.)
  */
 class ListeningEmitter extends EventEmitter {
-  /**
-   * For subclasses: listeners of `event`, or of every event, have been added or removed.
-   *
-   * @param {string | symbol | undefined} _event
-   */
-  listenersChanged(_event) {}
+  #onChange;
 
-  /** @param {string | symbol} event @param {(...args: any[]) => void} listener */
+  /** @param {(event: string | symbol | undefined) => void} onChange undefined: of any event */
+  constructor(onChange) {
+    super();
+    this.#onChange = onChange;
+  }
+
+  /** @param {any} event @param {(...args: any[]) => void} listener */
   on(event, listener) {
     super.on(event, listener);
-    this.listenersChanged(event);
+    this.#onChange(event);
     return this;
   }
 
-  /** @param {string | symbol} event @param {(...args: any[]) => void} listener */
+  /** @param {any} event @param {(...args: any[]) => void} listener */
   addListener(event, listener) {
     return this.on(event, listener);
   }
 
-  /** @param {string | symbol} event @param {(...args: any[]) => void} listener */
+  /** @param {any} event @param {(...args: any[]) => void} listener */
   prependListener(event, listener) {
     super.prependListener(event, listener);
-    this.listenersChanged(event);
+    this.#onChange(event);
     return this;
   }
 
-  /** @param {string | symbol} event @param {(...args: any[]) => void} listener */
+  /** @param {any} event @param {(...args: any[]) => void} listener */
   removeListener(event, listener) {
     super.removeListener(event, listener);
-    this.listenersChanged(event);
+    this.#onChange(event);
     return this;
   }
 
-  /** @param {string | symbol} event @param {(...args: any[]) => void} listener */
+  /** @param {any} event @param {(...args: any[]) => void} listener */
   off(event, listener) {
     return this.removeListener(event, listener);
   }
 
-  /** @param {string | symbol} [event] */
+  /** @param {any} [event] */
   removeAllListeners(event) {
     if (event === undefined) super.removeAllListeners();
     else super.removeAllListeners(event);
-    this.listenersChanged(event);
+    this.#onChange(event);
     return this;
   }
 }

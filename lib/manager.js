@@ -25,6 +25,14 @@ const { Tickets } = require('./tickets');
 /** @typedef {import('./task').Task} Task */
 /** @typedef {import('../index').TaskOptions} TaskOptions */
 /** @typedef {import('../index').Stats} Stats */
+/** @typedef {import('../index').WorkerStats} WorkerStats */
+
+/**
+ * Node has it from 20.5 on.
+ *
+ * @type {typeof Symbol.asyncDispose}
+ */
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 
 /** The pool's own timeout, or its own number of retries. */
 const DEFAULT = -1;
@@ -50,7 +58,7 @@ class ProcessManager extends ListeningEmitter {
 
   /** @param {import('../index').Options} [options] */
   constructor(options) {
-    super();
+    super((event) => this.#listenersChanged(event));
     const { config, kind } = resolveOptions(options, native.availableParallelism);
     assertMaySpawn();
     this.#config = config;
@@ -76,7 +84,7 @@ class ProcessManager extends ListeningEmitter {
       cancellation: this.#cancellation,
       liveness: this.#liveness,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
-      findPid: (workerId) => this.workers.find(({ id }) => id === workerId)?.pid,
+      findPid: (workerId) => this.workers.find(({ id }) => id === workerId)?.pid ?? undefined,
     });
   }
 
@@ -139,10 +147,13 @@ class ProcessManager extends ListeningEmitter {
   /** @returns {Stats} */
   stats() {
     const { tasks, queue, workers } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
-    for (const worker of workers) {
-      worker.running = worker.running.flatMap((/** @type {number} */ ticket) => this.#tickets.get(ticket)?.id ?? []);
-    }
-    return { tasks, queue, workers };
+    return { tasks, queue, workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)) };
+  }
+
+  /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
+  #workerRow({ id, pid, state, running, uptime, rss, tasksDone, restarts }) {
+    const ids = running.flatMap((ticket) => this.#tickets.get(Number(ticket))?.id ?? []);
+    return { id, pid, state, running: ids, uptime, rss, tasksDone, restarts };
   }
 
   get workers() {
@@ -175,12 +186,12 @@ class ProcessManager extends ListeningEmitter {
     return this;
   }
 
-  async [Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose')]() {
+  async [asyncDispose]() {
     await this.shutdown();
   }
 
   /** @param {string | symbol | undefined} event */
-  listenersChanged(event) {
+  #listenersChanged(event) {
     if (this.#config.stdio !== 'pipe') return;
     if (event !== 'stdout' && event !== 'stderr' && event !== undefined) return;
     const listeners = this.listenerCount('stdout') + this.listenerCount('stderr');

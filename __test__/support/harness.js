@@ -108,9 +108,9 @@ function threads() {
  */
 export function program(
   source,
-  { name = 'main.mjs', files = {}, args = [], nodeArgs = [], env, timeout = 30_000 } = {},
+  { name = 'main.mjs', files = {}, packages = [], args = [], nodeArgs = [], env, timeout = 30_000 } = {},
 ) {
-  const folder = project({ [name]: source, ...files });
+  const folder = project({ [name]: source, ...files }, { packages });
   return new Promise((resolve) => {
     const options = {
       cwd: folder,
@@ -132,8 +132,8 @@ export function program(
 }
 
 /** The same, but running: for tests that talk to it, or kill it. Its standard output is read line by line. */
-export function startProgram(source, { name = 'main.mjs', files = {}, nodeArgs = [], env } = {}) {
-  const folder = project({ [name]: source, ...files });
+export function startProgram(source, { name = 'main.mjs', files = {}, packages = [], nodeArgs = [], env } = {}) {
+  const folder = project({ [name]: source, ...files }, { packages });
   const child = spawn(process.execPath, [...nodeArgs, join(folder, name)], {
     cwd: folder,
     env: { ...process.env, ...env },
@@ -153,16 +153,25 @@ export function startProgram(source, { name = 'main.mjs', files = {}, nodeArgs =
   return { child, pid: child.pid, folder, exit, line };
 }
 
-/** A folder with these files, in which `bulkhead` is installed; removed at the end of the file's tests. */
-export function project(files) {
+/**
+ * A folder with these files, in which `bulkhead` is installed, and what else of this repository's packages is asked for;
+ * removed at the end of the file's tests.
+ */
+export function project(files, { packages = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'));
   folders.push(folder);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   symlinkSync(root, join(folder, 'bulkhead'));
+  for (const name of packages) symlinkSync(join(root, 'node_modules', name), join(folder, name));
   // Resolved as a package from anywhere in the folder, as after `npm install`.
   const modules = join(folder, 'node_modules');
   symlinkSync(folder, modules);
   return folder;
+}
+
+/** Path of a worker module with this text. */
+export function moduleFile(source, name = 'worker.mjs', options = undefined) {
+  return join(project({ [name]: source }, options), name);
 }
 
 const folders = [];

@@ -84,7 +84,7 @@ export async function main(options = {}) {
   pool.on('error', (error) => {
     if (error.taskId === undefined) return; // the pool's own: startWorkers() rejects with it
     failed++;
-    console.error(`\n${tasks[error.taskId].data.source}: ${error.message}`);
+    console.error(`\n${tasks[Number(error.taskId)].data.source}: ${error.message}`);
     progress.update(made.length + failed);
   });
 

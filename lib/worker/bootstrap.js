@@ -4,7 +4,6 @@
 // command line, which belong to the user.
 
 const { fileURLToPath } = require('node:url');
-const { WorkerPort } = require('../../native.cjs');
 const { Builtin } = require('./builtin');
 const { Channel } = require('./channel');
 const { WorkerContext } = require('./context');
@@ -14,12 +13,13 @@ const { Ipc } = require('./ipc');
 const { isPermanent } = require('./load');
 const { Loop } = require('./loop');
 const { Parting } = require('./parting');
+const { openPort } = require('./port');
 const { openModule } = require('./program');
 const { Replies } = require('./replies');
 
 const PROTOCOL_VERSION = 1;
 
-const port = new WorkerPort();
+const port = openPort();
 const channel = new Channel(port);
 /** @type {Parting | null} until `init` */
 let parting = null;
@@ -50,6 +50,7 @@ function onEnd() {
   else parting.orphaned();
 }
 
+/** @param {import('./frames').InitFrame} init */
 async function start(init) {
   // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
   if (!port.arm(init.parentPid)) exit(0);
@@ -60,7 +61,7 @@ async function start(init) {
   parting = new Parting(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
-  const program = await open(init).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  const program = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
   // That a database is down, say, may be over at the next attempt.
   await program.setup(context).catch((thrown) => refuse(replies, thrown, false));
 
@@ -76,19 +77,29 @@ async function start(init) {
   loop.readable();
 }
 
-async function open(init) {
+/**
+ * @param {import('./frames').InitFrame} init
+ * @param {WorkerContext} context
+ * @returns {Promise<import('./program').Program>}
+ */
+async function open(init, context) {
   if (init.version !== PROTOCOL_VERSION) {
     const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
   const { worker } = init.options;
-  if (worker === null) return new Builtin();
+  if (worker === null) return new Builtin(context);
   // As under fork, where this file would not be in between.
   process.argv[1] = fileURLToPath(worker);
   return openModule(worker);
 }
 
-/** @returns {never} */
+/**
+ * @param {Replies} replies
+ * @param {unknown} thrown
+ * @param {boolean} permanent
+ * @returns {never}
+ */
 function refuse(replies, thrown, permanent) {
   replies.fail(thrown, permanent);
   return exit(1);

@@ -2,8 +2,9 @@
 
 // The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said goes out in one piece.
 //
-// Replies are collected for as long as a batch of short tasks runs and are written at once, since one system call per
-// reply costs half of the throughput. Everything else is written when it is said.
+// The replies of short tasks are written several at a time, since one system call for each costs half of the throughput.
+// But a reply that is held back is lost when the next task kills the process, so they are few. Everything else is written
+// when it is said.
 
 const { Buffer } = require('node:buffer');
 const net = require('node:net');
@@ -11,17 +12,20 @@ const { exit } = require('./intrinsics');
 
 const DESCRIPTOR = 3;
 const READ_BYTES = 64 * 1024;
-/** Collected text (in UTF-16 units) that is not held back any longer. */
+/** Replies that are held back at most, and their text in UTF-16 units. */
+const FLUSH_REPLIES = 16;
 const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {
   #port;
+  /** @type {net.Socket | null} */
   #socket = null;
   #text = '';
+  #replies = 0;
   #open = true;
   #collecting = true;
 
-  /** @param {import('../../native.cjs').WorkerPort} port */
+  /** @param {import('./port').Port} port */
   constructor(port) {
     this.#port = port;
   }
@@ -38,6 +42,7 @@ class Channel {
    */
   listen(onBytes, onEnd) {
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    /** @param {number} n */
     const callback = (n) => {
       this.#port.push(buffer, n);
       onBytes();
@@ -45,32 +50,49 @@ class Channel {
     };
     // Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended
     // itself when the supervisor does would take the channel away under a reply that is still to come.
-    this.#socket = new net.Socket({
+    const options = {
       fd: DESCRIPTOR,
       readable: true,
       writable: true,
       allowHalfOpen: true,
       onread: { buffer, callback },
-    });
-    this.#socket.on('end', onEnd);
+    };
+    const socket = new net.Socket(options);
+    socket.on('end', onEnd);
     // A reset instead of an orderly end: the supervisor died with bytes of ours unread.
-    this.#socket.on('error', onEnd);
-    this.#socket.resume();
+    socket.on('error', onEnd);
+    socket.resume();
+    this.#socket = socket;
   }
 
-  /** Adds a line (with its newline) to the batch. */
+  /**
+   * Adds a line to the batch.
+   *
+   * @param {string} line with its newline
+   */
   reply(line) {
     this.#append(line);
-    if (this.#text.length >= FLUSH_LENGTH || !this.#collecting) this.flush();
+    this.#replies += 1;
+    const full = this.#replies >= FLUSH_REPLIES || this.#text.length >= FLUSH_LENGTH;
+    if (full || !this.#collecting) this.flush();
   }
 
-  /** Writes a line now, behind all that was said before it. */
+  /**
+   * Writes a line now, behind all that was said before it.
+   *
+   * @param {string} line
+   */
   say(line) {
     this.#append(line);
     this.flush();
   }
 
-  /** Writes a line and the raw bytes it announces, behind all that was said before it. */
+  /**
+   * Writes a line and the raw bytes it announces, behind all that was said before it.
+   *
+   * @param {string} line
+   * @param {Uint8Array[]} blobs
+   */
   sayWith(line, blobs) {
     this.flush();
     this.#write(() => this.#port.writeWith(line, blobs));
@@ -81,6 +103,7 @@ class Channel {
     const text = this.#text;
     if (text === '') return;
     this.#text = '';
+    this.#replies = 0;
     this.#write(() => this.#port.write(text));
   }
 
@@ -94,15 +117,18 @@ class Channel {
   close() {
     this.flush();
     this.#open = false;
-    this.#socket?.end(() => this.#socket.destroy());
+    const socket = this.#socket;
+    socket?.end(() => socket.destroy());
   }
 
+  /** @param {string} line */
   #append(line) {
     // Two large lines together may be longer than a string can be.
     if (line.length >= FLUSH_LENGTH) this.flush();
     this.#text += line;
   }
 
+  /** @param {() => void} write */
   #write(write) {
     // After process.disconnect(), as under fork, what is still said is lost.
     if (!this.#open) return;

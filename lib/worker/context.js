@@ -7,13 +7,12 @@ const { hasOwn } = require('./intrinsics');
 /** One start of a task, from the claim to the reply. */
 class Task {
   settled = false;
-  /** 'abort' or 'timeout', once the supervisor has given the task up. */
-  aborted;
+  /** @type {AbortController | undefined} */
   #controller;
   #loop;
 
   /**
-   * @param {any} frame
+   * @param {import('./frames').TaskFrame} frame
    * @param {number} started see `now`
    * @param {import('./loop').Loop} loop
    */
@@ -21,6 +20,7 @@ class Task {
     this.#loop = loop;
     this.frame = frame;
     this.started = started;
+    /** Set once the supervisor has given the task up. */
     this.aborted = frame.aborted;
     /** The task as the user gave it; only `frame.task` until raw bytes are put back into it. */
     this.payload = frame.task;
@@ -34,15 +34,25 @@ class Task {
     return frame.id;
   }
 
-  /** The outcome has come in some other way than by the handler's return. Ignored for a task that has one already. */
+  /**
+   * The outcome has come in some other way than by the handler's return. Ignored for a task that has one already.
+   *
+   * @param {unknown} value
+   */
   end(value) {
     this.#loop.ended(this, value);
   }
 
+  /**
+   * The same for a failure.
+   *
+   * @param {unknown} thrown
+   */
   fail(thrown) {
     this.#loop.failed(this, thrown);
   }
 
+  /** @param {import('./frames').AbortReason} reason */
   abort(reason) {
     this.aborted = reason;
     this.#controller?.abort(abortReason(reason));
@@ -58,6 +68,7 @@ class Task {
   }
 }
 
+/** @param {import('./frames').AbortReason} reason */
 function abortReason(reason) {
   return reason === 'timeout'
     ? new DOMException('The task has run longer than its timeout allows', 'TimeoutError')
@@ -71,6 +82,7 @@ function abortReason(reason) {
 class TaskContext {
   #task;
   #worker;
+  /** @type {((value: unknown) => void) | undefined} */
   #progress;
 
   /**
@@ -120,6 +132,7 @@ class WorkerContext {
    */
   constructor(workerId, replies) {
     this.workerId = workerId;
+    /** @param {unknown} message */
     this.send = (message) => replies.message(message);
   }
 }

@@ -11,10 +11,12 @@ function flushBeforeExit(channel) {
   // First among the `exit` listeners; what the later ones say is written as they say it.
   process.on('exit', () => channel.stopCollecting());
   process.on('uncaughtExceptionMonitor', () => channel.flush());
-  const reallyExit = process.reallyExit;
-  process.reallyExit = function (code) {
+  // Not in Node's documentation, but what process.exit() ends in, and where other packages (signal-exit) hook in as well.
+  const internals = /** @type {{ reallyExit(code: number): never }} */ (/** @type {unknown} */ (process));
+  const reallyExit = internals.reallyExit.bind(process);
+  internals.reallyExit = (code) => {
     channel.stopCollecting();
-    return reallyExit.call(process, code);
+    return reallyExit(code);
   };
 }
 

@@ -4,14 +4,26 @@
 // and the message it sends back with the task's `taskId` is the result.
 
 const { compile } = require('./exec');
+const { isEnvelope } = require('./envelope');
 const { emit, hasOwn, isArray } = require('./intrinsics');
 
 /** What `start` returns for a task whose end comes by `process.send`. */
 const LATER = Symbol('ends by process.send');
 
+/**
+ * @typedef {import('./context').Task} Task
+ * @typedef {import('./context').WorkerContext} WorkerContext
+ * @typedef {import('./program').Program} Program
+ */
+
+/** @implements {Program} */
 class ForkScript {
   #handlers;
-  /** Running tasks by the user's id. Ids are the user's, so two running tasks may share one: the earlier ends first. */
+  /**
+   * Running tasks by the user's id. Ids are the user's, so two running tasks may share one: the earlier one ends first.
+   *
+   * @type {Map<unknown, Task[]>}
+   */
   #running = new Map();
 
   /** @param {import('./handlers').Handlers} handlers for `setup` and `teardown`, which a script may export */
@@ -19,15 +31,20 @@ class ForkScript {
     this.#handlers = handlers;
   }
 
+  /** @param {WorkerContext} context */
   async setup(context) {
     await this.#handlers.hook('setup')?.(context);
   }
 
+  /**
+   * @param {Task} task
+   * @returns {unknown}
+   */
   start(task) {
     const { frame, payload } = task;
     if (frame.exec !== undefined) return compile(frame.exec)(...payload);
     if (frame.handler !== undefined || frame.filename !== undefined) {
-      throw new TypeError('This worker is a fork-style script: its tasks can have neither "handler" nor "filename"');
+      throw new TypeError('this worker is a fork-style script: its tasks can have neither "handler" nor "filename"');
     }
     const { taskId } = task;
     const same = this.#running.get(taskId);
@@ -36,6 +53,7 @@ class ForkScript {
     try {
       emit('message', asMessage(payload, taskId), undefined);
     } catch (thrown) {
+      // Under fork this would end the process. Here it is known whose fault it is.
       this.#remove(taskId, task);
       throw thrown;
     }
@@ -43,12 +61,12 @@ class ForkScript {
   }
 
   /**
-   * Takes a message of the script, if it is a task's end.
-   *
-   * @returns {boolean} whether it was
+   * @param {any} message
+   * @returns {boolean}
    */
   accept(message) {
     if (typeof message !== 'object' || message === null || !hasOwn(message, 'taskId')) return false;
+    // `{ result, error: null }` is how many scripts say that there is no error.
     const failed = hasOwn(message, 'error') && message.error !== undefined && message.error !== null;
     if (!failed && !hasOwn(message, 'result')) return false;
     const { taskId } = message;
@@ -56,15 +74,20 @@ class ForkScript {
     if (task === undefined) return false;
     this.#remove(taskId, task);
     if (failed) task.fail(message.error);
-    // With `processedBy` it is the whole envelope, which goes as it is.
-    else task.end(hasOwn(message, 'processedBy') ? message : message.result);
+    // With `processedBy` it may be the whole envelope, which goes as it is.
+    else task.end(isEnvelope(message) ? message : message.result);
     return true;
   }
 
+  /** @param {WorkerContext} context */
   async teardown(context) {
     await this.#handlers.hook('teardown')?.(context);
   }
 
+  /**
+   * @param {unknown} taskId
+   * @param {Task} task
+   */
   #remove(taskId, task) {
     const rest = this.#running.get(taskId)?.filter((other) => other !== task) ?? [];
     if (rest.length === 0) this.#running.delete(taskId);
@@ -72,7 +95,12 @@ class ForkScript {
   }
 }
 
-// The script needs an id to answer with, so a task that has none gets the one it was assigned.
+/**
+ * The script needs an id to answer with, so a task that has none gets the one it was assigned.
+ *
+ * @param {any} payload
+ * @param {string | number} taskId
+ */
 function asMessage(payload, taskId) {
   if (typeof payload !== 'object' || payload === null || isArray(payload)) return { id: taskId, data: payload };
   const prototype = Object.getPrototypeOf(payload);

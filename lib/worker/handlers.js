@@ -8,13 +8,18 @@ const LOOKED_FOR =
   'a function as default export, an exported function "processTask", ' +
   'an exported object "handlers", or a listener for process.on("message")';
 
+/** @typedef {(task: any, context: import('./context').TaskContext) => unknown} Handler */
+
 class Handlers {
   /** Where exports may be: the namespace, then what a CommonJS or transpiled module put into its `default`. */
   #places;
   /** What is said about the module in errors. */
   #file;
+  /** @type {Handler | undefined} */
   #default;
+  /** @type {Record<string, unknown> | undefined} */
   #map;
+  /** @type {Map<string, Handler>} */
   #bound = new Map();
 
   /**
@@ -25,19 +30,31 @@ class Handlers {
     this.#file = file;
     this.#places = exportPlaces(namespace);
     this.#default = this.#findDefault();
-    this.#map = this.#find('handlers', (value) => typeof value === 'object' && value !== null);
+    this.#map = this.#find('handlers', (/** @type {unknown} */ value) => typeof value === 'object' && value !== null);
   }
 
   get found() {
     return this.#default !== undefined || this.#map !== undefined;
   }
 
-  /** `setup` and `teardown`, where the module has them. */
+  /**
+   * `setup` or `teardown`, where the module has it.
+   *
+   * @param {string} name
+   * @returns {((context: import('./context').WorkerContext) => unknown) | undefined}
+   */
   hook(name) {
     return this.#findFunction(name);
   }
 
-  /** @throws {Error} that says which handlers there are */
+  /**
+   * The handler for a task.
+   *
+   * @param {string | undefined} name as the task's options give it
+   * @param {any} payload
+   * @returns {Handler}
+   * @throws {TypeError} that says which handlers there are
+   */
   pick(name, payload) {
     if (name !== undefined) {
       const handler = this.#named(name) ?? (name === 'default' || name === 'processTask' ? this.#default : undefined);
@@ -61,13 +78,18 @@ class Handlers {
     return Object.assign(error, { code: 'ERR_NO_HANDLER' });
   }
 
-  // Entries are bound to their object, which may use `this`, once, and looked up when first needed: setup() may add some.
+  /**
+   * Entries are bound to their object, in case they use `this`; and looked up when first needed, as setup() may add some.
+   *
+   * @param {unknown} name
+   */
   #named(name) {
     if (typeof name !== 'string') return undefined;
     const known = this.#bound.get(name);
     if (known !== undefined || this.#map === undefined || !hasOwn(this.#map, name)) return known;
     const handler = this.#map[name];
     if (typeof handler !== 'function') return undefined;
+    /** @type {Handler} */
     const bound = handler.bind(this.#map);
     this.#bound.set(name, bound);
     return bound;
@@ -80,10 +102,15 @@ class Handlers {
     return this.#findFunction('processTask');
   }
 
+  /** @param {string} name */
   #findFunction(name) {
-    return this.#find(name, (value) => typeof value === 'function');
+    return this.#find(name, (/** @type {unknown} */ value) => typeof value === 'function');
   }
 
+  /**
+   * @param {string} name
+   * @param {(value: unknown) => boolean} fits
+   */
   #find(name, fits) {
     for (const place of this.#places) {
       if (!hasOwn(place, name)) continue;
@@ -93,6 +120,7 @@ class Handlers {
     return undefined;
   }
 
+  /** @param {string} what */
   #unknown(what) {
     const names = this.#map === undefined ? [] : Object.keys(this.#map);
     if (this.#default !== undefined) names.unshift('default');
@@ -100,8 +128,13 @@ class Handlers {
   }
 }
 
-// import() of a CommonJS module gives its module.exports as `default`; of one that was compiled from an ES module,
-// the real default export is one level further down.
+/**
+ * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled from an ES module, the
+ * real default export is one level further down.
+ *
+ * @param {any} namespace
+ * @returns {any[]}
+ */
 function exportPlaces(namespace) {
   const places = [namespace];
   let place = namespace;
@@ -112,10 +145,12 @@ function exportPlaces(namespace) {
   return places;
 }
 
+/** @param {unknown} value */
 function isObject(value) {
   return typeof value === 'function' || (typeof value === 'object' && value !== null);
 }
 
+/** @param {unknown} value */
 function label(value) {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -10,9 +10,9 @@ class Ipc {
   #channel;
   #replies;
   /**
-   * What the worker runs, once that is known. A fork-style script takes some messages as results of its tasks.
+   * What the worker runs, once that is known: it may take messages as results of its tasks.
    *
-   * @type {{ accept?(message: unknown): boolean } | null}
+   * @type {import('./program').Program | null}
    */
   program = null;
 
@@ -23,7 +23,7 @@ class Ipc {
   constructor(channel, replies) {
     this.#channel = channel;
     this.#replies = replies;
-    define('send', (...args) => this.#send(...args));
+    define('send', (/** @type {[unknown, ...unknown[]]} */ ...args) => this.#send(...args));
     define('disconnect', () => this.#disconnect());
     define('connected', true);
     // A worker lives as long as its pool wants it to, so there is no count to keep.
@@ -38,9 +38,12 @@ class Ipc {
     emit('disconnect');
   }
 
-  // (message[, sendHandle[, options]][, callback])
+  /**
+   * @param {unknown} message
+   * @param {unknown[]} rest [sendHandle[, options]][, callback]
+   */
   #send(message, ...rest) {
-    const callback = rest.find((arg) => typeof arg === 'function');
+    const callback = rest.find(isFunction);
     const [handle] = rest;
     check(message);
     if (handle !== undefined && handle !== null && handle !== callback) {
@@ -48,11 +51,11 @@ class Ipc {
     }
     if (!this.#channel.open) {
       const error = coded(Error, 'ERR_IPC_CHANNEL_CLOSED', 'Channel closed');
-      nextTick(callback ?? (() => emit('error', error)), error);
+      nextTick(() => (callback === undefined ? emit('error', error) : callback(error)));
       return false;
     }
-    if (!this.program?.accept?.(message)) this.#replies.message(message);
-    if (callback !== undefined) nextTick(callback, null);
+    if (!this.program?.accept(message)) this.#replies.message(message);
+    if (callback !== undefined) nextTick(() => callback(null));
     return true;
   }
 
@@ -64,11 +67,15 @@ class Ipc {
     this.#channel.close();
     define('connected', false);
     define('channel', null);
-    nextTick(emit, 'disconnect');
+    nextTick(() => emit('disconnect'));
   }
 }
 
-// Node throws for what it cannot send, before anything is sent.
+/**
+ * As under fork, what cannot be sent is thrown before anything is.
+ *
+ * @param {unknown} message
+ */
 function check(message) {
   if (message === undefined) {
     throw coded(TypeError, 'ERR_MISSING_ARGS', 'The "message" argument must be specified');
@@ -82,10 +89,27 @@ function check(message) {
   }
 }
 
+/**
+ * @param {unknown} value
+ * @returns {value is (error: Error | null) => void}
+ */
+function isFunction(value) {
+  return typeof value === 'function';
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
 function define(name, value) {
   Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
 }
 
+/**
+ * @param {new (message: string) => Error} Class
+ * @param {string} code
+ * @param {string} message
+ */
 function coded(Class, code, message) {
   return Object.assign(new Class(message), { code });
 }

@@ -14,6 +14,7 @@ const STRIP_FLAG = /^--experimental-(?:strip|transform)-types$/;
 const LOADER_FLAG = /^(?:--import|--loader|--experimental-loader|--require|-r)(?:=|$)/;
 
 /** Codes of Node's module loader, and two of ours, that the next attempt would meet again. */
+/** @type {Set<unknown>} */
 const PERMANENT = new Set([
   'ERR_MODULE_NOT_FOUND',
   'ERR_NO_HANDLER',
@@ -42,6 +43,10 @@ async function load(url) {
   return import(url);
 }
 
+/**
+ * @param {string} url
+ * @param {string} file
+ */
 async function loadTypeScript(url, file) {
   if (stripsTypes() && !JSX.test(file)) return import(url);
   // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a second one is in the way.
@@ -49,7 +54,7 @@ async function loadTypeScript(url, file) {
     try {
       return await import(url);
     } catch (error) {
-      if (error?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
+      if (codeOf(error) !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
     }
     await registerTsx(file);
     // Node remembers that this URL could not be loaded. The module has not run yet, so this is not a second time.
@@ -65,14 +70,20 @@ function hasLoader() {
 }
 
 function stripsTypes() {
-  return Boolean(process.features.typescript) || nodeFlags().some((flag) => STRIP_FLAG.test(flag));
+  // Newer than the types: 'strip' or 'transform'.
+  const { typescript } = /** @type {{ typescript?: unknown }} */ (/** @type {unknown} */ (process.features));
+  return Boolean(typescript) || nodeFlags().some((flag) => STRIP_FLAG.test(flag));
 }
 
 function nodeFlags() {
   return [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)];
 }
 
-// tsx is the user's: it is looked for where the worker's own imports would be, then where the pool was started.
+/**
+ * tsx is the user's: it is looked for where the worker's own imports would be, then where the pool was started.
+ *
+ * @param {string} file
+ */
 async function registerTsx(file) {
   for (const from of [file, path.join(process.cwd(), 'here.js')]) {
     let entry;
@@ -88,6 +99,7 @@ async function registerTsx(file) {
   throw typeScriptUnsupported(file);
 }
 
+/** @param {string} file */
 function typeScriptUnsupported(file) {
   return coded(
     'ERR_UNKNOWN_FILE_EXTENSION',
@@ -96,13 +108,26 @@ function typeScriptUnsupported(file) {
   );
 }
 
+/**
+ * @param {string} code
+ * @param {string} message
+ */
 function coded(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
-/** Whether loading would fail again in the same way. */
+/** @param {unknown} thrown */
+function codeOf(thrown) {
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
+}
+
+/**
+ * Whether loading would fail again in the same way.
+ *
+ * @param {unknown} error
+ */
 function isPermanent(error) {
-  if (PERMANENT.has(error?.code)) return true;
+  if (PERMANENT.has(codeOf(error))) return true;
   if (!(error instanceof SyntaxError)) return false;
   // A module that does not parse is reported by Node's loader. A SyntaxError of JSON.parse or of eval has frames of the
   // module itself: what it read may be better next time.

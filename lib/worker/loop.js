@@ -15,7 +15,7 @@ const { isPromise } = require('node:util/types');
 const { decode } = require('../serialize');
 const { Task, TaskContext } = require('./context');
 const { LATER } = require('./fork-script');
-const { nextTick, now, parse, round, setImmediate, then } = require('./intrinsics');
+const { nextTick, now, onSettled, parse, round, setImmediate } = require('./intrinsics');
 
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;
@@ -23,6 +23,8 @@ const SLICE = 1;
 const SHORT = 0.25;
 /** How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one. */
 const FORGET = 0.97;
+
+/** @typedef {import('./frames').TaskFrame} TaskFrame */
 
 class Loop {
   #port;
@@ -33,11 +35,17 @@ class Loop {
   #concurrency;
   #claims;
   #onStop;
+  /** @type {(() => void) | null} */
   #onIdle = null;
 
+  /** @type {(TaskFrame | undefined)[]} */
   #queue = [];
   #head = 0;
-  /** Tasks that have not ended although their handler returned, by the number of their start. */
+  /**
+   * Tasks that have not ended although their handler returned, by the number of their start.
+   *
+   * @type {Map<number, Task>}
+   */
   #running = new Map();
 
   #pumping = false;
@@ -52,10 +60,10 @@ class Loop {
 
   /**
    * @param {object} parts
-   * @param {import('../../native.cjs').WorkerPort} parts.port
+   * @param {import('./port').Port} parts.port
    * @param {import('./channel').Channel} parts.channel
    * @param {import('./replies').Replies} parts.replies
-   * @param {{ start(task: Task, context: TaskContext): unknown }} parts.program
+   * @param {import('./program').Program} parts.program
    * @param {import('./context').WorkerContext} parts.context
    * @param {number} parts.concurrency tasks that run at a time
    * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
@@ -115,6 +123,7 @@ class Loop {
 
   #receive() {
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
+      /** @type {import('./frames').Frame[]} */
       const frames = parse(text);
       for (let i = 0; i < frames.length; i++) {
         const frame = frames[i];
@@ -124,10 +133,11 @@ class Loop {
       }
       // The port cuts a batch behind a frame with raw bytes, so only the last one can have any.
       const last = frames[frames.length - 1];
-      if (last.bytes !== undefined) last.blobs = this.#port.blobs();
+      if (last.type === 'task' && last.bytes !== undefined) last.blobs = this.#port.blobs();
     }
   }
 
+  /** @param {import('./frames').AbortFrame} frame */
   #abort({ id, reason }) {
     const task = this.#running.get(id);
     if (task !== undefined) {
@@ -136,7 +146,8 @@ class Loop {
     }
     // Not started yet: if the supervisor has not taken it back, it starts with its signal aborted.
     for (let i = this.#head; i < this.#queue.length; i++) {
-      if (this.#queue[i].id === id) this.#queue[i].aborted = reason;
+      const frame = this.#queue[i];
+      if (frame?.id === id) frame.aborted = reason;
     }
   }
 
@@ -146,7 +157,7 @@ class Loop {
       if (this.#longest > SHORT) this.#channel.flush();
       const frame = queue[this.#head];
       queue[this.#head++] = undefined;
-      this.#start(frame);
+      if (frame !== undefined) this.#start(frame);
       if (this.#clock >= this.#sliceEnd) break;
     }
     if (this.#head >= queue.length) {
@@ -155,12 +166,13 @@ class Loop {
     }
   }
 
+  /** @param {TaskFrame} frame */
   #start(frame) {
     if (this.#claims && !this.#port.claim(frame.epoch)) return;
     const task = new Task(frame, now(), this);
     let value;
     try {
-      if (frame.bytes !== undefined) task.payload = decode(frame.task, frame, frame.blobs);
+      if (frame.bytes !== undefined) task.payload = decode(frame.task, frame, frame.blobs ?? []);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
@@ -175,11 +187,15 @@ class Loop {
     if (value === LATER) this.#clock = now();
   }
 
-  /** The value to answer with, or LATER when it is still to come. */
+  /**
+   * @param {Task} task
+   * @param {any} value no primitive
+   * @returns {unknown} the value to answer with, or LATER when it is still to come
+   */
   #settled(task, value) {
     if (typeof value.then === 'function') {
       const promise = isPromise(value) ? value : Promise.resolve(value);
-      then(
+      onSettled(
         promise,
         (outcome) => this.#resolved(task, outcome),
         (thrown) => this.failed(task, thrown),
@@ -196,6 +212,10 @@ class Loop {
     }
   }
 
+  /**
+   * @param {Task} task
+   * @param {unknown} outcome
+   */
   #resolved(task, outcome) {
     let value = outcome;
     try {
@@ -208,7 +228,12 @@ class Loop {
     if (value !== LATER) this.ended(task, value);
   }
 
-  /** The task has its value. Only the first end of a task counts. */
+  /**
+   * The task has its value. Only the first end of a task counts.
+   *
+   * @param {Task} task
+   * @param {unknown} value
+   */
   ended(task, value) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
@@ -216,7 +241,12 @@ class Loop {
     if (this.#running.delete(task.frame.id)) this.#resume();
   }
 
-  /** The task has failed. Only the first end of a task counts. */
+  /**
+   * The task has failed. Only the first end of a task counts.
+   *
+   * @param {Task} task
+   * @param {unknown} thrown
+   */
   failed(task, thrown) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
@@ -224,7 +254,10 @@ class Loop {
     if (this.#running.delete(task.frame.id)) this.#resume();
   }
 
-  /** @returns {number} µs from the claim to now */
+  /**
+   * @param {Task} task
+   * @returns {number} µs from the claim to now
+   */
   #settle(task) {
     task.settled = true;
     this.#clock = now();
@@ -276,7 +309,12 @@ class Loop {
   }
 }
 
-/** Everything an async generator yields. Once nobody waits for the task any more, the generator may clean up and go. */
+/**
+ * Everything an async generator yields. Once nobody waits for the task any more, the generator may clean up and go.
+ *
+ * @param {AsyncGenerator<unknown>} generator
+ * @param {Task} task
+ */
 async function collect(generator, task) {
   const values = [];
   for await (const value of generator) {

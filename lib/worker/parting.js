@@ -27,7 +27,7 @@ class Parting {
   /**
    * Nothing runs any more: tears down and exits, with 1 if that fails.
    *
-   * @param {{ teardown(context: object): Promise<void> }} program
+   * @param {import('./program').Program} program
    * @param {import('./context').WorkerContext} context
    */
   async stop(program, context) {
@@ -49,6 +49,7 @@ class Parting {
     if (!this.#told) this.#leave(0);
   }
 
+  /** @param {number} code */
   #leave(code) {
     this.#channel.flush();
     this.#ipc.disconnected();

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a worker runs. A program has `setup`, `start` and `teardown`; there are three: a module with handlers, a
-// fork-style script (fork-script.js) and the built-in worker (builtin.js).
+// What a worker runs. There are three kinds: a module with handlers, a fork-style script (fork-script.js) and the built-in
+// worker (builtin.js).
 
 const { fileURLToPath } = require('node:url');
 const { compile } = require('./exec');
@@ -10,7 +10,23 @@ const { Handlers } = require('./handlers');
 const { listenerCount } = require('./intrinsics');
 const { load } = require('./load');
 
-/** A module that exports handlers. */
+/**
+ * @typedef {object} Program
+ * @property {(context: WorkerContext) => Promise<void>} setup before the first task
+ * @property {(task: Task, context: TaskContext) => unknown} start runs a task: what its handler returns, or LATER
+ * @property {(context: WorkerContext) => Promise<void>} teardown after the last task
+ * @property {(message: any) => boolean} accept takes a message that user code sends, if it is a task's end; whether it was
+ *
+ * @typedef {import('./context').Task} Task
+ * @typedef {import('./context').TaskContext} TaskContext
+ * @typedef {import('./context').WorkerContext} WorkerContext
+ */
+
+/**
+ * A module that exports handlers.
+ *
+ * @implements {Program}
+ */
 class ModuleProgram {
   #handlers;
 
@@ -19,25 +35,31 @@ class ModuleProgram {
     this.#handlers = handlers;
   }
 
+  /** @param {WorkerContext} context */
   async setup(context) {
     await this.#handlers.hook('setup')?.(context);
   }
 
   /**
-   * @param {import('./context').Task} task
-   * @param {import('./context').TaskContext} context
-   * @returns {unknown} what the handler returns
+   * @param {Task} task
+   * @param {TaskContext} context
+   * @returns {unknown}
    */
   start(task, context) {
     const { frame, payload } = task;
     if (frame.exec !== undefined) return compile(frame.exec)(...payload);
     if (frame.filename !== undefined) {
-      throw new TypeError('The task option "filename" needs the built-in worker; this pool has a worker module');
+      throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
     }
     const handler = this.#handlers.pick(frame.handler, payload);
     return handler(payload, context);
   }
 
+  accept() {
+    return false;
+  }
+
+  /** @param {WorkerContext} context */
   async teardown(context) {
     await this.#handlers.hook('teardown')?.(context);
   }
@@ -45,7 +67,8 @@ class ModuleProgram {
 
 /**
  * @param {string} url file URL of the user's module
- * @returns {Promise<ModuleProgram | ForkScript>}
+ * @returns {Promise<Program>}
+ * @throws what its loading throws, and when there is nothing in it that could take a task
  */
 async function openModule(url) {
   const handlers = new Handlers(await load(url), fileURLToPath(url));

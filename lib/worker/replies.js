@@ -6,7 +6,8 @@ const { Buffer } = require('node:buffer');
 const { MessageTooLargeError } = require('../errors');
 const { encode } = require('../serialize');
 const { toWire } = require('../wire-errors');
-const { hasOwn, stringify } = require('./intrinsics');
+const { isEnvelope } = require('./envelope');
+const { stringify } = require('./intrinsics');
 
 class Replies {
   #channel;
@@ -15,7 +16,7 @@ class Replies {
 
   /**
    * @param {import('./channel').Channel} channel
-   * @param {{ serialization: 'json' | 'advanced', maxMessageSize: number }} init
+   * @param {Pick<import('./frames').InitFrame, 'serialization' | 'maxMessageSize'>} init
    */
   constructor(channel, { serialization, maxMessageSize }) {
     this.#channel = channel;
@@ -23,110 +24,147 @@ class Replies {
     this.#limit = maxMessageSize;
   }
 
-  /** The task has ended with `value`. Never throws: what cannot be sent ends the task with the reason instead. */
+  /**
+   * The task has ended with `value`. Never throws: what cannot be sent ends the task with the reason instead.
+   *
+   * @param {number} id
+   * @param {number} elapsed µs
+   * @param {unknown} value
+   */
   result(id, elapsed, value) {
     let encoded;
     let head;
     try {
       encoded = this.#encode(value, 'result');
-      head = isEnvelope(value)
-        ? `{"type":"result","id":${id},"elapsed":${elapsed},"envelope":true`
-        : `{"type":"result","id":${id},"elapsed":${elapsed}`;
+      const envelope = isEnvelope(value) ? ',"envelope":true' : '';
+      head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope}`;
     } catch (reason) {
       this.error(id, elapsed, reason);
       return;
     }
-    if (encoded.blobs === null) {
-      this.#channel.reply(encoded.undefined ? `${head}}\n` : `${head},"result":${encoded.json}}\n`);
-    } else {
-      this.#channel.sayWith(withBytes(head, 'result', encoded), encoded.blobs);
-    }
+    if (encoded.blobs === null) this.#channel.reply(line(head, 'result', encoded));
+    else this.#channel.sayWith(lineWithBytes(head, 'result', encoded, encoded.blobs), encoded.blobs);
   }
 
-  /** The task has ended with `thrown`. Never throws. */
+  /**
+   * The task has ended with `thrown`. Never throws.
+   *
+   * @param {number} id
+   * @param {number} elapsed µs
+   * @param {unknown} thrown
+   */
   error(id, elapsed, thrown) {
     this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${this.#wireError(thrown)}}\n`);
   }
 
-  /** @throws what says why `value` cannot be sent */
+  /**
+   * @param {number} id
+   * @param {unknown} value
+   * @throws what says why `value` cannot be sent
+   */
   progress(id, value) {
-    this.#say(`{"type":"progress","id":${id}`, 'value', value);
+    this.#say(`{"type":"progress","id":${id}`, 'value', this.#encode(value, 'progress'));
   }
 
-  /** @throws what says why `message` cannot be sent */
+  /**
+   * @param {unknown} message
+   * @throws what says why it cannot be sent
+   */
   message(message) {
-    this.#say('{"type":"message"', 'message', message);
+    this.#say('{"type":"message"', 'message', this.#encode(message, 'message'));
   }
 
+  /** @param {boolean} page whether tasks are claimed */
   ready(page) {
     this.#channel.say(`{"type":"ready","version":1,"page":${page}}\n`);
   }
 
-  /** The worker cannot start. `permanent`: trying again cannot help. */
+  /**
+   * The worker cannot start.
+   *
+   * @param {unknown} thrown
+   * @param {boolean} permanent trying again cannot help
+   */
   fail(thrown, permanent) {
     this.#channel.say(`{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown)}}\n`);
   }
 
-  // These are written at once: a progress report that waits for the end of a long handler is none.
-  #say(head, key, value) {
-    const encoded = this.#encode(value, key === 'value' ? 'progress' : key);
-    if (encoded.blobs !== null) {
-      this.#channel.sayWith(withBytes(head, key, encoded), encoded.blobs);
-    } else {
-      this.#channel.say(encoded.undefined ? `${head}}\n` : `${head},"${key}":${encoded.json}}\n`);
-    }
+  /**
+   * These are written at once: a progress report that waits for the end of a long handler is none.
+   *
+   * @param {string} head
+   * @param {string} key
+   * @param {Encoded} encoded
+   */
+  #say(head, key, encoded) {
+    if (encoded.blobs === null) this.#channel.say(line(head, key, encoded));
+    else this.#channel.sayWith(lineWithBytes(head, key, encoded, encoded.blobs), encoded.blobs);
   }
 
+  /**
+   * @param {unknown} value
+   * @param {string} what it is
+   * @returns {Encoded}
+   */
   #encode(value, what) {
     const encoded = encode(value, this.#serialization, what);
-    // A UTF-16 unit is at most three bytes of UTF-8, so that nearly every payload is known to fit without counting.
+    // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit without counting.
     if (encoded.blobs !== null || encoded.json.length * 3 > this.#limit) {
       let size = Buffer.byteLength(encoded.json);
       for (const blob of encoded.blobs ?? []) size += blob.byteLength;
-      if (size > this.#limit) throw tooLarge(what, size, this.#limit);
+      if (size > this.#limit) {
+        const message = `the ${what} has ${size} bytes, maxMessageSize is ${this.#limit}`;
+        throw new MessageTooLargeError(message, { size, limit: this.#limit });
+      }
     }
     return encoded;
   }
 
-  /** @returns {string} JSON of a wire error that fits into a message, whatever was thrown */
+  /**
+   * @param {unknown} thrown
+   * @returns {string} JSON of a wire error that fits into a message
+   */
   #wireError(thrown) {
     try {
       const json = stringify(toWire(thrown));
       if (json.length * 3 <= this.#limit || Buffer.byteLength(json) <= this.#limit) return json;
-      return minimalError(`the task has thrown an error of ${Buffer.byteLength(json)} bytes, more than maxMessageSize`);
+      return minimalError(`the handler threw an error of ${Buffer.byteLength(json)} bytes, more than maxMessageSize`);
     } catch (reason) {
-      return minimalError(`the task has thrown something that cannot be sent: ${describe(reason)}`);
+      return minimalError(`the handler threw what cannot be sent: ${describe(reason)}`);
     }
   }
 }
 
-/** The seed's form of a result: exactly these three keys, so that a plain result is never taken for one. */
-function isEnvelope(value) {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    hasOwn(value, 'processedBy') &&
-    hasOwn(value, 'taskId') &&
-    hasOwn(value, 'result') &&
-    Object.keys(value).length === 3
-  );
+/** @typedef {import('../serialize').Encoded} Encoded */
+
+/**
+ * @param {string} head
+ * @param {string} key
+ * @param {Encoded} encoded
+ */
+function line(head, key, encoded) {
+  return encoded.undefined ? `${head}}\n` : `${head},"${key}":${encoded.json}}\n`;
 }
 
-function withBytes(head, key, { json, blobs, binary, encoding }) {
+/**
+ * @param {string} head
+ * @param {string} key
+ * @param {Encoded} encoded
+ * @param {Uint8Array[]} blobs its own
+ */
+function lineWithBytes(head, key, { json, binary, encoding }, blobs) {
   const bytes = blobs.map((blob) => blob.byteLength).join();
   const places = binary === null ? '' : `,"binary":${stringify(binary)}`;
   const how = encoding === null ? '' : `,"encoding":"${encoding}"`;
   return `${head},"bytes":[${bytes}]${places}${how},"${key}":${json}}\n`;
 }
 
-function tooLarge(what, size, limit) {
-  return new MessageTooLargeError(`the ${what} has ${size} bytes, maxMessageSize is ${limit}`, { size, limit });
-}
-
+/** @param {string} message */
 function minimalError(message) {
   return stringify({ name: 'Error', class: 'Error', message });
 }
 
+/** @param {unknown} thrown */
 function describe(thrown) {
   try {
     return String(thrown);

@@ -1,0 +1,44 @@
+// What the workers of `fixtures/ledger.mjs` wrote down, against what the pool said.
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** A folder for the ledger of one test, which the workers are given as their argument. */
+export function ledgerFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-ledger-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** How often each task (0, 1, 2, …) was started and ended, and the attempts that its starts were told. */
+export function readLedger(folder, tasks) {
+  const starts = new Uint16Array(tasks);
+  const ends = new Uint16Array(tasks);
+  const attempts = new Map();
+  for (const name of readdirSync(folder)) {
+    for (const line of readFileSync(join(folder, name), 'utf8').split('\n')) {
+      if (line === '') continue;
+      const [mark, id, attempt] = line.split(' ');
+      if (mark === 'end') {
+        ends[id] += 1;
+      } else {
+        starts[id] += 1;
+        attempts.set(Number(id), [...(attempts.get(Number(id)) ?? []), Number(attempt)]);
+      }
+    }
+  }
+  return { starts, ends, attempts };
+}
+
+/** A small seeded generator (mulberry32): numbers from 0 up to, not including, 1. */
+export function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let z = Math.imul(state ^ (state >>> 15), state | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

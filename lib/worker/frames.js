@@ -1,0 +1,47 @@
+'use strict';
+
+// The supervisor's frames, as docs/protocol.md describes them. Types only.
+
+/**
+ * @typedef {object} InitFrame
+ * @property {'init'} type
+ * @property {number} version
+ * @property {number} workerId
+ * @property {string} pool
+ * @property {number} parentPid
+ * @property {number} concurrency
+ * @property {number} maxMessageSize
+ * @property {'json' | 'advanced'} serialization
+ * @property {{ worker: string | null, argv: string[] }} options `worker`: file URL of the module; null: the built-in worker
+ */
+
+/**
+ * @typedef {object} TaskFrame
+ * @property {'task'} type
+ * @property {number} id of this start of the task
+ * @property {number} epoch
+ * @property {number} attempt
+ * @property {any} task
+ * @property {string | number} [taskId] where it is not `task.id`
+ * @property {string} [handler]
+ * @property {string} [filename] file URL
+ * @property {string} [exec] source of a function, of which `task` are the arguments
+ * @property {number[]} [bytes]
+ * @property {unknown} [binary]
+ * @property {unknown} [encoding]
+ * @property {Buffer[]} [blobs] not on the wire: the raw bytes, once they are here
+ * @property {AbortReason} [aborted] not on the wire: what came before the task was started
+ */
+
+/** @typedef {'abort' | 'timeout'} AbortReason */
+
+/**
+ * @typedef {object} AbortFrame
+ * @property {'abort'} type
+ * @property {number} id
+ * @property {AbortReason} reason
+ */
+
+/** @typedef {InitFrame | TaskFrame | AbortFrame | { type: 'stop' }} Frame */
+
+module.exports = {};
