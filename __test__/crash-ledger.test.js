@@ -132,17 +132,17 @@ test('100 000 tasks and 50 kills: every task ends exactly once and none runs twi
 }, 90_000);
 
 test('with one task at a worker at a time, a kill costs one task at most', async () => {
-  const size = { tasks: 10_000, kills: 20, maxStarts: 1, lostPerKill: 1 };
+  const size = { tasks: 5_000, kills: 10, maxStarts: 1, lostPerKill: 1 };
   check(size, await storm({ ...size, type: 'plain', options: { prefetch: 1 } }));
 }, 60_000);
 
 test('several async tasks at a time: a kill costs no more than those', async () => {
-  const size = { tasks: 20_000, kills: 20, maxStarts: 1, lostPerKill: 4 + HELD_BACK };
+  const size = { tasks: 10_000, kills: 10, maxStarts: 1, lostPerKill: 4 + HELD_BACK };
   check(size, await storm({ ...size, type: 'async', options: { concurrency: 4 } }));
 }, 60_000);
 
 test('retries: what may have started runs again, three times at most, and is told which time it is', async () => {
-  const size = { tasks: 20_000, kills: 30, maxStarts: 3, lostPerKill: 1 };
+  const size = { tasks: 10_000, kills: 15, maxStarts: 3, lostPerKill: 1 };
   const outcome = await storm({ ...size, type: 'plain', options: { retries: 2, retryDelay: 1 } });
   check(size, outcome);
   const { retries, counters, ledger } = outcome;

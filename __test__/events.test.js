@@ -60,6 +60,7 @@ test('run() is heard by neither result nor error', async () => {
 test('online and exit frame the life of a worker, and exit comes after all its results', async () => {
   const manager = pool({ worker: basic, maxWorkers: 2 });
   const log = record(manager);
+  await manager.startWorkers();
   for (let id = 0; id < 50; id++) manager.distributeTask({ id, type: 'echo' });
   await manager.shutdown();
 
@@ -87,7 +88,7 @@ test('online and exit frame the life of a worker, and exit comes after all its r
 
 test('exit: a crash says how the worker ended, and comes after the error of its task', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1 });
-  const log = record(manager);
+  const log = record(manager, ['online', 'result', 'error', 'exit']);
   manager.distributeTask({ id: 1, type: 'echo', data: 'before' });
   manager.distributeTask({ id: 2, type: 'kill', data: 'SIGKILL' });
   await emitted(log, 'online', 2);
@@ -221,6 +222,7 @@ test('with stdio "pipe" a flood that nobody listens to holds nobody up', async (
     bytes += chunk.length;
   });
   await expect(manager.run(2)).resolves.toBe('written');
+  // What is still under way when the worker is told to stop arrives as well.
   await manager.shutdown();
   expect(bytes).toBeGreaterThanOrEqual(64 * 65_536);
 });

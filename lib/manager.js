@@ -49,6 +49,7 @@ class ProcessManager extends ListeningEmitter {
   #handlers = new HandlerNumbers();
   #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
   #batches;
+  #submitPlain;
   #liveness;
   #lifecycle;
   #delivery;
@@ -71,6 +72,7 @@ class ProcessManager extends ListeningEmitter {
     const batches = new WeakRef(this.#batches);
     const pool = new native.ProcessManager(config, this.#batches.meta, () => batches.deref()?.onBatch());
     this.#batches.attach(pool);
+    this.#submitPlain = pool.submitter();
     this.#liveness = new Liveness(pool, this);
     this.#lifecycle = new Lifecycle(pool, this.#liveness, {
       onStart: () => warnIfAbandoned(this, config.name),
@@ -264,7 +266,7 @@ class ProcessManager extends ListeningEmitter {
     let answer = NO_ANSWER;
     try {
       answer = bare
-        ? pool.submit(ticket, json)
+        ? this.#submitPlain(ticket, json)
         : pool.submitWith(ticket, json, handler, header, timeout, retries, blobs);
     } finally {
       if (answer !== ACCEPTED) this.#takeBack(ticket);

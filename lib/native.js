@@ -35,8 +35,8 @@
 /**
  * @typedef {object} NativePool
  * @property {() => void} start idempotent
- * @property {(ticket: number, json: string) => number} submit 0: accepted; -1: the queue is full; more than 0: the size
- *   in bytes, which exceeds `maxMessageSize`
+ * @property {() => (ticket: number, json: string) => number} submitter gives a function that takes a task: 0: accepted;
+ *   -1: the queue is full; more than 0: the size in bytes, which exceeds `maxMessageSize`
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
  *   binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
  * @property {(ticket: number) => void} cancel

@@ -2,23 +2,14 @@
 
 // Functions that arrive as source text (`pool.exec(fn, args)`).
 
-const { pathToFileURL } = require('node:url');
-const vm = require('node:vm');
+const Module = require('node:module');
+const path = require('node:path');
 
 /** Compiled functions that are kept. A program has a handful; one that builds its sources would fill the heap. */
 const KEPT = 256;
 
 /** @type {Map<string, Function>} in the order in which they were compiled */
 const compiled = new Map();
-
-/**
- * import() within a function: a path is taken from the current directory, since the function has no file of its own.
- *
- * @param {string} specifier
- */
-function importModuleDynamically(specifier) {
-  return import(/^\.{0,2}\//.test(specifier) ? pathToFileURL(specifier).href : specifier);
-}
 
 /**
  * @param {string} source what Function.prototype.toString gives
@@ -46,11 +37,11 @@ function compile(source) {
  */
 function evaluate(source) {
   try {
-    return inGlobalScope(`(${source}\n)`);
+    return asProgram(`(${source}\n)`);
   } catch (error) {
     let object;
     try {
-      object = inGlobalScope(`({${source}\n})`);
+      object = asProgram(`({${source}\n})`);
     } catch {
       throw error; // The first reading is the likelier one, and so is its complaint.
     }
@@ -59,9 +50,20 @@ function evaluate(source) {
   }
 }
 
-/** @param {string} expression */
-function inGlobalScope(expression) {
-  return vm.runInThisContext(expression, { filename: 'bulkhead:exec', importModuleDynamically });
+/**
+ * Evaluates an expression as a script in the current directory would: require() and import() resolve from there, as with
+ * `node -e`. (Through node:vm, import() would need a flag; through eval, it would resolve from this file.)
+ *
+ * @param {string} expression
+ */
+function asProgram(expression) {
+  const directory = process.cwd();
+  /** @type {any} */
+  const script = new Module('[bulkhead exec]');
+  script.filename = path.join(directory, '[bulkhead exec]');
+  script.paths = /** @type {any} */ (Module)._nodeModulePaths(directory);
+  script._compile(`module.exports = (0, ${expression});`, script.filename);
+  return script.exports;
 }
 
 module.exports = { compile };

@@ -33,7 +33,8 @@ class Loop {
   #program;
   #worker;
   #concurrency;
-  #claims;
+  /** @type {((epoch: number) => number) | null} */
+  #claim;
   #onStop;
   /** @type {(() => void) | null} */
   #onIdle = null;
@@ -75,7 +76,8 @@ class Loop {
     this.#program = program;
     this.#worker = { workerId: context.workerId, replies, context };
     this.#concurrency = concurrency;
-    this.#claims = port.hasPage;
+    // Asked for once, as a method would look its object up each time.
+    this.#claim = port.hasPage ? port.claimer() : null;
     this.#onStop = onStop;
   }
 
@@ -168,7 +170,7 @@ class Loop {
 
   /** @param {TaskFrame} frame */
   #start(frame) {
-    if (this.#claims && !this.#port.claim(frame.epoch)) return;
+    if (this.#claim !== null && this.#claim(frame.epoch) === 0) return;
     const task = new Task(frame, now(), this);
     let value;
     try {

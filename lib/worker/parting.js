@@ -41,6 +41,7 @@ class Parting {
       console.error(thrown);
       code = 1;
     }
+    await printed();
     this.#leave(code);
   }
 
@@ -54,6 +55,18 @@ class Parting {
     this.#channel.flush();
     this.#ipc.disconnected();
     exit(code);
+  }
+}
+
+/** Writes to a pipe are asynchronous, and an exit cuts them off. */
+async function printed() {
+  for (const name of /** @type {const} */ (['stdout', 'stderr'])) {
+    try {
+      const stream = process[name];
+      if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve));
+    } catch {
+      // A standard stream that cannot even be opened has nothing left to print.
+    }
   }
 }
 

@@ -4,6 +4,8 @@
     reason = "references of the threadsafe function, and writing into an array that JavaScript owns"
 )]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use napi::bindgen_prelude::*;
@@ -11,6 +13,7 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{CleanupEnvHook, Env, JsString, sys};
 use napi_derive::napi;
 
+use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::options::{self, NativeConfig};
 use crate::bindings::{log, strings};
 use crate::pool::core::{self, Shared, SharedPool};
@@ -42,10 +45,28 @@ pub struct ProcessManager {
     waker: SharedWaker,
     meta: Float64Array,
     cleanup: Option<CleanupEnvHook<(SharedPool, SharedWaker)>>,
+    intake: Rc<RefCell<Intake>>,
+}
+
+/// Makes the bodies of tasks and hands them to the pool.
+struct Intake {
+    shared: SharedPool,
     scratch: Vec<u8>,
     max_message_size: usize,
     task_timeout: Option<Micros>,
     retries: u32,
+}
+
+/// `submit(ticket, json)`.
+struct Submit(Rc<RefCell<Intake>>);
+
+impl Hot for Submit {
+    const NAME: &'static str = "submit";
+    const ARGUMENTS: usize = 2;
+
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
+        self.0.borrow_mut().submit(arguments.value(0)?, &arguments.value(1)?)
+    }
 }
 
 #[napi]
@@ -90,16 +111,14 @@ impl ProcessManager {
             shared.abandon();
             close(&waker);
         })?;
-        Ok(Self {
-            shared,
-            waker,
-            meta,
-            cleanup: Some(cleanup),
+        let intake = Intake {
+            shared: Arc::clone(&shared),
             scratch: Vec::new(),
             max_message_size: config.max_message_size as usize,
             task_timeout,
             retries,
-        })
+        };
+        Ok(Self { shared, waker, meta, cleanup: Some(cleanup), intake: Rc::new(RefCell::new(intake)) })
     }
 
     /// Starts `minWorkers`; idempotent.
@@ -108,25 +127,19 @@ impl ProcessManager {
         self.shared.post(Event::Start);
     }
 
-    /// Accepts a task with all defaults: 0. Refuses it: -1, the queue is full; otherwise its size, which is too large.
-    #[napi]
-    pub fn submit(&mut self, ticket: u32, json: JsString<'_>) -> Result<f64> {
-        self.begin_body();
-        strings::append_utf8(&json, &mut self.scratch)?;
-        let size = self.scratch.len() - TASK.len();
-        if size > self.max_message_size {
-            return Ok(size as f64);
-        }
-        let body = Body { text: self.end_body(), chunks: Box::default() };
-        Ok(self.accept(ticket, 0, self.task_timeout, self.retries, body))
+    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1, the queue is full;
+    /// otherwise its size, which is too large.
+    #[napi(ts_return_type = "(ticket: number, json: string) => number")]
+    pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        hot::create(env, Submit(Rc::clone(&self.intake)))
     }
 
-    /// The same, with options: `handler`, an index for the prediction of run times; `header`, members of the task's
-    /// frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default; `binaries`, sent as raw bytes.
+    /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times; `header`, members
+    /// of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default; `binaries`, sent as raw bytes.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
     pub fn submit_with(
-        &mut self,
+        &self,
         ticket: u32,
         json: JsString<'_>,
         handler: u32,
@@ -135,37 +148,15 @@ impl ProcessManager {
         retries: i32,
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
-        self.scratch.clear();
-        self.scratch.push(b',');
-        strings::append_utf8(&header, &mut self.scratch)?;
-        if self.scratch.len() == 1 {
-            self.scratch.clear();
-        }
-        let header = self.scratch.len();
-        self.scratch.extend_from_slice(TASK);
-        strings::append_utf8(&json, &mut self.scratch)?;
-        let binaries = binaries.unwrap_or_default();
-        let chunks: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
-        let size = self.scratch.len() - header - TASK.len() + chunks.iter().sum::<usize>();
-        if size > self.max_message_size {
-            return Ok(size as f64);
-        }
-        let text = if chunks.is_empty() {
-            self.end_body()
-        } else {
-            let mut text = Vec::with_capacity(self.scratch.len() + END.len() + size);
-            text.extend_from_slice(&self.scratch);
-            text.extend_from_slice(END);
-            for binary in &binaries {
-                text.extend_from_slice(binary);
-            }
-            self.tidy();
-            text.into_boxed_slice()
-        };
-        let timeout = if timeout < 0.0 { self.task_timeout } else { options::limit(timeout) };
-        let retries = u32::try_from(retries).unwrap_or(self.retries);
+        let mut intake = self.intake.borrow_mut();
+        let timeout = if timeout < 0.0 { intake.task_timeout } else { options::limit(timeout) };
+        let retries = u32::try_from(retries).unwrap_or(intake.retries);
         let handler = u8::try_from(handler).unwrap_or(0);
-        Ok(self.accept(ticket, handler, timeout, retries, Body { text, chunks }))
+        let body = match intake.body(&header, &json, &binaries.unwrap_or_default())? {
+            Ok(body) => body,
+            Err(size) => return Ok(size as f64),
+        };
+        Ok(intake.accept(ticket, handler, timeout, retries, body))
     }
 
     /// Gives a task up, if it is not settled.
@@ -295,6 +286,57 @@ impl ProcessManager {
         }
     }
 
+    fn with_waker(&self, act: impl FnOnce(&Waker)) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(waker);
+        }
+    }
+}
+
+/// A body, or the size of one that is too large.
+type Sized = std::result::Result<Body, usize>;
+
+impl Intake {
+    fn submit(&mut self, ticket: Ticket, json: &JsString<'_>) -> Result<f64> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(TASK);
+        strings::append_utf8(json, &mut self.scratch)?;
+        let size = self.scratch.len() - TASK.len();
+        if size > self.max_message_size {
+            return Ok(size as f64);
+        }
+        let body = Body { text: self.finish(), chunks: Box::default() };
+        Ok(self.accept(ticket, 0, self.task_timeout, self.retries, body))
+    }
+
+    fn body(&mut self, header: &JsString<'_>, json: &JsString<'_>, binaries: &[Uint8ArraySlice<'_>]) -> Result<Sized> {
+        self.scratch.clear();
+        self.scratch.push(b',');
+        strings::append_utf8(header, &mut self.scratch)?;
+        if self.scratch.len() == 1 {
+            self.scratch.clear();
+        }
+        self.scratch.extend_from_slice(TASK);
+        let before = self.scratch.len();
+        strings::append_utf8(json, &mut self.scratch)?;
+        let chunks: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
+        let size = self.scratch.len() - before + chunks.iter().sum::<usize>();
+        if size > self.max_message_size {
+            return Ok(Err(size));
+        }
+        if chunks.is_empty() {
+            return Ok(Ok(Body { text: self.finish(), chunks }));
+        }
+        let mut text = Vec::with_capacity(self.scratch.len() + END.len() + size);
+        text.extend_from_slice(&self.scratch);
+        text.extend_from_slice(END);
+        for binary in binaries {
+            text.extend_from_slice(binary);
+        }
+        self.tidy();
+        Ok(Ok(Body { text: text.into_boxed_slice(), chunks }))
+    }
+
     fn accept(&self, ticket: Ticket, handler: u8, timeout: Option<Micros>, retries: u32, body: Body) -> f64 {
         let task = NewTask { ticket, handler, timeout, retries, accepted_at: core::now(), body };
         match self.shared.submit(task) {
@@ -303,29 +345,18 @@ impl ProcessManager {
         }
     }
 
-    fn begin_body(&mut self) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(TASK);
-    }
-
-    /// The body in a piece of memory of exactly its size.
-    fn end_body(&mut self) -> Box<[u8]> {
+    /// What was put together, in a piece of memory of exactly its size.
+    fn finish(&mut self) -> Box<[u8]> {
         self.scratch.extend_from_slice(END);
-        let body = self.scratch.as_slice().into();
+        let text = self.scratch.as_slice().into();
         self.tidy();
-        body
+        text
     }
 
     /// One giant task must not cost its size for ever.
     fn tidy(&mut self) {
         if self.scratch.capacity() > 1 << 20 {
             self.scratch = Vec::new();
-        }
-    }
-
-    fn with_waker(&self, act: impl FnOnce(&Waker)) {
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            act(waker);
         }
     }
 }

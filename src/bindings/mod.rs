@@ -2,9 +2,10 @@
 //!
 //! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
 //! numbers and JSON text out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
-//! [`options`] turns the one configuration object into the pool's settings, [`strings`] moves text across without a
+//! [`hot`] makes functions that cost little to call; [`options`] turns the one configuration object into the pool's settings, [`strings`] moves text across without a
 //! second copy, [`log`] is `BULKHEAD_LOG`.
 
+mod hot;
 mod log;
 mod manager;
 mod options;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
@@ -9,6 +10,7 @@ use napi_derive::napi;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 
+use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::strings;
 use crate::process::{guard, inherited};
 use crate::shm::SharedPage;
@@ -26,10 +28,24 @@ const KEEP_BUFFER: usize = 1 << 20;
 #[napi]
 pub struct WorkerPort {
     channel: OwnedFd,
-    page: Option<SharedPage>,
+    page: Option<Rc<SharedPage>>,
     splitter: LineSplitter,
     out: Vec<u8>,
     blobs: Vec<Vec<u8>>,
+}
+
+/// `claim(epoch)`.
+struct Claim(Option<Rc<SharedPage>>);
+
+impl Hot for Claim {
+    const NAME: &'static str = "claim";
+    const ARGUMENTS: usize = 1;
+
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
+        let epoch = arguments.value(0)?;
+        let claimed = self.0.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
+        Ok(f64::from(u8::from(claimed)))
+    }
 }
 
 #[napi]
@@ -42,7 +58,7 @@ impl WorkerPort {
                 "descriptor 3 is not a channel of bulkhead ({error}): this is for its workers only"
             ))
         })?;
-        let page = page.and_then(|fd| SharedPage::open(fd.as_fd()));
+        let page = page.and_then(|fd| SharedPage::open(fd.as_fd())).map(Rc::new);
         Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out: Vec::new(), blobs: Vec::new() })
     }
 
@@ -98,10 +114,11 @@ impl WorkerPort {
         self.blobs.drain(..).map(|blob| BufferSlice::from_data(env, blob)).collect()
     }
 
-    /// Whether this process, and nobody in its place, runs the next task of this epoch. Always where there is no page.
-    #[napi]
-    pub fn claim(&self, epoch: u32) -> bool {
-        self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch))
+    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch. Always
+    /// so where there is no page.
+    #[napi(ts_return_type = "(epoch: number) => number")]
+    pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        hot::create(env, Claim(self.page.clone()))
     }
 
     /// Whether tasks are claimed.

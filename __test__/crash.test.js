@@ -1,0 +1,283 @@
+// Workers that die, in every way and at every moment: what their tasks, the pool and its listeners are told.
+
+import { describe, expect, test } from 'vitest';
+import { WorkerCrashedError } from '../index.mjs';
+import { childrenOf, failure, fixture, isGone, pool, processState, record, until } from './support/harness.js';
+
+const worker = fixture('crash.mjs');
+const restart = { minDelay: 1, maxDelay: 20 };
+/** Workers that die noisily say nothing on our own standard error. */
+const quiet = { worker, restart, stdio: 'ignore' };
+
+/** What is known of each way to die. */
+const WAYS = [
+  ['SIGKILL', { exitCode: null, signal: 'SIGKILL' }],
+  ['SIGSEGV', { exitCode: null, signal: 'SIGSEGV' }],
+  ['abort', { exitCode: null, signal: 'SIGABRT' }],
+  ['exit(0)', { exitCode: 0, signal: null }],
+  ['exit(1)', { exitCode: 1, signal: null }],
+  ['an uncaught exception', { exitCode: 1, signal: null }],
+];
+
+/** Waits until so many tasks have said that they run. */
+const begun = (log, count) =>
+  until(() => log.filter(([event, said]) => event === 'message' && said === 'begun').length === count, 'tasks begin');
+
+const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
+
+describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
+  test('while the worker idles costs no task', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1 });
+    const log = record(manager);
+    await manager.run({ type: 'later', data: way });
+    const [exit] = await until(() => exitsIn(log).length > 0 && exitsIn(log), 'an exit');
+    expect(exit).toEqual({
+      workerId: 1,
+      pid: expect.any(Number),
+      code: exitCode,
+      signal,
+      reason: 'crashed',
+      uptime: expect.any(Number),
+      tasksDone: 1,
+    });
+    const pid = await manager.run({ type: 'pid' });
+    expect(pid).not.toBe(exit.pid);
+    expect(log.filter(([event]) => event === 'error')).toEqual([]);
+    expect(manager.stats().tasks).toMatchObject({ accepted: 2, completed: 2, failed: 0 });
+  });
+
+  test('in a task is that task’s error, and nobody else’s', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1 });
+    const log = record(manager);
+    const pid = await manager.run({ type: 'pid' });
+    const [error, ...others] = await Promise.all([
+      failure(manager.run({ id: 'fatal', type: 'during', data: way })),
+      ...[1, 2, 3].map((data) => manager.run({ type: 'echo', data })),
+    ]);
+    expect(error).toBeInstanceOf(WorkerCrashedError);
+    expect(error).toMatchObject({
+      name: 'WorkerCrashedError',
+      code: 'ERR_WORKER_CRASHED',
+      taskId: 'fatal',
+      workerId: 1,
+      pid,
+      exitCode,
+      signal,
+      phase: 'running',
+      maybeExecuted: true,
+      outOfMemory: false,
+    });
+    expect(error.uptime).toBeGreaterThan(0);
+    expect(error.rss).toBeGreaterThanOrEqual(0);
+    expect(error.message).toContain(signal ?? `code ${exitCode}`);
+    expect(others).toEqual([1, 2, 3]);
+    await until(() => exitsIn(log).length > 0, 'an exit');
+    expect(exitsIn(log)).toEqual([expect.objectContaining({ pid, code: exitCode, signal, reason: 'crashed' })]);
+  });
+
+  test('right after a result does not take the result along', async () => {
+    // One at a time, or the worker would give several results before it dies.
+    const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 1 });
+    const log = record(manager);
+    const sizes = [1, 200_000, 4_000_000];
+    for (const size of sizes) manager.distributeTask({ id: size, type: 'after', data: { way, size } });
+    await until(() => exitsIn(log).length === sizes.length, 'exits');
+    const outcomes = log.filter(([event]) => ['result', 'error', 'exit'].includes(event));
+    // Each result, and then the end of the worker that gave it.
+    expect(outcomes.map(([event]) => event)).toEqual(sizes.flatMap(() => ['result', 'exit']));
+    for (const [index, size] of sizes.entries()) {
+      const [[, { taskId, result, processedBy }], [, exit]] = outcomes.slice(2 * index);
+      expect([taskId, result.length]).toEqual([size, size]);
+      expect(exit).toMatchObject({ pid: processedBy, code: exitCode, signal, tasksDone: 1 });
+    }
+  });
+});
+
+test('a worker that exits in the synchronous part of its handler has crashed, too', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  for (const [way, fields] of WAYS) {
+    if (way === 'an uncaught exception') continue;
+    expect(await failure(manager.run({ type: 'at', data: way }))).toMatchObject({
+      name: 'WorkerCrashedError',
+      ...fields,
+    });
+  }
+  expect(await manager.run({ type: 'echo', data: 'still here' })).toBe('still here');
+});
+
+test('process.exit(0) behind a message of 1 MB: the message arrives, the task is an error, the pool goes on', async () => {
+  const manager = pool({ worker, maxWorkers: 1 });
+  const log = record(manager);
+  manager.distributeTask({ id: 7, type: 'sendThenExit', data: 1 << 20 });
+  await until(() => exitsIn(log).length > 0, 'the exit');
+  expect(log.map(([event]) => event).slice(0, 4)).toEqual(['online', 'message', 'error', 'exit']);
+  const [, [, message], [, error]] = log;
+  expect(message.big).toHaveLength(1 << 20);
+  expect(error).toMatchObject({
+    name: 'WorkerCrashedError',
+    taskId: 7,
+    exitCode: 0,
+    signal: null,
+    maybeExecuted: true,
+  });
+  expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+});
+
+test('an exception thrown behind a result costs neither that result nor the tasks that follow', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  const log = record(manager, ['exit']);
+  const tasks = [manager.run({ type: 'after', data: { way: 'an uncaught exception', size: 1 } })];
+  for (let data = 0; data < 200; data += 1) tasks.push(manager.run({ type: 'echo', data }));
+  const [first, ...others] = await Promise.all(tasks);
+  expect(first).toBe('x');
+  expect(others).toEqual(Array.from(others, (_, index) => index));
+  expect(exitsIn(await until(() => log.length > 0 && log, 'an exit'))).toHaveLength(1);
+});
+
+test('the error has the end of the worker’s standard error', async () => {
+  for (const stdio of ['ignore', 'pipe']) {
+    const manager = pool({ worker, restart, maxWorkers: 1, stdio });
+    const error = await failure(manager.run({ type: 'during', data: 'an uncaught exception' }));
+    expect(error.stderr).toContain('RangeError: thrown where nobody catches');
+    expect(error.stderr).toContain('crash.mjs');
+    expect(error.stderr.length).toBeLessThanOrEqual(8 * 1024);
+  }
+});
+
+test('running out of heap is told apart', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--max-old-space-size=30'] });
+  const error = await failure(manager.run({ type: 'outOfMemory' }));
+  expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: true });
+  expect(error.message).toContain('out of memory');
+  expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+});
+
+test('all workers killed at once: all are replaced, and the queue goes on', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 3 });
+  const log = record(manager, ['message', 'exit']);
+  await manager.startWorkers();
+  const running = [1, 2, 3].map(() => manager.run({ type: 'hang' }));
+  const waiting = Array.from({ length: 50 }, (_, data) => manager.run({ type: 'echo', data }));
+  await begun(log, 3);
+  const pids = manager.workers.map(({ pid }) => pid);
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  const outcomes = await Promise.allSettled(running);
+  expect(outcomes.map(({ reason }) => reason?.name)).toEqual(Array(3).fill('WorkerCrashedError'));
+  expect(outcomes.map(({ reason }) => reason.pid).sort()).toEqual([...pids].sort());
+  expect(await Promise.all(waiting)).toEqual(Array.from(waiting, (_, index) => index));
+  await until(
+    () => exitsIn(log).length === 3 && manager.workers.every(({ state }) => state === 'idle'),
+    'three new workers',
+  );
+  expect(manager.workers.map(({ id, restarts }) => [id, restarts])).toEqual([
+    [1, 1],
+    [2, 1],
+    [3, 1],
+  ]);
+});
+
+test('workers that kill each other: every task ends once, and the pool outlives it', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 3 });
+  await manager.startWorkers();
+  const crashed = [];
+  for (let round = 0; round < 8; round += 1) {
+    const pids = manager.workers.flatMap(({ pid, state }) => (state === 'starting' || pid === null ? [] : [pid]));
+    // Each worker kills all workers, itself included, with a head start that differs.
+    const tasks = [0, 1, 2].map((delay) => manager.run({ type: 'kill', data: { pids, delay } }));
+    for (const { status, value, reason } of await Promise.allSettled(tasks)) {
+      if (status === 'fulfilled') expect(value).toBe('alive');
+      else crashed.push(reason);
+    }
+  }
+  expect(crashed.length).toBeGreaterThan(0);
+  for (const error of crashed) expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+  const { accepted, completed, failed } = manager.stats().tasks;
+  expect([accepted, completed + failed, failed]).toEqual([24, 24, crashed.length]);
+  expect(await manager.run({ type: 'echo', data: 'over' })).toBe('over');
+});
+
+describe('what a worker has started', () => {
+  test('is killed when the worker dies, and does not delay its end', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1 });
+    const log = record(manager);
+    const error = await failure(manager.run({ type: 'grandchildThenDie' }));
+    expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+    const [, { grandchild }] = log.find(([event]) => event === 'message');
+    await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
+  });
+
+  test('is killed when the pool shuts down', async () => {
+    const manager = pool({ worker, maxWorkers: 1 });
+    const grandchild = await manager.run({ type: 'grandchild' });
+    expect(isGone(grandchild)).toBe(false);
+    await manager.shutdown();
+    await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
+  });
+});
+
+describe.each([
+  ['SIGTERM', false],
+  ['SIGKILL', true],
+])('a worker that closes its channel and lives on', (signal, trap) => {
+  test(`is ended by ${signal}, and replaced`, async () => {
+    const manager = pool({ worker, maxWorkers: 1, gracePeriod: 50 });
+    const log = record(manager, ['exit']);
+    const error = await failure(manager.run({ type: 'disconnect', data: { trap } }));
+    expect(error).toMatchObject({ name: 'WorkerCrashedError', signal, maybeExecuted: true });
+    expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+    expect(exitsIn(log)).toEqual([expect.objectContaining({ signal, reason: 'crashed' })]);
+  });
+});
+
+describe('while the parent’s event loop is blocked', () => {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  /** As `until`, but lets nothing else run. */
+  const untilBlocking = (condition) => {
+    for (let i = 0; i < 2_000; i += 1) {
+      if (condition()) return true;
+      Atomics.wait(cell, 0, 0, 5);
+    }
+    return false;
+  };
+
+  test('a dead worker is reaped and replaced', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1 });
+    const log = record(manager);
+    const before = childrenOf();
+    const pid = await manager.run({ type: 'pid' });
+    const task = failure(manager.run({ type: 'hang' }));
+    await begun(log, 1);
+    process.kill(pid, 'SIGKILL');
+    expect(untilBlocking(() => processState(pid) === null)).toBe(true);
+    const fresh = () => childrenOf().filter((child) => child !== pid && !before.includes(child));
+    expect(untilBlocking(() => fresh().length === 1)).toBe(true);
+    expect(log.filter(([event]) => event === 'exit')).toEqual([]);
+    expect(await task).toMatchObject({ name: 'WorkerCrashedError', pid, signal: 'SIGKILL' });
+    expect(await manager.run({ type: 'pid' })).toBe(fresh()[0]);
+  });
+
+  test('the results of a dead worker are kept, and told before its exit', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1 });
+    const log = record(manager, ['result', 'error', 'exit']);
+    const pid = await manager.run({ type: 'pid' });
+    manager.distributeTask({ id: 1, type: 'after', data: { way: 'exit(0)', size: 200_000 } });
+    manager.distributeTask({ id: 2, type: 'after', data: { way: 'SIGKILL', size: 200_000 } });
+    expect(untilBlocking(() => processState(pid) === null)).toBe(true);
+    await until(() => exitsIn(log).length === 2, 'two exits');
+    expect(log.map(([event, about]) => [event, about.taskId])).toEqual([
+      ['result', 1],
+      ['exit', undefined],
+      ['result', 2],
+      ['exit', undefined],
+    ]);
+  });
+});
+
+test('a task that kills its worker again and again does not stop the others', async () => {
+  const manager = pool({ ...quiet });
+  const poisoned = Array.from({ length: 4 }, () => failure(manager.run({ type: 'at', data: 'SIGKILL' })));
+  const sound = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
+  expect(await Promise.all(sound)).toHaveLength(40);
+  for (const error of await Promise.all(poisoned)) expect(error).toMatchObject({ name: 'WorkerCrashedError' });
+  expect(manager.stats().tasks).toMatchObject({ accepted: 44, completed: 40, failed: 4 });
+});

@@ -1,0 +1,370 @@
+// Options: what they default to, how they complete each other, and what is said about wrong ones.
+
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import ProcessManager from '../index.mjs';
+
+const require = createRequire(import.meta.url);
+const { resolveOptions, resolveShutdownOptions } = require('../lib/options.js');
+const { resolveTaskOptions } = require('../lib/task-options.js');
+
+const CORES = 4;
+
+/** The native side's configuration that `options` lead to. */
+function configOf(options) {
+  return resolveOptions(options, () => CORES).config;
+}
+
+/** Asserts one of Node's own kinds of argument errors, which names the option. */
+function expectRefused(options, code, message) {
+  const Class = code === 'ERR_OUT_OF_RANGE' ? RangeError : TypeError;
+  for (const refuse of [() => configOf(options), () => new ProcessManager(options)]) {
+    expect(refuse).toThrow(Class);
+    expect(refuse).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
+  }
+}
+
+describe('defaults', () => {
+  test('are those of the documentation', () => {
+    expect(configOf(undefined)).toMatchObject({
+      name: 'bulkhead',
+      command: process.execPath,
+      cwd: null,
+      stdio: 'inherit',
+      serialization: 'json',
+      minWorkers: CORES,
+      maxWorkers: CORES,
+      concurrency: 1,
+      maxQueue: 1_000_000,
+      maxQueueBytes: 2 ** 30,
+      prefetch: 0,
+      taskTimeout: 0,
+      retries: 0,
+      retryDelay: 100,
+      startTimeout: 30_000,
+      restartLimit: 5,
+      restartWindow: 10_000,
+      restartMinDelay: 100,
+      restartMaxDelay: 5_000,
+      gracePeriod: 2_000,
+      maxMessageSize: 64 * 2 ** 20,
+    });
+    expect(configOf({})).toEqual(configOf(undefined));
+  });
+
+  test('an option that is undefined is as if not given', () => {
+    expect(configOf({ maxWorkers: undefined, env: undefined, restart: undefined })).toEqual(configOf({}));
+  });
+
+  test('no machine has less than one core', () => {
+    expect(resolveOptions({}, () => 0).config).toMatchObject({ minWorkers: 1, maxWorkers: 1 });
+  });
+
+  test('only own properties are read', () => {
+    expect(configOf(Object.create({ maxWorkers: 77, nonsense: 1 })).maxWorkers).toBe(CORES);
+  });
+});
+
+describe('minWorkers and maxWorkers', () => {
+  test.each([
+    [{ minWorkers: 1 }, 1, CORES],
+    [{ minWorkers: 8 }, 8, 8],
+    [{ maxWorkers: 1 }, 1, 1],
+    [{ maxWorkers: 8 }, CORES, 8],
+    [{ minWorkers: 0 }, 0, CORES],
+    [{ minWorkers: 2, maxWorkers: 3 }, 2, 3],
+  ])('%o', (options, minWorkers, maxWorkers) => {
+    expect(configOf(options)).toMatchObject({ minWorkers, maxWorkers });
+  });
+
+  test('may not contradict each other', () => {
+    expectRefused(
+      { minWorkers: 3, maxWorkers: 2 },
+      'ERR_OUT_OF_RANGE',
+      /"options\.minWorkers".*maxWorkers \(2\).*Received 3/,
+    );
+  });
+});
+
+describe('wrong options', () => {
+  test.each([
+    ['minWorkers', -1],
+    ['maxWorkers', 0],
+    ['maxWorkers', 1e9],
+    ['maxWorkers', 1.5],
+    ['maxWorkers', Number.NaN],
+    ['maxWorkers', Infinity],
+    ['concurrency', 0],
+    ['concurrency', 1025],
+    ['maxQueue', -1],
+    ['maxQueueBytes', 0.5],
+    ['prefetch', 0],
+    ['prefetch', 65],
+    ['taskTimeout', -1],
+    ['taskTimeout', 2 ** 31],
+    ['retries', -1],
+    ['retryDelay', Infinity],
+    ['startTimeout', 0],
+    ['gracePeriod', -1],
+    ['maxMessageSize', 0],
+    ['maxMessageSize', 2 ** 40],
+  ])('%s: %d is out of range', (key, value) => {
+    expectRefused({ [key]: value }, 'ERR_OUT_OF_RANGE', new RegExp(`"options\\.${key}".*must be an integer.*Received`));
+  });
+
+  test('the message says what would be right', () => {
+    const message = /^The value of "options\.maxWorkers" is out of range\. It must be an integer >= 1 .*\. Received 0$/;
+    expectRefused({ maxWorkers: 0 }, 'ERR_OUT_OF_RANGE', message);
+  });
+
+  test.each([
+    ['maxWorkers', '2'],
+    ['maxWorkers', null],
+    ['maxQueue', 1n],
+    ['prefetch', true],
+    ['name', 1],
+    ['worker', 5],
+    ['worker', null],
+    ['worker', ['a']],
+    ['env', 'A=1'],
+    ['env', ['A=1']],
+    ['argv', 'a'],
+    ['execArgv', [1]],
+    ['execPath', 1],
+    ['cwd', 1],
+    ['stdio', ['pipe']],
+    ['serialization', 1],
+    ['restart', 5],
+  ])('%s: %o is of the wrong type', (key, value) => {
+    expectRefused({ [key]: value }, 'ERR_INVALID_ARG_TYPE', new RegExp(`options\\.${key}`));
+  });
+
+  test.each([
+    ['prefetch', 'off'],
+    ['stdio', 'overlapped'],
+    ['serialization', 'xml'],
+    ['name', ''],
+    ['name', 'a\0b'],
+    ['worker', ''],
+    ['worker', 'a\0b'],
+    ['worker', 'https://example.com/worker.mjs'],
+    ['worker', new URL('data:text/javascript,1')],
+    ['worker', new URL('file:///a%00b')],
+    ['worker', { command: 'a\0b' }],
+    ['worker', { command: '' }],
+    ['env', { A: 'a\0b' }],
+    ['env', { 'A=B': '1' }],
+    ['argv', ['a\0b']],
+    ['cwd', 'a\0b'],
+    ['cwd', new URL('https://example.com/')],
+  ])('%s: %o is no valid value', (key, value) => {
+    expectRefused({ [key]: value }, 'ERR_INVALID_ARG_VALUE', new RegExp(`options\\.${key}`));
+  });
+
+  test.each([[null], [5], ['worker.mjs'], [[]]])('%o is no options object', (options) => {
+    expectRefused(options, 'ERR_INVALID_ARG_TYPE', /"options" argument must be of type object/);
+  });
+
+  test('unknown ones are named, with a guess at what was meant', () => {
+    expectRefused(
+      { maxWorker: 2 },
+      'ERR_INVALID_ARG_VALUE',
+      /'options\.maxWorker' is not a known option.*"maxWorkers"/,
+    );
+    expectRefused({ poolSize: 2 }, 'ERR_INVALID_ARG_VALUE', /'options\.poolSize' is not a known option\. Received 2/);
+    expectRefused({ restart: { limits: 2 } }, 'ERR_INVALID_ARG_VALUE', /'options\.restart\.limits'.*"limit"/);
+    expectRefused({ worker: { command: 'a', arg: [] } }, 'ERR_INVALID_ARG_VALUE', /'options\.worker\.arg'.*"args"/);
+  });
+});
+
+describe('restart', () => {
+  test('what is left out has its default', () => {
+    expect(configOf({ restart: { limit: 0, maxDelay: 200 } })).toMatchObject({
+      restartLimit: 0,
+      restartWindow: 10_000,
+      restartMinDelay: 100,
+      restartMaxDelay: 200,
+    });
+  });
+
+  test('a longer first delay draws the last one with it', () => {
+    expect(configOf({ restart: { minDelay: 9_000 } })).toMatchObject({
+      restartMinDelay: 9_000,
+      restartMaxDelay: 9_000,
+    });
+    const contradiction = { restart: { minDelay: 9_000, maxDelay: 1 } };
+    expectRefused(contradiction, 'ERR_OUT_OF_RANGE', /"options\.restart\.minDelay"/);
+  });
+});
+
+test('a queue may be without limit', () => {
+  const { maxQueue, maxQueueBytes } = configOf({ maxQueue: Infinity, maxQueueBytes: Infinity });
+  expect([maxQueue, maxQueueBytes]).toEqual([Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
+});
+
+describe('worker', () => {
+  const url = pathToFileURL(path.resolve('some/worker.mjs')).href;
+
+  test.each([['some/worker.mjs'], [path.resolve('some/worker.mjs')], [url], [new URL(url)]])('%s', (worker) => {
+    const { kind, config } = resolveOptions({ worker, argv: ['--fast'] }, () => CORES);
+    expect(kind).toBe('module');
+    expect(JSON.parse(config.initOptions)).toEqual({ worker: url, argv: ['--fast'] });
+    expect(config.args.at(-1)).toBe('--fast');
+    expect(config.args.at(-2)).toMatch(/bootstrap\.js$/);
+  });
+
+  test('none: the built-in one', () => {
+    const { kind, config } = resolveOptions({}, () => CORES);
+    expect(kind).toBe('built-in');
+    expect(JSON.parse(config.initOptions).worker).toBeNull();
+  });
+
+  test('a command', () => {
+    const { kind, config } = resolveOptions({ worker: { command: 'python3', args: ['worker.py'] } }, () => CORES);
+    expect(kind).toBe('command');
+    expect(config).toMatchObject({ command: 'python3', args: ['worker.py'] });
+  });
+
+  test.each([['argv'], ['execArgv']])('%s is not for a command', (key) => {
+    expectRefused({ worker: { command: 'a' }, [key]: [] }, 'ERR_INVALID_ARG_VALUE', new RegExp(`options\\.${key}`));
+  });
+
+  test('a command knows no structured clones', () => {
+    const options = { worker: { command: 'a' }, serialization: 'advanced' };
+    expectRefused(options, 'ERR_INVALID_ARG_VALUE', /options\.serialization/);
+  });
+});
+
+describe('environment', () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  test('given: exactly that', () => {
+    const env = { A: 'x=y', N: 1, B: true, EMPTY: '', NONE: undefined };
+    expect(configOf({ env }).env).toEqual(['A=x=y', 'N=1', 'B=true', 'EMPTY=']);
+    expect(configOf({ env: Object.create({ INHERITED: '1' }) }).env).toEqual([]);
+  });
+
+  test('not given: a copy of ours, without what ties us to a parent or a debugger', () => {
+    vi.stubEnv('NODE_CHANNEL_FD', '3');
+    vi.stubEnv('NODE_CHANNEL_SERIALIZATION_MODE', 'json');
+    vi.stubEnv('NODE_UNIQUE_ID', '1');
+    vi.stubEnv('NODE_OPTIONS', '--inspect-brk=0.0.0.0:9229 --max-old-space-size=99 --inspect');
+    vi.stubEnv('BULKHEAD_TEST', 'here');
+    const { env } = configOf({});
+    expect(env).toContain('BULKHEAD_TEST=here');
+    expect(env).toContain('NODE_OPTIONS=--max-old-space-size=99');
+    expect(env.filter((pair) => /^NODE_(CHANNEL|UNIQUE)/.test(pair))).toEqual([]);
+  });
+});
+
+describe('execArgv', () => {
+  const execArgv = [...process.execArgv];
+  afterEach(() => {
+    process.execArgv = execArgv;
+  });
+
+  test('given: exactly that', () => {
+    expect(configOf({ execArgv: ['--inspect', '-e', '1'] }).args.slice(0, 3)).toEqual(['--inspect', '-e', '1']);
+  });
+
+  test.each([
+    [['--inspect', '--inspect-brk=9229', '--enable-source-maps']],
+    [['-e', '-1', '--enable-source-maps']],
+    [['--eval=1', '--enable-source-maps', '-p', '1 + 1']],
+    [['--test', '--test-reporter', 'spec', '--test-concurrency=2', '--enable-source-maps', '--watch']],
+    [['--input-type=module', '--watch-path', './src', '--enable-source-maps']],
+  ])('not given: ours without what is for us alone: %o', (flags) => {
+    process.execArgv = flags;
+    expect(configOf({}).args.slice(0, -1)).toEqual(['--enable-source-maps']);
+  });
+
+  test('not given: flags with values keep them', () => {
+    process.execArgv = ['-r', './hook.js', '--import', 'tsx', '--max-old-space-size=100'];
+    expect(configOf({}).args.slice(0, -1)).toEqual(process.execArgv);
+  });
+});
+
+describe('task options', () => {
+  const refused = (options, kind = 'built-in') => {
+    try {
+      resolveTaskOptions(options, kind);
+    } catch (error) {
+      return error.code;
+    }
+    return 'accepted';
+  };
+
+  test('default to the pool', () => {
+    const nothing = { timeout: -1, retries: -1, signal: null, handler: null, filename: null };
+    expect(resolveTaskOptions(undefined, 'module')).toEqual(nothing);
+    expect(resolveTaskOptions({ timeout: undefined }, 'module')).toEqual(nothing);
+    expect(resolveTaskOptions({ timeout: 0, retries: 0 }, 'module')).toMatchObject({ timeout: 0, retries: 0 });
+  });
+
+  test.each([
+    [{ timeout: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ timeout: '1' }, 'ERR_INVALID_ARG_TYPE'],
+    [{ retries: 0.5 }, 'ERR_OUT_OF_RANGE'],
+    [{ signal: {} }, 'ERR_INVALID_ARG_TYPE'],
+    [{ signal: null }, 'ERR_INVALID_ARG_TYPE'],
+    [{ handler: '' }, 'ERR_INVALID_ARG_VALUE'],
+    [{ handler: () => {} }, 'ERR_INVALID_ARG_TYPE'],
+    [{ filename: 5 }, 'ERR_INVALID_ARG_TYPE'],
+    [{ filename: 'http://example.com/' }, 'ERR_INVALID_ARG_VALUE'],
+    [{ retry: 1 }, 'ERR_INVALID_ARG_VALUE'],
+    [null, 'ERR_INVALID_ARG_TYPE'],
+  ])('%o is refused', (options, code) => {
+    expect(refused(options)).toBe(code);
+  });
+
+  test('a filename is for the built-in worker', () => {
+    expect(resolveTaskOptions({ filename: './task.mjs' }, 'built-in').filename).toBe(
+      pathToFileURL(path.resolve('task.mjs')).href,
+    );
+    expect(refused({ filename: './task.mjs' }, 'module')).toBe('ERR_INVALID_ARG_VALUE');
+    expect(refused({ filename: './task.mjs' }, 'command')).toBe('ERR_INVALID_ARG_VALUE');
+  });
+
+  test('throw from distributeTask and reject from run and exec; nothing is accepted', async () => {
+    const pool = new ProcessManager();
+    expect(() => pool.distributeTask(1, { nope: 1 })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }),
+    );
+    await expect(pool.run(1, { nope: 1 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    await expect(pool.exec(() => 1, [], { nope: 1 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    await expect(pool.exec('1')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+    await expect(pool.exec(() => 1, 1)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+    await expect(pool.exec(Math.max)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    await expect(pool.exec(class {})).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    expect(() => pool.cancel({})).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+    expect(pool.stats().tasks.accepted).toBe(0);
+    expect(await pool.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
+  });
+
+  test('exec needs a worker of Node', async () => {
+    const pool = new ProcessManager({ worker: { command: '/bin/cat' } });
+    await expect(pool.exec(() => 1)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    await pool.shutdown();
+  });
+});
+
+describe('shutdown options', () => {
+  test('default to all the time it takes', () => {
+    expect(resolveShutdownOptions(undefined)).toEqual({ timeout: Infinity, drain: 'all' });
+    expect(resolveShutdownOptions({ timeout: 5, drain: 'running' })).toEqual({ timeout: 5, drain: 'running' });
+  });
+
+  test.each([
+    [{ timeout: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ timeout: '1' }, 'ERR_INVALID_ARG_TYPE'],
+    [{ drain: 'none' }, 'ERR_INVALID_ARG_VALUE'],
+    [{ force: true }, 'ERR_INVALID_ARG_VALUE'],
+  ])('%o is refused, and closes nothing', async (options, code) => {
+    const pool = new ProcessManager();
+    await expect(pool.shutdown(options)).rejects.toMatchObject({ code });
+    expect(await pool.run({ data: 'still open' })).toBe('still open');
+    await pool.shutdown();
+  });
+});

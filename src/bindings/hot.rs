@@ -1,0 +1,106 @@
+//! Functions that are called once for every task.
+//!
+//! A method of a native class finds its object first: it checks a type tag, unwraps, registers a borrow. That costs more
+//! than most tasks do. A function made here carries a pointer to its own state instead, and nothing is looked up.
+#![expect(unsafe_code, reason = "a bare Node-API callback with a data pointer")]
+
+use std::ffi::{CString, c_void};
+use std::ptr;
+
+use napi::bindgen_prelude::*;
+use napi::{Env, sys};
+
+/// What such a function does.
+pub trait Hot: 'static {
+    /// The name that JavaScript sees.
+    const NAME: &'static str;
+    /// Arguments it takes; missing ones are `undefined`.
+    const ARGUMENTS: usize;
+
+    /// One call. Not entered again while it runs: nothing in it may call JavaScript.
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64>;
+}
+
+/// The arguments of a call.
+pub struct Arguments<'a> {
+    env: sys::napi_env,
+    values: &'a [sys::napi_value],
+}
+
+/// The most arguments of any such function.
+const MOST: usize = 4;
+
+impl Arguments<'_> {
+    /// The argument at `index` as it is.
+    pub fn value<T: FromNapiValue>(&self, index: usize) -> Result<T> {
+        // SAFETY: the values are arguments of the call that is being served, in its environment.
+        unsafe { T::from_napi_value(self.env, self.values[index]) }
+    }
+}
+
+/// The function. Its state lives exactly as long as the function does.
+pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
+    const { assert!(H::ARGUMENTS <= MOST) };
+    let data = Box::into_raw(Box::new(state)).cast::<c_void>();
+    let name = CString::new(H::NAME)?;
+    let mut function = ptr::null_mut();
+    // SAFETY: the name ends with a zero; `data` is what `trampoline` takes it for, and is freed by the finalizer only,
+    // when JavaScript can no longer call the function.
+    let status = unsafe {
+        let length = H::NAME.len() as isize;
+        let status =
+            sys::napi_create_function(env.raw(), name.as_ptr(), length, Some(trampoline::<H>), data, &raw mut function);
+        match status {
+            sys::Status::napi_ok => sys::napi_add_finalizer(
+                env.raw(),
+                function,
+                data,
+                Some(finalize::<H>),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ),
+            other => other,
+        }
+    };
+    if status != sys::Status::napi_ok {
+        // SAFETY: no finalizer was added, so this is the only owner; a function that was made is not handed out.
+        drop(unsafe { Box::from_raw(data.cast::<H>()) });
+        return Err(Error::new(Status::from(status), format!("failed to make the function {}", H::NAME)));
+    }
+    // SAFETY: it was made just now.
+    unsafe { Object::from_napi_value(env.raw(), function) }
+}
+
+unsafe extern "C" fn trampoline<H: Hot>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut values = [ptr::null_mut(); MOST];
+    let mut count = H::ARGUMENTS;
+    let mut data = ptr::null_mut();
+    // SAFETY: there is room for as many arguments as are asked for; missing ones are filled with `undefined`.
+    let status = unsafe {
+        sys::napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), ptr::null_mut(), &raw mut data)
+    };
+    let result = if status == sys::Status::napi_ok {
+        // SAFETY: `create` gave this function its state, which lives as long as the function.
+        let state = unsafe { &*data.cast::<H>() };
+        let arguments = Arguments { env, values: &values[..H::ARGUMENTS] };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| state.call(&arguments)))
+            .unwrap_or_else(|_| Err(Error::from_reason(format!("a bug in bulkhead: {} panicked", H::NAME))))
+    } else {
+        Err(Error::new(Status::from(status), "failed to read the arguments"))
+    };
+    let mut value = ptr::null_mut();
+    match result {
+        // SAFETY: `env` is that of the call.
+        Ok(number) => unsafe {
+            sys::napi_create_double(env, number, &raw mut value);
+        },
+        // SAFETY: as above.
+        Err(error) => unsafe { JsError::from(error).throw_into(env) },
+    }
+    value
+}
+
+unsafe extern "C" fn finalize<H: Hot>(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: Node-API calls this once for the box that `create` made, after the function is gone.
+    drop(unsafe { Box::from_raw(data.cast::<H>()) });
+}
