@@ -123,6 +123,15 @@ test('process.exit(0) behind a message of 1 MB: the message arrives, the task is
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
 
+test('half a result is no result', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  const log = record(manager, ['error']);
+  const error = await failure(manager.run({ type: 'within' }));
+  expect(error).toMatchObject({ name: 'WorkerCrashedError', phase: 'result', signal: 'SIGKILL', maybeExecuted: true });
+  expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+  expect(log).toEqual([]);
+});
+
 test('an exception thrown behind a result costs neither that result nor the tasks that follow', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['exit']);

@@ -142,7 +142,7 @@ test('graceful shutdown: a SIGTERM leaves no process behind', async () => {
       export const handlers = {
         busy(task, ctx) { ctx.send(process.pid); for (;;); },
         async waiting(task, ctx) {
-          const child = spawn('sleep', ['1000']);
+          const child = spawn('sleep', ['60']);
           ctx.send(process.pid);
           ctx.send(child.pid);
           await new Promise(() => {});

@@ -9,7 +9,8 @@ import ProcessManager from '../index.mjs';
 const require = createRequire(import.meta.url);
 const { decode, encode } = require('../lib/serialize.js');
 const { Flattener } = require('../lib/flatten.js');
-const { fromWire, toWire } = require('../lib/wire-errors.js');
+const { fromWire } = require('../lib/rebuilt-errors.js');
+const { toWire } = require('../lib/wire-errors.js');
 const { AbortError, BulkheadError, MessageTooLargeError, QueueFullError, SerializationError } = ProcessManager;
 
 /** Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address the bytes are. */

@@ -3,7 +3,7 @@
 // From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
 // are delivered.
 
-const { fromWire } = require('./wire-errors');
+const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
 

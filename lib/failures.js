@@ -12,7 +12,7 @@ const {
   WorkerCrashedError,
   WorkerStartError,
 } = require('./errors');
-const { fromWire, withoutStack } = require('./wire-errors');
+const { fromWire, withoutStack } = require('./rebuilt-errors');
 
 /**
  * @typedef {object} StartFailure why a worker did not get ready

@@ -68,9 +68,7 @@ class ProcessManager extends ListeningEmitter {
       (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
       (row, error) => this.#delivery.onMalformed(row, error),
     );
-    // Weakly, because the native side holds its callback for as long as it lives, and it lives as long as this object.
-    const batches = new WeakRef(this.#batches);
-    const pool = new native.ProcessManager(config, this.#batches.meta, () => batches.deref()?.onBatch());
+    const pool = new native.ProcessManager(config, this.#batches.meta, wakerOf(this.#batches));
     this.#batches.attach(pool);
     this.#submitPlain = pool.submitter();
     this.#liveness = new Liveness(pool, this);
@@ -100,7 +98,12 @@ class ProcessManager extends ListeningEmitter {
    */
   distributeTask(task, options) {
     const record = new AnnouncedTask();
-    this.#accept(record, task, options);
+    try {
+      this.#accept(record, task, options);
+    } catch (error) {
+      record.emitDestroy();
+      throw error;
+    }
     return record.id;
   }
 
@@ -297,6 +300,17 @@ class ProcessManager extends ListeningEmitter {
     this.#finalStats = this.#lifecycle.native?.stats() ?? '';
     this.#batches.detach();
   }
+}
+
+/**
+ * What the native side calls. It holds this for as long as it lives itself, which must not be for as long as it is held:
+ * hence weakly, and in a function of its own, since a closure keeps all that its neighbours need.
+ *
+ * @param {Batches} batches
+ */
+function wakerOf(batches) {
+  const weakly = new WeakRef(batches);
+  return () => weakly.deref()?.onBatch();
 }
 
 /**

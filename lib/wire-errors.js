@@ -1,63 +1,22 @@
 'use strict';
 
-// What a handler throws, as data for the channel, and as an error again. Both directions expect the worst: errors that
-// are frozen, cyclic or endless, getters that throw, and a peer that sends anything at all.
+// What a handler throws, as data for the channel. It expects the worst: errors that are frozen, cyclic or endless, and
+// getters that throw.
 
 const { inspect, types } = require('node:util');
-const { AbortError, MessageTooLargeError, ProtocolError, SerializationError } = require('./errors');
 const { define } = require('./flatten');
+const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-error');
 
-/** How far `cause` and `errors` are followed. */
-const MAX_DEPTH = 16;
-/** Of the errors in one AggregateError. */
-const MAX_ERRORS = 256;
+/** @typedef {import('./wire-error').WireError} WireError */
+
 /** UTF-16 units of a message or a stack, and of all own fields together. */
 const MAX_TEXT = 1024 * 1024;
 /** A prototype chain that is longer is a Proxy's joke. */
 const MAX_PROTOTYPES = 64;
 
-/**
- * The classes that keep their identity. Names are looked up here and nowhere else: a worker cannot name a global. Other
- * classes of bulkhead are not among them, since a handler's PoolClosedError is about a pool of its own.
- *
- * @type {Map<string, new (message?: string) => Error>}
- */
-const CLASSES = new Map(
-  Object.entries({
-    Error,
-    TypeError,
-    RangeError,
-    SyntaxError,
-    ReferenceError,
-    EvalError,
-    URIError,
-    AbortError,
-    MessageTooLargeError,
-    ProtocolError,
-    SerializationError,
-  }),
-);
-
 /** @type {Map<unknown, string>} */
 const NAMES = new Map([...CLASSES].map(([name, Class]) => [Class.prototype, name]));
 NAMES.set(AggregateError.prototype, 'AggregateError');
-
-/** Not among `fields`: they have a place of their own. */
-const RESERVED = new Set(['name', 'message', 'stack', 'class', 'code', 'cause', 'errors']);
-
-/**
- * @typedef {object} WireError
- * @property {string} [name]
- * @property {string} [message]
- * @property {string} [stack]
- * @property {string} [class] the nearest class that the other side has as well
- * @property {string | number} [code]
- * @property {Record<string, unknown>} [fields] own enumerable properties
- * @property {WireError | { value?: unknown }} [cause]
- * @property {(WireError | { value?: unknown })[]} [errors]
- * @property {boolean} [nonError] what was thrown is no error, but `value`
- * @property {unknown} [value]
- */
 
 /**
  * @param {unknown} thrown
@@ -168,128 +127,6 @@ function nearestClass(error) {
 }
 
 /**
- * @param {unknown} wire as it came from the worker
- * @returns {Error & Record<string, unknown>}
- */
-function fromWire(wire) {
-  if (!isRecord(wire)) return withCause(build('Error', 'the worker reported a failure in an unknown form'), wire);
-  if (!wire.nonError) return errorFromWire(wire, 0);
-  const text = typeof wire.message === 'string' ? wire.message : describe(wire.value);
-  return withCause(build('Error', `the handler threw what is not an error: ${text}`), wire.value);
-}
-
-/**
- * @param {Record<string, unknown>} wire
- * @param {number} depth
- * @returns {Error & Record<string, unknown>}
- */
-function errorFromWire(wire, depth) {
-  const message = typeof wire.message === 'string' ? wire.message : '';
-  const error = build(wire.class, message, errorsFromWire(wire, depth));
-  if (typeof wire.name === 'string' && wire.name !== error.name) hide(error, 'name', wire.name);
-  if (isRecord(wire.fields)) {
-    for (const [key, value] of Object.entries(wire.fields)) {
-      if (!RESERVED.has(key) || key === 'errors') define(error, key, value);
-    }
-  }
-  if (typeof wire.code === 'string' || typeof wire.code === 'number') define(error, 'code', wire.code);
-  if (Object.hasOwn(wire, 'cause')) {
-    const cause = nestedFromWire(wire.cause, depth);
-    if (cause !== TOO_DEEP) withCause(error, cause);
-  }
-  hide(error, 'stack', typeof wire.stack === 'string' ? wire.stack : `${error.name}: ${message}`);
-  return error;
-}
-
-const TOO_DEEP = Symbol('too deep');
-
-/**
- * @param {unknown} wire
- * @param {number} depth
- */
-function nestedFromWire(wire, depth) {
-  if (!isRecord(wire)) return wire;
-  if (!Object.hasOwn(wire, 'message') && !Object.hasOwn(wire, 'class')) return wire.value;
-  return depth < MAX_DEPTH ? errorFromWire(wire, depth + 1) : TOO_DEEP;
-}
-
-/**
- * @param {Record<string, unknown>} wire
- * @param {number} depth
- */
-function errorsFromWire({ errors }, depth) {
-  if (!Array.isArray(errors)) return undefined;
-  return errors
-    .slice(0, MAX_ERRORS)
-    .map((item) => nestedFromWire(item, depth))
-    .filter((item) => item !== TOO_DEEP);
-}
-
-/**
- * @param {unknown} className
- * @param {string} message
- * @param {unknown[]} [errors]
- * @returns {Error & Record<string, any>}
- */
-function build(className, message, errors) {
-  return withoutStack(() => {
-    if (className === 'AggregateError') return new AggregateError(errors ?? [], message);
-    const Class = CLASSES.get(/** @type {string} */ (className)) ?? Error;
-    const error = new Class(message);
-    if (errors !== undefined) hide(error, 'errors', errors);
-    return error;
-  });
-}
-
-/**
- * Makes an error whose stack would only show how messages are taken in: not worth the microseconds when thousands of
- * tasks fail at once.
- *
- * @template T
- * @param {() => T} make
- * @returns {T & Record<string, any>}
- */
-function withoutStack(make) {
-  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
-  if (!limit?.writable) return /** @type {any} */ (make());
-  Error.stackTraceLimit = 0;
-  try {
-    return /** @type {any} */ (make());
-  } finally {
-    Error.stackTraceLimit = limit.value;
-  }
-}
-
-/**
- * @template {object} E
- * @param {E} error
- * @param {unknown} cause
- */
-function withCause(error, cause) {
-  hide(error, 'cause', cause);
-  return error;
-}
-
-/**
- * As the engine's own properties of errors are.
- *
- * @param {object} error
- * @param {string} key
- * @param {unknown} value
- */
-function hide(error, key, value) {
-  Object.defineProperty(error, key, { value, writable: true, enumerable: false, configurable: true });
-}
-
-/**
- * @param {unknown} value
- * @returns {value is Record<string, unknown>}
- */
-function isRecord(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/**
  * @param {any} object
  * @param {string} key
  * @returns {unknown}
@@ -356,4 +193,4 @@ function describe(value) {
   }
 }
 
-module.exports = { fromWire, toWire, withoutStack };
+module.exports = { toWire };

@@ -4,16 +4,20 @@
 //! process: a worker spawned from a thread of some runtime would die with that thread. It runs a current-thread tokio
 //! runtime of its own, in which every pool and every worker is a task. No signal handler is installed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::pool::actor;
-use crate::pool::core::SharedPool;
+use crate::pool::core::{Shared, SharedPool};
+use crate::process::at_exit::at_exit;
 
 /// The way to the thread, once there is one.
 static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
+
+/// All pools that may have workers.
+static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,18 @@ pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
         Some(pools) => pools,
         None => supervisor.insert(start()?),
     };
+    let mut all = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|pool| pool.strong_count() > 0);
+    all.push(Arc::downgrade(&pool));
     pools.send(pool).map_err(|_| SupervisorError::Gone)
+}
+
+/// The process ends: no worker, and nothing that a worker has started, may be left.
+extern "C" fn end() {
+    // The lock is only ever held for moments, but a process that ends must not wait for anything.
+    if let Ok(pools) = POOLS.try_lock() {
+        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.abandon());
+    }
 }
 
 fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
@@ -55,6 +70,7 @@ fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
             }
         });
     };
+    at_exit(end);
     std::thread::Builder::new().name("bulkhead".to_owned()).spawn(run).map_err(SupervisorError::Thread)?;
     Ok(pools)
 }

@@ -98,10 +98,21 @@ class Channel {
     this.#write(() => this.#port.writeWith(line, blobs));
   }
 
+  /**
+   * What was not written yet, to be put into hands that can write it while user code keeps this thread.
+   *
+   * @returns {string}
+   */
+  held() {
+    const text = this.#text;
+    this.#text = '';
+    return text;
+  }
+
   /** Returns when the kernel has all that was said. */
   flush() {
     const text = this.#text;
-    if (text === '') return;
+    if (this.#replies === 0 && text === '') return;
     this.#text = '';
     this.#replies = 0;
     this.#write(() => this.#port.write(text));

@@ -33,7 +33,6 @@ class Loop {
   #program;
   #worker;
   #concurrency;
-  /** @type {((epoch: number) => number) | null} */
   #claim;
   #onStop;
   /** @type {(() => void) | null} */
@@ -77,7 +76,7 @@ class Loop {
     this.#worker = { workerId: context.workerId, replies, context };
     this.#concurrency = concurrency;
     // Asked for once, as a method would look its object up each time.
-    this.#claim = port.hasPage ? port.claimer() : null;
+    this.#claim = port.claimer();
     this.#onStop = onStop;
   }
 
@@ -170,7 +169,8 @@ class Loop {
 
   /** @param {TaskFrame} frame */
   #start(frame) {
-    if (this.#claim !== null && this.#claim(frame.epoch) === 0) return;
+    // Whatever user code does from here on, what was said before is on its way.
+    if (this.#claim(frame.epoch ?? 0, this.#channel.held()) === 0) return;
     const task = new Task(frame, now(), this);
     let value;
     try {

@@ -1,17 +1,17 @@
 //! The native half of `lib/worker/`: a worker's end of its channel.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::RecvFlags;
 
 use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::strings;
+use crate::port::outgoing::Outgoing;
 use crate::process::{guard, inherited};
 use crate::shm::SharedPage;
 use crate::wire::LineSplitter;
@@ -21,8 +21,6 @@ const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 /// Room that is asked for at each read.
 const READ: usize = 64 * 1024;
-/// A write buffer larger than this is given back.
-const KEEP_BUFFER: usize = 1 << 20;
 
 /// The channel on descriptor 3 and the claim word on descriptor 4.
 #[napi]
@@ -30,20 +28,25 @@ pub struct WorkerPort {
     channel: OwnedFd,
     page: Option<Rc<SharedPage>>,
     splitter: LineSplitter,
-    out: Vec<u8>,
+    out: Rc<Outgoing>,
     blobs: Vec<Vec<u8>>,
 }
 
-/// `claim(epoch)`.
-struct Claim(Option<Rc<SharedPage>>);
+/// `claim(epoch, held)`.
+struct Claim {
+    page: Option<Rc<SharedPage>>,
+    out: Rc<Outgoing>,
+}
 
 impl Hot for Claim {
     const NAME: &'static str = "claim";
-    const ARGUMENTS: usize = 1;
+    const ARGUMENTS: usize = 2;
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
-        let claimed = self.0.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
+        let held = arguments.value(1)?;
+        self.out.hold(|out| strings::append_utf8(&held, out))?;
+        let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         Ok(f64::from(u8::from(claimed)))
     }
 }
@@ -58,8 +61,9 @@ impl WorkerPort {
                 "descriptor 3 is not a channel of bulkhead ({error}): this is for its workers only"
             ))
         })?;
+        let out = Rc::new(Outgoing::new(channel.try_clone()?));
         let page = page.and_then(|fd| SharedPage::open(fd.as_fd())).map(Rc::new);
-        Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out: Vec::new(), blobs: Vec::new() })
+        Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out, blobs: Vec::new() })
     }
 
     /// Bytes that were read from descriptor 3: the first `n` of `buffer`.
@@ -81,7 +85,9 @@ impl WorkerPort {
             }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
             Err(rustix::io::Errno::CONNRESET) => Ok(-1),
-            Err(error) => Err(failed("read from", error)),
+            Err(error) => {
+                Err(Error::from_reason(format!("failed to read from the channel: {}", io::Error::from(error))))
+            }
         }
     }
 
@@ -114,11 +120,12 @@ impl WorkerPort {
         self.blobs.drain(..).map(|blob| BufferSlice::from_data(env, blob)).collect()
     }
 
-    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch. Always
-    /// so where there is no page.
-    #[napi(ts_return_type = "(epoch: number) => number")]
+    /// A function `claim(epoch, held)`: 1 if this process, and nobody in its place, runs the next task of this epoch
+    /// (always so where there is no page). `held` is whole lines that are not written yet: they will be within a
+    /// millisecond, whatever user code does.
+    #[napi(ts_return_type = "(epoch: number, held: string) => number")]
     pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Claim(self.page.clone()))
+        hot::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
     /// Whether tasks are claimed.
@@ -129,17 +136,15 @@ impl WorkerPort {
 
     /// Writes whole lines, and returns when the kernel has them all: what was written survives this process.
     #[napi]
-    pub fn write(&mut self, text: JsString<'_>) -> Result<()> {
-        self.out.clear();
-        strings::append_utf8(&text, &mut self.out)?;
-        self.flush()
+    pub fn write(&self, text: JsString<'_>) -> Result<()> {
+        self.out.write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &[]).map_err(Into::into)
     }
 
     /// A line that announces raw bytes, and those bytes.
     #[napi]
-    pub fn write_with(&mut self, text: JsString<'_>, blobs: Vec<Uint8ArraySlice<'_>>) -> Result<()> {
-        self.write(text)?;
-        blobs.iter().try_for_each(|blob| write_all(self.channel.as_fd(), blob))
+    pub fn write_with(&self, text: JsString<'_>, blobs: Vec<Uint8ArraySlice<'_>>) -> Result<()> {
+        let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
+        self.out.write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &blobs).map_err(Into::into)
     }
 
     /// Has this process die with its parent, whatever it is doing then. False: the parent is gone already.
@@ -147,35 +152,26 @@ impl WorkerPort {
     pub fn arm(&self, parent_pid: u32) -> bool {
         guard::arm(parent_pid)
     }
+}
 
-    fn flush(&mut self) -> Result<()> {
-        write_all(self.channel.as_fd(), &self.out)?;
-        if self.out.capacity() > KEEP_BUFFER {
-            self.out = Vec::new();
-        }
-        Ok(())
+/// Why something could not be written.
+enum Failed {
+    /// It was no text.
+    Border(Error),
+    Channel(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Channel(error)
     }
 }
 
-fn write_all(channel: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(channel, bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                // The supervisor reads all the time, so this is short; and if it does not, a worker that has nowhere to
-                // put its results had better not make more.
-                match poll(&mut [PollFd::from_borrowed_fd(channel, PollFlags::OUT)], None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(failed("write to", error)),
-                }
-            }
-            Err(error) => return Err(failed("write to", error)),
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Border(error) => error,
+            Failed::Channel(error) => Error::from_reason(format!("failed to write to the channel: {error}")),
         }
     }
-    Ok(())
-}
-
-fn failed(what: &str, error: rustix::io::Errno) -> Error {
-    Error::from_reason(format!("failed to {what} the channel: {}", io::Error::from(error)))
 }

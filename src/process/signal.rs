@@ -70,7 +70,7 @@ pub fn ask_to_stop(leader: Pid) -> io::Result<()> {
 
 /// Blocks all signals in the calling thread, one of our own: signals to the process are for the threads that were there
 /// before us.
-pub(super) fn block_all() {
+pub fn block_all() {
     let mut every = MaybeUninit::uninit();
     // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with these arguments. The
     // old mask is not asked for.

@@ -150,13 +150,17 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Up<'
 }
 
 /// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
-/// with the last key left out for `undefined`. `None` sends the line through the general reader, which also finds the
+/// with `"envelope":true` before the last key for a whole envelope, and the last key left out for `undefined`. `None` sends the line through the general reader, which also finds the
 /// words for what is wrong with it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
     let rest = text.strip_prefix("{\"type\":\"result\",\"id\":")?;
     let (id, rest) = leading_integer(rest)?;
     let rest = rest.strip_prefix(",\"elapsed\":")?;
     let (elapsed, rest) = leading_integer(rest)?;
+    let (envelope, rest) = match rest.strip_prefix(",\"envelope\":true") {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
     let json = if rest == "}" {
         None
     } else {
@@ -171,7 +175,7 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
         Some(value)
     };
     let payload = Payload { json, binary: None, encoding: Encoding::Json };
-    Some(Up::Result { id, elapsed, envelope: false, payload })
+    Some(Up::Result { id, elapsed, envelope, payload })
 }
 
 /// A JSON integer of at most 19 digits, which always fits, and what follows it.

@@ -1,0 +1,163 @@
+// No worker outlives its parent, however the parent dies and whatever the worker is doing.
+
+import { expect, onTestFinished, test } from 'vitest';
+import { fixture, isGone, processState, program, startProgram, until } from './support/harness.js';
+
+/** How long a worker may outlive its parent, in ms. */
+const BOUND = 2_000;
+
+/** A program with four workers: one idles, one awaits, one is in a synchronous loop and one is stopped. Then `end`. */
+function busyProgram(end) {
+  return `
+    import { readFileSync } from 'node:fs';
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ worker: ${JSON.stringify(fixture('stuck.mjs'))}, maxWorkers: 4 });
+    pool.on('error', () => {});
+    await pool.startWorkers();
+    const begun = [];
+    pool.on('message', ({ begun: id }, { pid }) => {
+      begun.push([id, pid]);
+      if (begun.length === 3) busy();
+    });
+    for (const type of ['hang', 'loop', 'stop']) pool.run({ id: type, type }).catch(() => {});
+    function busy() {
+      const doing = Object.fromEntries(begun);
+      doing.idle = pool.workers.map(({ pid }) => pid).find((pid) => !begun.some(([, other]) => other === pid));
+      const isStopped = () => readFileSync('/proc/' + doing.stop + '/stat', 'latin1').includes(') T ');
+      const look = setInterval(() => {
+        if (!isStopped()) return;
+        clearInterval(look);
+        console.log('busy ' + JSON.stringify(doing));
+        ${end}
+      }, 5);
+    }`;
+}
+
+/** The pids by what they do, from the program's standard output. */
+function pidsOf(stdout) {
+  const doing = JSON.parse(stdout.match(/busy (\{.*\})/)[1]);
+  expect(Object.keys(doing).sort()).toEqual(['hang', 'idle', 'loop', 'stop']);
+  return doing;
+}
+
+async function expectGone(pids) {
+  const left = () => Object.entries(pids).filter(([, pid]) => !isGone(pid));
+  await until(() => left().length === 0, `these workers gone: ${JSON.stringify(left())}`, BOUND);
+}
+
+/** Starts the program and waits until its workers do what they should. */
+async function startBusy(end = '') {
+  const running = startProgram(busyProgram(end));
+  onTestFinished(() => running.child.kill('SIGKILL'));
+  const pids = pidsOf(await running.line('busy'));
+  for (const pid of Object.values(pids)) expect(isGone(pid)).toBe(false);
+  expect(processState(pids.stop)).toBe('T');
+  return { ...running, pids };
+}
+
+test.each(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGSEGV'])('the parent is killed by %s', async (signal) => {
+  const { child, exit, pids } = await startBusy();
+  child.kill(signal);
+  const [end] = await Promise.all([exit, expectGone(pids)]);
+  expect(end).toMatchObject({ code: null, signal });
+});
+
+test.each([
+  ['process.exit', 'process.exit(3);', { code: 3, signal: null }],
+  ['an uncaught exception', 'throw new Error("on purpose");', { code: 1, signal: null }],
+  ['an unhandled rejection', 'Promise.reject(new Error("on purpose"));', { code: 1, signal: null }],
+  ['process.abort', 'process.abort();', { code: null, signal: 'SIGABRT' }],
+])('the parent ends itself by %s', async (_, end, expected) => {
+  const { code, signal, stdout, stderr } = await program(busyProgram(end));
+  expect({ code, signal }).toEqual(expected);
+  expect(stderr).not.toContain('panicked');
+  await expectGone(pidsOf(stdout));
+});
+
+test('the parent exits while its workers are still starting', async () => {
+  const { code, stdout, stderr } = await program(`
+    import { readdirSync, readFileSync } from 'node:fs';
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ maxWorkers: 4 });
+    pool.startWorkers();
+    const children = () =>
+      readdirSync('/proc/self/task').flatMap((thread) => readFileSync('/proc/self/task/' + thread + '/children', 'latin1').match(/\\d+/g) ?? []);
+    const look = setInterval(() => {
+      if (children().length < 4) return;
+      console.log(JSON.stringify(children().map(Number)));
+      process.exit(0);
+    }, 1);`);
+  expect([code, stderr]).toEqual([0, '']);
+  await expectGone(JSON.parse(stdout));
+});
+
+test('shutdown() and process.exit(0) in a SIGTERM handler leave no process', async () => {
+  const { child, exit, line, pids } = await startBusy(`
+    process.on('SIGTERM', () => {
+      pool.shutdown();
+      process.exit(0);
+    });
+    console.log('listening');`);
+  await line('listening');
+  child.kill('SIGTERM');
+  expect(await exit).toMatchObject({ code: 0, signal: null, stderr: '' });
+  await expectGone(pids);
+});
+
+test('what a worker has started does not outlive it', async () => {
+  const running = startProgram(`
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ worker: ${JSON.stringify(fixture('crash.mjs'))}, maxWorkers: 1 });
+    pool.ref();
+    const grandchild = await pool.run({ type: 'grandchild' });
+    console.log('pids ' + JSON.stringify({ worker: pool.workers[0].pid, grandchild }));`);
+  onTestFinished(() => running.child.kill('SIGKILL'));
+  const pids = JSON.parse((await running.line('pids')).slice('pids '.length));
+  running.child.kill('SIGKILL');
+  await Promise.all([running.exit, expectGone(pids)]);
+});
+
+test('a thread that uses a pool is terminated 50 times: no crash, no leftover', async () => {
+  const thread = `
+    import { parentPort, workerData } from 'node:worker_threads';
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ worker: ${JSON.stringify(fixture('stuck.mjs'))}, maxWorkers: 1 });
+    pool.on('error', () => {});
+    // Terminated at one of several moments: before the worker is ready, in a task, amid a flood of results.
+    if (workerData % 3 === 0) pool.startWorkers();
+    if (workerData % 3 === 1) pool.run({ type: 'loop' }).catch(() => {});
+    if (workerData % 3 === 2) for (let id = 0; id < 500; id += 1) pool.distributeTask({ id, type: 'echo', data: 'x' });
+    if (workerData % 3 === 0) parentPort.postMessage('go');
+    else pool.once('message', () => parentPort.postMessage('go'));
+    pool.ref();`;
+  const main = `
+    import { once } from 'node:events';
+    import { readdirSync, readFileSync } from 'node:fs';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    import { Worker } from 'node:worker_threads';
+    import ProcessManager from 'bulkhead';
+    const other = new ProcessManager({ maxWorkers: 1 });
+    for (let round = 0; round < 50; round += 1) {
+      const worker = new Worker(new URL('./thread.mjs', import.meta.url), { workerData: round });
+      await once(worker, 'message');
+      await worker.terminate();
+    }
+    const children = () =>
+      readdirSync('/proc/self/task').flatMap((thread) => readFileSync('/proc/self/task/' + thread + '/children', 'latin1').match(/\\d+/g) ?? []);
+    // A pool of another thread is none the worse for it.
+    console.log(await other.run({ data: 'alive' }));
+    const deadline = Date.now() + 10_000;
+    while (children().length > 1 && Date.now() < deadline) await sleep(5);
+    console.log('children', children().length);
+    console.log('descriptors', readdirSync('/proc/self/fd').length < 60);
+    console.log('threads', readdirSync('/proc/self/task').length < 30);
+    await other.shutdown();
+    console.log('children', children().length);`;
+  const { code, signal, stdout, stderr } = await program(main, { files: { 'thread.mjs': thread }, timeout: 80_000 });
+  expect({ code, signal, stdout, stderr }).toEqual({
+    code: 0,
+    signal: null,
+    stdout: 'alive\nchildren 1\ndescriptors true\nthreads true\nchildren 0\n',
+    stderr: '',
+  });
+}, 90_000);

@@ -1,0 +1,321 @@
+// How a pool ends: gracefully, under a deadline, at once; and what becomes of its tasks and workers.
+
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { PoolClosedError } from '../index.mjs';
+import { failure, fixture, isGone, moduleFile, pool, program, project, record, until } from './support/harness.js';
+
+const basic = fixture('basic.mjs');
+const outcomes = (log, event) => log.filter(([name]) => name === event).map(([, { taskId }]) => taskId);
+
+describe('shutdown()', () => {
+  test('finishes every accepted task, stops all workers, and reports', async () => {
+    const manager = pool({ worker: basic });
+    const log = record(manager);
+    for (let id = 0; id < 200; id++) manager.distributeTask({ id, type: id === 7 ? 'throw' : 'echo' });
+    const promised = manager.run({ type: 'sleep', data: 20 });
+    const report = await manager.shutdown();
+    expect(report).toEqual({ completed: 200, rejected: 0, killed: 0 });
+    await expect(promised).resolves.toBe(20);
+    expect(outcomes(log, 'result')).toHaveLength(199);
+    expect(outcomes(log, 'error')).toEqual([7]);
+    const exits = log.filter(([event]) => event === 'exit');
+    expect(exits.every(([, { reason, pid }]) => reason === 'shutdown' && isGone(pid))).toBe(true);
+    expect(manager.workers).toEqual([]);
+    expect(manager.stats()).toMatchObject({
+      tasks: { accepted: 201, completed: 200, failed: 1, cancelled: 0 },
+      queue: { tasks: 0, bytes: 0 },
+    });
+  });
+
+  test('counts what ended since it was called', async () => {
+    const manager = pool({ worker: basic });
+    for (let i = 0; i < 5; i++) await manager.run({ type: 'echo' });
+    const last = manager.run({ type: 'echo' });
+    expect(await manager.shutdown()).toEqual({ completed: 1, rejected: 0, killed: 0 });
+    await last;
+  });
+
+  test('refuses new tasks at once, by distributeTask(), run(), exec(), ready() and startWorkers()', async () => {
+    const manager = pool({ worker: basic, maxWorkers: 1 });
+    const running = manager.run({ type: 'sleep', data: 50 });
+    const closing = manager.shutdown();
+    const actions = [
+      () => manager.distributeTask({ id: 1 }),
+      () => manager.run({ id: 1 }),
+      () => manager.exec(() => 1),
+      () => manager.ready(),
+      () => manager.startWorkers(),
+    ];
+    const refusals = async () => {
+      for (const action of actions) {
+        const error = await failure(action);
+        expect(error).toBeInstanceOf(PoolClosedError);
+        expect(error.code).toBe('ERR_POOL_CLOSED');
+        expect(error.message).toContain('closed');
+        // It says nothing of a task that was never accepted.
+        expect(error).not.toHaveProperty('maybeExecuted');
+      }
+    };
+    await refusals();
+    expect(() => manager.distributeTask({ id: 1 })).toThrow(PoolClosedError);
+    await expect(running).resolves.toBe(50);
+    await closing;
+    await refusals();
+    expect(manager.cancel(1)).toBe(false);
+    expect(manager.ref().unref()).toBe(manager);
+    expect(manager.stats().tasks.accepted).toBe(1);
+  });
+
+  test('is one promise, however often it is called', async () => {
+    const manager = pool({ worker: basic });
+    const running = manager.run({ type: 'sleep', data: 20 });
+    const [first, second] = [manager.shutdown(), manager.shutdown({ timeout: 10_000 })];
+    expect(second).toBe(first);
+    expect(await first).toEqual({ completed: 1, rejected: 0, killed: 0 });
+    await running;
+    expect(manager.shutdown()).toBe(first);
+    expect(manager.terminate()).toBe(first);
+  });
+
+  test('of a pool that never started resolves at once, and starts nothing', async () => {
+    const manager = pool();
+    const log = record(manager);
+    expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
+    expect(log).toEqual([]);
+    expect(manager.workers).toEqual([]);
+    expect(await failure(() => manager.distributeTask({ data: 1 }))).toBeInstanceOf(PoolClosedError);
+    expect(await failure(manager.startWorkers())).toBeInstanceOf(PoolClosedError);
+  });
+
+  test('during the start rejects startWorkers(), 20 times', async () => {
+    for (let i = 0; i < 20; i++) {
+      const manager = pool({ minWorkers: 2 });
+      const log = record(manager);
+      const start = failure(manager.startWorkers());
+      // Before, while and after the processes are spawned.
+      for (let turns = 0; turns < i; turns++) await new Promise(setImmediate);
+      expect(await manager.shutdown()).toMatchObject({ completed: 0, rejected: 0 });
+      expect(await start).toBeInstanceOf(PoolClosedError);
+      expect(log.filter(([event]) => event === 'error')).toEqual([]);
+    }
+  });
+
+  test('during the start still finishes the tasks that were given', async () => {
+    const manager = pool({ worker: basic, minWorkers: 2 });
+    manager.startWorkers();
+    const tasks = [1, 2, 3].map((data) => manager.run({ type: 'echo', data }));
+    expect(await manager.shutdown()).toEqual({ completed: 3, rejected: 0, killed: 0 });
+    expect(await Promise.all(tasks)).toEqual([1, 2, 3]);
+  });
+
+  test('with a timeout kills what still runs', async () => {
+    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
+    const log = record(manager);
+    await manager.startWorkers();
+    const [{ pid }] = manager.workers;
+    manager.distributeTask({ id: 'runs', type: 'loop' });
+    manager.distributeTask({ id: 'waits', type: 'echo' });
+    await until(() => manager.workers[0].running.length === 1, 'running');
+    expect(await manager.shutdown({ timeout: 50 })).toEqual({ completed: 0, rejected: 2, killed: 1 });
+    const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
+    expect(errors.every((error) => error instanceof PoolClosedError)).toBe(true);
+    expect(Object.fromEntries(errors.map(({ taskId, maybeExecuted }) => [taskId, maybeExecuted]))).toEqual({
+      runs: true,
+      waits: false,
+    });
+    expect(isGone(pid)).toBe(true);
+    expect(log.at(-1)).toEqual(['exit', expect.objectContaining({ pid, signal: 'SIGKILL', reason: 'shutdown' })]);
+  });
+
+  test('with a timeout that nothing exceeds kills nothing, and does not last so long', async () => {
+    const manager = pool({ worker: basic });
+    const task = manager.run({ type: 'sleep', data: 20 });
+    const started = performance.now();
+    expect(await manager.shutdown({ timeout: 60_000 })).toEqual({ completed: 1, rejected: 0, killed: 0 });
+    expect(performance.now() - started).toBeLessThan(30_000);
+    await task;
+  });
+
+  test("with drain: 'running' drops what waits", async () => {
+    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1 });
+    const log = record(manager, ['result', 'error']);
+    await manager.startWorkers();
+    manager.distributeTask({ id: 'runs', type: 'sleep', data: 100 });
+    for (let id = 0; id < 10; id++) manager.distributeTask({ id, type: 'echo' });
+    await until(() => manager.workers[0].running.length === 1, 'running');
+    expect(await manager.shutdown({ drain: 'running' })).toEqual({ completed: 1, rejected: 10, killed: 0 });
+    expect(outcomes(log, 'result')).toEqual(['runs']);
+    const dropped = log.filter(([event]) => event === 'error').map(([, error]) => error);
+    expect(dropped.map(({ code, maybeExecuted }) => [code, maybeExecuted])).toEqual(
+      Array.from({ length: 10 }, () => ['ERR_POOL_CLOSED', false]),
+    );
+  });
+
+  test('may become stricter, and never more lenient', async () => {
+    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
+    await manager.startWorkers();
+    const running = failure(manager.run({ type: 'never' }));
+    const waiting = failure(manager.run({ type: 'echo' }));
+    await until(() => manager.workers[0].running.length === 1, 'running');
+    const closing = manager.shutdown();
+    manager.shutdown({ drain: 'running' });
+    expect(await waiting).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: false });
+    manager.shutdown({ timeout: 50 });
+    manager.shutdown({ timeout: 1_000_000 });
+    expect(await running).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: true });
+    expect(await closing).toMatchObject({ completed: 0, rejected: 2 });
+  });
+
+  test('rejects wrong options, and closes nothing', async () => {
+    const manager = pool();
+    for (const options of [null, 7, { timeout: -1 }, { timeout: '1' }, { drain: 'none' }, { timeOut: 1 }]) {
+      const error = await failure(manager.shutdown(options));
+      expect(error.code).toMatch(/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/);
+    }
+    await expect(manager.run({ data: 'open' })).resolves.toBe('open');
+  });
+
+  test('may be called in a result listener, with tasks given before it in the same one', async () => {
+    const manager = pool({ worker: basic });
+    const log = record(manager, ['result', 'error']);
+    const report = await new Promise((resolve) => {
+      manager.once('result', () => {
+        manager.distributeTask({ id: 'last', type: 'echo' });
+        resolve(manager.shutdown());
+        expect(() => manager.distributeTask({ id: 'too late' })).toThrow(PoolClosedError);
+      });
+      for (let id = 0; id < 20; id++) manager.distributeTask({ id, type: 'echo' });
+    });
+    expect(report.rejected).toBe(0);
+    expect(new Set(outcomes(log, 'result'))).toEqual(new Set([...Array(20).keys(), 'last']));
+    expect(outcomes(log, 'error')).toEqual([]);
+  });
+
+  test('lets a worker tear down, after its last task, and tells nobody of it', async () => {
+    const folder = project({});
+    const worker = moduleFile(`
+      import { appendFileSync } from 'node:fs';
+      const note = (text) => appendFileSync(${JSON.stringify(join(folder, 'ledger'))}, text + '\\n');
+      export default async (task) => { await null; note('task ' + task.id); };
+      export async function teardown({ workerId }) {
+        note('teardown of ' + workerId + ' begins');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        note('and ends');
+      }`);
+    const manager = pool({ worker, maxWorkers: 1 });
+    for (let id = 0; id < 3; id++) manager.distributeTask({ id });
+    expect(await manager.shutdown()).toEqual({ completed: 3, rejected: 0, killed: 0 });
+    expect(readFileSync(join(folder, 'ledger'), 'utf8')).toBe(
+      'task 0\ntask 1\ntask 2\nteardown of 1 begins\nand ends\n',
+    );
+  });
+
+  test('a teardown that fails gives the worker the exit code 1, and no more', async () => {
+    const worker = moduleFile(`
+      export default () => 'done';
+      export function teardown() { throw new Error('teardown is broken'); }`);
+    const manager = pool({ worker, maxWorkers: 1, stdio: 'pipe' });
+    const log = record(manager);
+    let stderr = '';
+    manager.on('stderr', (chunk) => {
+      stderr += chunk;
+    });
+    await manager.run(1);
+    expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
+    expect(log.at(-1)).toEqual(['exit', expect.objectContaining({ code: 1, reason: 'shutdown' })]);
+    expect(log.filter(([event]) => event === 'error')).toEqual([]);
+    expect(stderr).toContain('teardown is broken');
+  });
+
+  test('a worker that ignores every request to stop is killed after the grace period', async () => {
+    const worker = moduleFile(`
+      process.on('SIGTERM', () => {});
+      export default () => process.pid;
+      export const teardown = () => new Promise(() => setInterval(() => {}, 1000));`);
+    const manager = pool({ worker, maxWorkers: 1, gracePeriod: 100 });
+    const log = record(manager, ['exit']);
+    const pid = await manager.run(1);
+    expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 1 });
+    expect(log).toEqual([
+      ['exit', expect.objectContaining({ pid, code: null, signal: 'SIGKILL', reason: 'shutdown' })],
+    ]);
+    expect(isGone(pid)).toBe(true);
+  });
+
+  test('takes along what a worker has started itself', async () => {
+    const worker = moduleFile(`
+      import { spawn } from 'node:child_process';
+      export default () => spawn('sleep', ['60'], { stdio: 'ignore' }).pid;`);
+    const manager = pool({ worker, maxWorkers: 1 });
+    const pid = await manager.run(1);
+    expect(isGone(pid)).toBe(false);
+    await manager.shutdown();
+    await until(() => isGone(pid), `gone: ${pid}`);
+  });
+});
+
+describe('terminate()', () => {
+  test('kills at once, and everything unsettled ends with PoolClosedError', async () => {
+    const manager = pool({ worker: basic, maxWorkers: 2, prefetch: 1 });
+    const log = record(manager);
+    await manager.startWorkers();
+    manager.distributeTask({ id: 'looping', type: 'loop' });
+    manager.distributeTask({ id: 'waiting', type: 'never' });
+    for (let id = 0; id < 5; id++) manager.distributeTask({ id, type: 'echo' });
+    const promised = failure(manager.run({ type: 'echo' }));
+    await until(() => manager.workers.every(({ running }) => running.length === 1), 'both busy');
+    expect(await manager.terminate()).toEqual({ completed: 0, rejected: 8, killed: 2 });
+    const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
+    expect(errors.every((error) => error instanceof PoolClosedError)).toBe(true);
+    expect(new Map(errors.map(({ taskId, maybeExecuted }) => [taskId, maybeExecuted]))).toEqual(
+      new Map([['looping', true], ['waiting', true], ...[0, 1, 2, 3, 4].map((id) => [id, false])]),
+    );
+    expect(await promised).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: false });
+    expect(log.filter(([event]) => event === 'exit').map(([, { signal, reason }]) => [signal, reason])).toEqual([
+      ['SIGKILL', 'shutdown'],
+      ['SIGKILL', 'shutdown'],
+    ]);
+  });
+
+  test('of a pool that never started, or twice, or during shutdown()', async () => {
+    expect(await pool().terminate()).toEqual({ completed: 0, rejected: 0, killed: 0 });
+
+    const manager = pool({ worker: basic, maxWorkers: 1 });
+    const task = failure(manager.run({ type: 'never' }));
+    await once(manager, 'online');
+    const closing = manager.shutdown();
+    expect(manager.terminate()).toBe(closing);
+    expect(manager.terminate()).toBe(closing);
+    expect(await closing).toMatchObject({ completed: 0, rejected: 1, killed: 1 });
+    expect(await task).toBeInstanceOf(PoolClosedError);
+  });
+});
+
+test('await using shuts down at the end of the block', async () => {
+  const symbol = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
+  const manager = pool({ worker: basic });
+  const tasks = [manager.run({ type: 'echo', data: 1 }), manager.run({ type: 'sleep', data: 20 })];
+  await expect(manager[symbol]()).resolves.toBeUndefined();
+  expect(await Promise.all(tasks)).toEqual([1, 20]);
+  expect(() => manager.distributeTask({ id: 1 })).toThrow(PoolClosedError);
+});
+
+test('a task that is given after the listeners heard of the last exit is refused, and nothing hangs', async () => {
+  const source = `
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ maxWorkers: 1 });
+    pool.distributeTask({ id: 1, data: 1 });
+    pool.on('result', () => {});
+    pool.on('exit', () => {
+      try {
+        pool.distributeTask({ id: 2 });
+      } catch ({ code }) {
+        console.log(code);
+      }
+    });
+    pool.shutdown();`;
+  expect(await program(source)).toMatchObject({ code: 0, stdout: 'ERR_POOL_CLOSED\n', stderr: '' });
+});

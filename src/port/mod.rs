@@ -1,0 +1,3 @@
+//! The worker's end of its channel, as far as it is not a matter of Node-API: [`outgoing`], the way out.
+
+pub mod outgoing;

@@ -1,0 +1,216 @@
+//! What a worker has to say, on its way into the channel.
+//!
+//! Replies of tiny tasks are written several at a time, as one system call for each would cost more than the tasks. But
+//! a reply must not wait for user code: the next task may run for minutes, or for ever. So what is not written yet is
+//! *held* here before user code runs, and a thread writes it if nobody else has within a millisecond.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::process::signal;
+
+/// How long something may be held.
+const HOLD: Duration = Duration::from_millis(1);
+/// The thread sleeps until it is woken once nothing was held for so many looks.
+const IDLE_LOOKS: u32 = 50;
+/// A buffer larger than this is given back once it is written.
+const KEEP_BUFFER: usize = 1 << 20;
+
+/// See the module.
+pub struct Outgoing {
+    inner: Arc<Inner>,
+    /// The thread that writes what is held for too long, once there is one. `None` if there cannot be one; then what is
+    /// held waits for the next write.
+    flusher: OnceLock<Option<Thread>>,
+}
+
+struct Inner {
+    channel: OwnedFd,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    text: Vec<u8>,
+    /// When the first of it came.
+    since: Option<Instant>,
+    /// The thread looks again by itself.
+    watched: bool,
+}
+
+impl Outgoing {
+    /// Everything is written to `channel`.
+    pub fn new(channel: OwnedFd) -> Self {
+        let inner = Inner { channel, held: Mutex::default() };
+        Self { inner: Arc::new(inner), flusher: OnceLock::new() }
+    }
+
+    /// Takes in whole lines, to be written soon. `add` appends them; if it fails, nothing has happened.
+    pub fn hold<E>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let mut held = self.inner.lock();
+        let before = held.text.len();
+        add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
+        if held.text.len() == before {
+            return Ok(());
+        }
+        held.since.get_or_insert_with(Instant::now);
+        let wake = !std::mem::replace(&mut held.watched, true);
+        drop(held);
+        if wake && let Some(flusher) = self.flusher.get_or_init(|| start(Arc::clone(&self.inner))) {
+            flusher.unpark();
+        }
+        Ok(())
+    }
+
+    /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all: what was written
+    /// survives this process.
+    pub fn write<E: From<io::Error>>(
+        &self,
+        add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        blobs: &[&[u8]],
+    ) -> Result<(), E> {
+        let mut held = self.inner.lock();
+        let before = held.text.len();
+        add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
+        self.inner.write(&mut held)?;
+        for blob in blobs {
+            write_all(&self.inner.channel, blob)?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, held: &mut Held) -> io::Result<()> {
+        held.since = None;
+        let written = write_all(&self.channel, &held.text);
+        held.text.clear();
+        if held.text.capacity() > KEEP_BUFFER {
+            held.text = Vec::new();
+        }
+        written
+    }
+}
+
+fn start(inner: Arc<Inner>) -> Option<Thread> {
+    let look = move || {
+        signal::block_all();
+        let mut idle = 0;
+        loop {
+            std::thread::sleep(HOLD);
+            let mut held = inner.lock();
+            match held.since {
+                Some(since) if since.elapsed() >= HOLD => {
+                    // The other side may be gone; whoever writes next finds out.
+                    let _ = inner.write(&mut held);
+                    idle = 0;
+                }
+                Some(_) => idle = 0,
+                None => idle += 1,
+            }
+            if idle > IDLE_LOOKS {
+                idle = 0;
+                held.watched = false;
+                while !held.watched {
+                    drop(held);
+                    std::thread::park();
+                    held = inner.lock();
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("bulkhead-flush".to_owned()).stack_size(64 * 1024);
+    thread.spawn(look).ok().map(|handle| handle.thread().clone())
+}
+
+fn write_all(channel: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(channel, bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(Errno::INTR) => {}
+            // The supervisor reads all the time, so this is short; and if it does not, a worker that has nowhere to put
+            // its results had better not make more.
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn outgoing() -> (Outgoing, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        (Outgoing::new(ours.into()), theirs)
+    }
+
+    fn add(text: &'static str) -> impl FnOnce(&mut Vec<u8>) -> io::Result<()> {
+        move |out| {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+
+    fn read(stream: &mut UnixStream, length: usize) -> String {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).expect("it arrives");
+        String::from_utf8(bytes).expect("it is text")
+    }
+
+    #[test]
+    fn what_is_held_goes_out_by_itself_again_and_again() {
+        let (outgoing, mut theirs) = outgoing();
+        for _ in 0..3 {
+            outgoing.hold(add("held\n")).expect("it is taken in");
+            assert_eq!(read(&mut theirs, 5), "held\n");
+            // Long enough for the thread to go to sleep in some rounds, which must not matter.
+            std::thread::sleep(HOLD * 60);
+        }
+    }
+
+    #[test]
+    fn what_is_held_goes_out_before_what_is_written() {
+        let (outgoing, mut theirs) = outgoing();
+        outgoing.hold(add("1\n")).expect("it is taken in");
+        outgoing.write(add("2\n"), &[b"raw", b"bytes"]).expect("it is written");
+        assert_eq!(read(&mut theirs, 12), "1\n2\nrawbytes");
+    }
+
+    #[test]
+    fn a_failure_to_add_leaves_no_trace() {
+        let (outgoing, mut theirs) = outgoing();
+        let fail = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"half a li");
+            Err(io::Error::other("on purpose"))
+        };
+        assert!(outgoing.hold(fail).is_err());
+        assert!(outgoing.write(fail, &[]).is_err());
+        outgoing.write(add("whole\n"), &[]).expect("it is written");
+        assert_eq!(read(&mut theirs, 6), "whole\n");
+    }
+
+    #[test]
+    fn a_closed_channel_is_an_error() {
+        let (outgoing, theirs) = outgoing();
+        drop(theirs);
+        assert!(outgoing.write(add("into the void\n"), &[]).is_err());
+    }
+}
