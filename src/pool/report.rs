@@ -30,7 +30,7 @@ pub struct Obituary {
     /// End of what it wrote to standard error, and of its `log` frames.
     pub stderr: String,
     pub uptime: Micros,
-    /// Largest resident set, in bytes.
+    /// The largest resident set that is known, in bytes; 0: unknown.
     pub rss: u64,
     /// How it broke the protocol.
     pub violation: Option<String>,

@@ -251,7 +251,9 @@ impl Pool {
 
     /// Tasks waiting, and their bytes.
     pub fn waiting(&self) -> (usize, u64) {
-        (self.queue.len() + self.pausing.len(), self.queue.bytes())
+        // A task that was cancelled while it paused stays in the heap until its time comes.
+        let pauses = |entry: &&Reverse<(Micros, TaskKey)>| self.tasks.contains_key(entry.0.1);
+        (self.queue.len() + self.pausing.iter().filter(pauses).count(), self.queue.bytes())
     }
 
     /// Tasks by outcome.

@@ -12,13 +12,14 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::pool::config::StdioMode;
 use crate::pool::core::{self, SharedPool};
-use crate::pool::messages::WorkerKey;
+use crate::pool::messages::{Micros, WorkerKey};
 use crate::pool::outlet::Kind;
 use crate::pool::report::Obituary;
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::readiness::watch;
 use crate::process::{self, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
 use crate::shm::SharedPage;
+use crate::stats;
 use crate::wire::down::Init;
 use crate::wire::{self, Decoder, Up};
 use crate::worker::link::{self, Link};
@@ -29,6 +30,8 @@ const READ: usize = 64 * 1024;
 /// Read from a dead worker's channel and streams at most. What it wrote itself is bounded by the kernel's buffers; more
 /// can only come from a process that it left behind outside of its group.
 const DRAIN: usize = 64 << 20;
+/// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20 µs.
+const MEMORY_EVERY: Micros = 1_000_000;
 /// How long the last words of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -46,6 +49,8 @@ struct Actor {
     tail: Tail,
     /// The channel has no more to say, or nothing that means anything.
     deaf: bool,
+    /// What it last had resident, in bytes, and when that was read.
+    rss: (u64, Micros),
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
@@ -152,6 +157,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         decoder: Decoder::new(config.max_message_size),
         tail: Tail::default(),
         deaf: false,
+        rss: (0, 0),
         backlog: None,
         forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
     };
@@ -166,7 +172,10 @@ impl Actor {
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
-                () = readable(&self.channel), if !self.deaf && !congested => self.read_channel(),
+                () = readable(&self.channel), if !self.deaf && !congested => {
+                    self.read_channel();
+                    self.look_at_memory();
+                }
                 () = self.shared.outlet.relief(), if congested => {}
                 () = writable(&self.channel), if backed_up => self.write_channel(),
                 () = self.wake.notified() => {}
@@ -215,6 +224,15 @@ impl Actor {
             }
         }
         self.shared.turn(&mut core);
+    }
+
+    /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
+    fn look_at_memory(&mut self) {
+        let now = core::now();
+        if self.rss.0 == 0 || now.saturating_sub(self.rss.1) >= MEMORY_EVERY {
+            let rss = stats::resident_set(self.pid.as_raw_nonzero().get());
+            self.rss = (rss.unwrap_or(self.rss.0), now);
+        }
     }
 
     fn write_channel(&mut self) {
@@ -272,7 +290,7 @@ impl Actor {
                 mid_frame: self.decoder.has_partial(),
                 stderr: self.tail.text(),
                 uptime: core::now().saturating_sub(link.spawned_at),
-                rss: exit.max_rss_bytes,
+                rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
                 spawn_error: None,
