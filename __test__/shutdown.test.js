@@ -1,13 +1,13 @@
 // How a pool ends: gracefully, under a deadline, at once; and what becomes of its tasks and workers.
 
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolClosedError } from '../index.mjs';
-import { failure, fixture, isGone, moduleFile, pool, program, project, record, until } from './support/harness.js';
+import { failure, fixture, isGone, moduleFile, pool, program, project, record, started, until } from './support/harness.js';
 
 const basic = fixture('basic.mjs');
+const announcing = fixture('announcing.mjs');
 const outcomes = (log, event) => log.filter(([name]) => name === event).map(([, { taskId }]) => taskId);
 
 describe('shutdown()', () => {
@@ -112,13 +112,13 @@ describe('shutdown()', () => {
   });
 
   test('with a timeout kills what still runs', async () => {
-    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
+    const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
     const log = record(manager);
-    await manager.startWorkers();
-    const [{ pid }] = manager.workers;
+    const running = started(manager, 'runs');
     manager.distributeTask({ id: 'runs', type: 'loop' });
     manager.distributeTask({ id: 'waits', type: 'echo' });
-    await until(() => manager.workers[0].running.length === 1, 'running');
+    await running;
+    const [{ pid }] = manager.workers;
     expect(await manager.shutdown({ timeout: 50 })).toEqual({ completed: 0, rejected: 2, killed: 1 });
     const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
     expect(errors.every((error) => error instanceof PoolClosedError)).toBe(true);
@@ -140,12 +140,12 @@ describe('shutdown()', () => {
   });
 
   test("with drain: 'running' drops what waits", async () => {
-    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1 });
+    const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1 });
     const log = record(manager, ['result', 'error']);
-    await manager.startWorkers();
+    const running = started(manager, 'runs');
     manager.distributeTask({ id: 'runs', type: 'sleep', data: 100 });
     for (let id = 0; id < 10; id++) manager.distributeTask({ id, type: 'echo' });
-    await until(() => manager.workers[0].running.length === 1, 'running');
+    await running;
     expect(await manager.shutdown({ drain: 'running' })).toEqual({ completed: 1, rejected: 10, killed: 0 });
     expect(outcomes(log, 'result')).toEqual(['runs']);
     const dropped = log.filter(([event]) => event === 'error').map(([, error]) => error);
@@ -155,11 +155,11 @@ describe('shutdown()', () => {
   });
 
   test('may become stricter, and never more lenient', async () => {
-    const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
-    await manager.startWorkers();
-    const running = failure(manager.run({ type: 'never' }));
+    const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
+    const begun = started(manager, 'runs');
+    const running = failure(manager.run({ id: 'runs', type: 'never' }));
     const waiting = failure(manager.run({ type: 'echo' }));
-    await until(() => manager.workers[0].running.length === 1, 'running');
+    await begun;
     const closing = manager.shutdown();
     manager.shutdown({ drain: 'running' });
     expect(await waiting).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: false });
@@ -259,14 +259,14 @@ describe('shutdown()', () => {
 
 describe('terminate()', () => {
   test('kills at once, and everything unsettled ends with PoolClosedError', async () => {
-    const manager = pool({ worker: basic, maxWorkers: 2, prefetch: 1 });
-    const log = record(manager);
-    await manager.startWorkers();
+    const manager = pool({ worker: announcing, maxWorkers: 2, minWorkers: 2, prefetch: 1 });
+    const log = record(manager, ['error', 'exit']);
+    const both = Promise.all([started(manager, 'looping'), started(manager, 'waiting')]);
     manager.distributeTask({ id: 'looping', type: 'loop' });
     manager.distributeTask({ id: 'waiting', type: 'never' });
     for (let id = 0; id < 5; id++) manager.distributeTask({ id, type: 'echo' });
     const promised = failure(manager.run({ type: 'echo' }));
-    await until(() => manager.workers.every(({ running }) => running.length === 1), 'both busy');
+    await both;
     expect(await manager.terminate()).toEqual({ completed: 0, rejected: 8, killed: 2 });
     const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
     expect(errors.every((error) => error instanceof PoolClosedError)).toBe(true);
@@ -283,9 +283,10 @@ describe('terminate()', () => {
   test('of a pool that never started, or twice, or during shutdown()', async () => {
     expect(await pool().terminate()).toEqual({ completed: 0, rejected: 0, killed: 0 });
 
-    const manager = pool({ worker: basic, maxWorkers: 1 });
-    const task = failure(manager.run({ type: 'never' }));
-    await once(manager, 'online');
+    const manager = pool({ worker: announcing, maxWorkers: 1 });
+    const begun = started(manager, 1);
+    const task = failure(manager.run({ id: 1, type: 'never' }));
+    await begun;
     const closing = manager.shutdown();
     expect(manager.terminate()).toBe(closing);
     expect(manager.terminate()).toBe(closing);

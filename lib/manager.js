@@ -39,6 +39,7 @@ const DEFAULT = -1;
 
 /** What the native side answers to a task; more than 0 is the size of one that is too large. */
 const ACCEPTED = 0;
+const FULL_BYTES = -2;
 const NO_ANSWER = Number.NaN;
 
 class ProcessManager extends ListeningEmitter {
@@ -275,7 +276,7 @@ class ProcessManager extends ListeningEmitter {
       if (answer !== ACCEPTED) this.#takeBack(ticket);
     }
     if (answer > 0) throw tooLarge(answer, maxMessageSize);
-    if (answer < 0) throw this.#queueFull();
+    if (answer < 0) throw this.#queueFull(answer);
     return ticket;
   }
 
@@ -285,11 +286,14 @@ class ProcessManager extends ListeningEmitter {
     if (this.#tickets.size === 0) this.#liveness.tasks(0);
   }
 
-  #queueFull() {
+  /** @param {number} answer of the native side */
+  #queueFull(answer) {
     this.#lifecycle.refused();
     const { maxQueue, maxQueueBytes } = this.#config;
-    const message = `the queue is full (maxQueue: ${maxQueue} tasks, maxQueueBytes: ${maxQueueBytes})`;
-    return new QueueFullError(message, { limit: maxQueue });
+    const inBytes = answer === FULL_BYTES;
+    const limit = inBytes ? maxQueueBytes : maxQueue;
+    const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
+    return new QueueFullError(`the queue is full (${message})`, { limit });
   }
 
   #closed() {

@@ -36,7 +36,7 @@
  * @typedef {object} NativePool
  * @property {() => void} start idempotent
  * @property {() => (ticket: number, json: string) => number} submitter gives a function that takes a task: 0: accepted;
- *   -1: the queue is full; more than 0: the size in bytes, which exceeds `maxMessageSize`
+ *   -1, -2: the queue is full, in tasks or in bytes; more than 0: the size in bytes, which exceeds `maxMessageSize`
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
  *   binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
  * @property {(ticket: number) => void} cancel
@@ -47,8 +47,7 @@
  * @property {() => void} ref
  * @property {() => void} unref
  * @property {() => string} stats JSON
- * @property {() => boolean} hasRoom
- * @property {() => boolean} wantRoom as hasRoom; where there is none, an event "drain" comes once there is
+ * @property {() => boolean} wantRoom whether the queue would take a task; if not, an event "drain" comes once it would
  * @property {(listening: boolean) => void} setStdioListening
  * @property {() => void} release the pool is closed and its last row read; nothing may be called after it
  */

@@ -44,6 +44,18 @@ export function record(
   return log;
 }
 
+/** Waits for the task to start, in a worker that says so (`fixtures/announcing.mjs`). */
+export function started(manager, taskId) {
+  return new Promise((resolve) => {
+    const listener = (message) => {
+      if (message?.started !== taskId) return;
+      manager.off('message', listener);
+      resolve();
+    };
+    manager.on('message', listener);
+  });
+}
+
 /** The error that a promise rejects with, or a function throws. */
 export async function failure(action) {
   try {

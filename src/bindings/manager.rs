@@ -16,7 +16,7 @@ use napi_derive::napi;
 use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::options::{self, NativeConfig};
 use crate::bindings::{log, strings};
-use crate::pool::core::{self, Shared, SharedPool};
+use crate::pool::core::{self, QueueFull, Shared, SharedPool};
 use crate::pool::messages::{Body, Event, Micros, NewTask, Ticket};
 use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
 use crate::stats;
@@ -33,8 +33,9 @@ type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<
 
 /// A value from this size on is handed over as the memory it is in; smaller ones are cheaper to copy.
 const EXTERNAL_FROM: usize = 16 * 1024;
-/// Not accepted: the queue is full.
+/// Not accepted: the queue is full, in tasks or in bytes.
 const FULL: f64 = -1.0;
+const FULL_BYTES: f64 = -2.0;
 /// Accepted.
 const ACCEPTED: f64 = 0.0;
 
@@ -127,8 +128,8 @@ impl ProcessManager {
         self.shared.post(Event::Start);
     }
 
-    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1, the queue is full;
-    /// otherwise its size, which is too large.
+    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1 or -2, the queue is full in
+    /// tasks or in bytes; otherwise its size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
     pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         hot::create(env, Submit(Rc::clone(&self.intake)))
@@ -206,13 +207,7 @@ impl ProcessManager {
         self.shared.outlet.rearm()
     }
 
-    /// Whether the queue would take another task.
-    #[napi]
-    pub fn has_room(&self) -> bool {
-        self.shared.has_room(0)
-    }
-
-    /// The same; if it would not, a `drain` event will tell when it would.
+    /// Whether the queue would take another task; if it would not, a `drain` event will tell when it would.
     #[napi]
     pub fn want_room(&self) -> bool {
         self.shared.want_room()
@@ -341,7 +336,8 @@ impl Intake {
         let task = NewTask { ticket, handler, timeout, retries, accepted_at: core::now(), body };
         match self.shared.submit(task) {
             Ok(()) => ACCEPTED,
-            Err(core::QueueFull) => FULL,
+            Err(QueueFull::Tasks) => FULL,
+            Err(QueueFull::Bytes) => FULL_BYTES,
         }
     }
 

@@ -67,7 +67,12 @@ pub struct Core {
 
 /// Why a task was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFull;
+pub enum QueueFull {
+    /// As many tasks wait as may.
+    Tasks,
+    /// As many bytes wait as may.
+    Bytes,
+}
 
 /// What `stats()` tells.
 pub struct Snapshot {
@@ -118,11 +123,11 @@ impl Shared {
 
     /// Accepts a task, or refuses it for want of room.
     pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
-        if !self.has_room(task.body.text.len()) {
+        if let Err(full) = self.room(task.body.text.len()) {
             self.refused.store(true, Ordering::SeqCst);
             // Room may have come up in between, with nobody left to tell of it.
             self.wake.notify_one();
-            return Err(QueueFull);
+            return Err(full);
         }
         self.unsettled.fetch_add(1, Ordering::Relaxed);
         self.waiting_bytes.fetch_add(signed(task.body.text.len()), Ordering::Relaxed);
@@ -135,19 +140,23 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a task of `size` bytes would be accepted.
-    pub fn has_room(&self, size: usize) -> bool {
+    /// Whether a task of `size` bytes would be accepted. One that can run at once is, whatever its size.
+    fn room(&self, size: usize) -> Result<(), QueueFull> {
         let limits = self.limits;
         let unsettled = usize::try_from(self.unsettled.load(Ordering::Relaxed)).unwrap_or(0);
+        if unsettled < limits.capacity {
+            return Ok(());
+        }
+        if unsettled >= limits.capacity.saturating_add(limits.tasks) {
+            return Err(QueueFull::Tasks);
+        }
         let waiting = usize::try_from(self.waiting_bytes.load(Ordering::Relaxed)).unwrap_or(0);
-        unsettled < limits.capacity
-            || (unsettled < limits.capacity.saturating_add(limits.tasks)
-                && waiting.saturating_add(size) <= limits.bytes)
+        if waiting.saturating_add(size) > limits.bytes { Err(QueueFull::Bytes) } else { Ok(()) }
     }
 
-    /// [`Self::has_room`]; if not, an event will tell of room.
+    /// Whether the smallest task would be accepted; if not, an event will tell when.
     pub fn want_room(&self) -> bool {
-        if self.has_room(0) {
+        if self.room(0).is_ok() {
             return true;
         }
         self.refused.store(true, Ordering::SeqCst);
@@ -230,7 +239,7 @@ impl Shared {
         for link in core.links.iter_mut().flatten() {
             link.flush();
         }
-        if self.refused.load(Ordering::Relaxed) && self.has_room(0) && self.refused.swap(false, Ordering::SeqCst) {
+        if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
             core.batch.push(Row::new(Kind::Event, 0), br#"{"event":"drain"}"#, Vec::new());
         }
         self.outlet.append(&mut core.batch);

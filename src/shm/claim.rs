@@ -181,7 +181,7 @@ mod tests {
     }
 }
 
-/// Every order in which the moves of the two sides can fall. Run with `RUSTFLAGS="--cfg loom"`, in release mode.
+/// Every order in which the moves of the two sides can fall. See `model/Cargo.toml`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::sync::Arc;

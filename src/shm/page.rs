@@ -4,7 +4,7 @@
 //! is sealed before it is shared, and a worker takes no page that is not. Where the system has no sealed memory (anything
 //! but Linux), there is no page, and a worker gets its tasks one by one.
 
-#![cfg_attr(not(loom), expect(unsafe_code, reason = "a word of the mapping becomes an atomic"))]
+#![expect(unsafe_code, reason = "a word of the mapping becomes an atomic")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,19 +42,12 @@ impl SharedPage {
     }
 
     /// The worker's claim word.
-    #[cfg(not(loom))]
     pub fn claim_word(&self) -> &ClaimWord {
         // SAFETY: the mapping is PAGE_SIZE bytes, starts at a page boundary, is readable and writable, and lives as long
         // as `self`. Its file cannot shrink, because both ways to get a SharedPage make sure of the seals. ClaimWord is a
         // transparent AtomicU64, for which every bit pattern is valid, and this process never touches these bytes in
         // another way. (What the other process does to them can change the value, and nothing else.)
         unsafe { &*self.map.as_ptr().cast::<ClaimWord>() }
-    }
-
-    /// Loom keeps its atomics in tables of its own, never in shared memory.
-    #[cfg(loom)]
-    pub fn claim_word(&self) -> &ClaimWord {
-        unreachable!("no page is used under loom, {} bytes or not", self.map.len())
     }
 }
 
@@ -104,7 +97,7 @@ mod system {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(loom)))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use rustix::fs::{MemfdFlags, SealFlags};
 

@@ -1,0 +1,4 @@
+//! See `Cargo.toml`.
+
+#[path = "../../src/shm/claim.rs"]
+pub mod claim;
