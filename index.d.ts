@@ -343,7 +343,7 @@ declare namespace ProcessManager {
   export interface ShutdownReport {
     /** Tasks that ended with a result since the pool began to close. */
     completed: number;
-    /** Accepted tasks that did not, because the pool was closing. */
+    /** Accepted tasks that ended in any other way since then: dropped, killed, failed, cancelled. */
     rejected: number;
     /** Workers that had to be killed. */
     killed: number;

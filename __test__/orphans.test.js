@@ -41,9 +41,8 @@ function pidsOf(stdout) {
 }
 
 async function expectGone(pids) {
-  for (const [doing, pid] of Object.entries(pids)) {
-    await until(() => isGone(pid), `worker ${pid} (${doing}) gone`, BOUND);
-  }
+  const gone = Object.entries(pids).map(([doing, pid]) => until(() => isGone(pid), `${doing} (${pid}) gone`, BOUND));
+  await Promise.all(gone);
 }
 
 /** Starts the program and waits until its workers do what they should. */

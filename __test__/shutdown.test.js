@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolClosedError } from '../index.mjs';
-import { failure, fixture, isGone, moduleFile, pool, program, project, record, started, until } from './support/harness.js';
+import { childrenOf, failure, fixture, isGone, moduleFile, pool, program, project, record, started, until } from './support/harness.js';
 
 const basic = fixture('basic.mjs');
 const announcing = fixture('announcing.mjs');
@@ -97,9 +97,22 @@ describe('shutdown()', () => {
       const start = failure(manager.startWorkers());
       // Before, while and after the processes are spawned.
       for (let turns = 0; turns < i; turns++) await new Promise(setImmediate);
-      expect(await manager.shutdown()).toMatchObject({ completed: 0, rejected: 0 });
+      expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
       expect(await start).toBeInstanceOf(PoolClosedError);
       expect(log.filter(([event]) => event === 'error')).toEqual([]);
+    }
+  });
+
+  test('and terminate() during the start leave no process behind, 20 times', async () => {
+    for (let i = 0; i < 20; i++) {
+      const manager = pool({ minWorkers: 2 });
+      const log = record(manager, ['error']);
+      const start = failure(manager.startWorkers());
+      for (let turns = 0; turns < i; turns++) await new Promise(setImmediate);
+      expect(await manager.terminate()).toMatchObject({ completed: 0, rejected: 0 });
+      expect(await start).toBeInstanceOf(PoolClosedError);
+      expect(childrenOf()).toEqual([]);
+      expect(log).toEqual([]);
     }
   });
 

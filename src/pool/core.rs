@@ -293,11 +293,11 @@ impl Core {
 
     /// A process was started.
     pub fn spawned(&mut self, shared: &Shared, link: Link) {
-        let (worker, pid) = (link.key, link.raw_pid());
+        let worker = link.key;
         if let Some(place) = self.links.get_mut(worker.slot) {
             *place = Some(link);
         }
-        self.handle(shared, now(), Event::Spawned { worker, pid }, None);
+        self.handle(shared, now(), Event::Spawned { worker }, None);
     }
 
     /// It was not.

@@ -69,7 +69,7 @@ pub enum Event {
     /// The user gave a task up.
     Cancel(Ticket),
     /// The process exists.
-    Spawned { worker: WorkerKey, pid: i32 },
+    Spawned { worker: WorkerKey },
     /// There is no process. `permanent`: trying again cannot help (no such executable).
     SpawnFailed { worker: WorkerKey, permanent: bool },
     /// The handshake is complete. `claims`: the worker takes its tasks by the claim word.
@@ -175,9 +175,9 @@ pub enum Failure {
 /// What happened since shutdown began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClosedReport {
-    /// Tasks that ended with a reply.
+    /// Tasks that ended with a result.
     pub completed: u64,
-    /// Tasks that ended without one.
+    /// Tasks that ended in any other way.
     pub rejected: u64,
     /// Workers that needed SIGKILL.
     pub killed: u64,

@@ -139,8 +139,7 @@ impl Pool {
             Event::Start => self.start(now),
             Event::Submit(task) => self.submit(now, task),
             Event::Cancel(ticket) => self.cancel(now, ticket),
-            // The process id is the core's affair.
-            Event::Spawned { .. } => {}
+            Event::Spawned { worker } => self.spawned(worker),
             Event::SpawnFailed { worker, permanent } => self.spawn_failed(now, worker, permanent),
             Event::Ready { worker, claims } => self.ready(now, worker, claims),
             Event::StartRefused { worker, permanent } => self.start_refused(now, worker, permanent),
@@ -500,11 +499,13 @@ impl Pool {
         if let Some(worker) = self.worker(key) {
             worker.tasks_done += 1;
         }
-        match failed {
-            true => self.counters.failed += 1,
-            false => self.counters.completed += 1,
+        if failed {
+            self.counters.failed += 1;
+            self.report.rejected += 1;
+        } else {
+            self.counters.completed += 1;
+            self.report.completed += 1;
         }
-        self.report.completed += 1;
         let run = run_info(&task, key, &start, now, elapsed);
         self.effects.push_back(Effect::Complete { ticket: task.ticket, run });
     }
@@ -722,6 +723,18 @@ impl Pool {
                 Effect::Kill { worker }
             }
             Step::Wait => return,
+        };
+        self.effects.push_back(effect);
+    }
+
+    /// The process exists. What was decided about it in the meantime had nobody to be done to.
+    fn spawned(&mut self, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        let effect = match worker.life {
+            Life::Leaving { rung: Rung::Asked, .. } => Effect::Stop { worker: key },
+            Life::Leaving { rung: Rung::Terminated, .. } => Effect::Terminate { worker: key },
+            Life::Leaving { rung: Rung::Killed, .. } => Effect::Kill { worker: key },
+            Life::Starting { .. } | Life::Ready => return,
         };
         self.effects.push_back(effect);
     }

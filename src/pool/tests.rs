@@ -62,6 +62,8 @@ enum Act {
 /// One process of the world.
 #[derive(Debug, Default)]
 struct Process {
+    /// The process exists. Until then signals have nobody to go to.
+    spawned: bool,
     ready: bool,
     claims: bool,
     epoch: u32,
@@ -196,7 +198,7 @@ impl World {
             }
             Effect::Abort { .. } | Effect::Stop { .. } | Effect::Terminate { .. } => {}
             Effect::Kill { worker } => {
-                if let Some(process) = self.process(worker) {
+                if let Some(process) = self.process(worker).filter(|process| process.spawned) {
                     process.killed = true;
                 }
             }
@@ -287,7 +289,19 @@ impl World {
         self.event(Event::Exited { worker, evidence });
     }
 
+    /// The supervisor has got round to it: all processes that were asked for exist.
+    fn spawn(&mut self) {
+        while let Some((&(slot, life), process)) = self.processes.iter_mut().find(|(_, process)| !process.spawned) {
+            process.spawned = true;
+            self.event(Event::Spawned { worker: WorkerKey { slot, life } });
+        }
+    }
+
     fn act(&mut self, act: &Act) {
+        // These need a process; the others may come before there is one.
+        if !matches!(act, Act::Start | Act::Submit { .. } | Act::Cancel(_) | Act::Shutdown { .. } | Act::Terminate) {
+            self.spawn();
+        }
         match *act {
             Act::Start => self.event(Event::Start),
             Act::Submit { timeout, retries, handler } => {
@@ -425,6 +439,7 @@ impl World {
             self.act(&Act::Shutdown { drop_waiting: false, timeout: None });
         }
         for round in 0.. {
+            self.spawn();
             assert!(round < 20_000, "never comes to an end: {} tasks open\n{:#?}", self.tasks.len(), self.pool);
             if self.tasks.is_empty() && (!close || self.closed > 0) {
                 break;
@@ -584,4 +599,15 @@ fn a_pool_whose_workers_never_get_ready_breaks() {
     assert!(world.tasks.is_empty(), "every task has ended");
     assert!(world.spawns <= 6, "{} spawns", world.spawns);
     world.finish(true);
+}
+
+#[test]
+fn what_is_decided_while_a_process_is_being_spawned_is_done_once_it_exists() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+    world.act(&Act::Start);
+    world.act(&Act::Terminate);
+    assert_eq!((world.closed, world.processes.len()), (0, 1), "there is nobody to kill yet");
+    world.spawn();
+    world.reap_killed();
+    assert_eq!((world.closed, world.processes.len()), (1, 0));
 }

@@ -1,0 +1,73 @@
+// The event loop of the pool's process is busy with something else: the pool is not.
+
+import { expect, test } from 'vitest';
+import { failure, fixture, isGone, pool, processState, record, until } from './support/harness.js';
+
+const worker = fixture('stuck.mjs');
+const cell = new Int32Array(new SharedArrayBuffer(4));
+
+/** µs of the clock that all processes share. */
+const clock = () => Number(process.hrtime.bigint() / 1000n);
+
+const BLOCKS = {
+  'in a loop': (ms) => {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  },
+  asleep: (ms) => {
+    Atomics.wait(cell, 0, 0, ms);
+  },
+};
+
+/** As `until`, but lets nothing else run. Returns how many ms it took. */
+function untilBlocking(condition, patience = 10_000) {
+  const start = performance.now();
+  while (!condition()) {
+    if (performance.now() - start > patience) return Infinity;
+    Atomics.wait(cell, 0, 0, 5);
+  }
+  return performance.now() - start;
+}
+
+test.each(Object.entries(BLOCKS))('20 000 queued tasks are done meanwhile (%s)', async (_, block) => {
+  const manager = pool({ worker });
+  await manager.startWorkers();
+  const tasks = Array.from({ length: 20_000 }, (_, id) => manager.run({ id, type: 'clock' }));
+  block(1_000);
+  const end = clock();
+  const times = await Promise.all(tasks);
+  const late = times.filter((time) => time > end).length;
+  // By the workers' own word. They may have been short of a core for a while.
+  expect(late).toBeLessThan(1_000);
+  expect(Math.min(...times)).toBeGreaterThan(end - 1_500_000);
+});
+
+test('results that pile up are all there afterwards, in the order of their worker', async () => {
+  const manager = pool({ worker, maxWorkers: 1 });
+  const log = record(manager, ['result']);
+  await manager.startWorkers();
+  const sizes = Array.from({ length: 120 }, (_, index) => (index % 3 === 0 ? 1_000_000 : 10));
+  for (const [id, data] of sizes.entries()) manager.distributeTask({ id, type: 'large', data });
+  BLOCKS.asleep(500);
+  expect(log).toEqual([]);
+  await until(() => log.length === sizes.length, 'all results');
+  expect(log.map(([, { taskId, result }]) => [taskId, result.length])).toEqual([...sizes.entries()]);
+});
+
+test('a task’s timeout does not wait for it', async () => {
+  const manager = pool({ worker, maxWorkers: 1 });
+  const log = record(manager);
+  const pid = await manager.run({ type: 'pid' });
+  const task = failure(manager.run({ id: 'stuck', type: 'loop' }, { timeout: 300 }));
+  await until(() => log.some(([event, said]) => event === 'message' && said.begun === 'stuck'), 'the task begins');
+  const next = manager.run({ type: 'clock' });
+  const took = untilBlocking(() => isGone(pid));
+  expect(took).toBeLessThan(2_000);
+  // Reaped as well, and the next task goes to the new worker: all before anybody here is told.
+  expect(untilBlocking(() => processState(pid) === null)).toBeLessThan(1_000);
+  BLOCKS.asleep(700);
+  const end = clock();
+  expect(log.filter(([event]) => event === 'exit')).toEqual([]);
+  expect(await next).toBeLessThan(end);
+  expect(await task).toMatchObject({ name: 'TaskTimeoutError', timeout: 300, pid });
+});

@@ -1,0 +1,259 @@
+// Workers that do not get ready: one clear error, told everywhere it matters, instead of a loop.
+
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { PoolBrokenError, WorkerStartError } from '../index.mjs';
+import { failure, pool, processState, project, record, until } from './support/harness.js';
+
+const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
+const quiet = { restart, stdio: 'ignore' };
+
+/** The path of a worker module with this text, or of none. */
+function module(source, name = 'worker.mjs') {
+  return join(project(source === null ? {} : { [name]: source }), name);
+}
+
+/** A file that is not a program. */
+function file(mode, text) {
+  const path = join(project({ program: text }), 'program');
+  chmodSync(path, mode);
+  return path;
+}
+
+const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
+
+/**
+ * What must hold for every pool whose workers do not start.
+ *
+ * @returns the WorkerStartError
+ */
+async function expectBroken(options, { spawns }) {
+  const manager = pool({ minWorkers: 2, maxWorkers: 2, ...quiet, ...options });
+  const log = record(manager);
+  const started = failure(manager.startWorkers());
+  const queued = [1, 2].map((data) => failure(manager.run({ data })));
+  manager.distributeTask({ id: 'announced' });
+
+  const broken = await started;
+  expect(broken).toBeInstanceOf(PoolBrokenError);
+  expect(broken).toMatchObject({ name: 'PoolBrokenError', code: 'ERR_POOL_BROKEN' });
+  const { cause } = broken;
+  expect(cause).toBeInstanceOf(WorkerStartError);
+  expect(cause).toMatchObject({ name: 'WorkerStartError', code: 'ERR_WORKER_START' });
+  expect(broken.message).toContain(cause.message);
+
+  for (const error of await Promise.all(queued)) {
+    expect(error).toBeInstanceOf(PoolBrokenError);
+    expect(error).toMatchObject({ taskId: expect.any(Number), maybeExecuted: false });
+    expect(error.cause).toBeInstanceOf(WorkerStartError);
+  }
+  await until(() => manager.workers.length === 0, 'no worker');
+  const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
+  expect(errors.map(({ taskId }) => taskId).sort()).toEqual(['announced', undefined]);
+  for (const error of errors) expect(error).toBeInstanceOf(PoolBrokenError);
+
+  // From now on, and without another attempt.
+  const attempts = exitsIn(log).length;
+  expect(attempts).toBeLessThanOrEqual(spawns);
+  for (const { reason } of exitsIn(log)) expect(reason).toBe('startup');
+  expect(await failure(manager.run({ data: 3 }))).toBeInstanceOf(PoolBrokenError);
+  expect(await failure(manager.ready())).toBeInstanceOf(PoolBrokenError);
+  expect(await failure(manager.startWorkers())).toBeInstanceOf(PoolBrokenError);
+  expect(() => manager.distributeTask({ data: 4 })).toThrow(PoolBrokenError);
+  expect(await manager.shutdown()).toMatchObject({ completed: 0 });
+  expect(exitsIn(log)).toHaveLength(attempts);
+  expect(log.filter(([event]) => event === 'online' || event === 'result')).toEqual([]);
+  expect(manager.stats().tasks).toMatchObject({ accepted: 3, completed: 0, failed: 3 });
+  return cause;
+}
+
+describe('for good: there is no second attempt', () => {
+  // Both workers may be under way when the first one says so.
+  const once = { spawns: 2 };
+
+  test('a module that does not exist', async () => {
+    const worker = module(null);
+    const { message, cause } = await expectBroken({ worker }, once);
+    expect(message).toContain(worker);
+    expect(cause).toMatchObject({ code: 'ERR_MODULE_NOT_FOUND' });
+  });
+
+  test('a module whose own import does not exist', async () => {
+    const { message } = await expectBroken({ worker: module('import "./missing.mjs"; export default () => 1;') }, once);
+    expect(message).toContain('missing.mjs');
+  });
+
+  test.each(['worker.mjs', 'worker.cjs'])('a syntax error in %s', async (name) => {
+    const { cause } = await expectBroken({ worker: module('function ( {', name) }, once);
+    expect(cause).toBeInstanceOf(SyntaxError);
+  });
+
+  test('a module without a handler', async () => {
+    const { message } = await expectBroken({ worker: module('export const answer = 42;') }, once);
+    for (const text of ['default export', 'processTask', 'handlers', 'message', 'answer']) {
+      expect(message).toContain(text);
+    }
+  });
+
+  test.each([
+    ['does not exist', () => '/nowhere/program', 'ENOENT'],
+    ['is not in PATH', () => 'bulkhead-no-such-program', 'ENOENT'],
+    ['is no program', () => file(0o644, 'text'), 'EACCES'],
+    ['is a folder', () => project({}), 'EACCES'],
+  ])('an executable that %s', async (_, command, code) => {
+    const { message, pid } = await expectBroken({ worker: { command: command() } }, { spawns: 0 });
+    expect(message).toMatch(code === 'ENOENT' ? /ENOENT|[Nn]o such file/ : /EACCES|[Pp]ermission denied/);
+    expect(pid).toBe(null);
+  });
+
+  test('an execPath that does not exist', async () => {
+    const { message } = await expectBroken({ execPath: '/nowhere/node' }, { spawns: 0 });
+    expect(message).toContain('/nowhere/node');
+  });
+
+  test('a working directory that does not exist', async () => {
+    const { message } = await expectBroken({ cwd: '/nowhere/at/all' }, { spawns: 0 });
+    expect(message).toContain('/nowhere/at/all');
+  });
+});
+
+describe('again and again: a bounded number of attempts', () => {
+  // Two workers at a time, three failures: a fourth attempt may be under way.
+  const bounded = { spawns: restart.limit + 1 };
+
+  test('a module that throws when it is loaded', async () => {
+    const { message, cause } = await expectBroken(
+      { worker: module('throw new RangeError("thrown at load");') },
+      bounded,
+    );
+    expect(message).toContain('thrown at load');
+    expect(cause).toBeInstanceOf(RangeError);
+    expect(cause.stack).toContain('worker.mjs');
+  });
+
+  test('a module that exits', async () => {
+    const error = await expectBroken({ worker: module('console.error("so long"); process.exit(7);') }, bounded);
+    expect(error).toMatchObject({ exitCode: 7, signal: null, stderr: expect.stringContaining('so long') });
+  });
+
+  test('a module that kills its process', async () => {
+    const error = await expectBroken({ worker: module('process.kill(process.pid, "SIGKILL");') }, bounded);
+    expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
+  });
+
+  test('setup() that throws', async () => {
+    const source = `
+      export async function setup() { throw Object.assign(new TypeError('no database'), { code: 'E_DATABASE' }); }
+      export default () => 1;`;
+    const { message, cause } = await expectBroken({ worker: module(source) }, bounded);
+    expect(message).toContain('no database');
+    expect(cause).toBeInstanceOf(TypeError);
+    expect(cause.code).toBe('E_DATABASE');
+  });
+
+  test.each([
+    ['waits for ever', 'await new Promise(() => setInterval(() => {}, 1000)); export default () => 1;'],
+    ['is in a loop for ever', 'for (;;);'],
+    ['has a setup() for ever', 'export const setup = () => new Promise(() => {}); export default () => 1;'],
+  ])('a module that %s', async (_, source) => {
+    const error = await expectBroken({ worker: module(source), startTimeout: 200 }, bounded);
+    expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
+    expect(error.message).toContain('200 ms');
+  });
+
+  test('an executable that says nothing and ends', async () => {
+    const error = await expectBroken({ worker: { command: 'sh', args: ['-c', 'echo bye >&2; exit 3'] } }, bounded);
+    expect(error).toMatchObject({ exitCode: 3, signal: null, stderr: 'bye\n' });
+  });
+
+  test('an executable that talks nonsense', async () => {
+    const error = await expectBroken(
+      { worker: { command: 'sh', args: ['-c', 'echo nonsense >&3; sleep 9'] } },
+      bounded,
+    );
+    expect(error.message).toContain('protocol');
+  });
+});
+
+test('a failure to start that passes is not told', async () => {
+  const folder = project({});
+  // Fails as long as there is no file.
+  const worker = module(`
+    import { existsSync, writeFileSync } from 'node:fs';
+    const mark = process.argv[2] + '/mark';
+    if (!existsSync(mark)) {
+      writeFileSync(mark, '');
+      throw new Error('not yet');
+    }
+    export default () => 'at last';`);
+  const manager = pool({ worker, argv: [folder], ...quiet, minWorkers: 1, maxWorkers: 1 });
+  const log = record(manager);
+  const task = manager.run({});
+  await manager.startWorkers();
+  expect(await task).toBe('at last');
+  expect(exitsIn(log)).toEqual([expect.objectContaining({ reason: 'startup', code: 1 })]);
+  expect(log.filter(([event]) => event === 'error')).toEqual([]);
+});
+
+test('as long as one worker serves, the pool does', async () => {
+  const folder = project({});
+  // The first process to come gets ready, and no other.
+  const worker = module(`
+    import { mkdirSync } from 'node:fs';
+    mkdirSync(process.argv[2] + '/first');
+    export default ({ data }) => data;`);
+  const manager = pool({ worker, argv: [folder], ...quiet, minWorkers: 2, maxWorkers: 2 });
+  const log = record(manager);
+  const tasks = Array.from({ length: 100 }, (_, data) => manager.run({ data }));
+  expect(await Promise.all(tasks)).toHaveLength(100);
+  await until(() => exitsIn(log).length > restart.limit, 'more failures than the limit');
+  expect(await manager.run({ data: 'still' })).toBe('still');
+  expect(log.filter(([event]) => event === 'error')).toEqual([]);
+});
+
+test('replacements that do not start break the pool, and what waits is told', async () => {
+  const folder = project({});
+  const mark = join(folder, 'mark');
+  const worker = module(`
+    import { existsSync } from 'node:fs';
+    if (existsSync(process.argv[2] + '/mark')) throw new Error('gone bad');
+    export default () => new Promise(() => {
+      process.send('begun');
+      setInterval(() => {}, 1000);
+    });`);
+  const manager = pool({ worker, argv: [folder], ...quiet, minWorkers: 1, maxWorkers: 1 });
+  const log = record(manager);
+  const running = failure(manager.run({}));
+  const waiting = [1, 2, 3].map(() => failure(manager.run({})));
+  await until(() => log.some(([event]) => event === 'message'), 'the first task begins');
+  expect(existsSync(mark)).toBe(false);
+  writeFileSync(mark, '');
+  process.kill(manager.workers[0].pid, 'SIGKILL');
+  expect(await running).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+  for (const error of await Promise.all(waiting)) {
+    expect(error).toBeInstanceOf(PoolBrokenError);
+    expect(error.message).toContain('gone bad');
+    expect(error.maybeExecuted).toBe(false);
+  }
+  expect(log.filter(([event]) => event === 'error')).toEqual([['error', expect.any(PoolBrokenError)]]);
+});
+
+test.each(['terminate', 'shutdown'])(
+  '%s() at any moment of the start',
+  async (end) => {
+    for (let round = 0; round < 40; round += 1) {
+      const manager = pool({ minWorkers: 2, maxWorkers: 2 });
+      const log = record(manager);
+      const started = manager.startWorkers().catch((error) => error);
+      const until = performance.now() + (round % 20) * 0.1;
+      while (performance.now() < until);
+      const pids = manager.workers.map(({ pid }) => pid);
+      expect(await manager[end]()).toMatchObject({ completed: 0, rejected: 0 });
+      expect(await started).toMatchObject({ name: 'PoolClosedError' });
+      for (const pid of pids) if (pid !== null) expect(processState(pid)).toBe(null);
+      expect(log.filter(([event]) => event === 'error')).toEqual([]);
+    }
+  },
+  60_000,
+);
