@@ -3,7 +3,7 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fixture, isGone, pool, program, project, startProgram, until } from './support/harness.js';
+import { fixture, isGone, pool, program, project, until } from './support/harness.js';
 
 const IMPORT = `import ProcessManager from 'bulkhead';\n`;
 const WORKER = JSON.stringify(fixture('basic.mjs'));
@@ -222,7 +222,7 @@ describe('in a worker thread', () => {
     await until(() => isGone(processedBy), `gone: ${processedBy}`);
   });
 
-  test('and is gone with a thread that is terminated, 50 times, while the pool of the main thread goes on', async () => {
+  test('and is gone with a thread that is terminated, while the pool of the main thread goes on', async () => {
     const source = `
       import { once } from 'node:events';
       import { existsSync } from 'node:fs';
@@ -235,16 +235,14 @@ describe('in a worker thread', () => {
         pids.push(processedBy);
         await thread.terminate();
       }
-      for (let i = 0; i < 10; i++) {
-        await Promise.all([pool.run({ data: i }), ...Array.from({ length: 5 }, round)]);
-      }
+      for (let i = 0; i < 3; i++) await Promise.all([pool.run({ data: i }), round(), round()]);
       // A zombie still has its place in /proc: not even that may be left while this process lives.
       for (const pid of pids) while (existsSync('/proc/' + pid)) await new Promise((resolve) => setTimeout(resolve, 5));
       console.log(JSON.stringify({ main: await pool.run({ data: 'goes on' }), pids }));`;
-    const { main, pids } = JSON.parse(await lines(source, { files: { 'thread.cjs': THREAD }, timeout: 60_000 }));
+    const { main, pids } = JSON.parse(await lines(source, { files: { 'thread.cjs': THREAD } }));
     expect(main).toBe('goes on');
-    expect(new Set(pids).size).toBe(50);
-  }, 60_000);
+    expect(new Set(pids).size).toBe(6);
+  });
 });
 
 test("the user's own child processes and the pool's workers both have all their exits seen", async () => {
@@ -321,17 +319,4 @@ describe('a process with a parent of its own', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toBe('{"inherited":["OWN"],"type":"worker"}\nexit 0\n');
   });
-});
-
-test('a process that is killed takes its workers along', async () => {
-  const source = `${IMPORT}
-    const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2, minWorkers: 2 });
-    await pool.startWorkers();
-    pool.distributeTask({ type: 'loop' });
-    console.log('pids', JSON.stringify(pool.workers.map(({ pid }) => pid)));`;
-  const running = startProgram(source);
-  const pids = JSON.parse((await running.line(/^pids/)).slice(4));
-  running.child.kill('SIGKILL');
-  expect(await running.exit).toMatchObject({ signal: 'SIGKILL' });
-  await until(() => pids.every(isGone), `gone: ${pids}`);
 });

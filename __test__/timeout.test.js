@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { TaskTimeoutError } from '../index.mjs';
-import { failure, fixture, isGone, pool, record, until } from './support/harness.js';
+import { failure, fixture, isGone, pool, processState, record, until } from './support/harness.js';
 
 const worker = fixture('stuck.mjs');
 
@@ -72,6 +72,22 @@ test('a task sent to a worker that was stopped while idle has not begun, so it i
   expect(other).not.toBe(pid);
   expect(exitsIn(log)).toEqual([expect.objectContaining({ pid, reason: 'timeout' })]);
   expect(log.map(([event]) => event)).toEqual(['exit']);
+});
+
+test('a worker that is stopped for a moment loses nothing and runs nothing twice', async () => {
+  const manager = pool({ worker, maxWorkers: 1, taskTimeout: 10_000 });
+  const log = record(manager);
+  const pid = await manager.run({ type: 'pid' });
+  for (let round = 0; round < 10; round += 1) {
+    const tasks = Array.from({ length: 50 }, (_, data) => manager.run({ type: 'echo', data }));
+    process.kill(pid, 'SIGSTOP');
+    await until(() => processState(pid) === 'T', 'the worker is stopped');
+    process.kill(pid, 'SIGCONT');
+    expect(await Promise.all(tasks)).toEqual(Array.from(tasks, (_, index) => index));
+  }
+  expect(await manager.run({ type: 'pid' })).toBe(pid);
+  expect(log.filter(([event]) => ['exit', 'retry', 'error'].includes(event))).toEqual([]);
+  expect(manager.stats().tasks).toMatchObject({ accepted: 502, completed: 502 });
 });
 
 test('a handler that honours ctx.signal keeps its worker', async () => {

@@ -8,6 +8,9 @@ const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
 
+// Kept from before user code runs, which may replace it.
+const toJson = JSON.stringify;
+
 /** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
 const PLAIN_DEPTH = 4_000;
 
@@ -121,7 +124,7 @@ function encoded(json, isUndefined = false) {
  */
 function stringify(value, what) {
   try {
-    return JSON.stringify(value);
+    return toJson(value);
   } catch (cause) {
     if (cause instanceof RangeError && /string length/i.test(cause.message)) {
       const limit = constants.MAX_STRING_LENGTH;

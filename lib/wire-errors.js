@@ -9,6 +9,9 @@ const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-error');
 
 /** @typedef {import('./wire-error').WireError} WireError */
 
+// Kept from before user code runs, which may replace them.
+const { parse, stringify } = JSON;
+
 /** UTF-16 units of a message or a stack, and of all own fields together. */
 const MAX_TEXT = 1024 * 1024;
 /** A prototype chain that is longer is a Proxy's joke. */
@@ -85,7 +88,7 @@ function nestedToWire(value, above) {
 function valueToWire(value) {
   if (value === undefined) return {};
   const json = toJson(value);
-  return { value: json === undefined || json.length > MAX_TEXT ? describe(value) : JSON.parse(json) };
+  return { value: json === undefined || json.length > MAX_TEXT ? describe(value) : parse(json) };
 }
 
 /**
@@ -103,7 +106,7 @@ function ownFields(error, nested) {
     room -= key.length + json.length;
     if (room < 0) break;
     fields ??= {};
-    define(fields, key, JSON.parse(json));
+    define(fields, key, parse(json));
   }
   return fields;
 }
@@ -167,7 +170,7 @@ function ownKeys(object) {
  */
 function toJson(value) {
   try {
-    return JSON.stringify(value);
+    return stringify(value);
   } catch {
     // A field that cannot be sent must not cost us the error.
     return undefined;

@@ -29,6 +29,7 @@ export function readLedger(folder, tasks) {
       }
     }
   }
+  for (const told of attempts.values()) told.sort();
   return { starts, ends, attempts };
 }
 

@@ -3,8 +3,7 @@
 // The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said goes out in one piece.
 //
 // The replies of short tasks are written several at a time, since one system call for each costs half of the throughput.
-// But a reply that is held back is lost when the next task kills the process, so they are few. Everything else is written
-// when it is said.
+// Until then they are held where they survive this process: see `held`. Everything else is written when it is said.
 
 const { Buffer } = require('node:buffer');
 const net = require('node:net');
@@ -13,7 +12,7 @@ const { exit } = require('./intrinsics');
 const DESCRIPTOR = 3;
 const READ_BYTES = 64 * 1024;
 /** Replies that are held back at most, and their text in UTF-16 units. */
-const FLUSH_REPLIES = 16;
+const FLUSH_REPLIES = 64;
 const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {

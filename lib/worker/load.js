@@ -39,8 +39,12 @@ async function load(url) {
   if (statSync(file).isDirectory()) {
     throw coded('ERR_UNSUPPORTED_DIR_IMPORT', `worker module is a directory: ${file}`);
   }
-  if (TYPESCRIPT.test(file)) return loadTypeScript(url, file);
-  return import(url);
+  try {
+    return await (TYPESCRIPT.test(file) ? loadTypeScript(url, file) : import(url));
+  } catch (error) {
+    if (doesNotParse(error)) locate(/** @type {SyntaxError} */ (error), file);
+    throw error;
+  }
 }
 
 /**
@@ -127,12 +131,31 @@ function codeOf(thrown) {
  * @param {unknown} error
  */
 function isPermanent(error) {
-  if (PERMANENT.has(codeOf(error))) return true;
+  return PERMANENT.has(codeOf(error)) || doesNotParse(error);
+}
+
+/**
+ * @param {unknown} error
+ * @returns {boolean}
+ */
+function doesNotParse(error) {
   if (!(error instanceof SyntaxError)) return false;
   // A module that does not parse is reported by Node's loader. A SyntaxError of JSON.parse or of eval has frames of the
   // module itself: what it read may be better next time.
   const frame = /^\s+at .*$/m.exec(String(error.stack));
   return frame === null || frame[0].includes('node:internal/');
+}
+
+/**
+ * Node shows the place only where nobody catches the error.
+ *
+ * @param {SyntaxError} error
+ * @param {string} file
+ */
+function locate(error, file) {
+  const { message, stack } = error;
+  error.message = `${message} (in ${file}, or in a module that it imports)`;
+  error.stack = String(stack).replace(message, () => error.message);
 }
 
 module.exports = { isPermanent, load };

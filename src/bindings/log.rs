@@ -11,8 +11,12 @@ pub fn start() {
         let Ok(level) = std::env::var("BULKHEAD_LOG") else { return };
         match level.parse::<LevelFilter>() {
             Ok(level) => {
-                let subscriber =
-                    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+                // Standard error may be closed; complaining about that there would be fatal.
+                let subscriber = tracing_subscriber::fmt()
+                    .with_max_level(level)
+                    .with_writer(std::io::stderr)
+                    .with_ansi(false)
+                    .log_internal_errors(false);
                 // Set already only if another part of this addon did, which none does.
                 let _ = subscriber.try_init();
             }

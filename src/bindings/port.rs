@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
@@ -26,7 +27,7 @@ const READ: usize = 64 * 1024;
 #[napi]
 pub struct WorkerPort {
     channel: OwnedFd,
-    page: Option<Rc<SharedPage>>,
+    page: Option<Arc<SharedPage>>,
     splitter: LineSplitter,
     out: Rc<Outgoing>,
     blobs: Vec<Vec<u8>>,
@@ -34,7 +35,7 @@ pub struct WorkerPort {
 
 /// `claim(epoch, held)`.
 struct Claim {
-    page: Option<Rc<SharedPage>>,
+    page: Option<Arc<SharedPage>>,
     out: Rc<Outgoing>,
 }
 
@@ -45,7 +46,7 @@ impl Hot for Claim {
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
         let held = arguments.value(1)?;
-        self.out.hold(|out| strings::append_utf8(&held, out))?;
+        self.out.hold(|out| strings::append_utf8(&held, out).map_err(Failed::Border))?;
         let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         Ok(f64::from(u8::from(claimed)))
     }
@@ -61,8 +62,8 @@ impl WorkerPort {
                 "descriptor 3 is not a channel of bulkhead ({error}): this is for its workers only"
             ))
         })?;
-        let out = Rc::new(Outgoing::new(channel.try_clone()?));
-        let page = page.and_then(|fd| SharedPage::open(fd.as_fd())).map(Rc::new);
+        let page = page.and_then(|fd| SharedPage::open(fd.as_fd())).map(Arc::new);
+        let out = Rc::new(Outgoing::new(channel.try_clone()?, page.clone()));
         Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out, blobs: Vec::new() })
     }
 

@@ -60,6 +60,8 @@ pub struct Core {
     armed: Option<Micros>,
     batch: Batch,
     obituary: Option<Obituary>,
+    /// The error of a task, or of the start, says how the worker broke the protocol: no event need.
+    violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
     epoch_of_dead: Option<u32>,
@@ -101,6 +103,7 @@ impl Shared {
             armed: None,
             batch: Batch::default(),
             obituary: None,
+            violation_told: false,
             last_start_failure: b"null".to_vec(),
             epoch_of_dead: None,
         };
@@ -335,10 +338,8 @@ impl Core {
         if !link.ready && !self.pool.is_broken() {
             self.last_start_failure = obituary.start_failure();
         }
-        if let Some(violation) = obituary.violation() {
-            let row = Row::new(Kind::Event, link.key.worker_id());
-            self.batch.push(row, &violation, Vec::new());
-        }
+        // A start failure says it, too.
+        self.violation_told = !link.ready;
         self.obituary = Some(obituary);
         self.handle(shared, now(), Event::Exited { worker: link.key, evidence }, None);
         self.obituary = None;
@@ -397,6 +398,15 @@ impl Core {
             }
             // The worker's actor keeps it.
             Up::Log { .. } => {}
+        }
+    }
+
+    /// One frame that a worker held when it died. It counts if it answers a task that is still open.
+    pub fn receive_held(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
+        if let Up::Result { id, .. } | Up::Error { id, .. } = &frame.envelope
+            && self.pool.expects(worker, *id)
+        {
+            self.receive(shared, worker, frame);
         }
     }
 
@@ -474,9 +484,11 @@ impl Core {
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
-                    let exit = self.obituary.as_ref().map(|obituary| obituary.exit(reason.as_str(), tasks_done));
-                    if let Some(exit) = exit {
-                        self.tell(worker.worker_id(), &exit);
+                    let Some(obituary) = &self.obituary else { continue };
+                    let violation = obituary.violation().filter(|_| !self.violation_told);
+                    let exit = obituary.exit(reason.as_str(), tasks_done);
+                    for event in violation.into_iter().chain([exit]) {
+                        self.tell(worker.worker_id(), &event);
                     }
                 }
                 Effect::Started => self.tell(0, br#"{"event":"started"}"#),
@@ -506,7 +518,10 @@ impl Core {
         let worker = run.map(|run| run.worker);
         let value = match failure {
             Failure::Crashed => worker.map_or_else(Vec::new, |worker| self.crashed(worker)),
-            Failure::Protocol => self.obituary.as_ref().map_or_else(Vec::new, Obituary::protocol),
+            Failure::Protocol => {
+                self.violation_told = true;
+                self.obituary.as_ref().map_or_else(Vec::new, Obituary::protocol)
+            }
             Failure::Timeout(limit) => {
                 let worker_id = worker.map_or(0, WorkerKey::worker_id);
                 let pid = worker.and_then(|worker| self.link(worker)).map(|link| link.raw_pid());

@@ -256,7 +256,9 @@ impl World {
         let concurrency = self.concurrency;
         let Some(process) = self.processes.get_mut(&key) else { return };
         let mut last = None;
-        for _ in 0..count {
+        let mut claimed = 0;
+        // What it drops costs it nothing.
+        while claimed < count {
             // Replies need not have been read yet when the next task is claimed, hence a little more than `concurrency`.
             if process.running.len() >= concurrency + 2 {
                 break;
@@ -268,6 +270,7 @@ impl World {
                 }
                 process.started = process.started.wrapping_add(1);
             }
+            claimed += 1;
             process.running.push(wire);
             assert!(last < Some(wire), "starts are claimed in the order in which they were sent");
             last = Some(wire);

@@ -2,7 +2,8 @@
 //!
 //! Replies of tiny tasks are written several at a time, as one system call for each would cost more than the tasks. But
 //! a reply must not wait for user code: the next task may run for minutes, or for ever. So what is not written yet is
-//! *held* here before user code runs, and a thread writes it if nobody else has within a millisecond.
+//! *held* here before user code runs: in memory that the supervisor reads when this process dies, and a thread writes it
+//! if nobody else has within a millisecond.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::process::signal;
+use crate::shm::SharedPage;
 
 /// How long something may be held.
 const HOLD: Duration = Duration::from_millis(1);
@@ -32,6 +34,7 @@ pub struct Outgoing {
 
 struct Inner {
     channel: OwnedFd,
+    page: Option<Arc<SharedPage>>,
     held: Mutex<Held>,
 }
 
@@ -45,19 +48,22 @@ struct Held {
 }
 
 impl Outgoing {
-    /// Everything is written to `channel`.
-    pub fn new(channel: OwnedFd) -> Self {
-        let inner = Inner { channel, held: Mutex::default() };
+    /// Everything is written to `channel`, and held in `page` until then.
+    pub fn new(channel: OwnedFd, page: Option<Arc<SharedPage>>) -> Self {
+        let inner = Inner { channel, page, held: Mutex::default() };
         Self { inner: Arc::new(inner), flusher: OnceLock::new() }
     }
 
     /// Takes in whole lines, to be written soon. `add` appends them; if it fails, nothing has happened.
-    pub fn hold<E>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub fn hold<E: From<io::Error>>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let mut held = self.inner.lock();
         let before = held.text.len();
         add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
         if held.text.len() == before {
             return Ok(());
+        }
+        if !self.inner.keep(&held, before) {
+            return self.inner.write(&mut held).map_err(E::from);
         }
         held.since.get_or_insert_with(Instant::now);
         let wake = !std::mem::replace(&mut held.watched, true);
@@ -78,6 +84,7 @@ impl Outgoing {
         let mut held = self.inner.lock();
         let before = held.text.len();
         add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
+        self.inner.keep(&held, before);
         self.inner.write(&mut held)?;
         for blob in blobs {
             write_all(&self.inner.channel, blob)?;
@@ -91,9 +98,17 @@ impl Inner {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has what was added from `from` on survive this process. `false`: it is too much, or there is no such memory.
+    fn keep(&self, held: &Held, from: usize) -> bool {
+        self.page.as_ref().is_none_or(|page| page.hold(from, &held.text[from..]))
+    }
+
     fn write(&self, held: &mut Held) -> io::Result<()> {
         held.since = None;
         let written = write_all(&self.channel, &held.text);
+        if let Some(page) = &self.page {
+            page.release();
+        }
         held.text.clear();
         if held.text.capacity() > KEEP_BUFFER {
             held.text = Vec::new();
@@ -159,7 +174,7 @@ mod tests {
 
     fn outgoing() -> (Outgoing, UnixStream) {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
-        (Outgoing::new(ours.into()), theirs)
+        (Outgoing::new(ours.into(), None), theirs)
     }
 
     fn add(text: &'static str) -> impl FnOnce(&mut Vec<u8>) -> io::Result<()> {

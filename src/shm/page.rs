@@ -1,19 +1,34 @@
-//! One page, shared with one worker over a descriptor: no name in any file system, and a size that nobody can change.
+//! Memory shared with one worker over a descriptor: no name in any file system, and a size that nobody can change.
 //!
-//! A page that could shrink would be a weapon: touching what is cut off raises SIGBUS in whoever touches it. So its size
-//! is sealed before it is shared, and a worker takes no page that is not. Where the system has no sealed memory (anything
-//! but Linux), there is no page, and a worker gets its tasks one by one.
+//! ```text
+//!      0   claim word           (u64)
+//!     64   length of what is held (u32)
+//!   4096   what is held: whole lines that the worker has not written to its channel yet
+//! ```
+//!
+//! The kernel keeps it whatever happens to the worker, which is the point: what is in here survives SIGKILL.
+//!
+//! Memory that could shrink would be a weapon: touching what is cut off raises SIGBUS in whoever touches it. So its size
+//! is sealed before it is shared, and a worker takes no memory that is not. Where the system has no sealed memory
+//! (anything but Linux), there is none, and a worker gets its tasks one by one.
 
-#![expect(unsafe_code, reason = "a word of the mapping becomes an atomic")]
+#![expect(unsafe_code, reason = "parts of the mapping become atomics, and bytes are copied into it")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use memmap2::MmapRaw;
 
 use super::claim::ClaimWord;
 
-/// Of the page, in bytes. The claim word is at its beginning; the rest is zero and without meaning.
-pub const PAGE_SIZE: usize = 4096;
+/// Where the length of what is held is: not in the claim word's cache line.
+const HELD_LENGTH: usize = 64;
+/// Where what is held begins.
+const HELD: usize = 4096;
+/// What can be held, in bytes.
+pub const HELD_MOST: usize = 64 * 1024;
+/// Of all of it, in bytes.
+pub const PAGE_SIZE: usize = HELD + HELD_MOST;
 
 /// The page of one worker, mapped into this process.
 #[derive(Debug)]
@@ -48,6 +63,37 @@ impl SharedPage {
         // transparent AtomicU64, for which every bit pattern is valid, and this process never touches these bytes in
         // another way. (What the other process does to them can change the value, and nothing else.)
         unsafe { &*self.map.as_ptr().cast::<ClaimWord>() }
+    }
+
+    /// The worker: puts `bytes` at the end of the `already` that are held, so that they survive it. Whether there was
+    /// room.
+    pub fn hold(&self, already: usize, bytes: &[u8]) -> bool {
+        let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= HELD_MOST) else { return false };
+        // SAFETY: `already..end` lies within the held part of the mapping, which is writable and lives as long as `self`.
+        // Only this process writes there, and only its sender does; the supervisor reads once this process is dead.
+        unsafe { self.map.as_mut_ptr().add(HELD + already).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // At most HELD_MOST.
+        self.held_length().store(end as u32, Ordering::Release);
+        true
+    }
+
+    /// The worker: what was held is written.
+    pub fn release(&self) {
+        self.held_length().store(0, Ordering::Release);
+    }
+
+    /// The supervisor, when the worker is dead: what it still held.
+    pub fn held(&self) -> Vec<u8> {
+        let length = (self.held_length().load(Ordering::Acquire) as usize).min(HELD_MOST);
+        // Byte by byte as atomics: a process that the worker left behind may still have the memory.
+        // SAFETY: the held part is HELD_MOST bytes of the mapping, which lives as long as `self`.
+        let byte = |index: usize| unsafe { &*self.map.as_ptr().add(HELD + index).cast::<AtomicU8>() };
+        (0..length).map(|index| byte(index).load(Ordering::Relaxed)).collect()
+    }
+
+    fn held_length(&self) -> &AtomicU32 {
+        // SAFETY: as for the claim word; the offset is a multiple of four.
+        unsafe { &*self.map.as_ptr().add(HELD_LENGTH).cast::<AtomicU32>() }
     }
 }
 
@@ -104,6 +150,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_held_is_seen_by_the_other_side_until_it_is_released() {
+        let ours = SharedPage::create().unwrap();
+        let theirs = SharedPage::open(ours.as_fd()).unwrap();
+        assert!(ours.held().is_empty());
+        assert!(theirs.hold(0, b"one\n") && theirs.hold(4, b"two\n"));
+        assert_eq!(ours.held(), b"one\ntwo\n");
+        assert!(!theirs.hold(8, &[0; HELD_MOST]), "there is no room for that");
+        assert_eq!(ours.held(), b"one\ntwo\n");
+        theirs.release();
+        assert!(ours.held().is_empty());
+        theirs.held_length().store(u32::MAX, Ordering::Relaxed);
+        assert_eq!(ours.held().len(), HELD_MOST, "a length that makes no sense harms nobody");
+    }
+
+    #[test]
     fn both_sides_see_one_word() {
         let ours = SharedPage::create().unwrap();
         let theirs = SharedPage::open(ours.as_fd()).unwrap();
@@ -137,12 +198,12 @@ mod tests {
             fd
         };
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-        assert!(SharedPage::open(memory(4096, SealFlags::empty()).as_fd()).is_none());
-        assert!(SharedPage::open(memory(4096, SealFlags::SHRINK | SealFlags::SEAL).as_fd()).is_none());
+        assert!(SharedPage::open(memory(PAGE_SIZE as u64, SealFlags::empty()).as_fd()).is_none());
+        assert!(SharedPage::open(memory(PAGE_SIZE as u64, SealFlags::SHRINK | SealFlags::SEAL).as_fd()).is_none());
         assert!(SharedPage::open(memory(100, sealed).as_fd()).is_none());
-        assert!(SharedPage::open(memory(8192, sealed).as_fd()).is_none());
-        assert!(SharedPage::open(memory(4096, sealed).as_fd()).is_some());
+        assert!(SharedPage::open(memory(2 * PAGE_SIZE as u64, sealed).as_fd()).is_none());
+        assert!(SharedPage::open(memory(PAGE_SIZE as u64, sealed).as_fd()).is_some());
         // It could not be mapped for writing.
-        assert!(SharedPage::open(memory(4096, sealed | SealFlags::WRITE).as_fd()).is_none());
+        assert!(SharedPage::open(memory(PAGE_SIZE as u64, sealed | SealFlags::WRITE).as_fd()).is_none());
     }
 }

@@ -273,6 +273,7 @@ impl Actor {
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
         let _ = signal::kill_group(self.pid, Signal::KILL);
         self.drain_channel();
+        self.take_in_held();
         for kind in [Kind::Stdout, Kind::Stderr] {
             self.drain_stream(kind);
         }
@@ -318,6 +319,26 @@ impl Actor {
                 Err(_) => break,
             }
         }
+    }
+
+    /// Replies that the worker had not written yet. What it had, or was just writing, may be among them once more.
+    fn take_in_held(&mut self) {
+        let mut core = self.shared.lock();
+        let held = core.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
+        let mut held = held.unwrap_or_default();
+        let mut decoder = Decoder::new(self.shared.worker_config.max_message_size);
+        while !held.is_empty() {
+            let buffer = decoder.buffer(1);
+            let n = buffer.len().min(held.len());
+            buffer[..n].copy_from_slice(&held[..n]);
+            held.drain(..n);
+            decoder.filled(n);
+            // It is dead, so there is nobody to punish for nonsense.
+            while let Ok(Some(frame)) = decoder.next() {
+                core.receive_held(&self.shared, self.key, &frame);
+            }
+        }
+        self.shared.turn(&mut core);
     }
 
     fn drain_stream(&mut self, kind: Kind) {

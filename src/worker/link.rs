@@ -169,6 +169,11 @@ impl Link {
         }
     }
 
+    /// What it had to say and had not written when it died.
+    pub fn held(&self) -> Vec<u8> {
+        self.page.as_ref().map_or_else(Vec::new, SharedPage::held)
+    }
+
     /// SIGTERM to the group, and SIGCONT, as a stopped process does not act on it.
     pub fn terminate(&self) {
         // Fails only where nobody is left in the group.

@@ -1,0 +1,701 @@
+// The worker's side: what may be a worker module, what a handler gets and may give back, and what of its process a worker
+// sees.
+
+import { once } from 'node:events';
+import { realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { failure, moduleFile, pool, program, project, record, root } from './support/harness.js';
+
+/** A pool with one worker, which runs this module. */
+function poolOf(source, options, name = 'worker.mjs') {
+  return pool({ worker: moduleFile(source, name), maxWorkers: 1, ...options });
+}
+
+describe('a handler is', () => {
+  test.each([
+    ['the default export', 'worker.mjs', 'export default (task) => task.data * 2;'],
+    ['an async default export', 'worker.mjs', 'export default async function (task) { return task.data * 2; }'],
+    ['processTask', 'worker.mjs', 'export function processTask(task) { return task.data * 2; }'],
+    ['an async processTask', 'worker.mjs', 'export const processTask = async (task) => { await null; return task.data * 2; }'],
+    ['module.exports', 'worker.cjs', 'module.exports = (task) => task.data * 2;'],
+    ['exports.processTask', 'worker.cjs', 'exports.processTask = (task) => task.data * 2;'],
+    ['exports.default', 'worker.cjs', 'exports.default = (task) => task.data * 2;'],
+    [
+      'the default export of what was an ES module',
+      'worker.cjs',
+      `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = (task) => task.data * 2;`,
+    ],
+    ['a method of a default export', 'worker.mjs', 'export default { factor: 2, processTask(task) { return task.data * 2; } };'],
+    ['module.exports of a .js file', 'worker.js', 'module.exports = (task) => task.data * 2;'],
+    ['what a promise becomes', 'worker.mjs', 'export default (task) => ({ then: (resolve) => resolve(task.data * 2) });'],
+  ])('%s (%s)', async (_, name, source) => {
+    const manager = poolOf(source, {}, name);
+    await expect(manager.run({ data: 21 })).resolves.toBe(42);
+    await expect(manager.run({ type: 'any type', data: 1 })).resolves.toBe(2);
+  });
+
+  test('found by its path, relative or not, by its URL, and as URL text', async () => {
+    const file = moduleFile('export default () => import.meta.url;', 'näme with spaces #?%41.mjs');
+    const url = pathToFileURL(file);
+    const relative = join('..', ...Array(process.cwd().split('/').length - 2).fill('..'), file);
+    for (const worker of [file, relative, url, url.href]) {
+      await expect(pool({ worker, maxWorkers: 1 }).run(1)).resolves.toBe(url.href);
+    }
+  });
+
+  test('an ES module in a .js file, where package.json says so', async () => {
+    const folder = project({
+      'package.json': '{ "type": "module" }',
+      'worker.js': 'await null; export default () => typeof require;',
+    });
+    await expect(pool({ worker: join(folder, 'worker.js'), maxWorkers: 1 }).run(1)).resolves.toBe('undefined');
+  });
+
+  test('TypeScript, as ES module and as CommonJS', async () => {
+    const folder = project(
+      {
+        'esm.mts': `import { type Scale, factor } from './factor.mts';
+          export default function (task: { data: number }): number { return task.data * (factor as Scale); }`,
+        'factor.mts': 'export type Scale = number; export const factor: Scale = 2;',
+        'common.cts': `type Task = { data: number };
+          module.exports = (task: Task): number => task.data * 2;`,
+      },
+      { packages: ['tsx'] },
+    );
+    const run = (name) => pool({ worker: join(folder, name), maxWorkers: 1 }).run({ data: 21 });
+    expect(await Promise.all(['esm.mts', 'common.cts'].map(run))).toEqual([42, 42]);
+  });
+});
+
+describe('handlers', () => {
+  const source = `
+    export const handlers = {
+      prefix: 'to ',
+      greet(task) { return this.prefix + task.data; },
+      'image-processing': () => 'image',
+      number: 7,
+      constructorLike: () => 'own',
+    };`;
+
+  test('are picked by the type of the task, or by the option', async () => {
+    const manager = poolOf(source);
+    await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
+    await expect(manager.run({ type: 'image-processing' })).resolves.toBe('image');
+    await expect(manager.run({ type: 'greet', data: 1 }, { handler: 'image-processing' })).resolves.toBe('image');
+    await expect(manager.run('no object', { handler: 'image-processing' })).resolves.toBe('image');
+    const log = record(manager, ['result']);
+    manager.distributeTask({ id: 1, type: 'greet', data: 'all' });
+    await manager.shutdown();
+    expect(log[0][1].result).toBe('to all');
+  });
+
+  test('that do not exist are an error that lists those that do', async () => {
+    const manager = poolOf(source);
+    for (const [task, options, name] of [
+      [{ type: 'nothing' }, undefined, '"nothing"'],
+      [{ type: 'toString' }, undefined, '"toString"'],
+      [{ type: '__proto__' }, undefined, '"__proto__"'],
+      [{ type: 'number' }, undefined, '"number"'],
+      [{ type: 7 }, undefined, '7'],
+      [{ type: 'greet' }, { handler: 'absent' }, '"absent"'],
+      ['no object', undefined, 'no type'],
+    ]) {
+      const error = await failure(manager.run(task, options));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain(name);
+      expect(error.message).toContain('greet');
+    }
+    await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
+  });
+
+  test('leave other tasks to the default export', async () => {
+    const manager = poolOf(`${source} export default (task) => ['default', task?.type ?? null];`);
+    await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
+    await expect(manager.run({ type: 'unknown' })).resolves.toEqual(['default', 'unknown']);
+    await expect(manager.run(null)).resolves.toEqual(['default', null]);
+    await expect(manager.run({ type: 'greet' }, { handler: 'default' })).resolves.toEqual(['default', 'greet']);
+    const error = await failure(manager.run({}, { handler: 'absent' }));
+    expect(error.message).toContain('default, ');
+  });
+
+  test('may be of a CommonJS module, and be added by setup()', async () => {
+    const manager = poolOf(
+      `exports.handlers = {};
+       exports.setup = async () => { await null; exports.handlers.late = () => 'added'; };`,
+      {},
+      'worker.cjs',
+    );
+    await expect(manager.run({ type: 'late' })).resolves.toBe('added');
+  });
+});
+
+test('setup runs before the first task, once for each worker, and may take its time', async () => {
+  const manager = poolOf(
+    `let setups = 0;
+     let about;
+     export async function setup(ctx) {
+       setups += 1;
+       about = { keys: Object.keys(ctx).sort(), workerId: ctx.workerId };
+       ctx.send('from setup');
+       await new Promise((resolve) => setTimeout(resolve, 50));
+       ready = true;
+     }
+     let ready = false;
+     export default () => ({ setups, ready, about });`,
+    { minWorkers: 2, maxWorkers: 2 },
+  );
+  const log = record(manager, ['message', 'online']);
+  const results = await Promise.all([manager.run(1), manager.run(2), manager.run(3)]);
+  for (const { setups, ready, about } of results) {
+    expect({ setups, ready }).toEqual({ setups: 1, ready: true });
+    expect(about.keys).toEqual(['send', 'workerId']);
+  }
+  await manager.startWorkers();
+  for (const id of [1, 2]) {
+    const own = log.filter(([event, first, second]) => (event === 'message' ? second.id : first.id) === id);
+    const { pid } = own.find(([event]) => event === 'online')[1];
+    expect(own[0]).toEqual(['message', 'from setup', { id, pid }]);
+    expect(own[1]).toEqual(['online', { id, pid }]);
+  }
+});
+
+describe('the context of a handler', () => {
+  const source = `
+    export default (task, ctx) => {
+      const { taskId, attempt, workerId, signal, progress, send } = ctx;
+      send({ id: taskId });
+      progress('half');
+      return {
+        taskId, attempt, workerId,
+        signal: [signal instanceof AbortSignal, signal.aborted, signal === ctx.signal],
+        functions: [typeof progress, typeof send, progress === ctx.progress],
+      };
+    };`;
+
+  test('has task, attempt, worker and signal; progress and send work without it', async () => {
+    const manager = poolOf(source);
+    const log = record(manager, ['message', 'progress']);
+    const about = { attempt: 1, workerId: 1, signal: [true, false, true], functions: ['function', 'function', true] };
+    expect(await manager.run({ id: 'mine' })).toEqual({ taskId: 'mine', ...about });
+    expect(await manager.run({ id: 0 })).toEqual({ taskId: 0, ...about });
+    expect(log.slice(0, 2)).toEqual([
+      ['message', { id: 'mine' }, { id: 1, pid: expect.any(Number) }],
+      ['progress', 'half', { taskId: 'mine', workerId: 1 }],
+    ]);
+  });
+
+  test('knows the id that was assigned', async () => {
+    const manager = poolOf(source);
+    const log = record(manager, ['result']);
+    const ids = [{ data: 1 }, 'text', null, { id: {} }].map((task) => manager.distributeTask(task));
+    await manager.shutdown();
+    expect(new Set(ids).size).toBe(4);
+    expect(log.map(([, { taskId, result }]) => [taskId, result.taskId])).toEqual(ids.map((id) => [id, id]));
+  });
+
+  test('is of no use after the task, and harms nobody', async () => {
+    const manager = poolOf(`
+      let last;
+      export default (task, ctx) => {
+        last?.progress('too late');
+        last?.send('still said');
+        last = ctx;
+        return last.signal.aborted;
+      };`);
+    const log = record(manager, ['progress', 'message']);
+    expect([await manager.run({ id: 1 }), await manager.run({ id: 2 })]).toEqual([false, false]);
+    expect(log.map(([event, value]) => [event, value.taskId ?? value])).toEqual([
+      ['message', 1],
+      ['message', 'still said'],
+      ['message', 2],
+    ]);
+  });
+
+  test('throws where something cannot be said, and the handler may go on', async () => {
+    const manager = poolOf(
+      `export default (task, ctx) => ['send', 'progress'].flatMap((method) =>
+         [1n, () => 1, 'x'.repeat(20_000)].map((value) => {
+           try { ctx[method](value); return 'said'; } catch ({ name, code }) { return name + ' ' + code; }
+         }));`,
+      { maxMessageSize: 10_000 },
+    );
+    const log = record(manager, ['progress']);
+    const refused = [
+      'SerializationError ERR_SERIALIZATION',
+      'SerializationError ERR_SERIALIZATION',
+      'MessageTooLargeError ERR_MESSAGE_TOO_LARGE',
+    ];
+    expect(await manager.run(1)).toEqual([...refused, ...refused]);
+    expect(log).toEqual([]);
+  });
+});
+
+describe('a result is', () => {
+  test('the array of what a generator yields, async or not', async () => {
+    const manager = poolOf(`export const handlers = {
+      async *async(task) { for (let i = 0; i < task.data; i++) { await null; yield { i }; } return 'not in it'; },
+      *sync(task) { for (let i = 0; i < task.data; i++) yield i; },
+      async later() { return (function* () { yield 'a'; })(); },
+      async *broken() { yield 1; throw new RangeError('in between'); },
+    };`);
+    await expect(manager.run({ type: 'async', data: 3 })).resolves.toEqual([{ i: 0 }, { i: 1 }, { i: 2 }]);
+    await expect(manager.run({ type: 'sync', data: 3 })).resolves.toEqual([0, 1, 2]);
+    await expect(manager.run({ type: 'async', data: 0 })).resolves.toEqual([]);
+    await expect(manager.run({ type: 'later' })).resolves.toEqual(['a']);
+    expect(await failure(manager.run({ type: 'broken' }))).toMatchObject({ name: 'RangeError', message: 'in between' });
+  });
+
+  test('an envelope, which is not wrapped again', async () => {
+    const manager = poolOf(`export const handlers = {
+      envelope: (task) => ({ taskId: task.id, result: { inner: task.data }, processedBy: process.pid }),
+      other: () => ({ taskId: 'other', result: undefined, processedBy: 'somebody' }),
+      more: (task) => ({ taskId: task.id, result: 1, processedBy: 2, extra: 3 }),
+      less: (task) => ({ taskId: task.id, result: 1 }),
+      binary: (task) => ({ taskId: task.id, result: Buffer.from('abc'), processedBy: process.pid }),
+    };`);
+    const log = record(manager, ['result', 'message']);
+    const run = (type) => manager.run({ id: 'a', type, data: 7 });
+    await expect(run('envelope')).resolves.toEqual({ inner: 7 });
+    await expect(run('other')).resolves.toBeUndefined();
+    await expect(run('more')).resolves.toEqual({ taskId: 'a', result: 1, processedBy: 2, extra: 3 });
+    await expect(run('less')).resolves.toEqual({ taskId: 'a', result: 1 });
+    await expect(run('binary')).resolves.toEqual(Buffer.from('abc'));
+    log.length = 0;
+    manager.distributeTask({ id: 'b', type: 'envelope', data: 8 });
+    manager.distributeTask({ id: 'c', type: 'more' });
+    await manager.shutdown();
+    const envelope = { taskId: 'b', result: { inner: 8 }, processedBy: expect.any(Number) };
+    const wrapped = { taskId: 'c', result: { taskId: 'c', result: 1, processedBy: 2, extra: 3 }, processedBy: expect.any(Number) };
+    expect(log.map(([event, value]) => [event, value])).toEqual([
+      ['message', envelope],
+      ['result', envelope],
+      ['message', wrapped],
+      ['result', wrapped],
+    ]);
+  });
+});
+
+describe('a script written for child_process.fork', () => {
+  const script = `
+    process.on('message', async (message) => {
+      if (message.data === 'chat') return process.send({ hello: message.id });
+      if (message.data === 'silent') return;
+      if (message.data === 'throw') throw new RangeError('thrown by the listener');
+      if (message.data === 'fail') return process.send({ taskId: message.id, error: new RangeError('on purpose') });
+      await null;
+      process.send({ taskId: message.id, result: message.data * 2, processedBy: process.pid });
+    });`;
+
+  test('is a worker: each task is a message, and a message with its taskId the result', async () => {
+    const manager = poolOf(script);
+    const log = record(manager, ['result', 'message']);
+    manager.distributeTask({ id: 'a', data: 21 });
+    await expect(manager.run({ id: 'b', data: 4 })).resolves.toBe(8);
+    await expect(manager.run({ data: 5 })).resolves.toBe(10);
+    await expect(manager.run({ id: 'b', data: 6 })).resolves.toBe(12);
+    await manager.shutdown();
+    const envelope = (taskId, result) => ({ taskId, result, processedBy: expect.any(Number) });
+    expect(log.filter(([event]) => event === 'result').map(([, value]) => value)).toEqual([envelope('a', 42)]);
+    expect(log.filter(([event]) => event === 'message').map(([, value]) => value)).toEqual([
+      envelope('a', 42),
+      envelope('b', 8),
+      envelope(expect.any(Number), 10),
+      envelope('b', 12),
+    ]);
+  });
+
+  test('may say other things, and that a task has failed', async () => {
+    const manager = poolOf(script, { taskTimeout: 0, concurrency: 4 });
+    const log = record(manager, ['message', 'error']);
+    const chat = manager.distributeTask({ id: 'chat', data: 'chat' });
+    const error = await failure(manager.run({ id: 'f', data: 'fail' }));
+    expect(error).toMatchObject({ name: 'RangeError', message: 'on purpose', taskId: 'f' });
+    expect(log[0].slice(0, 2)).toEqual(['message', { hello: 'chat' }]);
+    expect(manager.cancel(chat)).toBe(true);
+    await manager.terminate();
+  });
+
+  test('in CommonJS, with concurrency and tasks that share an id', async () => {
+    const manager = poolOf(
+      `process.on('message', ({ id, data }) => setTimeout(() => process.send({ taskId: id, result: data }), 30 - data));`,
+      { concurrency: 3 },
+      'worker.cjs',
+    );
+    // Equal ids: the answers go to the tasks in the order in which these came.
+    const results = await Promise.all([manager.run({ id: 1, data: 0 }), manager.run({ id: 1, data: 20 }), manager.run({ id: 2, data: 10 })]);
+    expect(results).toEqual([20, 0, 10]);
+  });
+
+  test('knows process.connected, and may disconnect: then it ends, and is replaced', async () => {
+    const manager = poolOf(
+      `const { connected } = process;
+       process.on('disconnect', () => console.log('disconnected', process.connected));
+       process.on('message', ({ id, data }) => {
+         process.send({ taskId: id, result: [connected, process.connected, typeof process.channel.ref, process.pid] });
+         if (data === 'last') process.disconnect();
+       });`,
+      { stdio: 'pipe', restart: { minDelay: 1 } },
+    );
+    let stdout = '';
+    manager.on('stdout', (chunk) => {
+      stdout += chunk;
+    });
+    const exit = once(manager, 'exit');
+    const [connected, still, ref, pid] = await manager.run({ data: 'last' });
+    expect([connected, still, ref]).toEqual([true, true, 'function']);
+    expect((await exit)[0]).toMatchObject({ pid, code: 0, signal: null, tasksDone: 1 });
+    expect((await manager.run({ data: 'next' }))[3]).not.toBe(pid);
+    expect(stdout).toBe('disconnected false\n');
+  });
+
+  test('process.send() in a module with handlers says something', async () => {
+    const manager = poolOf(`
+      export default async (task) => {
+        const sent = [process.send({ taskId: task.id, result: 'only said' }), process.send('text'), process.send(7)];
+        const called = await new Promise((resolve) => process.send('with callback', resolve));
+        const refused = [undefined, () => 1, Symbol('s'), 1n].map((value) => {
+          try { process.send(value); } catch ({ code }) { return code; }
+        });
+        return { sent, called, refused };
+      };`);
+    const log = record(manager, ['message']);
+    expect(await manager.run({ id: 1 })).toEqual({
+      sent: [true, true, true],
+      called: null,
+      refused: ['ERR_MISSING_ARGS', ...Array(3).fill('ERR_INVALID_ARG_TYPE')],
+    });
+    expect(log.slice(0, 4).map(([, value]) => value)).toEqual([{ taskId: 1, result: 'only said' }, 'text', 7, 'with callback']);
+  });
+
+  test('a worker that disconnects in the middle of a task has crashed, as far as the task goes', async () => {
+    const manager = poolOf(`export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`, {
+      gracePeriod: 100,
+      restart: { minDelay: 1 },
+    });
+    const pid = await manager.run('stay');
+    const error = await failure(manager.run('leave'));
+    expect(error).toMatchObject({ code: 'ERR_WORKER_CRASHED', pid, maybeExecuted: true });
+    expect(await manager.run('stay')).not.toBe(pid);
+  });
+});
+
+describe('the process of a worker', () => {
+  const source = `
+    export default () => ({
+      argv: process.argv,
+      execArgv: process.execArgv,
+      execPath: process.execPath,
+      env: { ...process.env },
+      cwd: process.cwd(),
+      title: process.title,
+    });`;
+
+  test('sees exactly what the options say', async () => {
+    const folder = realpathSync(project({}));
+    const worker = moduleFile(source);
+    const manager = pool({
+      worker,
+      maxWorkers: 1,
+      argv: ['--flag', '', 'with space', 'ünïcode'],
+      execArgv: ['--no-deprecation', '--max-old-space-size=100'],
+      env: { ONLY: 'this', NUMBER: 7, EMPTY: '', LEFT_OUT: undefined },
+      cwd: folder,
+      name: 'my pool',
+    });
+    expect(await manager.run(1)).toMatchObject({
+      argv: [process.execPath, worker, '--flag', '', 'with space', 'ünïcode'],
+      execArgv: ['--no-deprecation', '--max-old-space-size=100'],
+      execPath: process.execPath,
+      env: { ONLY: 'this', NUMBER: '7', EMPTY: '' },
+      cwd: folder,
+    });
+    const { env } = await manager.run(1);
+    expect(Object.keys(env).sort()).toEqual(['EMPTY', 'NUMBER', 'ONLY']);
+  });
+
+  test('inherits the rest', async () => {
+    process.env.BULKHEAD_TEST_INHERITED = 'yes';
+    try {
+      const worker = moduleFile(source);
+      const manager = pool({ worker, maxWorkers: 1 });
+      const seen = await manager.run(1);
+      expect(seen).toMatchObject({ argv: [process.execPath, worker], execPath: process.execPath, cwd: process.cwd() });
+      expect(seen.env.BULKHEAD_TEST_INHERITED).toBe('yes');
+      expect(seen.env.PATH).toBe(process.env.PATH);
+    } finally {
+      delete process.env.BULKHEAD_TEST_INHERITED;
+    }
+  });
+
+  test('has a title that says whose it is', async () => {
+    const manager = pool({ worker: moduleFile(source), name: 'thumbnails', minWorkers: 2 });
+    await manager.startWorkers();
+    const titles = new Set();
+    for (let i = 0; i < 50 && titles.size < 2; i++) {
+      for (const { title } of await Promise.all([manager.run(1), manager.run(2)])) titles.add(title);
+    }
+    expect([...titles].every((title) => /^thumbnails worker [12]$/.test(title))).toBe(true);
+  });
+
+  test('may be another program that behaves like node', async () => {
+    const folder = project({});
+    const execPath = join(folder, 'my-node');
+    writeFileSync(execPath, `#!/bin/sh\nWRAPPED=yes exec ${process.execPath} "$@"\n`, { mode: 0o755 });
+    const manager = pool({ worker: moduleFile(source), maxWorkers: 1, execPath });
+    expect((await manager.run(1)).env.WRAPPED).toBe('yes');
+  });
+
+  test('cannot be reached by what a handler does to its globals', async () => {
+    const manager = poolOf(`
+      export const handlers = {
+        spoil() {
+          const broken = () => { throw new Error('spoiled'); };
+          JSON.stringify = JSON.parse = process.send = process.exit = process.nextTick = broken;
+          globalThis.setImmediate = globalThis.setTimeout = globalThis.queueMicrotask = broken;
+          Promise.prototype.then = broken;
+          process.emit = process.reallyExit = broken;
+          performance.now = Math.round = Array.isArray = Object.hasOwn = broken;
+          return process.pid;
+        },
+        echo: ({ data }) => data,
+        throw: () => { throw new TypeError('thrown'); },
+        async later({ data }) { return data; },
+        pid: () => process.pid,
+      };`);
+    const pid = await manager.run({ type: 'spoil' });
+    await expect(manager.run({ type: 'echo', data: { a: [1, { b: 2 }] } })).resolves.toEqual({ a: [1, { b: 2 }] });
+    expect(await failure(manager.run({ type: 'throw' }))).toMatchObject({ name: 'TypeError', message: 'thrown' });
+    await expect(manager.run({ type: 'later', data: 1 })).resolves.toBe(1);
+    expect(await manager.run({ type: 'pid' })).toBe(pid);
+    expect(await manager.shutdown()).toMatchObject({ killed: 0 });
+  });
+
+  test('changes of directory, environment and umask stay in it', async () => {
+    const manager = poolOf(
+      `export default (task) => {
+         if (task === 'change') { process.chdir('/'); process.env.CHANGED = 'yes'; process.umask(0o777); }
+         return [process.cwd(), process.env.CHANGED ?? null, process.pid];
+       };`,
+      { maxWorkers: 1 },
+    );
+    const [cwd, , pid] = await manager.run('change');
+    expect(cwd).toBe('/');
+    expect(await manager.run('look')).toEqual(['/', 'yes', pid]);
+    expect(process.cwd()).not.toBe('/');
+    expect(process.env.CHANGED).toBeUndefined();
+  });
+});
+
+describe('stdio', () => {
+  const files = {
+    'worker.mjs': `
+      console.log('worker says', process.argv[2] ?? 'nothing');
+      export default () => { console.error('and complains'); process.stdout.write('no newline'); };`,
+  };
+  const source = (stdio) => `
+    import ProcessManager from 'bulkhead';
+    const worker = new URL('./worker.mjs', import.meta.url);
+    const pool = new ProcessManager({ worker, maxWorkers: 1, argv: ['hello'], stdio: ${JSON.stringify(stdio)} });
+    await pool.run(1);
+    await pool.shutdown();`;
+
+  test("'inherit' is to where this process prints", async () => {
+    expect(await program(source('inherit'), { files })).toMatchObject({
+      code: 0,
+      stdout: 'worker says hello\nno newline',
+      stderr: 'and complains\n',
+    });
+  });
+
+  test("'ignore' is to nowhere", async () => {
+    expect(await program(source('ignore'), { files })).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  });
+
+  test("'pipe' is to the events, and to nowhere without listeners", async () => {
+    expect(await program(source('pipe'), { files })).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  });
+
+  test('standard input is empty', async () => {
+    const manager = poolOf(`
+      import { text } from 'node:stream/consumers';
+      export default () => text(process.stdin);`);
+    await expect(manager.run(1)).resolves.toBe('');
+  });
+});
+
+describe('the built-in worker', () => {
+  test('gives the data of a task back', async () => {
+    const manager = pool({ maxWorkers: 1 });
+    await expect(manager.run({ id: 1, data: { a: [1] } })).resolves.toEqual({ a: [1] });
+    await expect(manager.run({ id: 1, type: 'any', data: null })).resolves.toBeNull();
+    await expect(manager.run({ id: 1 })).resolves.toBeUndefined();
+    for (const task of ['text', 7, null, true]) await expect(manager.run(task)).resolves.toBe(task);
+  });
+
+  test('runs the module that a task names', async () => {
+    const folder = project({
+      'double.mjs': `
+        let setups = 0;
+        export function setup() { setups += 1; }
+        export default (task, { workerId }) => ({ doubled: task.data * 2, setups, workerId });
+        export const handlers = { triple: (task) => task.data * 3 };`,
+      'upper.cjs': `module.exports = async (task) => task.data.toUpperCase();`,
+      'broken.mjs': `throw new RangeError('not while loading');`,
+    });
+    const manager = pool({ maxWorkers: 1 });
+    const filename = join(folder, 'double.mjs');
+    const first = await Promise.all([1, 2, 3].map((data) => manager.run({ data }, { filename })));
+    expect(first).toEqual([1, 2, 3].map((n) => ({ doubled: n * 2, setups: 1, workerId: 1 })));
+    await expect(manager.run({ data: 5 }, { filename: pathToFileURL(filename), handler: 'triple' })).resolves.toBe(15);
+    await expect(manager.run({ type: 'triple', data: 5 }, { filename })).resolves.toBe(15);
+    await expect(manager.run({ data: 'up' }, { filename: join(folder, 'upper.cjs') })).resolves.toBe('UP');
+    const pid = await manager.exec(() => process.pid);
+    expect(await failure(manager.run(1, { filename: join(folder, 'absent.mjs') }))).toMatchObject({
+      message: expect.stringContaining('absent.mjs'),
+    });
+    expect(await failure(manager.run(1, { filename: join(folder, 'broken.mjs') }))).toBeInstanceOf(RangeError);
+    expect((await failure(manager.run(1, { handler: 'triple' }))).message).toContain('filename');
+    expect(await manager.exec(() => process.pid)).toBe(pid);
+  });
+
+  test('runs functions by value', async () => {
+    const manager = pool({ maxWorkers: 1 });
+    async function plus(a, b) {
+      await null;
+      return a + b;
+    }
+    const object = {
+      method(a) {
+        return a * 2;
+      },
+      async asyncMethod(a) {
+        return a * 3;
+      },
+      *generate(n) {
+        for (let i = 0; i < n; i++) yield i;
+      },
+      'a name'(a) {
+        return a * 4;
+      },
+      get: (a) => a,
+    };
+    await expect(manager.exec((a, b) => a - b, [5, 3])).resolves.toBe(2);
+    await expect(manager.exec(plus, [1, 2])).resolves.toBe(3);
+    await expect(manager.exec(object.method, [21])).resolves.toBe(42);
+    await expect(manager.exec(object.asyncMethod, [2])).resolves.toBe(6);
+    await expect(manager.exec(object.generate, [3])).resolves.toEqual([0, 1, 2]);
+    await expect(manager.exec(object['a name'], [2])).resolves.toBe(8);
+    await expect(manager.exec(object.get, ['arrow'])).resolves.toBe('arrow');
+    await expect(manager.exec((buffer) => buffer.map((byte) => byte + 1), [Buffer.from([1, 2])])).resolves.toEqual(
+      Buffer.from([2, 3]),
+    );
+    await expect(manager.exec(() => typeof require('node:os').cpus)).resolves.toBe('function');
+    // As text, because the test runner rewrites import() in the tests themselves.
+    const importing = globalThis.eval(`async () => typeof (await import('node:path')).join`);
+    await expect(manager.exec(importing)).resolves.toBe('function');
+    await expect(manager.exec((a, ...rest) => [a, rest], [{ id: 1, type: 'no handler' }, 2, 3])).resolves.toEqual([
+      { id: 1, type: 'no handler' },
+      [2, 3],
+    ]);
+    await expect(manager.exec(() => {})).resolves.toBeUndefined();
+  });
+
+  test('and tells what they throw', async () => {
+    const manager = pool({ maxWorkers: 1 });
+    const error = await failure(
+      manager.exec(() => {
+        throw Object.assign(new RangeError('in exec'), { code: 'E_EXEC' });
+      }),
+    );
+    expect(error).toBeInstanceOf(RangeError);
+    expect(error).toMatchObject({ message: 'in exec', code: 'E_EXEC', taskId: expect.any(Number) });
+    const outside = 1;
+    const reference = await failure(manager.exec(() => outside + 1));
+    expect(reference).toBeInstanceOf(ReferenceError);
+    await expect(manager.exec(() => 'alive')).resolves.toBe('alive');
+  });
+
+  test('a pool with a worker module runs functions as well', async () => {
+    const manager = poolOf('export default () => 1;');
+    await expect(manager.exec((a) => a + 1, [1])).resolves.toBe(2);
+  });
+});
+
+describe('time', () => {
+  test('with concurrency, async handlers run side by side, and no more of them', async () => {
+    const manager = poolOf(
+      `let running = 0;
+       export default async (task) => {
+         running += 1;
+         const seen = running;
+         await new Promise((resolve) => setTimeout(resolve, 20));
+         running -= 1;
+         return seen;
+       };`,
+      { concurrency: 4 },
+    );
+    const seen = await Promise.all(Array.from({ length: 20 }, () => manager.run(1)));
+    expect(Math.max(...seen)).toBe(4);
+  });
+
+  test('without it, one runs at a time, however long it waits', async () => {
+    const manager = poolOf(`
+      let running = 0;
+      export default async () => {
+        running += 1;
+        const seen = running;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        running -= 1;
+        return seen;
+      };`);
+    expect(new Set(await Promise.all(Array.from({ length: 20 }, () => manager.run(1))))).toEqual(new Set([1]));
+  });
+
+  test('timers and sockets of a worker live while it runs short tasks without a pause', async () => {
+    const manager = poolOf(`
+      import { createServer, connect } from 'node:net';
+      let ticks = 0;
+      let echoed = 0;
+      const timer = setInterval(() => { ticks += 1; }, 1);
+      const server = createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1', () => {
+        const client = connect(server.address().port, '127.0.0.1', () => client.write('x'));
+        client.on('data', () => { echoed += 1; client.write('x'); });
+      });
+      export default (task) => {
+        const end = performance.now() + 0.2;
+        while (performance.now() < end);
+        return [ticks, echoed];
+      };`);
+    const results = await Promise.all(Array.from({ length: 500 }, () => manager.run(1)));
+    const [ticks, echoed] = results.at(-1);
+    // 500 tasks take 100 ms of pure work at least; starved, both would be as good as 0.
+    expect(ticks).toBeGreaterThan(10);
+    expect(echoed).toBeGreaterThan(10);
+    expect((await manager.shutdown()).killed).toBe(0);
+  });
+
+  test('a timer of a handler fires although its worker idles', async () => {
+    const manager = poolOf(`export default (task, { send }) => { setTimeout(() => send('later'), 50); return 'now'; }`);
+    const said = [];
+    manager.on('message', (message) => said.push(message.result ?? message));
+    await manager.run(1);
+    manager.ref();
+    while (said.length < 2) await once(manager, 'message');
+    expect(said).toEqual(['now', 'later']);
+  });
+});
+
+test('worker modules may use bulkhead themselves', async () => {
+  const manager = poolOf(
+    `import ProcessManager from ${JSON.stringify(join(root, 'index.mjs'))};
+     const inner = new ProcessManager({ maxWorkers: 1, name: 'inner' });
+     export default (task) => inner.run({ data: [process.pid, task] });
+     export const teardown = () => inner.shutdown();`,
+  );
+  const [pid, task] = await manager.run('nested');
+  expect(task).toBe('nested');
+  expect(pid).toBe(manager.workers[0].pid);
+  expect(await manager.shutdown()).toMatchObject({ killed: 0 });
+});
