@@ -53,7 +53,9 @@ const samples = {
 };
 
 function bytesOf(value) {
-  return value instanceof ArrayBuffer ? new Uint8Array(value) : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  return value instanceof ArrayBuffer
+    ? new Uint8Array(value)
+    : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 function expectSame(actual, expected) {
@@ -108,7 +110,11 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
   test('of a larger buffer only the part that a view shows, and nothing of what lies beside it', async () => {
     const large = Buffer.alloc(10_000, 'secret');
     large.fill(1, 100, 108);
-    const views = [large.subarray(100, 108), new Uint8Array(large.buffer, large.byteOffset + 100, 8), new DataView(large.buffer, large.byteOffset + 100, 8)];
+    const views = [
+      large.subarray(100, 108),
+      new Uint8Array(large.buffer, large.byteOffset + 100, 8),
+      new DataView(large.buffer, large.byteOffset + 100, 8),
+    ];
     const results = await echo(views);
     for (const [index, view] of views.entries()) {
       expectSame(results[index], view);

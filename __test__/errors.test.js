@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import * as bulkhead from '../index.mjs';
+import ProcessManager, { BulkheadError, PoolClosedError } from '../index.mjs';
 import { failure, moduleFile, pool, project, record, root } from './support/harness.js';
 
 const worker = moduleFile(`
@@ -255,16 +255,15 @@ describe('the classes of bulkhead', () => {
 
   test('have a name, a code, and one base', () => {
     for (const [name, code] of Object.entries(classes)) {
-      const error = new bulkhead[name]('message', { taskId: 1 });
+      const error = new ProcessManager[name]('message', { taskId: 1 });
       expect(error).toMatchObject({ name, code, message: 'message', taskId: 1 });
-      expect(error).toBeInstanceOf(bulkhead[name]);
-      expect(error).toBeInstanceOf(bulkhead.BulkheadError);
+      expect(error).toBeInstanceOf(ProcessManager[name]);
+      expect(error).toBeInstanceOf(BulkheadError);
       expect(error).toBeInstanceOf(Error);
-      for (const other of Object.keys(classes)) expect(error instanceof bulkhead[other]).toBe(other === name);
-      expect(bulkhead.default[name]).toBe(bulkhead[name]);
+      for (const other of Object.keys(classes)) expect(error instanceof ProcessManager[other]).toBe(other === name);
     }
     for (const value of [null, undefined, 1, 'text', {}, new Error('other')]) {
-      expect(value instanceof bulkhead.BulkheadError).toBe(false);
+      expect(value instanceof BulkheadError).toBe(false);
     }
   });
 
@@ -272,16 +271,18 @@ describe('the classes of bulkhead', () => {
     const folder = join(project({}), 'copy');
     mkdirSync(folder);
     // With its addon: two copies of that do not know of each other either.
-    for (const name of readdirSync(root).filter((name) => /^(lib|index\.js|package\.json|.*\.cjs|.*\.node)$/.test(name))) {
+    for (const name of readdirSync(root).filter((name) =>
+      /^(lib|index\.js|package\.json|.*\.cjs|.*\.node)$/.test(name),
+    )) {
       cpSync(join(root, name), join(folder, name), { recursive: true });
     }
     const copy = createRequire(import.meta.url)(folder);
-    expect(copy.PoolClosedError).not.toBe(bulkhead.PoolClosedError);
+    expect(copy.PoolClosedError).not.toBe(PoolClosedError);
     for (const name of Object.keys(classes)) {
-      expect(new copy[name]('theirs')).toBeInstanceOf(bulkhead[name]);
-      expect(new bulkhead[name]('ours')).toBeInstanceOf(copy[name]);
-      expect(new copy[name]('theirs')).toBeInstanceOf(bulkhead.BulkheadError);
-      expect(new copy.BulkheadError('theirs') instanceof bulkhead[name]).toBe(false);
+      expect(new copy[name]('theirs')).toBeInstanceOf(ProcessManager[name]);
+      expect(new ProcessManager[name]('ours')).toBeInstanceOf(copy[name]);
+      expect(new copy[name]('theirs')).toBeInstanceOf(BulkheadError);
+      expect(new copy.BulkheadError('theirs') instanceof ProcessManager[name]).toBe(false);
     }
     // Its pool is a pool of its own.
     const theirs = new copy({ maxWorkers: 1 });
@@ -291,6 +292,6 @@ describe('the classes of bulkhead', () => {
     } finally {
       await theirs.shutdown();
     }
-    expect(await failure(theirs.run(1))).toBeInstanceOf(bulkhead.PoolClosedError);
+    expect(await failure(theirs.run(1))).toBeInstanceOf(PoolClosedError);
   });
 });

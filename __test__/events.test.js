@@ -175,7 +175,11 @@ test('retry: which task starts again, for which time, and why', async () => {
   expect(log).toEqual([
     retry(2),
     retry(3),
-    ['result', { taskId: 'twice', result: 3, processedBy: expect.any(Number) }, expect.objectContaining({ attempt: 3 })],
+    [
+      'result',
+      { taskId: 'twice', result: 3, processedBy: expect.any(Number) },
+      expect.objectContaining({ attempt: 3 }),
+    ],
   ]);
   expect(log[0][1].error).toMatchObject({ signal: 'SIGKILL', maybeExecuted: true, taskId: 'twice' });
   expect(manager.stats().tasks).toMatchObject({ accepted: 1, completed: 1, failed: 0, retried: 2 });

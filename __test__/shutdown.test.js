@@ -4,7 +4,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolClosedError } from '../index.mjs';
-import { childrenOf, failure, fixture, isGone, moduleFile, pool, program, project, record, started, until } from './support/harness.js';
+import {
+  childrenOf,
+  failure,
+  fixture,
+  isGone,
+  moduleFile,
+  pool,
+  program,
+  project,
+  record,
+  started,
+  until,
+} from './support/harness.js';
 
 const basic = fixture('basic.mjs');
 const announcing = fixture('announcing.mjs');

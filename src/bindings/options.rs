@@ -77,7 +77,7 @@ impl NativeConfig {
             idle_timeout: micros(IDLE_TIMEOUT),
             grace_period: micros(self.grace_period),
             restart: RestartConfig {
-                limit: self.restart_limit.max(1) as usize,
+                limit: self.restart_limit as usize,
                 window: micros(self.restart_window),
                 min_delay: micros(self.restart_min_delay),
                 max_delay: micros(self.restart_max_delay),

@@ -48,7 +48,7 @@ pub enum Prefetch {
 /// See the `restart` option.
 #[derive(Clone, Copy, Debug)]
 pub struct RestartConfig {
-    /// Failed starts that break the pool.
+    /// Failed starts that are still followed by another; one more breaks the pool.
     pub limit: usize,
     /// The time within which that many count.
     pub window: Micros,

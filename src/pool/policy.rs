@@ -65,7 +65,7 @@ impl RestartBudget {
         while self.recent.front().is_some_and(|&at| at + config.window < now) {
             self.recent.pop_front();
         }
-        self.recent.len() >= config.limit || self.in_a_row >= config.limit
+        self.recent.len() > config.limit || self.in_a_row > config.limit
     }
 
     /// A worker got ready.
@@ -110,7 +110,7 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    const CONFIG: RestartConfig = RestartConfig { limit: 3, window: 1_000, min_delay: 10, max_delay: 35 };
+    const CONFIG: RestartConfig = RestartConfig { limit: 2, window: 1_000, min_delay: 10, max_delay: 35 };
 
     #[test]
     fn the_budget_counts_failures_within_the_window_or_in_a_row() {

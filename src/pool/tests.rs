@@ -595,7 +595,7 @@ fn unknown_run_times_are_not_sent_ahead() {
 fn a_pool_whose_workers_never_get_ready_breaks() {
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     submit(&mut world, 3);
-    for _ in 0..4 {
+    for _ in 0..5 {
         world.act(&Act::Die(0));
         world.act(&Act::Wait(10_000));
     }
