@@ -12,7 +12,7 @@ import ProcessManager, {
   SerializationError,
   WorkerStartError,
 } from '../index.mjs';
-import { failure, fixture, moduleFile, pool, project, record, started } from './support/harness.js';
+import { failure, fixture, moduleFile, pool, program, project, record, started } from './support/harness.js';
 
 const worker = moduleFile(`
   const deep = (depth) => { let value = []; for (let i = 1; i < depth; i++) value = [value]; return value; };
@@ -472,6 +472,19 @@ describe('a pool that cannot be', () => {
         expect.objectContaining({ code, message: expect.stringContaining(name) }),
       );
     }
+  });
+
+  test('where the permission model forbids child processes', async () => {
+    const source = `
+      import ProcessManager from 'bulkhead';
+      try {
+        new ProcessManager();
+      } catch ({ code, permission }) {
+        console.log(code, permission);
+      }`;
+    const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+    const nodeArgs = [flag, '--allow-fs-read=*', '--allow-addons', '--no-warnings'];
+    expect(await program(source, { nodeArgs })).toMatchObject({ code: 0, stdout: 'ERR_ACCESS_DENIED ChildProcess\n' });
   });
 
   test('a missing or broken worker module breaks the pool with one error that names it', async () => {

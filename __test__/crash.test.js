@@ -76,12 +76,14 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
   });
 
   test('right after a result does not take the result along', async () => {
-    // One at a time, or the worker would give several results before it dies.
-    const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 1 });
+    const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     const sizes = [1, 200_000, 4_000_000];
-    for (const size of sizes) manager.distributeTask({ id: size, type: 'after', data: { way, size } });
-    await until(() => exitsIn(log).length === sizes.length, 'exits');
+    for (const [index, size] of sizes.entries()) {
+      manager.distributeTask({ id: size, type: 'after', data: { way, size } });
+      // The next task, were it given already, could be at the worker before that dies.
+      await until(() => exitsIn(log).length > index, 'an exit');
+    }
     const outcomes = log.filter(([event]) => ['result', 'error', 'exit'].includes(event));
     // Each result, and then the end of the worker that gave it.
     expect(outcomes.map(([event]) => event)).toEqual(sizes.flatMap(() => ['result', 'exit']));
@@ -156,6 +158,19 @@ test('an exception thrown behind a result costs neither that result nor the task
   expect(first).toBe('x');
   expect(others).toEqual(Array.from(others, (_, index) => index));
   expect(exitsIn(await until(() => log.length > 0 && log, 'an exit'))).toHaveLength(1);
+});
+
+test.each(['SIGKILL', 'SIGSEGV', 'abort', 'exit(1)'])('%s takes no task along that had ended before', async (way) => {
+  // All of them are at the worker before the first one runs.
+  const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 64 });
+  for (let round = 0; round < 3; round += 1) {
+    const ended = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
+    const fatal = failure(manager.run({ id: 'fatal', type: 'at', data: way }));
+    const behind = Array.from({ length: 10 }, (_, data) => manager.run({ type: 'echo', data }));
+    expect(await Promise.all(ended)).toHaveLength(40);
+    expect(await fatal).toMatchObject({ name: 'WorkerCrashedError', taskId: 'fatal' });
+    expect(await Promise.all(behind)).toHaveLength(10);
+  }
 });
 
 test('the error has the end of the worker’s standard error', async () => {

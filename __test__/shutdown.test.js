@@ -29,7 +29,7 @@ describe('shutdown()', () => {
     for (let id = 0; id < 200; id++) manager.distributeTask({ id, type: id === 7 ? 'throw' : 'echo' });
     const promised = manager.run({ type: 'sleep', data: 20 });
     const report = await manager.shutdown();
-    expect(report).toEqual({ completed: 200, rejected: 0, killed: 0 });
+    expect(report).toEqual({ completed: 200, rejected: 1, killed: 0 });
     await expect(promised).resolves.toBe(20);
     expect(outcomes(log, 'result')).toHaveLength(199);
     expect(outcomes(log, 'error')).toEqual([7]);

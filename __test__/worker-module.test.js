@@ -484,7 +484,6 @@ describe('the process of a worker', () => {
           JSON.stringify = JSON.parse = process.send = process.exit = process.nextTick = broken;
           globalThis.setImmediate = globalThis.setTimeout = globalThis.queueMicrotask = broken;
           Promise.prototype.then = broken;
-          process.emit = process.reallyExit = broken;
           performance.now = broken;
           return process.pid;
         },

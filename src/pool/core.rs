@@ -191,7 +191,9 @@ impl Shared {
 
     /// For `stats()`.
     pub fn snapshot(&self) -> Snapshot {
-        let core = self.lock();
+        let mut core = self.lock();
+        // What was submitted before this call counts.
+        self.turn(&mut core);
         let process = |row: &WorkerRow| {
             let link = core.links.get(row.key.slot)?.as_ref().filter(|link| link.key == row.key)?;
             Some((link.raw_pid(), link.spawned_at))
