@@ -234,6 +234,18 @@ test('frames may say more than they must, come in pieces, and be large', async (
   expect(log.filter(([event]) => event === 'error')).toEqual([]);
 });
 
+test('a result that is nested 100 000 deep arrives', async () => {
+  const deep = `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "["; for (i = 0; i < 100000; i++) printf "]" }' >&3`;
+  const manager = pool({
+    worker: shell(`printf '{"type":"result","id":%s,"result":' "$id" >&3; ${deep}; say '}'`),
+    maxWorkers: 1,
+  });
+  let depth = 0;
+  for (let value = await manager.run({ data: 'bad' }); value !== undefined; [value] = value) depth += 1;
+  expect(depth).toBe(100_000);
+  await expect(manager.run({ data: 'good' })).resolves.toBe('good');
+});
+
 test('its errors may be anything, and are errors here', async () => {
   for (const [wire, expected] of [
     ['{"name":"Oops","message":"text","code":7,"fields":{"a":1}}', { name: 'Oops', message: 'text', code: 7, a: 1 }],

@@ -251,7 +251,7 @@ test("the user's own child processes and the pool's workers both have all their 
     import { once } from 'node:events';
     const signals = [];
     process.on('SIGCHLD', () => signals.push(1));
-    const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2, restart: { minDelay: 1 } });
+    const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2, restart: { minDelay: 1, maxDelay: 1 } });
     const exits = [];
     pool.on('exit', ({ code, reason }) => reason === 'crashed' && exits.push(code));
     const own = [];

@@ -45,7 +45,7 @@ describe('shutdown()', () => {
   test('counts what ended since it was called', async () => {
     const manager = pool({ worker: basic });
     for (let i = 0; i < 5; i++) await manager.run({ type: 'echo' });
-    const last = manager.run({ type: 'echo' });
+    const last = manager.run({ type: 'sleep', data: 100 });
     expect(await manager.shutdown()).toEqual({ completed: 1, rejected: 0, killed: 0 });
     await last;
   });

@@ -48,9 +48,7 @@ async function expectBroken(options, { spawns }) {
     expect(error).toMatchObject({ taskId: expect.any(Number), maybeExecuted: false });
     expect(error.cause).toBeInstanceOf(WorkerStartError);
   }
-  const all = log.filter(([event]) => event === 'error').map(([, error]) => error);
-  // What a worker said before it was ready, and should not have, is told as well.
-  const errors = all.filter(({ name }) => name !== 'ProtocolError');
+  const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
   expect(errors.map(({ taskId }) => taskId).sort()).toEqual(['announced', undefined]);
   for (const error of errors) expect(error).toBeInstanceOf(PoolBrokenError);
 
