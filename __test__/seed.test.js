@@ -200,7 +200,8 @@ describe('a thousand tasks each', () => {
     const source = `
       import assert from 'node:assert';
       import ProcessManager from 'bulkhead';
-      const processManager = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 2 });
+      const processManager = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 2, minWorkers: 2 });
+      await processManager.startWorkers();
       function expectRight(id, result) {
         if (Buffer.isBuffer(result)) assert.deepEqual(result, Buffer.alloc(64, 255 - (id % 256)));
         else assert.deepEqual(result, { name: 'set ' + id, sum: id + 3 });
