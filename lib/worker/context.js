@@ -100,7 +100,7 @@ class TaskContext {
 
   /** Which start of the task this is, from 1. */
   get attempt() {
-    return this.#task.frame.attempt;
+    return this.#task.frame.attempt ?? 1;
   }
 
   get workerId() {

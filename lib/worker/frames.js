@@ -19,8 +19,8 @@
  * @typedef {object} TaskFrame
  * @property {'task'} type
  * @property {number} id of this start of the task
- * @property {number} epoch
- * @property {number} attempt
+ * @property {number} [epoch] 0 unless it says otherwise
+ * @property {number} [attempt] 1 unless it says otherwise
  * @property {any} task
  * @property {string | number} [taskId] where it is not `task.id`
  * @property {string} [handler]

@@ -134,10 +134,14 @@ impl Shared {
         }
         self.unsettled.fetch_add(1, Ordering::Relaxed);
         self.waiting_bytes.fetch_add(signed(task.body.text.len()), Ordering::Relaxed);
-        self.lock_inbox().push(Event::Submit(task));
-        // Either this thread sees that somebody is hungry, or whoever said so sees the task: both store, then load.
+        let first = {
+            let mut inbox = self.lock_inbox();
+            inbox.push(Event::Submit(task));
+            inbox.len() == 1
+        };
+        // Whoever put the first one there has seen to it that somebody will look. Either this thread sees that somebody is hungry, or whoever said so sees the task: both store, then load.
         fence(Ordering::SeqCst);
-        if self.hungry.load(Ordering::Relaxed) {
+        if first && self.hungry.load(Ordering::Relaxed) {
             self.nudge();
         }
         Ok(())

@@ -135,6 +135,16 @@ impl Worker {
         self.life.is_ready() && self.abandoned == 0
     }
 
+    /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks one by one, each with a
+    /// system call and a wake-up.
+    pub fn runs_low(&self, config: &PoolConfig) -> bool {
+        let ahead = self.load().saturating_sub(config.concurrency);
+        match config.prefetch {
+            Prefetch::Fixed(tasks) => ahead <= (tasks - 1) / 2,
+            Prefetch::Auto => ahead <= policy::PREFETCH_TASKS / 2 && self.predicted <= policy::PREFETCH_WORK / 2,
+        }
+    }
+
     /// Whether a task may be sent ahead of the `share` that each worker would get of all there is.
     pub fn wants_ahead(&self, config: &PoolConfig, share: usize, predicted: Micros, size: usize) -> bool {
         let load = self.load();

@@ -448,6 +448,9 @@ impl Pool {
         }
         let share = (self.queue.len() + loads).div_ceil(count);
         for slot in 0..self.slots.len() {
+            if !self.slots[slot].worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config)) {
+                continue;
+            }
             loop {
                 let Some(key) = self.peek() else { return };
                 let Some(task) = self.tasks.get(key) else { return };

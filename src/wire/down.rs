@@ -92,9 +92,9 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
     out
 }
 
-/// Appends the beginning of a `task` frame: `{"bytes":[5],"type":"task","id":1,"epoch":0,"attempt":1`, with `bytes` only
-/// when there are raw bytes and `epoch` only for a worker with a page. The caller appends the remaining members, `}`, a
-/// newline and the raw bytes.
+/// Appends the beginning of a `task` frame: `{"bytes":[5],"type":"task","id":1,"epoch":2,"attempt":2`, with `bytes` only
+/// when there are raw bytes, `epoch` only if it is not 0 and the worker has a page, `attempt` only if it is not 1: a worker
+/// has to parse what it is sent. The caller appends the remaining members, `}`, a newline and the raw bytes.
 pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize]) {
     let mut digits = itoa::Buffer::new();
     if let Some((first, others)) = bytes.split_first() {
@@ -109,12 +109,14 @@ pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32,
         out.extend_from_slice(b"{\"type\":\"task\",\"id\":");
     }
     out.extend_from_slice(digits.format(id).as_bytes());
-    if let Some(epoch) = epoch {
+    if let Some(epoch) = epoch.filter(|epoch| *epoch != 0) {
         out.extend_from_slice(b",\"epoch\":");
         out.extend_from_slice(digits.format(epoch).as_bytes());
     }
-    out.extend_from_slice(b",\"attempt\":");
-    out.extend_from_slice(digits.format(attempt).as_bytes());
+    if attempt != 1 {
+        out.extend_from_slice(b",\"attempt\":");
+        out.extend_from_slice(digits.format(attempt).as_bytes());
+    }
 }
 
 /// Appends an `abort` frame: the task `id` should stop, and answer once it has.
@@ -144,7 +146,8 @@ mod tests {
     #[test]
     fn task_prefix_has_only_the_keys_it_needs() {
         let plain = text(|out| task_prefix(out, 7, None, 1, &[]));
-        assert_eq!(plain, r#"{"type":"task","id":7,"attempt":1"#);
+        assert_eq!(plain, r#"{"type":"task","id":7"#);
+        assert_eq!(text(|out| task_prefix(out, 7, Some(0), 1, &[])), plain);
         let full = text(|out| task_prefix(out, u64::MAX, Some(u32::MAX), 2, &[0, 300]));
         let expected = r#"{"bytes":[0,300],"type":"task","id":18446744073709551615,"epoch":4294967295,"attempt":2"#;
         assert_eq!(full, expected);

@@ -344,7 +344,7 @@ fn the_splitter_reads_what_the_supervisor_writes() {
         assert!(!splitter.has_partial());
         assert_eq!(seen.len(), 4);
         assert_eq!(seen[0].1, [b"a\nb".to_vec(), vec![], b"\n\n".to_vec()]);
-        assert_eq!(seen[0].0, r#"{"bytes":[3,0,2],"type":"task","id":1,"epoch":0,"attempt":1,"task":null}"#);
+        assert_eq!(seen[0].0, r#"{"bytes":[3,0,2],"type":"task","id":1,"task":null}"#);
         assert!(seen[1..].iter().all(|(_, chunks)| chunks.is_empty()));
         assert_eq!(seen[3].0, r#"{"type":"stop"}"#);
     }
