@@ -3,7 +3,7 @@
 // The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said goes out in one piece.
 //
 // The replies of short tasks are written several at a time, since one system call for each costs half of the throughput.
-// Until then they are held where they survive this process: see `held`. Everything else is written when it is said.
+// Until then they are held where they survive this process. Everything else is written when it is said.
 
 const { Buffer } = require('node:buffer');
 const net = require('node:net');
@@ -24,9 +24,13 @@ class Channel {
   #open = true;
   #collecting = true;
 
+  #reply;
+
   /** @param {import('./port').Port} port */
   constructor(port) {
     this.#port = port;
+    // Asked for once, as a method would look its object up each time.
+    this.#reply = port.replier();
   }
 
   get open() {
@@ -97,15 +101,32 @@ class Channel {
     this.#write(() => this.#port.writeWith(line, blobs));
   }
 
-  /**
-   * What was not written yet, to be put into hands that can write it while user code keeps this thread.
-   *
-   * @returns {string}
-   */
-  held() {
+  /** Puts what was not written yet into hands that can write it while user code keeps this thread. */
+  hold() {
     const text = this.#text;
+    if (text === '') return;
     this.#text = '';
-    return text;
+    this.#write(() => this.#port.hold(text));
+  }
+
+  /**
+   * Adds a result to the batch. The usual reply of a task, which is why no line is put together for it here.
+   *
+   * @param {number} id
+   * @param {number} elapsed µs
+   * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined
+   * @param {string} json
+   */
+  result(id, elapsed, kind, json) {
+    if (!this.#open) return;
+    this.hold();
+    try {
+      this.#reply(id, elapsed, kind, json);
+    } catch {
+      this.#lost();
+    }
+    this.#replies += 1;
+    if (this.#replies >= FLUSH_REPLIES || !this.#collecting) this.flush();
   }
 
   /** Returns when the kernel has all that was said. */
@@ -145,11 +166,15 @@ class Channel {
     try {
       write();
     } catch {
-      // The writes block, so there is one way for them to fail: the other side is gone. Then there is nobody to work
-      // for, and nobody to tell.
-      this.#open = false;
-      exit(1);
+      this.#lost();
     }
+  }
+
+  #lost() {
+    // The writes block, so there is one way for them to fail: the other side is gone. Then there is nobody to work for,
+    // and nobody to tell.
+    this.#open = false;
+    exit(1);
   }
 }
 

@@ -170,7 +170,8 @@ class Loop {
   /** @param {TaskFrame} frame */
   #start(frame) {
     // Whatever user code does from here on, what was said before is on its way.
-    if (this.#claim(frame.epoch ?? 0, this.#channel.held()) === 0) return;
+    this.#channel.hold();
+    if (this.#claim(frame.epoch ?? 0) === 0) return;
     const task = new Task(frame, now(), this);
     let value;
     try {

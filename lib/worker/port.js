@@ -8,8 +8,11 @@
  * @property {() => number} fill reads what has arrived, without waiting: how many bytes, -1 at the end of the stream
  * @property {() => string | null} take JSON array of the complete frames at hand; one with raw bytes is the last of its array
  * @property {() => Buffer[]} blobs raw bytes of the last frame that was taken
- * @property {() => (epoch: number, held: string) => number} claimer gives a function: 1 if the next task of this epoch is
- *   ours to run; `held` is what was not written yet, and will be within a millisecond whatever happens
+ * @property {() => (epoch: number) => number} claimer gives a function: 1 if the next task of this epoch is ours to run
+ * @property {() => (id: number, elapsed: number, kind: number, json: string) => number} replier gives a function that
+ *   takes in a result as `hold` does a line; kind: 0 a value, 1 a whole envelope, 2 undefined
+ * @property {(text: string) => void} hold takes in whole lines: they survive this process, and are written within a
+ *   millisecond, whatever happens
  * @property {boolean} hasPage whether tasks are claimed
  * @property {(text: string) => void} write returns when the kernel has it all
  * @property {(text: string, blobs: Uint8Array[]) => void} writeWith the same, with raw bytes behind

@@ -9,6 +9,11 @@ const { toWire } = require('../wire-errors');
 const { isEnvelope } = require('./envelope');
 const { stringify } = require('./intrinsics');
 
+/** Kinds of results, as the channel takes them. */
+const VALUE = 0;
+const ENVELOPE = 1;
+const UNDEFINED = 2;
+
 class Replies {
   #channel;
   #serialization;
@@ -33,17 +38,21 @@ class Replies {
    */
   result(id, elapsed, value) {
     let encoded;
-    let head;
+    let envelope;
     try {
       encoded = this.#encode(value, 'result');
-      const envelope = isEnvelope(value) ? ',"envelope":true' : '';
-      head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope}`;
+      envelope = isEnvelope(value);
     } catch (reason) {
       this.error(id, elapsed, reason);
       return;
     }
-    if (encoded.blobs === null) this.#channel.reply(line(head, 'result', encoded));
-    else this.#channel.sayWith(lineWithBytes(head, 'result', encoded, encoded.blobs), encoded.blobs);
+    const { json, blobs } = encoded;
+    if (blobs === null) {
+      this.#channel.result(id, elapsed, encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : VALUE, json);
+      return;
+    }
+    const head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`;
+    this.#channel.sayWith(lineWithBytes(head, 'result', encoded, blobs), blobs);
   }
 
   /**

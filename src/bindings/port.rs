@@ -20,6 +20,9 @@ use crate::wire::LineSplitter;
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
 const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
+/// Kinds of results, as `lib/worker/channel.js` numbers them.
+const ENVELOPE: u32 = 1;
+const UNDEFINED: u32 = 2;
 /// Room that is asked for at each read.
 const READ: usize = 64 * 1024;
 
@@ -33,22 +36,50 @@ pub struct WorkerPort {
     blobs: Vec<Vec<u8>>,
 }
 
-/// `claim(epoch, held)`.
-struct Claim {
-    page: Option<Arc<SharedPage>>,
-    out: Rc<Outgoing>,
-}
+/// `claim(epoch)`.
+struct Claim(Option<Arc<SharedPage>>);
 
 impl Hot for Claim {
     const NAME: &'static str = "claim";
-    const ARGUMENTS: usize = 2;
+    const ARGUMENTS: usize = 1;
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
-        let held = arguments.value(1)?;
-        self.out.hold(|out| strings::append_utf8(&held, out).map_err(Failed::Border))?;
-        let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
+        let claimed = self.0.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         Ok(f64::from(u8::from(claimed)))
+    }
+}
+
+/// `reply(id, elapsed, kind, json)`.
+struct Reply(Rc<Outgoing>);
+
+impl Hot for Reply {
+    const NAME: &'static str = "reply";
+    const ARGUMENTS: usize = 4;
+
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
+        let (id, elapsed): (f64, u32) = (arguments.value(0)?, arguments.value(1)?);
+        let kind: u32 = arguments.value(2)?;
+        let json: JsString<'_> = arguments.value(3)?;
+        self.0.hold(|out| {
+            let mut digits = itoa::Buffer::new();
+            out.extend_from_slice(b"{\"type\":\"result\",\"id\":");
+            // Numbers of starts count up from 1, and stay far below what a double can hold.
+            out.extend_from_slice(digits.format(id as u64).as_bytes());
+            out.extend_from_slice(b",\"elapsed\":");
+            out.extend_from_slice(digits.format(elapsed).as_bytes());
+            if kind != UNDEFINED {
+                out.extend_from_slice(if kind == ENVELOPE {
+                    b",\"envelope\":true,\"result\":"
+                } else {
+                    b",\"result\":"
+                });
+                strings::append_utf8(&json, out).map_err(Failed::Border)?;
+            }
+            out.extend_from_slice(b"}\n");
+            Ok::<_, Failed>(())
+        })?;
+        Ok(0.0)
     }
 }
 
@@ -121,12 +152,24 @@ impl WorkerPort {
         self.blobs.drain(..).map(|blob| BufferSlice::from_data(env, blob)).collect()
     }
 
-    /// A function `claim(epoch, held)`: 1 if this process, and nobody in its place, runs the next task of this epoch
-    /// (always so where there is no page). `held` is whole lines that are not written yet: they will be within a
-    /// millisecond, whatever user code does.
-    #[napi(ts_return_type = "(epoch: number, held: string) => number")]
+    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch (always so
+    /// where there is no page).
+    #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
+        hot::create(env, Claim(self.page.clone()))
+    }
+
+    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame as `hold` does. `kind`: 0 a value, 1 a
+    /// whole envelope, 2 undefined.
+    #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
+    pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        hot::create(env, Reply(Rc::clone(&self.out)))
+    }
+
+    /// Takes in whole lines: they survive this process, and are written within a millisecond, whatever user code does.
+    #[napi]
+    pub fn hold(&self, text: JsString<'_>) -> Result<()> {
+        self.out.hold(|out| strings::append_utf8(&text, out).map_err(Failed::Border)).map_err(Into::into)
     }
 
     /// Whether tasks are claimed.
