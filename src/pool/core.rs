@@ -64,7 +64,6 @@ pub struct Core {
     violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
-    epoch_of_dead: Option<u32>,
 }
 
 /// Why a task was not accepted.
@@ -105,7 +104,6 @@ impl Shared {
             obituary: None,
             violation_told: false,
             last_start_failure: b"null".to_vec(),
-            epoch_of_dead: None,
         };
         Self {
             core: Mutex::new(core),
@@ -333,14 +331,12 @@ impl Core {
 
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
-        let claims = self.pool.claims(worker);
-        self.epoch_of_dead = claims;
         self.links.get_mut(worker.slot)?.take_if(|link| link.key == worker)
     }
 
     /// It is reaped: settles what it had.
     pub fn exited(&mut self, shared: &Shared, link: &Link, obituary: Obituary) {
-        let evidence = link.evidence(self.epoch_of_dead.take());
+        let evidence = link.evidence(self.pool.claims(link.key));
         if !link.ready && !self.pool.is_broken() {
             self.last_start_failure = obituary.start_failure();
         }

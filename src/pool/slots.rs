@@ -138,10 +138,13 @@ impl Worker {
     /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks one by one, each with a
     /// system call and a wake-up.
     pub fn runs_low(&self, config: &PoolConfig) -> bool {
-        let ahead = self.load().saturating_sub(config.concurrency);
         match config.prefetch {
-            Prefetch::Fixed(tasks) => ahead <= (tasks - 1) / 2,
-            Prefetch::Auto => ahead <= policy::PREFETCH_TASKS / 2 && self.predicted <= policy::PREFETCH_WORK / 2,
+            // Whoever fixes the number wants that number.
+            Prefetch::Fixed(_) => true,
+            Prefetch::Auto => {
+                self.load() <= config.concurrency + policy::PREFETCH_TASKS / 2
+                    && self.predicted <= policy::PREFETCH_WORK / 2
+            }
         }
     }
 

@@ -59,7 +59,6 @@ struct Actor {
 /// One of a worker's output streams.
 struct Stream {
     fd: AsyncFd<OwnedFd>,
-    kind: Kind,
 }
 
 /// Starts the process and its task, or tells the pool why there is none.
@@ -113,8 +112,8 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     };
     // Registered before there is a process, so that nothing can fail once there is one.
     let channel = Arc::new(watch(channel, Interest::READABLE | Interest::WRITABLE)?);
-    let stdout = stdout.map(|fd| Stream::new(fd, Kind::Stdout)).transpose()?;
-    let stderr = Stream::new(stderr, Kind::Stderr)?;
+    let stdout = stdout.map(Stream::new).transpose()?;
+    let stderr = Stream::new(stderr)?;
     let spec = SpawnSpec {
         program: &config.command,
         args: &config.args,
@@ -361,8 +360,8 @@ impl Actor {
 }
 
 impl Stream {
-    fn new(fd: OwnedFd, kind: Kind) -> io::Result<Self> {
-        Ok(Self { fd: watch(fd, Interest::READABLE)?, kind })
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { fd: watch(fd, Interest::READABLE)? })
     }
 
     /// Pends for ever without a stream.
@@ -374,7 +373,6 @@ impl Stream {
     }
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(matches!(self.kind, Kind::Stdout | Kind::Stderr));
         self.fd.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, into)?))
     }
 }
