@@ -39,7 +39,7 @@ pub struct PoolConfig {
 /// See the `prefetch` option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefetch {
-    /// About a millisecond of predicted work, at most 128 tasks.
+    /// About a millisecond of predicted work, at most 256 tasks.
     Auto,
     /// This many tasks, of which the first runs, whatever they cost. 1: nothing is sent ahead.
     Fixed(usize),

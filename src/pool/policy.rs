@@ -9,7 +9,7 @@ use crate::pool::messages::Micros;
 /// worth an order of magnitude for tiny tasks and nothing for long ones, whose wait it would only make unfair.
 pub const PREFETCH_WORK: Micros = 1_000;
 /// Tasks that are sent ahead to one worker, at most.
-pub const PREFETCH_TASKS: usize = 128;
+pub const PREFETCH_TASKS: usize = 256;
 /// Bytes that are sent ahead to one worker, at most (a single task may be larger).
 pub const PREFETCH_BYTES: usize = 1 << 20;
 /// A worker that has shown no progress for this long gives back what it has not started.
