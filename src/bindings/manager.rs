@@ -128,15 +128,16 @@ impl ProcessManager {
         self.shared.post(Event::Start);
     }
 
-    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1 or -2, the queue is full in
-    /// tasks or in bytes; otherwise its size, which is too large.
+    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1 or -2, the queue is
+    /// full in tasks or in bytes; otherwise its size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
     pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         hot::create(env, Submit(Rc::clone(&self.intake)))
     }
 
-    /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times; `header`, members
-    /// of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default; `binaries`, sent as raw bytes.
+    /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times;
+    /// `header`, members of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
+    /// `binaries`, sent as raw bytes.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
     pub fn submit_with(

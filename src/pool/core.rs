@@ -137,7 +137,8 @@ impl Shared {
             inbox.push(Event::Submit(task));
             inbox.len() == 1
         };
-        // Whoever put the first one there has seen to it that somebody will look. Either this thread sees that somebody is hungry, or whoever said so sees the task: both store, then load.
+        // Whoever put the first one there has seen to it that somebody will look. Either this thread sees that somebody is
+        // hungry, or whoever said so sees the task: both store, then load.
         fence(Ordering::SeqCst);
         if first && self.hungry.load(Ordering::Relaxed) {
             self.nudge();
