@@ -4,7 +4,7 @@
 //! than most tasks do. A function made here carries a pointer to its own state instead, and nothing is looked up.
 #![expect(unsafe_code, reason = "a bare Node-API callback with a data pointer")]
 
-use std::ffi::{CString, c_void};
+use std::ffi::c_void;
 use std::ptr;
 
 use napi::bindgen_prelude::*;
@@ -42,14 +42,19 @@ impl Arguments<'_> {
 pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
     const { assert!(H::ARGUMENTS <= MOST) };
     let data = Box::into_raw(Box::new(state)).cast::<c_void>();
-    let name = CString::new(H::NAME)?;
     let mut function = ptr::null_mut();
-    // SAFETY: the name ends with a zero; `data` is what `trampoline` takes it for, and is freed by the finalizer only,
+    // SAFETY: the name is as long as is said; `data` is what `trampoline` takes it for, and is freed by the finalizer only,
     // when JavaScript can no longer call the function.
     let status = unsafe {
         let length = H::NAME.len() as isize;
-        let status =
-            sys::napi_create_function(env.raw(), name.as_ptr(), length, Some(trampoline::<H>), data, &raw mut function);
+        let status = sys::napi_create_function(
+            env.raw(),
+            H::NAME.as_ptr().cast(),
+            length,
+            Some(trampoline::<H>),
+            data,
+            &raw mut function,
+        );
         match status {
             sys::Status::napi_ok => sys::napi_add_finalizer(
                 env.raw(),
