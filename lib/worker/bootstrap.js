@@ -8,6 +8,7 @@ const { Builtin } = require('./builtin');
 const { Channel } = require('./channel');
 const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
+const { withFault } = require('./fault');
 const { exit, parse } = require('./intrinsics');
 const { Ipc } = require('./ipc');
 const { isPermanent } = require('./load');
@@ -61,7 +62,8 @@ async function start(init) {
   parting = new Parting(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
-  const program = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
   await program.setup(context).catch((thrown) => refuse(replies, thrown, false));
 
@@ -69,6 +71,7 @@ async function start(init) {
   const { concurrency } = init;
   const onStop = () => {
     parting?.told();
+    port.pass('stop');
     loop?.stop(() => void parting?.stop(program, context));
   };
   loop = new Loop({ port, channel, replies, program, context, concurrency, onStop });

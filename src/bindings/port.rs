@@ -12,6 +12,7 @@ use rustix::net::RecvFlags;
 
 use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::strings;
+use crate::port::fault::{self, Phase};
 use crate::port::outgoing::Outgoing;
 use crate::process::{guard, inherited};
 use crate::shm::SharedPage;
@@ -45,7 +46,11 @@ impl Hot for Claim {
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
+        fault::pass(Phase::BeforeClaim);
         let claimed = self.0.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
+        if claimed {
+            fault::pass(Phase::AfterClaim);
+        }
         Ok(f64::from(u8::from(claimed)))
     }
 }
@@ -102,6 +107,7 @@ impl WorkerPort {
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
+        fault::pass(Phase::Read);
         self.splitter.push(&buffer[..n]);
     }
 
@@ -112,10 +118,15 @@ impl WorkerPort {
         match rustix::net::recv(self.channel.as_fd(), buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => Ok(-1),
             Ok((n, _)) => {
+                fault::pass(Phase::Read);
                 self.splitter.filled(n);
                 Ok(i32::try_from(n).unwrap_or(i32::MAX))
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(rustix::io::Errno::AGAIN) => {
+                fault::pass(Phase::Idle);
+                Ok(0)
+            }
+            Err(rustix::io::Errno::INTR) => Ok(0),
             Err(rustix::io::Errno::CONNRESET) => Ok(-1),
             Err(error) => {
                 Err(Error::from_reason(format!("failed to read from the channel: {}", io::Error::from(error))))
@@ -193,9 +204,28 @@ impl WorkerPort {
 
     /// Has this process die with its parent, whatever it is doing then. False: the parent is gone already.
     #[napi]
-    pub fn arm(&self, parent_pid: u32) -> bool {
-        guard::arm(parent_pid)
+    pub fn arm(&self, parent_pid: u32) -> Result<bool> {
+        fault::arm().map_err(Error::from_reason)?;
+        fault::pass(Phase::Start);
+        Ok(guard::arm(parent_pid))
     }
+
+    /// Whether the environment asks for a death on purpose in this phase.
+    #[napi]
+    pub fn expects_fault(&self, phase: String) -> Result<bool> {
+        Ok(fault::expects(self::phase(&phase)?))
+    }
+
+    /// Dies here if the environment asks for it.
+    #[napi]
+    pub fn pass(&self, phase: String) -> Result<()> {
+        fault::pass(self::phase(&phase)?);
+        Ok(())
+    }
+}
+
+fn phase(text: &str) -> Result<Phase> {
+    text.parse().map_err(Error::from_reason)
 }
 
 /// Why something could not be written.

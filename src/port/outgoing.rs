@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::port::fault;
 use crate::process::signal;
 use crate::shm::SharedPage;
 
@@ -63,7 +64,7 @@ impl Outgoing {
             return Ok(());
         }
         if !self.inner.keep(&held, before) {
-            return self.inner.write(&mut held).map_err(E::from);
+            return self.inner.write(&mut held, &[]).map_err(E::from);
         }
         held.since.get_or_insert_with(Instant::now);
         let wake = !std::mem::replace(&mut held.watched, true);
@@ -85,10 +86,7 @@ impl Outgoing {
         let before = held.text.len();
         add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
         self.inner.keep(&held, before);
-        self.inner.write(&mut held)?;
-        for blob in blobs {
-            write_all(&self.inner.channel, blob)?;
-        }
+        self.inner.write(&mut held, blobs)?;
         Ok(())
     }
 }
@@ -103,9 +101,10 @@ impl Inner {
         self.page.as_ref().is_none_or(|page| page.hold(from, &held.text[from..]))
     }
 
-    fn write(&self, held: &mut Held) -> io::Result<()> {
+    /// Writes what is held, of which the last line announces `blobs`.
+    fn write(&self, held: &mut Held, blobs: &[&[u8]]) -> io::Result<()> {
         held.since = None;
-        let written = write_all(&self.channel, &held.text);
+        let written = self.write_frames(&held.text, blobs);
         if let Some(page) = &self.page {
             page.release();
         }
@@ -114,6 +113,19 @@ impl Inner {
             held.text = Vec::new();
         }
         written
+    }
+
+    fn write_frames(&self, lines: &[u8], blobs: &[&[u8]]) -> io::Result<()> {
+        if let Some((length, fault)) = fault::cut(lines, blobs.iter().map(|blob| blob.len()).sum()) {
+            write_all(&self.channel, &[&[lines], blobs].concat().concat()[..length])?;
+            fault.happen();
+        }
+        write_all(&self.channel, lines)?;
+        for blob in blobs {
+            write_all(&self.channel, blob)?;
+        }
+        fault::written(lines);
+        Ok(())
     }
 }
 
@@ -127,7 +139,7 @@ fn start(inner: Arc<Inner>) -> Option<Thread> {
             match held.since {
                 Some(since) if since.elapsed() >= HOLD => {
                     // The other side may be gone; whoever writes next finds out.
-                    let _ = inner.write(&mut held);
+                    let _ = inner.write(&mut held, &[]);
                     idle = 0;
                 }
                 Some(_) => idle = 0,

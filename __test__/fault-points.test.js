@@ -1,0 +1,178 @@
+// A worker dies at each point of its life, in each way there is (see "Faults on purpose" in CONTRIBUTING.md). What the pool
+// says of its tasks is held against what the workers themselves wrote down.
+
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { WorkerCrashedError } from '../index.mjs';
+import { failure, fixture, pool, until } from './support/harness.js';
+import { ledgerFolder, readLedger } from './support/ledger.js';
+
+const WAYS = {
+  SIGKILL: { exitCode: null, signal: 'SIGKILL' },
+  SIGSEGV: { exitCode: null, signal: 'SIGSEGV' },
+  abort: { exitCode: null, signal: 'SIGABRT' },
+  'exit-0': { exitCode: 0, signal: null },
+  'exit-1': { exitCode: 1, signal: null },
+};
+
+const TASKS = 12;
+/** More than what outlives a worker that has not written it. */
+const LARGE = 200_000;
+
+/**
+ * Where a worker dies, and what comes of it: `lost` is how often the task at hand was started and ended where that is an
+ * error (its `phase` is the error's), and null where no task is lost.
+ */
+const PHASES = {
+  start: { reason: 'startup', lost: null },
+  idle: { lost: null },
+  read: { nth: 2, lost: null },
+  'before-claim': { nth: 4, lost: null },
+  'after-claim': { nth: 4, lost: { starts: 0, ends: 0, phase: 'running' } },
+  task: { nth: 4, lost: { starts: 1, ends: 0, phase: 'running' } },
+  'write:1': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:half': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:last': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  result: { nth: 4, size: LARGE, lost: null },
+  stop: { reason: 'shutdown', lost: null },
+};
+
+/** The words of the environment that have one worker of a pool, and only one, die like this. */
+function faultOf(folder, phase, way, nth = 1) {
+  const token = join(folder, 'token');
+  writeFileSync(token, '');
+  const env = { ...process.env, BULKHEAD_FAULT: `${phase} ${way} ${nth}`, BULKHEAD_FAULT_TOKEN: token };
+  return { env, token };
+}
+
+/** Runs some tasks, one worker of whose pool dies; collects what the pool says and what the workers say. */
+async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) {
+  const folder = ledgerFolder();
+  const ledger = ledgerFolder();
+  const { env, token } = faultOf(folder, phase, way, nth);
+  const manager = pool({
+    worker: fixture('ledger.mjs'),
+    argv: [ledger],
+    env,
+    maxWorkers: 1,
+    stdio: 'ignore',
+    restart: { minDelay: 1, maxDelay: 20 },
+    ...options,
+  });
+  const exits = [];
+  const strays = [];
+  manager.on('exit', (exit) => exits.push(exit));
+  manager.on('error', (error) => strays.push(error));
+  // Where it is to die before its first task, it does.
+  if (phase === 'idle') {
+    await manager.startWorkers();
+    await until(() => exits.length === 1, 'the idle worker dies');
+  }
+  const tasks = Array.from({ length: TASKS }, (_, id) => manager.run({ id, type, data: size }));
+  const outcomes = await Promise.allSettled(tasks);
+  const report = await manager.shutdown();
+  expect(existsSync(token), 'nothing has died').toBe(false);
+  expect(strays).toEqual([]);
+  const counters = manager.stats().tasks;
+  const lost = outcomes.flatMap(({ status, reason }, id) => (status === 'rejected' ? [[id, reason]] : []));
+  expect(counters).toMatchObject({
+    accepted: TASKS,
+    completed: TASKS - lost.length,
+    failed: lost.length,
+    cancelled: 0,
+  });
+  return { outcomes, lost, exits, report, retried: counters.retried, ...readLedger(ledger, TASKS) };
+}
+
+/** What holds for every task that has ended well: it ran once, to its end, and gave this. */
+function expectWell({ outcomes, starts, ends }, size = 1) {
+  for (const [id, { status, value }] of outcomes.entries()) {
+    if (status === 'fulfilled') expect([value.length, starts[id], ends[id]], `task ${id}`).toEqual([size, 1, 1]);
+  }
+}
+
+/** Exactly one task is lost, by a death of this kind, and it had got so far. */
+function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
+  expect(lost).toHaveLength(1);
+  const [[id, error]] = lost;
+  expect(error).toBeInstanceOf(WorkerCrashedError);
+  expect(error).toMatchObject({ taskId: id, exitCode, signal, phase: got.phase, maybeExecuted: true });
+  expect([starts[id], ends[id]]).toEqual([got.starts, got.ends]);
+}
+
+describe.each(Object.entries(PHASES))('a worker that dies in the phase "%s"', (phase, expected) => {
+  test.each(Object.entries(WAYS))('by %s', async (way, how) => {
+    const { lost, size, nth, reason = 'crashed' } = expected;
+    const seen = await run(phase, way, { nth, size });
+    expectWell(seen, size);
+    if (lost === null) expect(seen.lost).toEqual([]);
+    else expectLost(seen, how, lost);
+    const [died, ...others] = seen.exits;
+    expect(died).toMatchObject({ code: how.exitCode, signal: how.signal, reason });
+    if (phase === 'stop') expect(others).toEqual([]);
+    else expect(others).toEqual([expect.objectContaining({ code: 0, signal: null, reason: 'shutdown' })]);
+    expect(seen.report.killed).toBe(0);
+  });
+});
+
+describe('a worker that dies in the middle of writing', () => {
+  const cuts = [
+    ['write:1', 'SIGKILL'],
+    ['write:half', 'exit-0'],
+    ['write:last', 'abort'],
+  ];
+
+  test.each(cuts)('small results (%s) takes none of them along', async (phase, way) => {
+    const seen = await run(phase, way, { nth: 4 });
+    expect(seen.lost).toEqual([]);
+    expectWell(seen);
+  });
+
+  test.each(cuts)('raw bytes (%s) loses the task that they are the result of', async (phase, way) => {
+    const seen = await run(phase, way, { nth: 4, size: 1000, options: { serialization: 'advanced' } });
+    expectLost(seen, WAYS[way], { starts: 1, ends: 1, phase: 'result' });
+    expectWell(seen, 1000);
+  });
+});
+
+test('raw bytes that are written are a result, whatever comes next', async () => {
+  const seen = await run('result', 'exit-0', { nth: 4, size: 1000, options: { serialization: 'advanced' } });
+  expect(seen.lost).toEqual([]);
+  expectWell(seen, 1000);
+});
+
+test.each([
+  // What was claimed counts as a start, although nothing of it ran.
+  ['after-claim', [2]],
+  ['task', [1, 2]],
+  ['write:half', [1, 2]],
+])('with retries, a task that is lost in the phase "%s" runs again', async (phase, attempts) => {
+  const options = { retries: 1, retryDelay: 1 };
+  const seen = await run(phase, 'SIGKILL', { nth: 4, size: LARGE, options });
+  expect(seen.lost).toEqual([]);
+  expect(seen.retried).toBe(1);
+  const told = [...seen.attempts.values()].filter((attempt) => attempt.join() !== '1');
+  expect(told).toEqual([attempts]);
+  expect(seen.attempts.size).toBe(TASKS);
+});
+
+test('one of several workers: the others go on, and the tasks it held are theirs', async () => {
+  const options = { minWorkers: 3, maxWorkers: 3, prefetch: 4 };
+  const seen = await run('before-claim', 'SIGSEGV', { nth: 2, type: 'sized', options });
+  expect(seen.lost).toEqual([]);
+  expectWell(seen);
+  expect(seen.exits.map(({ reason }) => reason).sort()).toEqual(['crashed', 'shutdown', 'shutdown', 'shutdown']);
+});
+
+test('a fault that makes no sense is an error, and none is none', async () => {
+  const start = (env) => {
+    const manager = pool({ env: { ...process.env, ...env }, stdio: 'ignore', restart: { limit: 0, minDelay: 1 } });
+    manager.on('error', () => {});
+    return manager.startWorkers();
+  };
+  const error = await failure(start({ BULKHEAD_FAULT: 'nowhere SIGKILL' }));
+  expect(error).toMatchObject({ name: 'PoolBrokenError' });
+  expect(error.cause.stderr).toContain('BULKHEAD_FAULT="nowhere SIGKILL": there is no phase "nowhere"');
+  await start({});
+});
