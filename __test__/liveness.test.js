@@ -178,6 +178,34 @@ test('a pool with unsettled tasks is not collected', async () => {
   expect(await lines(source, { nodeArgs: ['--expose-gc', '--no-warnings'] })).toEqual(['result 200']);
 });
 
+test.each(['closed', 'forgotten'])('pools that are %s give their memory back', async (how) => {
+  // A megabyte of each, on either side of the border, none of which is ever put to use.
+  const source = `
+    const round = async () => {
+      const pool = new ProcessManager({ env: { FILL: 'x'.repeat(1 << 20) } });
+      if (${how === 'closed'}) await pool.shutdown();
+    };
+    // What is collected is finalised in a later turn of the event loop.
+    const collect = async () => {
+      for (let i = 0; i < 3; i++) {
+        gc();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const rounds = async (count) => {
+      for (let i = 0; i < count; i++) {
+        await round();
+        if (i % 10 === 0) await collect();
+      }
+      await collect();
+      return process.memoryUsage.rss();
+    };
+    const before = await rounds(50);
+    console.log((await rounds(300)) - before);`;
+  const [grown] = await lines(source, { nodeArgs: ['--expose-gc'] });
+  expect(Number(grown)).toBeLessThan(150 << 20);
+});
+
 test('two pools do not know of each other', async () => {
   const [one, two] = [pool({ worker: fixture('basic.mjs'), name: 'one' }), pool({ name: 'two' })];
   const heard = { one: [], two: [] };

@@ -1,32 +1,23 @@
 //! The native half of `lib/manager.js`.
-#![expect(
-    unsafe_code,
-    reason = "references of the threadsafe function, and writing into an array that JavaScript owns"
-)]
+#![expect(unsafe_code, reason = "writing into an array that JavaScript owns")]
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::*;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{CleanupEnvHook, Env, JsString, sys};
+use napi::{Env, JsString};
 use napi_derive::napi;
 
 use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::options::{self, NativeConfig};
+use crate::bindings::tie::{Tie, Waker};
 use crate::bindings::{log, strings};
 use crate::pool::core::{self, QueueFull, Shared, SharedPool};
 use crate::pool::messages::{Body, Event, Micros, NewTask, Ticket};
 use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
 use crate::stats;
 use crate::supervisor;
-
-/// Wakes JavaScript. Weak, so that an idle pool does not keep the process alive (`ref` makes it); a plain callee without
-/// an error argument, as waking cannot fail; unbounded, as it is called once until JavaScript has re-armed it.
-type Waker = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
-/// `None` once nobody may be woken any more. Calls are made under the lock, so none can meet the release.
-type SharedWaker = Arc<Mutex<Option<Waker>>>;
 
 /// Rows, text of the array of their values, values that are apart, raw bytes.
 type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
@@ -40,12 +31,11 @@ const FULL_BYTES: f64 = -2.0;
 const ACCEPTED: f64 = 0.0;
 
 /// One pool. Every method is called on the thread of the environment that made it.
-#[napi]
+#[napi(custom_finalize)]
 pub struct ProcessManager {
     shared: SharedPool,
-    waker: SharedWaker,
+    tie: Tie,
     meta: Float64Array,
-    cleanup: Option<CleanupEnvHook<(SharedPool, SharedWaker)>>,
     intake: Rc<RefCell<Intake>>,
 }
 
@@ -84,34 +74,20 @@ impl ProcessManager {
         if meta.len() < BATCH_ROWS * Row::WIDTH {
             return Err(Error::new(Status::InvalidArg, format!("meta must hold {BATCH_ROWS} rows of {}", Row::WIDTH)));
         }
-        let waker: Waker = on_batch
-            .build_threadsafe_function::<()>()
-            .callee_handled::<false>()
-            .weak::<true>()
-            .max_queue_size::<0>()
-            .build()?;
-        let waker = Arc::new(Mutex::new(Some(waker)));
+        let waker = Arc::new(Waker::new(on_batch)?);
         let wake = {
             let waker = Arc::clone(&waker);
-            move || {
-                if let Some(waker) = &*waker.lock().unwrap_or_else(PoisonError::into_inner) {
-                    // It says `Closing` when the environment ends, and then there is nobody to tell.
-                    let _ = waker.call((), ThreadsafeFunctionCallMode::NonBlocking);
-                }
-            }
+            move || waker.wake()
         };
         let pool = config.pool();
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
         let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outlet::new(wake)));
-        supervisor::host(Arc::clone(&shared)).map_err(|error| {
+        let tie = Tie::new(env, Arc::clone(&shared), waker)?;
+        if let Err(error) = supervisor::host(Arc::clone(&shared)) {
+            tie.cut(env)?;
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Error::from_reason(format!("{error}{cause}"))
-        })?;
-        // Registered after the threadsafe function, and so run before the environment takes that away.
-        let cleanup = env.add_env_cleanup_hook((Arc::clone(&shared), Arc::clone(&waker)), |(shared, waker)| {
-            shared.abandon();
-            close(&waker);
-        })?;
+            return Err(Error::from_reason(format!("{error}{cause}")));
+        }
         let intake = Intake {
             shared: Arc::clone(&shared),
             scratch: Vec::new(),
@@ -119,7 +95,7 @@ impl ProcessManager {
             task_timeout,
             retries,
         };
-        Ok(Self { shared, waker, meta, cleanup: Some(cleanup), intake: Rc::new(RefCell::new(intake)) })
+        Ok(Self { shared, tie, meta, intake: Rc::new(RefCell::new(intake)) })
     }
 
     /// Starts `minWorkers`; idempotent.
@@ -223,20 +199,13 @@ impl ProcessManager {
     /// Keeps the process alive from now on.
     #[napi(js_name = "ref")]
     pub fn refer(&self, env: Env) {
-        self.with_waker(|waker| {
-            // SAFETY: the threadsafe function is not released while the lock is held, and this is its environment's
-            // thread.
-            unsafe { sys::napi_ref_threadsafe_function(env.raw(), waker.raw()) };
-        });
+        self.tie.waker().refer(env);
     }
 
     /// No longer does.
     #[napi]
     pub fn unref(&self, env: Env) {
-        self.with_waker(|waker| {
-            // SAFETY: as above.
-            unsafe { sys::napi_unref_threadsafe_function(env.raw(), waker.raw()) };
-        });
+        self.tie.waker().unref(env);
     }
 
     /// JSON text: `{ tasks, queue, workers }`.
@@ -273,19 +242,16 @@ impl ProcessManager {
 
     /// The pool is closed and drained: lets go of the environment. Nothing may be called after this.
     #[napi]
-    pub fn release(&mut self, env: Env) -> Result<()> {
-        self.shared.outlet.close();
-        close(&self.waker);
-        match self.cleanup.take() {
-            Some(hook) => env.remove_env_cleanup_hook(hook),
-            None => Ok(()),
-        }
+    pub fn release(&self, env: Env) -> Result<()> {
+        self.tie.cut(env)
     }
+}
 
-    fn with_waker(&self, act: impl FnOnce(&Waker)) {
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            act(waker);
-        }
+impl ObjectFinalize for ProcessManager {
+    /// Collected without having been closed (or closed long ago, when this finds nothing to do).
+    fn finalize(self, env: Env) -> Result<()> {
+        self.shared.abandon();
+        self.tie.cut(env)
     }
 }
 
@@ -361,14 +327,3 @@ impl Intake {
 /// What stands before and after a task's payload in its frame.
 const TASK: &[u8] = b",\"task\":";
 const END: &[u8] = b"}\n";
-
-fn close(waker: &SharedWaker) {
-    drop(waker.lock().unwrap_or_else(PoisonError::into_inner).take());
-}
-
-impl Drop for ProcessManager {
-    /// Collected without having been closed (or closed long ago, when this finds nothing to do).
-    fn drop(&mut self) {
-        self.shared.abandon();
-    }
-}

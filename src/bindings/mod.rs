@@ -2,8 +2,9 @@
 //!
 //! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
 //! numbers and JSON text out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
-//! [`hot`] makes functions that cost little to call; [`options`] turns the one configuration object into the pool's settings, [`strings`] moves text across without a
-//! second copy, [`log`] is `BULKHEAD_LOG`.
+//! [`tie`] ends a pool with its environment; [`hot`] makes functions that cost little to call; [`options`] turns the one
+//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`log`] is
+//! `BULKHEAD_LOG`.
 
 mod hot;
 mod log;
@@ -11,6 +12,7 @@ mod manager;
 mod options;
 mod port;
 mod strings;
+mod tie;
 
 use napi_derive::napi;
 

@@ -1,0 +1,138 @@
+//! What ties a pool to the environment that made it: the way to wake its JavaScript, and the end of both.
+//!
+//! A threadsafe function is not as safe as its name says. Node frees it at the end of its environment, of a terminated
+//! worker thread for one, and before Node 24.14 it did not look whether another thread was just calling it or was still
+//! going to (nodejs/node#55706; Node 20 and 22 never got the fix). So no other thread ever has it to itself: every call
+//! is made under a lock, and under the same lock it is released by the clean-up hook of the environment. Hooks run last
+//! in, first out, and the threadsafe function registers its own as it is made, before the one here: by the time Node takes
+//! it apart, nobody can reach it. Nor does a call ever hear that it is closing, which would give it up a second time.
+//!
+//! Node also unloads the library with the last environment that has loaded it, while the supervisor thread runs on. It
+//! stays where it is all the same: napi-rs pins it as soon as it makes a threadsafe function, which every pool does before
+//! it needs that thread (napi-rs/napi-rs#3443). With glibc the build marks it as never to be unloaded besides, and musl
+//! never unloads anything.
+#![expect(unsafe_code, reason = "a clean-up hook that can be taken back, and references of the threadsafe function")]
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use napi::bindgen_prelude::*;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, sys};
+
+use crate::pool::core::SharedPool;
+
+/// Weak, so that an idle pool does not keep the process alive (`refer` makes it); a plain callee without an error argument,
+/// as waking cannot fail; unbounded, as it is called once until JavaScript has re-armed it.
+type Callback = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
+
+/// Wakes JavaScript, from any thread, for as long as there is some to wake.
+pub struct Waker(Mutex<Option<Callback>>);
+
+impl Waker {
+    pub fn new(callback: Function<'_, (), Unknown<'static>>) -> Result<Self> {
+        let callback = callback
+            .build_threadsafe_function::<()>()
+            .callee_handled::<false>()
+            .weak::<true>()
+            .max_queue_size::<0>()
+            .build()?;
+        Ok(Self(Mutex::new(Some(callback))))
+    }
+
+    /// Has the callback called soon.
+    pub fn wake(&self) {
+        if let Some(callback) = &*self.lock() {
+            // Nothing to be done about a failure: the queue has no limit, and it is not closing while it is in here.
+            let _ = callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+
+    /// Keeps the process alive from now on. On the environment's thread.
+    pub fn refer(&self, env: Env) {
+        if let Some(callback) = &*self.lock() {
+            // SAFETY: it is not released while the lock is held, and this is its environment's thread.
+            unsafe { sys::napi_ref_threadsafe_function(env.raw(), callback.raw()) };
+        }
+    }
+
+    /// No longer does. On the environment's thread.
+    pub fn unref(&self, env: Env) {
+        if let Some(callback) = &*self.lock() {
+            // SAFETY: as above.
+            unsafe { sys::napi_unref_threadsafe_function(env.raw(), callback.raw()) };
+        }
+    }
+
+    /// Returns when no call is under way; there will be none.
+    fn close(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Callback>> {
+        // A panic in here would be one of napi-rs itself, and leaves the callback as it was.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Held by the pool's JavaScript object, on the environment's thread.
+pub struct Tie(Rc<Ends>);
+
+struct Ends {
+    shared: SharedPool,
+    waker: Arc<Waker>,
+    /// The environment has the hook, and with it a reference of its own to this.
+    hooked: Cell<bool>,
+}
+
+impl Tie {
+    /// From now on the pool ends with the environment, at the latest.
+    pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
+        let ends = Rc::new(Ends { shared, waker, hooked: Cell::new(true) });
+        let data = Rc::into_raw(Rc::clone(&ends));
+        // Not by `Env::add_env_cleanup_hook`: a hook that is taken back there is never freed, and the pool with it.
+        // SAFETY: `data` is what `environment_ends` takes it for, and lives until it has run or is taken back.
+        let status =
+            unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(environment_ends), data.cast_mut().cast()) };
+        if status != sys::Status::napi_ok {
+            // SAFETY: the reference that the hook would have had.
+            drop(unsafe { Rc::from_raw(data) });
+            return Err(Error::new(Status::from(status), "failed to register a clean-up hook"));
+        }
+        Ok(Self(ends))
+    }
+
+    pub fn waker(&self) -> &Waker {
+        &self.0.waker
+    }
+
+    /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is done the second time.
+    pub fn cut(&self, env: Env) -> Result<()> {
+        self.0.shared.outlet.close();
+        self.0.waker.close();
+        if !self.0.hooked.get() {
+            return Ok(());
+        }
+        let data = Rc::as_ptr(&self.0);
+        // SAFETY: the function and the data that it was registered with; it has not run.
+        let status =
+            unsafe { sys::napi_remove_env_cleanup_hook(env.raw(), Some(environment_ends), data.cast_mut().cast()) };
+        if status != sys::Status::napi_ok {
+            return Err(Error::new(Status::from(status), "failed to take a clean-up hook back"));
+        }
+        self.0.hooked.set(false);
+        // SAFETY: the hook's reference, which it will not use any more.
+        drop(unsafe { Rc::from_raw(data) });
+        Ok(())
+    }
+}
+
+unsafe extern "C" fn environment_ends(data: *mut c_void) {
+    // SAFETY: the reference that `Tie::new` gave to the hook, which runs once.
+    let ends = unsafe { Rc::from_raw(data.cast_const().cast::<Ends>()) };
+    ends.hooked.set(false);
+    ends.shared.abandon();
+    ends.waker.close();
+}
