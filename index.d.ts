@@ -481,28 +481,51 @@ declare namespace ProcessManager {
   /** The worker died while it ran the task, or before the result was complete. */
   export class WorkerCrashedError extends BulkheadError {
     readonly code: 'ERR_WORKER_CRASHED';
+    /** What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: nobody knows how it ended. */
     exitCode: number | null;
+    /** The signal that ended it, by name. */
     signal: NodeJS.Signals | null;
-    /** What it was doing. */
-    phase: 'running' | 'result';
-    /** Whether the task may have had effects. */
+    /**
+     * What the worker was doing:
+     *
+     * - `'running'`: it ran the task (or was about to, or had just ended it and not yet said so);
+     * - `'result'`: it was writing a result, of which a part had arrived;
+     * - `'stopping'`: the pool was ending it for another task's sake (see `reason`), and this task went with it. Only with
+     *   `concurrency` above 1.
+     *
+     * A worker that dies before it is ready gives a {@link WorkerStartError}, and an idle one no error but an `exit` event.
+     */
+    phase: 'running' | 'result' | 'stopping';
+    /** The `reason` of the worker's `exit` event: `'crashed'`, unless the pool was ending it. */
+    reason: WorkerExit['reason'];
+    /** Whether the task may have had effects. Always true: a task that had certainly not started is not lost. */
     maybeExecuted: boolean;
+    /**
+     * Memory ran out: V8 (or Python, Go, C++, Rust) said so and died in the way that goes with it, or the kernel's
+     * out-of-memory killer ended the worker, as the count of its memory group (cgroup v1 or v2) shows.
+     */
     outOfMemory: boolean;
-    /** The last 8 KiB. The text of an uncaught exception is in it. */
+    /** The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught exception is in it. */
     stderr: string;
-    /** Of the worker, in ms. */
+    /** Of the worker, from spawn to death, in ms. */
     uptime: number;
-    /** The largest resident memory seen, in bytes. */
+    /** The largest resident memory known of the worker, in bytes; 0: unknown. */
     rss: number;
   }
 
   /** A worker did not get ready. `cause` is what it said itself, if it did. */
   export class WorkerStartError extends BulkheadError {
     readonly code: 'ERR_WORKER_START';
+    /**
+     * What happened: it ended (`'exit'`), was not ready within `startTimeout` (`'timeout'`), could not be spawned (`'spawn'`),
+     * said what makes no sense (`'protocol'`), or said itself that it cannot start (`'fail'`).
+     */
     reason: 'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail';
     exitCode: number | null;
     signal: NodeJS.Signals | null;
-    /** The last 8 KiB. */
+    /** See {@link WorkerCrashedError.outOfMemory}. */
+    outOfMemory: boolean;
+    /** The last 8 KiB of its standard error, whatever `stdio` says. */
     stderr: string;
   }
 

@@ -64,12 +64,18 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
       exitCode,
       signal,
       phase: 'running',
+      reason: 'crashed',
       maybeExecuted: true,
       outOfMemory: false,
+      stderr: expect.any(String),
     });
     expect(error.uptime).toBeGreaterThan(0);
     expect(error.rss).toBeGreaterThan(1 << 20);
-    expect(error.message).toContain(signal ?? `code ${exitCode}`);
+    const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
+    const words = way === 'an uncaught exception' ? '; last words: RangeError: thrown where nobody catches' : '';
+    expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
+      `worker 1 (pid ${pid}) ${how} while it ran task "fatal"; the task may have been executed${words}`,
+    );
     expect(others).toEqual([1, 2, 3]);
     await until(() => exitsIn(log).length > 0, 'an exit');
     expect(exitsIn(log)).toEqual([expect.objectContaining({ pid, code: exitCode, signal, reason: 'crashed' })]);
@@ -130,6 +136,7 @@ test('half a result is no result', async () => {
   const log = record(manager, ['error']);
   const error = await failure(manager.run({ type: 'within' }));
   expect(error).toMatchObject({ name: 'WorkerCrashedError', phase: 'result', signal: 'SIGKILL', maybeExecuted: true });
+  expect(error.message).toContain('was killed by SIGKILL while it wrote the result of task');
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
   expect(log).toEqual([]);
 });
@@ -185,10 +192,34 @@ test('the error has the end of the worker’s standard error', async () => {
 
 test('running out of heap is told apart', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--max-old-space-size=30'] });
-  const error = await failure(manager.run({ type: 'outOfMemory' }));
+  const error = await failure(manager.run({ id: 1, type: 'outOfMemory' }));
   expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: true });
-  expect(error.message).toContain('out of memory');
+  expect(error.message).toMatch(/ran out of memory and was killed by SIG\w+ while it ran task 1;.*heap out of memory$/);
+  expect(error.stderr).toContain('heap out of memory');
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+});
+
+test('a worker that only talks of memory has died of something else', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  const text = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\nMemoryError\n';
+  for (const way of ['SIGKILL', 'SIGSEGV', 'exit(0)']) {
+    const error = await failure(manager.run({ type: 'sayThenDie', data: { text, way } }));
+    expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: false, stderr: text });
+    expect(error.message).not.toContain('ran out');
+  }
+});
+
+test('a message is one line, whatever was printed and whatever the task is called', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  const text = `\x1b[31mError: ${'very '.repeat(100)}\r\x07bad\x1b[0m\n`;
+  const error = await failure(
+    manager.run({ id: `a\n${'b'.repeat(1_000)}`, type: 'sayThenDie', data: { text, way: 'exit(1)' } }),
+  );
+  expect(error.message).toMatch(
+    /^worker 1 \(pid \d+\) exited with code 1 while it ran task "a\\nb{62}…"; .*; last words: Error: (?:very )+/,
+  );
+  expect(error.message.length).toBeLessThan(500);
+  expect(error.stderr).toBe(text);
 });
 
 test('all workers killed at once: all are replaced, and the queue goes on', async () => {

@@ -131,12 +131,20 @@ describe('again and again: a bounded number of attempts', () => {
 
   test('a module that exits', async () => {
     const error = await expectBroken({ worker: module('console.error("so long"); process.exit(7);') }, bounded);
-    expect(error).toMatchObject({ exitCode: 7, signal: null, stderr: expect.stringContaining('so long') });
+    expect(error).toMatchObject({ reason: 'exit', exitCode: 7, signal: null, outOfMemory: false, stderr: 'so long\n' });
+    expect(error.message).toBe('the worker exited with code 7 before it was ready; last words: so long');
   });
 
   test('a module that kills its process', async () => {
     const error = await expectBroken({ worker: module('process.kill(process.pid, "SIGKILL");') }, bounded);
     expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
+  });
+
+  test('a module that takes all memory', async () => {
+    const worker = module('const all = []; for (;;) all.push(new Array(10_000).fill(all.length));');
+    const error = await expectBroken({ worker, execArgv: ['--max-old-space-size=30'] }, bounded);
+    expect(error).toMatchObject({ reason: 'exit', exitCode: null, outOfMemory: true });
+    expect(error.message).toContain('it ran out of memory; last words: FATAL ERROR: ');
   });
 
   test('setup() that throws', async () => {

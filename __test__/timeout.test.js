@@ -143,6 +143,25 @@ test('an overdue task is not retried; a task beside it, which dies with the work
   expect(exitsIn(log)).toEqual([expect.objectContaining({ reason: 'timeout' })]);
 });
 
+test('a task that goes down with the worker of an overdue one is told so', async () => {
+  const manager = pool({ worker, maxWorkers: 1, concurrency: 2 });
+  const log = record(manager);
+  const overdue = failure(manager.run({ id: 'overdue', type: 'hang' }, { timeout: 300 }));
+  const beside = failure(manager.run({ id: 'beside', type: 'hang' }));
+  await until(() => saidIn(log).length === 2, 'both run');
+  expect(await overdue).toBeInstanceOf(TaskTimeoutError);
+  const error = await beside;
+  expect(error).toMatchObject({
+    name: 'WorkerCrashedError',
+    taskId: 'beside',
+    signal: 'SIGTERM',
+    phase: 'stopping',
+    reason: 'timeout',
+    maybeExecuted: true,
+  });
+  expect(error.message).toContain('while it was being stopped (timeout) with task "beside" still running');
+});
+
 test('short tasks do not wait behind a long one', async () => {
   const manager = pool({ worker, maxWorkers: 2 });
   await manager.startWorkers();

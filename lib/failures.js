@@ -12,6 +12,7 @@ const {
   WorkerCrashedError,
   WorkerStartError,
 } = require('./errors');
+const { lastWords } = require('./last-words');
 const { fromWire, withoutStack } = require('./rebuilt-errors');
 
 /**
@@ -20,6 +21,7 @@ const { fromWire, withoutStack } = require('./rebuilt-errors');
  * @property {string} message
  * @property {number | null} exitCode
  * @property {string | null} signal
+ * @property {boolean} outOfMemory
  * @property {string} stderr
  * @property {object | null} error what the worker itself says
  * @property {number} workerId
@@ -34,10 +36,14 @@ const { fromWire, withoutStack } = require('./rebuilt-errors');
 
 /** @typedef {{ taskId?: string | number }} About */
 
+/** UTF-16 units of a task's id in a message; ids are the user's and may be of any length. */
+const MAX_ID = 64;
+
 /** @type {Map<string, (failure: Failure, about: About, reason: unknown) => Error>} */
 const TABLE = new Map(
   Object.entries({
-    crashed: ({ kind, ...fields }, about) => new WorkerCrashedError(crashMessage(fields), { ...about, ...fields }),
+    crashed: ({ kind, ...fields }, about) =>
+      new WorkerCrashedError(crashMessage(fields, about), { ...about, ...fields }),
     timeout: ({ kind, ...fields }, about) =>
       new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, { ...about, ...fields }),
     aborted: (_, about, reason) => new AbortError('the task was cancelled', { ...about, cause: reason }),
@@ -62,11 +68,45 @@ function toError(failure, about = {}, reason = undefined) {
   });
 }
 
-/** @param {Record<string, any>} crash */
-function crashMessage({ workerId, pid, exitCode, signal, phase, outOfMemory }) {
-  const when = phase === 'result' ? 'before its result was complete' : 'while it ran the task';
-  const how = signal ? `was killed by ${signal}` : `exited with code ${exitCode ?? 'unknown'}`;
-  return `worker ${workerId} (pid ${pid}) ${how} ${when}${outOfMemory ? ': out of memory' : ''}`;
+/**
+ * The story in a sentence, for whoever sees only the message.
+ *
+ * @param {Record<string, any>} crash
+ * @param {About} about
+ */
+function crashMessage({ workerId, pid, exitCode, signal, phase, reason, maybeExecuted, outOfMemory, stderr }, about) {
+  const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
+  const when = {
+    running: `while it ran ${task}`,
+    result: `while it wrote the result of ${task}`,
+    stopping: `while it was being stopped (${reason}) with ${task} still running`,
+  }[/** @type {string} */ (phase)];
+  const memory = outOfMemory ? 'ran out of memory and ' : '';
+  const doubt = maybeExecuted ? '; the task may have been executed' : '';
+  return `worker ${workerId} (pid ${pid}) ${memory}${ending(exitCode, signal)} ${when}${doubt}${quoted(stderr)}`;
+}
+
+/**
+ * @param {number | null} exitCode
+ * @param {string | null} signal
+ */
+function ending(exitCode, signal) {
+  if (signal !== null) return `was killed by ${signal}`;
+  if (exitCode !== null) return `exited with code ${exitCode}`;
+  // Somebody else in this process has waited for it.
+  return 'ended, nobody knows how,';
+}
+
+/** @param {string | number} taskId */
+function name(taskId) {
+  if (typeof taskId === 'number') return String(taskId);
+  return JSON.stringify(taskId.length > MAX_ID ? `${taskId.slice(0, MAX_ID)}…` : taskId);
+}
+
+/** @param {string} stderr */
+function quoted(stderr) {
+  const words = lastWords(stderr);
+  return words === '' ? '' : `; last words: ${words}`;
 }
 
 /** @param {Record<string, any>} breach */
@@ -91,7 +131,10 @@ function protocolError({ what, workerId, pid }) {
 function startError(failure) {
   return withoutStack(() => {
     const { message, error, ...fields } = failure;
-    if (error === null || error === undefined) return new WorkerStartError(message, fields);
+    if (error === null || error === undefined) {
+      const memory = failure.outOfMemory ? '; it ran out of memory' : '';
+      return new WorkerStartError(`${message}${memory}${quoted(failure.stderr)}`, fields);
+    }
     const cause = fromWire(error);
     return new WorkerStartError(`${message}: ${cause.message}`, { ...fields, cause });
   });

@@ -20,6 +20,7 @@ use crate::pool::report::{self, Obituary, millis};
 use crate::pool::state::{Counters, Pool, WorkerRow};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Up};
+use crate::worker::life::ExitReason;
 use crate::worker::link::Link;
 
 /// Microseconds since the first call in this process, on the monotonic clock.
@@ -333,6 +334,11 @@ impl Core {
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.get_mut(worker.slot)?.take_if(|link| link.key == worker)
+    }
+
+    /// Why the pool is ending this worker, if it is.
+    pub fn leaving(&self, worker: WorkerKey) -> Option<ExitReason> {
+        self.pool.leaving(worker)
     }
 
     /// It is reaped: settles what it had.

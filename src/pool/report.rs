@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::pool::messages::{ClosedReport, Micros};
 use crate::process::signal;
+use crate::worker::last_words;
+use crate::worker::life::ExitReason;
 
 /// Milliseconds with three decimals, as users are told times.
 pub fn millis(span: Micros) -> f64 {
@@ -40,6 +42,10 @@ pub struct Obituary {
     pub spawn_error: Option<String>,
     /// The start deadline passed.
     pub start_timeout: Option<Micros>,
+    /// The kernel killed it for want of memory.
+    pub oom_killed: bool,
+    /// Why the pool was ending it, if it was.
+    pub leaving: Option<ExitReason>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +57,7 @@ struct Crashed<'a> {
     exit_code: Option<i32>,
     signal: Option<Cow<'static, str>>,
     phase: &'static str,
+    reason: &'static str,
     maybe_executed: bool,
     out_of_memory: bool,
     stderr: &'a str,
@@ -65,6 +72,7 @@ struct StartFailure<'a> {
     message: String,
     exit_code: Option<i32>,
     signal: Option<Cow<'static, str>>,
+    out_of_memory: bool,
     stderr: &'a str,
     error: Option<&'a RawValue>,
     worker_id: u32,
@@ -76,9 +84,17 @@ impl Obituary {
         self.signal.map(signal::name)
     }
 
-    /// V8 says so on standard error before it aborts; the kernel's killer says nothing anywhere we could read.
     fn out_of_memory(&self) -> bool {
-        ["heap out of memory", "MemoryError", "out of memory"].iter().any(|text| self.stderr.contains(text))
+        self.oom_killed || last_words::say_out_of_memory(&self.stderr, self.code, self.signal)
+    }
+
+    /// What it was doing when it died.
+    fn phase(&self) -> &'static str {
+        match self.leaving {
+            _ if self.mid_frame => "result",
+            Some(reason) if reason != ExitReason::Crashed => "stopping",
+            _ => "running",
+        }
     }
 
     /// Failure object of a task that may have been running.
@@ -89,7 +105,8 @@ impl Obituary {
             pid: self.pid,
             exit_code: self.code,
             signal: self.signal_name(),
-            phase: if self.mid_frame { "result" } else { "running" },
+            phase: self.phase(),
+            reason: self.leaving.unwrap_or(ExitReason::Crashed).as_str(),
             maybe_executed: true,
             out_of_memory: self.out_of_memory(),
             stderr: &self.stderr,
@@ -137,6 +154,7 @@ impl Obituary {
             message,
             exit_code: self.code,
             signal: self.signal_name(),
+            out_of_memory: self.out_of_memory(),
             stderr: &self.stderr,
             error: self.refusal.as_deref(),
             worker_id: self.worker_id,

@@ -226,6 +226,11 @@ impl Pool {
         self.slots.get(key.slot)?.worker.as_ref().filter(|worker| worker.key == key)?.epoch()
     }
 
+    /// Why this worker is on its way out, if it is.
+    pub fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
+        self.slots.get(key.slot)?.worker.as_ref().filter(|worker| worker.key == key)?.life.reason()
+    }
+
     /// Whether this worker owes a reply to this start, wanted or not.
     pub fn expects(&mut self, key: WorkerKey, wire: WireId) -> bool {
         self.worker(key).is_some_and(|worker| worker.find(wire).is_some())

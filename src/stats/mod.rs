@@ -1,5 +1,7 @@
 //! Readings of what a process uses, from the kernel.
 
+pub mod oom;
+
 /// The resident set of a process, in bytes; `None` where it cannot be read.
 #[cfg(target_os = "linux")]
 pub fn resident_set(pid: i32) -> Option<u64> {

@@ -19,7 +19,7 @@ use crate::process::channel::{channel_pair, pipe};
 use crate::process::readiness::watch;
 use crate::process::{self, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
 use crate::shm::SharedPage;
-use crate::stats;
+use crate::stats::{self, oom};
 use crate::wire::down::Init;
 use crate::wire::{self, Decoder, Up};
 use crate::worker::link::{self, Link};
@@ -51,6 +51,8 @@ struct Actor {
     deaf: bool,
     /// What it last had resident, in bytes, and when that was read.
     rss: (u64, Micros),
+    /// What the kernel had counted before it was spawned.
+    oom: Option<oom::Mark>,
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
@@ -128,6 +130,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         },
         stderr: Stdio::Fd(their_stderr.as_fd()),
     };
+    let oom = oom::mark();
     let pid = process::spawn(&spec)?;
     let waiter = Waiter::new(pid).inspect_err(|_| {
         // A process whose end nobody would hear of must not be.
@@ -157,6 +160,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         tail: Tail::default(),
         deaf: false,
         rss: (0, 0),
+        oom,
         backlog: None,
         forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
     };
@@ -295,6 +299,8 @@ impl Actor {
                 refusal: link.refusal.clone(),
                 spawn_error: None,
                 start_timeout,
+                oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
+                leaving: core.leaving(self.key),
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             core.exited(&self.shared, &link, obituary);

@@ -1,7 +1,9 @@
 //! One child process: the course of its life ([`life`], pure), the actor that reads, writes and reaps it
-//! ([`actor`]), the parent's end of its channel ([`link`]) and what it printed ([`output`]).
+//! ([`actor`]), the parent's end of its channel ([`link`]), what it printed ([`output`]) and what that says of its end
+//! ([`last_words`]).
 
 pub mod actor;
+pub mod last_words;
 pub mod life;
 pub mod link;
 pub mod output;
