@@ -95,7 +95,7 @@ describe('events', () => {
     pool.once('error', (error) => {
       expectTypeOf(error).toExtend<Error>();
       expectTypeOf(error.taskId).toEqualTypeOf<string | number | undefined>();
-      if (error instanceof WorkerCrashedError) expectTypeOf(error.phase).toEqualTypeOf<'running' | 'result'>();
+      if (error instanceof WorkerCrashedError) expectTypeOf(error.phase).toEqualTypeOf<'running' | 'result' | 'stopping'>();
     });
     pool.prependListener('exit', ({ code, reason }) => {
       expectTypeOf(code).toEqualTypeOf<number | null>();
