@@ -4,9 +4,17 @@
 
 const { Buffer } = require('node:buffer');
 const { types } = require('node:util');
+const { OwnMap, uncurry } = require('./intrinsics');
+
+const Bytes = Uint8Array;
+const View = DataView;
+const { isView } = ArrayBuffer;
+const { from: bufferFrom, isBuffer } = Buffer;
+/** @type {(buffer: ArrayBufferLike, from: number, to: number) => ArrayBuffer} */
+const slice = uncurry(ArrayBuffer.prototype.slice);
 
 /** What the wire protocol has names for, besides Buffer, ArrayBuffer and DataView. */
-const TYPED_ARRAYS = new Map(
+const TYPED_ARRAYS = new OwnMap(
   [
     Int8Array,
     Uint8Array,
@@ -23,8 +31,10 @@ const TYPED_ARRAYS = new Map(
 );
 
 /** The name of a typed array's class, whatever realm it comes from and whatever a subclass calls itself. */
-const typedArrayName = /** @type {() => string} */ (
-  Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get
+const typedArrayName = uncurry(
+  /** @type {() => string} */ (
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get
+  ),
 );
 
 /**
@@ -32,7 +42,7 @@ const typedArrayName = /** @type {() => string} */ (
  * @returns {boolean}
  */
 function isBinary(value) {
-  return ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value);
+  return isView(value) || types.isAnyArrayBuffer(value);
 }
 
 /**
@@ -46,11 +56,11 @@ function toBytes(value) {
   if (types.isSharedArrayBuffer(buffer)) {
     throw new TypeError('memory of a SharedArrayBuffer cannot be shared with another process; copy it first');
   }
-  if (whole) return { type: 'ArrayBuffer', bytes: new Uint8Array(value) };
-  const bytes = new Uint8Array(buffer, value.byteOffset, value.byteLength);
-  if (Buffer.isBuffer(value)) return { type: 'Buffer', bytes };
+  if (whole) return { type: 'ArrayBuffer', bytes: new Bytes(value) };
+  const bytes = new Bytes(buffer, value.byteOffset, value.byteLength);
+  if (isBuffer(value)) return { type: 'Buffer', bytes };
   if (types.isDataView(value)) return { type: 'DataView', bytes };
-  const type = typedArrayName.call(value);
+  const type = typedArrayName(value);
   if (!TYPED_ARRAYS.has(type)) throw new TypeError(`a ${type} cannot be sent`);
   return { type, bytes };
 }
@@ -63,12 +73,12 @@ function toBytes(value) {
  */
 function fromBytes(type, bytes) {
   if (type === 'Buffer') {
-    return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return isBuffer(bytes) ? bytes : bufferFrom(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
   // Users take the `buffer` of what they get for theirs. And bytes from the middle of a larger one may not be aligned.
   const buffer = exactly(bytes);
   if (type === 'ArrayBuffer') return buffer;
-  if (type === 'DataView') return new DataView(buffer);
+  if (type === 'DataView') return new View(buffer);
   const Class = TYPED_ARRAYS.get(type);
   if (Class === undefined) throw new TypeError(`unknown type of binary: ${type}`);
   if (buffer.byteLength % Class.BYTES_PER_ELEMENT !== 0)
@@ -82,7 +92,7 @@ function fromBytes(type, bytes) {
  */
 function exactly({ buffer, byteOffset, byteLength }) {
   const whole = byteOffset === 0 && byteLength === buffer.byteLength;
-  return /** @type {ArrayBuffer} */ (whole ? buffer : buffer.slice(byteOffset, byteOffset + byteLength));
+  return /** @type {ArrayBuffer} */ (whole ? buffer : slice(buffer, byteOffset, byteOffset + byteLength));
 }
 
 module.exports = { fromBytes, isBinary, toBytes };

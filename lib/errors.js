@@ -3,6 +3,8 @@
 // Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that holds across two
 // copies of the package: it goes by a registered symbol on the prototype, not by the identity of the class.
 
+const { keysOf } = require('./intrinsics');
+
 const CODE = Symbol('code');
 
 /**
@@ -41,8 +43,10 @@ class BulkheadError extends Error {
     const { cause, ...rest } = fields;
     super(message, cause === undefined ? undefined : { cause });
     this.code = /** @type {any} */ (new.target)[CODE];
-    for (const [key, value] of Object.entries(rest)) {
-      if (value !== undefined) /** @type {any} */ (this)[key] = value;
+    const keys = keysOf(rest);
+    for (let i = 0; i < keys.length; i++) {
+      const value = rest[keys[i]];
+      if (value !== undefined) /** @type {any} */ (this)[keys[i]] = value;
     }
   }
 }

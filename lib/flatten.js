@@ -7,6 +7,7 @@
 const { types } = require('node:util');
 const { SerializationError } = require('./errors');
 const { isBinary, toBytes } = require('./binary');
+const { OwnSet, apply, defineProperty, isArray, keysOf, stringify } = require('./intrinsics');
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
@@ -22,7 +23,7 @@ class Flattener {
   /** From the root to where the walk is. @type {(string | number)[]} */
   #path = [];
   /** The objects on that path. @type {Set<object>} */
-  #ancestors = new Set();
+  #ancestors = new OwnSet();
 
   /** @param {string} what the value is, for messages */
   constructor(what) {
@@ -54,7 +55,7 @@ class Flattener {
     if ((typeof data === 'object' && data !== null) || typeof data === 'function' || typeof data === 'bigint') {
       const { toJSON } = data;
       if (typeof toJSON === 'function') {
-        data = toJSON.call(data, String(key));
+        data = apply(toJSON, data, [`${key}`]);
         if (typeof data === 'object' && data !== null && isBinary(data)) return this.#takeOut(data);
       }
     }
@@ -70,7 +71,7 @@ class Flattener {
   #visitChildren(data) {
     if (this.#ancestors.has(data)) throw new TypeError('it refers back to an object that contains it');
     this.#ancestors.add(data);
-    const copy = Array.isArray(data) ? this.#copyArray(data) : this.#copyObject(data);
+    const copy = isArray(data) ? this.#copyArray(data) : this.#copyObject(data);
     this.#ancestors.delete(data);
     return copy;
   }
@@ -80,9 +81,9 @@ class Flattener {
     const copy = [];
     const { length } = data;
     for (let i = 0; i < length; i++) {
-      this.#path.push(i);
-      copy.push(this.#visit(data[i], i));
-      this.#path.pop();
+      this.#path[this.#path.length] = i;
+      copy[i] = this.#visit(data[i], i);
+      this.#path.length -= 1;
     }
     return copy;
   }
@@ -91,10 +92,12 @@ class Flattener {
   #copyObject(data) {
     /** @type {Record<string, unknown>} */
     const copy = {};
-    for (const key of Object.keys(data)) {
-      this.#path.push(key);
+    const keys = keysOf(data);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i];
+      this.#path[this.#path.length] = key;
       const value = this.#visit(data[key], key);
-      this.#path.pop();
+      this.#path.length -= 1;
       if (value === undefined) continue;
       if (key === '__proto__') define(copy, key, value);
       else copy[key] = value;
@@ -105,8 +108,11 @@ class Flattener {
   /** @param {object} value */
   #takeOut(value) {
     const { type, bytes } = toBytes(value);
-    this.blobs.push(bytes);
-    this.binary.push([type, [...this.#path]]);
+    /** @type {(string | number)[]} */
+    const path = [];
+    for (let i = 0; i < this.#path.length; i++) path[i] = this.#path[i];
+    this.blobs[this.blobs.length] = bytes;
+    this.binary[this.binary.length] = [type, path];
     return null;
   }
 
@@ -131,7 +137,7 @@ class Flattener {
  * @param {unknown} value
  */
 function define(target, key, value) {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+  defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** @param {object} boxed such as `new Number(1)` */
@@ -159,7 +165,7 @@ function pathText(path) {
   let text = '';
   for (const key of path) {
     if (typeof key === 'number') text += `[${key}]`;
-    else if (!IDENTIFIER.test(key)) text += `[${JSON.stringify(key)}]`;
+    else if (!IDENTIFIER.test(key)) text += `[${stringify(key)}]`;
     else text += text === '' ? key : `.${key}`;
   }
   return text;

@@ -7,9 +7,14 @@ const v8 = require('node:v8');
 const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
+const intrinsics = require('./intrinsics');
 
-// Kept from before user code runs, which may replace it.
-const toJson = JSON.stringify;
+const { getPrototypeOf, hasOwn, isArray } = intrinsics;
+const { deserialize, serialize } = v8;
+const { prototype: arrays } = Array;
+const { prototype: objects } = Object;
+const { isInteger } = Number;
+const NOTHING = Buffer.alloc(0);
 
 /** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
 const PLAIN_DEPTH = 4_000;
@@ -35,14 +40,14 @@ function isPlain(value, depth = PLAIN_DEPTH) {
   if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
   if (value === null) return true;
   if (depth === 0 || value.toJSON !== undefined) return false;
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype === Array.prototype) {
+  const prototype = getPrototypeOf(value);
+  if (prototype === arrays) {
     for (let i = 0; i < value.length; i++) {
       if (!isPlain(value[i], depth - 1)) return false;
     }
     return true;
   }
-  if (prototype !== Object.prototype && prototype !== null) return false;
+  if (prototype !== objects && prototype !== null) return false;
   for (const key in value) {
     const item = value[key];
     // Most are one of these, and a call for each costs more than the check.
@@ -102,7 +107,7 @@ function encodeJson(value, what) {
  */
 function encodeAdvanced(value, what) {
   try {
-    return { ...encoded('null'), blobs: [v8.serialize(value)], encoding: 'v8' };
+    return { ...encoded('null'), blobs: [serialize(value)], encoding: 'v8' };
   } catch (cause) {
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
@@ -124,7 +129,7 @@ function encoded(json, isUndefined = false) {
  */
 function stringify(value, what) {
   try {
-    return toJson(value);
+    return intrinsics.stringify(value);
   } catch (cause) {
     if (cause instanceof RangeError && /string length/i.test(cause.message)) {
       const limit = constants.MAX_STRING_LENGTH;
@@ -148,12 +153,14 @@ function stringify(value, what) {
  * @throws {TypeError} for what no sender makes
  */
 function restore(value, binary, blobs) {
-  if (!Array.isArray(binary) || binary.length !== blobs.length) throw new TypeError('wrong number of binaries');
+  if (!isArray(binary) || binary.length !== blobs.length) throw new TypeError('wrong number of binaries');
   let root = value;
-  for (const [index, blob] of blobs.entries()) {
-    const [type, path] = Array.isArray(binary[index]) ? binary[index] : [];
-    if (typeof type !== 'string' || !Array.isArray(path)) throw new TypeError('malformed place of a binary');
-    const item = fromBytes(type, blob);
+  for (let i = 0; i < blobs.length; i++) {
+    const place = isArray(binary[i]) ? binary[i] : [];
+    const type = place[0];
+    const path = place[1];
+    if (typeof type !== 'string' || !isArray(path)) throw new TypeError('malformed place of a binary');
+    const item = fromBytes(type, blobs[i]);
     if (path.length === 0) root = item;
     else define(containerAt(root, path), path[path.length - 1], item);
   }
@@ -167,12 +174,13 @@ function restore(value, binary, blobs) {
  */
 function containerAt(root, path) {
   let container = root;
-  for (const [index, key] of path.entries()) {
-    const valid = typeof key === 'string' || (typeof key === 'number' && Number.isInteger(key));
-    if (!valid || typeof container !== 'object' || container === null || !Object.hasOwn(container, key)) {
+  for (let i = 0; i < path.length; i++) {
+    const key = path[i];
+    const valid = typeof key === 'string' || (typeof key === 'number' && isInteger(key));
+    if (!valid || typeof container !== 'object' || container === null || !hasOwn(container, key)) {
       throw new TypeError('a binary has no place in its message');
     }
-    if (index === path.length - 1) break;
+    if (i === path.length - 1) break;
     container = container[key];
   }
   return container;
@@ -188,7 +196,7 @@ function containerAt(root, path) {
  * @throws for what no sender makes
  */
 function decode(value, { binary, encoding }, blobs) {
-  if (encoding === 'v8') return v8.deserialize(blobs[0] ?? Buffer.alloc(0));
+  if (encoding === 'v8') return deserialize(blobs[0] ?? NOTHING);
   return binary === undefined || binary === null ? value : restore(value, binary, blobs);
 }
 

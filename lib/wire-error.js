@@ -3,6 +3,7 @@
 // The form in which errors travel: what both ends of the channel must agree on.
 
 const { AbortError, MessageTooLargeError, ProtocolError, SerializationError } = require('./errors');
+const { OwnMap, OwnSet } = require('./intrinsics');
 
 /** How far `cause` and `errors` are followed. */
 const MAX_DEPTH = 16;
@@ -14,7 +15,7 @@ const MAX_ERRORS = 256;
  *
  * @type {Map<string, new (message?: string) => Error>}
  */
-const CLASSES = new Map(
+const CLASSES = new OwnMap(
   Object.entries({
     Error,
     TypeError,
@@ -31,7 +32,7 @@ const CLASSES = new Map(
 );
 
 /** Not among `fields`: they have a place of their own. */
-const RESERVED = new Set(['name', 'message', 'stack', 'class', 'code', 'cause', 'errors']);
+const RESERVED = new OwnSet(['name', 'message', 'stack', 'class', 'code', 'cause', 'errors']);
 
 /**
  * @typedef {object} WireError

@@ -5,12 +5,15 @@
 
 const { inspect, types } = require('node:util');
 const { define } = require('./flatten');
+const { OwnMap, getPrototypeOf, hasOwn, isArray, keysOf, parse, stringify, uncurry } = require('./intrinsics');
 const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-error');
 
 /** @typedef {import('./wire-error').WireError} WireError */
 
-// Kept from before user code runs, which may replace them.
-const { parse, stringify } = JSON;
+const ErrorClass = Error;
+const { isNativeError } = types;
+/** @type {(text: string, from: number, to: number) => string} */
+const slice = uncurry(String.prototype.slice);
 
 /** UTF-16 units of a message or a stack, and of all own fields together. */
 const MAX_TEXT = 1024 * 1024;
@@ -18,7 +21,7 @@ const MAX_TEXT = 1024 * 1024;
 const MAX_PROTOTYPES = 64;
 
 /** @type {Map<unknown, string>} */
-const NAMES = new Map([...CLASSES].map(([name, Class]) => [Class.prototype, name]));
+const NAMES = new OwnMap([...CLASSES].map(([name, Class]) => [Class.prototype, name]));
 NAMES.set(AggregateError.prototype, 'AggregateError');
 
 /**
@@ -33,7 +36,7 @@ function toWire(thrown) {
 /** @param {unknown} value */
 function isError(value) {
   try {
-    return types.isNativeError(value) || value instanceof Error;
+    return isNativeError(value) || value instanceof ErrorClass;
   } catch {
     // A Proxy with a trap that throws.
     return false;
@@ -47,7 +50,10 @@ function isError(value) {
  */
 function errorToWire(error, above) {
   const className = nearestClass(error);
-  const path = [...above, error];
+  /** @type {object[]} */
+  const path = [];
+  for (let i = 0; i < above.length; i++) path[i] = above[i];
+  path[path.length] = error;
   /** @type {WireError} */
   const wire = {
     name: asText(read(error, 'name')) ?? className,
@@ -63,11 +69,33 @@ function errorToWire(error, above) {
     if (cause !== undefined) wire.cause = cause;
   }
   const errors = owns(error, 'errors') ? read(error, 'errors') : undefined;
-  const nested = Array.isArray(errors) && (className === 'AggregateError' || errors.some(isError));
-  if (nested) wire.errors = errors.slice(0, MAX_ERRORS).flatMap((item) => nestedToWire(item, path) ?? []);
+  const nested = isArray(errors) && (className === 'AggregateError' || hasError(errors));
+  if (nested) wire.errors = listToWire(errors, path);
   const fields = ownFields(error, nested);
   if (fields !== undefined) wire.fields = fields;
   return wire;
+}
+
+/** @param {unknown[]} values */
+function hasError(values) {
+  for (let i = 0; i < values.length; i++) {
+    if (isError(values[i])) return true;
+  }
+  return false;
+}
+
+/**
+ * @param {unknown[]} values
+ * @param {object[]} above
+ */
+function listToWire(values, above) {
+  /** @type {(WireError | { value?: unknown })[]} */
+  const list = [];
+  for (let i = 0; i < values.length && i < MAX_ERRORS; i++) {
+    const item = nestedToWire(values[i], above);
+    if (item !== undefined) list[list.length] = item;
+  }
+  return list;
 }
 
 /**
@@ -77,7 +105,9 @@ function errorToWire(error, above) {
  */
 function nestedToWire(value, above) {
   if (!isError(value)) return valueToWire(value);
-  if (above.includes(/** @type {object} */ (value))) return { value: '[Circular]' };
+  for (let i = 0; i < above.length; i++) {
+    if (above[i] === value) return { value: '[Circular]' };
+  }
   return above.length < MAX_DEPTH ? errorToWire(/** @type {object} */ (value), above) : undefined;
 }
 
@@ -99,7 +129,9 @@ function ownFields(error, nested) {
   /** @type {Record<string, unknown> | undefined} */
   let fields;
   let room = MAX_TEXT;
-  for (const key of ownKeys(error)) {
+  const keys = ownKeys(error);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i];
     if (RESERVED.has(key) && (nested || key !== 'errors')) continue;
     const json = toJson(read(error, key));
     if (json === undefined) continue;
@@ -115,10 +147,10 @@ function ownFields(error, nested) {
 function nearestClass(error) {
   let name;
   try {
-    let prototype = Object.getPrototypeOf(error);
+    let prototype = getPrototypeOf(error);
     for (let i = 0; i < MAX_PROTOTYPES && prototype !== null && name === undefined; i++) {
       name = NAMES.get(prototype);
-      prototype = Object.getPrototypeOf(prototype);
+      prototype = getPrototypeOf(prototype);
     }
   } catch {
     // A Proxy's trap: an Error, then.
@@ -149,7 +181,7 @@ function read(object, key) {
  */
 function owns(object, key) {
   try {
-    return Object.hasOwn(object, key);
+    return hasOwn(object, key);
   } catch {
     return false;
   }
@@ -158,7 +190,7 @@ function owns(object, key) {
 /** @param {object} object */
 function ownKeys(object) {
   try {
-    return Object.keys(object);
+    return keysOf(object);
   } catch {
     return [];
   }
@@ -183,7 +215,7 @@ function toJson(value) {
  */
 function asText(value) {
   if (typeof value !== 'string') return undefined;
-  return value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}... (${value.length} characters)` : value;
+  return value.length > MAX_TEXT ? `${slice(value, 0, MAX_TEXT)}... (${value.length} characters)` : value;
 }
 
 /** @param {unknown} value */

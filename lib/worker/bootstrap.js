@@ -38,7 +38,10 @@ function onBytes() {
 // Tasks are only sent to a worker that is ready: until then there is no more than `init` and, perhaps, `stop`.
 function beforeReady() {
   for (let text = port.take(); text !== null; text = port.take()) {
-    for (const frame of parse(text)) {
+    /** @type {import('./frames').Frame[]} */
+    const frames = parse(text);
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i];
       if (frame.type === 'init') void start(frame);
       // Nothing has been set up that would want to be torn down.
       else if (frame.type === 'stop') exit(0);

@@ -6,7 +6,7 @@
 const { fileURLToPath } = require('node:url');
 const { compile } = require('./exec');
 const { Handlers } = require('./handlers');
-const { hasOwn } = require('./intrinsics');
+const { OwnMap, apply, hasOwn } = require('./intrinsics');
 const { load } = require('./load');
 
 /**
@@ -19,9 +19,9 @@ const { load } = require('./load');
 /** @implements {Program} */
 class Builtin {
   /** @type {Map<string, Handlers>} by file URL; what is loaded stays loaded, as with any import() */
-  #modules = new Map();
+  #modules = new OwnMap();
   /** @type {Map<string, Promise<Handlers>>} */
-  #loading = new Map();
+  #loading = new OwnMap();
   #context;
 
   /** @param {WorkerContext} context */
@@ -38,18 +38,27 @@ class Builtin {
    */
   start(task, context) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return compile(frame.exec)(...payload);
+    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
     if (frame.filename !== undefined) {
       const known = this.#modules.get(frame.filename);
       if (known !== undefined) return known.pick(frame.handler, payload)(payload, context);
-      const opened = this.#open(frame.filename);
-      return opened.then((handlers) => handlers.pick(frame.handler, payload)(payload, context));
+      return this.#startLater(frame.filename, task, context);
     }
     if (frame.handler !== undefined) {
       throw new TypeError(`the built-in worker has no handler "${frame.handler}": name its module by "filename"`);
     }
     if (typeof payload !== 'object' || payload === null) return payload;
     return hasOwn(payload, 'data') ? payload.data : undefined;
+  }
+
+  /**
+   * @param {string} filename of a module that is not loaded
+   * @param {Task} task
+   * @param {TaskContext} context
+   */
+  async #startLater(filename, { frame, payload }, context) {
+    const handlers = await this.#open(filename);
+    return handlers.pick(frame.handler, payload)(payload, context);
   }
 
   accept() {
@@ -68,18 +77,22 @@ class Builtin {
   #open(filename) {
     const known = this.#loading.get(filename);
     if (known !== undefined) return known;
-    const loading = this.#load(filename).finally(() => this.#loading.delete(filename));
+    const loading = this.#load(filename);
     this.#loading.set(filename, loading);
     return loading;
   }
 
   /** @param {string} filename */
   async #load(filename) {
-    const handlers = new Handlers(await load(filename), fileURLToPath(filename));
-    if (!handlers.found) throw handlers.nothingFound();
-    await handlers.hook('setup')?.(this.#context);
-    this.#modules.set(filename, handlers);
-    return handlers;
+    try {
+      const handlers = new Handlers(await load(filename), fileURLToPath(filename));
+      if (!handlers.found) throw handlers.nothingFound();
+      await handlers.hook('setup')?.(this.#context);
+      this.#modules.set(filename, handlers);
+      return handlers;
+    } finally {
+      this.#loading.delete(filename);
+    }
   }
 }
 

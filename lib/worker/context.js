@@ -2,7 +2,7 @@
 
 // What a handler learns about its task, and what it can say while it runs.
 
-const { hasOwn } = require('./intrinsics');
+const { AbortController, DOMException, hasOwn } = require('./intrinsics');
 
 /** One start of a task, from the claim to the reply. */
 class Task {

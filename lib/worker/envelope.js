@@ -1,6 +1,6 @@
 'use strict';
 
-const { hasOwn } = require('./intrinsics');
+const { hasOwn, keysOf } = require('./intrinsics');
 
 /**
  * Whether a value is a whole `{ taskId, result, processedBy }`: exactly these keys, so that a result which merely has one
@@ -12,8 +12,7 @@ const { hasOwn } = require('./intrinsics');
 function isEnvelope(value) {
   // The first look keeps the keys of large results from being listed.
   if (typeof value !== 'object' || value === null || !hasOwn(value, 'processedBy')) return false;
-  const keys = Object.keys(value);
-  return keys.length === 3 && keys.includes('taskId') && keys.includes('result');
+  return keysOf(value).length === 3 && hasOwn(value, 'taskId') && hasOwn(value, 'result');
 }
 
 module.exports = { isEnvelope };

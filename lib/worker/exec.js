@@ -4,12 +4,13 @@
 
 const Module = require('node:module');
 const path = require('node:path');
+const { OwnMap } = require('./intrinsics');
 
 /** Compiled functions that are kept. A program has a handful; one that builds its sources would fill the heap. */
 const KEPT = 256;
 
 /** @type {Map<string, Function>} in the order in which they were compiled */
-const compiled = new Map();
+const compiled = new OwnMap();
 
 /**
  * @param {string} source what Function.prototype.toString gives

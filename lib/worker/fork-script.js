@@ -5,10 +5,13 @@
 
 const { compile } = require('./exec');
 const { isEnvelope } = require('./envelope');
-const { emit, hasOwn, isArray } = require('./intrinsics');
+const { OwnMap, apply, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
 
 /** What `start` returns for a task whose end comes by `process.send`. */
 const LATER = Symbol('ends by process.send');
+
+/** Prototype of what JSON has objects for. */
+const PLAIN = Object.prototype;
 
 /**
  * @typedef {import('./context').Task} Task
@@ -24,7 +27,7 @@ class ForkScript {
    *
    * @type {Map<unknown, Task[]>}
    */
-  #running = new Map();
+  #running = new OwnMap();
 
   /** @param {import('./handlers').Handlers} handlers for `setup` and `teardown`, which a script may export */
   constructor(handlers) {
@@ -42,14 +45,14 @@ class ForkScript {
    */
   start(task) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return compile(frame.exec)(...payload);
+    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
     if (frame.handler !== undefined || frame.filename !== undefined) {
       throw new TypeError('this worker is a fork-style script: its tasks can have neither "handler" nor "filename"');
     }
     const { taskId } = task;
     const same = this.#running.get(taskId);
     if (same === undefined) this.#running.set(taskId, [task]);
-    else same.push(task);
+    else same[same.length] = task;
     try {
       emit('message', asMessage(payload, taskId), undefined);
     } catch (thrown) {
@@ -89,7 +92,12 @@ class ForkScript {
    * @param {Task} task
    */
   #remove(taskId, task) {
-    const rest = this.#running.get(taskId)?.filter((other) => other !== task) ?? [];
+    const same = this.#running.get(taskId) ?? [];
+    /** @type {Task[]} */
+    const rest = [];
+    for (let i = 0; i < same.length; i++) {
+      if (same[i] !== task) rest[rest.length] = same[i];
+    }
     if (rest.length === 0) this.#running.delete(taskId);
     else this.#running.set(taskId, rest);
   }
@@ -103,8 +111,8 @@ class ForkScript {
  */
 function asMessage(payload, taskId) {
   if (typeof payload !== 'object' || payload === null || isArray(payload)) return { id: taskId, data: payload };
-  const prototype = Object.getPrototypeOf(payload);
-  if (prototype !== Object.prototype && prototype !== null) return { id: taskId, data: payload };
+  const prototype = getPrototypeOf(payload);
+  if (prototype !== PLAIN && prototype !== null) return { id: taskId, data: payload };
   if (!hasOwn(payload, 'id')) payload.id = taskId;
   return payload;
 }

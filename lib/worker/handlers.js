@@ -2,7 +2,7 @@
 
 // Finds what a worker module offers, and the handler that a task is for.
 
-const { hasOwn } = require('./intrinsics');
+const { OwnMap, bind, hasOwn, join, keysOf, stringify } = require('./intrinsics');
 
 const LOOKED_FOR =
   'a function as default export, an exported function "processTask", ' +
@@ -20,7 +20,7 @@ class Handlers {
   /** @type {Record<string, unknown> | undefined} */
   #map;
   /** @type {Map<string, Handler>} */
-  #bound = new Map();
+  #bound = new OwnMap();
 
   /**
    * @param {object} namespace what import() gave
@@ -58,7 +58,7 @@ class Handlers {
   pick(name, payload) {
     if (name !== undefined) {
       const handler = this.#named(name) ?? (name === 'default' || name === 'processTask' ? this.#default : undefined);
-      if (handler === undefined) throw this.#unknown(`no handler ${JSON.stringify(name)}`);
+      if (handler === undefined) throw this.#unknown(`no handler ${stringify(name)}`);
       return handler;
     }
     if (this.#map !== undefined && typeof payload === 'object' && payload !== null && hasOwn(payload, 'type')) {
@@ -89,8 +89,7 @@ class Handlers {
     if (known !== undefined || this.#map === undefined || !hasOwn(this.#map, name)) return known;
     const handler = this.#map[name];
     if (typeof handler !== 'function') return undefined;
-    /** @type {Handler} */
-    const bound = handler.bind(this.#map);
+    const bound = /** @type {Handler} */ (bind(handler, this.#map));
     this.#bound.set(name, bound);
     return bound;
   }
@@ -112,7 +111,8 @@ class Handlers {
    * @param {(value: unknown) => boolean} fits
    */
   #find(name, fits) {
-    for (const place of this.#places) {
+    for (let i = 0; i < this.#places.length; i++) {
+      const place = this.#places[i];
       if (!hasOwn(place, name)) continue;
       const value = place[name];
       if (fits(value)) return value;
@@ -122,9 +122,9 @@ class Handlers {
 
   /** @param {string} what */
   #unknown(what) {
-    const names = this.#map === undefined ? [] : Object.keys(this.#map);
-    if (this.#default !== undefined) names.unshift('default');
-    return new TypeError(`${this.#file} has ${what}; it has ${names.length === 0 ? 'none' : names.join(', ')}`);
+    const names = join(this.#map === undefined ? [] : keysOf(this.#map), ', ');
+    const all = this.#default === undefined ? names : `default${names === '' ? '' : ', '}${names}`;
+    return new TypeError(`${this.#file} has ${what}; it has ${all === '' ? 'none' : all}`);
   }
 }
 
@@ -152,7 +152,7 @@ function isObject(value) {
 
 /** @param {unknown} value */
 function label(value) {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return typeof value === 'string' ? stringify(value) : String(value);
 }
 
 module.exports = { Handlers };

@@ -2,9 +2,9 @@
 
 // process.send and its kin, as a script under child_process.fork knows them.
 
-const { emit, nextTick } = require('./intrinsics');
+const { OwnSet, assign, defineProperty, emit, nextTick } = require('./intrinsics');
 
-const SENDABLE = new Set(['string', 'object', 'number', 'boolean']);
+const SENDABLE = new OwnSet(['string', 'object', 'number', 'boolean']);
 
 class Ipc {
   #channel;
@@ -23,7 +23,7 @@ class Ipc {
   constructor(channel, replies) {
     this.#channel = channel;
     this.#replies = replies;
-    define('send', (/** @type {[unknown, ...unknown[]]} */ ...args) => this.#send(...args));
+    define('send', (/** @type {unknown} */ message, /** @type {unknown[]} */ ...rest) => this.#send(message, rest));
     define('disconnect', () => this.#disconnect());
     define('connected', true);
     // A worker lives as long as its pool wants it to, so there is no count to keep.
@@ -42,9 +42,9 @@ class Ipc {
    * @param {unknown} message
    * @param {unknown[]} rest [sendHandle[, options]][, callback]
    */
-  #send(message, ...rest) {
-    const callback = rest.find(isFunction);
-    const [handle] = rest;
+  #send(message, rest) {
+    const handle = rest[0];
+    const callback = firstFunction(rest);
     check(message);
     if (handle !== undefined && handle !== null && handle !== callback) {
       throw coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'A bulkhead worker cannot send handles');
@@ -90,11 +90,15 @@ function check(message) {
 }
 
 /**
- * @param {unknown} value
- * @returns {value is (error: Error | null) => void}
+ * @param {unknown[]} values
+ * @returns {((error: Error | null) => void) | undefined}
  */
-function isFunction(value) {
-  return typeof value === 'function';
+function firstFunction(values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (typeof value === 'function') return /** @type {any} */ (value);
+  }
+  return undefined;
 }
 
 /**
@@ -102,7 +106,7 @@ function isFunction(value) {
  * @param {unknown} value
  */
 function define(name, value) {
-  Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+  defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
 }
 
 /**
@@ -111,7 +115,7 @@ function define(name, value) {
  * @param {string} message
  */
 function coded(Class, code, message) {
-  return Object.assign(new Class(message), { code });
+  return assign(new Class(message), { code });
 }
 
 module.exports = { Ipc };

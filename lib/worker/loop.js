@@ -15,7 +15,19 @@ const { isPromise } = require('node:util/types');
 const { decode } = require('../serialize');
 const { Task, TaskContext } = require('./context');
 const { LATER } = require('./fork-script');
-const { nextTick, now, onSettled, parse, round, setImmediate } = require('./intrinsics');
+const {
+  OwnMap,
+  arrayFrom,
+  max,
+  nextTick,
+  now,
+  onSettled,
+  parse,
+  promiseOf,
+  round,
+  setImmediate,
+  toStringTag,
+} = require('./intrinsics');
 
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;
@@ -46,7 +58,7 @@ class Loop {
    *
    * @type {Map<number, Task>}
    */
-  #running = new Map();
+  #running = new OwnMap();
 
   #pumping = false;
   /** The slice of this turn: whether one has begun, and when (see `now`) it is used up. */
@@ -126,9 +138,10 @@ class Loop {
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
       /** @type {import('./frames').Frame[]} */
       const frames = parse(text);
+      const queue = this.#queue;
       for (let i = 0; i < frames.length; i++) {
         const frame = frames[i];
-        if (frame.type === 'task') this.#queue.push(frame);
+        if (frame.type === 'task') queue[queue.length] = frame;
         else if (frame.type === 'abort') this.#abort(frame);
         else if (frame.type === 'stop') this.#onStop();
       }
@@ -197,7 +210,7 @@ class Loop {
    */
   #settled(task, value) {
     if (typeof value.then === 'function') {
-      const promise = isPromise(value) ? value : Promise.resolve(value);
+      const promise = isPromise(value) ? value : promiseOf(value);
       onSettled(
         promise,
         (outcome) => this.#resolved(task, outcome),
@@ -205,11 +218,11 @@ class Loop {
       );
       return LATER;
     }
-    switch (value[Symbol.toStringTag]) {
+    switch (value[toStringTag]) {
       case 'AsyncGenerator':
         return this.#settled(task, collect(value, task));
       case 'Generator':
-        return Array.from(value);
+        return arrayFrom(value);
       default:
         return value;
     }
@@ -265,7 +278,7 @@ class Loop {
     task.settled = true;
     this.#clock = now();
     const elapsed = this.#clock - task.started;
-    this.#longest = Math.max(elapsed, this.#longest * FORGET);
+    this.#longest = max(elapsed, this.#longest * FORGET);
     return round(elapsed * 1000);
   }
 
@@ -321,7 +334,7 @@ class Loop {
 async function collect(generator, task) {
   const values = [];
   for await (const value of generator) {
-    values.push(value);
+    values[values.length] = value;
     if (task.aborted !== undefined) break;
   }
   return values;

@@ -2,7 +2,7 @@
 
 // How a worker leaves: told to, or because the pool is gone.
 
-const { exit } = require('./intrinsics');
+const { PromiseClass, exit } = require('./intrinsics');
 
 class Parting {
   #channel;
@@ -60,13 +60,17 @@ class Parting {
 
 /** Writes to a pipe are asynchronous, and an exit cuts them off. */
 async function printed() {
-  for (const name of /** @type {const} */ (['stdout', 'stderr'])) {
-    try {
-      const stream = process[name];
-      if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve));
-    } catch {
-      // A standard stream that cannot even be opened has nothing left to print.
-    }
+  await printedTo('stdout');
+  await printedTo('stderr');
+}
+
+/** @param {'stdout' | 'stderr'} name */
+async function printedTo(name) {
+  try {
+    const stream = process[name];
+    if (stream.writableLength > 0) await new PromiseClass((resolve) => stream.write('', resolve));
+  } catch {
+    // A standard stream that cannot even be opened has nothing left to print.
   }
 }
 

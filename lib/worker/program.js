@@ -7,7 +7,7 @@ const { fileURLToPath } = require('node:url');
 const { compile } = require('./exec');
 const { ForkScript } = require('./fork-script');
 const { Handlers } = require('./handlers');
-const { listenerCount } = require('./intrinsics');
+const { apply, listenerCount } = require('./intrinsics');
 const { load } = require('./load');
 
 /**
@@ -47,7 +47,7 @@ class ModuleProgram {
    */
   start(task, context) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return compile(frame.exec)(...payload);
+    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
     if (frame.filename !== undefined) {
       throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
     }

@@ -2,12 +2,11 @@
 
 // Turns what a worker has to say into lines of the protocol.
 
-const { Buffer } = require('node:buffer');
 const { MessageTooLargeError } = require('../errors');
 const { encode } = require('../serialize');
 const { toWire } = require('../wire-errors');
 const { isEnvelope } = require('./envelope');
-const { stringify } = require('./intrinsics');
+const { byteLength, join, stringify } = require('./intrinsics');
 
 /** Kinds of results, as the channel takes them. */
 const VALUE = 0;
@@ -119,8 +118,9 @@ class Replies {
     const encoded = encode(value, this.#serialization, what);
     // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit without counting.
     if (encoded.blobs !== null || encoded.json.length * 3 > this.#limit) {
-      let size = Buffer.byteLength(encoded.json);
-      for (const blob of encoded.blobs ?? []) size += blob.byteLength;
+      const blobs = encoded.blobs ?? [];
+      let size = byteLength(encoded.json);
+      for (let i = 0; i < blobs.length; i++) size += blobs[i].byteLength;
       if (size > this.#limit) {
         const message = `the ${what} has ${size} bytes, maxMessageSize is ${this.#limit}`;
         throw new MessageTooLargeError(message, { size, limit: this.#limit });
@@ -136,8 +136,8 @@ class Replies {
   #wireError(thrown) {
     try {
       const json = stringify(toWire(thrown));
-      if (json.length * 3 <= this.#limit || Buffer.byteLength(json) <= this.#limit) return json;
-      return minimalError(`the handler threw an error of ${Buffer.byteLength(json)} bytes, more than maxMessageSize`);
+      if (json.length * 3 <= this.#limit || byteLength(json) <= this.#limit) return json;
+      return minimalError(`the handler threw an error of ${byteLength(json)} bytes, more than maxMessageSize`);
     } catch (reason) {
       return minimalError(`the handler threw what cannot be sent: ${describe(reason)}`);
     }
@@ -162,10 +162,11 @@ function line(head, key, encoded) {
  * @param {Uint8Array[]} blobs its own
  */
 function lineWithBytes(head, key, { json, binary, encoding }, blobs) {
-  const bytes = blobs.map((blob) => blob.byteLength).join();
+  const bytes = [];
+  for (let i = 0; i < blobs.length; i++) bytes[i] = blobs[i].byteLength;
   const places = binary === null ? '' : `,"binary":${stringify(binary)}`;
   const how = encoding === null ? '' : `,"encoding":"${encoding}"`;
-  return `${head},"bytes":[${bytes}]${places}${how},"${key}":${json}}\n`;
+  return `${head},"bytes":[${join(bytes, ',')}]${places}${how},"${key}":${json}}\n`;
 }
 
 /** @param {string} message */

@@ -1,0 +1,72 @@
+'use strict';
+
+// What this package's own code runs on, taken before any user code: programs and handlers patch JSON, stub methods of Array and
+// install fake timers, and none of that must change how a task or its result travels.
+//
+// `for … of`, spread and array patterns look up iterators that may be patched as well. Code that a task depends on does
+// without them.
+
+const { Buffer } = require('node:buffer');
+
+/**
+ * A method as a function whose first argument is its `this`.
+ *
+ * @type {(method: Function) => any}
+ */
+const uncurry = Function.prototype.bind.bind(/** @type {any} */ (Function.prototype.call));
+
+// A Map and a Set whose methods nobody can replace.
+
+/**
+ * @template K, V
+ * @extends {Map<K, V>}
+ */
+class OwnMap extends Map {
+  /** @param {Iterable<readonly [K, V]>} [entries] */
+  // biome-ignore lint/complexity/noUselessConstructor: the default one passes its arguments on by an iterator
+  constructor(entries) {
+    super(entries);
+  }
+}
+
+/**
+ * @template T
+ * @extends {Set<T>}
+ */
+class OwnSet extends Set {
+  /** @param {Iterable<T>} [values] */
+  // biome-ignore lint/complexity/noUselessConstructor: as above
+  constructor(values) {
+    super(values);
+  }
+}
+
+for (const [Own, Original] of [
+  [OwnMap, Map],
+  [OwnSet, Set],
+]) {
+  const { constructor: _, ...methods } = Object.getOwnPropertyDescriptors(Original.prototype);
+  Object.defineProperties(Own.prototype, methods);
+  Object.freeze(Own.prototype);
+}
+
+module.exports = {
+  OwnMap,
+  OwnSet,
+  /** @type {(fn: Function, self: unknown, args: ArrayLike<any>) => any} */
+  apply: Reflect.apply,
+  assign: Object.assign,
+  /** @type {<F extends Function>(fn: F, self: unknown) => F} */
+  bind: uncurry(Function.prototype.bind),
+  byteLength: Buffer.byteLength,
+  defineProperty: Object.defineProperty,
+  getPrototypeOf: Object.getPrototypeOf,
+  hasOwn: Object.hasOwn,
+  isArray: Array.isArray,
+  /** @type {(array: readonly unknown[], separator: string) => string} */
+  join: uncurry(Array.prototype.join),
+  keysOf: Object.keys,
+  parse: JSON.parse,
+  stringify: JSON.stringify,
+  uncurry,
+};
