@@ -513,7 +513,12 @@ declare namespace ProcessManager {
     rss: number;
   }
 
-  /** A worker did not get ready. `cause` is what it said itself, if it did. */
+  /**
+   * A worker did not get ready. `cause` is what it said itself, if it did. Where there is no process (`reason` is `'spawn'`)
+   * it is the system's error, with the fields of Node's own: `code` (`'ENOENT'`, `'EMFILE'`), `errno`, `syscall`, and `path`
+   * where it is about a file. Shortages (`EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`, `ETXTBSY`) are tried
+   * again, as often as {@link Options.restart} allows.
+   */
   export class WorkerStartError extends BulkheadError {
     readonly code: 'ERR_WORKER_START';
     /**

@@ -4,6 +4,7 @@
 //! process: a worker spawned from a thread of some runtime would die with that thread. It runs a current-thread tokio
 //! runtime of its own, in which every pool and every worker is a task. No signal handler is installed.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
@@ -11,6 +12,7 @@ use tokio::task::LocalSet;
 
 use crate::pool::actor;
 use crate::pool::core::{Shared, SharedPool};
+use crate::process::CallError;
 use crate::process::at_exit::at_exit;
 
 /// The way to the thread, once there is one.
@@ -22,15 +24,23 @@ static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
-    /// The runtime needs an epoll instance and a wake-up descriptor.
-    #[error("failed to create the supervisor's event loop")]
-    Runtime(#[source] std::io::Error),
-    /// The process may not have one more thread.
-    #[error("failed to start the supervisor thread")]
-    Thread(#[source] std::io::Error),
+    /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have more of them, or not one
+    /// more thread. Nothing is left of the attempt; the next pool makes another.
+    #[error("the supervisor thread cannot be started: {0}")]
+    Start(#[from] CallError),
     /// It has panicked, which is a bug.
     #[error("the supervisor thread is gone")]
     Gone,
+}
+
+impl SupervisorError {
+    /// `EMFILE` or the like.
+    pub fn code(&self) -> Cow<'static, str> {
+        match self {
+            Self::Start(error) => error.code(),
+            Self::Gone => Cow::Borrowed("ERR_BULKHEAD"),
+        }
+    }
 }
 
 /// Has the supervisor run this pool from now on.
@@ -59,7 +69,7 @@ fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(SupervisorError::Runtime)?;
+        .map_err(CallError::of("creating an event loop"))?;
     let (pools, mut incoming) = mpsc::unbounded_channel();
     let run = move || {
         let local = LocalSet::new();
@@ -70,7 +80,8 @@ fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
             }
         });
     };
+    let thread = std::thread::Builder::new().name("bulkhead".to_owned());
+    thread.spawn(run).map_err(CallError::of("pthread_create"))?;
     at_exit(end);
-    std::thread::Builder::new().name("bulkhead".to_owned()).spawn(run).map_err(SupervisorError::Thread)?;
     Ok(pools)
 }

@@ -85,8 +85,9 @@ impl ProcessManager {
         let tie = Tie::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = supervisor::host(Arc::clone(&shared)) {
             tie.cut(env)?;
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            return Err(Error::from_reason(format!("{error}{cause}")));
+            // Thrown here, as only so it can have a code of its own.
+            env.throw_error(&error.to_string(), Some(&error.code()))?;
+            return Err(Error::new(Status::PendingException, String::new()));
         }
         let intake = Intake {
             shared: Arc::clone(&shared),

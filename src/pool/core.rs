@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
 use crate::pool::messages::{Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
 use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
-use crate::pool::report::{self, Obituary, millis};
+use crate::pool::report::{self, Obituary, SpawnFailure, millis};
 use crate::pool::state::{Counters, Pool, WorkerRow};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Up};
@@ -309,11 +309,13 @@ impl Core {
         self.handle(shared, now(), Event::Spawned { worker }, None);
     }
 
-    /// It was not.
-    pub fn spawn_failed(&mut self, shared: &Shared, worker: WorkerKey, error: String, permanent: bool) {
-        let worker_id = worker.worker_id();
-        let obituary = Obituary { worker_id, spawn_error: Some(error), ..Obituary::default() };
-        self.last_start_failure = obituary.start_failure();
+    /// It was not, for this reason, or because it was no longer wanted.
+    pub fn spawn_failed(&mut self, shared: &Shared, worker: WorkerKey, failure: Option<SpawnFailure>) {
+        let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
+        if failure.is_some() && !self.pool.is_broken() {
+            let obituary = Obituary { worker_id: worker.worker_id(), spawn_failure: failure, ..Obituary::default() };
+            self.last_start_failure = obituary.start_failure();
+        }
         self.handle(shared, now(), Event::SpawnFailed { worker, permanent }, None);
     }
 

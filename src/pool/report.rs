@@ -39,13 +39,27 @@ pub struct Obituary {
     /// What it said when it could not start: a wire error.
     pub refusal: Option<Box<RawValue>>,
     /// Why there is no process.
-    pub spawn_error: Option<String>,
+    pub spawn_failure: Option<SpawnFailure>,
     /// The start deadline passed.
     pub start_timeout: Option<Micros>,
     /// The kernel killed it for want of memory.
     pub oom_killed: bool,
     /// Why the pool was ending it, if it was.
     pub leaving: Option<ExitReason>,
+}
+
+/// Why there is no process, in the words of Node's own system errors.
+#[derive(Clone, Debug)]
+pub struct SpawnFailure {
+    pub message: String,
+    /// The error's name, `ENOENT`.
+    pub code: Cow<'static, str>,
+    pub errno: i32,
+    pub syscall: &'static str,
+    /// What was to be started, or entered.
+    pub path: Option<String>,
+    /// Trying again cannot help.
+    pub permanent: bool,
 }
 
 #[derive(Serialize)]
@@ -74,9 +88,32 @@ struct StartFailure<'a> {
     signal: Option<Cow<'static, str>>,
     out_of_memory: bool,
     stderr: &'a str,
-    error: Option<&'a RawValue>,
+    error: Option<Said<'a>>,
     worker_id: u32,
     pid: Option<i32>,
+}
+
+/// An error as workers report them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    ByWorker(&'a RawValue),
+    BySystem { message: &'a str, code: &'a str, fields: SystemFields<'a> },
+}
+
+#[derive(Serialize)]
+struct SystemFields<'a> {
+    errno: i32,
+    syscall: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+}
+
+impl<'a> From<&'a SpawnFailure> for Said<'a> {
+    fn from(SpawnFailure { message, code, errno, syscall, path, .. }: &'a SpawnFailure) -> Self {
+        // Negative, as libuv numbers them.
+        Self::BySystem { message, code, fields: SystemFields { errno: -errno, syscall, path: path.as_deref() } }
+    }
 }
 
 impl Obituary {
@@ -133,8 +170,8 @@ impl Obituary {
 
     /// Start failure of a worker that never got ready.
     pub fn start_failure(&self) -> Vec<u8> {
-        let (reason, message) = if let Some(error) = &self.spawn_error {
-            ("spawn", error.clone())
+        let (reason, message) = if self.spawn_failure.is_some() {
+            ("spawn", "the worker could not be started".to_owned())
         } else if self.refusal.is_some() {
             ("fail", "the worker could not start".to_owned())
         } else if let Some(what) = &self.violation {
@@ -156,7 +193,7 @@ impl Obituary {
             signal: self.signal_name(),
             out_of_memory: self.out_of_memory(),
             stderr: &self.stderr,
-            error: self.refusal.as_deref(),
+            error: self.refusal.as_deref().map(Said::ByWorker).or(self.spawn_failure.as_ref().map(Said::from)),
             worker_id: self.worker_id,
             pid: self.pid,
         })

@@ -28,6 +28,7 @@ mod late;
 mod pidfd;
 mod wait_thread;
 
+pub use errno::CallError;
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
 pub use wait::{Exit, Waiter, kill_and_reap};

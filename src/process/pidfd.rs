@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::errno::CallError;
 use super::readiness;
 use super::wait::{Life, life};
 
@@ -36,7 +37,7 @@ static UNSUPPORTED: AtomicBool = AtomicBool::new(false);
 impl PidFd {
     /// Opens a handle on our child `pid`, inside a runtime. An error means that we are short of something (descriptors,
     /// memory); a shortage is no reason to fall back to another mechanism.
-    pub(super) fn open(pid: Pid) -> io::Result<Opened> {
+    pub(super) fn open(pid: Pid) -> Result<Opened, CallError> {
         if UNSUPPORTED.load(Ordering::Relaxed) {
             return Ok(Opened::Unsupported);
         }
@@ -48,7 +49,7 @@ impl PidFd {
                 UNSUPPORTED.store(true, Ordering::Relaxed);
                 Ok(Opened::Unsupported)
             }
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Err(CallError::of("pidfd_open")(errno)),
         }
     }
 

@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::process::{Pid, Signal};
 
+use super::errno::CallError;
+
 /// Never exists here.
 #[derive(Debug)]
 pub(super) struct PidFd(Infallible);
@@ -20,7 +22,7 @@ pub(super) enum Opened {
 
 impl PidFd {
     #[expect(clippy::unnecessary_wraps, reason = "the real one can fail")]
-    pub(super) fn open(_: Pid) -> io::Result<Opened> {
+    pub(super) fn open(_: Pid) -> Result<Opened, CallError> {
         Ok(Opened::Unsupported)
     }
 

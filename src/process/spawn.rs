@@ -111,10 +111,9 @@ impl SpawnError {
         errno::name(self.errno)
     }
 
-    /// We or the machine are short of something, and the same call may work later. All other errors are in what was asked
-    /// for.
+    /// The same call may work later: we or the machine are short of something, or the program is just being written.
     pub fn is_temporary(&self) -> bool {
-        matches!(self.errno, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY)
+        errno::is_temporary(self.errno)
     }
 
     fn preparing(spec: &SpawnSpec<'_>, errno: Errno) -> Self {

@@ -87,7 +87,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// Runs a test with both mechanisms.
-fn with_both<T: Future<Output = ()>>(test: impl Fn(fn(Pid) -> std::io::Result<Waiter>) -> T) {
+fn with_both<T: Future<Output = ()>>(test: impl Fn(fn(Pid) -> Result<Waiter, CallError>) -> T) {
     run(test(Waiter::new));
     run(test(Waiter::with_thread));
 }
@@ -426,7 +426,8 @@ mod linux {
             }
             if std::env::var_os("BULKHEAD_NO_PIDFD").is_none() {
                 let error = Waiter::new(child.pid).unwrap_err();
-                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                assert_eq!(error.to_string(), "pidfd_open failed: EMFILE: too many open files");
+                assert!(error.is_temporary());
             }
             assert_eq!(kill_and_reap(child.pid).unwrap().signal, Some(libc::SIGKILL));
             let error = spawn(&SpawnSpec {

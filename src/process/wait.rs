@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use super::errno::CallError;
 use super::pidfd::{Opened, PidFd};
 use super::signal;
 use super::wait_thread::WaitThread;
@@ -55,7 +56,7 @@ impl Waiter {
     ///
     /// On an error (no descriptors or threads left) nobody is in charge: call [`kill_and_reap`] and count the spawn as
     /// failed.
-    pub fn new(pid: Pid) -> io::Result<Self> {
+    pub fn new(pid: Pid) -> Result<Self, CallError> {
         if *NO_PIDFD {
             return Self::with_thread(pid);
         }
@@ -67,7 +68,7 @@ impl Waiter {
     }
 
     /// [`Self::new`] that never uses a pidfd.
-    pub(super) fn with_thread(pid: Pid) -> io::Result<Self> {
+    pub(super) fn with_thread(pid: Pid) -> Result<Self, CallError> {
         Ok(Self::with(pid, Mechanism::Thread(WaitThread::start(pid)?)))
     }
 

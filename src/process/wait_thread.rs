@@ -1,11 +1,11 @@
 //! Waiting by a thread for each worker, where there are no pidfds. The thread only looks: the dead process stays a zombie
 //! until the same code reaps it as with a pidfd, so that its group can still be killed first.
 
-use std::io;
-
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use tokio::sync::oneshot;
+
+use super::errno::CallError;
 
 /// It calls one function, in a loop.
 const STACK: usize = 64 * 1024;
@@ -18,15 +18,17 @@ pub(super) struct WaitThread {
 
 impl WaitThread {
     /// Starts to wait for our child `pid`. Fails when no thread can be had.
-    pub(super) fn start(pid: Pid) -> io::Result<Self> {
+    pub(super) fn start(pid: Pid) -> Result<Self, CallError> {
         let (sender, ended) = oneshot::channel();
-        std::thread::Builder::new().name("bulkhead-wait".into()).stack_size(STACK).spawn(move || {
+        let thread = std::thread::Builder::new().name("bulkhead-wait".into()).stack_size(STACK);
+        let run = move || {
             super::signal::block_all();
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
             // Also after ECHILD: someone else has reaped it, so it has ended. Nobody may be listening any more.
             let _ = sender.send(());
-        })?;
+        };
+        thread.spawn(run).map_err(CallError::of("pthread_create"))?;
         Ok(Self { ended: Some(ended) })
     }
 

@@ -14,10 +14,10 @@ use crate::pool::config::StdioMode;
 use crate::pool::core::{self, SharedPool};
 use crate::pool::messages::{Micros, WorkerKey};
 use crate::pool::outlet::Kind;
-use crate::pool::report::Obituary;
+use crate::pool::report::{Obituary, SpawnFailure};
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::readiness::watch;
-use crate::process::{self, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
+use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
 use crate::shm::SharedPage;
 use crate::stats::{self, oom};
 use crate::wire::down::Init;
@@ -32,6 +32,8 @@ const READ: usize = 64 * 1024;
 const DRAIN: usize = 64 << 20;
 /// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20 µs.
 const MEMORY_EVERY: Micros = 1_000_000;
+/// How often a process that was killed, and cannot be waited for, is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long the last words of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -66,10 +68,7 @@ struct Stream {
 /// Starts the process and its task, or tells the pool why there is none.
 pub fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
-    let started = match wanted {
-        true => spawn(shared, key),
-        false => Err(SpawnFailure { what: "it is no longer wanted".to_owned(), permanent: false }),
-    };
+    let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
     let mut core = shared.lock();
     match started {
         Ok((actor, link)) => {
@@ -78,27 +77,36 @@ pub fn start(shared: &SharedPool, key: WorkerKey) {
             tokio::task::spawn_local(actor.run());
         }
         Err(failure) => {
-            tracing::debug!(worker = key.worker_id(), what = failure.what, "not spawned");
-            core.spawn_failed(shared, key, failure.what, failure.permanent);
+            tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
+            core.spawn_failed(shared, key, failure);
         }
     }
     shared.turn(&mut core);
 }
 
-struct SpawnFailure {
-    what: String,
-    permanent: bool,
-}
-
-impl From<io::Error> for SpawnFailure {
-    fn from(error: io::Error) -> Self {
-        Self { what: format!("a worker could not be connected: {error}"), permanent: false }
+impl From<CallError> for SpawnFailure {
+    fn from(error: CallError) -> Self {
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            errno: error.errno,
+            syscall: error.call,
+            path: None,
+            permanent: !error.is_temporary(),
+        }
     }
 }
 
 impl From<SpawnError> for SpawnFailure {
     fn from(error: SpawnError) -> Self {
-        Self { permanent: !error.is_temporary(), what: error.to_string() }
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            errno: error.errno,
+            syscall: "spawn",
+            permanent: !error.is_temporary(),
+            path: Some(error.what),
+        }
     }
 }
 
@@ -194,17 +202,20 @@ impl Actor {
     fn read_channel(&mut self) {
         let buffer = self.decoder.buffer(READ);
         match self.channel.try_io(Interest::READABLE, |fd| link::receive(fd, buffer)) {
-            Ok(0) => {
-                self.deaf = true;
-                let mut core = self.shared.lock();
-                core.channel_closed(&self.shared, self.key);
-                self.shared.turn(&mut core);
-            }
+            Ok(0) => self.hung_up(),
             Ok(n) => self.take_in(n),
             Err(error) if is_transient(&error) => {}
             // A reset: the other end is gone, with bytes of ours unread.
-            Err(_) => self.deaf = true,
+            Err(_) => self.hung_up(),
         }
+    }
+
+    /// Nothing more can come from it, though it may live on.
+    fn hung_up(&mut self) {
+        self.deaf = true;
+        let mut core = self.shared.lock();
+        core.channel_closed(&self.shared, self.key);
+        self.shared.turn(&mut core);
     }
 
     fn take_in(&mut self, n: usize) {
@@ -281,8 +292,7 @@ impl Actor {
             self.drain_stream(kind);
         }
         let buried = self.shared.lock().bury(self.key);
-        // Somebody else's `waitpid` may have been quicker; then nothing is known of its end but that it came.
-        let exit = self.waiter.finish().unwrap_or_else(|_| Exit::default());
+        let exit = self.reap().await;
         if let Some(link) = buried {
             let mut core = self.shared.lock();
             let start_timeout = (!link.ready && link.killed).then(|| core.start_timeout());
@@ -297,7 +307,7 @@ impl Actor {
                 rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
-                spawn_error: None,
+                spawn_failure: None,
                 start_timeout,
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
                 leaving: core.leaving(self.key),
@@ -308,6 +318,17 @@ impl Actor {
         }
         // Too late for anything else: its last words, if standard error takes them.
         let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+    }
+
+    async fn reap(&mut self) -> Exit {
+        loop {
+            match self.waiter.finish() {
+                // Not dead yet: who said so could not look (a filter forbids it). SIGKILL is on its way.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK_AGAIN).await,
+                // An error: nothing is known of its end but that it came.
+                exit => return exit.unwrap_or_default(),
+            }
+        }
     }
 
     fn drain_channel(&mut self) {
@@ -366,7 +387,7 @@ impl Actor {
 }
 
 impl Stream {
-    fn new(fd: OwnedFd) -> io::Result<Self> {
+    fn new(fd: OwnedFd) -> Result<Self, CallError> {
         Ok(Self { fd: watch(fd, Interest::READABLE)? })
     }
 

@@ -131,7 +131,13 @@ impl Link {
                 }
                 // It is dead, or has closed its end: its actor finds out by itself, and what was not written counts as
                 // such.
-                Err(_) => self.closed = true,
+                Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => self.closed = true,
+                // We cannot write (the kernel has no memory to spare), and nothing would tell us when we could: a worker
+                // that cannot be talked to is as good as dead.
+                Err(_) => {
+                    self.closed = true;
+                    self.kill();
+                }
             }
         }
         self.out.clear();
