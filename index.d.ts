@@ -119,7 +119,7 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
   /** A snapshot of counters, queue and workers; after closing, the last one. */
   stats(): ProcessManager.Stats;
 
-  /** One row for each worker. */
+  /** One row for each worker; two, the one that serves first, while one of the same id replaces the other. */
   get workers(): ProcessManager.WorkerStats[];
 
   /**
@@ -242,6 +242,42 @@ declare namespace ProcessManager {
      * @defaultValue `2_000`
      */
     gracePeriod?: number;
+    /**
+     * How many tasks a worker is started on, at most; from 1, or `Infinity`. Then another takes its place, with the same id.
+     * It is started early enough that the next task does not wait for it, and stands by until the first has had all its
+     * tasks (or has idled for `idleTimeout`); the first leaves when it has ended them (`exit` with reason `'recycled'`). A
+     * task that was sent to a worker and taken back before it started does not count.
+     *
+     * @defaultValue `Infinity`
+     */
+    maxTasksPerWorker?: number;
+    /**
+     * How long after it got ready a worker is replaced in the same way, in ms; from 1, or `Infinity`. It goes on until the
+     * other is ready, and ends what it runs then, however long that takes. One worker after the other is replaced.
+     *
+     * @defaultValue `Infinity`
+     */
+    maxWorkerAge?: number;
+    /**
+     * How much memory (resident set) a worker may have before it is replaced in the same way, as soon as another is ready
+     * and its running tasks have ended. A number of bytes, `Infinity`, or text with a unit: `'512MB'`, `'1.5 GiB'`. `KB`, `MB` and
+     * `GB` mean the same as `KiB`, `MiB` and `GiB`: powers of 1024. Must be less than `maxMemory`.
+     *
+     * A worker's memory is looked at every 250 ms and after its tasks (at most every 10 ms). On Linux only: elsewhere, and where
+     * `/proc` cannot be read, this limit and `maxMemory` have no effect, as a warning (`BULKHEAD_NO_MEMORY_LIMITS`) says.
+     *
+     * @defaultValue `Infinity`
+     */
+    recycleMemory?: number | string;
+    /**
+     * How much memory a worker may have before it is killed, at once and by SIGKILL; given and looked at as `recycleMemory` is, so
+     * that a worker may exceed it by what it allocates in 250 ms. Its tasks end with a {@link WorkerCrashedError} that names the
+     * limit (`outOfMemory: true`), or are started again if `retries` allows it; its `exit` has the reason `'memory'`. Processes that
+     * the worker has started do not count.
+     *
+     * @defaultValue `Infinity`
+     */
+    maxMemory?: number | string;
     /**
      * How values travel. `'json'` loses what JSON loses (a `Map`, `undefined` in arrays, `NaN`, …); `'advanced'` is the
      * structured clone algorithm, for Node workers only. Buffers, typed arrays and ArrayBuffers arrive as what they were,
@@ -367,7 +403,10 @@ declare namespace ProcessManager {
     runTime: number;
   }
 
-  /** A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another. */
+  /**
+   * A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another. While one that is recycled
+   * ends its tasks, there are two processes of its id.
+   */
   export interface WorkerInfo {
     id: number;
     pid: number;
@@ -379,6 +418,7 @@ declare namespace ProcessManager {
     /** Exit code, or null if a signal ended it. */
     code: number | null;
     signal: NodeJS.Signals | null;
+    /** `'recycled'`: after `maxTasksPerWorker`, `maxWorkerAge` or `recycleMemory`; `'memory'`: beyond `maxMemory`. */
     reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
     /** In ms. */
     uptime: number;
@@ -502,7 +542,7 @@ declare namespace ProcessManager {
     maybeExecuted: boolean;
     /**
      * Memory ran out: V8 (or Python, Go, C++, Rust) said so and died in the way that goes with it, or the kernel's
-     * out-of-memory killer ended the worker, as the count of its memory group (cgroup v1 or v2) shows.
+     * out-of-memory killer ended the worker, as the count of its memory group (cgroup v1 or v2) shows; or it exceeded `maxMemory`.
      */
     outOfMemory: boolean;
     /** The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught exception is in it. */
@@ -511,6 +551,8 @@ declare namespace ProcessManager {
     uptime: number;
     /** The largest resident memory known of the worker, in bytes; 0: unknown. */
     rss: number;
+    /** How often the task was started. With `retries` more than once: each start ended with the death of its worker. */
+    attempts: number;
   }
 
   /**

@@ -49,6 +49,10 @@ describe('defaults', () => {
       restartMinDelay: 100,
       restartMaxDelay: 5_000,
       gracePeriod: 2_000,
+      maxTasksPerWorker: 0,
+      maxWorkerAge: 0,
+      recycleMemory: 0,
+      maxMemory: 0,
       maxMessageSize: 64 * 2 ** 20,
     });
     expect(configOf({})).toEqual(configOf(undefined));
@@ -64,6 +68,74 @@ describe('defaults', () => {
 
   test('only own properties are read', () => {
     expect(configOf(Object.create({ maxWorkers: 77, nonsense: 1 })).maxWorkers).toBe(CORES);
+  });
+});
+
+describe('limits of a worker', () => {
+  test.each([
+    [1, 1],
+    [2 ** 40, 2 ** 40],
+    [Infinity, 0],
+    ['1', 1],
+    ['100B', 100],
+    ['64k', 64 * 2 ** 10],
+    ['64KB', 64 * 2 ** 10],
+    ['64 KiB', 64 * 2 ** 10],
+    ['512MB', 512 * 2 ** 20],
+    ['512 mib', 512 * 2 ** 20],
+    ['1.5GB', 1.5 * 2 ** 30],
+    [' 2 GiB ', 2 * 2 ** 30],
+    ['1TB', 2 ** 40],
+  ])('a size of %o', (given, bytes) => {
+    expect(configOf({ maxMemory: given }).maxMemory).toBe(bytes);
+    expect(configOf({ recycleMemory: given }).recycleMemory).toBe(bytes);
+  });
+
+  test('numbers of tasks and ages', () => {
+    expect(configOf({ maxTasksPerWorker: 7, maxWorkerAge: 1 })).toMatchObject({
+      maxTasksPerWorker: 7,
+      maxWorkerAge: 1,
+    });
+    const none = { maxTasksPerWorker: Infinity, maxWorkerAge: Infinity };
+    expect(configOf(none)).toMatchObject({ maxTasksPerWorker: 0, maxWorkerAge: 0 });
+  });
+
+  test.each([
+    ['maxMemory', 0, 'ERR_OUT_OF_RANGE', /"options\.maxMemory".*It must be an integer >= 1/],
+    ['maxMemory', -1, 'ERR_OUT_OF_RANGE', /maxMemory/],
+    ['maxMemory', 1.5, 'ERR_OUT_OF_RANGE', /maxMemory/],
+    ['maxMemory', Number.NaN, 'ERR_OUT_OF_RANGE', /maxMemory.*Received NaN/],
+    [
+      'maxMemory',
+      '',
+      'ERR_INVALID_ARG_VALUE',
+      /'options\.maxMemory' must be a number of bytes, or text such as '512MB'/,
+    ],
+    ['maxMemory', '512 apples', 'ERR_INVALID_ARG_VALUE', /512 apples/],
+    ['maxMemory', '-1MB', 'ERR_INVALID_ARG_VALUE', /-1MB/],
+    ['maxMemory', '1e9', 'ERR_INVALID_ARG_VALUE', /1e9/],
+    ['maxMemory', '0MB', 'ERR_OUT_OF_RANGE', />= 1 bytes. Received '0MB'/],
+    ['maxMemory', 10n, 'ERR_INVALID_ARG_TYPE', /of type number or string/],
+    ['maxMemory', null, 'ERR_INVALID_ARG_TYPE', /of type number or string/],
+    ['recycleMemory', '0.1B', 'ERR_OUT_OF_RANGE', /recycleMemory/],
+    ['recycleMemory', {}, 'ERR_INVALID_ARG_TYPE', /recycleMemory/],
+    ['maxTasksPerWorker', 0, 'ERR_OUT_OF_RANGE', /maxTasksPerWorker.*an integer >= 1, or Infinity/],
+    ['maxTasksPerWorker', 2.5, 'ERR_OUT_OF_RANGE', /maxTasksPerWorker/],
+    ['maxTasksPerWorker', '5', 'ERR_INVALID_ARG_TYPE', /maxTasksPerWorker/],
+    ['maxWorkerAge', 0, 'ERR_OUT_OF_RANGE', /maxWorkerAge.*>= 1/],
+    ['maxWorkerAge', 2 ** 31, 'ERR_OUT_OF_RANGE', /maxWorkerAge/],
+    ['maxWorkerAge', '1h', 'ERR_INVALID_ARG_TYPE', /maxWorkerAge/],
+  ])('%s: %o is refused', (option, value, code, message) => {
+    expectRefused({ [option]: value }, code, message);
+  });
+
+  test('the soft limit on memory is below the hard one', () => {
+    expectRefused(
+      { recycleMemory: '1GB', maxMemory: '1GB' },
+      'ERR_OUT_OF_RANGE',
+      /recycleMemory.*< options\.maxMemory/,
+    );
+    expect(configOf({ recycleMemory: '1GB', maxMemory: Infinity })).toMatchObject({ maxMemory: 0 });
   });
 });
 

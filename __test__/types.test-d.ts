@@ -95,7 +95,8 @@ describe('events', () => {
     pool.once('error', (error) => {
       expectTypeOf(error).toExtend<Error>();
       expectTypeOf(error.taskId).toEqualTypeOf<string | number | undefined>();
-      if (error instanceof WorkerCrashedError) expectTypeOf(error.phase).toEqualTypeOf<'running' | 'result' | 'stopping'>();
+      if (error instanceof WorkerCrashedError)
+        expectTypeOf(error.phase).toEqualTypeOf<'running' | 'result' | 'stopping'>();
     });
     pool.prependListener('exit', ({ code, reason }) => {
       expectTypeOf(code).toEqualTypeOf<number | null>();

@@ -5,8 +5,8 @@
 
 const { decode } = require('./serialize');
 
-/** Fields of a row: kind, ticket, flags, worker, attempt, waiting time, running time, number of blobs. */
-const FIELDS = 8;
+/** Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of blobs. */
+const FIELDS = 9;
 /** About half a millisecond of work, were they all small results. */
 const ROWS = 1024;
 
@@ -43,6 +43,7 @@ const NO_BLOBS = [];
  * @property {number} ticket
  * @property {number} flags
  * @property {number} workerId
+ * @property {number} pid of that worker; 0 where the row is not something that it said
  * @property {number} attempt
  * @property {number} waitTime ms
  * @property {number} runTime ms
@@ -98,7 +99,7 @@ class Batches {
   #read([count, json, strings, blobs]) {
     const { meta } = this;
     const values = parseTogether(json);
-    const row = { kind: 0, ticket: 0, flags: 0, workerId: 0, attempt: 0, waitTime: 0, runTime: 0 };
+    const row = { kind: 0, ticket: 0, flags: 0, workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 };
     let nextString = 0;
     let nextBlob = 0;
     for (let i = 0; i < count; i++) {
@@ -107,11 +108,12 @@ class Batches {
       row.ticket = meta[at + 1];
       row.flags = meta[at + 2];
       row.workerId = meta[at + 3];
-      row.attempt = meta[at + 4];
-      row.waitTime = meta[at + 5];
-      row.runTime = meta[at + 6];
+      row.pid = meta[at + 4];
+      row.attempt = meta[at + 5];
+      row.waitTime = meta[at + 6];
+      row.runTime = meta[at + 7];
       const text = (row.flags & FLAG.TEXT) === 0 ? null : strings[nextString++];
-      const blobCount = meta[at + 7];
+      const blobCount = meta[at + 8];
       const own = blobCount === 0 ? NO_BLOBS : blobs.slice(nextBlob, nextBlob + blobCount);
       nextBlob += blobCount;
       let value;

@@ -18,7 +18,6 @@ const { FLAG, KIND } = require('./batch');
  * @property {import('./cancellation').Cancellation} cancellation
  * @property {import('./liveness').Liveness} liveness
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
- * @property {(workerId: number) => number | undefined} findPid of a worker that is not ready yet
  */
 
 class Delivery {
@@ -27,18 +26,14 @@ class Delivery {
   #cancellation;
   #liveness;
   #onLifecycle;
-  #findPid;
-  /** By worker id; empty where no worker runs. @type {(number | undefined)[]} */
-  #pids = [];
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, onLifecycle, findPid }) {
+  constructor({ emitter, tickets, cancellation, liveness, onLifecycle }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
     this.#liveness = liveness;
     this.#onLifecycle = onLifecycle;
-    this.#findPid = findPid;
   }
 
   /**
@@ -55,15 +50,15 @@ class Delivery {
       case KIND.TASK_FAILED:
         return this.#failed(row, value);
       case KIND.MESSAGE:
-        return this.emit('message', value, this.#worker(row.workerId));
+        return this.emit('message', value, workerOf(row));
       case KIND.PROGRESS:
         return this.#progress(row, value);
       case KIND.EVENT:
         return this.#event(row, value);
       case KIND.STDOUT:
-        return this.emit('stdout', blobs[0], this.#worker(row.workerId));
+        return this.emit('stdout', blobs[0], workerOf(row));
       case KIND.STDERR:
-        return this.emit('stderr', blobs[0], this.#worker(row.workerId));
+        return this.emit('stderr', blobs[0], workerOf(row));
     }
   }
 
@@ -73,9 +68,9 @@ class Delivery {
    * @param {Row} row
    * @param {unknown} error
    */
-  onMalformed({ kind, ticket, workerId }, error) {
+  onMalformed({ kind, ticket, workerId, pid }, error) {
     const what = error instanceof Error ? error.message : String(error);
-    const failure = { what: `a value that cannot be read: ${what}`, workerId, pid: this.#pid(workerId) ?? 0 };
+    const failure = { what: `a value that cannot be read: ${what}`, workerId, pid };
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true });
     else this.emit('error', protocolError(failure));
   }
@@ -84,15 +79,16 @@ class Delivery {
    * @param {Row} row
    * @param {any} value
    */
-  #result({ ticket, flags, workerId, attempt, waitTime, runTime }, value) {
+  #result(row, value) {
+    const { ticket, flags, workerId, pid, attempt, waitTime, runTime } = row;
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
     const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
     const heard = this.#emitter.listenerCount('message') > 0;
     if (heard || task.announced) {
-      const envelope = isEnvelope ? value : { taskId: task.id, result: value, processedBy: this.#pid(workerId) };
-      if (heard) this.emit('message', envelope, this.#worker(workerId));
+      const envelope = isEnvelope ? value : { taskId: task.id, result: value, processedBy: pid };
+      if (heard) this.emit('message', envelope, workerOf(row));
       if (task.announced) this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
     }
     if (!task.announced) task.resolve(isEnvelope ? value.result : value);
@@ -104,12 +100,12 @@ class Delivery {
    * @param {Row} row
    * @param {unknown} wire
    */
-  #thrown({ ticket, workerId }, wire) {
+  #thrown({ ticket, workerId, pid }, wire) {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
     const error = fromWire(wire);
-    Object.assign(error, { taskId: task.id, workerId, pid: this.#pid(workerId) });
+    Object.assign(error, { taskId: task.id, workerId, pid });
     this.#reject(task, error);
   }
 
@@ -117,8 +113,8 @@ class Delivery {
    * @param {Row} row
    * @param {import('./failures').Failure} failure
    */
-  #failed({ ticket }, failure) {
-    this.fail(ticket, failure);
+  #failed({ ticket, attempt }, failure) {
+    this.fail(ticket, failure, failure.kind === 'crashed' ? { attempts: attempt } : {});
   }
 
   /**
@@ -126,12 +122,13 @@ class Delivery {
    *
    * @param {number} ticket
    * @param {import('./failures').Failure} failure
+   * @param {import('./failures').About} [about]
    */
-  fail(ticket, failure) {
+  fail(ticket, failure, about = {}) {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     const reason = this.#settled(ticket);
-    this.#reject(task, toError(failure, { taskId: task.id }, reason));
+    this.#reject(task, toError(failure, { taskId: task.id, ...about }, reason));
   }
 
   /**
@@ -183,14 +180,12 @@ class Delivery {
   #event({ ticket }, { event, ...about }) {
     switch (event) {
       case 'online':
-        this.#pids[about.workerId] = about.pid;
         return this.emit('online', { id: about.workerId, pid: about.pid });
       case 'exit':
-        this.#pids[about.workerId] = undefined;
         return this.emit('exit', exitOf(about));
       case 'retry':
         return this.#during(ticket, (task) => {
-          const error = toError(about.error, { taskId: task.id });
+          const error = toError(about.error, { taskId: task.id, attempts: about.attempt - 1 });
           this.emit('retry', { taskId: task.id, attempt: about.attempt, error });
         });
       case 'protocol':
@@ -223,21 +218,11 @@ class Delivery {
     if (this.#tickets.size === 0) this.#liveness.tasks(0);
     return this.#cancellation.settle(ticket);
   }
+}
 
-  /** @param {number} workerId */
-  #worker(workerId) {
-    return { id: workerId, pid: this.#pid(workerId) };
-  }
-
-  /** @param {number} workerId */
-  #pid(workerId) {
-    const known = this.#pids[workerId];
-    if (known !== undefined) return known;
-    // Modules may talk while they are being loaded, which is before the worker is online.
-    const found = this.#findPid(workerId);
-    this.#pids[workerId] = found;
-    return found;
-  }
+/** @param {Row} row */
+function workerOf({ workerId, pid }) {
+  return { id: workerId, pid };
 }
 
 /** @param {Record<string, any>} about */

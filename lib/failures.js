@@ -34,7 +34,7 @@ const { fromWire, withoutStack } = require('./rebuilt-errors');
  * @typedef {{ kind: string } & Record<string, any>} Failure
  */
 
-/** @typedef {{ taskId?: string | number }} About */
+/** @typedef {{ taskId?: string | number, attempts?: number }} About */
 
 /** UTF-16 units of a task's id in a message; ids are the user's and may be of any length. */
 const MAX_ID = 64;
@@ -42,8 +42,8 @@ const MAX_ID = 64;
 /** @type {Map<string, (failure: Failure, about: About, reason: unknown) => Error>} */
 const TABLE = new Map(
   Object.entries({
-    crashed: ({ kind, ...fields }, about) =>
-      new WorkerCrashedError(crashMessage(fields, about), { ...about, ...fields }),
+    crashed: ({ kind, memoryLimit, ...fields }, about) =>
+      new WorkerCrashedError(crashMessage({ ...fields, memoryLimit }, about), { ...about, ...fields }),
     timeout: ({ kind, ...fields }, about) =>
       new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, { ...about, ...fields }),
     aborted: (_, about, reason) => new AbortError('the task was cancelled', { ...about, cause: reason }),
@@ -74,16 +74,33 @@ function toError(failure, about = {}, reason = undefined) {
  * @param {Record<string, any>} crash
  * @param {About} about
  */
-function crashMessage({ workerId, pid, exitCode, signal, phase, reason, maybeExecuted, outOfMemory, stderr }, about) {
+function crashMessage(crash, about) {
+  const { workerId, pid, exitCode, signal, phase, reason, maybeExecuted, stderr } = crash;
   const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
   const when = {
     running: `while it ran ${task}`,
     result: `while it wrote the result of ${task}`,
     stopping: `while it was being stopped (${reason}) with ${task} still running`,
   }[/** @type {string} */ (phase)];
-  const memory = outOfMemory ? 'ran out of memory and ' : '';
   const doubt = maybeExecuted ? '; the task may have been executed' : '';
-  return `worker ${workerId} (pid ${pid}) ${memory}${ending(exitCode, signal)} ${when}${doubt}${quoted(stderr)}`;
+  const end = `${memory(crash)}${ending(exitCode, signal)} ${when}`;
+  return `worker ${workerId} (pid ${pid}) ${end}${poison(about) ?? doubt}${quoted(stderr)}`;
+}
+
+/** @param {Record<string, any>} crash */
+function memory({ outOfMemory, memoryLimit, rss }) {
+  if (typeof memoryLimit === 'number') return `used ${rss} bytes of memory, more than maxMemory (${memoryLimit}), and `;
+  return outOfMemory ? 'ran out of memory and ' : '';
+}
+
+/**
+ * A task that has killed one worker after the other will probably do so again.
+ *
+ * @param {About} about
+ */
+function poison({ attempts = 1 }) {
+  if (attempts < 2) return undefined;
+  return `; the task was started ${attempts} times, and each start ended with the death of its worker`;
 }
 
 /**

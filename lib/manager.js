@@ -63,6 +63,7 @@ class ProcessManager extends ListeningEmitter {
     super((event) => this.#listenersChanged(event));
     const { config, kind } = resolveOptions(options, native.availableParallelism);
     assertMaySpawn();
+    if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
     this.#config = config;
     this.#kind = kind;
     this.#batches = new Batches(
@@ -85,7 +86,6 @@ class ProcessManager extends ListeningEmitter {
       cancellation: this.#cancellation,
       liveness: this.#liveness,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
-      findPid: (workerId) => this.workers.find(({ id }) => id === workerId)?.pid ?? undefined,
     });
   }
 
@@ -315,6 +315,16 @@ class ProcessManager extends ListeningEmitter {
 function wakerOf(batches) {
   const weakly = new WeakRef(batches);
   return () => weakly.deref()?.onBatch();
+}
+
+/**
+ * Elsewhere than on Linux, and where `/proc` is not mounted.
+ *
+ * @param {string} name of the pool
+ */
+function warnOfMemory(name) {
+  const message = `${name}: maxMemory and recycleMemory have no effect here, as the memory of processes cannot be read`;
+  process.emitWarning(message, { code: 'BULKHEAD_NO_MEMORY_LIMITS', detail: 'They need Linux, with /proc mounted.' });
 }
 
 /**

@@ -29,6 +29,10 @@
  * @property {number} restartMinDelay ms
  * @property {number} restartMaxDelay ms
  * @property {number} gracePeriod ms
+ * @property {number} maxTasksPerWorker 0: any number
+ * @property {number} maxWorkerAge ms; 0: any
+ * @property {number} recycleMemory bytes; 0: any number
+ * @property {number} maxMemory bytes; 0: any number
  * @property {number} maxMessageSize bytes
  */
 
@@ -62,6 +66,7 @@
  * @typedef {object} NativeAddon
  * @property {new (config: NativeConfig, meta: Float64Array, onBatch: () => void) => NativePool} ProcessManager
  * @property {() => number} availableParallelism
+ * @property {() => boolean} readsMemory whether it can be seen how much memory a process uses
  */
 
 if (process.platform === 'win32') {

@@ -4,7 +4,7 @@
 
 const { outOfRange } = require('./invalid');
 const { resolveCommand } = require('./command');
-const { delay, integer, oneOf, ownOptions, text } = require('./validators');
+const { bytes, delay, integer, oneOf, ownOptions, text } = require('./validators');
 
 /** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
 const MAX_WORKERS = 1024;
@@ -31,6 +31,10 @@ const OPTIONS = Object.freeze([
   'startTimeout',
   'restart',
   'gracePeriod',
+  'maxTasksPerWorker',
+  'maxWorkerAge',
+  'recycleMemory',
+  'maxMemory',
   'serialization',
   'maxMessageSize',
   'env',
@@ -86,6 +90,7 @@ function resolveOptions(options, availableParallelism) {
       startTimeout: time('startTimeout', 30_000, 1),
       ...restartPolicy(own.restart),
       gracePeriod: time('gracePeriod', 2_000),
+      ...workerLimits(own),
       maxMessageSize: count('maxMessageSize', 64 * MEBIBYTE, 1, MAX_MESSAGE_SIZE),
     },
   };
@@ -147,6 +152,31 @@ function restartPolicy(restart) {
     restartMinDelay: minDelay,
     restartMaxDelay: maxDelay,
   };
+}
+
+/**
+ * When a worker has had enough; 0: never.
+ *
+ * @param {Record<string, unknown>} own
+ */
+function workerLimits(own) {
+  /** @param {string} key @param {(name: string, value: unknown) => number} check */
+  const limit = (key, check) => (own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key])));
+  const limits = {
+    maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) => integer(name, value, 1, Infinity)),
+    maxWorkerAge: limit('maxWorkerAge', (name, value) => (value === Infinity ? value : delay(name, value, 1))),
+    recycleMemory: limit('recycleMemory', (name, value) => bytes(name, value, 1)),
+    maxMemory: limit('maxMemory', (name, value) => bytes(name, value, 1)),
+  };
+  const { recycleMemory, maxMemory } = limits;
+  if (maxMemory > 0 && recycleMemory >= maxMemory)
+    throw outOfRange('options.recycleMemory', `< options.maxMemory (${maxMemory} bytes)`, own.recycleMemory);
+  return limits;
+}
+
+/** @param {number} limit Infinity: none */
+function unlimited(limit) {
+  return limit === Infinity ? 0 : limit;
 }
 
 /**

@@ -55,6 +55,33 @@ function delay(name, value, min = 0) {
   return integer(name, value, min, MAX_DELAY);
 }
 
+/* What a size may be given in: SI's powers of 1000 are what disks are sold by, and Node, V8 and the kernel count in
+ * powers of 1024, as does everybody who writes `512MB` of memory. */
+const UNITS = Object.freeze({ b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 });
+const SIZE = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i;
+
+/**
+ * A number of bytes, given as such or as text with a unit, such as `'512MB'`.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} min
+ * @returns {number}
+ */
+function bytes(name, value, min) {
+  if (typeof value !== 'string') {
+    if (typeof value !== 'number') throw invalidType(name, 'of type number or string', value);
+    return integer(name, value, min, Infinity);
+  }
+  const match = SIZE.exec(value.trim());
+  if (match === null)
+    throw invalidValue(name, value, "must be a number of bytes, or text such as '512MB' or '1.5 GiB'");
+  const unit = /** @type {keyof typeof UNITS} */ ((match[2] ?? 'b').toLowerCase());
+  const size = Math.floor(Number(match[1]) * UNITS[unit]);
+  if (size < min) throw outOfRange(name, `>= ${min} bytes`, value);
+  return size;
+}
+
 /**
  * Text for the operating system, where a NUL would cut it off.
  *
@@ -98,4 +125,4 @@ function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
 }
 
-module.exports = { delay, integer, oneOf, ownOptions, text, texts };
+module.exports = { bytes, delay, integer, oneOf, ownOptions, text, texts };

@@ -16,6 +16,14 @@ mod tie;
 
 use napi_derive::napi;
 
+use crate::stats;
+
+/// Whether it can be seen how much memory a process uses.
+#[napi]
+pub fn reads_memory() -> bool {
+    i32::try_from(std::process::id()).is_ok_and(|pid| stats::resident_set(pid).is_some())
+}
+
 /// Cores this process may really use: affinity and cgroup quota respected, at least 1.
 #[napi]
 pub fn available_parallelism() -> u32 {

@@ -46,6 +46,14 @@ pub struct NativeConfig {
     pub restart_min_delay: f64,
     pub restart_max_delay: f64,
     pub grace_period: f64,
+    /// 0: any number.
+    pub max_tasks_per_worker: f64,
+    /// 0: none.
+    pub max_worker_age: f64,
+    /// 0: none.
+    pub recycle_memory: f64,
+    /// 0: none.
+    pub max_memory: f64,
     pub max_message_size: f64,
 }
 
@@ -58,6 +66,11 @@ pub fn micros(millis: f64) -> Micros {
 /// A time limit, where 0 means that there is none.
 pub fn limit(millis: f64) -> Option<Micros> {
     (millis > 0.0).then(|| micros(millis))
+}
+
+/// A limit in whole numbers, where 0 means that there is none.
+fn count(limit: f64) -> Option<u64> {
+    (limit > 0.0).then_some(limit as u64)
 }
 
 impl NativeConfig {
@@ -76,6 +89,10 @@ impl NativeConfig {
             start_timeout: micros(self.start_timeout),
             idle_timeout: micros(IDLE_TIMEOUT),
             grace_period: micros(self.grace_period),
+            max_tasks: count(self.max_tasks_per_worker),
+            max_age: limit(self.max_worker_age),
+            recycle_memory: count(self.recycle_memory),
+            max_memory: count(self.max_memory),
             restart: RestartConfig {
                 limit: self.restart_limit as usize,
                 window: micros(self.restart_window),

@@ -30,6 +30,14 @@ pub struct PoolConfig {
     pub idle_timeout: Micros,
     /// Between SIGTERM and SIGKILL.
     pub grace_period: Micros,
+    /// Tasks that one worker is started on, at most; at least 1. Then another takes its place.
+    pub max_tasks: Option<u64>,
+    /// So long after it got ready another takes its place.
+    pub max_age: Option<Micros>,
+    /// Bytes of resident memory beyond which another takes its place.
+    pub recycle_memory: Option<u64>,
+    /// Bytes of resident memory beyond which it is killed.
+    pub max_memory: Option<u64>,
     /// When a pool whose workers do not get ready is given up, and how slowly it tries until then.
     pub restart: RestartConfig,
     /// Start of the jitter's random sequence. Any value will do; a test fixes it.

@@ -41,6 +41,10 @@ pub struct Shared {
     /// Wakes the pool's actor: the inbox, a spawn or an earlier deadline waits for it.
     pub wake: Notify,
     limits: QueueLimits,
+    /// Bytes of resident memory beyond which a worker is killed.
+    max_memory: Option<u64>,
+    /// The lowest number of resident bytes that matters to the pool.
+    pub memory_threshold: Option<u64>,
     /// Whether a submission should be looked at now, and not with the next reply.
     hungry: AtomicBool,
     unsettled: AtomicI64,
@@ -54,7 +58,7 @@ pub struct Shared {
 /// What the lock protects.
 pub struct Core {
     pool: Pool,
-    links: Vec<Option<Link>>,
+    links: Links,
     /// Workers to be started, by the supervisor thread.
     pub spawns: VecDeque<WorkerKey>,
     /// When the pool's actor will wake by itself.
@@ -65,6 +69,14 @@ pub struct Core {
     violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
+}
+
+/// The links to all processes that have not been reaped.
+struct Links {
+    /// By slot.
+    places: Vec<Option<Link>>,
+    /// Of processes that share their slot with another, while one replaces the other.
+    others: Vec<Link>,
 }
 
 /// Why a task was not accepted.
@@ -87,6 +99,7 @@ pub struct Snapshot {
 /// A reply that is being handled.
 struct Reply<'a> {
     kind: Kind,
+    pid: i32,
     flags: u32,
     value: &'a [u8],
     blobs: Vec<Vec<u8>>,
@@ -95,10 +108,12 @@ struct Reply<'a> {
 impl Shared {
     pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outlet: Outlet) -> Self {
         let slots = config.max_workers;
+        let max_memory = config.max_memory;
+        let memory_threshold = config.recycle_memory.into_iter().chain(max_memory).min();
         let core = Core {
             start_timeout: config.start_timeout,
             pool: Pool::new(config),
-            links: (0..slots).map(|_| None).collect(),
+            links: Links { places: (0..slots).map(|_| None).collect(), others: Vec::new() },
             spawns: VecDeque::new(),
             armed: None,
             batch: Batch::default(),
@@ -113,6 +128,8 @@ impl Shared {
             worker_config,
             wake: Notify::new(),
             limits,
+            max_memory,
+            memory_threshold,
             hungry: AtomicBool::new(true),
             unsettled: AtomicI64::new(0),
             waiting_bytes: AtomicI64::new(0),
@@ -181,9 +198,7 @@ impl Shared {
     pub fn abandon(&self) {
         self.outlet.close();
         let mut core = self.lock();
-        for link in core.links.iter_mut().flatten() {
-            link.kill();
-        }
+        core.links.each(Link::kill);
         drop(core);
         self.post(Event::Terminate);
     }
@@ -198,15 +213,12 @@ impl Shared {
         let mut core = self.lock();
         // What was submitted before this call counts.
         self.turn(&mut core);
-        let process = |row: &WorkerRow| {
-            let link = core.links.get(row.key.slot)?.as_ref().filter(|link| link.key == row.key)?;
-            Some((link.raw_pid(), link.spawned_at))
-        };
-        let workers = core.pool.workers().map(|row| {
-            let process = process(&row);
+        let Core { pool, links, .. } = &mut *core;
+        let workers = pool.workers().map(|row| {
+            let process = links.get(row.key).map(|link| (link.raw_pid(), link.spawned_at));
             (row, process)
         });
-        Snapshot { counters: core.pool.counters(), waiting: core.pool.waiting(), workers: workers.collect() }
+        Snapshot { workers: workers.collect(), counters: pool.counters(), waiting: pool.waiting() }
     }
 
     fn nudge(&self) {
@@ -245,9 +257,7 @@ impl Shared {
                 break;
             }
         }
-        for link in core.links.iter_mut().flatten() {
-            link.flush();
-        }
+        core.links.each(Link::flush);
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
             core.batch.push(Row::new(Kind::Event, 0), br#"{"event":"drain"}"#, Vec::new());
         }
@@ -260,10 +270,10 @@ impl Shared {
     }
 
     /// A chunk that a worker printed.
-    pub fn printed(&self, worker: WorkerKey, kind: Kind, chunk: &[u8]) {
+    pub fn printed(&self, worker: WorkerKey, pid: i32, kind: Kind, chunk: &[u8]) {
         if self.worker_config.stdio == StdioMode::Pipe && self.stdio_listening.load(Ordering::Relaxed) {
             let mut batch = Batch::default();
-            batch.push(Row::new(kind, worker.worker_id()), b"0", vec![chunk.to_vec()]);
+            batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![chunk.to_vec()]);
             self.outlet.append(&mut batch);
         }
     }
@@ -282,12 +292,12 @@ impl Core {
 
     /// Whether everything is over and every process reaped.
     pub fn is_over(&self) -> bool {
-        self.pool.is_closed() && self.links.iter().all(Option::is_none)
+        self.pool.is_closed() && self.links.is_empty()
     }
 
     /// The link of this life, if its process has not been reaped.
     pub fn link(&mut self, worker: WorkerKey) -> Option<&mut Link> {
-        self.links.get_mut(worker.slot)?.as_mut().filter(|link| link.key == worker)
+        self.links.get(worker)
     }
 
     /// Lets the pool's timers run.
@@ -303,9 +313,7 @@ impl Core {
     /// A process was started.
     pub fn spawned(&mut self, shared: &Shared, link: Link) {
         let worker = link.key;
-        if let Some(place) = self.links.get_mut(worker.slot) {
-            *place = Some(link);
-        }
+        self.links.add(link);
         self.handle(shared, now(), Event::Spawned { worker }, None);
     }
 
@@ -333,9 +341,14 @@ impl Core {
         self.handle(shared, now(), Event::Violated { worker }, None);
     }
 
+    /// So many bytes of the worker's memory are resident.
+    pub fn memory(&mut self, shared: &Shared, worker: WorkerKey, rss: u64) {
+        self.handle(shared, now(), Event::Memory { worker, rss }, None);
+    }
+
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
-        self.links.get_mut(worker.slot)?.take_if(|link| link.key == worker)
+        self.links.remove(worker)
     }
 
     /// Why the pool is ending this worker, if it is.
@@ -344,7 +357,8 @@ impl Core {
     }
 
     /// It is reaped: settles what it had.
-    pub fn exited(&mut self, shared: &Shared, link: &Link, obituary: Obituary) {
+    pub fn exited(&mut self, shared: &Shared, link: &Link, mut obituary: Obituary) {
+        obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(link.key));
         let evidence = link.evidence(self.pool.claims(link.key));
         if !link.ready && !self.pool.is_broken() {
             self.last_start_failure = obituary.start_failure();
@@ -359,10 +373,11 @@ impl Core {
     /// One frame of a worker.
     pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
         let now = now();
+        let pid = self.link(worker).map_or(0, |link| link.raw_pid());
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
                 let mut scratch = Vec::new();
-                let mut reply = payload_reply(Kind::Result, payload, frame, &mut scratch);
+                let mut reply = payload_reply(Kind::Result, pid, payload, frame, &mut scratch);
                 if *envelope {
                     reply.flags |= flags::ENVELOPE;
                 }
@@ -370,21 +385,21 @@ impl Core {
             }
             Up::Error { id, elapsed, error } => {
                 let value = error.get().as_bytes();
-                let reply = Reply { kind: Kind::TaskError, flags: 0, value, blobs: Vec::new() };
+                let reply = Reply { kind: Kind::TaskError, pid, flags: 0, value, blobs: Vec::new() };
                 self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
             }
             Up::Message { payload } => {
                 let mut scratch = Vec::new();
-                let reply = payload_reply(Kind::Message, payload, frame, &mut scratch);
-                let row = Row { flags: reply.flags, ..Row::new(Kind::Message, worker.worker_id()) };
+                let reply = payload_reply(Kind::Message, pid, payload, frame, &mut scratch);
+                let row = Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
                 self.batch.push(row, reply.value, reply.blobs);
             }
             Up::Progress { id, payload } => {
                 // Of a task that was aborted or is overdue nobody wants to know any more.
                 if let Some(ticket) = self.pool.ticket(worker, *id) {
                     let mut scratch = Vec::new();
-                    let reply = payload_reply(Kind::Progress, payload, frame, &mut scratch);
-                    let row = Row { ticket, flags: reply.flags, ..Row::new(Kind::Progress, worker.worker_id()) };
+                    let reply = payload_reply(Kind::Progress, pid, payload, frame, &mut scratch);
+                    let row = Row { ticket, flags: reply.flags, ..Row::of(Kind::Progress, worker.worker_id(), pid) };
                     self.batch.push(row, reply.value, reply.blobs);
                 }
             }
@@ -454,14 +469,13 @@ impl Core {
                 Effect::Complete { ticket, run } => {
                     shared.settled();
                     if let Some(reply) = reply.take() {
-                        let row = task_row(reply.kind, ticket, reply.flags, &run);
+                        let row = Row { pid: reply.pid, ..task_row(reply.kind, ticket, reply.flags, &run) };
                         self.batch.push(row, reply.value, reply.blobs);
                     }
                 }
                 Effect::Send { worker, wire, epoch, attempt, task } => {
-                    let link = self.links.get_mut(worker.slot).and_then(Option::as_mut);
                     // The task may have been given up since.
-                    if let Some(link) = link.filter(|link| link.key == worker)
+                    if let Some(link) = self.links.get(worker)
                         && let Some(body) = self.pool.body(task)
                     {
                         link.send_task(wire, epoch, attempt, body);
@@ -564,12 +578,50 @@ impl Core {
     }
 }
 
+impl Links {
+    /// The link of this life.
+    fn get(&mut self, key: WorkerKey) -> Option<&mut Link> {
+        match self.places.get_mut(key.slot)? {
+            Some(link) if link.key == key => Some(link),
+            _ => self.others.iter_mut().find(|link| link.key == key),
+        }
+    }
+
+    fn add(&mut self, link: Link) {
+        match self.places.get_mut(link.key.slot) {
+            Some(place) if place.is_none() => *place = Some(link),
+            _ => self.others.push(link),
+        }
+    }
+
+    fn remove(&mut self, key: WorkerKey) -> Option<Link> {
+        let slot = self.places.get_mut(key.slot)?;
+        let index = |others: &[Link], is: &dyn Fn(&Link) -> bool| others.iter().position(is);
+        match slot.take_if(|link| link.key == key) {
+            Some(link) => {
+                *slot = index(&self.others, &|other| other.key.slot == key.slot).map(|at| self.others.swap_remove(at));
+                Some(link)
+            }
+            None => index(&self.others, &|other| other.key == key).map(|at| self.others.swap_remove(at)),
+        }
+    }
+
+    fn each(&mut self, act: impl FnMut(&mut Link)) {
+        self.places.iter_mut().flatten().chain(&mut self.others).for_each(act);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.places.iter().all(Option::is_none)
+    }
+}
+
 fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
     Row {
         kind,
         ticket,
         flags,
         worker_id: run.worker.worker_id(),
+        pid: 0,
         attempt: run.attempt,
         wait: millis(run.wait),
         run: millis(run.run),
@@ -577,21 +629,27 @@ fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
 }
 
 /// A user's value as a row carries it. `scratch` holds the value where it has to be put together.
-fn payload_reply<'a>(kind: Kind, payload: &Payload<'a>, frame: &Frame<'a>, scratch: &'a mut Vec<u8>) -> Reply<'a> {
+fn payload_reply<'a>(
+    kind: Kind,
+    pid: i32,
+    payload: &Payload<'a>,
+    frame: &Frame<'a>,
+    scratch: &'a mut Vec<u8>,
+) -> Reply<'a> {
     let blobs = || frame.chunks().map(<[u8]>::to_vec).collect();
     let text = payload.json.map(|json| json.get().as_bytes());
     match (payload.encoding, payload.binary, text) {
-        (Encoding::V8, _, _) => Reply { kind, flags: flags::V8, value: b"0", blobs: blobs() },
+        (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs: blobs() },
         (Encoding::Json, Some(binary), Some(text)) => {
             scratch.extend_from_slice(b"{\"value\":");
             scratch.extend_from_slice(text);
             scratch.extend_from_slice(b",\"binary\":");
             scratch.extend_from_slice(binary.get().as_bytes());
             scratch.push(b'}');
-            Reply { kind, flags: flags::BINARY, value: scratch, blobs: blobs() }
+            Reply { kind, pid, flags: flags::BINARY, value: scratch, blobs: blobs() }
         }
-        (Encoding::Json, _, Some(value)) => Reply { kind, flags: 0, value, blobs: Vec::new() },
-        (Encoding::Json, _, None) => Reply { kind, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() },
+        (Encoding::Json, _, Some(value)) => Reply { kind, pid, flags: 0, value, blobs: Vec::new() },
+        (Encoding::Json, _, None) => Reply { kind, pid, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() },
     }
 }
 

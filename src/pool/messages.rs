@@ -17,7 +17,8 @@ pub type Ticket = u32;
 /// to a task of another worker, can never be taken for this one.
 pub type WireId = u64;
 
-/// One life of one slot. `life` counts up with every process started there, so news of a dead one is recognised.
+/// One life of one slot. `life` counts up with every process started there, so news of a dead one is recognised, and the
+/// two processes that a slot has while one replaces the other are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerKey {
     /// Index of the slot, from 0. Users see `slot + 1` as `workerId`.
@@ -84,6 +85,8 @@ pub enum Event {
     Violated { worker: WorkerKey },
     /// The worker's end of the channel is closed, while it may live.
     ChannelClosed { worker: WorkerKey },
+    /// So many bytes of the worker's memory are resident.
+    Memory { worker: WorkerKey, rss: u64 },
     /// The process is gone, and everything it said has been handled.
     Exited { worker: WorkerKey, evidence: Evidence },
     /// Time has passed.

@@ -52,6 +52,8 @@ pub struct Row {
     pub ticket: u32,
     pub flags: u32,
     pub worker_id: u32,
+    /// Of the worker's process; two may have the same id while one replaces the other. 0: not told.
+    pub pid: i32,
     pub attempt: u32,
     pub wait: f64,
     pub run: f64,
@@ -59,11 +61,16 @@ pub struct Row {
 
 impl Row {
     /// Numbers in a row of the array that JavaScript reads.
-    pub const WIDTH: usize = 8;
+    pub const WIDTH: usize = 9;
 
     /// A row that is about no task.
     pub fn new(kind: Kind, worker_id: u32) -> Self {
-        Self { kind, ticket: 0, flags: 0, worker_id, attempt: 0, wait: 0.0, run: 0.0 }
+        Self { kind, ticket: 0, flags: 0, worker_id, pid: 0, attempt: 0, wait: 0.0, run: 0.0 }
+    }
+
+    /// A row of a process.
+    pub fn of(kind: Kind, worker_id: u32, pid: i32) -> Self {
+        Self { pid, ..Self::new(kind, worker_id) }
     }
 
     /// As JavaScript reads it.
@@ -71,7 +78,7 @@ impl Row {
         let kind = f64::from(self.kind as u8);
         let [ticket, flags] = [self.ticket, self.flags].map(f64::from);
         let [worker_id, attempt] = [self.worker_id, self.attempt].map(f64::from);
-        [kind, ticket, flags, worker_id, attempt, self.wait, self.run, blobs as f64]
+        [kind, ticket, flags, worker_id, f64::from(self.pid), attempt, self.wait, self.run, blobs as f64]
     }
 }
 

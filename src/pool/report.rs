@@ -46,6 +46,8 @@ pub struct Obituary {
     pub oom_killed: bool,
     /// Why the pool was ending it, if it was.
     pub leaving: Option<ExitReason>,
+    /// It was killed because more bytes than these were resident.
+    pub memory_limit: Option<u64>,
 }
 
 /// Why there is no process, in the words of Node's own system errors.
@@ -77,6 +79,8 @@ struct Crashed<'a> {
     stderr: &'a str,
     uptime: f64,
     rss: u64,
+    /// `maxMemory`, if that is what it was killed for.
+    memory_limit: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -122,15 +126,17 @@ impl Obituary {
     }
 
     fn out_of_memory(&self) -> bool {
-        self.oom_killed || last_words::say_out_of_memory(&self.stderr, self.code, self.signal)
+        self.memory_limit.is_some()
+            || self.oom_killed
+            || last_words::say_out_of_memory(&self.stderr, self.code, self.signal)
     }
 
     /// What it was doing when it died.
     fn phase(&self) -> &'static str {
         match self.leaving {
             _ if self.mid_frame => "result",
-            Some(reason) if reason != ExitReason::Crashed => "stopping",
-            _ => "running",
+            None | Some(ExitReason::Crashed | ExitReason::Memory) => "running",
+            Some(_) => "stopping",
         }
     }
 
@@ -149,6 +155,7 @@ impl Obituary {
             stderr: &self.stderr,
             uptime: millis(self.uptime),
             rss: self.rss,
+            memory_limit: self.memory_limit,
         })
     }
 
@@ -176,6 +183,14 @@ impl Obituary {
             ("fail", "the worker could not start".to_owned())
         } else if let Some(what) = &self.violation {
             ("protocol", format!("the worker broke the protocol before it was ready: {what}"))
+        } else if let Some(limit) = self.memory_limit {
+            (
+                "exit",
+                format!(
+                    "the worker was killed before it was ready: {} bytes are more than maxMemory ({limit})",
+                    self.rss
+                ),
+            )
         } else if let Some(limit) = self.start_timeout {
             ("timeout", format!("the worker was not ready within {} ms", millis(limit)))
         } else {

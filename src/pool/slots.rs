@@ -1,19 +1,21 @@
-//! What the pool knows of its workers: a slot per worker, a life per process, and the starts that are under way.
+//! What the pool knows of its workers: a place for each, a life per process, and the starts that are under way.
 
 use std::collections::VecDeque;
 
 use crate::pool::config::{PoolConfig, Prefetch};
 use crate::pool::messages::{Evidence, ForgedClaim, Micros, TaskKey, Ticket, WireId, WorkerKey};
 use crate::pool::policy;
-use crate::worker::life::Life;
+use crate::worker::life::{ExitReason, Life};
 
-/// A place for one worker at a time.
+/// A place for one worker at a time. While it is being replaced, it has two processes.
 #[derive(Debug, Default)]
 pub struct Slot {
     /// Processes started here so far.
     pub lives: u32,
-    /// The present one.
+    /// The present one: the only one here that is sent tasks.
     pub worker: Option<Worker>,
+    /// The other one.
+    pub beside: Beside,
     /// When the next one is to be started.
     pub restart_at: Option<Micros>,
     /// No process is started here before this.
@@ -22,11 +24,50 @@ pub struct Slot {
     pub crashes: usize,
 }
 
+/// Who shares a place with its worker. There is never more than one, so a pool has at most two processes to a place,
+/// however quickly its workers are used up.
+#[derive(Debug, Default)]
+pub enum Beside {
+    #[default]
+    Nobody,
+    /// Is to take the worker's place: it starts, or stands by.
+    Coming(Box<Worker>),
+    /// Has given its place away: it ends what it runs, and leaves.
+    Going(Box<Worker>),
+}
+
+/// What a process is to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    Worker,
+    Coming,
+    Going,
+}
+
+/// The worker is to be replaced by one that is started beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// What its `exit` will say.
+    pub reason: ExitReason,
+    /// As soon as the other is ready; otherwise once it has had all tasks that it may have.
+    pub at_once: bool,
+}
+
 /// One process, from the decision to spawn it until it is gone.
 #[derive(Debug)]
 pub struct Worker {
     pub key: WorkerKey,
     pub life: Life,
+    /// When it was decided upon.
+    pub since: Micros,
+    /// Starts that it may still be sent.
+    pub left: u64,
+    /// It is to be replaced.
+    pub renewal: Option<Renewal>,
+    /// When it will be too old.
+    pub renew_at: Option<Micros>,
+    /// It had more memory resident than it may.
+    pub over_memory: bool,
     /// Whether it takes its tasks by the claim word. Only such a worker is sent tasks ahead.
     pub claims: bool,
     pub tasks_done: u64,
@@ -96,11 +137,94 @@ pub struct NewStart {
     pub size: usize,
 }
 
+impl Slot {
+    /// The process of this life, if it is here.
+    pub fn find(&self, key: WorkerKey) -> Option<&Worker> {
+        match &self.worker {
+            Some(worker) if worker.key == key => Some(worker),
+            _ => self.other().filter(|other| other.key == key),
+        }
+    }
+
+    /// The same.
+    pub fn find_mut(&mut self, key: WorkerKey) -> Option<&mut Worker> {
+        match &mut self.worker {
+            Some(worker) if worker.key == key => Some(worker),
+            _ => match &mut self.beside {
+                Beside::Coming(other) | Beside::Going(other) if other.key == key => Some(other),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whoever shares the place.
+    pub fn other(&self) -> Option<&Worker> {
+        match &self.beside {
+            Beside::Nobody => None,
+            Beside::Coming(other) | Beside::Going(other) => Some(other),
+        }
+    }
+
+    /// All processes of this place, the one that serves first.
+    pub fn processes(&self) -> impl Iterator<Item = &Worker> {
+        self.worker.iter().chain(self.other())
+    }
+
+    /// The process of this life is gone: takes it out.
+    pub fn remove(&mut self, key: WorkerKey) -> Option<(Worker, Seat)> {
+        if let Some(worker) = self.worker.take_if(|worker| worker.key == key) {
+            return Some((worker, Seat::Worker));
+        }
+        self.other().filter(|other| other.key == key)?;
+        match std::mem::take(&mut self.beside) {
+            Beside::Nobody => None,
+            Beside::Coming(other) => Some((*other, Seat::Coming)),
+            Beside::Going(other) => Some((*other, Seat::Going)),
+        }
+    }
+
+    /// What counts against the number of tasks that run here at a time.
+    pub fn load(&self) -> usize {
+        self.worker.as_ref().map_or(0, Worker::load) + self.going_load()
+    }
+
+    /// What the process that has given its place away still runs. So much less is sent to the worker.
+    pub fn going_load(&self) -> usize {
+        match &self.beside {
+            Beside::Going(other) => other.load(),
+            Beside::Nobody | Beside::Coming(_) => 0,
+        }
+    }
+
+    /// Whether the one that is to take over could do so now.
+    pub fn has_standby(&self) -> bool {
+        matches!(&self.beside, Beside::Coming(other) if other.life.is_ready())
+    }
+
+    /// Whoever stands by becomes the worker. The worker, if there is one, ends what it runs.
+    pub fn hand_over(&mut self, now: Micros) {
+        match std::mem::take(&mut self.beside) {
+            Beside::Coming(mut other) => {
+                other.progress_at = now;
+                if let Some(worker) = self.worker.replace(*other) {
+                    self.beside = Beside::Going(Box::new(worker));
+                }
+            }
+            beside => self.beside = beside,
+        }
+    }
+}
+
 impl Worker {
-    pub fn new(key: WorkerKey, now: Micros, start_timeout: Micros) -> Self {
+    pub fn new(key: WorkerKey, now: Micros, config: &PoolConfig) -> Self {
         Self {
             key,
-            life: Life::Starting { deadline: now.saturating_add(start_timeout) },
+            life: Life::Starting { deadline: now.saturating_add(config.start_timeout) },
+            since: now,
+            left: config.max_tasks.unwrap_or(u64::MAX),
+            renewal: None,
+            renew_at: None,
+            over_memory: false,
             claims: false,
             tasks_done: 0,
             progress_at: now,
@@ -132,7 +256,12 @@ impl Worker {
 
     /// Whether it may be sent tasks. One that holds an abandoned start may soon be killed for it.
     pub fn takes_tasks(&self) -> bool {
-        self.life.is_ready() && self.abandoned == 0
+        self.life.is_ready() && self.abandoned == 0 && self.left > 0
+    }
+
+    /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits for its successor.
+    pub fn serves(&self) -> bool {
+        self.life.is_ready() && (self.left > 0 || self.load() > 0)
     }
 
     /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks one by one, each with a
@@ -196,6 +325,7 @@ impl Worker {
             order: self.sent,
         });
         self.sent = self.sent.wrapping_add(1);
+        self.left -= 1;
     }
 
     /// The start of this number, if it is under way here.
@@ -248,6 +378,8 @@ impl Worker {
             self.forget(start);
         }
         self.epoch = self.epoch.wrapping_add(1);
+        // What never started does not use it up.
+        self.left += back.len() as u64;
         self.sent = started;
         self.known_started = started;
         Ok(back)

@@ -5,6 +5,11 @@
 //! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may have started is
 //! started again only if its retries allow it; one that provably never started goes back to the front of the queue;
 //! tasks are sent in the order in which they were accepted; a worker's `Exit` comes after all that it did.
+//!
+//! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until its successor is
+//! ready: see [`renewal`], which is the one way to replace a sound worker.
+
+mod renewal;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,7 +23,7 @@ use crate::pool::messages::{
 };
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
 use crate::pool::queue::Queue;
-use crate::pool::slots::{Abandon, InFlight, NewStart, Slot, Worker};
+use crate::pool::slots::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
 use crate::worker::life::{ExitReason, Life, Rung, Step};
 
 /// One accepted, unsettled task.
@@ -102,6 +107,10 @@ pub struct Pool {
     budget: RestartBudget,
     jitter: Jitter,
     next_wire: WireId,
+    /// How long a start takes here, from the decision to readiness: a moving average.
+    start_time: Micros,
+    /// Some worker is being replaced.
+    renewing: bool,
     /// Whether `Started` was said.
     started: bool,
     counters: Counters,
@@ -126,6 +135,8 @@ impl Pool {
             budget: RestartBudget::default(),
             jitter,
             next_wire: 1,
+            start_time: 0,
+            renewing: false,
             started: false,
             counters: Counters::default(),
             report: ClosedReport::default(),
@@ -147,11 +158,13 @@ impl Pool {
             Event::TakenBack { worker, started } => self.taken_back(now, worker, started),
             Event::Violated { worker } => self.violated(now, worker),
             Event::ChannelClosed { worker } => self.leave(now, worker, ExitReason::Crashed, Rung::Asked),
+            Event::Memory { worker, rss } => self.memory(now, worker, rss),
             Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
             Event::Terminate => self.terminate(now),
         }
+        self.see_to_renewals(now);
         self.close_if_done(now);
     }
 
@@ -166,10 +179,16 @@ impl Pool {
         if self.queue.is_empty() || !matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. }) {
             return;
         }
-        self.fill_places(now);
-        if !self.queue.is_empty() {
-            self.grow(now);
-            self.send_ahead(now);
+        loop {
+            self.fill_places(now);
+            if !self.queue.is_empty() {
+                self.grow(now);
+                self.send_ahead(now);
+            }
+            // What was sent may have used up a worker whose successor stands by.
+            if !self.see_to_renewals(now) {
+                return;
+            }
         }
     }
 
@@ -179,14 +198,20 @@ impl Pool {
         let shrinks = self.has_surplus();
         let slots = self.slots.iter().flat_map(|slot| {
             let worker = slot.worker.as_ref();
-            let idle = worker.filter(|worker| shrinks && worker.life.is_ready() && worker.load() == 0);
+            let idle =
+                worker.filter(|worker| (shrinks || slot.has_standby()) && worker.life.is_ready() && worker.load() == 0);
             [
                 slot.restart_at,
                 worker.and_then(|worker| worker.life.deadline()),
                 worker.and_then(|worker| worker.task_deadline(concurrency)),
                 worker.and_then(Worker::kill_deadline),
                 worker.and_then(|worker| worker.stall_deadline(concurrency)),
+                worker.and_then(|worker| worker.renew_at.filter(|_| worker.life.is_ready())),
                 idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
+                slot.other().and_then(|other| {
+                    let deadlines = [other.life.deadline(), other.task_deadline(concurrency), other.kill_deadline()];
+                    deadlines.into_iter().chain([other.stall_deadline(concurrency)]).flatten().min()
+                }),
             ]
         });
         let closing = match self.phase {
@@ -205,7 +230,7 @@ impl Pool {
     /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
     pub fn is_hungry(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
-            Some(worker) => worker.takes_tasks() && worker.load() < self.config.concurrency,
+            Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
             None => slot.restart_at.is_none(),
         };
         !matches!(self.phase, Phase::Open) || self.slots.iter().any(free)
@@ -223,12 +248,17 @@ impl Pool {
 
     /// The epoch that the claim word of this worker is in, if it has one.
     pub fn claims(&self, key: WorkerKey) -> Option<u32> {
-        self.slots.get(key.slot)?.worker.as_ref().filter(|worker| worker.key == key)?.epoch()
+        self.slots.get(key.slot)?.find(key)?.epoch()
+    }
+
+    /// Whether this worker was killed for the memory it used.
+    pub fn is_over_memory(&self, key: WorkerKey) -> bool {
+        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.over_memory)
     }
 
     /// Why this worker is on its way out, if it is.
     pub fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
-        self.slots.get(key.slot)?.worker.as_ref().filter(|worker| worker.key == key)?.life.reason()
+        self.slots.get(key.slot)?.find(key)?.life.reason()
     }
 
     /// Whether this worker owes a reply to this start, wanted or not.
@@ -270,24 +300,26 @@ impl Pool {
         self.phase == Phase::Closed
     }
 
-    /// The workers, by slot.
+    /// The workers, by slot; of two in one slot the one that serves comes first.
     pub fn workers(&self) -> impl Iterator<Item = WorkerRow> {
-        self.slots.iter().filter_map(|slot| {
-            let worker = slot.worker.as_ref()?;
+        self.slots.iter().flat_map(Slot::processes).map(|worker| {
+            let replaced =
+                self.slots[worker.key.slot].worker.as_ref().is_some_and(|main| main.key.life > worker.key.life);
             let state = match worker.life {
                 Life::Starting { .. } => "starting",
+                Life::Ready if replaced => "stopping",
                 Life::Ready if worker.load() == 0 => "idle",
                 Life::Ready => "busy",
                 Life::Leaving { .. } => "stopping",
             };
             let running = worker.in_flight().filter(|start| start.task.is_some() && start.running_since.is_some());
-            Some(WorkerRow {
+            WorkerRow {
                 key: worker.key,
                 state,
                 running: running.map(|start| start.ticket).collect(),
                 tasks_done: worker.tasks_done,
-                restarts: slot.lives - 1,
-            })
+                restarts: worker.key.life - 1,
+            }
         })
     }
 
@@ -427,13 +459,14 @@ impl Pool {
 
     /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
     fn fill_places(&mut self, now: Micros) {
-        let free = self.slots.iter().filter_map(|slot| slot.worker.as_ref()).filter(|worker| worker.takes_tasks());
-        let Some(least) = free.map(Worker::load).min() else { return };
+        let takes = |slot: &&Slot| slot.worker.as_ref().is_some_and(Worker::takes_tasks);
+        let Some(least) = self.slots.iter().filter(takes).map(Slot::load).min() else { return };
         for level in least..self.config.concurrency {
             for responsive in [true, false] {
                 for slot in 0..self.slots.len() {
+                    let load = self.slots[slot].load();
                     let Some(worker) = &self.slots[slot].worker else { continue };
-                    let fits = worker.unresponsive_since.is_none() == responsive && worker.load() <= level;
+                    let fits = worker.unresponsive_since.is_none() == responsive && load <= level;
                     if fits && worker.takes_tasks() {
                         let Some(key) = self.peek() else { return };
                         self.send(now, slot, key);
@@ -453,7 +486,9 @@ impl Pool {
         }
         let share = (self.queue.len() + loads).div_ceil(count);
         for slot in 0..self.slots.len() {
-            if !self.slots[slot].worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config)) {
+            let place = &self.slots[slot];
+            let low = place.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
+            if !low || place.going_load() > 0 {
                 continue;
             }
             loop {
@@ -489,12 +524,15 @@ impl Pool {
             attempt: task.attempt,
             task: key,
         });
+        if self.config.max_tasks.is_some() {
+            self.foresee(slot, predicted);
+        }
     }
 
     fn replied(&mut self, now: Micros, key: WorkerKey, wire: WireId, elapsed: Option<u32>, failed: bool) {
         let concurrency = self.config.concurrency;
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
-        let Some(worker) = slot.worker.as_mut().filter(|worker| worker.key == key) else { return };
+        let Some(worker) = slot.find_mut(key) else { return };
         let Some(start) = worker.finish(wire, concurrency, now) else {
             return self.violated(now, key);
         };
@@ -600,11 +638,16 @@ impl Pool {
     // ---- Workers --------------------------------------------------------------------------------------------------
 
     fn worker(&mut self, key: WorkerKey) -> Option<&mut Worker> {
-        self.slots.get_mut(key.slot)?.worker.as_mut().filter(|worker| worker.key == key)
+        self.slots.get_mut(key.slot)?.find_mut(key)
     }
 
     fn live(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.worker.is_some()).count()
+        self.slots.iter().map(|slot| slot.processes().count()).sum()
+    }
+
+    /// All processes, with how far each has got.
+    fn lives(&self) -> Vec<(WorkerKey, Life)> {
+        self.slots.iter().flat_map(Slot::processes).map(|worker| (worker.key, worker.life)).collect()
     }
 
     fn has_surplus(&self) -> bool {
@@ -636,25 +679,29 @@ impl Pool {
 
     /// A process for this slot, now or as soon as its back-off is over.
     fn plan(&mut self, now: Micros, slot: usize) {
-        let config = &self.config;
-        let place = &mut self.slots[slot];
-        if place.worker.is_some() || place.restart_at.is_some() {
-            return;
+        let place = &self.slots[slot];
+        if place.worker.is_none() && place.restart_at.is_none() {
+            self.slots[slot].worker = self.begin(now, slot);
         }
+    }
+
+    /// Begins the next life of this slot, unless its back-off is not over.
+    fn begin(&mut self, now: Micros, slot: usize) -> Option<Worker> {
+        let place = &mut self.slots[slot];
         if place.not_before > now {
             place.restart_at = Some(place.not_before);
-            return;
+            return None;
         }
         place.lives += 1;
         let key = WorkerKey { slot, life: place.lives };
-        place.worker = Some(Worker::new(key, now, config.start_timeout));
         self.effects.push_back(Effect::Spawn { worker: key });
+        Some(Worker::new(key, now, &self.config))
     }
 
     /// More workers for tasks that found no place.
     fn grow(&mut self, now: Micros) {
         let coming = |slot: &&Slot| match &slot.worker {
-            Some(worker) => matches!(worker.life, Life::Starting { .. }),
+            Some(worker) => matches!(worker.life, Life::Starting { .. }) || worker.left == 0,
             None => slot.restart_at.is_some(),
         };
         let places = self.slots.iter().filter(coming).count() * self.config.concurrency;
@@ -670,6 +717,7 @@ impl Pool {
     }
 
     fn ready(&mut self, now: Micros, key: WorkerKey, claims: bool) {
+        let max_age = self.config.max_age;
         let Some(worker) = self.worker(key) else { return };
         match worker.life {
             Life::Starting { .. } => {}
@@ -680,6 +728,9 @@ impl Pool {
         worker.life = Life::Ready;
         worker.claims = claims;
         worker.progress_at = now;
+        worker.renew_at = max_age.map(|age| now.saturating_add(age));
+        let took = now.saturating_sub(worker.since);
+        self.start_time = if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
         self.budget.succeed();
         self.effects.push_back(Effect::Online { worker: key });
         self.say_started();
@@ -710,7 +761,7 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         // A worker that never got ready has failed to start, whoever found out; unless it was we who no longer want it.
         let reason = match (worker.life, reason) {
-            (Life::Starting { .. }, ExitReason::Crashed) => ExitReason::Startup,
+            (Life::Starting { .. }, ExitReason::Crashed | ExitReason::Memory) => ExitReason::Startup,
             (_, reason) => reason,
         };
         let step = worker.life.leave(reason, from, now, grace);
@@ -751,18 +802,15 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         // One that was told to leave before there was a process has not failed.
         let failed = matches!(worker.life, Life::Starting { .. });
-        self.slots[key.slot].worker = None;
+        self.slots[key.slot].remove(key);
         if failed {
             self.start_failed(now, key.slot, permanent);
         }
-        self.replace(now, key.slot);
+        self.fill(now, key.slot);
     }
 
     fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
-        if self.worker(key).is_none() {
-            return;
-        }
-        let Some(mut worker) = self.slots[key.slot].worker.take() else { return };
+        let Some((mut worker, seat)) = self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key)) else { return };
         let starting = matches!(worker.life, Life::Starting { .. });
         let reason = worker.life.reason().unwrap_or(match starting {
             true => ExitReason::Startup,
@@ -780,7 +828,9 @@ impl Pool {
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
             ExitReason::Startup => self.start_failed(now, key.slot, worker.refused == Some(true)),
-            ExitReason::Crashed => {
+            // Its place is served by another.
+            _ if seat == Seat::Going => {}
+            ExitReason::Crashed | ExitReason::Memory => {
                 let slot = &mut self.slots[key.slot];
                 slot.crashes += 1;
                 if slot.crashes > 1 {
@@ -790,9 +840,13 @@ impl Pool {
                     slot.not_before = now.saturating_add(self.jitter.apply(pause));
                 }
             }
-            ExitReason::Shutdown | ExitReason::Idle | ExitReason::Timeout | ExitReason::Aborted => {}
+            ExitReason::Shutdown
+            | ExitReason::Idle
+            | ExitReason::Recycled
+            | ExitReason::Timeout
+            | ExitReason::Aborted => {}
         }
-        self.replace(now, key.slot);
+        self.fill(now, key.slot);
     }
 
     /// A start failed: the slot pauses, and the pool may break.
@@ -802,7 +856,8 @@ impl Pool {
         let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
         self.slots[slot].not_before = now.saturating_add(self.jitter.apply(pause));
         // As long as one worker serves, the pool does.
-        if (permanent || spent) && self.ready_workers() == 0 {
+        let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves) || slot.going_load() > 0;
+        if (permanent || spent) && !self.slots.iter().any(serves) {
             self.break_down(now);
         }
     }
@@ -816,11 +871,28 @@ impl Pool {
             self.phase = Phase::Broken;
         }
         self.fail_waiting(|maybe_executed| Failure::Broken { maybe_executed });
-        for slot in 0..self.slots.len() {
-            self.slots[slot].restart_at = None;
-            if let Some(worker) = &self.slots[slot].worker {
-                self.leave(now, worker.key, ExitReason::Startup, Rung::Killed);
-            }
+        self.kill_all(now, ExitReason::Startup);
+    }
+
+    fn kill_all(&mut self, now: Micros, reason: ExitReason) {
+        for slot in &mut self.slots {
+            slot.restart_at = None;
+        }
+        for (key, _) in self.lives() {
+            self.leave(now, key, reason, Rung::Killed);
+        }
+    }
+
+    /// A process of this slot is gone: sees to it that the slot has a worker, if it is to have one.
+    fn fill(&mut self, now: Micros, slot: usize) {
+        let place = &mut self.slots[slot];
+        if place.worker.is_some() {
+            return;
+        }
+        match &place.beside {
+            // Whether it is ready or still starting, there is nobody else.
+            Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => place.hand_over(now),
+            _ => self.replace(now, slot),
         }
     }
 
@@ -860,15 +932,17 @@ impl Pool {
                 self.slots[slot].restart_at = None;
                 self.plan(now, slot);
             }
-            self.tick_worker(now, slot);
+            let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()].map(|worker| Some(worker?.key));
+            for key in keys.into_iter().flatten() {
+                self.tick_worker(now, key);
+            }
+            self.tick_idle(now, slot);
         }
     }
 
-    fn tick_worker(&mut self, now: Micros, slot: usize) {
+    fn tick_worker(&mut self, now: Micros, key: WorkerKey) {
         let (grace, concurrency) = (self.config.grace_period, self.config.concurrency);
-        let surplus = self.has_surplus();
-        let Some(worker) = self.slots[slot].worker.as_mut() else { return };
-        let key = worker.key;
+        let Some(worker) = self.worker(key) else { return };
         let step = worker.life.advance(now, grace);
         let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
 
@@ -883,10 +957,6 @@ impl Pool {
             false => None,
         };
         let stalled = due(worker.stall_deadline(concurrency));
-        let idle = surplus
-            && worker.life.is_ready()
-            && worker.load() == 0
-            && due(Some(worker.progress_at.saturating_add(self.config.idle_timeout)));
 
         self.take_step(key, step);
         for (wire, why) in overdue {
@@ -902,8 +972,23 @@ impl Pool {
         if stalled {
             self.take_back(key);
         }
-        if idle {
+    }
+
+    /// What becomes of a worker by the mere passing of time.
+    fn tick_idle(&mut self, now: Micros, slot: usize) {
+        let surplus = self.has_surplus();
+        let place = &mut self.slots[slot];
+        let standby = place.has_standby();
+        let Some(worker) = place.worker.as_mut().filter(|worker| worker.life.is_ready()) else { return };
+        let key = worker.key;
+        let too_old = worker.renew_at.take_if(|at| *at <= now).is_some();
+        let idle = worker.load() == 0 && worker.progress_at.saturating_add(self.config.idle_timeout) <= now;
+        if idle && surplus {
             self.leave(now, key, ExitReason::Idle, Rung::Asked);
+            self.dismiss(now, slot);
+        } else if too_old || (idle && standby) {
+            // Two processes are not kept for long where one has little to do.
+            self.renew(slot, ExitReason::Recycled, true);
         }
     }
 
@@ -941,13 +1026,8 @@ impl Pool {
         }
         self.phase = Phase::Closing { drop_waiting: true, deadline: None, terminated: true };
         self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
-        for slot in 0..self.slots.len() {
-            self.slots[slot].restart_at = None;
-            // What the workers have settles when they are gone: then it is known what had started.
-            if let Some(worker) = &self.slots[slot].worker {
-                self.leave(now, worker.key, ExitReason::Shutdown, Rung::Killed);
-            }
-        }
+        // What the workers have settles when they are gone: then it is known what had started.
+        self.kill_all(now, ExitReason::Shutdown);
     }
 
     /// Once no task is left, the workers go; once they are gone, the pool is closed.
@@ -955,10 +1035,10 @@ impl Pool {
         if !matches!(self.phase, Phase::Closing { .. }) || !self.tasks.is_empty() {
             return;
         }
-        for slot in 0..self.slots.len() {
-            self.slots[slot].restart_at = None;
-            let Some(worker) = &self.slots[slot].worker else { continue };
-            let (key, life) = (worker.key, worker.life);
+        for slot in &mut self.slots {
+            slot.restart_at = None;
+        }
+        for (key, life) in self.lives() {
             match life {
                 // It reads its channel only once it is up.
                 Life::Starting { .. } => self.leave(now, key, ExitReason::Shutdown, Rung::Terminated),

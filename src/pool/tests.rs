@@ -50,6 +50,11 @@ enum Act {
     /// The worker writes nonsense into the claim word.
     Forge(u8),
     Close(u8),
+    /// The worker is looked at: so much of its memory is resident.
+    Grow {
+        worker: u8,
+        rss: u64,
+    },
     Die(u8),
     Wait(u32),
     Shutdown {
@@ -73,6 +78,9 @@ struct Process {
     inbox: VecDeque<(WireId, u32, (Ticket, u64))>,
     /// Taken up, not replied to.
     running: Vec<WireId>,
+    /// Tasks it was started on.
+    tasks: u64,
+    asked: bool,
     killed: bool,
 }
 
@@ -91,6 +99,10 @@ struct World {
     pool: Pool,
     now: Micros,
     concurrency: usize,
+    max_tasks: Option<u64>,
+    recycles: bool,
+    /// Which process of a slot was last sent a task.
+    takers: HashMap<usize, u32>,
     /// Whether workers have a claim word.
     pages: bool,
     processes: BTreeMap<(usize, u32), Process>,
@@ -117,6 +129,10 @@ fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) ->
         start_timeout: 200_000,
         idle_timeout: 50_000,
         grace_period: 20_000,
+        max_tasks: None,
+        max_age: None,
+        recycle_memory: None,
+        max_memory: None,
         restart: RestartConfig { limit: 4, window: 100_000, min_delay: 1_000, max_delay: 8_000 },
         seed: 1,
     }
@@ -126,6 +142,9 @@ impl World {
     fn new(config: PoolConfig, pages: bool) -> Self {
         Self {
             concurrency: config.concurrency,
+            max_tasks: config.max_tasks,
+            recycles: config.max_tasks.is_some() || config.max_age.is_some() || config.recycle_memory.is_some(),
+            takers: HashMap::new(),
             pool: Pool::new(config),
             now: 1,
             pages,
@@ -165,8 +184,8 @@ impl World {
             Effect::Spawn { worker } => {
                 self.spawns += 1;
                 let claims = self.pages;
-                let earlier = self.processes.keys().any(|(slot, _)| *slot == worker.slot);
-                assert!(!earlier, "a slot holds one process at a time");
+                let others = self.processes.keys().filter(|(slot, _)| *slot == worker.slot).count();
+                assert!(others <= usize::from(self.recycles), "a slot holds one process, or two while it is renewed");
                 self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
             }
             Effect::Send { worker, wire, epoch, attempt, task } => {
@@ -176,13 +195,17 @@ impl World {
                 assert!(attempt <= record.retries + 1, "attempt {attempt} of {}", record.retries + 1);
                 let task = (ticket, record.order);
                 let concurrency = self.concurrency;
+                let taker = self.takers.entry(worker.slot).or_insert(worker.life);
+                assert!(*taker <= worker.life, "a worker that has given its place away is sent a task");
+                *taker = worker.life;
+                let of_slot = self.processes.iter().filter(|((slot, _), _)| *slot == worker.slot);
+                let held: usize = of_slot.map(|(_, process)| process.inbox.len() + process.running.len()).sum();
                 let Some(process) = self.process(worker) else { return };
                 assert!(process.ready, "only ready workers are sent tasks");
                 assert_eq!(epoch.is_some(), process.claims);
                 process.inbox.push_back((wire, epoch.unwrap_or(0), task));
                 if !process.claims {
-                    let held = process.inbox.len() + process.running.len();
-                    assert!(held <= concurrency, "nothing is sent ahead to a worker without a claim word");
+                    assert!(held < concurrency, "nothing is sent ahead to a worker without a claim word");
                 }
             }
             Effect::TakeBack { worker, epoch } => {
@@ -196,7 +219,12 @@ impl World {
                 };
                 self.pool.handle(self.now, Event::TakenBack { worker, started });
             }
-            Effect::Abort { .. } | Effect::Stop { .. } | Effect::Terminate { .. } => {}
+            Effect::Abort { .. } | Effect::Terminate { .. } => {}
+            Effect::Stop { worker } => {
+                if let Some(process) = self.process(worker) {
+                    process.asked = true;
+                }
+            }
             Effect::Kill { worker } => {
                 if let Some(process) = self.process(worker).filter(|process| process.spawned) {
                     process.killed = true;
@@ -253,7 +281,7 @@ impl World {
 
     /// The worker takes the next frames, as far as it may, and runs them.
     fn claim(&mut self, key: (usize, u32), count: usize) {
-        let concurrency = self.concurrency;
+        let (concurrency, max_tasks) = (self.concurrency, self.max_tasks);
         let Some(process) = self.processes.get_mut(&key) else { return };
         let mut last = None;
         let mut claimed = 0;
@@ -271,6 +299,8 @@ impl World {
                 process.started = process.started.wrapping_add(1);
             }
             claimed += 1;
+            process.tasks += 1;
+            assert!(max_tasks.is_none_or(|most| process.tasks <= most), "started on more tasks than it may");
             process.running.push(wire);
             assert!(last < Some(wire), "starts are claimed in the order in which they were sent");
             last = Some(wire);
@@ -387,6 +417,11 @@ impl World {
                     self.event(Event::ChannelClosed { worker: WorkerKey { slot, life } });
                 }
             }
+            Act::Grow { worker, rss } => {
+                if let Some((slot, life)) = self.pick(worker) {
+                    self.event(Event::Memory { worker: WorkerKey { slot, life }, rss });
+                }
+            }
             Act::Die(number) => {
                 if let Some(key) = self.pick(number) {
                     self.die(key);
@@ -451,7 +486,7 @@ impl World {
             for key in keys {
                 let Some(process) = self.processes.get_mut(&key) else { continue };
                 let worker = WorkerKey { slot: key.0, life: key.1 };
-                if process.forged {
+                if process.forged || (process.asked && process.running.is_empty()) {
                     self.die(key);
                 } else if !process.ready {
                     process.ready = true;
@@ -498,6 +533,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => number().prop_map(Act::Lie),
         1 => number().prop_map(Act::Forge),
         1 => number().prop_map(Act::Close),
+        1 => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
         2 => number().prop_map(Act::Die),
         4 => prop_oneof![3 => 0u32..3_000, 1 => 0u32..300_000].prop_map(Act::Wait),
     ]
@@ -514,8 +550,16 @@ fn ending() -> impl Strategy<Value = Option<Act>> {
 
 fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
     let prefetch = prop_oneof![2 => Just(Prefetch::Auto), 1 => (1..6usize).prop_map(Prefetch::Fixed)];
-    (1..4usize, 0..4usize, 1..4usize, prefetch, prop_oneof![3 => Just(true), 1 => Just(false)])
-        .prop_map(|(workers, min, concurrency, prefetch, pages)| (config(workers, min, concurrency, prefetch), pages))
+    let max_tasks = prop_oneof![2 => Just(None), 1 => (1..8u64).prop_map(Some)];
+    let max_age = prop_oneof![3 => Just(None), 1 => (1_000..100_000u64).prop_map(Some)];
+    let memory = prop_oneof![1 => Just((None, None)), 1 => Just((Some(500), Some(1_000)))];
+    let pages = prop_oneof![3 => Just(true), 1 => Just(false)];
+    (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, memory).prop_map(
+        |(workers, min, concurrency, prefetch, pages, max_tasks, max_age, (recycle_memory, max_memory))| {
+            let config = config(workers, min, concurrency, prefetch);
+            (PoolConfig { max_tasks, max_age, recycle_memory, max_memory, ..config }, pages)
+        },
+    )
 }
 
 proptest! {
@@ -613,4 +657,74 @@ fn what_is_decided_while_a_process_is_being_spawned_is_done_once_it_exists() {
     world.spawn();
     world.reap_killed();
     assert_eq!((world.closed, world.processes.len()), (1, 0));
+}
+
+#[test]
+fn a_worker_of_so_many_tasks_is_succeeded_by_one_that_stood_by() {
+    let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
+    submit(&mut world, 4);
+    world.act(&Act::Ready(0));
+    assert_eq!(world.processes.len(), 1);
+    world.act(&Act::Wait(10));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    world.spawn();
+    assert_eq!(world.processes.len(), 2, "its last task is sent: the other is started");
+    world.act(&Act::Ready(1));
+    assert!(world.processes[&(0, 2)].inbox.is_empty(), "only one of them runs tasks at a time");
+    assert!(!world.processes[&(0, 1)].asked, "nor is a task disturbed");
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    assert!(world.processes[&(0, 1)].asked, "it has had its tasks");
+    assert_eq!(world.processes[&(0, 2)].inbox.len(), 1, "at the same moment the other has one");
+    world.finish(true);
+}
+
+#[test]
+fn what_was_sent_ahead_to_a_worker_that_is_too_old_goes_to_its_successor() {
+    let max_age = Some(5_000);
+    let mut world = World::new(PoolConfig { max_age, ..config(1, 1, 1, Prefetch::Fixed(4)) }, true);
+    submit(&mut world, 4);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(1_000));
+    world.act(&Act::Wait(4_000));
+    world.act(&Act::Ready(1));
+    assert_eq!(world.pool.waiting().0, 3, "the task that runs still has the place");
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    assert_eq!(world.processes[&(0, 2)].inbox.len(), 3);
+    world.finish(true);
+}
+
+#[test]
+fn a_place_whose_worker_is_replaced_has_room_for_as_many_tasks_as_ever() {
+    let mut world = World::new(PoolConfig { max_age: Some(5_000), ..config(1, 1, 3, Prefetch::Fixed(1)) }, true);
+    submit(&mut world, 9);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 3 });
+    world.act(&Act::Wait(5_000));
+    world.act(&Act::Ready(1));
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    assert_eq!(world.processes[&(0, 1)].running.len(), 1);
+    assert_eq!(world.processes[&(0, 2)].inbox.len(), 2);
+    world.finish(true);
+}
+
+#[test]
+fn a_worker_whose_successors_fail_goes_on_and_one_that_is_used_up_does_not_hold_a_pool_together() {
+    for (max_tasks, max_age) in [(None, Some(5_000)), (Some(1), None)] {
+        let mut world = World::new(PoolConfig { max_tasks, max_age, ..config(1, 1, 1, Prefetch::Auto) }, true);
+        submit(&mut world, 1);
+        world.act(&Act::Ready(0));
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+        submit(&mut world, 1);
+        for _ in 0..8 {
+            world.act(&Act::Wait(10_000));
+            world.act(&Act::Die(1));
+        }
+        assert_eq!(world.pool.is_broken(), max_tasks.is_some());
+        world.finish(true);
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::pool::config::StdioMode;
 use crate::pool::core::{self, SharedPool};
@@ -34,6 +35,11 @@ const DRAIN: usize = 64 << 20;
 const MEMORY_EVERY: Micros = 1_000_000;
 /// How often a process that was killed, and cannot be waited for, is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// With a limit on memory, every worker is looked at as often as this: what it allocates in between is by how much it may
+/// overshoot, and at this rate reading costs less than a thousandth of a core for each worker.
+const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
+/// And after its tasks, but not after each of many.
+const MEMORY_AFTER_TASK: Micros = 10_000;
 /// How long the last words of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -55,6 +61,8 @@ struct Actor {
     rss: (u64, Micros),
     /// What the kernel had counted before it was spawned.
     oom: Option<oom::Mark>,
+    /// When it is to be looked at next, where there is a limit.
+    sampler: Option<Interval>,
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
@@ -169,6 +177,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         deaf: false,
         rss: (0, 0),
         oom,
+        sampler: shared.memory_threshold.map(|_| sampler()),
         backlog: None,
         forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
     };
@@ -185,8 +194,10 @@ impl Actor {
                 () = self.waiter.exited() => break,
                 () = readable(&self.channel), if !self.deaf && !congested => {
                     self.read_channel();
-                    self.look_at_memory();
+                    let pause = if self.sampler.is_some() { MEMORY_AFTER_TASK } else { MEMORY_EVERY };
+                    self.look_at_memory(pause);
                 }
+                () = due(&mut self.sampler) => self.look_at_memory(0),
                 () = self.shared.outlet.relief(), if congested => {}
                 () = writable(&self.channel), if backed_up => self.write_channel(),
                 () = self.wake.notified() => {}
@@ -241,11 +252,19 @@ impl Actor {
     }
 
     /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
-    fn look_at_memory(&mut self) {
+    fn look_at_memory(&mut self, pause: Micros) {
         let now = core::now();
-        if self.rss.0 == 0 || now.saturating_sub(self.rss.1) >= MEMORY_EVERY {
-            let rss = stats::resident_set(self.pid.as_raw_nonzero().get());
-            self.rss = (rss.unwrap_or(self.rss.0), now);
+        if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
+            return;
+        }
+        let rss = stats::resident_set(self.pid.as_raw_nonzero().get());
+        self.rss = (rss.unwrap_or(self.rss.0), now);
+        if let Some(rss) = rss
+            && self.shared.memory_threshold.is_some_and(|threshold| rss > threshold)
+        {
+            let mut core = self.shared.lock();
+            core.memory(&self.shared, self.key, rss);
+            self.shared.turn(&mut core);
         }
     }
 
@@ -279,7 +298,7 @@ impl Actor {
                 self.backlog.get_or_insert_default().extend_from_slice(chunk);
             }
         }
-        self.shared.printed(self.key, kind, chunk);
+        self.shared.printed(self.key, self.pid.as_raw_nonzero().get(), kind, chunk);
     }
 
     /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the pool settle.
@@ -311,6 +330,7 @@ impl Actor {
                 start_timeout,
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
                 leaving: core.leaving(self.key),
+                memory_limit: None,
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             core.exited(&self.shared, &link, obituary);
@@ -408,6 +428,22 @@ impl Stream {
 async fn readable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
     // An error here means that the runtime is shutting down, which it never does.
     let _ = fd.readable().await.map(|mut guard| guard.retain_ready());
+}
+
+fn sampler() -> Interval {
+    let mut interval = tokio::time::interval(MEMORY_SAMPLE);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Pends for ever without a sampler.
+async fn due(sampler: &mut Option<Interval>) {
+    match sampler {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 async fn writable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {

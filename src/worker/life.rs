@@ -9,10 +9,14 @@ pub enum ExitReason {
     Shutdown,
     /// It was above `minWorkers` and had nothing to do.
     Idle,
+    /// It had run enough tasks, was old enough, or had grown too large: another has taken its place.
+    Recycled,
     /// A task was overdue and did not end.
     Timeout,
     /// A task was aborted and did not end.
     Aborted,
+    /// It had more memory than any worker may.
+    Memory,
     /// It went by itself, or broke the protocol.
     Crashed,
     /// It never got ready.
@@ -25,8 +29,10 @@ impl ExitReason {
         match self {
             Self::Shutdown => "shutdown",
             Self::Idle => "idle",
+            Self::Recycled => "recycled",
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
+            Self::Memory => "memory",
             Self::Crashed => "crashed",
             Self::Startup => "startup",
         }

@@ -1,0 +1,149 @@
+//! Replacing sound workers, so that no task notices.
+//!
+//! Another process is started beside the worker, in the same slot and so with the same id. When it is ready it stands by
+//! until its time has come, takes the worker's place, and is the only one there that is sent tasks from then on. The worker
+//! ends what it runs, however long that takes, and is told to leave when it has; as many tasks as it still runs, the
+//! other is sent less. If the other cannot start, the worker goes on, and another attempt follows after a pause.
+
+use crate::pool::messages::{Micros, WorkerKey};
+use crate::pool::slots::{Beside, Renewal, Worker};
+use crate::pool::state::{Phase, Pool};
+use crate::worker::life::{ExitReason, Life, Rung};
+
+impl Pool {
+    /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or when it has had all the
+    /// tasks that it may have. Its `exit` will give this reason.
+    pub(super) fn renew(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
+        let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready()) else { return };
+        worker.renewal.get_or_insert(Renewal { reason, at_once }).at_once |= at_once;
+        self.renewing = true;
+    }
+
+    /// The worker was sent a task of this length, and may have only so many. Its successor is started early enough that
+    /// the next task need not wait for it: a start may take longer than many tasks.
+    pub(super) fn foresee(&mut self, slot: usize, predicted: Micros) {
+        let Some(worker) = &self.slots[slot].worker else { return };
+        let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
+        if worker.left == 0 || rest / self.config.concurrency as u64 <= self.start_time {
+            self.renew(slot, ExitReason::Recycled, false);
+        }
+    }
+
+    /// So many bytes of the worker's memory are resident.
+    pub(super) fn memory(&mut self, now: Micros, key: WorkerKey, rss: u64) {
+        let above = |limit: Option<u64>| limit.is_some_and(|limit| rss > limit);
+        let (too_large, large) = (above(self.config.max_memory), above(self.config.recycle_memory));
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let serves = slot.worker.as_ref().is_some_and(|worker| worker.key == key);
+        let Some(worker) = slot.find_mut(key) else { return };
+        if too_large {
+            worker.over_memory = true;
+            self.leave(now, key, ExitReason::Memory, Rung::Killed);
+        } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
+            // One that is so large before it has done anything would be replaced by another like it, for ever.
+            self.renew(key.slot, ExitReason::Recycled, true);
+        }
+    }
+
+    /// Moves every replacement on as far as it goes now. Whether a worker has taken over.
+    pub(super) fn see_to_renewals(&mut self, now: Micros) -> bool {
+        if !self.renewing || !matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. }) {
+            return false;
+        }
+        self.renewing = false;
+        let mut taken_over = false;
+        for slot in 0..self.slots.len() {
+            taken_over |= self.see_to_renewal(now, slot);
+            let place = &self.slots[slot];
+            let pending = place.worker.as_ref().is_some_and(|worker| worker.renewal.is_some());
+            self.renewing |= pending || !matches!(place.beside, Beside::Nobody);
+        }
+        taken_over
+    }
+
+    fn see_to_renewal(&mut self, now: Micros, slot: usize) -> bool {
+        let taken_over = self.hand_over(now, slot);
+        let place = &self.slots[slot];
+        match &place.beside {
+            Beside::Going(old) if old.life.is_ready() && old.load() == 0 => {
+                let (key, reason) = (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
+                self.leave(now, key, reason, Rung::Asked);
+            }
+            Beside::Nobody => self.start_successor(now, slot),
+            Beside::Going(_) | Beside::Coming(_) => {}
+        }
+        taken_over
+    }
+
+    /// The successor takes the worker's place, if it can and the time has come.
+    fn hand_over(&mut self, now: Micros, slot: usize) -> bool {
+        let place = &mut self.slots[slot];
+        let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else { return false };
+        let Some(renewal) = worker.renewal.filter(|renewal| renewal.at_once || worker.left == 0) else { return false };
+        if !place.has_standby() {
+            return false;
+        }
+        let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
+        place.hand_over(now);
+        if renewal.at_once && ahead {
+            self.take_back(key);
+        }
+        true
+    }
+
+    fn start_successor(&mut self, now: Micros, slot: usize) {
+        let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.life.is_ready()) else { return };
+        let Some(renewal) = worker.renewal else { return };
+        let (key, used_up, idle) = (worker.key, worker.left == 0, worker.load() == 0);
+        if idle && self.can_spare(slot) {
+            return self.leave(now, key, renewal.reason, Rung::Asked);
+        }
+        let waits = !self.queue.is_empty() || !self.pausing.is_empty();
+        if self.phase != Phase::Open && !waits {
+            return;
+        }
+        if used_up || !renewal.at_once || self.is_next(slot) {
+            self.begin_successor(now, slot);
+        }
+    }
+
+    fn begin_successor(&mut self, now: Micros, slot: usize) {
+        if let Some(successor) = self.begin(now, slot) {
+            self.slots[slot].beside = Beside::Coming(Box::new(successor));
+        }
+    }
+
+    /// Where nobody waits for it, one is started after the other, the oldest worker's first: a start costs all the others
+    /// some of their time.
+    fn is_next(&self, slot: usize) -> bool {
+        let since = |slot: usize| self.slots[slot].worker.as_ref().map(|worker| worker.since);
+        (0..self.slots.len()).filter(|other| *other != slot).all(|other| {
+            let place = &self.slots[other];
+            match &place.beside {
+                Beside::Coming(successor) => !matches!(successor.life, Life::Starting { .. }),
+                Beside::Going(_) => true,
+                Beside::Nobody => {
+                    let worker = place.worker.as_ref().filter(|worker| worker.life.is_ready());
+                    let renewal = worker.and_then(|worker| worker.renewal);
+                    let waits = renewal.is_some_and(|renewal| renewal.at_once) && place.restart_at.is_none();
+                    !waits || since(other) >= since(slot)
+                }
+            }
+        })
+    }
+
+    /// Whether the pool can do without this worker: it need not be that large, and the next task finds another one idle.
+    fn can_spare(&self, slot: usize) -> bool {
+        let idle = |worker: &Worker| worker.takes_tasks() && worker.load() == 0;
+        let others = self.slots.iter().enumerate().filter(|(other, _)| *other != slot);
+        self.has_surplus() && others.filter_map(|(_, slot)| slot.worker.as_ref()).any(idle)
+    }
+
+    /// Nobody needs the successor of this slot's worker any more.
+    pub(super) fn dismiss(&mut self, now: Micros, slot: usize) {
+        let Beside::Coming(other) = &self.slots[slot].beside else { return };
+        // It reads its channel only once it is up.
+        let rung = if other.life.is_ready() { Rung::Asked } else { Rung::Terminated };
+        self.leave(now, other.key, ExitReason::Idle, rung);
+    }
+}
