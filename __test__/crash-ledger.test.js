@@ -173,7 +173,11 @@ test('a task that kills its worker: retried until it succeeds, or until its star
   ]);
   expect(saved).toEqual({ status: 'fulfilled', value: 3 });
   expect(lost.reason).toBeInstanceOf(WorkerCrashedError);
+  expect(lost.reason.attempts).toBe(3);
+  expect(lost.reason.message).toContain('started 3 times, and each start ended with the death of its worker');
   expect(once.reason).toBeInstanceOf(WorkerCrashedError);
+  expect(once.reason.attempts).toBe(1);
+  expect(once.reason.message).not.toContain('started');
   const { attempts } = readLedger(folder, 3);
   expect([...attempts].sort()).toEqual([
     [0, [1, 2, 3]],
