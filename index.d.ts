@@ -316,7 +316,11 @@ declare namespace ProcessManager {
     /**
      * The `node` that Node workers run on.
      *
-     * @defaultValue `process.execPath`
+     * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to their environment, as `child_process.fork()` does there. An app
+     * whose fuse "runAsNode" is off can have no Node workers: what it starts is itself, where the constructor throws an
+     * error with the code `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`.
+     *
+     * @defaultValue `process.execPath`; in Electron on macOS, the app's helper
      */
     execPath?: string;
     /**

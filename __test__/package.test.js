@@ -90,6 +90,26 @@ describe('the tarball', () => {
     expect(Object.keys(optionalDependencies ?? {}).filter((name) => !name.startsWith('bulkhead-'))).toEqual([]);
   });
 
+  test('runs nothing when it is installed, and needs nothing to be built', async () => {
+    const { scripts, files } = JSON.parse(
+      await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'),
+    );
+    // `prepare` is run in a clone only, and when npm installs from git.
+    const run = ['preinstall', 'install', 'postinstall', 'preprepare', 'postprepare', 'prepublish', 'dependencies'];
+    expect(Object.keys(scripts ?? {}).filter((name) => run.includes(name))).toEqual([]);
+    // npm builds what has this file, and no script of its own, with node-gyp.
+    expect(packed.files.map((file) => file.path)).not.toContain('binding.gyp');
+    expect(files).not.toContain('scripts');
+    for (const name of await readdir(join(root, 'npm'))) {
+      expect(require(join(root, 'npm', name, 'package.json')).scripts).toBeUndefined();
+    }
+    // npm itself has seen none either.
+    const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'));
+    const installed = Object.entries(lock.packages).filter(([name]) => name !== '');
+    expect(installed.map(([name]) => name)).toContain('node_modules/bulkhead');
+    expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+  });
+
   test('passes publint', async () => {
     await run(process.execPath, [bin('publint', 'publint'), 'run', tarball, '--strict']);
   });

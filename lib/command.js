@@ -4,9 +4,10 @@
 
 const path = require('node:path');
 const { fileURLToPath } = require('node:url');
-const { nodeFlags, nodeOptions } = require('./node-flags');
+const { ownNode } = require('./electron');
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
+const { nodeFlags, nodeOptions } = require('./node-flags');
 const { ownOptions, text, texts } = require('./validators');
 
 const BOOTSTRAP = path.join(__dirname, 'worker', 'bootstrap.js');
@@ -18,11 +19,10 @@ const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NO
  * @param {Record<string, unknown>} own the pool's options
  */
 function resolveCommand(own) {
-  const shared = {
-    env: environment(own.env),
-    cwd: own.cwd === undefined ? null : directory(own.cwd),
-  };
-  return isCommand(own.worker) ? { ...foreign(own), ...shared } : { ...node(own), ...shared };
+  const cwd = own.cwd === undefined ? null : directory(own.cwd);
+  if (isCommand(own.worker)) return { ...foreign(own), env: environment(own.env), cwd };
+  const runtime = ownNode();
+  return { ...node(own, runtime.execPath), env: withAdded(environment(own.env), runtime.env), cwd };
 }
 
 /**
@@ -33,12 +33,15 @@ function isCommand(worker) {
   return typeof worker === 'object' && worker !== null && !(worker instanceof URL) && !Array.isArray(worker);
 }
 
-/** @param {Record<string, unknown>} own */
-function node(own) {
+/**
+ * @param {Record<string, unknown>} own
+ * @param {string} ownExecPath
+ */
+function node(own, ownExecPath) {
   if (own.worker !== undefined && typeof own.worker !== 'string' && !(own.worker instanceof URL)) {
     throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
   }
-  const execPath = own.execPath === undefined ? process.execPath : text('options.execPath', own.execPath);
+  const execPath = own.execPath === undefined ? ownExecPath : text('options.execPath', own.execPath);
   const execArgv = own.execArgv === undefined ? nodeFlags(process.execArgv) : texts('options.execArgv', own.execArgv);
   const argv = own.argv === undefined ? [] : texts('options.argv', own.argv);
   const worker = own.worker === undefined ? null : moduleUrl('options.worker', own.worker);
@@ -114,6 +117,16 @@ function inheritedEnvironment() {
     pairs.push(`${key}=${key === 'NODE_OPTIONS' ? nodeOptions(String(value)) : value}`);
   }
   return pairs;
+}
+
+/**
+ * @param {string[]} pairs `KEY=value`
+ * @param {string[]} added in place of any of the same name
+ */
+function withAdded(pairs, added) {
+  const nameOf = (/** @type {string} */ pair) => pair.slice(0, pair.indexOf('='));
+  const names = added.map(nameOf);
+  return [...pairs.filter((pair) => !names.includes(nameOf(pair))), ...added];
 }
 
 module.exports = { resolveCommand };

@@ -5,7 +5,8 @@
 //! going to (nodejs/node#55706; Node 20 and 22 never got the fix). So no other thread ever has it to itself: every call
 //! is made under a lock, and under the same lock it is released by the clean-up hook of the environment. Hooks run last
 //! in, first out, and the threadsafe function registers its own as it is made, before the one here: by the time Node takes
-//! it apart, nobody can reach it. Nor does a call ever hear that it is closing, which would give it up a second time.
+//! it apart, nobody can reach it, and nothing depends on what napi-rs or Node do about calls that come too late. Nor does a
+//! call ever hear that it is closing, which would give it up a second time.
 //!
 //! Node also unloads the library with the last environment that has loaded it, while the supervisor thread runs on. It
 //! stays where it is all the same: napi-rs pins it as soon as it makes a threadsafe function, which every pool does before
