@@ -408,6 +408,21 @@ describe('a script written for child_process.fork', () => {
     expect(error).toMatchObject({ code: 'ERR_WORKER_CRASHED', pid, maybeExecuted: true });
     expect(await manager.run('stay')).not.toBe(pid);
   });
+
+  test('what a worker that disconnects was sent ahead is run by another', async () => {
+    const manager = poolOf(
+      `export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`,
+      { maxWorkers: 1, prefetch: 8, gracePeriod: 100, restart: { minDelay: 1 } },
+    );
+    // Again and again: whether the worker would get at the next task before the pool takes it back is a matter of luck.
+    for (let round = 0; round < 4; round += 1) {
+      const tasks = ['stay', 'stay', 'leave', 'stay', 'stay', 'stay'].map((task) => manager.run(task));
+      const outcomes = await Promise.allSettled(tasks);
+      expect(outcomes.map(({ reason }) => reason?.code)).toEqual(
+        outcomes.map((_, index) => (index === 2 ? 'ERR_WORKER_CRASHED' : undefined)),
+      );
+    }
+  });
 });
 
 describe('the process of a worker', () => {

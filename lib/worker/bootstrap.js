@@ -60,7 +60,8 @@ async function start(init) {
   if (!port.arm(init.parentPid)) exit(0);
 
   const replies = new Replies(channel, init);
-  const ipc = new Ipc(channel, replies);
+  // What has not begun is another worker's to run: from here it could not be answered.
+  const ipc = new Ipc(channel, replies, () => loop?.stop(() => {}));
   const context = new WorkerContext(init.workerId, replies);
   parting = new Parting(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;

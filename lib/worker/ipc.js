@@ -9,6 +9,7 @@ const SENDABLE = new OwnSet(['string', 'object', 'number', 'boolean']);
 class Ipc {
   #channel;
   #replies;
+  #onDisconnect;
   /**
    * What the worker runs, once that is known: it may take messages as results of its tasks.
    *
@@ -19,10 +20,12 @@ class Ipc {
   /**
    * @param {import('./channel').Channel} channel
    * @param {import('./replies').Replies} replies
+   * @param {() => void} onDisconnect the script has closed the channel
    */
-  constructor(channel, replies) {
+  constructor(channel, replies, onDisconnect) {
     this.#channel = channel;
     this.#replies = replies;
+    this.#onDisconnect = onDisconnect;
     define('send', (/** @type {unknown} */ message, /** @type {unknown[]} */ ...rest) => this.#send(message, rest));
     define('disconnect', () => this.#disconnect());
     define('connected', true);
@@ -65,6 +68,7 @@ class Ipc {
       return;
     }
     this.#channel.close();
+    this.#onDisconnect();
     define('connected', false);
     define('channel', null);
     nextTick(() => emit('disconnect'));
