@@ -106,6 +106,8 @@ pub struct InFlight {
     pub ticket: Ticket,
     pub handler: u8,
     pub timeout: Option<Micros>,
+    /// On top of that, for the way to the worker.
+    allowance: Micros,
     /// When it came to be among the first `concurrency`, so that a sound worker runs it.
     pub running_since: Option<Micros>,
     /// With `task: None`: why, and when the worker is asked to die for it.
@@ -133,6 +135,7 @@ pub struct NewStart {
     pub ticket: Ticket,
     pub handler: u8,
     pub timeout: Option<Micros>,
+    pub allowance: Micros,
     pub predicted: Micros,
     pub size: usize,
 }
@@ -318,6 +321,7 @@ impl Worker {
             ticket: start.ticket,
             handler: start.handler,
             timeout: start.timeout,
+            allowance: start.allowance,
             running_since: runs.then_some(now),
             abandoned: None,
             predicted: start.predicted,
@@ -442,7 +446,7 @@ impl Worker {
 impl InFlight {
     /// When this start is overdue.
     pub fn deadline(&self) -> Option<Micros> {
-        Some(self.running_since?.saturating_add(self.timeout?))
+        Some(self.running_since?.saturating_add(self.timeout?).saturating_add(self.allowance))
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Task {
     attempt: u32,
     retries: u32,
     timeout: Option<Micros>,
+    /// What a worker gets on top of `timeout` to take it up.
+    allowance: Micros,
     accepted_at: Micros,
     place: Place,
     body: Body,
@@ -338,6 +340,7 @@ impl Pool {
             attempt: 0,
             retries: task.retries,
             timeout: task.timeout,
+            allowance: 0,
             accepted_at: task.accepted_at,
             place: Place::Queued,
             body: task.body,
@@ -514,8 +517,16 @@ impl Pool {
         task.attempt += 1;
         task.place = Place::Sent { worker: worker.key, wire };
         let predicted = self.predictor.predict(task.handler);
-        let (ticket, handler, timeout) = (task.ticket, task.handler, task.timeout);
-        let start = NewStart { wire, task: key, ticket, handler, timeout, predicted, size };
+        let start = NewStart {
+            wire,
+            task: key,
+            ticket: task.ticket,
+            handler: task.handler,
+            timeout: task.timeout,
+            allowance: task.allowance,
+            predicted,
+            size,
+        };
         worker.push(start, self.config.concurrency, now);
         self.effects.push_back(Effect::Send {
             worker: worker.key,
@@ -599,8 +610,20 @@ impl Pool {
                 (Some(&(_, ticket)), Abandon::Aborted) => self.cancel(now, ticket),
                 // The task was due to run and had not even been taken up, so its time has not begun. It waits for the
                 // next worker; this one may be out of breath, or hang outside of any task.
-                (Some(_), Abandon::Overdue(_)) => self.hesitates(now, key),
+                (Some(&(_, ticket)), Abandon::Overdue(limit)) => {
+                    self.allow(ticket, limit);
+                    self.hesitates(now, key);
+                }
             }
+        }
+    }
+
+    /// More time for the next worker to take this task up, and twice as much after that: a large task may be longer on
+    /// its way than it may run.
+    fn allow(&mut self, ticket: Ticket, limit: Micros) {
+        let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.allowance = task.allowance.saturating_mul(2).max(limit);
         }
     }
 

@@ -636,6 +636,35 @@ fn unknown_run_times_are_not_sent_ahead() {
 }
 
 #[test]
+fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
+    /// From sending a frame to its being read, far beyond the time limit and the grace period.
+    const WAY: Micros = 90_000;
+    let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
+    world.act(&Act::Start);
+    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0 });
+    let mut sent = HashMap::new();
+    let mut lives = 0;
+    while world.settled.is_empty() {
+        lives = world.spawns;
+        assert!(lives < 20, "the task wanders from worker to worker");
+        for worker in 0..2 {
+            world.act(&Act::Ready(worker));
+            let Some(key) = world.pick(worker) else { continue };
+            let Some(&(wire, epoch, _)) = world.processes[&key].inbox.back() else { continue };
+            let since = *sent.entry(wire).or_insert(world.now);
+            if epoch == world.processes[&key].epoch && world.now - since >= WAY {
+                world.act(&Act::Claim { worker, count: 1 });
+                world.act(&Act::Reply { worker, which: 0, elapsed: 10, failed: false });
+            }
+        }
+        world.act(&Act::Wait(1_000));
+    }
+    assert!(lives > 2, "whoever does not take it up in a grace period is replaced");
+    assert_eq!((world.settled[0].ran, world.pool.counters().completed), (1, 1));
+    world.finish(true);
+}
+
+#[test]
 fn a_pool_whose_workers_never_get_ready_breaks() {
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     submit(&mut world, 3);
