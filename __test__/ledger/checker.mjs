@@ -1,0 +1,347 @@
+// Judges a run by its files alone.
+//
+//   I1   every accepted task settles, once
+//   I2   nothing settles that was not accepted
+//   I3   a task starts once, or once more for each of its retries; each start is told its number
+//   I4   what arrives is what was sent: a task's payload in the worker, and a result, of which there is exactly one end
+//   I5   a task that is said not to have run has no start; none starts after it has settled
+//   I6   a start has one end at most, in the process that began it. (A task that may have run may have one, or none.)
+//   I7   a single worker starts tasks in the order in which they were submitted, whatever becomes of it
+//   I8   all that a worker did is told before its exit, and nothing after it
+//   I9   in the end nothing is left, the counters add up, and closing took no longer than it may
+//
+// And what follows from them where a pool is not to make excuses:
+//
+//   I10  a worker's death costs what it was running, and nothing that it had finished
+//   I11  nothing dies without a cause, and no task fails without one
+
+import { DEADLY_DEEDS, DEADLY_STRIKES } from './plan.mjs';
+
+/** ms for closing a pool, on top of its grace periods. */
+const BUDGET = 15_000;
+
+/**
+ * @param {import('./history.mjs').History} history
+ * @returns {{ invariant: string, what: string }[]} what does not hold
+ */
+export function check(history) {
+  return new Checker(history).check();
+}
+
+class Checker {
+  #plan;
+  #events;
+  #lives;
+  #found = [];
+  /** Task -> what is known of it. */
+  #tasks = new Map();
+  /** Pid -> what is known of it. */
+  #workers = new Map();
+
+  constructor({ plan, events, workers }) {
+    this.#plan = plan;
+    this.#events = events;
+    this.#lives = workers;
+  }
+
+  check() {
+    for (const event of this.#events) this.#hear(event);
+    for (const lines of this.#lives) this.#read(lines);
+    for (const [id, task] of this.#tasks) this.#judge(id, task);
+    for (const [pid, worker] of this.#workers) this.#judgeWorker(pid, worker);
+    this.#judgeOrder();
+    this.#judgeEnd();
+    return this.#found;
+  }
+
+  #wrong(invariant, what) {
+    this.#found.push({ invariant, what });
+  }
+
+  #worker(pid) {
+    if (!this.#workers.has(pid)) {
+      this.#workers.set(pid, {
+        lines: [],
+        strikes: [],
+        crashed: [],
+        online: undefined,
+        exit: undefined,
+        claims: false,
+      });
+    }
+    return this.#workers.get(pid);
+  }
+
+  // ---- The parent's word --------------------------------------------------------------------------------------------
+
+  #hear(event) {
+    switch (event.event) {
+      case 'invoke':
+        return this.#tasks.set(event.id, { ...event, accepted: false, settled: [], starts: [], ends: [], told: [] });
+      case 'accepted':
+        this.#tasks.get(event.id).accepted = true;
+        return undefined;
+      case 'cancel':
+        this.#tasks.get(event.id).cancelled = true;
+        return undefined;
+      case 'settled':
+        return this.#hearSettled(event);
+      case 'retry':
+        return this.#tasks.get(event.id)?.told.push(event.attempt);
+      case 'online':
+        return this.#hearOnline(event);
+      case 'exit':
+        return this.#hearExit(event);
+      case 'strike':
+        return event.pid === undefined ? undefined : this.#worker(event.pid).strikes.push(event.what);
+      default:
+        return undefined;
+    }
+  }
+
+  #hearSettled(event) {
+    const task = this.#tasks.get(event.id);
+    if (!task?.accepted) return this.#wrong('I2', `task ${event.id} was never accepted, and is ${event.as}`);
+    task.settled.push(event);
+    if (event.pid === undefined || event.pid === null) return undefined;
+    const worker = this.#worker(event.pid);
+    // A promise's reactions come after the events of their batch; an event does not.
+    if (worker.exit !== undefined && !task.promised) {
+      this.#wrong('I8', `task ${event.id} of ${event.pid} is ${event.as} after its exit`);
+    }
+    if (event.code === 'ERR_WORKER_CRASHED' && event.maybeExecuted) worker.crashed.push(event.id);
+    return undefined;
+  }
+
+  #hearOnline({ pid }) {
+    const worker = this.#worker(pid);
+    if (worker.online !== undefined) this.#wrong('I8', `${pid} is online twice`);
+    if (worker.exit !== undefined) this.#wrong('I8', `${pid} is online after its exit`);
+    worker.online = true;
+  }
+
+  #hearExit(event) {
+    const worker = this.#worker(event.pid);
+    if (worker.exit !== undefined) this.#wrong('I8', `${event.pid} exits twice`);
+    worker.exit = event;
+  }
+
+  // ---- The workers' word --------------------------------------------------------------------------------------------
+
+  #read(lines) {
+    for (const line of lines) {
+      const worker = this.#worker(line.pid);
+      if (line.mark === 'life') worker.claims = line.claims;
+      else this.#readTask(worker, line);
+      worker.lines.push(line);
+    }
+  }
+
+  #readTask(worker, line) {
+    const task = this.#tasks.get(line.id);
+    if (task === undefined) return this.#wrong('I2', `${line.pid} has a task ${line.id} that nobody submitted`);
+    if (line.mark === 'start') {
+      task.starts.push({ ...line, before: worker.lines.at(-1) });
+    } else if (line.mark === 'end') {
+      task.ends.push(line);
+    } else {
+      this.#wrong('I4', `task ${line.id} arrived changed at ${line.pid}`);
+    }
+    return undefined;
+  }
+
+  // ---- Tasks --------------------------------------------------------------------------------------------------------
+
+  #judge(id, task) {
+    if (!task.accepted) {
+      if (task.starts.length > 0) this.#wrong('I2', `task ${id} was never accepted, and starts`);
+      return;
+    }
+    task.starts.sort((a, b) => a.at - b.at);
+    if (task.settled.length !== 1) {
+      this.#wrong('I1', `task ${id} has ${task.settled.length} outcomes: ${task.settled.map(outcome).join(', ')}`);
+    }
+    this.#judgeStarts(id, task);
+    this.#judgeEnds(id, task);
+    const [settled] = task.settled;
+    if (settled === undefined) return;
+    this.#judgeOutcome(id, task, settled);
+    this.#judgeLateStarts(id, task, settled);
+  }
+
+  #judgeStarts(id, { starts, retries, told }) {
+    const numbers = starts.map(({ attempt }) => attempt);
+    const list = `starts ${numbers.join(', ')}, retries ${retries}`;
+    if (starts.length > retries + 1) this.#wrong('I3', `task ${id} starts too often: ${list}`);
+    const rises = numbers.every((number, index) => index === 0 || number > numbers[index - 1]);
+    if (!rises || numbers.some((number) => number < 1 || number > retries + 1)) {
+      this.#wrong('I3', `task ${id} is told wrong numbers: ${list}`);
+    }
+    // What may have started and died is told; after that, and only then, comes the next start.
+    for (const number of numbers) {
+      if (number > 1 && !told.includes(number)) this.#wrong('I3', `task ${id} starts again untold: ${list}`);
+    }
+  }
+
+  #judgeEnds(id, { starts, ends }) {
+    for (const end of ends) {
+      const same = ({ pid, attempt }) => pid === end.pid && attempt === end.attempt;
+      if (!starts.some(same)) this.#wrong('I6', `task ${id} ends in ${end.pid} without a start there`);
+      if (ends.filter(same).length > 1) this.#wrong('I6', `start ${end.attempt} of task ${id} ends more than once`);
+    }
+  }
+
+  #judgeOutcome(id, task, settled) {
+    const { as, code, maybeExecuted } = settled;
+    const planned = code === 'E_PLANNED';
+    if (as === 'fulfilled' || planned) this.#judgeAnswer(id, task, settled);
+    if (maybeExecuted === false && task.starts.length > 0) {
+      this.#wrong('I5', `task ${id} is said not to have run (${code}), and starts`);
+    }
+    if (!this.#hasCause(task, settled)) this.#wrong('I11', `task ${id} (${task.deed}) is ${outcome(settled)}`);
+  }
+
+  #judgeAnswer(id, { ends, retries }, settled) {
+    const count = ends.length;
+    if (count < 1 || (retries === 0 && count > 1)) this.#wrong('I4', `task ${id} is fulfilled, and has ${count} ends`);
+    const { attempt, pid } = settled;
+    const end = ends.find((end) => (attempt ?? end.attempt) === end.attempt && (pid ?? end.pid) === end.pid);
+    if (count > 0 && end?.digest !== settled.digest) {
+      this.#wrong('I4', `task ${id} is answered with ${settled.digest} by ${pid}, its end says ${end?.digest}`);
+    }
+  }
+
+  /** Whether a task may end like this. */
+  #hasCause({ deed, timeout, cancelled }, { as, code }) {
+    if (as === 'cancelled') return cancelled === true;
+    // Late or dying, it may still have its answer; but not after what cannot be survived.
+    if (as === 'fulfilled') return deed !== 'throw';
+    switch (code) {
+      case 'E_PLANNED':
+        return deed === 'throw';
+      case 'ERR_TASK_TIMEOUT':
+        return timeout > 0;
+      case 'ERR_WORKER_CRASHED':
+        return true;
+      case 'ERR_PROTOCOL':
+        return Object.values(this.#plan.faults).some((fault) => DEADLY_DEEDS.has(fault));
+      case 'ERR_POOL_CLOSED':
+        return this.#plan.close !== 'drain';
+      default:
+        return false;
+    }
+  }
+
+  /** A worker that claims its tasks starts none that has settled. (One that does not may have it in its channel.) */
+  #judgeLateStarts(id, { starts }, settled) {
+    for (const { pid, at, before } of starts) {
+      // Between the claim and the line that tells of it the process may have been stopped for any time. But if it has
+      // written another line in between, the claim came after that.
+      const claimed = before?.at ?? 0;
+      if (this.#worker(pid).claims && claimed > settled.at) {
+        this.#wrong('I5', `task ${id} is ${outcome(settled)} at ${settled.at}, and starts in ${pid} at ${at}`);
+      }
+    }
+  }
+
+  // ---- Workers ------------------------------------------------------------------------------------------------------
+
+  #judgeWorker(pid, worker) {
+    const { options } = this.#plan;
+    const { exit, crashed, lines } = worker;
+    if (exit === undefined) {
+      // Of one that never got as far as a task there may be nothing but a line.
+      if (worker.online) this.#wrong('I8', `${pid} is online, and has no exit`);
+      return;
+    }
+    if (crashed.length > options.concurrency) {
+      this.#wrong('I10', `the death of ${pid} (${deathOf(exit)}) costs ${crashed.length} tasks: ${crashed.join(', ')}`);
+    }
+    if (options.concurrency === 1 && worker.claims) {
+      for (const id of crashed) {
+        const end = lines.findIndex((line) => line.mark === 'end' && line.id === id);
+        if (end >= 0 && lines.slice(end).some(({ mark }) => mark === 'start')) {
+          this.#wrong('I10', `the death of ${pid} costs task ${id}, which it had ended before it began another`);
+        }
+      }
+    }
+    if (!this.#hasDeathCause(worker)) this.#wrong('I11', `${pid} dies without a cause: ${deathOf(exit)}`);
+  }
+
+  #hasDeathCause({ exit, strikes, lines }) {
+    const started = lines.filter(({ mark }) => mark === 'start').map(({ id }) => this.#tasks.get(id));
+    switch (exit.reason) {
+      case 'crashed':
+      case 'startup':
+        return strikes.some((what) => DEADLY_STRIKES.has(what)) || started.some((task) => DEADLY_DEEDS.has(task?.deed));
+      case 'timeout':
+        return this.#some(({ timeout }) => timeout > 0);
+      case 'aborted':
+        return this.#some(({ cancelled }) => cancelled);
+      default:
+        return true;
+    }
+  }
+
+  #some(holds) {
+    for (const task of this.#tasks.values()) if (holds(task)) return true;
+    return false;
+  }
+
+  // ---- The whole ----------------------------------------------------------------------------------------------------
+
+  #judgeOrder() {
+    const { maxWorkers, maxTasksPerWorker, maxWorkerAge } = this.#plan.options;
+    // A worker that is replaced goes on with what it has while its successor begins.
+    const replaced = maxTasksPerWorker !== undefined || maxWorkerAge !== undefined;
+    const retried = this.#some(({ retries }) => retries > 0);
+    if (maxWorkers > 1 || replaced || retried) return;
+    const starts = [...this.#tasks.values()].flatMap((task) => task.starts).sort((a, b) => a.at - b.at);
+    for (const [index, start] of starts.entries()) {
+      const before = starts[index - 1];
+      if (before !== undefined && before.id > start.id) {
+        this.#wrong('I7', `task ${start.id} starts after ${before.id}, which was submitted later`);
+      }
+    }
+  }
+
+  #judgeEnd() {
+    const begin = this.#events.find(({ event }) => event === 'begin');
+    const end = this.#events.find(({ event }) => event === 'end');
+    if (begin === undefined || end === undefined) return this.#wrong('I9', 'the run has no end');
+    const { after, stats, closed, stuck } = end;
+    if (stuck) this.#wrong('I1', 'the pool was stuck: nothing happened for a minute');
+    if (after.children.length > 0) this.#wrong('I9', `children are left: ${after.children.join(', ')}`);
+    for (const what of ['descriptors', 'threads']) {
+      const [first, last] = [begin.before[what], after[what]];
+      if (last > first) this.#wrong('I9', `${last} ${what} in the end, ${first} at the start`);
+    }
+    const budget = BUDGET + 3 * this.#plan.options.gracePeriod;
+    if (closed.took > budget) this.#wrong('I9', `closing took ${closed.took} ms`);
+    return this.#judgeCounters(stats.tasks);
+  }
+
+  #judgeCounters(counters) {
+    const tasks = [...this.#tasks.values()];
+    const settled = (as) => tasks.filter((task) => task.settled[0]?.as === as).length;
+    const heard = {
+      accepted: tasks.filter((task) => task.accepted).length,
+      completed: settled('fulfilled'),
+      failed: settled('rejected'),
+      cancelled: settled('cancelled'),
+      retried: tasks.reduce((sum, task) => sum + task.told.length, 0),
+    };
+    for (const [name, count] of Object.entries(heard)) {
+      if (counters[name] !== count) this.#wrong('I9', `stats() counts ${counters[name]} ${name}, there are ${count}`);
+    }
+  }
+}
+
+function outcome({ as, code, maybeExecuted }) {
+  if (code === undefined) return as;
+  return `${as} with ${code}${maybeExecuted === undefined ? '' : `, maybeExecuted ${maybeExecuted}`}`;
+}
+
+function deathOf({ code, signal, reason }) {
+  return `${signal ?? `code ${code}`}, ${reason}`;
+}

@@ -1,0 +1,88 @@
+// The files of a run, from which alone it is judged.
+//
+//   plan.json          what was to happen; everything in it follows from the seed
+//   parent.jsonl       what the pool said, one event a line, in the order in which it was heard
+//   worker-<pid>.log   what the workers did, in words of their own:
+//                      life <pid> <µs> <1 if it claims its tasks>
+//                      start <id> <attempt> <pid> <µs>
+//                      end <id> <attempt> <pid> <µs> <digest of what it answers>
+//                      corrupt <id> <attempt> <pid> <µs>    what came is not what was sent
+//
+// Times are those of the monotonic clock, which all processes of a machine share.
+
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Lines that are collected before they are written. */
+const BATCH = 512;
+
+/** Now, in µs. */
+export function now() {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
+/** The parent's part. Its descriptor is opened at the start: later there may be none to be had. */
+export class Journal {
+  #file;
+  #lines = [];
+  /** Events by kind. */
+  counts = {};
+
+  /** @param {string} folder @param {object} plan */
+  constructor(folder, plan) {
+    writeFileSync(join(folder, 'plan.json'), `${JSON.stringify(plan, null, 2)}\n`);
+    this.#file = openSync(join(folder, 'parent.jsonl'), 'a');
+  }
+
+  /** @param {string} event @param {object} [about] */
+  note(event, about) {
+    this.counts[event] = (this.counts[event] ?? 0) + 1;
+    this.#lines.push(JSON.stringify({ event, at: now(), ...about }));
+    if (this.#lines.length >= BATCH) this.flush();
+  }
+
+  flush() {
+    if (this.#lines.length === 0) return;
+    writeSync(this.#file, `${this.#lines.join('\n')}\n`);
+    this.#lines = [];
+  }
+
+  close() {
+    this.flush();
+    closeSync(this.#file);
+  }
+}
+
+/** What a worker writes, each line at once and by a single write, so that it says what happened whatever comes next. */
+export function workerLog(folder) {
+  const file = openSync(join(folder, `worker-${process.pid}.log`), 'a');
+  return (mark, ...about) => writeSync(file, `${[mark, ...about].join(' ')}\n`);
+}
+
+/**
+ * @param {string} folder
+ * @returns {History}
+ *
+ * @typedef {object} History
+ * @property {Record<string, any>} plan
+ * @property {Record<string, any>[]} events of the parent
+ * @property {{ mark: string, id: number, attempt: number, pid: number, at: number, digest?: string, claims?: boolean }[][]} workers
+ *   lines of each worker's file
+ */
+export function readHistory(folder) {
+  const lines = (name) => readFileSync(join(folder, name), 'utf8').split('\n').filter(Boolean);
+  return {
+    plan: JSON.parse(readFileSync(join(folder, 'plan.json'), 'utf8')),
+    events: lines('parent.jsonl').map((line) => JSON.parse(line)),
+    workers: readdirSync(folder)
+      .filter((name) => name.startsWith('worker-'))
+      .map((name) => lines(name).map(parseWorkerLine)),
+  };
+}
+
+function parseWorkerLine(line) {
+  const [mark, ...words] = line.split(' ');
+  if (mark === 'life') return { mark, pid: Number(words[0]), at: Number(words[1]), claims: words[2] === '1' };
+  const [id, attempt, pid, at] = words.map(Number);
+  return { mark, id, attempt, pid, at, digest: words[4] };
+}

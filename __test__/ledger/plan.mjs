@@ -1,0 +1,146 @@
+// What a seed means: the pool's options, every task, and what befalls them when.
+
+import { FORMS, LARGEST } from './payload.mjs';
+import { Random } from './random.mjs';
+
+/** Tasks of a run. The numbers of faults are for so many, and shrink and grow with them. */
+export const TASKS = 20_000;
+
+/** Faults that tasks commit. */
+const DEEDS = {
+  kill: 4,
+  segv: 2,
+  exit0: 3,
+  exit1: 3,
+  half: 5,
+  garbage: 4,
+  close: 2,
+  disconnect: 2,
+  throw: 20,
+  hang: 3,
+};
+/** More of them, for a worker that has the protocol in its own hands. */
+const LIES = { ...DEEDS, foreign: 8, stale: 3, twice: 3 };
+/** Faults from outside: signals to a worker, and what the parent does to itself. */
+const STRIKES = { kill: 12, segv: 3, term: 4, pause: 12, exhaust: 4, block: 3 };
+/** Only what must harm nobody. */
+const PAUSES = { pause: 30, block: 3 };
+
+/** Deeds and strikes after which a worker is dead, or is to be. */
+export const DEADLY_DEEDS = new Set([
+  ...['kill', 'segv', 'exit0', 'exit1', 'half', 'garbage', 'close', 'disconnect', 'foreign', 'stale', 'twice'],
+]);
+export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term']);
+
+/**
+ * @param {number} seed
+ * @param {number} [tasks]
+ */
+export function planOf(seed, tasks = TASKS) {
+  const random = new Random(seed);
+  const scale = tasks / TASKS;
+  const raw = random.chance(0.2);
+  const maxWorkers = random.pick([1, 1, 2, 2, 3, 4]);
+  const calm = random.chance(0.1);
+  const plan = {
+    seed,
+    tasks,
+    /** The worker speaks the protocol by itself, without bulkhead's runtime. */
+    raw,
+    noPidfd: random.chance(0.25),
+    options: {
+      maxWorkers,
+      minWorkers: random.pick([maxWorkers, maxWorkers, 0]),
+      concurrency: random.pick([1, 1, 4]),
+      prefetch: random.pick(['auto', 'auto', 1, 8]),
+      serialization: raw ? 'json' : random.pick(['json', 'advanced']),
+      stdio: random.pick(['inherit', 'pipe', 'ignore']),
+      gracePeriod: random.int(10, 200),
+      retries: random.pick([0, 0, 0, 2]),
+      retryDelay: random.int(1, 5),
+      // A worker that does not get ready was killed by the nemesis: no reason to give the pool up.
+      restart: { limit: 1_000_000, minDelay: 1, maxDelay: 20 },
+    },
+    /** Tasks that are unsettled at a time. */
+    window: random.pick([50, 500, 5000]),
+    /** How the pool is closed. All but `drain` come before the last tasks have settled. */
+    close: random.weighted({ drain: 6, running: 2, terminate: 2 }),
+    /** Longest pause of the main thread, and of a worker, in ms. */
+    block: Math.round(1000 * Math.min(1, scale)),
+    pause: 300,
+    strikes: [],
+    faults: {},
+  };
+  plan.strikes = spread(random, calm ? PAUSES : STRIKES, scale, tasks).map(([at, what]) => ({ at, what }));
+  if (!calm) plan.faults = Object.fromEntries(spread(random, raw ? LIES : DEEDS, scale, tasks));
+  Object.assign(plan.options, random.pick([{}, {}, { maxTasksPerWorker: 1000 }, { maxWorkerAge: 2_000 }]));
+  return plan;
+}
+
+/** So many of each kind, at random points of the run's progress. */
+function spread(random, kinds, scale, tasks) {
+  return Object.entries(kinds)
+    .flatMap(([kind, count]) => Array.from({ length: Math.max(1, Math.round(count * scale)) }, () => kind))
+    .map((kind) => [random.int(0, Math.floor(tasks * 0.95)), kind])
+    .sort(([a], [b]) => a - b);
+}
+
+/**
+ * The tasks of a plan, in the order in which they are submitted. Made one by one: all of them at once would be most of
+ * the memory of the run.
+ */
+export function* tasksOf(plan) {
+  const random = new Random(plan.seed ^ 0x5eed);
+  for (let id = 0; id < plan.tasks; id += 1) yield taskOf(plan, id, random);
+}
+
+function taskOf({ faults, options, pause }, id, random) {
+  const deed = faults[id] ?? 'work';
+  const work = random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
+  const task = {
+    id,
+    deed,
+    /** ms, as computing or as waiting. */
+    work,
+    waits: random.chance(0.1),
+    /** Which of its starts do the deed; later ones work. */
+    until: random.int(1, 3),
+    payload: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
+    answer: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
+    type: random.pick(['one', 'other', undefined]),
+    promised: random.chance(0.2),
+    retries: random.chance(0.02) && options.retries > 0 ? random.int(0, 4) : options.retries,
+    timeout: 0,
+    /** To be cancelled once so many further tasks have settled. */
+    cancel: undefined,
+  };
+  if (deed === 'hang') task.timeout = random.int(5, 100);
+  else if (random.chance(0.01)) {
+    task.timeout = random.int(1, 6);
+    task.work = random.next() * 8;
+  }
+  if (random.chance(0.01)) task.cancel = { after: random.skewed(200), by: random.pick(['id', 'signal']) };
+  // What hangs is not to outlast the test where the time limit is not the cause of its end.
+  task.hangs = pause * 1000;
+  return task;
+}
+
+function sizeOf(random) {
+  if (random.chance(0.95)) return random.skewed(8 * 1024);
+  return random.chance(0.95) ? random.int(8 * 1024, 100 * 1024) : random.int(100 * 1024, LARGEST);
+}
+
+/** One line for people. */
+export function describe({ seed, tasks, raw, noPidfd, options, window, close }) {
+  const { minWorkers, maxWorkers, concurrency, prefetch, serialization, stdio, retries } = options;
+  const { maxTasksPerWorker: most, maxWorkerAge: age } = options;
+  const kind = raw ? 'raw workers' : 'workers';
+  const words = [
+    `seed ${seed}: ${tasks} tasks, ${minWorkers}..${maxWorkers} ${kind}, concurrency ${concurrency}`,
+    `prefetch ${prefetch}, ${serialization}, stdio ${stdio}, retries ${retries}, window ${window}, closed by ${close}`,
+  ];
+  if (most !== undefined) words.push(`replaced after ${most} tasks`);
+  if (age !== undefined) words.push(`replaced after ${age} ms`);
+  if (noPidfd) words.push('no pidfd');
+  return words.join(', ');
+}

@@ -1,0 +1,202 @@
+// Plays one plan, and leaves its history in a folder. Whether all went well is for the checker to say.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import ProcessManager from '../../index.mjs';
+import { Journal, now } from './history.mjs';
+import { Nemesis } from './nemesis.mjs';
+import { digest, make } from './payload.mjs';
+import { tasksOf } from './plan.mjs';
+import { Random } from './random.mjs';
+import { isRestored, possessions } from './state.mjs';
+
+const NODE_WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
+const RAW_WORKER = fileURLToPath(new URL('raw-worker.mjs', import.meta.url));
+/** ms without any news after which a run counts as stuck. Machines may be busy. */
+const PATIENCE = 60_000;
+/** ms in which what a pool had is given back after its end. */
+const AFTERMATH = 10_000;
+/** Of this process; more would take long to use up. */
+const MOST_DESCRIPTORS = 4096;
+
+/**
+ * Makes sure that descriptors can be used up, and brings everything to life that stays: what a run adds to that is a
+ * leak.
+ */
+export async function prepare() {
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))[1]);
+  if (limit > MOST_DESCRIPTORS) throw new Error(`run this under "ulimit -n 1024": ${limit} descriptors are too many`);
+  // Of libuv's own threads, each comes with the first work for it.
+  spawnSync('true');
+  await Promise.all(Array.from({ length: 8 }, () => import('node:fs/promises').then(({ stat }) => stat('/'))));
+  for (const stdio of ['inherit', 'pipe']) {
+    const manager = new ProcessManager({ maxWorkers: 1, stdio });
+    await manager.exec(() => console.error('the ledger begins'));
+    await manager.shutdown();
+  }
+  await sleep(100);
+}
+
+/**
+ * @param {object} plan
+ * @param {string} folder for the history
+ * @returns {Promise<Record<string, number>>} counters of the tasks, and how many events of which kind there were
+ */
+export async function play(plan, folder) {
+  const journal = new Journal(folder, plan);
+  const before = possessions();
+  journal.note('begin', { before });
+  const manager = new ProcessManager({ ...plan.options, ...workerOf(plan, folder) });
+  const random = new Random(plan.seed ^ 0xfa7e);
+  const nemesis = new Nemesis({ plan, random, journal, workers: () => manager.workers });
+  const { closed, stuck } = await new Workload({ plan, journal, manager, nemesis }).run();
+  nemesis.end();
+  const deadline = now() + AFTERMATH * 1000;
+  while (!isRestored(possessions(), before) && now() < deadline) await sleep(5);
+  const stats = manager.stats();
+  journal.note('end', { after: possessions(), stats, closed, stuck });
+  journal.close();
+  return { ...stats.tasks, ...journal.counts };
+}
+
+function workerOf({ raw }, folder) {
+  if (raw) return { worker: { command: process.execPath, args: [RAW_WORKER, folder] } };
+  return { worker: NODE_WORKER, argv: [folder] };
+}
+
+class Workload {
+  #plan;
+  #journal;
+  #manager;
+  #nemesis;
+  #tasks;
+  #open = 0;
+  #settled = 0;
+  #feeding = false;
+  /** Cancellations, by the number of settled tasks at which they are due. */
+  #cancellations = new Map();
+  #lastNews = now();
+  #closing = false;
+  #done;
+
+  constructor({ plan, journal, manager, nemesis }) {
+    this.#plan = plan;
+    this.#journal = journal;
+    this.#manager = manager;
+    this.#nemesis = nemesis;
+    this.#tasks = tasksOf(plan);
+  }
+
+  /** Resolves when the pool is closed, with how long that took in ms; `stuck`: it had to be made to. */
+  async run() {
+    this.#listen();
+    const over = new Promise((resolve) => {
+      this.#done = resolve;
+    });
+    let stuck = false;
+    const watch = setInterval(() => {
+      if (now() - this.#lastNews < PATIENCE * 1000) return;
+      stuck = true;
+      this.#journal.note('stuck', { stats: this.#manager.stats(), open: this.#open });
+      this.#done();
+    }, 1000);
+    this.#nemesis.advance(0);
+    this.#feed();
+    await over;
+    const started = now();
+    const report = stuck ? await this.#manager.terminate() : await this.#close();
+    const took = (now() - started) / 1000;
+    clearInterval(watch);
+    // Of a pool that was terminated, the last outcomes come with its end.
+    await new Promise((resolve) => setImmediate(resolve));
+    return { closed: { ...report, took }, stuck };
+  }
+
+  #close() {
+    this.#closing = true;
+    this.#journal.note('close', { how: this.#plan.close });
+    switch (this.#plan.close) {
+      case 'terminate':
+        return this.#manager.terminate();
+      case 'running':
+        return this.#manager.shutdown({ drain: 'running' });
+      default:
+        return this.#manager.shutdown();
+    }
+  }
+
+  #listen() {
+    this.#manager.on('result', ({ taskId, result, processedBy }, { attempt }) => {
+      this.#settle(taskId, { as: 'fulfilled', digest: digest(result), pid: processedBy, attempt });
+    });
+    this.#manager.on('error', (error) => {
+      if (error.taskId === undefined) this.#note('pool-error', { code: error.code, message: error.message });
+      else this.#settle(error.taskId, rejection(error));
+    });
+    this.#manager.on('online', (worker) => this.#note('online', worker));
+    this.#manager.on('exit', (exit) => this.#note('exit', exit));
+    this.#manager.on('retry', ({ taskId, attempt }) => this.#note('retry', { id: taskId, attempt }));
+  }
+
+  #note(event, about) {
+    this.#lastNews = now();
+    this.#journal.note(event, about);
+  }
+
+  /** Keeps as many tasks under way as the plan wants. */
+  #feed() {
+    this.#feeding = false;
+    while (!this.#closing && this.#open < this.#plan.window) {
+      const { value: task, done } = this.#tasks.next();
+      if (done) break;
+      this.#submit(task);
+    }
+  }
+
+  #submit({ id, type, retries, timeout, cancel, promised, ...about }) {
+    const payload = make(about.payload);
+    const task = { id, type, data: { ...about, id, payload, sent: digest(payload) } };
+    const controller = cancel?.by === 'signal' ? new AbortController() : undefined;
+    const options = { retries, ...(timeout > 0 && { timeout }), ...(controller && { signal: controller.signal }) };
+    this.#journal.note('invoke', { id, deed: about.deed, retries, timeout, promised });
+    const outcome = promised ? this.#manager.run(task, options) : this.#manager.distributeTask(task, options);
+    this.#journal.note('accepted', { id });
+    this.#open += 1;
+    if (promised) {
+      outcome.then(
+        (result) => this.#settle(id, { as: 'fulfilled', digest: digest(result) }),
+        (error) => this.#settle(id, rejection(error)),
+      );
+    }
+    if (cancel === undefined) return;
+    const due = this.#settled + cancel.after;
+    const cancelling = () => {
+      this.#journal.note('cancel', { id });
+      if (controller) controller.abort();
+      else this.#manager.cancel(id);
+    };
+    if (cancel.after === 0) cancelling();
+    else this.#cancellations.set(due, [...(this.#cancellations.get(due) ?? []), cancelling]);
+  }
+
+  #settle(id, outcome) {
+    this.#note('settled', { id, ...outcome });
+    this.#open -= 1;
+    this.#settled += 1;
+    for (const cancel of this.#cancellations.get(this.#settled) ?? []) cancel();
+    this.#cancellations.delete(this.#settled);
+    this.#nemesis.advance(this.#settled);
+    const { tasks, close } = this.#plan;
+    if (this.#settled === tasks || (close !== 'drain' && this.#settled >= tasks * 0.97)) this.#done();
+    if (this.#feeding) return;
+    this.#feeding = true;
+    setImmediate(() => this.#feed());
+  }
+}
+
+function rejection({ code, mark, pid, maybeExecuted }) {
+  const as = code === 'ABORT_ERR' ? 'cancelled' : 'rejected';
+  return { as, code, digest: mark, pid, maybeExecuted };
+}

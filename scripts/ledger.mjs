@@ -1,0 +1,41 @@
+// Plays one run of the ledger, and judges it.
+//
+//   node scripts/ledger.mjs                       a random seed
+//   node scripts/ledger.mjs --seed 7              that one, as it was played before
+//   node scripts/ledger.mjs --seed 7 --tasks 500  a shorter run
+//   node scripts/ledger.mjs --check FOLDER        judges a history that was kept
+//
+// Prints the seed first. The history of a run that fails is kept, and its place told.
+
+import { rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { check } from '../__test__/ledger/checker.mjs';
+import { readHistory } from '../__test__/ledger/history.mjs';
+import { describe, planOf } from '../__test__/ledger/plan.mjs';
+import { play, prepare } from '../__test__/ledger/run.mjs';
+import { confine, historyFolder, randomSeed, summary } from '../__test__/ledger/stage.mjs';
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string' }, tasks: { type: 'string' }, check: { type: 'string' } },
+});
+
+/** Prints what does not hold, and where to look. */
+function report(folder) {
+  const wrong = check(readHistory(folder));
+  if (wrong.length === 0) return true;
+  console.log(`${summary(wrong)}\nhistory: ${folder}`);
+  return false;
+}
+
+if (values.check !== undefined) {
+  process.exitCode = report(values.check) ? 0 : 1;
+} else {
+  const plan = planOf(Number(values.seed ?? randomSeed()), values.tasks && Number(values.tasks));
+  confine({ env: plan.noPidfd ? { BULKHEAD_NO_PIDFD: '1' } : {}, args: ['--seed', String(plan.seed)] });
+  console.log(describe(plan));
+  await prepare();
+  const folder = historyFolder(plan.seed);
+  await play(plan, folder);
+  if (report(folder)) rmSync(folder, { recursive: true });
+  else process.exitCode = 1;
+}

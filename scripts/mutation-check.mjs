@@ -1,0 +1,197 @@
+// Shows that the ledger notices when what it guards is taken away.
+//
+//   npm run mutation-check                    all of them
+//   npm run mutation-check -- --only drain    one
+//
+// In a copy of the sources: first unchanged, which has to pass, then with one safeguard after the other removed, which has
+// to fail. A mutation whose text is no longer in its file is an error, not a pass. The copy's addon is built in a target
+// directory that is kept (target/mutation), so that only this crate is compiled again.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+/**
+ * @typedef {object} Mutation
+ * @property {string} name
+ * @property {string} what is taken away
+ * @property {{ file: string, from: string, to: string }[]} edits each `from` is in its file exactly once
+ * @property {number[]} seeds of runs of which one must fail, in the order in which they are tried
+ */
+
+/** @type {Mutation[]} */
+const MUTATIONS = [
+  {
+    name: 'drain',
+    what: 'reading what a dead worker had said before its tasks are settled',
+    edits: [
+      { file: 'src/worker/actor.rs', from: '        self.drain_channel();\n        self.take_in_held();\n', to: '' },
+    ],
+    seeds: [25, 26, 12],
+  },
+  {
+    name: 'held',
+    what: 'reading what a dead worker had not written yet',
+    edits: [{ file: 'src/worker/actor.rs', from: '        self.take_in_held();\n', to: '' }],
+    seeds: [25, 26, 808],
+  },
+  {
+    name: 'epoch',
+    what: 'dropping tasks that were taken back',
+    edits: [{ file: 'src/shm/claim.rs', from: 'if current != epoch {', to: 'if false && current != epoch {' }],
+    seeds: [25, 26, 808],
+  },
+  {
+    name: 'worker-id',
+    what: 'looking for the task of a reply among those of the worker that replies',
+    edits: [
+      {
+        file: 'src/pool/state.rs',
+        from: 'self.worker(key).is_some_and(|worker| worker.find(wire).is_some())',
+        to: `let key = self.anybodys(wire).unwrap_or(key);
+        self.worker(key).is_some_and(|worker| worker.find(wire).is_some())`,
+      },
+      {
+        file: 'src/pool/state.rs',
+        from: '        let Some(slot) = self.slots.get_mut(key.slot) else { return };\n        let Some(worker) = slot.worker.as_mut()',
+        to: `        let key = self.anybodys(wire).unwrap_or(key);
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let Some(worker) = slot.worker.as_mut()`,
+      },
+      {
+        file: 'src/pool/state.rs',
+        from: '    /// The unsettled task of this start at this worker.\n',
+        to: `    fn anybodys(&mut self, wire: WireId) -> Option<WorkerKey> {
+        let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
+        workers.find_map(|worker| worker.find(wire).is_some().then_some(worker.key))
+    }
+
+    /// The unsettled task of this start at this worker.
+`,
+      },
+    ],
+    seeds: [46, 101, 8],
+  },
+  {
+    name: 'at-most-once',
+    what: 'the difference between what may have started and what has not',
+    edits: [
+      {
+        file: 'src/pool/state.rs',
+        from: 'for (start, maybe) in worker.settle(evidence) {\n            match maybe {',
+        to: 'for (start, maybe) in worker.settle(evidence) {\n            match maybe && false {',
+      },
+    ],
+    seeds: [25, 12, 26],
+  },
+];
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const wanted = MUTATIONS.filter(({ name }) => values.only === undefined || name === values.only);
+if (wanted.length === 0) throw new Error(`there is no mutation ${values.only}: ${MUTATIONS.map(({ name }) => name)}`);
+
+const copy = mkdtempSync(join(tmpdir(), 'bulkhead-mutation-'));
+const addon = readdirSync(root).find((name) => /^bulkhead\..*\.node$/.test(name));
+if (addon === undefined) throw new Error('build first: npm run build');
+// What git knows and what lies beside it, ignored files aside.
+const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
+for (const name of listed.toString().split('\0').filter(Boolean)) {
+  cpSync(join(root, name), join(copy, name), { preserveTimestamps: true });
+}
+copyFileSync(join(root, 'native.cjs'), join(copy, 'native.cjs'));
+symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+
+/**
+ * @param {Mutation} mutation
+ * @returns {Map<string, string>} the files it changes, changed
+ * @throws where a text is not there, or not once
+ */
+function mutated({ name, edits }) {
+  const files = new Map();
+  for (const { file, from, to } of edits) {
+    const before = files.get(file) ?? readFileSync(join(root, file), 'utf8');
+    const places = before.split(from).length - 1;
+    if (places !== 1) {
+      throw new Error(`mutation "${name}" is out of date: its text is ${places} times in ${file}, not once:\n${from}`);
+    }
+    files.set(
+      file,
+      before.replace(from, () => to),
+    );
+  }
+  return files;
+}
+
+function build() {
+  const target = join(root, 'target', 'mutation');
+  const { status } = spawnSync('cargo', ['build', '--locked', '--quiet', '--lib', '--target-dir', target], {
+    cwd: copy,
+    stdio: 'inherit',
+    env: { ...process.env, RUSTFLAGS: '-Awarnings' },
+  });
+  if (status !== 0) throw new Error('it does not compile');
+  const library = process.platform === 'darwin' ? 'libbulkhead.dylib' : 'libbulkhead.so';
+  copyFileSync(join(target, 'debug', library), join(copy, /** @type {string} */ (addon)));
+  // That the addon can be loaded, before a run that cannot start counts as one that fails.
+  const load = `require(${JSON.stringify(createRequire(import.meta.url).resolve(join(copy, 'index.js')))})`;
+  execFileSync(process.execPath, ['-e', load]);
+}
+
+/**
+ * @param {number} seed
+ * @returns {string | undefined} what does not hold, if anything
+ */
+function run(seed) {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(copy, 'scripts', 'ledger.mjs'), '--seed', String(seed)],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], cwd: copy },
+  );
+  if (status === 0) return undefined;
+  const history = /^history: (.*)$/m.exec(stdout)?.[1];
+  if (history !== undefined) rmSync(history, { recursive: true, force: true });
+  return stdout.match(/^I\d+ does not hold, \d+ times/gm)?.join('; ') ?? stdout;
+}
+
+let missed = 0;
+try {
+  // All of them first: that one is out of date had better be known before the long part.
+  const patches = wanted.map(mutated);
+  build();
+  const [seed] = wanted[0].seeds;
+  const wrong = run(seed);
+  if (wrong !== undefined) throw new Error(`the ledger fails without any mutation, seed ${seed}: ${wrong}`);
+  console.log(`unchanged, seed ${seed}: holds`);
+  for (const [index, { name, what, seeds }] of wanted.entries()) {
+    for (const [file, text] of patches[index]) writeFileSync(join(copy, file), text);
+    build();
+    let found;
+    for (const seed of seeds) {
+      found = run(seed);
+      console.log(`without ${what} (${name}), seed ${seed}: ${found ?? 'holds all the same'}`);
+      if (found !== undefined) break;
+    }
+    if (found === undefined) missed += 1;
+    for (const file of patches[index].keys()) copyFileSync(join(root, file), join(copy, file));
+  }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
+}
+if (missed > 0) {
+  console.log(`${missed} of ${wanted.length} mutations were not noticed`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,92 @@
+// The ledger, run after run in one process, for as long as told. What leaks shows.
+//
+//   npm run soak -- --minutes 10              from a random seed
+//   npm run soak -- --minutes 10 --seed 7     the seeds 7, 8, 9, … as before
+//
+// Each run must hold, at its end nothing may be left, and the memory of this process must not grow: the last third of
+// the time may need no more than 5 % above the second. Histories are judged by another process, so that what is
+// measured is the pool's memory.
+
+import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { describe, planOf } from '../__test__/ledger/plan.mjs';
+import { play, prepare } from '../__test__/ledger/run.mjs';
+import { confine, historyFolder, randomSeed } from '../__test__/ledger/stage.mjs';
+import { isRestored, possessions } from '../__test__/ledger/state.mjs';
+
+/** By how much the last third may exceed the second. */
+const GROWTH = 0.05;
+const MEBIBYTE = 1024 * 1024;
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' }, tasks: { type: 'string' } },
+});
+const minutes = Number(values.minutes);
+const first = Number(values.seed ?? randomSeed());
+confine({ args: ['--seed', String(first)], nodeArgs: ['--expose-gc'] });
+
+/** Resident memory, once a second, without what is garbage. */
+class Memory {
+  #samples = [];
+  #timer = setInterval(() => this.#sample(), 1000);
+
+  #sample() {
+    globalThis.gc();
+    this.#samples.push(process.memoryUsage.rss());
+  }
+
+  /** The means of three parts of the time, in MiB. */
+  thirds() {
+    clearInterval(this.#timer);
+    const size = Math.floor(this.#samples.length / 3);
+    const mean = (samples) => samples.reduce((sum, rss) => sum + rss, 0) / samples.length / MEBIBYTE;
+    return [0, 1, 2].map((part) => mean(this.#samples.slice(part * size, (part + 1) * size)));
+  }
+}
+
+/** What is wrong with a run, or nothing. */
+async function judge(folder) {
+  const ledger = fileURLToPath(new URL('ledger.mjs', import.meta.url));
+  try {
+    await promisify(execFile)(process.execPath, [ledger, '--check', folder], { maxBuffer: 64 * MEBIBYTE });
+    return undefined;
+  } catch (error) {
+    return error.stdout || String(error);
+  }
+}
+
+await prepare();
+const before = possessions();
+const memory = new Memory();
+const totals = {};
+const end = performance.now() + minutes * 60_000;
+let runs = 0;
+let failure;
+while (failure === undefined && performance.now() < end) {
+  const plan = planOf(first + runs, values.tasks && Number(values.tasks));
+  console.log(describe(plan));
+  const folder = historyFolder(plan.seed);
+  const counts = await play(plan, folder);
+  failure = await judge(folder);
+  if (failure === undefined) rmSync(folder, { recursive: true });
+  for (const [name, count] of Object.entries(counts)) totals[name] = (totals[name] ?? 0) + count;
+  runs += 1;
+}
+
+const thirds = memory.thirds();
+const [, second, last] = thirds;
+const growth = last / second - 1;
+const after = possessions();
+const { accepted, completed, failed, cancelled, retried, exit, strike } = totals;
+console.log(`
+${runs} runs, seeds ${first} to ${first + runs - 1}
+${accepted} tasks: ${completed} completed, ${failed} failed, ${cancelled} cancelled; ${retried} started again
+${exit} workers came and went, ${strike} strikes from outside
+children ${after.children.length}, descriptors ${after.descriptors} (${before.descriptors}), threads ${after.threads} (${before.threads})
+memory, mean of each third in MiB: ${thirds.map((mean) => mean.toFixed(1)).join(', ')}: ${(growth * 100).toFixed(1)} %`);
+if (failure !== undefined) console.log(failure);
+if (!isRestored(after, before)) console.log('something is left');
+if (growth > GROWTH) console.log('memory grows');
+if (failure !== undefined || !isRestored(after, before) || growth > GROWTH) process.exitCode = 1;
