@@ -279,6 +279,15 @@ declare namespace ProcessManager {
      */
     maxMemory?: number | string;
     /**
+     * On a missed deadline, fetch the worker's JavaScript stack before it is killed: {@link TaskTimeoutError.stuckAt}. Costs
+     * nothing until then; and then it has Node open its debugger (by SIGUSR1, on a free port of the loopback interface) for
+     * as long as it takes, a second at most. While it is open, whoever may connect to that port could control the worker.
+     * For Node workers.
+     *
+     * @defaultValue `false`
+     */
+    captureStack?: boolean;
+    /**
      * How values travel. `'json'` loses what JSON loses (a `Map`, `undefined` in arrays, `NaN`, …); `'advanced'` is the
      * structured clone algorithm, for Node workers only. Buffers, typed arrays and ArrayBuffers arrive as what they were,
      * byte for byte, in both.
@@ -608,6 +617,15 @@ declare namespace ProcessManager {
     readonly code: 'ERR_TASK_TIMEOUT';
     /** In ms. */
     timeout: number;
+    /**
+     * With {@link Options.captureStack}: where the worker's JavaScript was at the deadline, at most 50 lines like those of an
+     * Error's `stack`, without its first one.
+     *
+     * Missing where that could not be found out within a second: the worker was not in JavaScript (its handler awaits something,
+     * or is in a synchronous native call), it handles SIGUSR1 itself, has a debugger open already, was started without one
+     * (`--permission`, `--disable-sigusr1`), was being ended for another task, or the stack is thousands of calls deep.
+     */
+    stuckAt?: string;
   }
 
   /** The task was cancelled. `cause` is the reason that the signal or `cancel()` was given. */

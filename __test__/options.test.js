@@ -53,6 +53,7 @@ describe('defaults', () => {
       maxWorkerAge: 0,
       recycleMemory: 0,
       maxMemory: 0,
+      captureStack: false,
       maxMessageSize: 64 * 2 ** 20,
     });
     expect(configOf({})).toEqual(configOf(undefined));
@@ -204,6 +205,8 @@ describe('wrong options', () => {
     ['env', ['A=1']],
     ['argv', 'a'],
     ['execArgv', [1]],
+    ['captureStack', 1],
+    ['captureStack', null],
     ['execPath', 1],
     ['cwd', 1],
     ['stdio', ['pipe']],
@@ -301,6 +304,12 @@ describe('worker', () => {
 
   test.each([['argv'], ['execArgv']])('%s is not for a command', (key) => {
     expectRefused({ worker: { command: 'a' }, [key]: [] }, 'ERR_INVALID_ARG_VALUE', new RegExp(`options\\.${key}`));
+  });
+
+  test('a command has no JavaScript stack', () => {
+    const options = { worker: { command: 'a' }, captureStack: true };
+    expectRefused(options, 'ERR_INVALID_ARG_VALUE', /options\.captureStack/);
+    expect(resolveOptions({ ...options, captureStack: false }, () => CORES).config.captureStack).toBe(false);
   });
 
   test('a command knows no structured clones', () => {

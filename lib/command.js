@@ -49,7 +49,7 @@ function node(own, ownExecPath) {
     kind: worker === null ? /** @type {const} */ ('built-in') : /** @type {const} */ ('module'),
     command: execPath,
     args: [...execArgv, BOOTSTRAP, ...argv],
-    initOptions: JSON.stringify({ worker, argv }),
+    initOptions: JSON.stringify({ worker, argv, captureStack: own.captureStack === true || undefined }),
   };
 }
 
@@ -65,6 +65,9 @@ function foreign(own) {
   }
   if (own.serialization === 'advanced') {
     throw invalidValue('options.serialization', 'advanced', "must be 'json' with a { command, args } worker");
+  }
+  if (own.captureStack === true) {
+    throw invalidValue('options.captureStack', true, 'is for Node workers; others have no JavaScript stack');
   }
   const worker = ownOptions('options.worker', own.worker, ['command', 'args']);
   return {

@@ -33,6 +33,7 @@
  * @property {number} maxWorkerAge ms; 0: any
  * @property {number} recycleMemory bytes; 0: any number
  * @property {number} maxMemory bytes; 0: any number
+ * @property {boolean} captureStack
  * @property {number} maxMessageSize bytes
  */
 

@@ -4,7 +4,7 @@
 
 const { outOfRange } = require('./invalid');
 const { resolveCommand } = require('./command');
-const { bytes, delay, integer, oneOf, ownOptions, text } = require('./validators');
+const { bytes, delay, flag, integer, oneOf, ownOptions, text } = require('./validators');
 
 /** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
 const MAX_WORKERS = 1024;
@@ -35,6 +35,7 @@ const OPTIONS = Object.freeze([
   'maxWorkerAge',
   'recycleMemory',
   'maxMemory',
+  'captureStack',
   'serialization',
   'maxMessageSize',
   'env',
@@ -91,6 +92,7 @@ function resolveOptions(options, availableParallelism) {
       ...restartPolicy(own.restart),
       gracePeriod: time('gracePeriod', 2_000),
       ...workerLimits(own),
+      captureStack: flag('options.captureStack', or(own.captureStack, false)),
       maxMessageSize: count('maxMessageSize', 64 * MEBIBYTE, 1, MAX_MESSAGE_SIZE),
     },
   };

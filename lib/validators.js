@@ -83,6 +83,16 @@ function bytes(name, value, min) {
 }
 
 /**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {boolean}
+ */
+function flag(name, value) {
+  if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
+  return value;
+}
+
+/**
  * Text for the operating system, where a NUL would cut it off.
  *
  * @param {string} name
@@ -125,4 +135,4 @@ function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
 }
 
-module.exports = { bytes, delay, integer, oneOf, ownOptions, text, texts };
+module.exports = { bytes, delay, flag, integer, oneOf, ownOptions, text, texts };

@@ -7,6 +7,7 @@
 //! - [`worker`]: one child process: its life, its link, its actor.
 //! - [`supervisor`]: the thread on which all of that runs.
 //! - [`process`]: spawning, waiting, signalling; one file per mechanism.
+//! - [`inspect`]: where a worker's JavaScript hangs, by Node's own debugger.
 //! - [`port`]: the worker's end of its channel.
 //! - [`wire`]: the JSON-lines protocol between supervisor and workers.
 //! - [`shm`]: the shared page with the claim word.
@@ -15,6 +16,7 @@
 #![deny(unsafe_code)]
 
 pub mod bindings;
+pub mod inspect;
 pub mod pool;
 pub mod port;
 pub mod process;

@@ -10,6 +10,7 @@ const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
 const { withFault } = require('./fault');
 const { exit, parse } = require('./intrinsics');
+const { Inspector } = require('./inspector');
 const { Ipc } = require('./ipc');
 const { isPermanent } = require('./load');
 const { Loop } = require('./loop');
@@ -66,6 +67,7 @@ async function start(init) {
   parting = new Parting(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
+  const inspector = init.options.captureStack ? new Inspector() : null;
   const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
@@ -78,7 +80,7 @@ async function start(init) {
     port.pass('stop');
     loop?.stop(() => void parting?.stop(program, context));
   };
-  loop = new Loop({ port, channel, replies, program, context, concurrency, onStop });
+  loop = new Loop({ port, channel, replies, program, context, concurrency, onStop, inspector });
   replies.ready(port.hasPage);
   // What came with the last bytes before this moment.
   loop.readable();

@@ -12,7 +12,8 @@
  * @property {number} concurrency
  * @property {number} maxMessageSize
  * @property {'json' | 'advanced'} serialization
- * @property {{ worker: string | null, argv: string[] }} options `worker`: file URL of the module; null: the built-in worker
+ * @property {{ worker: string | null, argv: string[], captureStack?: boolean }} options `worker`: file URL of the module; null:
+ *   the built-in worker. `captureStack`: the supervisor may ask for the stack
  */
 
 /**

@@ -47,6 +47,7 @@ class Loop {
   #concurrency;
   #claim;
   #onStop;
+  #inspector;
   /** @type {(() => void) | null} */
   #onIdle = null;
 
@@ -79,8 +80,9 @@ class Loop {
    * @param {import('./context').WorkerContext} parts.context
    * @param {number} parts.concurrency tasks that run at a time
    * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
+   * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, channel, replies, program, context, concurrency, onStop }) {
+  constructor({ port, channel, replies, program, context, concurrency, onStop, inspector }) {
     this.#port = port;
     this.#channel = channel;
     this.#replies = replies;
@@ -90,6 +92,7 @@ class Loop {
     // Asked for once, as a method would look its object up each time.
     this.#claim = port.claimer();
     this.#onStop = onStop;
+    this.#inspector = inspector;
   }
 
   /** Bytes may be in the port. Called from the event loop, never from a task. */
@@ -153,6 +156,7 @@ class Loop {
 
   /** @param {import('./frames').AbortFrame} frame */
   #abort({ id, reason }) {
+    this.#inspector?.close();
     const task = this.#running.get(id);
     if (task !== undefined) {
       task.abort(reason);

@@ -54,6 +54,7 @@ pub struct NativeConfig {
     pub recycle_memory: f64,
     /// 0: none.
     pub max_memory: f64,
+    pub capture_stack: bool,
     pub max_message_size: f64,
 }
 
@@ -88,6 +89,7 @@ impl NativeConfig {
             retry_delay: micros(self.retry_delay),
             start_timeout: micros(self.start_timeout),
             idle_timeout: micros(IDLE_TIMEOUT),
+            capture_stack: self.capture_stack,
             grace_period: micros(self.grace_period),
             max_tasks: count(self.max_tasks_per_worker),
             max_age: limit(self.max_worker_age),

@@ -28,6 +28,8 @@ pub struct PoolConfig {
     pub start_timeout: Micros,
     /// How long a worker above `min_workers` may idle.
     pub idle_timeout: Micros,
+    /// On a missed deadline, ask the worker where it hangs before the task ends.
+    pub capture_stack: bool,
     /// Between SIGTERM and SIGKILL.
     pub grace_period: Micros,
     /// Tasks that one worker is started on, at most; at least 1. Then another takes its place.

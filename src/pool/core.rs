@@ -65,6 +65,8 @@ pub struct Core {
     armed: Option<Micros>,
     batch: Batch,
     obituary: Option<Obituary>,
+    /// Where the worker hangs whose overdue tasks are being ended.
+    stuck_at: Option<String>,
     /// The error of a task, or of the start, says how the worker broke the protocol: no event need.
     violation_told: bool,
     last_start_failure: Vec<u8>,
@@ -118,6 +120,7 @@ impl Shared {
             armed: None,
             batch: Batch::default(),
             obituary: None,
+            stuck_at: None,
             violation_told: false,
             last_start_failure: b"null".to_vec(),
         };
@@ -346,6 +349,13 @@ impl Core {
         self.handle(shared, now(), Event::Memory { worker, rss }, None);
     }
 
+    /// A worker was asked where it hangs.
+    pub fn captured(&mut self, shared: &Shared, worker: WorkerKey, stack: Option<String>) {
+        self.stuck_at = stack;
+        self.handle(shared, now(), Event::Captured { worker }, None);
+        self.stuck_at = None;
+    }
+
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.remove(worker)
@@ -494,6 +504,7 @@ impl Core {
                     let reason = if overdue { AbortReason::Timeout } else { AbortReason::Abort };
                     self.with_link(worker, |link| link.send_abort(wire, reason));
                 }
+                Effect::Capture { worker } => self.with_link(worker, Link::want_stack),
                 Effect::Stop { worker } => self.with_link(worker, Link::send_stop),
                 Effect::Terminate { worker } => self.with_link(worker, |link| link.terminate()),
                 Effect::Kill { worker } => self.with_link(worker, Link::kill),
@@ -550,7 +561,7 @@ impl Core {
             Failure::Timeout(limit) => {
                 let worker_id = worker.map_or(0, WorkerKey::worker_id);
                 let pid = worker.and_then(|worker| self.link(worker)).map(|link| link.raw_pid());
-                report::timeout(limit, worker_id, pid)
+                report::timeout(limit, worker_id, pid, self.stuck_at.as_deref())
             }
             Failure::Aborted => br#"{"kind":"aborted"}"#.to_vec(),
             Failure::Closed { maybe_executed } => report::closed(maybe_executed),

@@ -89,6 +89,8 @@ pub enum Event {
     Memory { worker: WorkerKey, rss: u64 },
     /// The process is gone, and everything it said has been handled.
     Exited { worker: WorkerKey, evidence: Evidence },
+    /// The worker's stack was fetched, or cannot be.
+    Captured { worker: WorkerKey },
     /// Time has passed.
     Tick,
     /// No new tasks; finish the others. `drop_waiting`: only those that have started.
@@ -119,6 +121,8 @@ pub enum Effect {
     Send { worker: WorkerKey, wire: WireId, epoch: Option<u32>, attempt: u32, task: TaskKey },
     /// Tell the worker that nobody waits for this start any more.
     Abort { worker: WorkerKey, wire: WireId, overdue: bool },
+    /// Find out where the worker's JavaScript is, and answer with [`Event::Captured`].
+    Capture { worker: WorkerKey },
     /// Move the claim word on and answer with [`Event::TakenBack`], before anything else.
     TakeBack { worker: WorkerKey, epoch: u32 },
     /// Write `stop` and close the sending side.

@@ -18,6 +18,9 @@ pub const STALL: Micros = 2 * PREFETCH_WORK;
 /// grace period, where that is shorter.
 pub const COOPERATION: Micros = 100_000;
 
+/// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by itself, and shorter.
+pub const CAPTURE: Micros = 2_000_000;
+
 /// Predicts how long a task will run, by handler: a moving average over what the workers measured.
 #[derive(Debug)]
 pub struct Predictor {

@@ -223,9 +223,14 @@ impl Obituary {
     }
 }
 
-/// Failure object of an overdue task.
-pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>) -> Vec<u8> {
-    text(&serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid }))
+/// Failure object of an overdue task. `stuck_at`: the worker's stack, if that was asked for and is known.
+pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>, stuck_at: Option<&str>) -> Vec<u8> {
+    let mut failure =
+        serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid });
+    if let Some(stack) = stuck_at {
+        failure["stuckAt"] = stack.into();
+    }
+    text(&failure)
 }
 
 /// Failure object of a task in a pool that was closed.

@@ -81,6 +81,8 @@ pub struct Worker {
     pub violated: bool,
     /// It said that it cannot start, and whether trying again can help.
     pub refused: Option<bool>,
+    /// It is being asked where it hangs, since this start is overdue; until when that may take.
+    pub capture: Option<(WireId, Micros)>,
     /// Starts to be given up as soon as it is known which of them are running.
     pub reclaim: Vec<(WireId, Abandon)>,
     /// Starts in the order in which they were sent, which is the order in which they are claimed.
@@ -110,6 +112,8 @@ pub struct InFlight {
     allowance: Micros,
     /// When it came to be among the first `concurrency`, so that a sound worker runs it.
     pub running_since: Option<Micros>,
+    /// The deadline after so long was missed; the task ends once it is known where the worker hangs.
+    pub overdue: Option<Micros>,
     /// With `task: None`: why, and when the worker is asked to die for it.
     pub abandoned: Option<(Abandon, Micros)>,
     predicted: Micros,
@@ -235,6 +239,7 @@ impl Worker {
             unresponsive_since: None,
             violated: false,
             refused: None,
+            capture: None,
             reclaim: Vec::new(),
             in_flight: VecDeque::new(),
             epoch: 0,
@@ -257,9 +262,9 @@ impl Worker {
         self.in_flight.iter()
     }
 
-    /// Whether it may be sent tasks. One that holds an abandoned start may soon be killed for it.
+    /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon be killed for it.
     pub fn takes_tasks(&self) -> bool {
-        self.life.is_ready() && self.abandoned == 0 && self.left > 0
+        self.life.is_ready() && self.abandoned == 0 && self.capture.is_none() && self.left > 0
     }
 
     /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits for its successor.
@@ -323,6 +328,7 @@ impl Worker {
             timeout: start.timeout,
             allowance: start.allowance,
             running_since: runs.then_some(now),
+            overdue: None,
             abandoned: None,
             predicted: start.predicted,
             size: start.size,
@@ -358,12 +364,26 @@ impl Worker {
         Some(done)
     }
 
+    /// This start is overdue by `limit`, and its task ends once the worker has been asked where it hangs. Whether there is
+    /// any use in asking: not if it is about to be killed.
+    pub fn hold(&mut self, wire: WireId, limit: Micros) -> bool {
+        if self.abandoned > 0 || self.life.is_forced() {
+            return false;
+        }
+        let Some(start) = self.find(wire).filter(|start| start.task.is_some()) else { return false };
+        start.overdue = Some(limit);
+        let timed = start.timeout.take().is_some();
+        self.timed -= usize::from(timed);
+        true
+    }
+
     /// Nobody waits for this start any more. The task it belonged to.
     pub fn abandon(&mut self, wire: WireId, why: Abandon, kill_at: Micros) -> Option<TaskKey> {
         let index = self.index(wire)?;
         let start = self.in_flight.get_mut(index)?;
         let task = start.task.take()?;
         start.abandoned = Some((why, kill_at));
+        start.overdue = None;
         self.timed -= usize::from(start.timeout.take().is_some());
         self.abandoned += 1;
         Some(task)

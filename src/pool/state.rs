@@ -161,6 +161,7 @@ impl Pool {
             Event::Violated { worker } => self.violated(now, worker),
             Event::ChannelClosed { worker } => self.leave(now, worker, ExitReason::Crashed, Rung::Asked),
             Event::Memory { worker, rss } => self.memory(now, worker, rss),
+            Event::Captured { worker } => self.captured(now, worker),
             Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
@@ -207,6 +208,7 @@ impl Pool {
                 worker.and_then(|worker| worker.life.deadline()),
                 worker.and_then(|worker| worker.task_deadline(concurrency)),
                 worker.and_then(Worker::kill_deadline),
+                worker.and_then(|worker| worker.capture.map(|(_, until)| until)),
                 worker.and_then(|worker| worker.stall_deadline(concurrency)),
                 worker.and_then(|worker| worker.renew_at.filter(|_| worker.life.is_ready())),
                 idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
@@ -436,7 +438,7 @@ impl Pool {
         let Some(key) = start.task else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
         let open = matches!(self.phase, Phase::Open | Phase::Closing { drop_waiting: false, terminated: false, .. });
-        if open && task.attempt <= task.retries {
+        if open && start.overdue.is_none() && task.attempt <= task.retries {
             let pause = policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
             task.place = Place::Pausing;
             let (ticket, attempt) = (task.ticket, task.attempt + 1);
@@ -446,8 +448,9 @@ impl Pool {
             return;
         }
         let run = run_info(task, worker, start, now, None);
-        let failure = match self.phase {
-            Phase::Closing { terminated: true, .. } => Failure::Closed { maybe_executed: true },
+        let failure = match (self.phase, start.overdue) {
+            (Phase::Closing { terminated: true, .. }, _) => Failure::Closed { maybe_executed: true },
+            (_, Some(limit)) => Failure::Timeout(limit),
             _ => failure,
         };
         self.fail(key, Some(run), failure);
@@ -551,6 +554,11 @@ impl Pool {
         if let Some(elapsed) = elapsed {
             self.predictor.learn(start.handler, elapsed);
         }
+        if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
+            // It came while the worker was being asked where it hangs, and so too late.
+            let run = self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
+            return self.fail(key_of_task, run, Failure::Timeout(limit));
+        }
         // Without a task this is the late reply of one that was aborted or overdue; its worker has redeemed itself.
         let Some(task) = start.task.and_then(|key| self.remove(key)) else { return };
         if let Some(worker) = self.worker(key) {
@@ -637,8 +645,48 @@ impl Pool {
         }
     }
 
-    /// Ends the task of a start that runs, and gives the worker a moment to end the start.
+    /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its worker was asked where
+    /// it hangs.
     fn abandon(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+        if let Abandon::Overdue(limit) = why
+            && self.config.capture_stack
+            && self.capture(now, key, wire, limit)
+        {
+            return;
+        }
+        self.end_start(now, key, wire, why);
+    }
+
+    /// Whether the worker is being asked where it hangs. One answer does for all that become overdue meanwhile.
+    fn capture(&mut self, now: Micros, key: WorkerKey, wire: WireId, limit: Micros) -> bool {
+        let Some(worker) = self.worker(key).filter(|worker| worker.life.is_ready()) else { return false };
+        if !worker.hold(wire, limit) {
+            return false;
+        }
+        if worker.capture.is_none() {
+            worker.capture = Some((wire, now.saturating_add(policy::CAPTURE)));
+            self.effects.push_back(Effect::Capture { worker: key });
+        }
+        true
+    }
+
+    /// It is known where the worker hangs, or that this cannot be known: what waited for that ends.
+    fn captured(&mut self, now: Micros, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        let Some((asked_for, _)) = worker.capture.take() else { return };
+        let overdue = worker.in_flight().filter_map(|start| Some((start.wire, start.overdue?)));
+        let overdue: Vec<_> = overdue.collect();
+        if !overdue.iter().any(|(wire, _)| *wire == asked_for) {
+            // It has ended meanwhile, but the worker is to hear that the asking is over.
+            self.effects.push_back(Effect::Abort { worker: key, wire: asked_for, overdue: true });
+        }
+        for (wire, limit) in overdue {
+            self.end_start(now, key, wire, Abandon::Overdue(limit));
+        }
+    }
+
+    /// Ends the task of a start that runs, and gives the worker a moment to end the start.
+    fn end_start(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
         let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
         let Some(worker) = self.worker(key) else { return };
         let Some(task_key) = worker.abandon(wire, why, kill_at) else { return };
@@ -980,10 +1028,14 @@ impl Pool {
             false => None,
         };
         let stalled = due(worker.stall_deadline(concurrency));
+        let unanswered = due(worker.capture.map(|(_, until)| until));
 
         self.take_step(key, step);
         for (wire, why) in overdue {
             self.give_up(now, key, wire, why);
+        }
+        if unanswered {
+            self.captured(now, key);
         }
         if let Some((why, _)) = killed_for {
             let reason = match why {

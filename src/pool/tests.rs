@@ -45,6 +45,8 @@ enum Act {
         elapsed: u16,
         failed: bool,
     },
+    /// A worker that was asked where it hangs has answered, or was asked in vain.
+    Captured(u8),
     /// The worker replies to something it was never sent, or was relieved of.
     Lie(u8),
     /// The worker writes nonsense into the claim word.
@@ -133,6 +135,7 @@ fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) ->
         max_age: None,
         recycle_memory: None,
         max_memory: None,
+        capture_stack: false,
         restart: RestartConfig { limit: 4, window: 100_000, min_delay: 1_000, max_delay: 8_000 },
         seed: 1,
     }
@@ -218,6 +221,10 @@ impl World {
                     Ok(process.started)
                 };
                 self.pool.handle(self.now, Event::TakenBack { worker, started });
+            }
+            Effect::Capture { worker } => {
+                let Some(process) = self.process(worker) else { return };
+                assert!(process.ready && !process.killed, "only workers that live are asked");
             }
             Effect::Abort { .. } | Effect::Terminate { .. } => {}
             Effect::Stop { worker } => {
@@ -401,6 +408,11 @@ impl World {
                 let elapsed = Some(u32::from(elapsed));
                 self.event(Event::Replied { worker: WorkerKey { slot, life }, wire, elapsed, failed });
             }
+            Act::Captured(number) => {
+                if let Some((slot, life)) = self.pick(number) {
+                    self.event(Event::Captured { worker: WorkerKey { slot, life } });
+                }
+            }
             Act::Lie(number) => {
                 if let Some((slot, life)) = self.pick(number) {
                     let worker = WorkerKey { slot, life };
@@ -530,6 +542,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
         10 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
             .prop_map(|(worker, which, elapsed, failed)| Act::Reply { worker, which, elapsed, failed }),
+        3 => number().prop_map(Act::Captured),
         1 => number().prop_map(Act::Lie),
         1 => number().prop_map(Act::Forge),
         1 => number().prop_map(Act::Close),
@@ -554,10 +567,19 @@ fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
     let max_age = prop_oneof![3 => Just(None), 1 => (1_000..100_000u64).prop_map(Some)];
     let memory = prop_oneof![1 => Just((None, None)), 1 => Just((Some(500), Some(1_000)))];
     let pages = prop_oneof![3 => Just(true), 1 => Just(false)];
-    (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, memory).prop_map(
-        |(workers, min, concurrency, prefetch, pages, max_tasks, max_age, (recycle_memory, max_memory))| {
+    (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, (memory, any::<bool>())).prop_map(
+        |(
+            workers,
+            min,
+            concurrency,
+            prefetch,
+            pages,
+            max_tasks,
+            max_age,
+            ((recycle_memory, max_memory), capture_stack),
+        )| {
             let config = config(workers, min, concurrency, prefetch);
-            (PoolConfig { max_tasks, max_age, recycle_memory, max_memory, ..config }, pages)
+            (PoolConfig { max_tasks, max_age, recycle_memory, max_memory, capture_stack, ..config }, pages)
         },
     )
 }
@@ -756,4 +778,74 @@ fn a_worker_whose_successors_fail_goes_on_and_one_that_is_used_up_does_not_hold_
         assert_eq!(world.pool.is_broken(), max_tasks.is_some());
         world.finish(true);
     }
+}
+
+/// A pool of one that asks where a worker hangs, with a task that is overdue.
+fn overdue() -> World {
+    let mut world = World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
+    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0 });
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(600));
+    assert_eq!(world.settled.len(), 0, "it ends once it is known where the worker hangs");
+    world
+}
+
+#[test]
+fn an_overdue_task_ends_when_its_worker_has_said_where_it_hangs() {
+    let mut world = overdue();
+    world.act(&Act::Captured(0));
+    assert_eq!((world.settled.len(), world.pool.counters().failed), (1, 1));
+    world.act(&Act::Captured(0));
+    world.finish(true);
+}
+
+#[test]
+fn an_overdue_task_ends_when_its_worker_never_says_where_it_hangs() {
+    let mut world = overdue();
+    world.act(&Act::Wait(u32::try_from(crate::pool::policy::CAPTURE).expect("it is seconds")));
+    assert_eq!((world.settled.len(), world.pool.counters().failed), (1, 1));
+    world.finish(true);
+}
+
+#[test]
+fn a_reply_that_comes_while_the_worker_is_asked_is_too_late() {
+    let mut world = overdue();
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 700, failed: false });
+    assert_eq!((world.settled.len(), world.pool.counters().failed), (1, 1));
+    // The worker lives, and takes the next task once it is left alone.
+    submit(&mut world, 1);
+    assert!(world.processes.values().all(|process| process.inbox.is_empty()));
+    world.act(&Act::Captured(0));
+    assert!(world.processes.values().all(|process| process.inbox.len() == 1));
+    world.finish(true);
+    assert_eq!((world.spawns, world.pool.counters().completed), (1, 1));
+}
+
+#[test]
+fn a_worker_that_dies_while_it_is_asked_has_an_overdue_task_and_not_one_to_retry() {
+    let mut world = overdue();
+    world.act(&Act::Die(0));
+    assert_eq!((world.settled.len(), world.pool.counters().retried), (1, 0));
+    world.finish(true);
+}
+
+#[test]
+fn what_waits_is_served_by_others_while_a_worker_is_asked() {
+    let mut world = World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
+    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0 });
+    for worker in [0, 1] {
+        world.act(&Act::Ready(worker));
+    }
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(600));
+    submit(&mut world, 3);
+    for _ in 0..3 {
+        world.act(&Act::Claim { worker: 1, count: 1 });
+        world.act(&Act::Reply { worker: 1, which: 0, elapsed: 5, failed: false });
+    }
+    assert_eq!(world.pool.counters().completed, 3);
+    assert_eq!(world.pool.counters().failed, 0);
+    world.act(&Act::Terminate);
+    world.finish(true);
 }

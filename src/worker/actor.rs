@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::inspect::{self, announcement::Announcements};
 use crate::pool::config::StdioMode;
 use crate::pool::core::{self, SharedPool};
 use crate::pool::messages::{Micros, WorkerKey};
@@ -63,6 +64,8 @@ struct Actor {
     oom: Option<oom::Mark>,
     /// When it is to be looked at next, where there is a limit.
     sampler: Option<Interval>,
+    /// Since it was first asked where it hangs: what of its standard error is Node's answer to that.
+    announcements: Option<Announcements>,
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
@@ -178,6 +181,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         rss: (0, 0),
         oom,
         sampler: shared.memory_threshold.map(|_| sampler()),
+        announcements: None,
         backlog: None,
         forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
     };
@@ -187,7 +191,13 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
 impl Actor {
     async fn run(mut self) {
         loop {
-            let backed_up = self.shared.lock().link(self.key).is_some_and(|link| link.is_backed_up());
+            let (backed_up, wants_stack) = {
+                let mut core = self.shared.lock();
+                core.link(self.key).map_or((false, false), |link| (link.is_backed_up(), link.take_wish()))
+            };
+            if wants_stack {
+                self.capture();
+            }
             let congested = self.shared.outlet.is_congested();
             tokio::select! {
                 biased;
@@ -291,7 +301,36 @@ impl Actor {
         }
     }
 
+    /// Asks the worker where it hangs, beside everything else, and tells the pool.
+    fn capture(&mut self) {
+        let (announced, url) = oneshot::channel();
+        // Where it cannot be asked, the address is known never to come.
+        if inspect::open(self.pid).is_ok() {
+            self.announcements.get_or_insert_default().expect(announced);
+        }
+        let (shared, key) = (Arc::clone(&self.shared), self.key);
+        tokio::task::spawn_local(async move {
+            let stack = inspect::capture(url).await;
+            tracing::debug!(worker = key.worker_id(), found = stack.is_some(), "asked where it hangs");
+            let mut core = shared.lock();
+            core.captured(&shared, key, stack);
+            shared.turn(&mut core);
+        });
+    }
+
     fn printed(&mut self, kind: Kind, chunk: &[u8]) {
+        match &mut self.announcements {
+            Some(announcements) if kind == Kind::Stderr => {
+                let rest = announcements.filter(chunk);
+                if !rest.is_empty() {
+                    self.print(kind, &rest);
+                }
+            }
+            _ => self.print(kind, chunk),
+        }
+    }
+
+    fn print(&mut self, kind: Kind, chunk: &[u8]) {
         if kind == Kind::Stderr {
             self.tail.push(chunk);
             if self.forward.is_some() {
@@ -309,6 +348,11 @@ impl Actor {
         self.take_in_held();
         for kind in [Kind::Stdout, Kind::Stderr] {
             self.drain_stream(kind);
+        }
+        // The beginning of a line that looked like one of Node's to the last.
+        let rest = self.announcements.take().map(|mut announcements| announcements.finish());
+        if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
+            self.print(Kind::Stderr, &rest);
         }
         let buried = self.shared.lock().bury(self.key);
         let exit = self.reap().await;

@@ -81,6 +81,11 @@ impl Life {
         matches!(self, Self::Ready)
     }
 
+    /// Whether it is made to leave by signals.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::Leaving { rung: Rung::Terminated | Rung::Killed, .. })
+    }
+
     /// Why it leaves, if it does.
     pub fn reason(self) -> Option<ExitReason> {
         match self {

@@ -31,6 +31,8 @@ pub struct Link {
     pub refusal: Option<Box<serde_json::value::RawValue>>,
     /// It was killed by us.
     pub killed: bool,
+    /// The worker's actor is to find out where it hangs.
+    wants_stack: bool,
     channel: Arc<AsyncFd<OwnedFd>>,
     page: Option<SharedPage>,
     /// Tells the worker's actor that something waits for the channel to become writable.
@@ -65,6 +67,7 @@ impl Link {
             violation: None,
             refusal: None,
             killed: false,
+            wants_stack: false,
             channel,
             page,
             wake,
@@ -178,6 +181,17 @@ impl Link {
     /// What it had to say and had not written when it died.
     pub fn held(&self) -> Vec<u8> {
         self.page.as_ref().map_or_else(Vec::new, SharedPage::held)
+    }
+
+    /// Has the worker's actor find out where it hangs.
+    pub fn want_stack(&mut self) {
+        self.wants_stack = true;
+        self.wake.notify_one();
+    }
+
+    /// Whether the actor is to do so now.
+    pub fn take_wish(&mut self) -> bool {
+        std::mem::take(&mut self.wants_stack)
     }
 
     /// SIGTERM to the group, and SIGCONT, as a stopped process does not act on it.

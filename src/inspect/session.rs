@@ -1,0 +1,131 @@
+//! One conversation with a worker's inspector, over a WebSocket on the loopback interface.
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message as WebSocketMessage;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::frames::{Message, Scripts};
+
+/// Bytes of one message. The frames of a stack with ten thousand of them are this large, and take longer than we wait.
+const MAX_MESSAGE: usize = 16 << 20;
+/// Bytes of all messages together. A worker with thousands of modules names each, with its source map.
+const MAX_TOTAL: usize = 64 << 20;
+
+/// Our requests, by their numbers.
+const ENABLE: u64 = 1;
+const PAUSE: u64 = 2;
+const PROBE: u64 = 3;
+const DISABLE: u64 = 4;
+
+/// A connection to an inspector that is there.
+pub struct Session {
+    socket: WebSocketStream<TcpStream>,
+    scripts: Scripts,
+    received: usize,
+}
+
+impl Session {
+    /// Connects. `None`: not an address that an inspector of this machine would have, or nobody there who speaks.
+    pub async fn open(url: &str) -> Option<Self> {
+        let address = address(url)?;
+        let stream = TcpStream::connect(address).await.ok()?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(16 << 10)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let (socket, _) = client_async_with_config(url, stream, Some(config)).await.ok()?;
+        Some(Self { socket, scripts: Scripts::default(), received: 0 })
+    }
+
+    /// Pauses JavaScript, and tells where it was. `None`: it does not run.
+    pub async fn stack(&mut self) -> Option<String> {
+        self.ask(ENABLE, "Debugger.enable").await?;
+        self.ask(PAUSE, "Debugger.pause").await?;
+        loop {
+            match self.next().await? {
+                Message::Paused(stack) => return Some(stack).filter(|stack| !stack.is_empty()),
+                // JavaScript that runs is paused before it hears of anything that we say from here on.
+                Message::Answer { id: PAUSE } => self.ask(PROBE, "Runtime.getIsolateId").await?,
+                Message::Answer { id: PROBE } => return None,
+                Message::Answer { .. } | Message::Other => {}
+            }
+        }
+    }
+
+    /// Lets JavaScript go on, and leaves.
+    pub async fn leave(mut self) -> Option<()> {
+        self.ask(DISABLE, "Debugger.disable").await?;
+        while self.next().await? != (Message::Answer { id: DISABLE }) {}
+        self.socket.close(None).await.ok()
+    }
+
+    async fn ask(&mut self, id: u64, method: &str) -> Option<()> {
+        let text = format!(r#"{{"id":{id},"method":"{method}"}}"#);
+        self.socket.send(WebSocketMessage::text(text)).await.ok()
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            let message = self.socket.next().await?.ok()?;
+            self.received = self.received.saturating_add(message.len());
+            if self.received > MAX_TOTAL {
+                return None;
+            }
+            if let WebSocketMessage::Text(text) = message {
+                return self.scripts.read(&text);
+            }
+        }
+    }
+}
+
+/// Where to connect: `ws://127.0.0.1:<port>/<uuid>`, or the same with `[::1]`.
+fn address(url: &str) -> Option<SocketAddr> {
+    let (host, path) = url.strip_prefix("ws://")?.split_once('/')?;
+    let uuid = path.len() == 36 && path.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let address: SocketAddr = host.parse().ok()?;
+    let here = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    };
+    (uuid && here && address.port() != 0).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "576bc918-3398-43b6-9967-2af6caeed5a4";
+
+    #[test]
+    fn only_an_inspector_of_this_machine_is_talked_to() {
+        for (host, expected) in [
+            ("127.0.0.1:33005", true),
+            ("[::1]:33005", true),
+            ("127.0.0.1:0", false),
+            ("127.0.0.1", false),
+            ("127.0.0.1:99999", false),
+            ("localhost:33005", false),
+            ("0.0.0.0:33005", false),
+            ("10.0.0.1:80", false),
+            ("169.254.169.254:80", false),
+            ("user@127.0.0.1:33005", false),
+            ("[::ffff:10.0.0.1]:80", false),
+            ("", false),
+        ] {
+            assert_eq!(address(&format!("ws://{host}/{UUID}")).is_some(), expected, "{host}");
+        }
+        for url in [
+            "http://127.0.0.1:1/".to_owned() + UUID,
+            "ws://127.0.0.1:1/".to_owned(),
+            "ws://127.0.0.1:1/admin/delete?all=1".to_owned(),
+            format!("ws://127.0.0.1:1/{UUID}/more"),
+            format!("ws://127.0.0.1:1/{}\r\n", &UUID[2..]),
+        ] {
+            assert_eq!(address(&url), None, "{url}");
+        }
+    }
+}
