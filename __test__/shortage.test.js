@@ -1,0 +1,187 @@
+// A machine or an account that has no more to give, for real: descriptors, processes.
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { project, until } from './support/harness.js';
+
+const isRoot = process.getuid?.() === 0;
+
+/** A worker that costs one process without threads. */
+const SHELL = `{
+  command: 'sh',
+  args: ['-c', \`while read -r frame <&3; do
+    case $frame in
+      *'"type":"init"'*) printf '{"type":"ready","version":1}\\\\n' >&3 ;;
+      *'"type":"task"'*) id=\${frame#*'"id":'}; printf '{"type":"result","id":%s,"result":1}\\\\n' "\${id%%,*}" >&3 ;;
+      *'"type":"stop"'*) exit 0 ;;
+    esac
+  done\`],
+}`.replaceAll('${', '\\${');
+
+/** What every program here begins with: a pool that serves, and is to go on serving. */
+const BEGIN = `
+  import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+  import ProcessManager from 'bulkhead';
+  const options = { worker: ${SHELL}, minWorkers: 1, maxWorkers: 1, stdio: 'ignore' };
+  const make = (restart) => {
+    const pool = new ProcessManager({ ...options, restart: { minDelay: 5, maxDelay: 20, ...restart } });
+    pool.errors = [];
+    pool.on('error', ({ message }) => pool.errors.push(message));
+    return pool;
+  };
+  const children = () =>
+    readdirSync('/proc/self/task').flatMap((id) => {
+      return readFileSync('/proc/self/task/' + id + '/children', 'latin1').match(/\\d+/g) ?? [];
+    });
+  const serving = make();
+  await serving.run({});
+  const report = (facts) => console.log(JSON.stringify(facts));
+  const eventually = async (condition) => {
+    for (let i = 0; i < 2000 && !condition(); i += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  /** What a start error says; the codes of the system. */
+  const told = ({ name, message, cause }) => ({ name, message, code: cause?.cause?.code, syscall: cause?.cause?.syscall });`;
+
+/** Runs a program behind a command that puts it where it is short of something. */
+function runShort(wrapper, source, options = {}) {
+  const folder = project({ 'main.mjs': BEGIN + source });
+  const [command, ...args] = [...wrapper, process.execPath, join(folder, 'main.mjs')];
+  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  onTestFinished(() => child.kill('SIGKILL'));
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+function factsOf({ code, stdout, stderr }) {
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
+  test('a start fails with EMFILE, workers that are there serve on, and later ones start', async () => {
+    const source = `
+      const count = () => readdirSync('/proc/self/fd').length;
+      const before = count();
+      const hoard = [];
+      try {
+        for (;;) hoard.push(openSync('/dev/null'));
+      } catch ({ code }) {
+        if (code !== 'EMFILE') throw new Error(code);
+      }
+      const outcomes = [];
+      // One more descriptor each time: every step of a start is the one that there is none left for.
+      for (let free = 0; free < 16; free += 1) {
+        const pool = make({ limit: 0 });
+        outcomes.push(await pool.run({}).then(() => 'served', told));
+        await pool.terminate();
+        await serving.run({});
+        closeSync(hoard.pop());
+      }
+      // Waits, and has its turn.
+      const patient = make({ limit: 1000 });
+      const waits = patient.run({});
+      setTimeout(() => { while (hoard.length > 0) closeSync(hoard.pop()); }, 50);
+      const served = await waits;
+      await patient.shutdown();
+      // The supervisor lets go of a worker's a moment after it has told of its end.
+      await eventually(() => count() <= before);
+      report({ outcomes, served, children: children().length, more: count() - before, errors: serving.errors });
+      await serving.shutdown();`;
+    const facts = factsOf(await runShort(['prlimit', '--nofile=96:96'], source));
+    const { outcomes, ...rest } = facts;
+    expect(rest).toEqual({ served: 1, children: 1, more: 0, errors: [] });
+    const failed = outcomes.filter((outcome) => outcome !== 'served');
+    expect(failed.length).toBeGreaterThan(5);
+    for (const outcome of failed) {
+      expect(outcome).toMatchObject({
+        name: 'PoolBrokenError',
+        code: 'EMFILE',
+        message: expect.stringContaining('EMFILE'),
+      });
+    }
+    expect(new Set(failed.map(({ syscall }) => syscall))).toEqual(new Set(['socketpair', 'pipe', 'spawn']));
+  });
+});
+
+describe.skipIf(process.platform !== 'linux' || !isRoot)('no processes (only root can be put there)', () => {
+  /** More than what the program itself needs; filled by processes that sleep, one of which is then ended. */
+  const source = `
+    const { spawn } = await import('node:child_process');
+    const fillers = [];
+    const full = () => new Promise((resolve) => {
+      const filler = spawn('sleep', ['1000'], { stdio: 'ignore' });
+      filler.on('error', ({ code }) => resolve(code));
+      filler.on('spawn', () => {
+        fillers.push(filler);
+        resolve(null);
+      });
+    });
+    let code = null;
+    while (code === null) code = await full();
+    const strict = make({ limit: 0 });
+    const outcome = await strict.run({}).then(() => 'served', told);
+    await strict.shutdown();
+    const stillServes = await serving.run({});
+    const patient = make({ limit: 1000 });
+    const waits = Promise.all([patient.run({}), patient.run({}), patient.run({})]);
+    setTimeout(() => {
+      for (const filler of fillers) filler.kill('SIGKILL');
+    }, 50);
+    const served = await waits;
+    await patient.shutdown();
+    await eventually(() => children().length === 1);
+    report({ code, outcome, stillServes, served, children: children().length, errors: [...serving.errors, ...patient.errors] });
+    await serving.shutdown();`;
+
+  function expectWaitedOut(facts) {
+    expect(facts).toEqual({
+      code: 'EAGAIN',
+      outcome: {
+        name: 'PoolBrokenError',
+        message: expect.stringContaining('spawning "sh" failed: EAGAIN'),
+        code: 'EAGAIN',
+        syscall: 'spawn',
+      },
+      stillServes: 1,
+      served: [1, 1, 1],
+      children: 1,
+      errors: [],
+    });
+  }
+
+  test('that this user may have: EAGAIN, and tasks wait until there are some', async () => {
+    // A user that nobody else is, who may read this folder all the same.
+    const user = String(100_000 + process.pid);
+    const wrapper = [
+      'prlimit',
+      '--nproc=40:40',
+      'setpriv',
+      `--reuid=${user}`,
+      '--inh-caps=+dac_read_search,+dac_override',
+    ];
+    const facts = factsOf(await runShort([...wrapper, '--ambient-caps=+dac_read_search,+dac_override'], source));
+    expectWaitedOut(facts);
+  });
+
+  const PIDS = '/sys/fs/cgroup/pids';
+  test.skipIf(!existsSync(join(PIDS, 'cgroup.procs')))('that this control group may have: the same', async () => {
+    const group = join(PIDS, `bulkhead-test-${process.pid}`);
+    mkdirSync(group);
+    onTestFinished(async () => {
+      await until(() => readFileSync(join(group, 'cgroup.procs'), 'utf8') === '', 'the group to be empty');
+      rmdirSync(group);
+    });
+    writeFileSync(join(group, 'pids.max'), '40');
+    const enter = ['sh', '-c', `echo $$ > ${group}/cgroup.procs; exec "$@"`, 'sh'];
+    expectWaitedOut(factsOf(await runShort(enter, source)));
+  });
+});
