@@ -273,35 +273,46 @@ describe('in a worker thread', () => {
   });
 });
 
-test("the user's own child processes and the pool's workers both have all their exits seen", async () => {
+test("1 000 of the user's own child processes and as many workers, by turns: both have all their exits seen", async () => {
+  // A worker that exits with the code that it is given, and costs little to start.
+  const script = `while read -r frame <&3; do
+    case $frame in
+      *'"type":"init"'*) printf '{"type":"ready","version":1}\\n' >&3 ;;
+      *'"type":"task"'*) code=\${frame#*'"code":'}; exit "\${code%%[!0-9]*}" ;;
+      *'"type":"stop"'*) exit 0 ;;
+    esac
+  done`;
   const source = `
     import { spawn } from 'node:child_process';
     import { once } from 'node:events';
+    const COUNT = 1000;
     const signals = [];
     process.on('SIGCHLD', () => signals.push(1));
-    const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2, restart: { minDelay: 1, maxDelay: 1 } });
+    const worker = { command: 'sh', args: ['-c', ${JSON.stringify(script)}] };
+    const restart = { limit: 2 * COUNT, minDelay: 1, maxDelay: 1 };
+    const pool = new ProcessManager({ worker, maxWorkers: 4, prefetch: 1, restart });
     const exits = [];
     pool.on('exit', ({ code, reason }) => reason === 'crashed' && exits.push(code));
     const own = [];
     const failures = [];
-    for (let i = 0; i < 20; i++) {
-      own.push(once(spawn('sh', ['-c', 'exit ' + i]), 'exit'));
-      failures.push(pool.run({ type: 'exit', data: i }).catch(({ exitCode }) => exitCode));
-      if (i % 4 === 3) await Promise.all([...own, ...failures]);
+    for (let i = 0; i < COUNT; i++) {
+      const code = i % 256;
+      own.push(once(spawn('sh', ['-c', 'exit ' + code]), 'exit').then(([code]) => code));
+      failures.push(pool.run({ code }).then(() => 'no failure', ({ exitCode }) => exitCode));
+      if (i % 8 === 7) await Promise.all([...own.slice(-8), ...failures.slice(-8)]);
     }
-    const codes = (await Promise.all(own)).map(([code]) => code);
-    const failed = await Promise.all(failures);
+    const [codes, failed] = await Promise.all([Promise.all(own), Promise.all(failures)]);
     await pool.shutdown();
     console.log(JSON.stringify({ codes, failed, exits: exits.sort((a, b) => a - b), signalled: signals.length > 0 }));
     process.removeAllListeners('SIGCHLD');`;
-  const expected = Array.from({ length: 20 }, (_, index) => index);
-  expect(JSON.parse(await lines(source))).toEqual({
+  const expected = Array.from({ length: 1000 }, (_, index) => index % 256);
+  expect(JSON.parse(await lines(source, { timeout: 110_000 }))).toEqual({
     codes: expected,
     failed: expected,
-    exits: expected,
+    exits: expected.toSorted((a, b) => a - b),
     signalled: true,
   });
-});
+}, 120_000);
 
 describe('a process with a parent of its own', () => {
   const REPORT = `

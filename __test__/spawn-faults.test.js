@@ -206,6 +206,25 @@ describe.skipIf(reason !== null)(`a system call fails${reason === null ? '' : ` 
       const made = calls.filter((line) => line.startsWith(`${name}(`) && !line.includes('EPOLL_CTL_DEL')).length;
       expect([name, Math.max(0, ...tried)]).toEqual([name, made]);
     }
+    // In our memory until it executes its program, not in a copy, whose making would stop us for as long as we are large.
+    const [made, ...more] = calls.filter(
+      (line) => /^(clone|clone3|fork|vfork)\(/.test(line) && !line.includes('CLONE_THREAD'),
+    );
+    expect(made).toMatch(/CLONE_VM\|CLONE_VFORK/);
+    expect(more).toEqual([]);
+    await unharmed.expectUnharmed();
+  });
+
+  test('none of them on the thread of JavaScript', async () => {
+    const unharmed = await bystander();
+    const manager = pool({ worker: shell, minWorkers: 2, maxWorkers: 2 });
+    const tracer = await attach(process.pid, [
+      '-e',
+      'trace=clone,clone3,fork,vfork,socketpair,memfd_create,pidfd_open',
+    ]);
+    await manager.startWorkers();
+    await manager.shutdown();
+    expect((await tracer.detach()).filter((line) => /^\w+\(/.test(line))).toEqual([]);
     await unharmed.expectUnharmed();
   });
 

@@ -1,6 +1,7 @@
 // Workers that do not get ready: one clear error, told everywhere it matters, instead of a loop.
 
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolBrokenError, WorkerStartError } from '../index.mjs';
@@ -97,10 +98,19 @@ describe('for good: there is no second attempt', () => {
     ['is not in PATH', () => 'bulkhead-no-such-program', 'ENOENT'],
     ['is no program', () => file(0o644, 'text'), 'EACCES'],
     ['is a folder', () => project({}), 'EACCES'],
+    ['has no format that the system knows', () => file(0o755, 'text'), 'ENOEXEC'],
   ])('an executable that %s', async (_, command, code) => {
-    const { message, pid } = await expectBroken({ worker: { command: command() } }, { spawns: 0 });
-    expect(message).toMatch(code === 'ENOENT' ? /ENOENT|[Nn]o such file/ : /EACCES|[Pp]ermission denied/);
-    expect(pid).toBe(null);
+    const path = command();
+    const { message, pid, reason, cause } = await expectBroken({ worker: { command: path } }, { spawns: 0 });
+    expect(message).toContain(`spawning "${path}" failed: ${code}: `);
+    expect({ pid, reason }).toEqual({ pid: null, reason: 'spawn' });
+    expect(cause).toBeInstanceOf(Error);
+    expect(cause).toMatchObject({ code, errno: -constants.errno[code], syscall: 'spawn', path });
+  });
+
+  test('more arguments and environment than the system takes', async () => {
+    const { cause } = await expectBroken({ env: { LARGE: 'x'.repeat(4 << 20) } }, { spawns: 0 });
+    expect(cause).toMatchObject({ code: 'E2BIG', syscall: 'spawn', path: process.execPath });
   });
 
   test('an execPath that does not exist', async () => {
