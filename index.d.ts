@@ -44,6 +44,7 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
    * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError `ERR_OUT_OF_RANGE`: a wrong or an
    *   unknown option.
    * @throws Error `ERR_ACCESS_DENIED`: Node's permission model forbids child processes.
+   * @throws Error `ERR_POOL_DEPTH`: this process is a worker of a pool in a worker of a pool, and so on, eight deep.
    */
   constructor(options?: ProcessManager.Options);
 

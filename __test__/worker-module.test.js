@@ -782,6 +782,26 @@ describe('time', () => {
   });
 });
 
+test('pools within pools within pools are fine, and come to an end', async () => {
+  const source = `
+    import { ProcessManager } from 'bulkhead';
+    export default async ({ levels }) => {
+      if (levels === 1) return 'bottom';
+      const pool = new ProcessManager({ worker: new URL(import.meta.url), maxWorkers: 1 });
+      try {
+        return await pool.run({ levels: levels - 1 });
+      } finally {
+        await pool.shutdown();
+      }
+    };`;
+  const manager = poolOf(source, { stdio: 'ignore' });
+  expect(await manager.run({ levels: 3 })).toBe('bottom');
+  expect(await manager.run({ levels: 8 })).toBe('bottom');
+  const error = await failure(manager.run({ levels: 1000 }));
+  expect(error).toMatchObject({ name: 'Error', code: 'ERR_POOL_DEPTH' });
+  expect(error.message).toContain('pools may be nested 8 deep');
+});
+
 test('worker modules may use bulkhead themselves', async () => {
   const manager = poolOf(
     `import ProcessManager from ${JSON.stringify(join(root, 'index.mjs'))};

@@ -7,6 +7,7 @@ const { closedProperly, warnIfAbandoned } = require('./abandoned');
 const { Batches } = require('./batch');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
+const { assertMayNest } = require('./depth');
 const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('./errors');
 const { functionSource } = require('./function-source');
 const { HandlerNumbers } = require('./handler-numbers');
@@ -64,6 +65,7 @@ class ProcessManager extends ListeningEmitter {
     const { config, kind } = resolveOptions(options, native.availableParallelism);
     assertMaySpawn();
     if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
+    assertMayNest(native.depth());
     this.#config = config;
     this.#kind = kind;
     this.#batches = new Batches(

@@ -58,7 +58,7 @@ function onEnd() {
 /** @param {import('./frames').InitFrame} init */
 async function start(init) {
   // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
-  if (!port.arm(init.parentPid)) exit(0);
+  if (!port.arm(init.parentPid, init.depth)) exit(0);
 
   const replies = new Replies(channel, init);
   // What has not begun is another worker's to run: from here it could not be answered.

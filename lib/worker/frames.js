@@ -8,6 +8,7 @@
  * @property {number} version
  * @property {number} workerId
  * @property {string} pool
+ * @property {number} depth of pools within pools, from 1
  * @property {number} parentPid
  * @property {number} concurrency
  * @property {number} maxMessageSize

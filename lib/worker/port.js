@@ -16,7 +16,7 @@
  * @property {boolean} hasPage whether tasks are claimed
  * @property {(text: string) => void} write returns when the kernel has it all
  * @property {(text: string, blobs: Uint8Array[]) => void} writeWith the same, with raw bytes behind
- * @property {(parentPid: number) => boolean} arm dies with the parent from now on; false: it is gone already
+ * @property {(parentPid: number, depth: number) => boolean} arm dies with the parent from now on; false: it is gone already
  * @property {(phase: string) => boolean} expectsFault whether the environment asks for a death on purpose in this phase
  * @property {(phase: string) => void} pass dies here if the environment asks for it
  */

@@ -16,12 +16,18 @@ mod tie;
 
 use napi_derive::napi;
 
-use crate::stats;
+use crate::{process, stats};
 
 /// Whether it can be seen how much memory a process uses.
 #[napi]
 pub fn reads_memory() -> bool {
     i32::try_from(std::process::id()).is_ok_and(|pid| stats::resident_set(pid).is_some())
+}
+
+/// How deep in pools within pools this process is: 0 unless a pool has started it.
+#[napi]
+pub fn depth() -> u32 {
+    process::depth::depth()
 }
 
 /// Cores this process may really use: affinity and cgroup quota respected, at least 1.

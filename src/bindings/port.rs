@@ -14,7 +14,7 @@ use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::strings;
 use crate::port::fault::{self, Phase};
 use crate::port::outgoing::Outgoing;
-use crate::process::{guard, inherited};
+use crate::process::{depth, guard, inherited};
 use crate::shm::SharedPage;
 use crate::wire::LineSplitter;
 
@@ -202,9 +202,11 @@ impl WorkerPort {
         self.out.write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &blobs).map_err(Into::into)
     }
 
-    /// Has this process die with its parent, whatever it is doing then. False: the parent is gone already.
+    /// Has this process die with its parent, whatever it is doing then. False: the parent is gone already. `depth`: how
+    /// deep in pools within pools this process is.
     #[napi]
-    pub fn arm(&self, parent_pid: u32) -> Result<bool> {
+    pub fn arm(&self, parent_pid: u32, depth: u32) -> Result<bool> {
+        depth::set_depth(depth);
         fault::arm().map_err(Error::from_reason)?;
         fault::pass(Phase::Start);
         Ok(guard::arm(parent_pid))

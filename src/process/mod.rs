@@ -10,11 +10,13 @@
 //! - [`signal`] sends signals to it and to its process group, and names them.
 //! - [`guard`] is the other side: what a worker does to not outlive its parent; [`inherited`], what it was given.
 //! - [`at_exit`] is called at the end of this process.
+//! - [`depth`] counts pools within pools.
 //!
 //! Nothing here decides when to start, stop or replace a worker.
 
 pub mod at_exit;
 pub mod channel;
+pub mod depth;
 pub mod guard;
 pub mod inherited;
 pub mod readiness;

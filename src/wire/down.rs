@@ -12,6 +12,8 @@ pub struct Init<'a> {
     pub worker_id: u32,
     /// The name of the pool.
     pub pool: &'a str,
+    /// How deep in pools within pools the worker is: 1 unless the pool is itself in a worker.
+    pub depth: u32,
     /// The process that the worker must not outlive.
     pub parent_pid: u32,
     /// How many tasks may run in the worker at a time.
@@ -60,6 +62,7 @@ struct InitFrame<'a> {
     version: u32,
     worker_id: u32,
     pool: &'a str,
+    depth: u32,
     parent_pid: u32,
     concurrency: u32,
     max_message_size: u64,
@@ -74,6 +77,7 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
         version: PROTOCOL_VERSION,
         worker_id: init.worker_id,
         pool: init.pool,
+        depth: init.depth,
         parent_pid: init.parent_pid,
         concurrency: init.concurrency,
         max_message_size: init.max_message_size,
@@ -173,6 +177,7 @@ mod tests {
             *out = init(&Init {
                 worker_id: 1,
                 pool: "a \"name\"\n",
+                depth: 1,
                 parent_pid: 123,
                 concurrency: 4,
                 max_message_size: 67_108_864,
@@ -183,7 +188,7 @@ mod tests {
         assert_eq!(
             frame,
             concat!(
-                r#"{"type":"init","version":1,"workerId":1,"pool":"a \"name\"\n","parentPid":123,"concurrency":4,"#,
+                r#"{"type":"init","version":1,"workerId":1,"pool":"a \"name\"\n","depth":1,"parentPid":123,"concurrency":4,"#,
                 r#""maxMessageSize":67108864,"serialization":"advanced","options":{  "a\n": "b" }}"#,
                 "\n"
             )

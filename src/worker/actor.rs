@@ -160,6 +160,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     link.send_init(&wire::down::init(&Init {
         worker_id: key.worker_id(),
         pool: &config.name,
+        depth: process::depth::depth().saturating_add(1),
         parent_pid: std::process::id(),
         concurrency: u32::try_from(config.concurrency).unwrap_or(u32::MAX),
         max_message_size: config.max_message_size as u64,
