@@ -1,0 +1,136 @@
+// What must hold a thousand times in a row: exits, terminated threads and shutdowns at the worst of moments. A few times in
+// repeat.test.js, as often as it is told in scripts/repeat.mjs.
+//
+// Each run is a process of its own, or one of several in a process: what is looked for is a crash, a wrong exit code, a
+// hang, a word on standard error, and a process that stays behind.
+
+import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** Programs in `fixtures/repeat/`, and how many runs one process makes. */
+export const SCENARIOS = {
+  'process.exit() in a result listener': { file: 'exit.mjs', together: 1 },
+  'a thread with a busy pool is terminated': { file: 'threads.mjs', together: 25 },
+  'a pool is shut down while it starts': { file: 'starts.mjs', together: 25 },
+  'a thread loads the addon after another has left it': { file: 'reload.mjs', together: 25 },
+};
+
+/** At a time in one process. */
+const LANES = 4;
+/** ms that a process may take before it counts as hung, and that what it started may outlive it. */
+const PATIENCE = 120_000;
+const AFTERLIFE = 10_000;
+/** In the environment of everything that a run starts. */
+const MARK = 'BULKHEAD_REPEAT';
+
+/**
+ * @param {string} name of a scenario
+ * @param {number} runs
+ * @param {{ parallel?: number, onProgress?: (done: number) => void }} [options] `parallel`: processes at a time
+ * @returns {Promise<string[]>} what went wrong
+ */
+export async function repeat(name, runs, { parallel = 2, onProgress = () => {} } = {}) {
+  const { file, together } = SCENARIOS[name];
+  const failures = [];
+  let next = 0;
+  let done = 0;
+  const lane = async () => {
+    while (next < runs) {
+      const first = next;
+      const count = Math.min(together, runs - first);
+      next += count;
+      const failure = await attempt(file, first, count);
+      if (failure !== null) failures.push(`run ${first} of ${name}: ${failure}`);
+      done += count;
+      onProgress(done);
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, lane));
+  return failures;
+}
+
+/** One process. Resolves with what is wrong, or null. */
+async function attempt(file, first, count) {
+  const program = fileURLToPath(new URL(`../fixtures/repeat/${file}`, import.meta.url));
+  const mark = `${process.pid}.${file}.${first}`;
+  const code = (first * 37) % 256;
+  const child = spawn(process.execPath, [program, first, count, code].map(String), {
+    env: { ...process.env, [MARK]: mark },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr']) {
+    child[stream].setEncoding('utf8').on('data', (text) => {
+      output[stream] += text;
+    });
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
+  const end = await new Promise((resolve) => child.on('exit', (exitCode, signal) => resolve({ exitCode, signal })));
+  clearTimeout(timer);
+  const left = await leftOver(mark);
+  const seen = JSON.stringify({ ...end, ...output });
+  if (end.signal !== null || end.exitCode !== code) return `exit code ${code} was asked for: ${seen}`;
+  if (output.stderr !== '' || output.stdout !== `done ${count}\n`) return seen;
+  return left.length === 0 ? null : `processes left: ${left}`;
+}
+
+/** Processes with this mark that are still there after a while. */
+async function leftOver(mark) {
+  const deadline = Date.now() + AFTERLIFE;
+  for (;;) {
+    const left = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isMarked(name, mark));
+    if (left.length === 0 || Date.now() > deadline) return left;
+    await sleep(5);
+  }
+}
+
+function isMarked(pid, mark) {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${MARK}=${mark}\0`);
+  } catch {
+    return false; // Gone, or not ours to look at.
+  }
+}
+
+/** For the programs: makes so many runs, some at a time. */
+export async function inLanes(first, runs, body) {
+  let next = first;
+  const lane = async () => {
+    while (next < first + runs) {
+      const run = next;
+      next += 1;
+      await body(run);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+/** For the programs: waits until there are no more children than these, and descriptors and threads as in the beginning. */
+export async function nothingLeft(bounds, children) {
+  const deadline = Date.now() + AFTERLIFE;
+  for (;;) {
+    const now = nothingLeft.bounds();
+    // The supervisor's own come with the first pool and stay; a leak would come with each.
+    const isFine =
+      now.children <= children && now.descriptors <= bounds.descriptors + 10 && now.threads <= bounds.threads + 10;
+    if (isFine) return;
+    if (Date.now() > deadline) throw new Error(`left behind: ${JSON.stringify({ bounds, now, children })}`);
+    await sleep(5);
+  }
+}
+
+nothingLeft.bounds = () => {
+  const tasks = readdirSync('/proc/self/task');
+  const children = tasks.flatMap((task) => childrenOf(task));
+  return { children: children.length, descriptors: readdirSync('/proc/self/fd').length, threads: tasks.length };
+};
+
+function childrenOf(task) {
+  try {
+    return readFileSync(`/proc/self/task/${task}/children`, 'latin1').match(/\d+/g) ?? [];
+  } catch {
+    return []; // That thread has ended meanwhile.
+  }
+}
