@@ -17,6 +17,7 @@ const WAYS = [
   ['exit(0)', { exitCode: 0, signal: null }],
   ['exit(1)', { exitCode: 1, signal: null }],
   ['an uncaught exception', { exitCode: 1, signal: null }],
+  ['an unhandled rejection', { exitCode: 1, signal: null }],
 ];
 
 /** Waits until so many tasks have said that they run. */
@@ -72,7 +73,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(error.uptime).toBeGreaterThan(0);
     expect(error.rss).toBeGreaterThan(1 << 20);
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
-    const words = way === 'an uncaught exception' ? '; last words: RangeError: thrown where nobody catches' : '';
+    const words = way.startsWith('an un') ? '; last words: RangeError: thrown where nobody catches' : '';
     expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
       `worker 1 (pid ${pid}) ${how} while it ran task "fatal"; the task may have been executed${words}`,
     );
@@ -104,7 +105,8 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
 test('a worker that exits in the synchronous part of its handler has crashed, too', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   for (const [way, fields] of WAYS) {
-    if (way === 'an uncaught exception') continue;
+    // These two are errors of the handler here, or come later.
+    if (way.startsWith('an un')) continue;
     expect(await failure(manager.run({ type: 'at', data: way }))).toMatchObject({
       name: 'WorkerCrashedError',
       ...fields,
@@ -129,6 +131,30 @@ test('process.exit(0) behind a message of 1 MB: the message arrives, the task is
     maybeExecuted: true,
   });
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+});
+
+test.each(['SIGKILL', 'abort', 'an uncaught exception'])(
+  'a finaliser that ends the worker (%s) after its result does not take the result along',
+  async (way) => {
+    const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--expose-gc'] });
+    const log = record(manager, ['exit', 'error']);
+    expect(await manager.run({ id: 1, type: 'finalise', data: way })).toBe('done');
+    await until(() => exitsIn(log).length === 1, 'the finaliser runs');
+    expect(exitsIn(log)).toEqual([expect.objectContaining({ reason: 'crashed', tasksDone: 1 })]);
+    expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+    expect(log).toHaveLength(1);
+  },
+);
+
+test('a worker that closes the descriptors it was started with, or opens others in their place, is none the worse', async () => {
+  const manager = pool({ ...quiet, maxWorkers: 1 });
+  const pid = await manager.run({ type: 'pid' });
+  expect(await manager.run({ type: 'close' })).toEqual([3, 4]);
+  expect(await Promise.all([1, 2, 3].map((data) => manager.run({ type: 'echo', data })))).toEqual([1, 2, 3]);
+  const large = 'x'.repeat(1_000_000);
+  expect((await manager.run({ type: 'echo', data: large })) === large).toBe(true);
+  expect(await manager.run({ type: 'pid' })).toBe(pid);
+  expect(await manager.shutdown()).toMatchObject({ killed: 0 });
 });
 
 test('half a result is no result', async () => {
@@ -246,25 +272,30 @@ test('all workers killed at once: all are replaced, and the queue goes on', asyn
   ]);
 });
 
-test('workers that kill each other: every task ends once, and the pool outlives it', async () => {
-  const manager = pool({ ...quiet, minWorkers: 3, maxWorkers: 3 });
-  await manager.startWorkers();
-  const crashed = [];
-  for (let round = 0; round < 8; round += 1) {
-    const pids = manager.workers.flatMap(({ pid, state }) => (state === 'starting' || pid === null ? [] : [pid]));
-    // Each worker kills all workers, itself included, with a head start that differs.
-    const tasks = [0, 1, 2].map((delay) => manager.run({ type: 'kill', data: { pids, delay } }));
-    for (const { status, value, reason } of await Promise.allSettled(tasks)) {
-      if (status === 'fulfilled') expect(value).toBe('alive');
-      else crashed.push(reason);
+test.each([1, 2, 5, 13])(
+  '%i workers that kill each other: every task ends once, and the pool outlives it',
+  async (count) => {
+    const manager = pool({ ...quiet, minWorkers: count, maxWorkers: count });
+    await manager.startWorkers();
+    const rounds = count > 5 ? 3 : 8;
+    const crashed = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const pids = manager.workers.flatMap(({ pid, state }) => (state === 'starting' || pid === null ? [] : [pid]));
+      // Each worker kills all workers, itself included, with a head start that differs from round to round.
+      const delays = Array.from({ length: count }, (_, index) => (index * (round + 1)) % 5);
+      const tasks = delays.map((delay) => manager.run({ type: 'kill', data: { pids, delay } }));
+      for (const { status, value, reason } of await Promise.allSettled(tasks)) {
+        if (status === 'fulfilled') expect(value).toBe('alive');
+        else crashed.push(reason);
+      }
     }
-  }
-  expect(crashed.length).toBeGreaterThan(0);
-  for (const error of crashed) expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
-  const { accepted, completed, failed } = manager.stats().tasks;
-  expect([accepted, completed + failed, failed]).toEqual([24, 24, crashed.length]);
-  expect(await manager.run({ type: 'echo', data: 'over' })).toBe('over');
-});
+    expect(crashed.length).toBeGreaterThan(0);
+    for (const error of crashed) expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+    const { accepted, completed, failed } = manager.stats().tasks;
+    expect([accepted, completed + failed, failed]).toEqual([rounds * count, rounds * count, crashed.length]);
+    expect(await manager.run({ type: 'echo', data: 'over' })).toBe('over');
+  },
+);
 
 describe('what a worker has started', () => {
   test('is killed when the worker dies, and does not delay its end', async () => {

@@ -169,6 +169,7 @@ describe('again and again: a bounded number of attempts', () => {
 
   test.each([
     ['waits for ever', 'await new Promise(() => setInterval(() => {}, 1000)); export default () => 1;'],
+    ['awaits what never comes', 'await new Promise(() => {}); export default () => 1;'],
     ['is in a loop for ever', 'for (;;);'],
     ['has a setup() for ever', 'export const setup = () => new Promise(() => {}); export default () => 1;'],
   ])('a module that %s', async (_, source) => {

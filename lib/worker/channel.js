@@ -9,7 +9,6 @@ const { Buffer } = require('node:buffer');
 const net = require('node:net');
 const { exit } = require('./intrinsics');
 
-const DESCRIPTOR = 3;
 const READ_BYTES = 64 * 1024;
 /** Replies that are held back at most, and their text in UTF-16 units. */
 const FLUSH_REPLIES = 128;
@@ -54,7 +53,7 @@ class Channel {
     // Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended
     // itself when the supervisor does would take the channel away under a reply that is still to come.
     const options = {
-      fd: DESCRIPTOR,
+      fd: this.#port.descriptor(),
       readable: true,
       writable: true,
       allowHalfOpen: true,

@@ -4,7 +4,8 @@
 
 /**
  * @typedef {object} Port the channel on descriptor 3 and the claim word on descriptor 4
- * @property {(buffer: Uint8Array, n: number) => void} push bytes that were read from descriptor 3: the first `n`
+ * @property {() => number} descriptor of the channel, to read from: given away
+ * @property {(buffer: Uint8Array, n: number) => void} push bytes that were read from the channel: the first `n`
  * @property {() => number} fill reads what has arrived, without waiting: how many bytes, -1 at the end of the stream
  * @property {() => string | null} take JSON array of the complete frames at hand; one with raw bytes is the last of its array
  * @property {() => Buffer[]} blobs raw bytes of the last frame that was taken

@@ -1,7 +1,7 @@
 //! The native half of `lib/worker/`: a worker's end of its channel.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::strings;
 use crate::port::fault::{self, Phase};
 use crate::port::outgoing::Outgoing;
-use crate::process::{depth, guard, inherited};
+use crate::process::{depth, guard, inherited, spawn};
 use crate::shm::SharedPage;
 use crate::wire::LineSplitter;
 
@@ -103,7 +103,14 @@ impl WorkerPort {
         Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out, blobs: Vec::new() })
     }
 
-    /// Bytes that were read from descriptor 3: the first `n` of `buffer`.
+    /// A descriptor of the channel to read from, given away: whatever user code does to the numbers 3 and 4 does not reach
+    /// it.
+    #[napi]
+    pub fn descriptor(&self) -> Result<i32> {
+        Ok(rustix::io::fcntl_dupfd_cloexec(&self.channel, spawn::PAGE_FD + 1).map_err(io::Error::from)?.into_raw_fd())
+    }
+
+    /// Bytes that were read from the channel: the first `n` of `buffer`.
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
