@@ -16,7 +16,7 @@ const [runs, parallel] = [Number(values.runs), Number(values.parallel)];
 for (const name of Object.keys(SCENARIOS).filter((scenario) => scenario.includes(values.only))) {
   const start = performance.now();
   let told = 0;
-  const onProgress = (done) => {
+  const onProgress = (/** @type {number} */ done) => {
     if (done - told < 100) return;
     told = done;
     console.log(`  ${done}`);

@@ -5,11 +5,16 @@
 // hang, a word on standard error, and a process that stays behind.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** Programs in `fixtures/repeat/`, and how many runs one process makes. */
+/**
+ * Programs in `fixtures/repeat/`, and how many runs one process makes.
+ *
+ * @type {Record<string, { file: string, together: number }>}
+ */
 export const SCENARIOS = {
   'process.exit() in a result listener': { file: 'exit.mjs', together: 1 },
   'a thread with a busy pool is terminated': { file: 'threads.mjs', together: 25 },
@@ -28,11 +33,14 @@ const MARK = 'BULKHEAD_REPEAT';
 /**
  * @param {string} name of a scenario
  * @param {number} runs
- * @param {{ parallel?: number, onProgress?: (done: number) => void }} [options] `parallel`: processes at a time
+ * @param {object} [options]
+ * @param {number} [options.parallel] processes at a time
+ * @param {(done: number) => void} [options.onProgress]
  * @returns {Promise<string[]>} what went wrong
  */
-export async function repeat(name, runs, { parallel = 2, onProgress = () => {} } = {}) {
+export async function repeat(name, runs, { parallel = 2, onProgress } = {}) {
   const { file, together } = SCENARIOS[name];
+  /** @type {string[]} */
   const failures = [];
   let next = 0;
   let done = 0;
@@ -44,14 +52,20 @@ export async function repeat(name, runs, { parallel = 2, onProgress = () => {} }
       const failure = await attempt(file, first, count);
       if (failure !== null) failures.push(`run ${first} of ${name}: ${failure}`);
       done += count;
-      onProgress(done);
+      onProgress?.(done);
     }
   };
   await Promise.all(Array.from({ length: parallel }, lane));
   return failures;
 }
 
-/** One process. Resolves with what is wrong, or null. */
+/**
+ * One process. Resolves with what is wrong, or null.
+ *
+ * @param {string} file
+ * @param {number} first
+ * @param {number} count
+ */
 async function attempt(file, first, count) {
   const program = fileURLToPath(new URL(`../fixtures/repeat/${file}`, import.meta.url));
   const mark = `${process.pid}.${file}.${first}`;
@@ -60,23 +74,32 @@ async function attempt(file, first, count) {
     env: { ...process.env, [MARK]: mark },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const output = { stdout: '', stderr: '' };
-  for (const stream of ['stdout', 'stderr']) {
-    child[stream].setEncoding('utf8').on('data', (text) => {
-      output[stream] += text;
-    });
-  }
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
   const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
-  const end = await new Promise((resolve) => child.on('exit', (exitCode, signal) => resolve({ exitCode, signal })));
+  const closed = once(child, 'close');
+  const [exitCode, signal] = await once(child, 'exit');
   clearTimeout(timer);
   const left = await leftOver(mark);
-  const seen = JSON.stringify({ ...end, ...output });
-  if (end.signal !== null || end.exitCode !== code) return `exit code ${code} was asked for: ${seen}`;
-  if (output.stderr !== '' || output.stdout !== `done ${count}\n`) return seen;
-  return left.length === 0 ? null : `processes left: ${left}`;
+  if (left.length > 0) return `processes left: ${left}`;
+  // Its standard streams are closed when the last that has them is gone.
+  await closed;
+  const seen = JSON.stringify({ exitCode, signal, stdout, stderr });
+  if (signal !== null || exitCode !== code) return `exit code ${code} was asked for: ${seen}`;
+  return stderr === '' && stdout === `done ${count}\n` ? null : seen;
 }
 
-/** Processes with this mark that are still there after a while. */
+/**
+ * Processes with this mark that are still there after a while.
+ *
+ * @param {string} mark
+ */
 async function leftOver(mark) {
   const deadline = Date.now() + AFTERLIFE;
   for (;;) {
@@ -86,6 +109,10 @@ async function leftOver(mark) {
   }
 }
 
+/**
+ * @param {string} pid
+ * @param {string} mark
+ */
 function isMarked(pid, mark) {
   try {
     return `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}`.includes(`\0${MARK}=${mark}\0`);
@@ -94,7 +121,13 @@ function isMarked(pid, mark) {
   }
 }
 
-/** For the programs: makes so many runs, some at a time. */
+/**
+ * For the programs: makes so many runs, some at a time.
+ *
+ * @param {number} first
+ * @param {number} runs
+ * @param {(run: number) => Promise<void>} body
+ */
 export async function inLanes(first, runs, body) {
   let next = first;
   const lane = async () => {
@@ -107,7 +140,12 @@ export async function inLanes(first, runs, body) {
   await Promise.all(Array.from({ length: LANES }, lane));
 }
 
-/** For the programs: waits until there are no more children than these, and descriptors and threads as in the beginning. */
+/**
+ * For the programs: waits until there are no more children than these, and descriptors and threads as in the beginning.
+ *
+ * @param {{ descriptors: number, threads: number }} bounds
+ * @param {number} children
+ */
 export async function nothingLeft(bounds, children) {
   const deadline = Date.now() + AFTERLIFE;
   for (;;) {
@@ -127,6 +165,7 @@ nothingLeft.bounds = () => {
   return { children: children.length, descriptors: readdirSync('/proc/self/fd').length, threads: tasks.length };
 };
 
+/** @param {string} task a thread */
 function childrenOf(task) {
   try {
     return readFileSync(`/proc/self/task/${task}/children`, 'latin1').match(/\d+/g) ?? [];
