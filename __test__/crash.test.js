@@ -307,6 +307,25 @@ describe('what a worker has started', () => {
     await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
   });
 
+  test('lives on if it has left the group, and holds nobody up with what it keeps open', async () => {
+    const manager = pool({ ...quiet, maxWorkers: 1, stdio: 'pipe' });
+    const log = record(manager);
+    const error = await failure(manager.run({ type: 'daemonThenDie' }));
+    const [, { daemon }] = log.find(([event, said]) => event === 'message' && said.daemon);
+    try {
+      expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+      await until(() => exitsIn(log).length > 0, 'the exit');
+      // It has the worker's standard output, standard error and channel, and will have them for a thousand seconds.
+      expect(processState(daemon)).toBe('S');
+      expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+      await manager.shutdown();
+      expect(processState(daemon)).toBe('S');
+    } finally {
+      process.kill(daemon, 'SIGKILL');
+    }
+    await until(() => isGone(daemon), 'the daemon is gone');
+  });
+
   test('is killed when the pool shuts down', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const grandchild = await manager.run({ type: 'grandchild' });

@@ -9,7 +9,7 @@ const MAX_LENGTH = 200;
 const TELLING =
   /^(?:FATAL ERROR: |# Fatal |fatal error: |panic: |thread '.*' panicked|(?:Uncaught )?[\w.$]*(?:Error|Exception)\b)/;
 /** Of a stack trace, or Node's signature below it. */
-const NOISE = /^(?:\s*at |Node\.js v\d|[-\s^~{}[\]]*$)/;
+const NOISE = /^(?:\s*at |\s*\d+: |-{3,} |Node\.js v\d|[-\s^~{}[\]]*$)/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const ESCAPES = /\x1b\[[\d;?]*[@-~]/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
