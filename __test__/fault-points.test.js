@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
-import { failure, fixture, pool, until } from './support/harness.js';
+import { failure, fixture, pool, record, until } from './support/harness.js';
 import { ledgerFolder, readLedger } from './support/ledger.js';
 
 const WAYS = {
@@ -155,6 +155,58 @@ test.each([
   const told = [...seen.attempts.values()].filter((attempt) => attempt.join() !== '1');
   expect(told).toEqual([attempts]);
   expect(seen.attempts.size).toBe(TASKS);
+});
+
+describe('a worker that dies in the midst of reading a large task', () => {
+  test.each([
+    ['5 MB of text', 5, 3, (size) => 'x'.repeat(size)],
+    ['5 MB of bytes', 5, 3, (size) => Buffer.alloc(size, 'x')],
+    ['100 MB of bytes, while they are written', 100, 12, (size) => Buffer.alloc(size, 'x')],
+  ])('(%s) has not begun it: another one runs it, silently', async (_, megabytes, nth, make) => {
+    const ledger = ledgerFolder();
+    // What one read can bring is far less than half of it.
+    const { env, token } = faultOf(ledgerFolder(), 'read', 'SIGKILL', nth);
+    const manager = pool({
+      worker: fixture('ledger.mjs'),
+      argv: [ledger],
+      env,
+      maxWorkers: 1,
+      stdio: 'ignore',
+      maxMessageSize: 128 << 20,
+      restart: { minDelay: 1 },
+    });
+    const log = record(manager, ['error', 'retry', 'exit']);
+    const data = make(megabytes * 1_000_000);
+    expect(await manager.run({ id: 0, type: 'weigh', data })).toBe(data.length);
+    expect(existsSync(token), 'nothing has died').toBe(false);
+    expect(log.map(([event, { signal }]) => [event, signal])).toEqual([['exit', 'SIGKILL']]);
+    const { starts, ends } = readLedger(ledger, 1);
+    expect([...starts, ...ends]).toEqual([1, 1]);
+  });
+});
+
+test('while the pool shuts down, a worker that dies costs its task, and nothing else', async () => {
+  const ledger = ledgerFolder();
+  const { env, token } = faultOf(ledgerFolder(), 'task', 'abort', 4);
+  const manager = pool({
+    worker: fixture('ledger.mjs'),
+    argv: [ledger],
+    env,
+    maxWorkers: 1,
+    stdio: 'ignore',
+    restart: { minDelay: 1 },
+  });
+  const tasks = Array.from({ length: TASKS }, (_, id) => manager.run({ id, type: 'sized', data: 1 }));
+  const [report, ...outcomes] = await Promise.all([
+    manager.shutdown(),
+    ...tasks.map((task) => task.catch((error) => error.signal)),
+  ]);
+  expect(existsSync(token), 'nothing has died').toBe(false);
+  expect(report).toEqual({ completed: TASKS - 1, rejected: 1, killed: 0 });
+  expect(outcomes.sort()).toEqual(['SIGABRT', ...Array(TASKS - 1).fill('x')]);
+  const { starts, ends } = readLedger(ledger, TASKS);
+  expect([...starts]).toEqual(Array(TASKS).fill(1));
+  expect(ends.reduce((sum, count) => sum + count)).toBe(TASKS - 1);
 });
 
 test('one of several workers: the others go on, and the tasks it held are theirs', async () => {

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
@@ -210,6 +211,32 @@ describe('a worker that breaks the protocol', () => {
     await expect(manager.run({ data: 'good' })).resolves.toBe('good');
     expect(manager.stats().tasks).toMatchObject({ accepted: 2, completed: 2 });
   });
+});
+
+test('descriptors that a worker sends along with its words are dropped, and none of the words', async () => {
+  // Each answer in two pieces, both of which carry descriptors: a read ends where some are.
+  const script = String.raw`
+import array, json, os, socket
+channel = socket.socket(fileno=3)
+files = [os.open('/dev/null', os.O_RDONLY) for _ in range(8)]
+ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', files))]
+def say(frame):
+    line = (json.dumps(frame) + '\n').encode()
+    channel.sendmsg([line[:9]], ancillary)
+    channel.sendmsg([line[9:]], ancillary)
+say({'type': 'ready', 'version': 1})
+for line in channel.makefile('rb'):
+    frame = json.loads(line)
+    if frame['type'] == 'stop': break
+    if frame['type'] == 'task': say({'type': 'result', 'id': frame['id'], 'result': frame['task']['data']})
+`;
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+  const manager = pool({ worker: { command: 'python3', args: ['-c', script] }, maxWorkers: 1 });
+  expect(await manager.run({ data: 'first' })).toBe('first');
+  const before = descriptors();
+  const data = Array.from({ length: 300 }, (_, index) => index);
+  expect(await Promise.all(data.map((index) => manager.run({ data: index })))).toEqual(data);
+  expect(descriptors()).toBeLessThanOrEqual(before + 4);
 });
 
 test('frames may say more than they must, come in pieces, and be large', async () => {
