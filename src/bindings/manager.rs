@@ -301,7 +301,7 @@ impl Intake {
     }
 
     fn accept(&self, ticket: Ticket, handler: u8, timeout: Option<Micros>, retries: u32, body: Body) -> f64 {
-        let task = NewTask { ticket, handler, timeout, retries, accepted_at: core::now(), body };
+        let task = NewTask { ticket, handler, timeout, retries, accepted_at: self.shared.now(), body };
         match self.shared.submit(task) {
             Ok(()) => ACCEPTED,
             Err(QueueFull::Tasks) => FULL,

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::pool::core::{self, SharedPool};
+use crate::pool::core::SharedPool;
 use crate::worker;
 
 /// Runs until the pool is closed and its last worker reaped.
@@ -30,10 +31,12 @@ pub async fn run(shared: SharedPool) {
             shared.wake.notified().await;
             continue;
         };
-        let pause = Duration::from_micros(deadline.saturating_sub(core::now()));
+        let pause = Duration::from_micros(deadline.saturating_sub(shared.now()));
         tokio::select! {
             () = shared.wake.notified() => {}
-            () = sleep_until(Instant::now() + pause) => {}
+            // Whoever is due may have answered in time: what has arrived is read before anything is declared overdue.
+            () = sleep_until(Instant::now() + pause) => yield_now().await,
         }
+        shared.woken(deadline);
     }
 }

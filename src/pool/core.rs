@@ -7,7 +7,7 @@
 //! before letting go. Processes are started on the supervisor thread only.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -30,6 +30,11 @@ pub fn now() -> Micros {
     Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)
 }
 
+/// A timer that is late by more than this was not kept by anybody. A busy machine makes them late by less.
+const LATE: Micros = 500_000;
+/// What everybody gets after such a time, to be heard before anything is declared overdue.
+const GRACE: Micros = 100_000;
+
 /// One pool, as both threads see it.
 pub struct Shared {
     core: Mutex<Core>,
@@ -51,6 +56,8 @@ pub struct Shared {
     waiting_bytes: AtomicI64,
     /// A submission was refused, and nobody was told yet that there is room again.
     refused: AtomicBool,
+    /// For how long nobody was there to keep the time, in microseconds.
+    away: AtomicU64,
     /// Somebody listens to what the workers print.
     stdio_listening: AtomicBool,
 }
@@ -137,6 +144,7 @@ impl Shared {
             unsettled: AtomicI64::new(0),
             waiting_bytes: AtomicI64::new(0),
             refused: AtomicBool::new(false),
+            away: AtomicU64::new(0),
             stdio_listening: AtomicBool::new(false),
         }
     }
@@ -233,6 +241,22 @@ impl Shared {
         }
     }
 
+    /// The pool's time: that of the monotonic clock without what passed while this process could not do anything.
+    pub fn now(&self) -> Micros {
+        now().saturating_sub(self.away.load(Ordering::Relaxed))
+    }
+
+    /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this process was stopped, or
+    /// the whole machine slept. Nobody could hear the workers meanwhile, or they did not run either: such time is not
+    /// counted against their tasks.
+    pub fn woken(&self, deadline: Micros) {
+        let late = self.now().saturating_sub(deadline);
+        if late > LATE {
+            tracing::debug!(ms = late / 1000, "away");
+            self.away.fetch_add(late + GRACE, Ordering::Relaxed);
+        }
+    }
+
     // ---- From either thread ---------------------------------------------------------------------------------------
 
     pub fn lock(&self) -> MutexGuard<'_, Core> {
@@ -246,7 +270,7 @@ impl Shared {
 
     /// Takes in what was submitted, hands out tasks, writes to the workers and tells JavaScript. Ends every visit.
     pub fn turn(&self, core: &mut Core) {
-        let now = now();
+        let now = self.now();
         loop {
             let events = std::mem::take(&mut *self.lock_inbox());
             for event in events {
@@ -262,7 +286,7 @@ impl Shared {
         }
         core.links.each(Link::flush);
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
-            core.batch.push(Row::new(Kind::Event, 0), br#"{"event":"drain"}"#, Vec::new());
+            core.tell(self, 0, br#"{"event":"drain"}"#);
         }
         self.outlet.append(&mut core.batch);
         let deadline = core.pool.next_deadline();
@@ -305,7 +329,7 @@ impl Core {
 
     /// Lets the pool's timers run.
     pub fn tick(&mut self, shared: &Shared) {
-        self.handle(shared, now(), Event::Tick, None);
+        self.handle(shared, shared.now(), Event::Tick, None);
     }
 
     /// Whether a process is still to be started for this life of its slot.
@@ -317,7 +341,7 @@ impl Core {
     pub fn spawned(&mut self, shared: &Shared, link: Link) {
         let worker = link.key;
         self.links.add(link);
-        self.handle(shared, now(), Event::Spawned { worker }, None);
+        self.handle(shared, shared.now(), Event::Spawned { worker }, None);
     }
 
     /// It was not, for this reason, or because it was no longer wanted.
@@ -327,12 +351,12 @@ impl Core {
             let obituary = Obituary { worker_id: worker.worker_id(), spawn_failure: failure, ..Obituary::default() };
             self.last_start_failure = obituary.start_failure();
         }
-        self.handle(shared, now(), Event::SpawnFailed { worker, permanent }, None);
+        self.handle(shared, shared.now(), Event::SpawnFailed { worker, permanent }, None);
     }
 
     /// The worker's end of the channel is closed.
     pub fn channel_closed(&mut self, shared: &Shared, worker: WorkerKey) {
-        self.handle(shared, now(), Event::ChannelClosed { worker }, None);
+        self.handle(shared, shared.now(), Event::ChannelClosed { worker }, None);
     }
 
     /// The worker said what makes no sense.
@@ -341,18 +365,18 @@ impl Core {
         if let Some(link) = self.link(worker) {
             link.violation.get_or_insert(what);
         }
-        self.handle(shared, now(), Event::Violated { worker }, None);
+        self.handle(shared, shared.now(), Event::Violated { worker }, None);
     }
 
     /// So many bytes of the worker's memory are resident.
     pub fn memory(&mut self, shared: &Shared, worker: WorkerKey, rss: u64) {
-        self.handle(shared, now(), Event::Memory { worker, rss }, None);
+        self.handle(shared, shared.now(), Event::Memory { worker, rss }, None);
     }
 
     /// A worker was asked where it hangs.
     pub fn captured(&mut self, shared: &Shared, worker: WorkerKey, stack: Option<String>) {
         self.stuck_at = stack;
-        self.handle(shared, now(), Event::Captured { worker }, None);
+        self.handle(shared, shared.now(), Event::Captured { worker }, None);
         self.stuck_at = None;
     }
 
@@ -376,13 +400,13 @@ impl Core {
         // A start failure says it, too.
         self.violation_told = !link.ready;
         self.obituary = Some(obituary);
-        self.handle(shared, now(), Event::Exited { worker: link.key, evidence }, None);
+        self.handle(shared, shared.now(), Event::Exited { worker: link.key, evidence }, None);
         self.obituary = None;
     }
 
     /// One frame of a worker.
     pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
-        let now = now();
+        let now = shared.now();
         let pid = self.link(worker).map_or(0, |link| link.raw_pid());
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
@@ -402,7 +426,7 @@ impl Core {
                 let mut scratch = Vec::new();
                 let reply = payload_reply(Kind::Message, pid, payload, frame, &mut scratch);
                 let row = Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
-                self.batch.push(row, reply.value, reply.blobs);
+                self.say(shared, row, reply.value, reply.blobs);
             }
             Up::Progress { id, payload } => {
                 // Of a task that was aborted or is overdue nobody wants to know any more.
@@ -410,7 +434,7 @@ impl Core {
                     let mut scratch = Vec::new();
                     let reply = payload_reply(Kind::Progress, pid, payload, frame, &mut scratch);
                     let row = Row { ticket, flags: reply.flags, ..Row::of(Kind::Progress, worker.worker_id(), pid) };
-                    self.batch.push(row, reply.value, reply.blobs);
+                    self.say(shared, row, reply.value, reply.blobs);
                 }
             }
             Up::Ready { version, page } => {
@@ -480,7 +504,7 @@ impl Core {
                     shared.settled();
                     if let Some(reply) = reply.take() {
                         let row = Row { pid: reply.pid, ..task_row(reply.kind, ticket, reply.flags, &run) };
-                        self.batch.push(row, reply.value, reply.blobs);
+                        self.say(shared, row, reply.value, reply.blobs);
                     }
                 }
                 Effect::Send { worker, wire, epoch, attempt, task } => {
@@ -512,11 +536,15 @@ impl Core {
                 Effect::Retry { ticket, worker, attempt } => {
                     let error = self.crashed(worker);
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
-                    self.batch.push(row, &report::retry(attempt, &error), Vec::new());
+                    // Once the task's next start has ended, its ticket may soon be another task's: what this one said of
+                    // it must have been told by then.
+                    shared.outlet.append(&mut self.batch);
+                    shared.outlet.settle(worker.worker_id());
+                    self.say(shared, row, &report::retry(attempt, &error), Vec::new());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
-                        self.tell(worker.worker_id(), &report::online(worker.worker_id(), pid));
+                        self.tell(shared, worker.worker_id(), &report::online(worker.worker_id(), pid));
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
@@ -524,15 +552,19 @@ impl Core {
                     let violation = obituary.violation().filter(|_| !self.violation_told);
                     let exit = obituary.exit(reason.as_str(), tasks_done);
                     for event in violation.into_iter().chain([exit]) {
-                        self.tell(worker.worker_id(), &event);
+                        self.tell(shared, worker.worker_id(), &event);
                     }
                 }
-                Effect::Started => self.tell(0, br#"{"event":"started"}"#),
+                Effect::Started => self.tell(shared, 0, br#"{"event":"started"}"#),
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);
-                    self.tell(0, &event);
+                    self.tell(shared, 0, &event);
                 }
-                Effect::Closed(closed) => self.tell(0, &report::shut_down(closed)),
+                Effect::Closed(closed) => {
+                    shared.outlet.append(&mut self.batch);
+                    shared.outlet.settle_all();
+                    self.tell(shared, 0, &report::shut_down(closed));
+                }
             }
         }
         let settled_bytes = self.pool.take_waiting_change();
@@ -545,8 +577,16 @@ impl Core {
         }
     }
 
-    fn tell(&mut self, worker_id: u32, event: &[u8]) {
-        self.batch.push(Row::new(Kind::Event, worker_id), event, Vec::new());
+    fn tell(&mut self, shared: &Shared, worker_id: u32, event: &[u8]) {
+        self.say(shared, Row::new(Kind::Event, worker_id), event, Vec::new());
+    }
+
+    /// JavaScript will be told this. `value` is one well-formed JSON text.
+    fn say(&mut self, shared: &Shared, row: Row, value: &[u8], blobs: Vec<Vec<u8>>) {
+        if !self.batch.takes(row.worker_id) {
+            shared.outlet.append(&mut self.batch);
+        }
+        self.batch.push(row, value, blobs);
     }
 
     fn fail(&mut self, shared: &Shared, ticket: Ticket, run: Option<RunInfo>, failure: Failure) {
@@ -571,7 +611,7 @@ impl Core {
             Some(run) => task_row(Kind::TaskFailed, ticket, 0, &run),
             None => Row { ticket, ..Row::new(Kind::TaskFailed, 0) },
         };
-        self.batch.push(row, &value, Vec::new());
+        self.say(shared, row, &value, Vec::new());
     }
 
     /// Failure object of a task of the worker that is being buried.

@@ -1,8 +1,13 @@
 //! What is to be told to JavaScript, collected in batches.
 //!
-//! Everything goes through one queue, so the order in which things happened is the order in which they are told: a
-//! worker's results before its exit, its messages between its results. JavaScript is woken once and then takes all
-//! there is; values that are small JSON are joined, so that one `JSON.parse` serves a whole batch.
+//! JavaScript is woken once and then takes all there is, batch by batch; values that are small JSON are joined, so that one
+//! `JSON.parse` serves a whole batch.
+//!
+//! What comes from one worker is told in the order in which it happened: its results before its exit, its messages between
+//! its results. There is one queue, and for each worker a lane beside it. Of one worker's rows no more than a batch or two
+//! stand in the queue; more of them wait in its lane until those are taken, so that a flood from one worker does not get
+//! in front of what the others have to say. A worker of which too much waits is not read any more, and its flood ends as
+//! back-pressure in itself.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -88,9 +93,12 @@ const APART_FROM: usize = 4096;
 pub const BATCH_ROWS: usize = 1024;
 /// Bytes that are taken at a time, about: one call must not hold the event loop for long.
 const BATCH_BYTES: usize = 1 << 20;
-/// Bytes waiting for JavaScript beyond which workers are no longer read, so that a flood of messages ends as
-/// back-pressure in the worker and not as memory here.
-const CONGESTED_FROM: usize = 64 << 20;
+/// Bytes of one worker that may wait for JavaScript. A worker of which more wait is not read.
+const WORKER_BYTES: usize = 16 << 20;
+/// Rows of one worker that may wait: what a worker of tasks of 50 µs replies in three seconds of a blocked main thread.
+const WORKER_ROWS: usize = 64 << 10;
+/// Bytes that may wait in all. While more do, only those workers are read of which less than a batch waits.
+const ALL_BYTES: usize = 64 << 20;
 
 /// Rows and their values.
 #[derive(Debug, Default)]
@@ -104,11 +112,31 @@ pub struct Batch {
     /// Raw bytes, in the order of their rows.
     pub blobs: Vec<Vec<u8>>,
     size: usize,
+    /// The worker from which its first row comes; 0: the pool itself.
+    source: u32,
+    /// Whose rows they are, in order, if they are not all of one worker.
+    mixed: Vec<Run>,
+}
+
+/// Rows of a batch that come from one worker.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    source: u32,
+    rows: usize,
+    bytes: usize,
 }
 
 impl Batch {
+    /// Whether a row of this worker can be added. A batch is all of one until it is queued, and never of more rows than
+    /// JavaScript has room for: what is behind that would be lost.
+    pub fn takes(&self, worker_id: u32) -> bool {
+        let is_full = self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES;
+        self.rows.is_empty() || (self.source == worker_id && !is_full)
+    }
+
     /// Adds a row. `value` is one well-formed JSON text: the caller has made or checked it.
     pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Vec<u8>>) {
+        self.source = row.worker_id;
         self.size += value.len() + blobs.iter().map(Vec::len).sum::<usize>() + size_of::<[f64; Row::WIDTH]>();
         if !self.rows.is_empty() {
             self.json.push(b',');
@@ -126,6 +154,16 @@ impl Batch {
 
     /// Moves all rows of `other` behind its own.
     fn absorb(&mut self, other: &mut Self) {
+        if self.source != other.source || !(self.mixed.is_empty() && other.mixed.is_empty()) {
+            if self.mixed.is_empty() {
+                self.mixed.push(self.run());
+            }
+            if other.mixed.is_empty() {
+                self.mixed.push(other.run());
+            } else {
+                self.mixed.append(&mut other.mixed);
+            }
+        }
         if !self.rows.is_empty() {
             self.json.push(b',');
         }
@@ -136,19 +174,23 @@ impl Batch {
         self.size += std::mem::take(&mut other.size);
     }
 
-    fn has_room_for(&self, other: &Self) -> bool {
-        self.rows.len() + other.rows.len() <= BATCH_ROWS && self.size + other.size <= BATCH_BYTES
+    /// All rows as one run.
+    fn run(&self) -> Run {
+        Run { source: self.source, rows: self.rows.len(), bytes: self.size }
     }
 
-    /// Whether a row more would make it larger than what is taken at a time.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES
+    fn has_room_for(&self, other: &Self) -> bool {
+        self.rows.len() + other.rows.len() <= BATCH_ROWS && self.size + other.size <= BATCH_BYTES
     }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    batches: VecDeque<Batch>,
+    /// What is taken next.
+    queue: VecDeque<Batch>,
+    /// By worker id; first the pool itself.
+    sources: Vec<Source>,
+    /// In the queue and in all lanes.
     bytes: usize,
     /// JavaScript waits to be woken.
     armed: bool,
@@ -156,7 +198,79 @@ struct State {
     closed: bool,
 }
 
-/// The queue towards one pool's JavaScript side.
+/// What waits of one worker.
+#[derive(Debug, Default)]
+struct Source {
+    /// Behind what it has in the queue.
+    lane: VecDeque<Batch>,
+    /// In the queue and in the lane.
+    rows: usize,
+    bytes: usize,
+    /// In the queue.
+    queued_rows: usize,
+    queued_bytes: usize,
+}
+
+impl Source {
+    /// Whether it has its share of the queue. A lane is only used as long as this is so.
+    fn has_its_share(&self) -> bool {
+        self.queued_rows >= BATCH_ROWS || self.queued_bytes >= BATCH_BYTES
+    }
+
+    /// Whether it is too far ahead of JavaScript. `all`: bytes that wait in all.
+    fn is_congested(&self, all: usize) -> bool {
+        self.bytes > WORKER_BYTES
+            || self.rows > WORKER_ROWS
+            || (all > ALL_BYTES && (self.bytes > BATCH_BYTES || self.rows > BATCH_ROWS))
+    }
+}
+
+/// Puts a batch behind the others, or into the last of them.
+fn push(batches: &mut VecDeque<Batch>, batch: &mut Batch) {
+    match batches.back_mut().filter(|last| last.has_room_for(batch)) {
+        Some(last) => last.absorb(batch),
+        None => batches.push_back(std::mem::take(batch)),
+    }
+}
+
+impl State {
+    fn source(&mut self, worker_id: u32) -> &mut Source {
+        let index = worker_id as usize;
+        if self.sources.len() <= index {
+            self.sources.resize_with(index + 1, Source::default);
+        }
+        &mut self.sources[index]
+    }
+
+    /// Moves what waits in a worker's lane into the queue: its share of it, or everything.
+    fn advance(&mut self, worker_id: u32, everything: bool) {
+        let Some(source) = self.sources.get_mut(worker_id as usize) else { return };
+        while everything || !source.has_its_share() {
+            let Some(mut batch) = source.lane.pop_front() else { return };
+            source.queued_rows += batch.rows.len();
+            source.queued_bytes += batch.size;
+            push(&mut self.queue, &mut batch);
+        }
+    }
+
+    /// These rows were taken. Whether some worker can be read again.
+    fn forget(&mut self, run: Run) -> bool {
+        let all = self.bytes;
+        self.bytes -= run.bytes;
+        let left = self.bytes;
+        let source = self.source(run.source);
+        let was_congested = source.is_congested(all);
+        source.rows -= run.rows;
+        source.bytes -= run.bytes;
+        source.queued_rows -= run.rows;
+        source.queued_bytes -= run.bytes;
+        let relieved = was_congested && !source.is_congested(left);
+        self.advance(run.source, false);
+        relieved || (all > ALL_BYTES && left <= ALL_BYTES)
+    }
+}
+
+/// The way to one pool's JavaScript side.
 pub struct Outlet {
     state: Mutex<State>,
     relief: Notify,
@@ -170,21 +284,29 @@ impl Outlet {
         Self { state: Mutex::new(state), relief: Notify::new(), wake: Box::new(wake) }
     }
 
-    /// Queues the rows of `batch`, which is empty afterwards, and wakes JavaScript if it waits.
+    /// Queues the rows of `batch`, all of one worker, and wakes JavaScript if it waits. The batch is empty afterwards.
     pub fn append(&self, batch: &mut Batch) {
         if batch.rows.is_empty() {
             return;
         }
+        debug_assert!(batch.rows.len() <= BATCH_ROWS);
         let mut state = self.lock();
         if state.closed {
             *batch = Batch::default();
             return;
         }
-        state.bytes += batch.size;
-        match state.batches.back_mut().filter(|last| last.has_room_for(batch)) {
-            Some(last) => last.absorb(batch),
-            None => state.batches.push_back(std::mem::take(batch)),
+        let run = batch.run();
+        state.bytes += run.bytes;
+        let source = state.source(run.source);
+        source.rows += run.rows;
+        source.bytes += run.bytes;
+        if source.has_its_share() {
+            // There is something in the queue, so JavaScript has been woken.
+            return push(&mut source.lane, batch);
         }
+        source.queued_rows += run.rows;
+        source.queued_bytes += run.bytes;
+        push(&mut state.queue, batch);
         let wake = std::mem::take(&mut state.armed);
         drop(state);
         if wake {
@@ -192,13 +314,30 @@ impl Outlet {
         }
     }
 
+    /// All that waits of this worker is to be told before whatever comes next from anybody.
+    pub fn settle(&self, worker_id: u32) {
+        self.lock().advance(worker_id, true);
+    }
+
+    /// The same for all workers.
+    pub fn settle_all(&self) {
+        let mut state = self.lock();
+        for worker_id in 0..u32::try_from(state.sources.len()).unwrap_or(u32::MAX) {
+            state.advance(worker_id, true);
+        }
+    }
+
     /// The oldest batch.
     pub fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
-        let batch = state.batches.pop_front()?;
-        let was_congested = state.bytes > CONGESTED_FROM;
-        state.bytes -= batch.size;
-        let relieved = was_congested && state.bytes <= CONGESTED_FROM;
+        let batch = state.queue.pop_front()?;
+        let mut relieved = false;
+        if batch.mixed.is_empty() {
+            relieved = state.forget(batch.run());
+        }
+        for run in &batch.mixed {
+            relieved |= state.forget(*run);
+        }
         drop(state);
         if relieved {
             self.relief.notify_waiters();
@@ -209,8 +348,8 @@ impl Outlet {
     /// Whether there is more to take. If not, JavaScript will be woken for the next.
     pub fn rearm(&self) -> bool {
         let mut state = self.lock();
-        state.armed = state.batches.is_empty() && !state.closed;
-        !state.batches.is_empty()
+        state.armed = state.queue.is_empty() && !state.closed;
+        !state.queue.is_empty()
     }
 
     /// Nothing will be taken any more: what is queued and what is still to come is dropped.
@@ -221,21 +360,22 @@ impl Outlet {
         self.relief.notify_waiters();
     }
 
-    /// Returns once JavaScript has caught up.
-    pub async fn relief(&self) {
+    /// Returns once JavaScript has caught up with this worker.
+    pub async fn relief(&self, worker_id: u32) {
         loop {
             // Made before the check, so that a relief in between is not missed.
             let relieved = self.relief.notified();
-            if !self.is_congested() {
+            if !self.is_congested(worker_id) {
                 return;
             }
             relieved.await;
         }
     }
 
-    /// Whether JavaScript is too far behind for more.
-    pub fn is_congested(&self) -> bool {
-        self.lock().bytes > CONGESTED_FROM
+    /// Whether JavaScript is too far behind this worker for more.
+    pub fn is_congested(&self, worker_id: u32) -> bool {
+        let state = self.lock();
+        state.sources.get(worker_id as usize).is_some_and(|source| source.is_congested(state.bytes))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -263,8 +403,12 @@ mod tests {
     }
 
     fn push(outlet: &Outlet, value: &[u8]) {
+        say(outlet, 1, value);
+    }
+
+    fn say(outlet: &Outlet, worker_id: u32, value: &[u8]) {
         let mut batch = Batch::default();
-        batch.push(Row::new(Kind::Message, 1), value, Vec::new());
+        batch.push(Row::new(Kind::Message, worker_id), value, Vec::new());
         outlet.append(&mut batch);
         assert!(batch.rows.is_empty());
     }
@@ -287,6 +431,21 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_takes_rows_of_one_worker_and_no_more_than_are_read_at_a_time() {
+        let mut batch = Batch::default();
+        assert!(batch.takes(1));
+        for _ in 0..BATCH_ROWS {
+            assert!(batch.takes(1));
+            batch.push(Row::new(Kind::Message, 1), b"1", Vec::new());
+            assert!(!batch.takes(2));
+        }
+        assert!(!batch.takes(1));
+        let mut batch = Batch::default();
+        batch.push(Row::new(Kind::Message, 1), &vec![b'1'; BATCH_BYTES], Vec::new());
+        assert!(!batch.takes(1));
+    }
+
+    #[test]
     fn batches_are_bounded_and_large_values_stay_apart() {
         let (outlet, _) = outlet();
         for _ in 0..BATCH_ROWS {
@@ -300,16 +459,72 @@ mod tests {
     }
 
     #[test]
-    fn is_congested_until_taken_and_silent_once_closed() {
+    fn a_worker_is_congested_until_taken_and_all_are_silent_once_closed() {
         let (outlet, woken) = outlet();
-        push(&outlet, &vec![b'1'; CONGESTED_FROM + 1]);
-        assert!(outlet.is_congested());
+        push(&outlet, &vec![b'1'; WORKER_BYTES + 1]);
+        assert!(outlet.is_congested(1));
+        assert!(!outlet.is_congested(2), "nobody else is");
         assert!(outlet.take().is_some());
-        assert!(!outlet.is_congested());
+        assert!(!outlet.is_congested(1));
+        for _ in 0..=WORKER_ROWS {
+            push(&outlet, b"1");
+        }
+        assert!(outlet.is_congested(1), "by number as well");
         outlet.close();
         assert!(!outlet.rearm());
         push(&outlet, b"1");
         assert!(outlet.take().is_none());
+        assert!(!outlet.is_congested(1));
         assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_flood_does_not_get_in_front_of_others_and_keeps_its_order() {
+        let (outlet, _) = outlet();
+        for number in 0..20_000 {
+            push(&outlet, number.to_string().as_bytes());
+        }
+        say(&outlet, 2, b"true");
+        let mut batches = Vec::new();
+        while let Some(batch) = outlet.take() {
+            assert!(batch.rows.len() <= BATCH_ROWS);
+            batches.push(batch);
+        }
+        let of = |batch: &Batch, worker: f64| batch.rows.iter().any(|row| row[3] == worker);
+        assert!(batches.iter().take(2).any(|batch| of(batch, 2.0)), "in the second batch at the latest");
+        let all = batches.iter().map(|batch| std::str::from_utf8(&batch.json).expect("JSON is text"));
+        let numbers: Vec<_> = all.flat_map(|json| json.split(',')).filter(|text| *text != "true").collect();
+        assert_eq!(numbers, (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert!(!outlet.rearm());
+    }
+
+    #[test]
+    fn what_must_come_last_does() {
+        let (outlet, _) = outlet();
+        for worker in [1, 2, 2] {
+            for _ in 0..2 * BATCH_ROWS {
+                say(&outlet, worker, b"1");
+            }
+        }
+        outlet.settle_all();
+        say(&outlet, 0, b"0");
+        let mut last = Vec::new();
+        while let Some(batch) = outlet.take() {
+            last = batch.json;
+        }
+        assert!(last.ends_with(b"0"));
+    }
+
+    #[test]
+    fn many_workers_together_are_held_back_except_those_that_say_little() {
+        let (outlet, _) = outlet();
+        for worker in 1..=5 {
+            say(&outlet, worker, &vec![b'1'; WORKER_BYTES - 4096]);
+        }
+        say(&outlet, 6, b"1");
+        assert!((1..=5).all(|worker| outlet.is_congested(worker)));
+        assert!(!outlet.is_congested(6));
+        while outlet.take().is_some() {}
+        assert!((1..=6).all(|worker| !outlet.is_congested(worker)));
     }
 }

@@ -213,8 +213,9 @@ impl Pool {
                 worker.and_then(|worker| worker.renew_at.filter(|_| worker.life.is_ready())),
                 idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
                 slot.other().and_then(|other| {
+                    let capture = other.capture.map(|(_, until)| until);
                     let deadlines = [other.life.deadline(), other.task_deadline(concurrency), other.kill_deadline()];
-                    deadlines.into_iter().chain([other.stall_deadline(concurrency)]).flatten().min()
+                    deadlines.into_iter().chain([capture, other.stall_deadline(concurrency)]).flatten().min()
                 }),
             ]
         });

@@ -199,7 +199,7 @@ impl Actor {
             if wants_stack {
                 self.capture();
             }
-            let congested = self.shared.outlet.is_congested();
+            let congested = self.shared.outlet.is_congested(self.key.worker_id());
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
@@ -209,7 +209,7 @@ impl Actor {
                     self.look_at_memory(pause);
                 }
                 () = due(&mut self.sampler) => self.look_at_memory(0),
-                () = self.shared.outlet.relief(), if congested => {}
+                () = self.shared.outlet.relief(self.key.worker_id()), if congested => {}
                 () = writable(&self.channel), if backed_up => self.write_channel(),
                 () = self.wake.notified() => {}
                 () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),

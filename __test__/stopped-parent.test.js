@@ -1,0 +1,39 @@
+// A process that was stopped for a while, alone or together with its workers, as when a laptop sleeps: the time in which
+// nobody could hear a worker is not counted against its tasks.
+
+import { expect, test } from 'vitest';
+import { childrenOf, fixture, processState, startProgram, until } from './support/harness.js';
+
+const TIMEOUT = 3_000;
+
+/** Two tasks that need less than their time, and one that would never end. */
+const MAIN = `
+  import ProcessManager from 'bulkhead';
+  const options = ${JSON.stringify({ worker: fixture('stuck.mjs'), minWorkers: 3, maxWorkers: 3, taskTimeout: TIMEOUT })};
+  const manager = new ProcessManager({ ...options, gracePeriod: 200 });
+  await manager.startWorkers();
+  const outcome = (promise) => promise.then((value) => value, ({ code }) => code);
+  const sound = [1_000, 1_100].map((data) => outcome(manager.run({ type: 'sleep', data })));
+  const begun = new Promise((resolve) => manager.once('message', resolve));
+  const stuck = outcome(manager.run({ type: 'loop', id: 'stuck' }));
+  await begun;
+  console.log('running');
+  console.log(JSON.stringify({ sound: await Promise.all(sound), stuck: await stuck }));
+  await manager.shutdown();`;
+
+test.each([
+  ['alone', false],
+  ['together with its workers', true],
+])('stopped %s for longer than a time limit: only what really hangs has missed it', async (_title, together) => {
+  const { pid, line, exit } = startProgram(MAIN);
+  await line(/^running$/);
+  const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
+  for (const each of stopped) process.kill(each, 'SIGSTOP');
+  await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
+  await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
+  for (const each of stopped) process.kill(each, 'SIGCONT');
+  const { code, stdout, stderr } = await exit;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const outcome = JSON.parse(stdout.split('\n')[1]);
+  expect(outcome).toEqual({ sound: [1_000, 1_100], stuck: 'ERR_TASK_TIMEOUT' });
+});
