@@ -65,6 +65,11 @@ function depthOf(value) {
   return depth;
 }
 
+/** Its name was another one before Node 23.5. */
+const permissionFlag = process.allowedNodeEnvironmentFlags.has('--permission')
+  ? '--permission'
+  : '--experimental-permission';
+
 describe('a task that cannot be sent', () => {
   beforeEach(() => {
     manager = pool({ worker, maxWorkers: 1, maxMessageSize: 10_000 });
@@ -482,10 +487,29 @@ describe('a pool that cannot be', () => {
       } catch ({ code, permission }) {
         console.log(code, permission);
       }`;
-    const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
-    const nodeArgs = [flag, '--allow-fs-read=*', '--allow-addons', '--no-warnings'];
+    const nodeArgs = [permissionFlag, '--allow-fs-read=*', '--allow-addons', '--no-warnings'];
     expect(await program(source, { nodeArgs })).toMatchObject({ code: 0, stdout: 'ERR_ACCESS_DENIED ChildProcess\n' });
   });
+
+  test.each(['as flags', 'in NODE_OPTIONS'])(
+    'and where it allows them, they may do no more themselves (%s)',
+    async (how) => {
+      const source = `
+      import ProcessManager from 'bulkhead';
+      const pool = new ProcessManager({ maxWorkers: 1 });
+      const may = () => ['fs.read', 'fs.write', 'child'].map((scope) => process.permission.has(scope));
+      console.log(JSON.stringify([may(), await pool.exec(may)]));
+      await pool.shutdown();`;
+      const flags = [permissionFlag, '--allow-fs-read=*', '--allow-addons', '--allow-child-process', '--no-warnings'];
+      const options = how === 'as flags' ? { nodeArgs: flags } : { env: { NODE_OPTIONS: flags.join(' ') } };
+      const { code, stdout, stderr } = await program(source, options);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(JSON.parse(stdout)).toEqual([
+        [true, false, true],
+        [true, false, true],
+      ]);
+    },
+  );
 
   test('a missing or broken worker module breaks the pool with one error that names it', async () => {
     const folder = project({

@@ -3,6 +3,8 @@
 //   npm run test:matrix                                  all lines
 //   npm run test:matrix -- --only 24                     one of them (or several: --only 22,24)
 //   npm run test:matrix -- --only 24 cancel shutdown     the rest goes to vitest: files whose names contain these words
+//   npm run test:matrix -- --only musl                   a Node.js that is linked with musl: see musl-node.mjs for what
+//                                                        that needs
 //
 // vitest itself runs under that line, and so do its workers and the workers of the pools. The binaries are the newest
 // ones of the npm packages `node-<platform>-<arch>`; they are kept in node_modules/.cache. The addon is that of the last
@@ -14,8 +16,11 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { muslNode } from './musl-node.mjs';
 
 const LINES = ['20', '22', '24', '26'];
+/** Only when it is asked for: it needs much that few systems have. */
+const MUSL = 'musl';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const cache = join(root, 'node_modules', '.cache', 'bulkhead-test-matrix');
@@ -87,23 +92,31 @@ function download(version) {
 
 /**
  * @param {string} line
+ * @returns {ReturnType<typeof muslNode>}
+ */
+function node(line) {
+  const version = versionOf(line);
+  return { version, bin: download(version), env: {}, before: [] };
+}
+
+/**
+ * @param {string} line
  * @param {string[]} args for vitest
  * @returns {Outcome}
  */
 function test(line, args) {
-  const version = versionOf(line);
-  const bin = download(version);
-  console.log(`\n=== Node.js ${version} ===\n`);
+  const { version, bin, env, before } = line === MUSL ? muslNode(root, cache) : node(line);
+  console.log(`\n=== Node.js ${version}${line === MUSL ? ' with musl' : ''} ===\n`);
   const folder = mkdtempSync(join(tmpdir(), 'bulkhead-matrix-'));
   try {
     const report = join(folder, 'report.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const { status, error } = spawnSync(
-      join(bin, 'node'),
-      [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters, ...args],
-      // What the tests start by the name of `node` (npm, for one) is to be the same.
-      { cwd: root, stdio: 'inherit', env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` } },
-    );
+    const vitest = [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters, ...args];
+    const [command, ...rest] = [...before, join(bin, 'node'), ...vitest];
+    // What the tests start by the name of `node` (npm, for one) is to be the same.
+    const path = `${bin}${delimiter}${process.env.PATH}`;
+    const options = { cwd: root, env: { ...process.env, ...env, PATH: path } };
+    const { status, error } = spawnSync(command, rest, { ...options, stdio: 'inherit' });
     if (error) throw error;
     const { numPassedTests, numFailedTests, numPendingTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
     const ok = status === 0 && numTotalTests > 0;
@@ -120,9 +133,9 @@ const { values, tokens } = parseArgs({
   tokens: true,
 });
 const only = typeof values.only === 'string' ? values.only.split(',') : LINES;
-const unknown = only.filter((line) => !LINES.includes(line));
+const unknown = only.filter((line) => line !== MUSL && !LINES.includes(line));
 if (unknown.length > 0) {
-  console.error(`no such line: ${unknown.join(', ')} (there are ${LINES.join(', ')})`);
+  console.error(`no such line: ${unknown.join(', ')} (there are ${LINES.join(', ')} and ${MUSL})`);
   process.exit(2);
 }
 const own = tokens.flatMap((token) => {
