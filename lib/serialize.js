@@ -7,9 +7,8 @@ const v8 = require('node:v8');
 const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
-const intrinsics = require('./intrinsics');
+const { getPrototypeOf, hasOwn, isArray, stringify: toJson } = require('./intrinsics');
 
-const { getPrototypeOf, hasOwn, isArray } = intrinsics;
 const { deserialize, serialize } = v8;
 const { prototype: arrays } = Array;
 const { prototype: objects } = Object;
@@ -129,7 +128,7 @@ function encoded(json, isUndefined = false) {
  */
 function stringify(value, what) {
   try {
-    return intrinsics.stringify(value);
+    return toJson(value);
   } catch (cause) {
     if (cause instanceof RangeError && /string length/i.test(cause.message)) {
       const limit = constants.MAX_STRING_LENGTH;
