@@ -102,7 +102,7 @@ describe('what a worker inherits', () => {
         masks: Object.fromEntries(
           [...readFileSync('/proc/self/status', 'utf8').matchAll(/^(Sig(?:Blk|Ign)):\\s*(\\w+)/gm)].map(([, name, mask]) => [
             name,
-            [1, 2, 10, 12, 15, 17].filter((signal) => (BigInt('0x' + mask) >> BigInt(signal - 1)) & 1n),
+            [1, 2, 10, 12, 15, 17, 20].filter((signal) => (BigInt('0x' + mask) >> BigInt(signal - 1)) & 1n),
           ]),
         ),
       });`;

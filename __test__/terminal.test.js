@@ -94,6 +94,24 @@ test.skipIf(!hasPython)(
   },
 );
 
+test.skipIf(!hasPython)('Ctrl-Z at any moment of a spawn does not stop the pool for good', async () => {
+  // Workers that end at once, so that there is always one being started.
+  const { code, printed } = await inTerminal(
+    `
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({
+      worker: { command: 'true' }, minWorkers: 4, maxWorkers: 4, stdio: 'ignore',
+      restart: { limit: 1_000_000, window: 1, minDelay: 0, maxDelay: 0 },
+    });
+    pool.on('exit', () => console.log('exit'));
+    pool.on('error', (error) => console.log(error.message));
+    pool.startWorkers();`,
+    { command: (path) => ['python3', fixture('stop-storm.py'), '3000', process.execPath, path] },
+  );
+  expect(printed).toBe('goes on\n');
+  expect(code).toBe(0);
+});
+
 test.skipIf(!hasPython)('a worker that reads its standard input in the background is not stopped for it', async () => {
   const { code, printed } = await inTerminal(
     `${PROGRAM}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal};
 
+use super::signal;
 use super::spawn::{CHANNEL_FD, PAGE_FD};
 
 /// How often to look for the parent where nothing tells us of its end.
@@ -27,6 +28,7 @@ pub fn arm(parent: u32) -> bool {
         for fd in [CHANNEL_FD, PAGE_FD] {
             keep_from_children(fd);
         }
+        signal::accept_stop();
         request_death_signal();
         if let Some(parent) = i32::try_from(parent).ok().and_then(Pid::from_raw) {
             watch(parent, wait_by_pidfd);
@@ -62,7 +64,7 @@ fn request_death_signal() {}
 fn watch(parent: Pid, wait: fn(Pid) -> bool) {
     let thread = std::thread::Builder::new().name("bulkhead-guard".into()).stack_size(64 * 1024);
     let watching = thread.spawn(move || {
-        super::signal::block_all();
+        signal::block_all();
         if !wait(parent) {
             while rustix::process::getppid() == Some(parent) {
                 std::thread::sleep(LOOK_EVERY);

@@ -68,6 +68,21 @@ pub fn ask_to_stop(leader: Pid) -> io::Result<()> {
     kill_group(leader, Signal::CONT)
 }
 
+/// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was not meant for it, but
+/// for the group that it came from.
+pub fn accept_stop() {
+    // SIGCONT takes back what waits, and does nothing else to a process that runs. It cannot fail for our own.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::CONT);
+    let mut stop = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set that the others use, and none can fail with these arguments. The old mask is
+    // not asked for.
+    unsafe {
+        libc::sigemptyset(stop.as_mut_ptr());
+        libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, stop.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 /// Blocks all signals in the calling thread, one of our own: signals to the process are for the threads that were there
 /// before us.
 pub fn block_all() {

@@ -1,7 +1,7 @@
 //! Starting a worker, by `posix_spawn`: its price does not grow with our memory, as that of `fork` does.
 //!
-//! A worker begins in a clean room, whatever our own process looks like: its own process group, no blocked and no ignored
-//! signals, `/dev/null` at 0, and no descriptors but these:
+//! A worker begins in a clean room, whatever our own process looks like: its own process group, no ignored signals and none
+//! blocked but SIGTSTP, `/dev/null` at 0, and no descriptors but these:
 //!
 //! ```text
 //!   0 /dev/null    1 stdout    2 stderr    3 channel    4 shared page (only if there is one)
@@ -334,18 +334,21 @@ impl Attributes {
         let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
         #[cfg(target_vendor = "apple")]
         let flags = flags | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
-        let (mut every, mut none) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        let (mut every, mut stop) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: the object is initialised; the calls that fill the signal sets cannot fail on valid pointers and come
         // before those that read them. KILL and STOP always have their default disposition and may not be set.
         unsafe {
             libc::sigfillset(every.as_mut_ptr());
             libc::sigdelset(every.as_mut_ptr(), libc::SIGKILL);
             libc::sigdelset(every.as_mut_ptr(), libc::SIGSTOP);
-            libc::sigemptyset(none.as_mut_ptr());
+            // Ctrl-Z reaches the child as well while it is still in our group, and waits there, blocked. Were it let through
+            // before `exec`, the child would stop; and we, who wait for the `exec`, with it, for good.
+            libc::sigemptyset(stop.as_mut_ptr());
+            libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
             check(libc::posix_spawnattr_setflags(object, flags as c_short))?;
             check(libc::posix_spawnattr_setpgroup(object, 0))?;
             check(libc::posix_spawnattr_setsigdefault(object, every.as_ptr()))?;
-            check(libc::posix_spawnattr_setsigmask(object, none.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigmask(object, stop.as_ptr()))?;
         }
         Ok(attributes)
     }
