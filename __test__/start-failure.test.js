@@ -255,6 +255,24 @@ test('replacements that do not start break the pool, and what waits is told', as
   expect(log.filter(([event]) => event === 'error')).toEqual([['error', expect.any(PoolBrokenError)]]);
 });
 
+test('5000 tasks that end at once are each told', async () => {
+  const broken = pool({ worker: '/nowhere/worker.mjs', maxWorkers: 1, ...quiet });
+  const log = record(broken, ['error']);
+  const accepted = Array.from({ length: 5_000 }, (_, id) => id);
+  const runs = accepted.map((id) => failure(broken.run({ id })));
+  for (const id of accepted) broken.distributeTask({ id });
+  expect((await Promise.all(runs)).filter((error) => !(error instanceof PoolBrokenError))).toEqual([]);
+  await until(() => log.length > accepted.length, 'an error of each, and that of the pool');
+  expect(log.flatMap(([, { taskId }]) => taskId ?? []).sort((a, b) => a - b)).toEqual(accepted);
+
+  const dropped = pool({ worker: module('export default () => new Promise(() => {});'), maxWorkers: 1, prefetch: 1 });
+  const tasks = accepted.map((id) => failure(dropped.run({ id })));
+  dropped.shutdown({ drain: 'running' });
+  const waited = (await Promise.all(tasks.slice(1))).map(({ name, maybeExecuted }) => `${name} ${maybeExecuted}`);
+  expect(new Set(waited)).toEqual(new Set(['PoolClosedError false']));
+  await dropped.terminate();
+});
+
 test.each(['terminate', 'shutdown'])(
   '%s() at any moment of the start',
   async (end) => {
