@@ -297,7 +297,7 @@ declare namespace ProcessManager {
      */
     serialization?: 'json' | 'advanced';
     /**
-     * The largest task, result or message, in bytes, up to 512 MiB. A larger task is refused with
+     * The largest task, result or message, in bytes, up to 511 MiB. A larger task is refused with
      * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with that error, and the worker
      * lives.
      *

@@ -18,6 +18,8 @@ const { FLAG, KIND } = require('./batch');
  * @property {import('./cancellation').Cancellation} cancellation
  * @property {import('./liveness').Liveness} liveness
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
+ * @property {(pid: number, what: string, result: boolean) => void} condemn has a worker killed for what it said; `result`:
+ *   as the result of a task
  */
 
 class Delivery {
@@ -26,14 +28,16 @@ class Delivery {
   #cancellation;
   #liveness;
   #onLifecycle;
+  #condemn;
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, onLifecycle }) {
+  constructor({ emitter, tickets, cancellation, liveness, onLifecycle, condemn }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
     this.#liveness = liveness;
     this.#onLifecycle = onLifecycle;
+    this.#condemn = condemn;
   }
 
   /**
@@ -63,14 +67,16 @@ class Delivery {
   }
 
   /**
-   * Bytes that no sender of ours makes. They cost the task that they came for, and nobody else.
+   * Bytes that no sender of ours makes. They cost the task that they came for, and the worker.
    *
    * @param {Row} row
    * @param {unknown} error
    */
   onMalformed({ kind, ticket, workerId, pid }, error) {
-    const what = error instanceof Error ? error.message : String(error);
-    const failure = { what: `a value that cannot be read: ${what}`, workerId, pid };
+    const reason = error instanceof Error ? error.message : String(error);
+    const what = `a value that cannot be read: ${reason}`;
+    const failure = { what, workerId, pid };
+    this.#condemn(pid, what, kind === KIND.RESULT);
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true });
     else this.emit('error', protocolError(failure));
   }

@@ -88,6 +88,7 @@ class ProcessManager extends ListeningEmitter {
       cancellation: this.#cancellation,
       liveness: this.#liveness,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
+      condemn: (pid, what, result) => this.#lifecycle.native?.condemn(pid, what, result),
     });
   }
 

@@ -45,6 +45,8 @@
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
  *   binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
  * @property {(ticket: number) => void} cancel
+ * @property {(pid: number, what: string, result: boolean) => void} condemn kills a worker for what it said; `result`: as
+ *   the result of a task
  * @property {(drainRunning: boolean, timeout: number) => void} shutdown ms; -1: none
  * @property {() => void} terminate
  * @property {() => NativeBatch | null} drain

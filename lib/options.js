@@ -11,8 +11,8 @@ const MAX_WORKERS = 1024;
 /** Beyond it a worker is a queue, not a worker. */
 const MAX_CONCURRENCY = 1024;
 const MAX_PREFETCH = 64;
-/** A JavaScript string cannot be longer, and a message becomes one. */
-const MAX_MESSAGE_SIZE = 512 * 1024 * 1024;
+/** A message and what is around it become one JavaScript string, and those end a little below 512 MiB. */
+const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
 const MAX_RETRIES = 1_000_000;
 
 const MEBIBYTE = 1024 * 1024;

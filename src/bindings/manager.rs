@@ -144,6 +144,13 @@ impl ProcessManager {
         self.shared.post(Event::Cancel(ticket));
     }
 
+    /// What the worker with this process id said could not be read, and whoever waited for it was told: kills it, if it is
+    /// still there. `result`: it was the result of a task.
+    #[napi]
+    pub fn condemn(&self, pid: i32, what: String, result: bool) {
+        self.shared.condemn(pid, what, result);
+    }
+
     /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all workers. `timeout` in ms,
     /// negative: none. May be called again, to be stricter.
     #[napi]

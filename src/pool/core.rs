@@ -19,7 +19,7 @@ use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
 use crate::pool::report::{self, Obituary, SpawnFailure, millis};
 use crate::pool::state::{Counters, Pool, WorkerRow};
 use crate::wire::down::AbortReason;
-use crate::wire::{Encoding, Frame, Payload, Up};
+use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
 use crate::worker::life::ExitReason;
 use crate::worker::link::Link;
 
@@ -232,6 +232,27 @@ impl Shared {
         Snapshot { workers: workers.collect(), counters: pool.counters(), waiting: pool.waiting() }
     }
 
+    /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
+    /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already. `result`: it was
+    /// the result of a task, which has failed instead.
+    pub fn condemn(&self, pid: i32, what: String, result: bool) {
+        let mut core = self.lock();
+        if result {
+            core.pool.disown_result();
+        }
+        let mut sender = None;
+        core.links.each(|link| {
+            if link.raw_pid() == pid && link.violation.is_none() {
+                link.violation_told = true;
+                sender = Some(link.key);
+            }
+        });
+        if let Some(worker) = sender {
+            core.violated(self, worker, what);
+        }
+        self.turn(&mut core);
+    }
+
     fn nudge(&self) {
         match self.core.try_lock() {
             Ok(mut core) => self.turn(&mut core),
@@ -380,6 +401,11 @@ impl Core {
         self.stuck_at = None;
     }
 
+    /// Whether the worker has broken the protocol.
+    pub fn has_violated(&self, worker: WorkerKey) -> bool {
+        self.pool.has_violated(worker)
+    }
+
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.remove(worker)
@@ -398,7 +424,7 @@ impl Core {
             self.last_start_failure = obituary.start_failure();
         }
         // A start failure says it, too.
-        self.violation_told = !link.ready;
+        self.violation_told = !link.ready || link.violation_told;
         self.obituary = Some(obituary);
         self.handle(shared, shared.now(), Event::Exited { worker: link.key, evidence }, None);
         self.obituary = None;
@@ -407,6 +433,9 @@ impl Core {
     /// One frame of a worker.
     pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
         let now = shared.now();
+        if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
+            return self.violated(shared, worker, "it used the encoding `v8`, which is not this pool's".to_owned());
+        }
         let pid = self.link(worker).map_or(0, |link| link.raw_pid());
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
@@ -451,9 +480,11 @@ impl Core {
                 self.handle(shared, now, Event::Ready { worker, claims }, None);
             }
             Up::Fail { error, permanent } => {
-                if let Some(link) = self.link(worker) {
-                    link.refusal = Some((*error).to_owned());
+                let Some(link) = self.link(worker) else { return };
+                if link.ready {
+                    return self.violated(shared, worker, "it said fail after it was ready".to_owned());
                 }
+                link.refusal = Some((*error).to_owned());
                 self.handle(shared, now, Event::StartRefused { worker, permanent: *permanent }, None);
             }
             // The worker's actor keeps it.
@@ -518,10 +549,12 @@ impl Core {
                 Effect::TakeBack { worker, epoch } => {
                     let Some(link) = self.link(worker) else { continue };
                     let started = link.take_back(epoch);
-                    if started.is_err() {
+                    self.pool.handle(now, Event::TakenBack { worker, started });
+                    if self.pool.has_violated(worker)
+                        && let Some(link) = self.link(worker)
+                    {
                         link.violation.get_or_insert_with(|| "its claim word holds what was never sent".to_owned());
                     }
-                    self.pool.handle(now, Event::TakenBack { worker, started });
                 }
                 Effect::Spawn { worker } => self.spawns.push_back(worker),
                 Effect::Abort { worker, wire, overdue } => {
@@ -676,6 +709,15 @@ fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
         attempt: run.attempt,
         wait: millis(run.wait),
         run: millis(run.run),
+    }
+}
+
+fn uses_v8(said: &Up<'_>) -> bool {
+    match said {
+        Up::Result { payload, .. } | Up::Message { payload } | Up::Progress { payload, .. } => {
+            payload.encoding == Encoding::V8
+        }
+        Up::Ready { .. } | Up::Error { .. } | Up::Log { .. } | Up::Fail { .. } => false,
     }
 }
 

@@ -251,6 +251,11 @@ impl Pool {
         self.phase == Phase::Broken
     }
 
+    /// Whether this worker has broken the protocol.
+    pub fn has_violated(&self, key: WorkerKey) -> bool {
+        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.violated)
+    }
+
     /// The epoch that the claim word of this worker is in, if it has one.
     pub fn claims(&self, key: WorkerKey) -> Option<u32> {
         self.slots.get(key.slot)?.find(key)?.epoch()
@@ -298,6 +303,17 @@ impl Pool {
     /// Tasks by outcome.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What was taken for a result cannot be read, and its task has failed.
+    pub fn disown_result(&mut self) {
+        self.counters.completed -= 1;
+        self.counters.failed += 1;
+        // It may have come before the shutdown whose report this is.
+        if self.report.completed > 0 {
+            self.report.completed -= 1;
+            self.report.rejected += 1;
+        }
     }
 
     /// Whether everything is over.

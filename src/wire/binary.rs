@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::envelope::by_name;
+
 /// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much more in JavaScript.
 pub(super) const MAX_CHUNKS: usize = 1 << 20;
 
@@ -119,21 +121,7 @@ struct ElementSize(usize);
 
 impl<'de> Deserialize<'de> for ElementSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
-            type Value = ElementSize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a binary type")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<ElementSize, E> {
-                element_size(name)
-                    .map(ElementSize)
-                    .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
+        by_name(deserializer, "a type of binary", element_size).map(ElementSize)
     }
 }
 

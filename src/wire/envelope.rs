@@ -81,18 +81,25 @@ pub struct Payload<'a> {
 }
 
 /// How a payload is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// As JSON, with raw chunks in the places that `binary` names.
-    #[serde(rename = "json")]
     Json,
     /// By V8's serializer: the frame's only chunk is the value, and `json` says nothing.
-    #[serde(rename = "v8")]
     V8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+impl<'de> Deserialize<'de> for Encoding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        by_name(deserializer, "an encoding", |name| match name {
+            "json" => Some(Self::Json),
+            "v8" => Some(Self::V8),
+            _ => None,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ready,
     Result,
@@ -101,6 +108,49 @@ enum Kind {
     Progress,
     Log,
     Fail,
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        by_name(deserializer, "a type of frame", |name| {
+            Some(match name {
+                "ready" => Self::Ready,
+                "result" => Self::Result,
+                "error" => Self::Error,
+                "message" => Self::Message,
+                "progress" => Self::Progress,
+                "log" => Self::Log,
+                "fail" => Self::Fail,
+                _ => return None,
+            })
+        })
+    }
+}
+
+/// What a string names, and nothing but a string: an enum that derives Deserialize takes `{"ready":null}` for `"ready"`.
+pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    what: &'static str,
+    find: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    struct NameVisitor<T> {
+        what: &'static str,
+        find: fn(&str) -> Option<T>,
+    }
+
+    impl<T> Visitor<'_> for NameVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "the name of {}", self.what)
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
+            (self.find)(name).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
+        }
+    }
+
+    deserializer.deserialize_str(NameVisitor { what, find })
 }
 
 /// Every key that any kind of line can have. Unknown keys are skipped, known ones may come once.
@@ -228,6 +278,9 @@ impl<'a> Line<'a> {
             (Encoding::Json, None) => None,
             (Encoding::Json, Some(binary)) => {
                 binary::check(binary, lengths).map_err(|error| error.to_string())?;
+                if !lengths.is_empty() && json.is_none() {
+                    return Err("raw bytes belong into a payload, and there is none".into());
+                }
                 (!lengths.is_empty()).then_some(binary)
             }
         };

@@ -31,6 +31,12 @@ pub enum WireError {
         /// How the line begins.
         excerpt: String,
     },
+    /// A frame was begun and not gone on with.
+    #[error("frame was begun, and for half a minute not gone on with: {excerpt}")]
+    Unfinished {
+        /// How it begins.
+        excerpt: String,
+    },
     /// The line is not JSON, or not a frame of this protocol.
     #[error("line is no frame of protocol 1 ({reason}): {excerpt}")]
     Malformed {
@@ -42,6 +48,11 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// `begun`: what there is of the frame.
+    pub fn unfinished(begun: &[u8]) -> Self {
+        Self::Unfinished { excerpt: excerpt(begun) }
+    }
+
     /// `reason` may repeat any part of the line (serde_json quotes strings in full), so it is shortened as well.
     pub(super) fn malformed(reason: impl std::fmt::Display, line: &[u8]) -> Self {
         Self::Malformed { reason: shorten(reason.to_string().chars(), 160), excerpt: excerpt(line) }

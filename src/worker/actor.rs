@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::inspect::{self, announcement::Announcements};
 use crate::pool::config::StdioMode;
@@ -22,8 +22,9 @@ use crate::process::readiness::watch;
 use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
 use crate::shm::SharedPage;
 use crate::stats::{self, oom};
+use crate::wire;
 use crate::wire::down::Init;
-use crate::wire::{self, Decoder, Up};
+use crate::worker::hearing::{self, Hearing};
 use crate::worker::link::{self, Link};
 use crate::worker::output::{self, Tail};
 
@@ -41,6 +42,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
+/// How often it is looked whether a frame that was begun is getting on. See [`Hearing::look`].
+#[cfg(not(test))]
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+#[cfg(test)]
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long the last words of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -54,10 +60,10 @@ struct Actor {
     wake: Arc<Notify>,
     stdout: Option<Stream>,
     stderr: Option<Stream>,
-    decoder: Decoder,
+    hearing: Hearing,
     tail: Tail,
-    /// The channel has no more to say, or nothing that means anything.
-    deaf: bool,
+    /// When it is to be looked whether the frame at hand is getting on, if there is one.
+    look_at: Option<Instant>,
     /// What it last had resident, in bytes, and when that was read.
     rss: (u64, Micros),
     /// What the kernel had counted before it was spawned.
@@ -176,9 +182,9 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         wake,
         stdout,
         stderr: Some(stderr),
-        decoder: Decoder::new(config.max_message_size),
+        hearing: Hearing::new(key, config.max_message_size),
         tail: Tail::default(),
-        deaf: false,
+        look_at: None,
         rss: (0, 0),
         oom,
         sampler: shared.memory_threshold.map(|_| sampler()),
@@ -200,10 +206,16 @@ impl Actor {
                 self.capture();
             }
             let congested = self.shared.outlet.is_congested(self.key.worker_id());
+            let listening = !self.hearing.is_deaf() && !congested;
+            self.look_at = match listening && self.hearing.has_partial() {
+                true => self.look_at.or_else(|| Some(Instant::now() + LOOK_EVERY)),
+                false => None,
+            };
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
-                () = readable(&self.channel), if !self.deaf && !congested => {
+                () = moment(self.look_at), if self.look_at.is_some() => self.look(),
+                () = readable(&self.channel), if listening => {
                     self.read_channel();
                     let pause = if self.sampler.is_some() { MEMORY_AFTER_TASK } else { MEMORY_EVERY };
                     self.look_at_memory(pause);
@@ -222,7 +234,7 @@ impl Actor {
 
     /// One read, and all complete frames.
     fn read_channel(&mut self) {
-        let buffer = self.decoder.buffer(READ);
+        let buffer = self.hearing.buffer(READ);
         match self.channel.try_io(Interest::READABLE, |fd| link::receive(fd, buffer)) {
             Ok(0) => self.hung_up(),
             Ok(n) => self.take_in(n),
@@ -234,31 +246,24 @@ impl Actor {
 
     /// Nothing more can come from it, though it may live on.
     fn hung_up(&mut self) {
-        self.deaf = true;
+        self.hearing.close();
         let mut core = self.shared.lock();
         core.channel_closed(&self.shared, self.key);
         self.shared.turn(&mut core);
     }
 
     fn take_in(&mut self, n: usize) {
-        self.decoder.filled(n);
         let mut core = self.shared.lock();
-        loop {
-            match self.decoder.next() {
-                Ok(Some(frame)) => {
-                    if let Up::Log { text } = &frame.envelope {
-                        self.tail.push(text.as_bytes());
-                    }
-                    core.receive(&self.shared, self.key, &frame);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    self.deaf = true;
-                    core.violated(&self.shared, self.key, error.to_string());
-                    break;
-                }
-            }
-        }
+        self.hearing.take_in(n, &self.shared, &mut core, &mut self.tail);
+        self.shared.turn(&mut core);
+    }
+
+    fn look(&mut self) {
+        self.look_at = None;
+        let Some(error) = self.hearing.look() else { return };
+        self.hearing.close();
+        let mut core = self.shared.lock();
+        core.violated(&self.shared, self.key, error.to_string());
         self.shared.turn(&mut core);
     }
 
@@ -365,7 +370,7 @@ impl Actor {
                 pid: Some(link.raw_pid()),
                 code: exit.code,
                 signal: exit.signal,
-                mid_frame: self.decoder.has_partial(),
+                mid_frame: self.hearing.has_partial(),
                 stderr: self.tail.text(),
                 uptime: core::now().saturating_sub(link.spawned_at),
                 rss: exit.max_rss_bytes.max(self.rss.0),
@@ -398,9 +403,9 @@ impl Actor {
 
     fn drain_channel(&mut self) {
         let mut drained = 0;
-        while !self.deaf && drained < DRAIN {
+        while !self.hearing.is_deaf() && drained < DRAIN {
             let channel = Arc::clone(&self.channel);
-            match link::receive(channel.get_ref(), self.decoder.buffer(READ)) {
+            match link::receive(channel.get_ref(), self.hearing.buffer(READ)) {
                 Ok(0) => break,
                 Ok(n) => {
                     drained += n;
@@ -416,19 +421,7 @@ impl Actor {
     fn take_in_held(&mut self) {
         let mut core = self.shared.lock();
         let held = core.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        let mut held = held.unwrap_or_default();
-        let mut decoder = Decoder::new(self.shared.worker_config.max_message_size);
-        while !held.is_empty() {
-            let buffer = decoder.buffer(1);
-            let n = buffer.len().min(held.len());
-            buffer[..n].copy_from_slice(&held[..n]);
-            held.drain(..n);
-            decoder.filled(n);
-            // It is dead, so there is nobody to punish for nonsense.
-            while let Ok(Some(frame)) = decoder.next() {
-                core.receive_held(&self.shared, self.key, &frame);
-            }
-        }
+        hearing::take_in_held(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
     }
 
@@ -487,6 +480,14 @@ async fn due(sampler: &mut Option<Interval>) {
         Some(interval) => {
             interval.tick().await;
         }
+        None => std::future::pending().await,
+    }
+}
+
+/// Pends for ever without one.
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

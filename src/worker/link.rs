@@ -27,6 +27,8 @@ pub struct Link {
     pub ready: bool,
     /// How it broke the protocol, if it did.
     pub violation: Option<String>,
+    /// Whoever has to know of the violation knows it.
+    pub violation_told: bool,
     /// What it said when it could not start, if it did.
     pub refusal: Option<Box<serde_json::value::RawValue>>,
     /// It was killed by us.
@@ -65,6 +67,7 @@ impl Link {
             spawned_at,
             ready: false,
             violation: None,
+            violation_told: false,
             refusal: None,
             killed: false,
             wants_stack: false,

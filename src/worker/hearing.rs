@@ -1,0 +1,146 @@
+//! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no clock, so a test can speak
+//! in a worker's place, byte by byte.
+
+use crate::pool::core::{Core, Shared};
+use crate::pool::messages::WorkerKey;
+use crate::wire::{Decoder, Up, WireError};
+use crate::worker::output::Tail;
+
+/// One worker's stream.
+#[derive(Debug)]
+pub struct Hearing {
+    worker: WorkerKey,
+    decoder: Decoder,
+    /// The stream has no more to say, or nothing that means anything.
+    deaf: bool,
+    progress: Progress,
+}
+
+/// How far the frame at hand has come.
+#[derive(Debug, Default)]
+struct Progress {
+    frames: u64,
+    bytes: u64,
+    /// `frames` and `bytes` at the last look.
+    seen: (u64, u64),
+    /// Looks in a row that saw the same frame, and hardly more of it.
+    stuck: u32,
+}
+
+/// Looks that may find a frame stuck; the next one ends its worker. At one every five seconds, half a minute.
+const PATIENCE: u32 = 6;
+/// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what a slow machine copies.
+const WALKING_PACE: u64 = 64 * 1024;
+
+impl Hearing {
+    /// `max_message` as in [`Decoder::new`].
+    pub fn new(worker: WorkerKey, max_message: usize) -> Self {
+        Self { worker, decoder: Decoder::new(max_message), deaf: false, progress: Progress::default() }
+    }
+
+    /// Whether listening on is of no use.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
+    /// Nothing more is taken in.
+    pub fn close(&mut self) {
+        self.deaf = true;
+    }
+
+    /// Whether it is in the middle of a frame.
+    pub fn has_partial(&self) -> bool {
+        self.decoder.has_partial()
+    }
+
+    /// As [`Decoder::buffer`].
+    pub fn buffer(&mut self, min: usize) -> &mut [u8] {
+        self.decoder.buffer(min)
+    }
+
+    /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames that are complete now. What
+    /// follows a violation means nothing, however well it looks.
+    pub fn take_in(&mut self, n: usize, shared: &Shared, core: &mut Core, tail: &mut Tail) {
+        self.decoder.filled(n);
+        self.progress.bytes += n as u64;
+        while !self.deaf {
+            match self.decoder.next() {
+                Ok(Some(frame)) => {
+                    self.progress.frames += 1;
+                    if let Up::Log { text } = &frame.envelope {
+                        tail.push(text.as_bytes());
+                    }
+                    core.receive(shared, self.worker, &frame);
+                    self.deaf = core.has_violated(self.worker);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.deaf = true;
+                    core.violated(shared, self.worker, error.to_string());
+                }
+            }
+        }
+    }
+
+    /// To be called every five seconds in which the stream was read and [`Self::has_partial`]: whether the worker has begun
+    /// a frame and does not get on with it.
+    ///
+    /// Looks are counted, and no time is measured: after a pause of this whole process nobody is found guilty.
+    pub fn look(&mut self) -> Option<WireError> {
+        self.progress.look().then(|| WireError::unfinished(self.decoder.tail()))
+    }
+}
+
+impl Progress {
+    fn look(&mut self) -> bool {
+        let stuck = self.frames == self.seen.0 && self.bytes - self.seen.1 < WALKING_PACE;
+        self.seen = (self.frames, self.bytes);
+        self.stuck = if stuck { self.stuck + 1 } else { 0 };
+        self.stuck > PATIENCE
+    }
+}
+
+/// What a dead worker held in its page and had not written. There is nobody to punish for nonsense; what is behind it is
+/// not read.
+pub fn take_in_held(held: &[u8], worker: WorkerKey, shared: &Shared, core: &mut Core) {
+    let mut decoder = Decoder::new(shared.worker_config.max_message_size);
+    if held.is_empty() {
+        return;
+    }
+    decoder.buffer(held.len())[..held.len()].copy_from_slice(held);
+    decoder.filled(held.len());
+    while let Ok(Some(frame)) = decoder.next() {
+        core.receive_held(shared, worker, &frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(mut step: impl FnMut(&mut Progress)) -> Option<u32> {
+        let mut progress = Progress::default();
+        (1..100).find(|_| {
+            step(&mut progress);
+            progress.look()
+        })
+    }
+
+    #[test]
+    fn a_frame_that_does_not_get_on_is_found_out_after_half_a_minute_of_listening() {
+        assert_eq!(looks(|_| ()), Some(7));
+        assert_eq!(looks(|progress| progress.bytes += 5), Some(7));
+    }
+
+    #[test]
+    fn a_frame_that_gets_on_or_is_another_one_each_time_is_not() {
+        assert_eq!(looks(|progress| progress.bytes += WALKING_PACE), None);
+        assert_eq!(looks(|progress| progress.frames += 1), None);
+        let mut looked = 0;
+        let now_and_then = |progress: &mut Progress| {
+            looked += 1;
+            progress.bytes += if looked % 6 == 0 { WALKING_PACE } else { 1 };
+        };
+        assert_eq!(looks(now_and_then), None);
+    }
+}

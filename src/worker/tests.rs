@@ -1,0 +1,82 @@
+//! A real process under its actor, without Node.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use crate::pool::core::{Shared, SharedPool};
+use crate::pool::messages::{Body, Event, NewTask};
+use crate::pool::outlet::Outlet;
+use crate::supervisor;
+use crate::wire::Serialization;
+
+/// A pool of one worker: a shell that runs `script`.
+fn pool(script: &str) -> SharedPool {
+    let pool = PoolConfig {
+        min_workers: 1,
+        max_workers: 1,
+        concurrency: 1,
+        prefetch: Prefetch::Auto,
+        task_timeout: None,
+        retries: 0,
+        retry_delay: 1_000,
+        start_timeout: 60_000_000,
+        idle_timeout: 60_000_000,
+        grace_period: 2_000_000,
+        max_tasks: None,
+        max_age: None,
+        recycle_memory: None,
+        max_memory: None,
+        restart: RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 },
+        seed: 1,
+    };
+    let worker = WorkerConfig {
+        name: "test".to_owned(),
+        command: c"/bin/sh".to_owned(),
+        args: vec![c"-c".to_owned(), CString::new(script).expect("a script without NUL")],
+        env: vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()],
+        cwd: None,
+        stdio: StdioMode::Ignore,
+        init_options: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
+        serialization: Serialization::Json,
+        max_message_size: 1 << 20,
+        concurrency: 1,
+    };
+    let limits = QueueLimits { capacity: 1, tasks: 100, bytes: 1 << 20 };
+    let shared = Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})));
+    supervisor::host(Arc::clone(&shared)).expect("there is a supervisor");
+    shared
+}
+
+/// Waits until JavaScript is told what contains `text`; gives all of that batch.
+fn told(shared: &SharedPool, text: &str) -> String {
+    let patience = Instant::now() + Duration::from_secs(60);
+    loop {
+        match shared.outlet.take().map(|batch| String::from_utf8(batch.json).expect("what is told is UTF-8")) {
+            Some(said) if said.contains(text) => return said,
+            Some(_) => {}
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+        assert!(Instant::now() < patience, "waited in vain for {text}");
+    }
+}
+
+#[test]
+fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
+    let shared = pool(
+        r#"say() { printf '%s' "$1" >&3; }
+           say '{"type":"ready","version":1}
+'
+           read -r init <&3; read -r task <&3
+           while true; do say '     '; sleep 0.01; done"#,
+    );
+    let body = Body { text: (*b",\"task\":1}\n").into(), chunks: Box::default() };
+    let task = NewTask { ticket: 7, handler: 0, timeout: None, retries: 0, accepted_at: 0, body };
+    shared.submit(task).expect("there is room");
+    let said = told(&shared, "half a minute");
+    assert!(said.contains(r#""kind":"protocol""#), "{said}");
+    assert!(said.contains("SIGKILL") || told(&shared, "SIGKILL").contains("exit"), "{said}");
+    shared.post(Event::Terminate);
+    told(&shared, r#""event":"closed""#);
+}
