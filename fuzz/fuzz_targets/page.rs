@@ -1,0 +1,123 @@
+//! The shared page in hostile hands: the worker writes there what it likes, when it likes, also while the supervisor reads.
+//! What is read is bounded and read once; nothing waits, and nothing breaks.
+//!
+//! Input: whether somebody writes all the time, the claim word, the length of what is held, the epoch that the supervisor
+//! believes in, what is held.
+
+#![no_main]
+
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use bulkhead::shm::SharedPage;
+use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE};
+use bulkhead::wire::Decoder;
+use bulkhead_fuzz::memory;
+use libfuzzer_sys::fuzz_target;
+use memmap2::MmapRaw;
+
+/// Where things are, from docs/protocol.md.
+const LENGTH: usize = 64;
+const HELD: usize = 4096;
+/// A copy of what is held, the decoder's buffer with it in it, and its errors.
+const ALLOWED: usize = HELD_MOST + 2 * 512 * 1024 + 16 * HELD_MOST;
+
+/// The supervisor's page, and the worker's own mapping of the same memory.
+struct Shared {
+    page: SharedPage,
+    worker: MmapRaw,
+    /// Whether the worker's other thread writes.
+    busy: AtomicBool,
+}
+
+fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let page = SharedPage::create().expect("there is sealed memory here");
+        let worker = memmap2::MmapOptions::new().len(PAGE_SIZE).map_raw(&page.as_fd()).expect("it can be mapped");
+        std::thread::spawn(scribble);
+        Shared { page, worker, busy: AtomicBool::new(false) }
+    })
+}
+
+/// Changes the claim word, the length and what is held, over and over.
+fn scribble() {
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    loop {
+        let Shared { worker, busy, .. } = shared();
+        if !busy.load(Ordering::Acquire) {
+            std::thread::yield_now();
+            continue;
+        }
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let at = [0, LENGTH, HELD + (random >> 8) as usize % 64][random as usize % 3] + (random >> 40) as usize % 8;
+        byte(worker, at).store((random >> 32) as u8, Ordering::Relaxed);
+    }
+}
+
+fn byte(map: &MmapRaw, at: usize) -> &AtomicU8 {
+    assert!(at < PAGE_SIZE);
+    // SAFETY: it lies within the mapping, which lives as long as the process.
+    unsafe { &*map.as_ptr().add(at).cast::<AtomicU8>() }
+}
+
+fn write(map: &MmapRaw, at: usize, bytes: &[u8]) {
+    for (index, value) in bytes.iter().enumerate() {
+        byte(map, at + index).store(*value, Ordering::Relaxed);
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((head, text)) = input.split_at_checked(17) else { return };
+    let Shared { page, worker, busy } = shared();
+    let racing = head[0] & 1 == 1;
+    let word: [u8; 8] = head[1..9].try_into().expect("eight bytes");
+    let length: [u8; 4] = head[9..13].try_into().expect("four bytes");
+    let epoch = u32::from_ne_bytes(head[13..17].try_into().expect("four bytes"));
+    let text = &text[..text.len().min(HELD_MOST)];
+    write(worker, 0, &word);
+    write(worker, HELD, text);
+    write(worker, LENGTH, &length);
+    busy.store(racing, Ordering::Release);
+
+    let word = u64::from_ne_bytes(word);
+    let (found_epoch, started) = ((word >> 32) as u32, word as u32);
+    let claims = page.claim_word();
+    let taken = claims.take_back(epoch);
+    let claimed = claims.claim(epoch.wrapping_add(1));
+    if !racing {
+        match taken {
+            Ok(now) => assert_eq!((now, epoch), ((epoch.wrapping_add(1), started), found_epoch)),
+            Err(violation) => assert_eq!((violation.expected, violation.found), (epoch, found_epoch)),
+        }
+        // After a violation the word has moved on all the same, and whoever claims goes by what is there.
+        let next = found_epoch.wrapping_add(1);
+        assert_eq!(claimed, epoch == found_epoch);
+        assert_eq!(claims.load(), (next, started.wrapping_add(u32::from(claimed))));
+    }
+
+    let (held, peak) = memory::peak_of(|| {
+        let held = page.held();
+        let mut decoder = Decoder::new(64 * 1024);
+        decoder.buffer(held.len().max(1))[..held.len()].copy_from_slice(&held);
+        decoder.filled(held.len());
+        while let Ok(Some(frame)) = decoder.next() {
+            assert_eq!(frame.chunks().map(<[u8]>::len).sum::<usize>(), frame.raw.len());
+        }
+        held
+    });
+    assert!(held.len() <= HELD_MOST);
+    assert!(peak < ALLOWED, "{peak} bytes were allocated");
+    if !racing {
+        assert_eq!(held.len(), (u32::from_ne_bytes(length) as usize).min(HELD_MOST));
+        let known = held.len().min(text.len());
+        assert_eq!(held[..known], text[..known]);
+    }
+    busy.store(false, Ordering::Release);
+    // In the page of a new worker there is nothing.
+    let word = unsafe { &*worker.as_ptr().cast::<AtomicU64>() };
+    word.store(0, Ordering::Relaxed);
+});

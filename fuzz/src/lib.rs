@@ -1,0 +1,6 @@
+//! What the fuzz targets have in common: a second opinion on the protocol, written without any of the code under test, and
+//! an allocator that counts.
+
+pub mod json;
+pub mod memory;
+pub mod reference;
