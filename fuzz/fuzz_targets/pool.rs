@@ -92,6 +92,10 @@ fn pool(options: u8) -> SharedPool {
         start_timeout: 1_000_000_000,
         idle_timeout: 1_000_000_000,
         grace_period: 1_000_000_000,
+        max_tasks: None,
+        max_age: None,
+        recycle_memory: None,
+        max_memory: None,
         restart: RestartConfig { limit: 1000, window: 1_000_000, min_delay: 1, max_delay: 1 },
         seed: 1,
     };
@@ -130,7 +134,7 @@ impl World {
             let Some(key) = core.spawns.pop_front() else { return };
             assert!(self.processes[key.slot].is_none(), "a slot holds one process at a time");
             if !core.is_wanted(key) || key.life > LIVES {
-                core.spawn_failed(&self.shared, key, "no more of them".to_owned(), false);
+                core.spawn_failed(&self.shared, key, None);
             } else {
                 let (process, link) = self.process(key);
                 core.spawned(&self.shared, link);
@@ -151,8 +155,8 @@ impl World {
             let raw = memmap2::MmapOptions::new().len(PAGE_SIZE).map_raw(&page.as_fd()).expect("it can be mapped");
             (SharedPage::open(page.as_fd()).expect("it is a page"), raw)
         });
-        // No process ever has this number, so signals to it go nowhere.
-        let pid = Pid::from_raw(i32::MAX).expect("it is positive");
+        // No process ever has such a number, so signals to it go nowhere.
+        let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32).expect("it is positive");
         let link = Link::new(key, pid, 0, Arc::new(channel), page, Arc::new(Notify::new()));
         let process = Process {
             key,
@@ -271,7 +275,7 @@ impl World {
         assert_eq!(values.len(), batch.rows.len(), "each row has its own value");
         let (mut strings, mut blobs) = (batch.strings.iter(), batch.blobs.iter());
         for (row, value) in batch.rows.iter().zip(values) {
-            let [kind, ticket, flag, worker, _, _, _, blob_count] = *row;
+            let [kind, ticket, flag, worker, _, _, _, _, blob_count] = *row;
             let (ticket, flag, slot) = (ticket as Ticket, flag as u32, (worker as usize).wrapping_sub(1));
             let value = match flag & flags::APART {
                 0 => value,
