@@ -96,6 +96,7 @@ fn pool(options: u8) -> SharedPool {
         max_age: None,
         recycle_memory: None,
         max_memory: None,
+        capture_stack: false,
         restart: RestartConfig { limit: 1000, window: 1_000_000, min_delay: 1, max_delay: 1 },
         seed: 1,
     };

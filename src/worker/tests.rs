@@ -28,6 +28,7 @@ fn pool(script: &str) -> SharedPool {
         max_age: None,
         recycle_memory: None,
         max_memory: None,
+        capture_stack: false,
         restart: RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 },
         seed: 1,
     };
