@@ -318,7 +318,8 @@ declare namespace ProcessManager {
      */
     argv?: readonly string[];
     /**
-     * Node's flags for Node workers.
+     * Node's flags for Node workers. Those of the permission model are among them: with flags of your own, a worker has the
+     * restrictions that these name.
      *
      * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs
      */
