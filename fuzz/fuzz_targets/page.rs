@@ -27,8 +27,9 @@ const ALLOWED: usize = HELD_MOST + 2 * 512 * 1024 + 16 * HELD_MOST;
 struct Shared {
     page: SharedPage,
     worker: MmapRaw,
-    /// Whether the worker's other thread writes.
+    /// Whether the worker's other thread is to write, and whether it may be writing.
     busy: AtomicBool,
+    writing: AtomicBool,
 }
 
 fn shared() -> &'static Shared {
@@ -37,7 +38,7 @@ fn shared() -> &'static Shared {
         let page = SharedPage::create().expect("there is sealed memory here");
         let worker = memmap2::MmapOptions::new().len(PAGE_SIZE).map_raw(&page.as_fd()).expect("it can be mapped");
         std::thread::spawn(scribble);
-        Shared { page, worker, busy: AtomicBool::new(false) }
+        Shared { page, worker, busy: AtomicBool::new(false), writing: AtomicBool::new(false) }
     })
 }
 
@@ -45,8 +46,10 @@ fn shared() -> &'static Shared {
 fn scribble() {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
     loop {
-        let Shared { worker, busy, .. } = shared();
-        if !busy.load(Ordering::Acquire) {
+        let Shared { worker, busy, writing, .. } = shared();
+        writing.store(true, Ordering::SeqCst);
+        if !busy.load(Ordering::SeqCst) {
+            writing.store(false, Ordering::SeqCst);
             std::thread::yield_now();
             continue;
         }
@@ -72,7 +75,7 @@ fn write(map: &MmapRaw, at: usize, bytes: &[u8]) {
 
 fuzz_target!(|input: &[u8]| {
     let Some((head, text)) = input.split_at_checked(17) else { return };
-    let Shared { page, worker, busy } = shared();
+    let Shared { page, worker, busy, writing } = shared();
     let racing = head[0] & 1 == 1;
     let word: [u8; 8] = head[1..9].try_into().expect("eight bytes");
     let length: [u8; 4] = head[9..13].try_into().expect("four bytes");
@@ -81,7 +84,7 @@ fuzz_target!(|input: &[u8]| {
     write(worker, 0, &word);
     write(worker, HELD, text);
     write(worker, LENGTH, &length);
-    busy.store(racing, Ordering::Release);
+    busy.store(racing, Ordering::SeqCst);
 
     let word = u64::from_ne_bytes(word);
     let (found_epoch, started) = ((word >> 32) as u32, word as u32);
@@ -116,7 +119,10 @@ fuzz_target!(|input: &[u8]| {
         let known = held.len().min(text.len());
         assert_eq!(held[..known], text[..known]);
     }
-    busy.store(false, Ordering::Release);
+    busy.store(false, Ordering::SeqCst);
+    while writing.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
     // In the page of a new worker there is nothing.
     let word = unsafe { &*worker.as_ptr().cast::<AtomicU64>() };
     word.store(0, Ordering::Relaxed);

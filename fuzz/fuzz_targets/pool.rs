@@ -234,6 +234,7 @@ impl World {
 
     /// The process is gone: everything that its actor does then.
     fn die(&mut self, slot: usize) {
+        self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
         let mut core = self.shared.lock();
         let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
@@ -264,6 +265,7 @@ impl World {
 
     /// JavaScript takes what there is, and checks it.
     fn listen(&mut self) {
+        self.deliver();
         while let Some(batch) = self.shared.outlet.take() {
             self.check(batch);
         }
