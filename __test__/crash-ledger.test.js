@@ -3,8 +3,9 @@
 
 import { expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
+import { Random } from './ledger/random.mjs';
 import { fixture, pool, until } from './support/harness.js';
-import { ledgerFolder, random, readLedger } from './support/ledger.js';
+import { ledgerFolder, readLedger } from './support/ledger.js';
 
 /** To repeat a failure: BULKHEAD_TEST_SEED=<the seed in its message>. */
 const seed = Number(process.env.BULKHEAD_TEST_SEED ?? Date.now() % 2 ** 31);
@@ -18,9 +19,9 @@ async function storm({ tasks, kills, type, data, options }) {
     restart: { minDelay: 1, maxDelay: 20 },
     ...options,
   });
-  const next = random(seed);
+  const random = new Random(seed);
   // Killed at points of the progress, not of time: the storm is over neither too early nor too late.
-  const points = Array.from({ length: kills }, () => Math.floor(next() * tasks * 0.95)).sort((a, b) => a - b);
+  const points = Array.from({ length: kills }, () => random.int(0, Math.floor(tasks * 0.95) - 1)).sort((a, b) => a - b);
   const targets = new Set();
   const killed = new Set();
   const results = new Uint8Array(tasks);
@@ -33,7 +34,7 @@ async function storm({ tasks, kills, type, data, options }) {
 
   const strike = () => {
     while (killed.size < kills && points[killed.size] <= settled && targets.size > 0) {
-      const pid = [...targets][Math.floor(next() * targets.size)];
+      const pid = random.pick([...targets]);
       targets.delete(pid);
       killed.add(pid);
       process.kill(pid, 'SIGKILL');
@@ -41,7 +42,7 @@ async function storm({ tasks, kills, type, data, options }) {
   };
   // A few as soon as they are there, before they have begun anything; the others amid their work.
   manager.on('online', ({ pid }) => {
-    if (next() > 0.2) return;
+    if (!random.chance(0.2)) return;
     targets.add(pid);
     strike();
   });

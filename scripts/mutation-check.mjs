@@ -66,10 +66,11 @@ const MUTATIONS = [
       },
       {
         file: 'src/pool/state.rs',
-        from: '        let Some(slot) = self.slots.get_mut(key.slot) else { return };\n        let Some(worker) = slot.worker.as_mut()',
+        from: '        let Some(worker) = slot.find_mut(key) else { return };\n        let Some(start) = worker.finish(',
         to: `        let key = self.anybodys(wire).unwrap_or(key);
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
-        let Some(worker) = slot.worker.as_mut()`,
+        let Some(worker) = slot.find_mut(key) else { return };
+        let Some(start) = worker.finish(`,
       },
       {
         file: 'src/pool/state.rs',
@@ -83,7 +84,7 @@ const MUTATIONS = [
 `,
       },
     ],
-    seeds: [46, 101, 8],
+    seeds: [46, 101, 39],
   },
   {
     name: 'at-most-once',
@@ -98,6 +99,9 @@ const MUTATIONS = [
     seeds: [25, 12, 26],
   },
 ];
+
+/** Of each run. */
+const TASKS = 5000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
@@ -158,7 +162,7 @@ function build() {
 function run(seed) {
   const { status, stdout } = spawnSync(
     process.execPath,
-    [join(copy, 'scripts', 'ledger.mjs'), '--seed', String(seed)],
+    [join(copy, 'scripts', 'ledger.mjs'), '--seed', String(seed), '--tasks', String(TASKS)],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], cwd: copy },
   );
   if (status === 0) return undefined;

@@ -34,7 +34,12 @@ class Memory {
 
   #sample() {
     globalThis.gc();
-    this.#samples.push(process.memoryUsage.rss());
+    try {
+      this.#samples.push(process.memoryUsage.rss());
+    } catch (error) {
+      // To be asked for a file while there are none to be had is part of the game.
+      if (error.code !== 'EMFILE') throw error;
+    }
   }
 
   /** The means of three parts of the time, in MiB. */

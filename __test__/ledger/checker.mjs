@@ -273,7 +273,11 @@ class Checker {
     switch (exit.reason) {
       case 'crashed':
       case 'startup':
-        return strikes.some((what) => DEADLY_STRIKES.has(what)) || started.some((task) => DEADLY_DEEDS.has(task?.deed));
+        return (
+          strikes.some((what) => DEADLY_STRIKES.has(what)) ||
+          started.some((task) => DEADLY_DEEDS.has(task?.deed)) ||
+          this.#isPoint(exit)
+        );
       case 'timeout':
         return this.#some(({ timeout }) => timeout > 0);
       case 'aborted':
@@ -281,6 +285,12 @@ class Checker {
       default:
         return true;
     }
+  }
+
+  /** Whether it may be the death that the plan has for every worker. */
+  #isPoint({ code, signal }) {
+    const how = this.#plan.point?.how;
+    return how !== undefined && [signal, signal === 'SIGABRT' ? 'abort' : `exit-${code}`].includes(how);
   }
 
   #some(holds) {

@@ -32,6 +32,12 @@ export const DEADLY_DEEDS = new Set([
 ]);
 export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term']);
 
+/** Where a worker can be told to die without keeping the pool from starting. */
+const PHASES = [
+  ...['idle', 'read', 'before-claim', 'after-claim', 'task'],
+  ...['write:1', 'write:half', 'write:last', 'result', 'stop'],
+];
+
 /**
  * @param {number} seed
  * @param {number} [tasks]
@@ -74,7 +80,17 @@ export function planOf(seed, tasks = TASKS) {
   plan.strikes = spread(random, calm ? PAUSES : STRIKES, scale, tasks).map(([at, what]) => ({ at, what }));
   if (!calm) plan.faults = Object.fromEntries(spread(random, raw ? LIES : DEEDS, scale, tasks));
   Object.assign(plan.options, random.pick([{}, {}, { maxTasksPerWorker: 1000 }, { maxWorkerAge: 2_000 }]));
+  if (!calm && !raw && random.chance(0.7)) plan.point = pointOf(random);
   return plan;
+}
+
+/** A point in the runtime at which each worker dies, sooner or later: see "Faults on purpose" in CONTRIBUTING.md. */
+function pointOf(random) {
+  const phase = random.pick(PHASES);
+  const how = random.pick(['SIGKILL', 'SIGSEGV', 'abort', 'exit-0', 'exit-1']);
+  // Some are passed with each task, some with each batch of them, and one is the last that a worker does.
+  const passings = { stop: 1, idle: random.int(50, 500), read: random.int(50, 500) };
+  return { phase, how, nth: passings[phase] ?? random.int(500, 3000) };
 }
 
 /** So many of each kind, at random points of the run's progress. */
@@ -131,7 +147,7 @@ function sizeOf(random) {
 }
 
 /** One line for people. */
-export function describe({ seed, tasks, raw, noPidfd, options, window, close }) {
+export function describe({ seed, tasks, raw, noPidfd, options, window, close, point }) {
   const { minWorkers, maxWorkers, concurrency, prefetch, serialization, stdio, retries } = options;
   const { maxTasksPerWorker: most, maxWorkerAge: age } = options;
   const kind = raw ? 'raw workers' : 'workers';
@@ -141,6 +157,7 @@ export function describe({ seed, tasks, raw, noPidfd, options, window, close }) 
   ];
   if (most !== undefined) words.push(`replaced after ${most} tasks`);
   if (age !== undefined) words.push(`replaced after ${age} ms`);
+  if (point !== undefined) words.push(`${point.how} at ${point.phase} ${point.nth}`);
   if (noPidfd) words.push('no pidfd');
   return words.join(', ');
 }

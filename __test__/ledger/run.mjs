@@ -61,9 +61,10 @@ export async function play(plan, folder) {
   return { ...stats.tasks, ...journal.counts };
 }
 
-function workerOf({ raw }, folder) {
+function workerOf({ raw, point }, folder) {
   if (raw) return { worker: { command: process.execPath, args: [RAW_WORKER, folder] } };
-  return { worker: NODE_WORKER, argv: [folder] };
+  const fault = point && { BULKHEAD_FAULT: `${point.phase} ${point.how} ${point.nth}` };
+  return { worker: NODE_WORKER, argv: [folder], env: { ...process.env, ...fault } };
 }
 
 class Workload {

@@ -32,14 +32,3 @@ export function readLedger(folder, tasks) {
   for (const told of attempts.values()) told.sort();
   return { starts, ends, attempts };
 }
-
-/** A small seeded generator (mulberry32): numbers from 0 up to, not including, 1. */
-export function random(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let z = Math.imul(state ^ (state >>> 15), state | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
