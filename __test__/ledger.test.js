@@ -25,8 +25,8 @@ function ledger(seed) {
 }
 
 /** Between them: one worker and several, both kinds of workers and of serialisation, retries, every way to close, no pidfd. */
-const SEEDS = [20, 21, 22, 37, 39];
-/** One of them, in which workers are only stopped and continued. */
+const SEEDS = [47, 4, 42, 9, 15];
+/** In this one workers are only stopped and continued. */
 const CALM = 37;
 
 /** Plays a run, which must hold. */
@@ -35,7 +35,7 @@ async function holds(seed) {
   expect({ code, signal }, printed).toEqual({ code: 0, signal: null });
 }
 
-test.each(SEEDS.filter((seed) => seed !== CALM).map((seed) => [describe(planOf(seed, TASKS)), seed]))(
+test.each(SEEDS.map((seed) => [describe(planOf(seed, TASKS)), seed]))(
   'nothing is lost and nothing is left behind: %s',
   (_, seed) => holds(seed),
   PATIENCE,

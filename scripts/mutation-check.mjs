@@ -40,19 +40,19 @@ const MUTATIONS = [
     edits: [
       { file: 'src/worker/actor.rs', from: '        self.drain_channel();\n        self.take_in_held();\n', to: '' },
     ],
-    seeds: [25, 26, 12],
+    seeds: [42, 73, 15],
   },
   {
     name: 'held',
     what: 'reading what a dead worker had not written yet',
     edits: [{ file: 'src/worker/actor.rs', from: '        self.take_in_held();\n', to: '' }],
-    seeds: [25, 26, 808],
+    seeds: [42, 73, 15],
   },
   {
     name: 'epoch',
     what: 'dropping tasks that were taken back',
     edits: [{ file: 'src/shm/claim.rs', from: 'if current != epoch {', to: 'if false && current != epoch {' }],
-    seeds: [25, 26, 808],
+    seeds: [42, 73, 15],
   },
   {
     name: 'worker-id',
@@ -96,12 +96,12 @@ const MUTATIONS = [
         to: 'for (start, maybe) in worker.settle(evidence) {\n            match maybe && false {',
       },
     ],
-    seeds: [25, 12, 26],
+    seeds: [42, 73, 15],
   },
 ];
 
 /** Of each run. */
-const TASKS = 5000;
+const TASKS = 20_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({ options: { only: { type: 'string' } } });

@@ -81,6 +81,8 @@ export function planOf(seed, tasks = TASKS) {
   if (!calm) plan.faults = Object.fromEntries(spread(random, raw ? LIES : DEEDS, scale, tasks));
   Object.assign(plan.options, random.pick([{}, {}, { maxTasksPerWorker: 1000 }, { maxWorkerAge: 2_000 }]));
   if (!calm && !raw && random.chance(0.7)) plan.point = pointOf(random);
+  // Long tasks among short ones keep a worker from answering several at a time.
+  plan.brisk = random.chance(0.5);
   return plan;
 }
 
@@ -110,15 +112,17 @@ export function* tasksOf(plan) {
   for (let id = 0; id < plan.tasks; id += 1) yield taskOf(plan, id, random);
 }
 
-function taskOf({ faults, options, pause }, id, random) {
+function taskOf({ faults, options, pause, brisk }, id, random) {
   const deed = faults[id] ?? 'work';
-  const work = random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
+  const tiny = brisk && !random.chance(0.002);
+  const work = tiny || random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
+  const sizeOf = tiny ? tinySize : mixedSize;
   const task = {
     id,
     deed,
     /** ms, as computing or as waiting. */
     work,
-    waits: random.chance(0.1),
+    waits: random.chance(tiny ? 0.002 : 0.1),
     /** Which of its starts do the deed; later ones work. */
     until: random.int(1, 3),
     payload: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
@@ -141,18 +145,22 @@ function taskOf({ faults, options, pause }, id, random) {
   return task;
 }
 
-function sizeOf(random) {
+function tinySize(random) {
+  return random.skewed(512);
+}
+
+function mixedSize(random) {
   if (random.chance(0.95)) return random.skewed(8 * 1024);
   return random.chance(0.95) ? random.int(8 * 1024, 100 * 1024) : random.int(100 * 1024, LARGEST);
 }
 
 /** One line for people. */
-export function describe({ seed, tasks, raw, noPidfd, options, window, close, point }) {
+export function describe({ seed, tasks, raw, noPidfd, options, window, close, point, brisk }) {
   const { minWorkers, maxWorkers, concurrency, prefetch, serialization, stdio, retries } = options;
   const { maxTasksPerWorker: most, maxWorkerAge: age } = options;
   const kind = raw ? 'raw workers' : 'workers';
   const words = [
-    `seed ${seed}: ${tasks} tasks, ${minWorkers}..${maxWorkers} ${kind}, concurrency ${concurrency}`,
+    `seed ${seed}: ${tasks} ${brisk ? 'tiny' : 'mixed'} tasks, ${minWorkers}..${maxWorkers} ${kind}, concurrency ${concurrency}`,
     `prefetch ${prefetch}, ${serialization}, stdio ${stdio}, retries ${retries}, window ${window}, closed by ${close}`,
   ];
   if (most !== undefined) words.push(`replaced after ${most} tasks`);

@@ -1,9 +1,10 @@
 // Plays one plan, and leaves its history in a folder. Whether all went well is for the checker to say.
 
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import ProcessManager from '../../index.mjs';
 import { Journal, now } from './history.mjs';
 import { Nemesis } from './nemesis.mjs';
@@ -29,7 +30,7 @@ export async function prepare() {
   const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))[1]);
   if (limit > MOST_DESCRIPTORS) throw new Error(`run this under "ulimit -n 1024": ${limit} descriptors are too many`);
   // Of libuv's own threads, each comes with the first work for it.
-  spawnSync('true');
+  await promisify(execFile)('true');
   await Promise.all(Array.from({ length: 8 }, () => import('node:fs/promises').then(({ stat }) => stat('/'))));
   for (const stdio of ['inherit', 'pipe']) {
     const manager = new ProcessManager({ maxWorkers: 1, stdio });
