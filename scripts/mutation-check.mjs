@@ -114,7 +114,8 @@ if (addon === undefined) throw new Error('build first: npm run build');
 // What git knows and what lies beside it, ignored files aside.
 const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
 for (const name of listed.toString().split('\0').filter(Boolean)) {
-  cpSync(join(root, name), join(copy, name), { preserveTimestamps: true });
+  // With new timestamps: what an earlier check left in the target directory may be a mutation.
+  cpSync(join(root, name), join(copy, name));
 }
 copyFileSync(join(root, 'native.cjs'), join(copy, 'native.cjs'));
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
