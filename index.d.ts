@@ -430,7 +430,7 @@ declare namespace ProcessManager {
   export interface WorkerExit {
     workerId: number;
     pid: number;
-    /** Exit code, or null if a signal ended it. */
+    /** Exit code, or null if a signal ended it. Both null: nobody knows how it ended, or it is not gone 10 s after SIGKILL. */
     code: number | null;
     signal: NodeJS.Signals | null;
     /** `'recycled'`: after `maxTasksPerWorker`, `maxWorkerAge` or `recycleMemory`; `'memory'`: beyond `maxMemory`. */

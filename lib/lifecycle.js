@@ -168,6 +168,8 @@ class Lifecycle {
         return this.#onRoom();
       case 'broken':
         return this.#onBroken(startError(about.cause));
+      case 'left-behind':
+        return process.emitWarning(leftBehind(about), { type: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' });
       case 'closed':
         return this.#finish({ completed: about.completed, rejected: about.rejected, killed: about.killed });
     }
@@ -269,6 +271,12 @@ class Deferred {
 function ignorable(promise) {
   promise.catch(() => {});
   return promise;
+}
+
+/** @param {Record<string, any>} about */
+function leftBehind({ workerId, pid, after }) {
+  const why = 'a debugger keeps it, or the kernel (a disk that does not answer, say)';
+  return `worker ${workerId} (pid ${pid}) is still there ${after} ms after SIGKILL, and is no longer waited for: ${why}`;
 }
 
 module.exports = { Lifecycle };

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -416,7 +416,14 @@ impl Core {
         self.pool.leaving(worker)
     }
 
-    /// It is reaped: settles what it had.
+    /// It was killed, and nobody waits for its end any more.
+    pub fn left_behind(&mut self, shared: &Shared, link: &Link, after: Duration) {
+        let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
+        let worker_id = link.key.worker_id();
+        self.tell(shared, worker_id, &report::left_behind(worker_id, link.raw_pid(), after));
+    }
+
+    /// It is gone, or as good as: settles what it had.
     pub fn exited(&mut self, shared: &Shared, link: &Link, mut obituary: Obituary) {
         obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(link.key));
         let evidence = link.evidence(self.pool.claims(link.key));

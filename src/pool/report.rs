@@ -260,6 +260,11 @@ pub fn online(worker_id: u32, pid: i32) -> Vec<u8> {
     text(&serde_json::json!({ "event": "online", "workerId": worker_id, "pid": pid }))
 }
 
+/// A process that was killed and is not gone.
+pub fn left_behind(worker_id: u32, pid: i32, after: Micros) -> Vec<u8> {
+    text(&serde_json::json!({ "event": "left-behind", "workerId": worker_id, "pid": pid, "after": millis(after) }))
+}
+
 /// The end of a shutdown.
 pub fn shut_down(report: ClosedReport) -> Vec<u8> {
     let ClosedReport { completed, rejected, killed } = report;

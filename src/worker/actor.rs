@@ -35,8 +35,12 @@ const READ: usize = 64 * 1024;
 const DRAIN: usize = 64 << 20;
 /// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20 µs.
 const MEMORY_EVERY: Micros = 1_000_000;
-/// How often a process that was killed, and cannot be waited for, is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How often a process that was killed, and cannot be waited for, is looked at: at first, and at most.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+/// How long a process may take to die of SIGKILL, or to be there for us to reap, before nobody waits for it any more. It
+/// takes milliseconds, unless the kernel holds the process (a disk or a network file system that does not answer) or a
+/// debugger keeps it to itself.
+const UNKILLABLE: Duration = Duration::from_secs(10);
 /// With a limit on memory, every worker is looked at as often as this: what it allocates in between is by how much it may
 /// overshoot, and at this rate reading costs less than a thousandth of a core for each worker.
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
@@ -64,6 +68,8 @@ struct Actor {
     tail: Tail,
     /// When it is to be looked whether the frame at hand is getting on, if there is one.
     look_at: Option<Instant>,
+    /// When nobody waits for it any more, once it was killed.
+    give_up_at: Option<Instant>,
     /// What it last had resident, in bytes, and when that was read.
     rss: (u64, Micros),
     /// What the kernel had counted before it was spawned.
@@ -185,6 +191,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         hearing: Hearing::new(key, config.max_message_size),
         tail: Tail::default(),
         look_at: None,
+        give_up_at: None,
         rss: (0, 0),
         oom,
         sampler: shared.memory_threshold.map(|_| sampler()),
@@ -198,10 +205,14 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
 impl Actor {
     async fn run(mut self) {
         loop {
-            let (backed_up, wants_stack) = {
+            let (backed_up, wants_stack, killed) = {
                 let mut core = self.shared.lock();
-                core.link(self.key).map_or((false, false), |link| (link.is_backed_up(), link.take_wish()))
+                let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), link.killed);
+                core.link(self.key).map_or((false, false, false), state)
             };
+            if killed && self.give_up_at.is_none() {
+                self.give_up_at = Some(Instant::now() + UNKILLABLE);
+            }
             if wants_stack {
                 self.capture();
             }
@@ -214,6 +225,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
+                () = moment(self.give_up_at) => break,
                 () = moment(self.look_at), if self.look_at.is_some() => self.look(),
                 () = readable(&self.channel), if listening => {
                     self.read_channel();
@@ -361,7 +373,10 @@ impl Actor {
             self.print(Kind::Stderr, &rest);
         }
         let buried = self.shared.lock().bury(self.key);
-        let exit = self.reap().await;
+        let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
+        let reaped = self.reap(Some(until)).await;
+        // Of an end that is still to come, or that somebody else has seen, nothing is known but that it came.
+        let exit = reaped.unwrap_or_default();
         if let Some(link) = buried {
             let mut core = self.shared.lock();
             let start_timeout = (!link.ready && link.killed).then(|| core.start_timeout());
@@ -383,20 +398,36 @@ impl Actor {
                 memory_limit: None,
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
+            if reaped.is_none() {
+                core.left_behind(&self.shared, &link, UNKILLABLE);
+            }
             core.exited(&self.shared, &link, obituary);
             self.shared.turn(&mut core);
         }
         // Too late for anything else: its last words, if standard error takes them.
         let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+        if reaped.is_none() {
+            // The pool has done with it; it still must not stay a zombie.
+            self.waiter.exited().await;
+            self.reap(None).await;
+        }
     }
 
-    async fn reap(&mut self) -> Exit {
+    /// What is known of its end, once it is there to be reaped; `None`: it was not until then.
+    async fn reap(&mut self, until: Option<Instant>) -> Option<Exit> {
+        let [mut pause, longest] = LOOK_AGAIN;
         loop {
             match self.waiter.finish() {
-                // Not dead yet: who said so could not look (a filter forbids it). SIGKILL is on its way.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(LOOK_AGAIN).await,
-                // An error: nothing is known of its end but that it came.
-                exit => return exit.unwrap_or_default(),
+                // Not dead yet, or not to be seen by us: a debugger comes before a parent.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        return None;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
+                // An error: somebody else has reaped it.
+                exit => return Some(exit.unwrap_or_default()),
             }
         }
     }

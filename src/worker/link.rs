@@ -207,6 +207,8 @@ impl Link {
     pub fn kill(&mut self) {
         self.killed = true;
         let _ = signal::kill_group(self.pid, Signal::KILL);
+        // Which waits only so long for its end.
+        self.wake.notify_one();
     }
 
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
