@@ -93,7 +93,7 @@ impl FrameBuffer {
     pub(super) fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.end - self.start, "consumed more than there is");
         self.start += n;
-        self.scanned = self.start;
+        self.scanned = self.scanned.max(self.start);
     }
 
     #[cfg(test)]
@@ -105,5 +105,28 @@ impl FrameBuffer {
         self.scanned -= self.start;
         self.end -= self.start;
         self.start = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_searched_for_the_end_of_a_line_is_not_searched_again() {
+        let mut buffer = FrameBuffer::new(usize::MAX);
+        for arrived in 1..=3 {
+            // As the decoder does before each look, whether or not a frame was handed out.
+            buffer.consume(0);
+            buffer.space(1, None)[0] = b'x';
+            buffer.filled(1);
+            assert_eq!(buffer.line(), Ok(None));
+            assert_eq!(buffer.scanned, arrived);
+        }
+        buffer.space(4, None)[..4].copy_from_slice(b"\n12\n");
+        buffer.filled(4);
+        assert_eq!(buffer.line(), Ok(Some(3)));
+        buffer.consume(4);
+        assert_eq!((buffer.scanned, buffer.line()), (4, Ok(Some(2))));
     }
 }
