@@ -16,7 +16,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const TEST = /`([^`]+)`: "([^"]+)"/g;
 const UNTESTED = /^not tested: \S/;
 
-/** @returns {string} what the command prints */
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @returns {string} what the command prints
+ */
 function output(command, args) {
   const { stdout, stderr, status, error } = spawnSync(command, args, {
     cwd: root,
@@ -28,8 +32,9 @@ function output(command, args) {
   return stdout;
 }
 
-/** Titles by test file, as the table names it: the name of a vitest file, the path of a Rust file or crate. */
+/** Titles by file for vitest; for Rust, where a test's path is its name, by itself. */
 function allTests() {
+  /** @type {Map<string, string[]>} */
   const tests = new Map();
   const vitest = output('npx', ['vitest', 'list', '--json']);
   for (const { name, file } of JSON.parse(vitest.slice(vitest.indexOf('[')))) {
@@ -42,7 +47,10 @@ function allTests() {
   return tests;
 }
 
-/** A title, or the last part of one below its `describe`s. Placeholders, as `it.each` has them, stand for anything. */
+/**
+ * @param {string} test its name, with those of its `describe`s
+ * @param {string} title the last part of it, or all. Placeholders, as `it.each` has them, stand for anything
+ */
 function matches(test, title) {
   const pattern = title.split(/%[a-z]|\$\w+/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`(?:^| > )${pattern.join('.*')}$`, 's').test(test);
