@@ -60,7 +60,7 @@ pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
 extern "C" fn end() {
     // The lock is only ever held for moments, but a process that ends must not wait for anything.
     if let Ok(pools) = POOLS.try_lock() {
-        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.abandon());
+        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.end());
     }
 }
 

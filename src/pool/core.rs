@@ -214,6 +214,14 @@ impl Shared {
         self.post(Event::Terminate);
     }
 
+    /// The process is about to be gone: no other may be left, and none may be started. Wakes nobody: that takes what tokio
+    /// keeps for each thread, and this thread may have given that up already.
+    pub fn end(&self) {
+        let mut core = self.lock();
+        core.links.each(Link::kill_untold);
+        self.lock_inbox().push(Event::Terminate);
+    }
+
     /// Whether anybody listens to what the workers print.
     pub fn set_stdio_listening(&self, listening: bool) {
         self.stdio_listening.store(listening, Ordering::Relaxed);

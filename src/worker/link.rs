@@ -205,10 +205,15 @@ impl Link {
 
     /// SIGKILL to the group.
     pub fn kill(&mut self) {
-        self.killed = true;
-        let _ = signal::kill_group(self.pid, Signal::KILL);
+        self.kill_untold();
         // Which waits only so long for its end.
         self.wake.notify_one();
+    }
+
+    /// SIGKILL to the group, of which the worker's actor is not told.
+    pub fn kill_untold(&mut self) {
+        self.killed = true;
+        let _ = signal::kill_group(self.pid, Signal::KILL);
     }
 
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
