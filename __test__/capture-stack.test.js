@@ -94,10 +94,11 @@ test('a handler that waits is nowhere in JavaScript; if it ends in time, its wor
     const pid = await manager.run({ type: 'pid' });
     const error = await failure(manager.run({ type: 'obey' }, limit));
     expect(error).toBeInstanceOf(TaskTimeoutError);
-    expect('stuckAt' in error).toBe(false);
-    return (await manager.run({ type: 'pid' })) === pid;
+    const idle = !('stuckAt' in error);
+    return (await manager.run({ type: 'pid' })) === pid && idle;
   };
-  await until(survives, 'a worker that ends its task in time');
+  // On a machine that is busy, the worker may still be at the beginning of the task when it is asked, or end it too late.
+  await until(survives, 'a worker that is asked while its task waits, and ends it in time');
   await until(async () => (await manager.run({ type: 'debugger' })).url === null, 'the debugger is closed');
   // And can be asked again.
   expect(framesOf(await stuck(manager, { type: 'spin' }))[0][0]).toBe('spin');

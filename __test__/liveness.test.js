@@ -162,6 +162,23 @@ test('a pool that is garbage-collected without shutdown() ends its workers, with
   await until(() => JSON.parse(pids).every(isGone), `gone: ${pids}`);
 });
 
+test('a pool that is garbage-collected when its process ends anyway is no reason to warn', async () => {
+  const source = `
+    let collected = false;
+    const registry = new FinalizationRegistry(() => (collected = true));
+    async function forget() {
+      const pool = new ProcessManager({ maxWorkers: 1 });
+      registry.register(pool);
+      console.log(await pool.run({ data: 1 }));
+    }
+    await forget();
+    while (!collected) {
+      gc();
+      await new Promise((resolve) => setImmediate(resolve));
+    }`;
+  expect(await lines(source, { nodeArgs: ['--expose-gc'] })).toEqual(['1']);
+});
+
 test('a pool with unsettled tasks is not collected', async () => {
   const source = `
     process.on('warning', ({ message }) => console.log(message));
