@@ -45,6 +45,21 @@ describe('a worker that sends messages without end', () => {
     expect(heard).toBeGreaterThan(0);
   });
 
+  test('and dies: all it said, and that its task is tried again, is told before what another worker makes of that', async () => {
+    const manager = pool({ ...quiet, minWorkers: 2, retries: 1, retryDelay: 0, stdio: 'ignore' });
+    await manager.startWorkers();
+    const told = [];
+    manager.on('message', (message) => {
+      if ('n' in message) told.push(message.n);
+    });
+    manager.on('retry', ({ attempt }) => told.push(`retry ${attempt}`));
+    manager.on('result', ({ result }) => told.push(`result ${result}`));
+    manager.distributeTask({ type: 'dies', data: 5_000 });
+    blockUntilEnded(manager, 1);
+    await new Promise((resolve) => manager.once('result', resolve));
+    expect(told).toEqual([...Array(5_000).keys(), 'retry 2', 'result 2']);
+  });
+
   test('and one whose progress nobody takes: the order of each is kept', async () => {
     const manager = pool(quiet);
     const seen = [];

@@ -584,11 +584,11 @@ impl Core {
                 Effect::Retry { ticket, worker, attempt } => {
                     let error = self.crashed(worker);
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
-                    // Once the task's next start has ended, its ticket may soon be another task's: what this one said of
-                    // it must have been told by then.
+                    self.say(shared, row, &report::retry(attempt, &error), Vec::new());
+                    // Once the task's next start has ended, its ticket may soon be another task's: this, and what this
+                    // start said of it, must have been told by then.
                     shared.outlet.append(&mut self.batch);
                     shared.outlet.settle(worker.worker_id());
-                    self.say(shared, row, &report::retry(attempt, &error), Vec::new());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
