@@ -89,7 +89,8 @@ test('an error event has it as well, and several workers may be asked at once', 
 });
 
 test('a handler that waits is nowhere in JavaScript; if it ends in time, its worker stays, without a debugger', async () => {
-  const manager = pool({ ...capturing, maxWorkers: 1, concurrency: 2 });
+  // Not the flags of this process: what vitest preloads runs at moments of its own.
+  const manager = pool({ ...capturing, maxWorkers: 1, concurrency: 2, execArgv: [] });
   const survives = async () => {
     const pid = await manager.run({ type: 'pid' });
     const error = await failure(manager.run({ type: 'obey' }, limit));

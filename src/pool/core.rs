@@ -419,6 +419,11 @@ impl Core {
         self.links.remove(worker)
     }
 
+    /// Whether this worker owes a reply to this start.
+    pub fn expects(&mut self, worker: WorkerKey, wire: WireId) -> bool {
+        self.pool.expects(worker, wire)
+    }
+
     /// Why the pool is ending this worker, if it is.
     pub fn leaving(&self, worker: WorkerKey) -> Option<ExitReason> {
         self.pool.leaving(worker)

@@ -27,8 +27,8 @@ pub struct Obituary {
     pub pid: Option<i32>,
     pub code: Option<i32>,
     pub signal: Option<i32>,
-    /// It died in the middle of a frame.
-    pub mid_frame: bool,
+    /// It died while it wrote what may be the outcome of a task.
+    pub mid_outcome: bool,
     /// End of what it wrote to standard error, and of its `log` frames.
     pub stderr: String,
     pub uptime: Micros,
@@ -134,7 +134,7 @@ impl Obituary {
     /// What it was doing when it died.
     fn phase(&self) -> &'static str {
         match self.leaving {
-            _ if self.mid_frame => "result",
+            _ if self.mid_outcome => "result",
             None | Some(ExitReason::Crashed | ExitReason::Memory) => "running",
             Some(_) => "stopping",
         }

@@ -372,7 +372,10 @@ impl Actor {
         if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
             self.print(Kind::Stderr, &rest);
         }
-        let buried = self.shared.lock().bury(self.key);
+        let (mid_outcome, buried) = {
+            let mut core = self.shared.lock();
+            (self.hearing.ends_in_outcome(|wire| core.expects(self.key, wire)), core.bury(self.key))
+        };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = self.reap(Some(until)).await;
         // Of an end that is still to come, or that somebody else has seen, nothing is known but that it came.
@@ -385,7 +388,7 @@ impl Actor {
                 pid: Some(link.raw_pid()),
                 code: exit.code,
                 signal: exit.signal,
-                mid_frame: self.hearing.has_partial(),
+                mid_outcome,
                 stderr: self.tail.text(),
                 uptime: core::now().saturating_sub(link.spawned_at),
                 rss: exit.max_rss_bytes.max(self.rss.0),

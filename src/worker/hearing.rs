@@ -2,7 +2,7 @@
 //! in a worker's place, byte by byte.
 
 use crate::pool::core::{Core, Shared};
-use crate::pool::messages::WorkerKey;
+use crate::pool::messages::{WireId, WorkerKey};
 use crate::wire::{Decoder, Up, WireError};
 use crate::worker::output::Tail;
 
@@ -31,6 +31,8 @@ struct Progress {
 const PATIENCE: u32 = 6;
 /// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what a slow machine copies.
 const WALKING_PACE: u64 = 64 * 1024;
+/// What comes before the id.
+const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
 
 impl Hearing {
     /// `max_message` as in [`Decoder::new`].
@@ -51,6 +53,12 @@ impl Hearing {
     /// Whether it is in the middle of a frame.
     pub fn has_partial(&self) -> bool {
         self.decoder.has_partial()
+    }
+
+    /// Whether it has ended in the middle of what may be an outcome that is still owed, as `owes` tells. A worker may have
+    /// died while it wrote one that was saved from its memory since.
+    pub fn ends_in_outcome(&self, owes: impl FnOnce(WireId) -> bool) -> bool {
+        self.has_partial() && outcome(self.decoder.tail()).is_none_or(owes)
     }
 
     /// As [`Decoder::buffer`].
@@ -100,6 +108,13 @@ impl Progress {
     }
 }
 
+/// Whose outcome a line is that begins like this, if it is one as our own runtime writes it.
+fn outcome(line: &[u8]) -> Option<WireId> {
+    let rest = OUTCOMES.iter().find_map(|start| line.strip_prefix(*start))?;
+    let (digits, _) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// What a dead worker held in its page and had not written. There is nobody to punish for nonsense; what is behind it is
 /// not read.
 pub fn take_in_held(held: &[u8], worker: WorkerKey, shared: &Shared, core: &mut Core) {
@@ -130,6 +145,17 @@ mod tests {
     fn a_frame_that_does_not_get_on_is_found_out_after_half_a_minute_of_listening() {
         assert_eq!(looks(|_| ()), Some(7));
         assert_eq!(looks(|progress| progress.bytes += 5), Some(7));
+    }
+
+    #[test]
+    fn the_task_of_an_outcome_that_was_cut_off_is_known_once_its_id_is_complete() {
+        assert_eq!(outcome(b"{\"type\":\"result\",\"id\":17,\"elapsed\":3"), Some(17));
+        assert_eq!(outcome(b"{\"type\":\"error\",\"id\":8,"), Some(8));
+        for unknown in
+            ["", "{\"type\":\"result\",\"id\":1", "{\"type\":\"message\",\"message\":{\"id\":1,", "{\"bytes\":[3],"]
+        {
+            assert_eq!(outcome(unknown.as_bytes()), None, "{unknown}");
+        }
     }
 
     #[test]
