@@ -99,6 +99,17 @@ test('deaths, retries, cancelling and time limits are no violations by themselve
     history.workers[0].splice(4, 0, { mark: 'start', id: 1, attempt: 2, pid: PID, at: 36 });
   };
   expect(forged(retried)).toEqual([]);
+  const unheard = (history) => {
+    crash(history);
+    history.workers[0].push({ mark: 'end', id: 1, attempt: 1, pid: PID, at: 40, digest: 'd1' });
+  };
+  expect(forged(unheard)).toEqual([]);
+  const unbelieved = (history) => {
+    unheard(history);
+    history.workers[0].push({ mark: 'said', id: 1, attempt: 1, pid: PID, at: 41 });
+    one(history, 'invoke', 0).deed = 'garbage';
+  };
+  expect(forged(unbelieved)).toEqual([]);
 });
 
 const VIOLATIONS = [
@@ -273,11 +284,39 @@ const VIOLATIONS = [
   ],
   [
     'I10',
+    'a second start of a task which had ended before',
+    (history) => {
+      die(history);
+      one(history, 'invoke', 0).retries = 1;
+      history.events.splice(6, 0, { event: 'retry', at: 42, id: 0, attempt: 2 });
+    },
+  ],
+  [
+    'I10',
     'a death that costs more tasks than ran',
     (history) => {
       die(history);
       reject(history, 0, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
       reject(history, 1, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
+    },
+  ],
+  [
+    'I10',
+    'a death that costs a task which had been answered',
+    (history) => {
+      die(history);
+      history.workers[0].push({ mark: 'said', id: 1, attempt: 1, pid: PID, at: 41 });
+      reject(history, 1, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
+    },
+  ],
+  [
+    'I10',
+    'a second start of a task which had been answered',
+    (history) => {
+      die(history);
+      one(history, 'invoke', 1).retries = 1;
+      history.workers[0].push({ mark: 'said', id: 1, attempt: 1, pid: PID, at: 41 });
+      history.events.splice(6, 0, { event: 'retry', at: 42, id: 1, attempt: 2 });
     },
   ],
   [

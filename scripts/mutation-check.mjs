@@ -3,8 +3,8 @@
 //   npm run mutation-check                    all of them
 //   npm run mutation-check -- --only drain    one
 //
-// In a copy of the sources: first unchanged, which has to pass, then with one safeguard after the other removed, which has
-// to fail. A mutation whose text is no longer in its file is an error, not a pass. The copy's addon is built in a target
+// In a copy of the sources: with each seed first unchanged, which has to pass, then with one safeguard after the other
+// removed, which has to fail. A mutation whose text is no longer in its file is an error, not a pass. The copy's addon is built in a target
 // directory that is kept (target/mutation), so that only this crate is compiled again.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -35,18 +35,21 @@ import { parseArgs } from 'node:util';
 /** @type {Mutation[]} */
 const MUTATIONS = [
   {
+    // A process takes milliseconds to die, in which the supervisor has read what it said last: nothing is lost unless the
+    // supervisor has no time. That is what the nemesis stops the parent for. What was written is not in the shared memory
+    // any more, except where a worker dies at the fault points of a write, so the one does not stand in for the other.
     name: 'drain',
     what: 'reading what a dead worker had said before its tasks are settled',
-    edits: [
-      { file: 'src/worker/actor.rs', from: '        self.drain_channel();\n        self.take_in_held();\n', to: '' },
-    ],
-    seeds: [42, 73, 15],
+    edits: [{ file: 'src/worker/actor.rs', from: '        self.drain_channel();\n', to: '' }],
+    seeds: [42, 73, 15, 850],
   },
   {
+    // Replies are in the shared memory, and not yet in the channel, for a millisecond while the next task runs. So it
+    // takes tiny tasks, and workers that die within a task, many a time.
     name: 'held',
     what: 'reading what a dead worker had not written yet',
     edits: [{ file: 'src/worker/actor.rs', from: '        self.take_in_held();\n', to: '' }],
-    seeds: [42, 73, 15],
+    seeds: [424, 808, 850, 748],
   },
   {
     name: 'epoch',
@@ -141,6 +144,7 @@ function mutated({ name, edits }) {
   return files;
 }
 
+/** The addon of what the copy has. */
 function build() {
   const target = join(root, 'target', 'mutation');
   const { status } = spawnSync('cargo', ['build', '--locked', '--quiet', '--lib', '--target-dir', target], {
@@ -154,6 +158,7 @@ function build() {
   // That the addon can be loaded, before a run that cannot start counts as one that fails.
   const load = `require(${JSON.stringify(createRequire(import.meta.url).resolve(join(copy, 'index.js')))})`;
   execFileSync(process.execPath, ['-e', load]);
+  return join(copy, /** @type {string} */ (addon));
 }
 
 /**
@@ -172,20 +177,39 @@ function run(seed) {
   return stdout.match(/^I\d+ does not hold, \d+ times/gm)?.join('; ') ?? stdout;
 }
 
+/** Seeds that hold unchanged. */
+const controls = new Set();
+
+/**
+ * Plays it with the addon as it should be, once.
+ *
+ * @param {number} seed
+ * @param {string} unchanged the addon
+ * @throws where it does not hold
+ */
+function control(seed, unchanged) {
+  if (controls.has(seed)) return;
+  copyFileSync(unchanged, join(copy, /** @type {string} */ (addon)));
+  const wrong = run(seed);
+  if (wrong !== undefined) throw new Error(`the ledger fails without any mutation, seed ${seed}: ${wrong}`);
+  console.log(`unchanged, seed ${seed}: holds`);
+  controls.add(seed);
+}
+
 let missed = 0;
 try {
   // All of them first: that one is out of date had better be known before the long part.
   const patches = wanted.map(mutated);
-  build();
-  const [seed] = wanted[0].seeds;
-  const wrong = run(seed);
-  if (wrong !== undefined) throw new Error(`the ledger fails without any mutation, seed ${seed}: ${wrong}`);
-  console.log(`unchanged, seed ${seed}: holds`);
+  const unchanged = join(copy, 'unchanged.node');
+  copyFileSync(build(), unchanged);
   for (const [index, { name, what, seeds }] of wanted.entries()) {
     for (const [file, text] of patches[index]) writeFileSync(join(copy, file), text);
-    build();
+    const changed = join(copy, `${name}.node`);
+    copyFileSync(build(), changed);
     let found;
     for (const seed of seeds) {
+      control(seed, unchanged);
+      copyFileSync(changed, join(copy, /** @type {string} */ (addon)));
       found = run(seed);
       console.log(`without ${what} (${name}), seed ${seed}: ${found ?? 'holds all the same'}`);
       if (found !== undefined) break;

@@ -12,10 +12,10 @@
 //
 // And what follows from them where a pool is not to make excuses:
 //
-//   I10  a worker's death costs what it was running, and nothing that it had finished
+//   I10  a worker's death costs what it was running, and nothing that it had finished; least of all what it had said
 //   I11  nothing dies without a cause, and no task fails without one
 
-import { DEADLY_DEEDS, DEADLY_STRIKES } from './plan.mjs';
+import { DEADLY_DEEDS, DEADLY_STRIKES, DEAFENING_DEEDS } from './plan.mjs';
 
 /** ms for closing a pool, on top of its grace periods. */
 const BUDGET = 15_000;
@@ -77,7 +77,15 @@ class Checker {
   #hear(event) {
     switch (event.event) {
       case 'invoke':
-        return this.#tasks.set(event.id, { ...event, accepted: false, settled: [], starts: [], ends: [], told: [] });
+        return this.#tasks.set(event.id, {
+          ...event,
+          accepted: false,
+          settled: [],
+          starts: [],
+          ends: [],
+          said: [],
+          told: [],
+        });
       case 'accepted':
         this.#tasks.get(event.id).accepted = true;
         return undefined;
@@ -144,6 +152,8 @@ class Checker {
       task.starts.push({ ...line, before: worker.lines.at(-1) });
     } else if (line.mark === 'end') {
       task.ends.push(line);
+    } else if (line.mark === 'said') {
+      task.said.push(line);
     } else {
       this.#wrong('I4', `task ${line.id} arrived changed at ${line.pid}`);
     }
@@ -257,15 +267,30 @@ class Checker {
     if (crashed.length > options.concurrency) {
       this.#wrong('I10', `the death of ${pid} (${deathOf(exit)}) costs ${crashed.length} tasks: ${crashed.join(', ')}`);
     }
+    for (const { id } of lines.filter((line) => this.#isWasted(line, worker))) {
+      this.#wrong('I10', `the death of ${pid} (${deathOf(exit)}) costs task ${id}, which it had answered`);
+    }
     if (options.concurrency === 1 && worker.claims) {
-      for (const id of crashed) {
-        const end = lines.findIndex((line) => line.mark === 'end' && line.id === id);
-        if (end >= 0 && lines.slice(end).some(({ mark }) => mark === 'start')) {
+      const last = lines.findLastIndex(({ mark }) => mark === 'start');
+      for (const [index, { mark, id, attempt }] of lines.entries()) {
+        if (mark === 'end' && index < last && this.#isCost(id, attempt, worker)) {
           this.#wrong('I10', `the death of ${pid} costs task ${id}, which it had ended before it began another`);
         }
       }
     }
     if (!this.#hasDeathCause(worker)) this.#wrong('I11', `${pid} dies without a cause: ${deathOf(exit)}`);
+  }
+
+  /** Whether this start came to nothing by the worker's death: the task fails for it, or starts again. */
+  #isCost(id, attempt, { crashed }) {
+    const { timeout, cancelled, told } = this.#tasks.get(id);
+    return crashed.includes(id) || (timeout === 0 && !cancelled && told.includes(attempt + 1));
+  }
+
+  /** Whether the line tells of an answer that the pool could read, and did not. */
+  #isWasted({ mark, id, attempt }, worker) {
+    if (mark !== 'said' || !this.#isCost(id, attempt, worker)) return false;
+    return !worker.lines.some((line) => line.mark === 'start' && DEAFENING_DEEDS.has(this.#tasks.get(line.id)?.deed));
   }
 
   #hasDeathCause({ exit, strikes, lines }) {

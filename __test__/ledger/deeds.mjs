@@ -41,7 +41,12 @@ export function worker(folder) {
     return end();
   }
 
-  return { born, perform };
+  /** For a worker that knows when its answer is in the channel, all of it. */
+  function said(id, attempt) {
+    log('said', id, attempt, pid, now());
+  }
+
+  return { born, perform, said };
 }
 
 /** Whether this process has the memory that tasks are claimed in. */

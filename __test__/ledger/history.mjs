@@ -6,6 +6,7 @@
 //                      life <pid> <µs> <1 if it claims its tasks>
 //                      start <id> <attempt> <pid> <µs>
 //                      end <id> <attempt> <pid> <µs> <digest of what it answers>
+//                      said <id> <attempt> <pid> <µs>       by a raw worker: its answer is in the channel
 //                      corrupt <id> <attempt> <pid> <µs>    what came is not what was sent
 //
 // Times are those of the monotonic clock, which all processes of a machine share.

@@ -1,11 +1,14 @@
-// What befalls a pool from outside of its tasks: signals to its workers, and a parent without descriptors or without a
-// moment for anybody.
+// What befalls a pool from outside of its tasks: signals to its workers, and a parent without descriptors, without a
+// moment for anybody, or stopped.
 
+import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 const SIGNALS = { kill: 'SIGKILL', segv: 'SIGSEGV', term: 'SIGTERM' };
 /** How long there are no descriptors, at most, in ms. */
 const DROUGHT = 100;
+const FREEZER = fileURLToPath(new URL('freezer.mjs', import.meta.url));
 
 export class Nemesis {
   #plan;
@@ -13,6 +16,8 @@ export class Nemesis {
   #journal;
   #workers;
   #next = 0;
+  /** Stops this process. Begun at the start: later there may be no descriptors for it. */
+  #freezer = spawn(process.execPath, [FREEZER], { stdio: ['pipe', 'inherit', 'inherit'] });
   /** What is to be put right again: workers that are stopped, descriptors that are held. */
   #debts = new Set();
   #ended = false;
@@ -22,7 +27,7 @@ export class Nemesis {
    * @param {object} parts.plan
    * @param {import('./random.mjs').Random} parts.random
    * @param {import('./history.mjs').Journal} parts.journal
-   * @param {() => { pid: number | null }[]} parts.workers those there are
+   * @param {() => { pid: number | null, state: string }[]} parts.workers those there are
    */
   constructor({ plan, random, journal, workers }) {
     this.#plan = plan;
@@ -35,7 +40,7 @@ export class Nemesis {
   advance(settled) {
     const { strikes } = this.#plan;
     while (!this.#ended && this.#next < strikes.length && strikes[this.#next].at <= settled) {
-      this.#strike(strikes[this.#next].what);
+      if (!this.#strike(strikes[this.#next].what)) return;
       this.#next += 1;
     }
   }
@@ -43,19 +48,28 @@ export class Nemesis {
   /** Puts right what is still amiss, and strikes no more. */
   end() {
     this.#ended = true;
+    this.#freezer.stdin.end();
     for (const repay of [...this.#debts]) repay();
   }
 
+  /** Whether this was a moment for it; otherwise there will be another. */
   #strike(what) {
-    if (what === 'block') return this.#block();
-    if (what === 'exhaust') return this.#exhaust();
-    const pids = this.#workers().flatMap(({ pid }) => pid ?? []);
-    if (pids.length === 0) return undefined;
-    const pid = this.#random.pick(pids);
+    if (what === 'block') this.#block();
+    else if (what === 'exhaust') this.#exhaust();
+    else return this.#strikeWorker(what);
+    return true;
+  }
+
+  #strikeWorker(what) {
+    // One that has nothing to say shows nothing while this process is stopped.
+    const fit = this.#workers().filter(({ pid, state }) => pid !== null && (what !== 'freeze' || state === 'busy'));
+    if (fit.length === 0) return what !== 'freeze';
+    const { pid } = this.#random.pick(fit);
     this.#journal.note('strike', { what, pid });
-    if (what !== 'pause') return send(pid, SIGNALS[what]);
-    if (send(pid, 'SIGSTOP')) this.#later(this.#random.int(1, this.#plan.pause), () => send(pid, 'SIGCONT'));
-    return undefined;
+    if (what === 'freeze') this.#freezer.stdin.write(`${pid}\n`);
+    else if (what !== 'pause') send(pid, SIGNALS[what]);
+    else if (send(pid, 'SIGSTOP')) this.#later(this.#random.int(1, this.#plan.pause), () => send(pid, 'SIGCONT'));
+    return true;
   }
 
   #block() {

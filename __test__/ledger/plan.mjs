@@ -23,14 +23,17 @@ const DEEDS = {
 const LIES = { ...DEEDS, foreign: 8, stale: 3, twice: 3 };
 /** Faults from outside: signals to a worker, and what the parent does to itself. */
 const STRIKES = { kill: 12, segv: 3, term: 4, pause: 12, exhaust: 4, block: 3 };
+/** The parent is stopped while a worker gets on and dies. Drawn last, so that seeds keep all else that they mean. */
+const FREEZES = { freeze: 10 };
 /** Only what must harm nobody. */
 const PAUSES = { pause: 30, block: 3 };
 
-/** Deeds and strikes after which a worker is dead, or is to be. */
-export const DEADLY_DEEDS = new Set([
-  ...['kill', 'segv', 'exit0', 'exit1', 'half', 'garbage', 'close', 'disconnect', 'foreign', 'stale', 'twice'],
-]);
-export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term']);
+/** Deeds after which nothing is believed that a worker says, or nothing can be said. */
+export const DEAFENING_DEEDS = new Set(['half', 'garbage', 'close', 'disconnect', 'foreign', 'stale', 'twice']);
+/** Deeds after which a worker is dead, or is to be. */
+export const DEADLY_DEEDS = new Set([...DEAFENING_DEEDS, 'kill', 'segv', 'exit0', 'exit1']);
+/** The same for strikes. */
+export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term', 'freeze']);
 
 /** Where a worker can be told to die without keeping the pool from starting. */
 const PHASES = [
@@ -83,6 +86,10 @@ export function planOf(seed, tasks = TASKS) {
   if (!calm && !raw && random.chance(0.7)) plan.point = pointOf(random);
   // Long tasks among short ones keep a worker from answering several at a time.
   plan.brisk = random.chance(0.5);
+  if (!calm) {
+    plan.strikes.push(...spread(random, FREEZES, scale, tasks).map(([at, what]) => ({ at, what })));
+    plan.strikes.sort((a, b) => a.at - b.at);
+  }
   return plan;
 }
 

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { worker } from './deeds.mjs';
 
 const CHANNEL = 3;
-const { born, perform } = worker(process.argv[2]);
+const { born, perform, said } = worker(process.argv[2]);
 /** Numbers of the tasks that this process has been given, and whether it has answered. */
 const given = new Map();
 const nap = new Int32Array(new SharedArrayBuffer(4));
@@ -58,6 +58,7 @@ function run({ id, attempt = 1, task }) {
   };
   const done = (value) => {
     answer(id, value);
+    said(id, attempt);
     if (twice) answer(id, value);
   };
   try {
