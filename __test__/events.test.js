@@ -338,6 +338,34 @@ test('each task keeps the async context it was given in', async () => {
   expect(contexts).toEqual({ ...Object.fromEntries(names.map((name) => [name, name])), none: undefined });
 });
 
+test('retry comes before the result of the next start, however much its worker had said before it died', async () => {
+  // More than a worker's share of what is told next.
+  const worker = moduleFile(`
+    export default (task, { progress, attempt }) => {
+      if (attempt > 1) return attempt;
+      for (let i = 0; i < 3000; i++) progress(i);
+      process.kill(process.pid, 'SIGKILL');
+      for (;;);
+    };`);
+  const manager = pool({
+    worker,
+    minWorkers: 2,
+    maxWorkers: 2,
+    retries: 1,
+    retryDelay: 1,
+    restart: { minDelay: 1000 },
+  });
+  await manager.ready();
+  const log = record(manager, ['progress', 'retry', 'result', 'error']);
+  manager.distributeTask({ id: 1 });
+  // Nothing is told until all of it has happened.
+  const nap = new Int32Array(new SharedArrayBuffer(4));
+  const end = performance.now() + 20_000;
+  while (manager.stats().tasks.completed === 0 && performance.now() < end) Atomics.wait(nap, 0, 0, 1);
+  await manager.shutdown();
+  expect(log.map(([event]) => event)).toEqual([...Array(3000).fill('progress'), 'retry', 'result']);
+});
+
 test('progress and retry of a task come in its async context', async () => {
   const worker = moduleFile(`
     export default (task, { progress, attempt }) => {
