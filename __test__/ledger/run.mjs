@@ -15,7 +15,7 @@ import { isRestored, possessions } from './state.mjs';
 
 const NODE_WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
 const RAW_WORKER = fileURLToPath(new URL('raw-worker.mjs', import.meta.url));
-/** ms without any news after which a run counts as stuck. Machines may be busy. */
+/** ms in which no task settles, after which a run counts as stuck, whatever else happens. Machines may be busy. */
 const PATIENCE = 60_000;
 /** ms in which what a pool had is given back after its end. */
 const AFTERMATH = 10_000;
@@ -143,7 +143,6 @@ class Workload {
   }
 
   #note(event, about) {
-    this.#lastNews = now();
     this.#journal.note(event, about);
   }
 
@@ -184,6 +183,7 @@ class Workload {
   }
 
   #settle(id, outcome) {
+    this.#lastNews = now();
     this.#note('settled', { id, ...outcome });
     this.#open -= 1;
     this.#settled += 1;
