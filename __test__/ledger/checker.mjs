@@ -272,8 +272,10 @@ class Checker {
     }
     if (options.concurrency === 1 && worker.claims) {
       const last = lines.findLastIndex(({ mark }) => mark === 'start');
-      for (const [index, { mark, id, attempt }] of lines.entries()) {
-        if (mark === 'end' && index < last && this.#isCost(id, attempt, worker)) {
+      // Behind nonsense nothing that it says is heard.
+      const heard = lines.findIndex((line) => this.#isDeafening(line));
+      for (const { mark, id, attempt } of lines.slice(0, heard === -1 ? last : heard)) {
+        if (mark === 'end' && this.#isCost(id, attempt, worker)) {
           this.#wrong('I10', `the death of ${pid} costs task ${id}, which it had ended before it began another`);
         }
       }
@@ -290,7 +292,12 @@ class Checker {
   /** Whether the line tells of an answer that the pool could read, and did not. */
   #isWasted({ mark, id, attempt }, worker) {
     if (mark !== 'said' || !this.#isCost(id, attempt, worker)) return false;
-    return !worker.lines.some((line) => line.mark === 'start' && DEAFENING_DEEDS.has(this.#tasks.get(line.id)?.deed));
+    return !worker.lines.some((line) => this.#isDeafening(line));
+  }
+
+  /** Whether the line begins a task that breaks the channel. */
+  #isDeafening({ mark, id }) {
+    return mark === 'start' && DEAFENING_DEEDS.has(this.#tasks.get(id)?.deed);
   }
 
   #hasDeathCause({ exit, strikes, lines }) {
