@@ -58,7 +58,7 @@ function run({ id, attempt = 1, task }) {
   };
   const done = (value) => {
     answer(id, value);
-    said(id, attempt);
+    said(task.data.id, attempt);
     if (twice) answer(id, value);
   };
   try {
