@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fixture, moduleFile, pool, program, project, record, until } from './support/harness.js';
+import { outputOf } from './support/output.mjs';
 
 const isLinux = process.platform === 'linux';
 const isRoot = process.getuid?.() === 0;
@@ -22,17 +23,7 @@ function runBehind(wrapper, source, { files = {}, nodeArgs = [], env, cwd } = {}
   const options = { cwd: cwd ?? folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn(command, args, options);
   onTestFinished(() => child.kill('SIGKILL'));
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text;
-  });
-  return new Promise((resolve) => {
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
+  return outputOf(child).closed;
 }
 
 /** What a program that ends well has printed, as JSON. */

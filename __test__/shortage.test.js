@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { project, until } from './support/harness.js';
+import { outputOf } from './support/output.mjs';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -50,15 +51,7 @@ function runShort(wrapper, source, options = {}) {
   const [command, ...args] = [...wrapper, process.execPath, join(folder, 'main.mjs')];
   const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], ...options });
   onTestFinished(() => child.kill('SIGKILL'));
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text;
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+  return outputOf(child).closed;
 }
 
 function factsOf({ code, stdout, stderr }) {

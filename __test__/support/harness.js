@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import ProcessManager from '../../index.mjs';
+import { outputOf } from './output.mjs';
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -151,17 +152,12 @@ export function startProgram(source, { name = 'main.mjs', files = {}, packages =
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text;
-  });
-  const exit = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr })));
+  const { output, closed: exit } = outputOf(child);
   const line = (pattern) =>
-    until(() => stdout.split('\n').find((text) => text.match(pattern)), `${pattern} in ${stdout}\n${stderr}`);
+    until(
+      () => output.stdout.split('\n').find((text) => text.match(pattern)),
+      `${pattern} in ${output.stdout}\n${output.stderr}`,
+    );
   return { child, pid: child.pid, folder, exit, line };
 }
 

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { outputOf } from './output.mjs';
 
 /**
  * Programs in `fixtures/repeat/`, and how many runs one process makes.
@@ -74,22 +75,15 @@ async function attempt(file, first, count) {
     env: { ...process.env, [MARK]: mark },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text;
-  });
+  const { output, closed } = outputOf(child);
   const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
-  const closed = once(child, 'close');
   const [exitCode, signal] = await once(child, 'exit');
   clearTimeout(timer);
   const left = await leftOver(mark);
   if (left.length > 0) return `processes left: ${left}`;
   // Its standard streams are closed when the last that has them is gone.
   await closed;
+  const { stdout, stderr } = output;
   const seen = JSON.stringify({ exitCode, signal, stdout, stderr });
   if (signal !== null || exitCode !== code) return `exit code ${code} was asked for: ${seen}`;
   return stderr === '' && stdout === `done ${count}\n` ? null : seen;
