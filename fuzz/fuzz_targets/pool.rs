@@ -240,11 +240,12 @@ impl World {
         let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
         hearing::take_in_held(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
+        let mid_outcome = process.hearing.ends_in_outcome(|wire| core.expects(process.key, wire));
         let link = core.bury(process.key).expect("it was not buried before");
         let obituary = Obituary {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
-            mid_frame: process.hearing.has_partial(),
+            mid_outcome,
             stderr: process.tail.text(),
             violation: link.violation.clone(),
             refusal: link.refusal.clone(),
