@@ -237,6 +237,7 @@ impl World {
         self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
         let mut core = self.shared.lock();
+        core.died(&self.shared, process.key);
         let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
         hearing::take_in_held(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
         self.shared.turn(&mut core);

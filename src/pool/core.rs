@@ -414,6 +414,11 @@ impl Core {
         self.pool.has_violated(worker)
     }
 
+    /// The process is dead, and what it left behind is about to be read.
+    pub fn died(&mut self, shared: &Shared, worker: WorkerKey) {
+        self.handle(shared, shared.now(), Event::Died { worker }, None);
+    }
+
     /// The process is dead and silent: takes its link away, so that it can be reaped.
     pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.remove(worker)

@@ -87,6 +87,8 @@ pub enum Event {
     ChannelClosed { worker: WorkerKey },
     /// So many bytes of the worker's memory are resident.
     Memory { worker: WorkerKey, rss: u64 },
+    /// The process is dead. What it said before may still be handled, but nothing can reach it any more.
+    Died { worker: WorkerKey },
     /// The process is gone, and everything it said has been handled.
     Exited { worker: WorkerKey, evidence: Evidence },
     /// The worker's stack was fetched, or cannot be.

@@ -77,6 +77,8 @@ pub struct Worker {
     pub held_back: bool,
     /// Since when it has not even taken up what it was due to run.
     pub unresponsive_since: Option<Micros>,
+    /// Its process is dead, and what it left behind is being read.
+    pub dead: bool,
     /// It broke the protocol.
     pub violated: bool,
     /// It said that it cannot start, and whether trying again can help.
@@ -237,6 +239,7 @@ impl Worker {
             progress_at: now,
             held_back: false,
             unresponsive_since: None,
+            dead: false,
             violated: false,
             refused: None,
             capture: None,
@@ -264,7 +267,7 @@ impl Worker {
 
     /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon be killed for it.
     pub fn takes_tasks(&self) -> bool {
-        self.life.is_ready() && self.abandoned == 0 && self.capture.is_none() && self.left > 0
+        self.life.is_ready() && !self.dead && self.abandoned == 0 && self.capture.is_none() && self.left > 0
     }
 
     /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits for its successor.

@@ -162,6 +162,7 @@ impl Pool {
             Event::ChannelClosed { worker } => self.leave(now, worker, ExitReason::Crashed, Rung::Asked),
             Event::Memory { worker, rss } => self.memory(now, worker, rss),
             Event::Captured { worker } => self.captured(now, worker),
+            Event::Died { worker } => self.died(worker),
             Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
@@ -895,6 +896,13 @@ impl Pool {
             self.start_failed(now, key.slot, permanent);
         }
         self.fill(now, key.slot);
+    }
+
+    /// A reply among what it left behind is no reason to send it another task.
+    fn died(&mut self, key: WorkerKey) {
+        if let Some(worker) = self.worker(key) {
+            worker.dead = true;
+        }
     }
 
     fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {

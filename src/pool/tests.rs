@@ -57,6 +57,8 @@ enum Act {
         worker: u8,
         rss: u64,
     },
+    /// The process is dead; what it has written is still to be read.
+    Drop(u8),
     Die(u8),
     Wait(u32),
     Shutdown {
@@ -84,6 +86,7 @@ struct Process {
     tasks: u64,
     asked: bool,
     killed: bool,
+    dead: bool,
 }
 
 /// What is known of one accepted task.
@@ -204,7 +207,7 @@ impl World {
                 let of_slot = self.processes.iter().filter(|((slot, _), _)| *slot == worker.slot);
                 let held: usize = of_slot.map(|(_, process)| process.inbox.len() + process.running.len()).sum();
                 let Some(process) = self.process(worker) else { return };
-                assert!(process.ready, "only ready workers are sent tasks");
+                assert!(process.ready && !process.dead, "only workers that are ready, and live, are sent tasks");
                 assert_eq!(epoch.is_some(), process.claims);
                 process.inbox.push_back((wire, epoch.unwrap_or(0), task));
                 if !process.claims {
@@ -289,7 +292,7 @@ impl World {
     /// The worker takes the next frames, as far as it may, and runs them.
     fn claim(&mut self, key: (usize, u32), count: usize) {
         let (concurrency, max_tasks) = (self.concurrency, self.max_tasks);
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) else { return };
         let mut last = None;
         let mut claimed = 0;
         // What it drops costs it nothing.
@@ -317,7 +320,15 @@ impl World {
         }
     }
 
+    fn drop(&mut self, key: (usize, u32)) {
+        if let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) {
+            process.dead = true;
+            self.event(Event::Died { worker: WorkerKey { slot: key.0, life: key.1 } });
+        }
+    }
+
     fn die(&mut self, key: (usize, u32)) {
+        self.drop(key);
         let Some(process) = self.processes.remove(&key) else { return };
         let worker = WorkerKey { slot: key.0, life: key.1 };
         let evidence = match (process.claims && process.ready, process.forged) {
@@ -434,6 +445,11 @@ impl World {
                     self.event(Event::Memory { worker: WorkerKey { slot, life }, rss });
                 }
             }
+            Act::Drop(number) => {
+                if let Some(key) = self.pick(number) {
+                    self.drop(key);
+                }
+            }
             Act::Die(number) => {
                 if let Some(key) = self.pick(number) {
                     self.die(key);
@@ -498,7 +514,7 @@ impl World {
             for key in keys {
                 let Some(process) = self.processes.get_mut(&key) else { continue };
                 let worker = WorkerKey { slot: key.0, life: key.1 };
-                if process.forged || (process.asked && process.running.is_empty()) {
+                if process.dead || process.forged || (process.asked && process.running.is_empty()) {
                     self.die(key);
                 } else if !process.ready {
                     process.ready = true;
@@ -547,6 +563,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => number().prop_map(Act::Forge),
         1 => number().prop_map(Act::Close),
         1 => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
+        1 => number().prop_map(Act::Drop),
         2 => number().prop_map(Act::Die),
         4 => prop_oneof![3 => 0u32..3_000, 1 => 0u32..300_000].prop_map(Act::Wait),
     ]
@@ -777,6 +794,21 @@ fn a_worker_whose_successors_fail_goes_on_and_one_that_is_used_up_does_not_hold_
         }
         assert_eq!(world.pool.is_broken(), max_tasks.is_some());
         world.finish(true);
+    }
+}
+
+#[test]
+fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
+    for pages in [true, false] {
+        let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), pages);
+        submit(&mut world, 2);
+        world.act(&Act::Ready(0));
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Drop(0));
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
+        assert_eq!(world.pool.waiting().0, 1, "the other task waits for the next worker");
+        world.finish(true);
+        assert_eq!((world.pool.counters().completed, world.pool.counters().failed), (2, 0));
     }
 }
 

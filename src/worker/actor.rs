@@ -360,6 +360,7 @@ impl Actor {
 
     /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the pool settle.
     async fn end(mut self) {
+        self.shared.lock().died(&self.shared, self.key);
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
         let _ = signal::kill_group(self.pid, Signal::KILL);
         self.drain_channel();
