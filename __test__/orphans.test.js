@@ -1,7 +1,7 @@
 // No worker outlives its parent, however the parent dies and whatever the worker is doing.
 
 import { expect, onTestFinished, test } from 'vitest';
-import { fixture, isGone, processState, program, startProgram, until } from './support/harness.js';
+import { fixture, isGone, PROC, processState, program, startProgram, until } from './support/harness.js';
 
 /** How long a worker may outlive its parent, in ms. */
 const BOUND = 2_000;
@@ -9,8 +9,8 @@ const BOUND = 2_000;
 /** A program with four workers: one idles, one awaits, one is in a synchronous loop and one is stopped. Then `end`. */
 function busyProgram(end) {
   return `
-    import { readFileSync } from 'node:fs';
     import ProcessManager from 'bulkhead';
+    import { processState } from ${PROC};
     const pool = new ProcessManager({ worker: ${JSON.stringify(fixture('stuck.mjs'))}, minWorkers: 4, maxWorkers: 4 });
     pool.on('error', () => {});
     await pool.startWorkers();
@@ -23,9 +23,8 @@ function busyProgram(end) {
     function busy() {
       const doing = Object.fromEntries(begun);
       doing.idle = pool.workers.map(({ pid }) => pid).find((pid) => !begun.some(([, other]) => other === pid));
-      const isStopped = () => readFileSync('/proc/' + doing.stop + '/stat', 'latin1').includes(') T ');
       const look = setInterval(() => {
-        if (!isStopped()) return;
+        if (processState(doing.stop) !== 'T') return;
         clearInterval(look);
         console.log('busy ' + JSON.stringify(doing));
         ${end}
@@ -76,15 +75,14 @@ test.each([
 
 test('the parent exits while its workers are still starting', async () => {
   const { code, stdout, stderr } = await program(`
-    import { readdirSync, readFileSync } from 'node:fs';
     import ProcessManager from 'bulkhead';
+    import { childrenOf } from ${PROC};
     const pool = new ProcessManager({ minWorkers: 4, maxWorkers: 4 });
     pool.startWorkers();
-    const children = () =>
-      readdirSync('/proc/self/task').flatMap((thread) => readFileSync('/proc/self/task/' + thread + '/children', 'latin1').match(/\\d+/g) ?? []);
     const look = setInterval(() => {
-      if (children().length < 4) return;
-      console.log(JSON.stringify(children().map(Number)));
+      const children = childrenOf();
+      if (children.length < 4) return;
+      console.log(JSON.stringify(children));
       process.exit(0);
     }, 1);`);
   expect([code, stderr]).toEqual([0, '']);

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { project, until } from './support/harness.js';
+import { PROC, project, until } from './support/harness.js';
 import { outputOf } from './support/output.mjs';
 
 const isRoot = process.getuid?.() === 0;
@@ -23,8 +23,9 @@ const SHELL = `{
 
 /** What every program here begins with: a pool that serves, and is to go on serving. */
 const BEGIN = `
-  import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+  import { closeSync, existsSync, openSync } from 'node:fs';
   import ProcessManager from 'bulkhead';
+  import { childrenOf, descriptors } from ${PROC};
   const options = { worker: ${SHELL}, minWorkers: 1, maxWorkers: 1, stdio: 'ignore' };
   const make = (restart) => {
     const pool = new ProcessManager({ ...options, restart: { minDelay: 5, maxDelay: 20, ...restart } });
@@ -32,10 +33,6 @@ const BEGIN = `
     pool.on('error', ({ message }) => pool.errors.push(message));
     return pool;
   };
-  const children = () =>
-    readdirSync('/proc/self/task').flatMap((id) => {
-      return readFileSync('/proc/self/task/' + id + '/children', 'latin1').match(/\\d+/g) ?? [];
-    });
   const serving = make();
   await serving.run({});
   const report = (facts) => console.log(JSON.stringify(facts));
@@ -62,8 +59,7 @@ function factsOf({ code, stdout, stderr }) {
 describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
   test('a start fails with EMFILE, workers that are there serve on, and later ones start', async () => {
     const source = `
-      const count = () => readdirSync('/proc/self/fd').length;
-      const before = count();
+      const before = descriptors();
       const hoard = [];
       try {
         for (;;) hoard.push(openSync('/dev/null'));
@@ -86,8 +82,8 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
       const served = await waits;
       await patient.shutdown();
       // The supervisor lets go of a worker's a moment after it has told of its end.
-      await eventually(() => count() <= before);
-      report({ outcomes, served, children: children().length, more: count() - before, errors: serving.errors });
+      await eventually(() => descriptors() <= before);
+      report({ outcomes, served, children: childrenOf().length, more: descriptors() - before, errors: serving.errors });
       await serving.shutdown();`;
     const facts = factsOf(await runShort(['prlimit', '--nofile=96:96'], source));
     const { outcomes, ...rest } = facts;
@@ -131,8 +127,8 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('no processes (only roo
     }, 50);
     const served = await waits;
     await patient.shutdown();
-    await eventually(() => children().length === 1);
-    report({ code, outcome, stillServes, served, children: children().length, errors: [...serving.errors, ...patient.errors] });
+    await eventually(() => childrenOf().length === 1);
+    report({ code, outcome, stillServes, served, children: childrenOf().length, errors: [...serving.errors, ...patient.errors] });
     await serving.shutdown();`;
 
   function expectWaitedOut(facts) {

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { failure, fixture, pool, program, project, record, until } from './support/harness.js';
+import { failure, fixture, PROC, pool, program, project, record, until } from './support/harness.js';
 
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
@@ -79,15 +79,12 @@ test('a core dump: the exit is told when the process is really gone, and not bef
       };
       export default ({ data }) => data;`,
     'main.mjs': `
-      import { existsSync, readdirSync, readFileSync } from 'node:fs';
+      import { existsSync } from 'node:fs';
       import ProcessManager from 'bulkhead';
+      import { childrenOf } from ${PROC};
       const pool = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 1, stdio: 'ignore' });
-      const children = () =>
-        readdirSync('/proc/self/task').flatMap(
-          (thread) => readFileSync('/proc/self/task/' + thread + '/children', 'latin1').match(/\\d+/g) ?? [],
-        ).length;
       let most = 0;
-      const look = setInterval(() => { most = Math.max(most, children()); }, 1);
+      const look = setInterval(() => { most = Math.max(most, childrenOf().length); }, 1);
       const there = {};
       pool.on('exit', ({ pid }) => { there.exit = existsSync('/proc/' + pid); });
       const error = await pool.run({ type: 'dump' }).catch((error) => error);

@@ -5,7 +5,7 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import ProcessManager, { PoolBrokenError, WorkerStartError } from '../index.mjs';
-import { childrenOf, fixture, isGone, pool, record, startProgram, until } from './support/harness.js';
+import { childrenOf, fixture, isGone, PROC, pool, record, startProgram, until } from './support/harness.js';
 import { attach, failing, injections, supervisorOf, untraceable } from './support/strace.js';
 
 /** A worker that costs little to start: most tests here start several. */
@@ -373,10 +373,10 @@ describe.skipIf(reason !== null)('the supervisor itself cannot be started', () =
 describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')('pidfd_open is missing or forbidden', () => {
   test.each(['ENOSYS', 'EPERM', 'EACCES'])('%s: a thread for each worker waits in its place', async (error) => {
     const source = `
-      import { readdirSync, readFileSync } from 'node:fs';
       import { spawn } from 'node:child_process';
       import { once } from 'node:events';
       import ProcessManager from 'bulkhead';
+      import { childrenOf, threads } from ${PROC};
       const options = { worker: ${JSON.stringify(fixture('crash.mjs'))}, minWorkers: 2, maxWorkers: 2 };
       const pool = new ProcessManager({ ...options, restart: { minDelay: 1, maxDelay: 1 } });
       const exits = [];
@@ -384,8 +384,7 @@ describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')('pidfd
       setInterval(() => {}, 1000);
       process.once('SIGUSR2', async () => {
         await pool.startWorkers();
-        const names = readdirSync('/proc/self/task').map((id) => readFileSync('/proc/self/task/' + id + '/comm', 'utf8').trim());
-        const waiting = names.filter((name) => name === 'bulkhead-wait').length;
+        const waiting = threads().filter((name) => name === 'bulkhead-wait').length;
         const outcomes = [];
         for (const data of ['SIGKILL', 'SIGSEGV', 'exit(0)', 'exit(1)']) {
           const { exitCode, signal, maybeExecuted } = await pool.run({ type: 'during', data }).catch((error) => error);
@@ -397,8 +396,7 @@ describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')('pidfd
         const result = await pool.run({ type: 'echo', data: 'alive' });
         const timeout = await pool.run({ type: 'hang' }, { timeout: 50 }).catch(({ code }) => code);
         const { killed } = await pool.shutdown();
-        const zombies = readdirSync('/proc/self/task').flatMap((id) => readFileSync('/proc/self/task/' + id + '/children', 'latin1').match(/\\d+/g) ?? []);
-        console.log(JSON.stringify({ waiting, outcomes, code, result, timeout, crashes: exits.filter(([, , reason]) => reason === 'crashed').length, zombies, grandchild }));
+        console.log(JSON.stringify({ waiting, outcomes, code, result, timeout, crashes: exits.filter(([, , reason]) => reason === 'crashed').length, zombies: childrenOf(), grandchild }));
         process.exit(0);
       });
       console.log('made');`;

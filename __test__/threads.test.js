@@ -1,29 +1,19 @@
 // Pools in worker threads, whose environments end in the midst of things while the process and its supervisor go on.
 
 import { expect, test } from 'vitest';
-import { fixture, program } from './support/harness.js';
+import { fixture, PROC, program } from './support/harness.js';
 
 /** For the main thread of a program. */
 const LOOK = `
   import { once } from 'node:events';
-  import { readdirSync, readFileSync } from 'node:fs';
   import { setTimeout as sleep } from 'node:timers/promises';
   import { Worker } from 'node:worker_threads';
-  const read = (thread, file) => readFileSync('/proc/self/task/' + thread + '/' + file, 'latin1').trim();
-  // A thread may end while it is looked at.
-  const threads = (file) => readdirSync('/proc/self/task').flatMap((thread) => {
-    try {
-      return [read(thread, file)];
-    } catch {
-      return [];
-    }
-  });
-  const children = () => threads('children').join(' ').match(/\\d+/g) ?? [];
-  const supervisors = () => threads('comm').filter((name) => name === 'bulkhead').length;
+  import { childrenOf, threads } from ${PROC};
+  const supervisors = () => threads().filter((name) => name === 'bulkhead').length;
   async function childless() {
     const deadline = Date.now() + 20_000;
-    while (children().length > 0 && Date.now() < deadline) await sleep(5);
-    return children().length === 0;
+    while (childrenOf().length > 0 && Date.now() < deadline) await sleep(5);
+    return childrenOf().length === 0;
   }
   const start = (workerData) => new Worker(new URL('./thread.mjs', import.meta.url), { workerData });`;
 

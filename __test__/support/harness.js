@@ -5,15 +5,21 @@
 // `until` waits for a state and says what it waited for when it does not come.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import ProcessManager from '../../index.mjs';
 import { outputOf } from './output.mjs';
+import { childrenOf, descriptors, processState, threads } from './proc.mjs';
+
+export { childrenOf, processState };
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** What a program that a test starts imports to look at itself, as a literal: `import { childrenOf } from ${PROC};` */
+export const PROC = JSON.stringify(join(root, '__test__', 'support', 'proc.mjs'));
 
 /** How long anything may take before it counts as hung. Generous: the machine may be busy. */
 const PATIENCE = 20_000;
@@ -79,39 +85,9 @@ export async function until(condition, what, patience = PATIENCE) {
   }
 }
 
-/** A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers `kill(pid, 0)`. */
-export function processState(pid) {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
-  } catch {
-    return null;
-  }
-}
-
 /** Whether a process is gone, or as good as: nobody but its parent can still see a zombie. */
 export function isGone(pid) {
   return [null, 'Z', 'X'].includes(processState(pid));
-}
-
-/** Children of a process, zombies included. */
-export function childrenOf(pid = process.pid) {
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
-    try {
-      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').trim();
-      return text === '' ? [] : text.split(' ').map(Number);
-    } catch {
-      return [];
-    }
-  });
-}
-
-function descriptors() {
-  return readdirSync('/proc/self/fd').length;
-}
-
-function threads() {
-  return readdirSync('/proc/self/task').length;
 }
 
 /**
@@ -188,7 +164,7 @@ afterAll(() => {
 });
 
 beforeEach(() => {
-  before = { descriptors: descriptors(), threads: threads(), children: childrenOf() };
+  before = { descriptors: descriptors(), threads: threads().length, children: childrenOf() };
 });
 
 afterEach(async () => {
@@ -210,6 +186,6 @@ afterEach(async () => {
     () => descriptors() <= before.descriptors + 8,
     `descriptors: ${before.descriptors}, now ${descriptors()}`,
   );
-  await until(() => threads() <= before.threads + 4, `threads: ${before.threads}, now ${threads()}`);
+  await until(() => threads().length <= before.threads + 4, `threads: ${before.threads}, now ${threads()}`);
   expect(left()).toEqual([]);
 });

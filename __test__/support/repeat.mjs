@@ -10,6 +10,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { outputOf } from './output.mjs';
+import { childrenOf, descriptors, threads } from './proc.mjs';
 
 /**
  * Programs in `fixtures/repeat/`, and how many runs one process makes.
@@ -154,16 +155,5 @@ export async function nothingLeft(bounds, children) {
 }
 
 nothingLeft.bounds = () => {
-  const tasks = readdirSync('/proc/self/task');
-  const children = tasks.flatMap((task) => childrenOf(task));
-  return { children: children.length, descriptors: readdirSync('/proc/self/fd').length, threads: tasks.length };
+  return { children: childrenOf().length, descriptors: descriptors(), threads: threads().length };
 };
-
-/** @param {string} task a thread */
-function childrenOf(task) {
-  try {
-    return readFileSync(`/proc/self/task/${task}/children`, 'latin1').match(/\d+/g) ?? [];
-  } catch {
-    return []; // That thread has ended meanwhile.
-  }
-}

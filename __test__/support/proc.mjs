@@ -1,0 +1,46 @@
+// What /proc says of processes. Every look may come too late: what has ended meanwhile has nothing.
+//
+// Free of the rest of the harness, so that a program that a test starts can use it: see `PROC` there.
+
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(path, 'latin1').trim();
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers `kill(pid, 0)`.
+ *
+ * @param {number | string} pid
+ */
+export function processState(pid) {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat === '' ? null : stat[stat.lastIndexOf(')') + 2];
+}
+
+/**
+ * Children of a process, zombies included.
+ *
+ * @param {number | 'self'} pid
+ * @returns {number[]}
+ */
+export function childrenOf(pid = 'self') {
+  return readdirSync(`/proc/${pid}/task`).flatMap(
+    (thread) => read(`/proc/${pid}/task/${thread}/children`).match(/\d+/g)?.map(Number) ?? [],
+  );
+}
+
+/** How many descriptors this process has. */
+export function descriptors() {
+  return readdirSync('/proc/self/fd').length;
+}
+
+/** The names of this process's threads; Node's own are called after the program. */
+export function threads() {
+  return readdirSync('/proc/self/task').map((thread) => read(`/proc/self/task/${thread}/comm`));
+}
