@@ -339,6 +339,26 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     await open();
   });
 
+  const RING = 8 * MEBIBYTE;
+  test.each([
+    ['beyond the end', [{ shared: RING - 10, bytes: [11] }]],
+    ['that are longer than the memory', [{ shared: 0, bytes: [RING + 1] }]],
+    [
+      'before those it has named already',
+      [
+        { shared: 100, bytes: [10] },
+        { shared: 100, bytes: [10] },
+      ],
+    ],
+    ['that go round and round', Array.from({ length: 500 }, (_, turn) => ({ shared: turn * RING, bytes: [RING] }))],
+    ['at no position', [{ shared: -1, bytes: [1] }]],
+    ['at a position that overflows', [{ shared: '$most', bytes: [8] }]],
+  ])('names raw bytes in it %s', async (_, places) => {
+    // JSON.parse in Python keeps it whole.
+    const most = places.map((place) => (place.shared === '$most' ? { ...place, shared: 2 ** 64 - 2 ** 12 } : place));
+    await breach({ do: 'shared', places: most }, { page: true });
+  });
+
   test('keeps its size', async () => {
     const { manager, open } = await beside({}, { page: true });
     await expect(manager.run({ data: { do: 'resize' } })).resolves.toEqual({
@@ -348,7 +368,7 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
       beyond: 'EPERM',
       allocated: 'EPERM',
       sealed: 'EPERM',
-      size: 69_632,
+      size: 0,
     });
     await open();
   });

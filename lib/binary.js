@@ -5,6 +5,7 @@
 const { Buffer } = require('node:buffer');
 const { types } = require('node:util');
 const { OwnMap, uncurry } = require('./intrinsics');
+const { decodeText } = require('./text');
 
 const Bytes = Uint8Array;
 const View = DataView;
@@ -13,7 +14,7 @@ const { from: bufferFrom, isBuffer } = Buffer;
 /** @type {(buffer: ArrayBufferLike, from: number, to: number) => ArrayBuffer} */
 const slice = uncurry(ArrayBuffer.prototype.slice);
 
-/** What the wire protocol has names for, besides Buffer, ArrayBuffer and DataView. */
+/** What the wire protocol has names for, besides Buffer, ArrayBuffer, DataView and String. */
 const TYPED_ARRAYS = new OwnMap(
   [
     Int8Array,
@@ -72,6 +73,7 @@ function toBytes(value) {
  * @throws {TypeError} for a type or a length that no sender makes
  */
 function fromBytes(type, bytes) {
+  if (type === 'String') return decodeText(/** @type {Buffer} */ (bytes));
   if (type === 'Buffer') {
     return isBuffer(bytes) ? bytes : bufferFrom(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }

@@ -2,12 +2,13 @@
 
 // The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do (toJSON, getters, boxed
 // primitives, what is left out), once, and on the way takes out what is binary, finds what cannot be sent, and knows
-// the path to it. (A replacer function would see a Buffer only after its toJSON had made an array of numbers of it.)
+// the path to it. Long strings are taken out like binary data. (A replacer function would see a Buffer only after its toJSON had made an array of numbers of it.)
 
 const { types } = require('node:util');
 const { SerializationError } = require('./errors');
 const { isBinary, toBytes } = require('./binary');
 const { OwnSet, apply, defineProperty, isArray, keysOf, stringify } = require('./intrinsics');
+const { LONG, encodeText } = require('./text');
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
@@ -20,14 +21,19 @@ class Flattener {
   /** @type {[type: string, path: (string | number)[]][]} */
   binary = [];
   #what;
+  #texts;
   /** From the root to where the walk is. @type {(string | number)[]} */
   #path = [];
   /** The objects on that path. @type {Set<object>} */
   #ancestors = new OwnSet();
 
-  /** @param {string} what the value is, for messages */
-  constructor(what) {
+  /**
+   * @param {string} what the value is, for messages
+   * @param {boolean} texts whether long strings are taken out as well
+   */
+  constructor(what, texts) {
     this.#what = what;
+    this.#texts = texts;
   }
 
   /**
@@ -61,10 +67,16 @@ class Flattener {
     }
     if (typeof data === 'bigint') throw new TypeError('JSON has no form for a BigInt');
     if (typeof data === 'function' || typeof data === 'symbol') return undefined;
+    if (typeof data === 'string') return this.#visitText(data);
     if (typeof data !== 'object' || data === null) return data;
     if (isRawJSON?.(data)) return data;
     if (types.isBoxedPrimitive(data)) return unboxed(data);
     return this.#visitChildren(data);
+  }
+
+  /** @param {string} text */
+  #visitText(text) {
+    return this.#texts && text.length >= LONG ? this.#add('String', encodeText(text)) : text;
   }
 
   /** @param {any} data */
@@ -108,6 +120,14 @@ class Flattener {
   /** @param {object} value */
   #takeOut(value) {
     const { type, bytes } = toBytes(value);
+    return this.#add(type, bytes);
+  }
+
+  /**
+   * @param {string} type
+   * @param {Uint8Array} bytes
+   */
+  #add(type, bytes) {
     /** @type {(string | number)[]} */
     const path = [];
     for (let i = 0; i < this.#path.length; i++) path[i] = this.#path[i];

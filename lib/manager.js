@@ -236,7 +236,9 @@ class ProcessManager extends ListeningEmitter {
    */
   #acceptWith(record, task, options, source) {
     const { timeout, retries, signal, handler, filename } = resolveTaskOptions(options, this.#kind);
-    const { json, blobs, binary, encoding, undefined: isUndefined } = encode(task, this.#config.serialization, 'task');
+    const { serialization } = this.#config;
+    const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a task');
     // Looked at after the last user code has run: a getter may have aborted it.
     if (signal?.aborted)

@@ -70,6 +70,7 @@
  * @property {new (config: NativeConfig, meta: Float64Array, onBatch: () => void) => NativePool} ProcessManager
  * @property {() => number} availableParallelism
  * @property {() => boolean} readsMemory whether it can be seen how much memory a process uses
+ * @property {(text: string) => Buffer} encodeText see lib/text.js
  * @property {() => number} depth how deep in pools within pools this process is; 0: no pool has started it
  */
 

@@ -7,6 +7,7 @@ const v8 = require('node:v8');
 const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
+const { LONG } = require('./text');
 const { getPrototypeOf, hasOwn, isArray, stringify: toJson } = require('./intrinsics');
 
 const { deserialize, serialize } = v8;
@@ -29,13 +30,14 @@ const PLAIN_DEPTH = 4_000;
 
 /**
  * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing with a toJSON, nothing
- * binary, no cycle. May say false for what in fact is plain.
+ * binary, no long string, no cycle. May say false for what in fact is plain.
  *
  * @param {any} value
  * @param {number} [depth] how much deeper to look
  * @returns {boolean}
  */
 function isPlain(value, depth = PLAIN_DEPTH) {
+  if (typeof value === 'string') return value.length < LONG;
   if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
   if (value === null) return true;
   if (depth === 0 || value.toJSON !== undefined) return false;
@@ -50,7 +52,7 @@ function isPlain(value, depth = PLAIN_DEPTH) {
   for (const key in value) {
     const item = value[key];
     // Most are one of these, and a call for each costs more than the check.
-    if (typeof item === 'string' || typeof item === 'number') continue;
+    if (typeof item === 'number' || (typeof item === 'string' && item.length < LONG)) continue;
     if (!isPlain(item, depth - 1)) return false;
   }
   return true;
@@ -73,25 +75,27 @@ function looksPlain(value) {
  * @param {unknown} value
  * @param {'json' | 'advanced'} serialization
  * @param {string} [what] the value is, for messages
+ * @param {boolean} [texts] whether the other side knows long strings as raw bytes
  * @returns {Encoded}
  * @throws {SerializationError | MessageTooLargeError}
  */
-function encode(value, serialization, what = 'value') {
+function encode(value, serialization, what = 'value', texts = true) {
   if (typeof value === 'function' || typeof value === 'symbol') {
     const message = `a ${typeof value} cannot be a ${what}`;
     throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
   }
   if (value === undefined) return encoded('null', true);
-  return serialization === 'advanced' ? encodeAdvanced(value, what) : encodeJson(value, what);
+  return serialization === 'advanced' ? encodeAdvanced(value, what) : encodeJson(value, what, texts);
 }
 
 /**
  * @param {unknown} value
  * @param {string} what
+ * @param {boolean} texts
  */
-function encodeJson(value, what) {
+function encodeJson(value, what, texts) {
   if (looksPlain(value)) return encoded(stringify(value, what));
-  const flattener = new Flattener(what);
+  const flattener = new Flattener(what, texts);
   const flat = flattener.flatten(value);
   if (flat === undefined) return encoded('null', true);
   const { blobs, binary } = flattener;

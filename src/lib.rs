@@ -10,8 +10,9 @@
 //! - [`inspect`]: where a worker's JavaScript hangs, by Node's own debugger.
 //! - [`port`]: the worker's end of its channel.
 //! - [`wire`]: the JSON-lines protocol between supervisor and workers.
-//! - [`shm`]: the shared page with the claim word.
+//! - [`shm`]: the memory that a worker shares: the claim word, and large raw bytes.
 //! - [`stats`]: readings from `/proc`.
+//! - [`warm`]: memory for large raw bytes, used again while it is warm.
 
 #![deny(unsafe_code)]
 
@@ -23,5 +24,6 @@ pub mod process;
 pub mod shm;
 pub mod stats;
 pub mod supervisor;
+pub mod warm;
 pub mod wire;
 pub mod worker;

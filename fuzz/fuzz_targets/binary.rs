@@ -25,23 +25,24 @@ fuzz_target!(|input: &[u8]| {
     let said = reference::read(&line[..line.len() - 1]);
     let lengths = said.as_ref().map_or(&[][..], |said| &said.lengths);
     let announced = lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
-    let raw: Vec<u8> = (0..announced.min(LIMIT)).map(|index| index as u8).collect();
+    let behind = said.as_ref().is_some_and(|said| said.shared.is_none());
+    let raw: Vec<u8> = (0..if behind { announced.min(LIMIT) } else { 0 }).map(|index| index as u8).collect();
     let (((), length), peak) = memory::peak_of(|| {
         let mut decoder = Decoder::new(MAX_MESSAGE);
         for part in [&line, &raw] {
             decoder.buffer(part.len())[..part.len()].copy_from_slice(part);
             decoder.filled(part.len());
-            if announced > 0 && part.len() == line.len() && raw.len() != line.len() {
+            if behind && announced > 0 && part.len() == line.len() && raw.len() != line.len() {
                 // Waiting for the rest, or refused: nothing else.
                 assert!(!matches!(decoder.next(), Ok(Some(_))));
             }
         }
         match (decoder.next(), &said) {
             (Ok(Some(frame)), Some(said)) => {
-                assert_eq!(frame.raw, raw);
-                let cut: Vec<u64> = frame.chunks().map(|chunk| chunk.len() as u64).collect();
-                assert_eq!(cut, said.lengths);
-                assert_eq!(frame.chunks().collect::<Vec<_>>().concat(), raw);
+                assert_eq!(frame.raw.behind, raw);
+                let cut: Vec<u64> = frame.raw.chunks().map(|chunk| chunk.len() as u64).collect();
+                assert_eq!(cut, if behind { &said.lengths[..] } else { &[] });
+                assert_eq!(frame.raw.chunks().collect::<Vec<_>>().concat(), raw);
             }
             (Ok(_), _) => panic!("accepted, or waited on"),
             (Err(WireError::TooManyBytes { .. }), Some(_)) => assert!(announced > LIMIT),

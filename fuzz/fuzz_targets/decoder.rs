@@ -34,15 +34,19 @@ fn decode(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> (Vec<Seen>,
             match decoder.next() {
                 Ok(Some(frame)) => {
                     let begin = at;
-                    at += frame.line.len() + 1 + frame.raw.len();
+                    at += frame.line.len() + 1 + frame.raw.behind.len();
                     assert_eq!(&stream[begin..begin + frame.line.len()], frame.line);
                     assert_eq!(stream[begin + frame.line.len()], b'\n');
                     assert!(!frame.line.contains(&b'\n'));
-                    assert_eq!(&stream[at - frame.raw.len()..at], frame.raw);
+                    assert_eq!(&stream[at - frame.raw.behind.len()..at], frame.raw.behind);
                     let said = reference::read(frame.line).expect("what is accepted is of the protocol");
-                    let lengths: Vec<u64> = frame.chunks().map(|chunk| chunk.len() as u64).collect();
-                    assert_eq!(said.lengths, lengths);
-                    assert_eq!(frame.chunks().collect::<Vec<_>>().concat(), frame.raw);
+                    assert_eq!(said.shared, frame.raw.shared);
+                    assert!(said.lengths.iter().copied().eq(frame.raw.lengths.iter().map(|length| *length as u64)));
+                    if said.shared.is_none() {
+                        let lengths: Vec<u64> = frame.raw.chunks().map(|chunk| chunk.len() as u64).collect();
+                        assert_eq!(said.lengths, lengths);
+                    }
+                    assert_eq!(frame.raw.chunks().collect::<Vec<_>>().concat(), frame.raw.behind);
                     seen.push((format!("{:?}", frame.envelope), at));
                 }
                 Ok(None) => break,
@@ -58,6 +62,7 @@ fn decode(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> (Vec<Seen>,
     // What is left is no whole frame.
     if let Some(end) = stream[at..].iter().position(|byte| *byte == b'\n') {
         let said = reference::read(&stream[at..at + end]).expect("only a line of the protocol is waited on");
+        assert!(said.shared.is_none(), "nothing to wait for");
         assert!(said.lengths.iter().sum::<u64>() > (stream.len() - at - end - 1) as u64);
     }
     (seen, Ok(stream[at..].to_vec()))

@@ -27,12 +27,13 @@ fuzz_target!(|line: &[u8]| {
         };
         feed(&line);
         feed(b"\n");
-        if announced <= LIMIT as u64 {
+        let behind = expected.as_ref().is_some_and(|said| said.shared.is_none());
+        if behind && announced <= LIMIT as u64 {
             feed(&vec![b'\n'; announced as usize]);
         }
         match (decoder.next(), expected) {
             (Ok(Some(frame)), Some(expected)) => {
-                let (said, payload) = said(&frame.envelope, expected.lengths.clone());
+                let (said, payload) = said(&frame.envelope, expected.lengths.clone(), frame.raw.shared);
                 if let Up::Log { text } = &frame.envelope {
                     // A text is read, not passed through. Where it holds half a surrogate pair, that is replaced.
                     let expected = expected.payload.and_then(|text| json::string(&text));
@@ -40,7 +41,8 @@ fuzz_target!(|line: &[u8]| {
                     return;
                 }
                 assert_eq!(said, expected);
-                assert_eq!(frame.raw.len() as u64, announced);
+                assert_eq!(frame.raw.lengths.iter().sum::<usize>() as u64, announced);
+                assert_eq!(frame.raw.behind.len() as u64, if frame.raw.shared.is_some() { 0 } else { announced });
                 let Some(payload) = payload else { return };
                 assert!(json::is_value(payload.as_bytes()), "{payload}");
                 // It is that very piece of the line.
@@ -64,7 +66,7 @@ fuzz_target!(|line: &[u8]| {
 });
 
 /// What the code under test understood, in the form of the second reader; and the payload.
-fn said<'a>(up: &Up<'a>, lengths: Vec<u64>) -> (Said, Option<&'a str>) {
+fn said<'a>(up: &Up<'a>, lengths: Vec<u64>, shared: Option<u64>) -> (Said, Option<&'a str>) {
     let of = |kind: &str| Said { kind: kind.to_owned(), ..Said::default() };
     let carry = |said: Said, payload: &Payload<'a>| {
         let json = payload.json.map(|json| json.get());
@@ -73,12 +75,15 @@ fn said<'a>(up: &Up<'a>, lengths: Vec<u64>) -> (Said, Option<&'a str>) {
             binary: payload.binary.map(|binary| binary.get().to_owned()),
             v8: payload.encoding == Encoding::V8,
             lengths,
+            shared,
             ..said
         };
         (said, json)
     };
     match up {
-        Up::Ready { version, page } => (Said { version: u64::from(*version), flag: *page, ..of("ready") }, None),
+        Up::Ready { version, page, shares } => {
+            (Said { version: u64::from(*version), flag: *page, shares: *shares, ..of("ready") }, None)
+        }
         Up::Result { id, elapsed, envelope, payload } => {
             carry(Said { id: *id, elapsed: *elapsed, flag: *envelope, ..of("result") }, payload)
         }

@@ -2,7 +2,7 @@
 //! What is read is bounded and read once; nothing waits, and nothing breaks.
 //!
 //! Input: whether somebody writes all the time, the claim word, the length of what is held, the epoch that the supervisor
-//! believes in, what is held.
+//! believes in, what is held. Of that, the first sixteen bytes are a position and two lengths in the rings as well.
 
 #![no_main]
 
@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE};
+use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE, Way, Writer};
+use bulkhead::shm::ring::{RING, Read};
 use bulkhead::wire::Decoder;
 use bulkhead_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
@@ -19,6 +20,7 @@ use memmap2::MmapRaw;
 
 /// Where things are, from docs/protocol.md.
 const LENGTH: usize = 64;
+const CONSUMED: usize = 128;
 const HELD: usize = 4096;
 /// A copy of what is held, the decoder's buffer with it in it, and its errors.
 const ALLOWED: usize = HELD_MOST + 2 * 512 * 1024 + 16 * HELD_MOST;
@@ -73,6 +75,28 @@ fn write(map: &MmapRaw, at: usize, bytes: &[u8]) {
     }
 }
 
+/// The worker says that its bytes are there, and that it has read so far.
+fn rings(page: &SharedPage, worker: &MmapRaw, place: &[u8]) {
+    let at = u64::from_ne_bytes(place[..8].try_into().expect("eight bytes"));
+    let lengths =
+        [&place[8..12], &place[12..16]].map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("four bytes")) as usize);
+    let total = lengths[0] + lengths[1];
+    let (taken, peak) = memory::peak_of(|| page.take(Way::Up, &mut Read::default(), at, &lengths));
+    assert!(peak <= RING + 4096, "{peak} bytes were allocated");
+    match taken {
+        Some(pieces) => assert!(pieces.iter().map(|piece| piece.len()).eq(lengths)),
+        None => assert!(at as usize % RING + total > RING || at > 2 * RING as u64 - total as u64),
+    }
+    write(worker, CONSUMED, &place[..8]);
+    let mut writer = Writer::default();
+    for length in lengths {
+        let bytes = vec![1; length % (RING / 4)];
+        if let Some(at) = page.put(Way::Down, &mut writer, &[&bytes]) {
+            assert!(at as usize % RING + bytes.len() <= RING);
+        }
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((head, text)) = input.split_at_checked(17) else { return };
     let Shared { page, worker, busy, writing } = shared();
@@ -108,7 +132,7 @@ fuzz_target!(|input: &[u8]| {
         decoder.buffer(held.len().max(1))[..held.len()].copy_from_slice(&held);
         decoder.filled(held.len());
         while let Ok(Some(frame)) = decoder.next() {
-            assert_eq!(frame.chunks().map(<[u8]>::len).sum::<usize>(), frame.raw.len());
+            assert_eq!(frame.raw.chunks().map(<[u8]>::len).sum::<usize>(), frame.raw.behind.len());
         }
         held
     });
@@ -118,6 +142,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(held.len(), (u32::from_ne_bytes(length) as usize).min(HELD_MOST));
         let known = held.len().min(text.len());
         assert_eq!(held[..known], text[..known]);
+    }
+    if let Some((place, _)) = text.split_at_checked(16) {
+        rings(page, worker, place);
     }
     busy.store(false, Ordering::SeqCst);
     while writing.load(Ordering::SeqCst) {

@@ -215,7 +215,7 @@ impl World {
         }
         self.tasks.insert(ticket, Record::default());
         let text = format!(",\"task\":{{\"n\":{ticket}}}}}\n").into_bytes().into_boxed_slice();
-        let body = Body { text, chunks: Box::default() };
+        let body = Body::plain(text);
         let handler = (ticket % 3) as u8;
         let task = NewTask { ticket, handler, timeout: None, retries: ticket % 2, accepted_at: 0, body };
         self.shared.submit(task).expect("there is room");

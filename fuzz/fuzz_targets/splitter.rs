@@ -26,8 +26,8 @@ fn split(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> Split {
         loop {
             match splitter.next() {
                 Ok(Some(frame)) => {
-                    let chunks: Vec<Vec<u8>> = frame.chunks().map(<[u8]>::to_vec).collect();
-                    assert_eq!(chunks.concat(), frame.raw);
+                    let chunks: Vec<Vec<u8>> = frame.raw.chunks().map(<[u8]>::to_vec).collect();
+                    assert_eq!(chunks.concat(), frame.raw.behind);
                     frames.push((frame.line.to_vec(), chunks));
                 }
                 Ok(None) => break,
@@ -53,6 +53,12 @@ fn expected(stream: &[u8]) -> Split {
             return (frames, None);
         };
         let mut raw = &rest[end + 1..];
+        let lengths = match shared(line) {
+            _ if lengths.is_empty() => lengths,
+            Ok(false) => lengths,
+            Ok(true) => Vec::new(),
+            Err(()) => return (frames, None),
+        };
         if (raw.len() as u64) < lengths.iter().sum() {
             break;
         }
@@ -66,6 +72,20 @@ fn expected(stream: &[u8]) -> Split {
         rest = raw;
     }
     (frames, Some(rest.to_vec()))
+}
+
+/// Whether the raw bytes that `line` announces are in the shared memory: a position follows their lengths.
+fn shared(line: &[u8]) -> Result<bool, ()> {
+    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.first() == Some(&b'[')) else {
+        return Ok(false);
+    };
+    let Some(end) = json::value_end(list, 0) else { return Ok(false) };
+    let Some(position) = list[end..].strip_prefix(b",\"shared\":") else { return Ok(false) };
+    let position = position.trim_ascii_start();
+    let digits = position.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = position.get(digits).is_none_or(|byte| b" \n\t\r\"[]{},:".contains(byte));
+    let number = std::str::from_utf8(&position[..digits]).ok().and_then(reference::integer);
+    if ends && number.is_some() { Ok(true) } else { Err(()) }
 }
 
 /// The array of lengths that `text` begins with.

@@ -13,23 +13,28 @@ pub struct Said {
     pub version: u64,
     /// `page`, `envelope` or `permanent`, whichever belongs to the kind.
     pub flag: bool,
+    pub shares: bool,
     /// The payload, or the error, as text.
     pub payload: Option<String>,
     pub binary: Option<String>,
     pub v8: bool,
     pub lengths: Vec<u64>,
+    /// Where the raw bytes are, if not behind the line.
+    pub shared: Option<u64>,
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "type",
     "id",
     "elapsed",
     "version",
     "page",
+    "shares",
     "envelope",
     "permanent",
     "encoding",
     "bytes",
+    "shared",
     "binary",
     "result",
     "error",
@@ -61,6 +66,7 @@ pub fn read(line: &[u8]) -> Option<Said> {
     let id = number("id", u64::MAX)?;
     let elapsed = number("elapsed", u64::MAX)?.unwrap_or(0);
     let version = number("version", u64::from(u32::MAX))?;
+    let (shared, shares) = (number("shared", u64::MAX)?, flag("shares")?);
     let (page, envelope, permanent) = (flag("page")?, flag("envelope")?, flag("permanent")?);
     said.v8 = match found.get("encoding") {
         None | Some(&"null") => false,
@@ -73,10 +79,11 @@ pub fn read(line: &[u8]) -> Option<Said> {
     if let Some(list) = found.get("bytes") {
         said.lengths = json::elements(list)?.into_iter().map(integer).collect::<Option<_>>()?;
     }
+    said.shared = shared.filter(|_| !said.lengths.is_empty());
     let owned = |key: &str| found.get(key).map(|text| (*text).to_owned());
     let is_object = |text: &String| text.starts_with('{');
     match said.kind.as_str() {
-        "ready" => (said.version, said.flag) = (version?, page),
+        "ready" => (said.version, said.flag, said.shares) = (version?, page, shares),
         "fail" => (said.payload, said.flag) = (Some(owned("error").filter(is_object)?), permanent),
         "error" => {
             (said.payload, said.id, said.elapsed) = (Some(owned("error").filter(is_object)?), id?, elapsed);
@@ -122,7 +129,7 @@ fn places(binary: &str, lengths: &[u64]) -> Option<()> {
     for (place, length) in places.into_iter().zip(lengths) {
         let [name, path] = json::elements(place)?.try_into().ok()?;
         let size = match json::string(name)?.as_str() {
-            "Buffer" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
+            "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
             "Int16Array" | "Uint16Array" => 2,
             "Int32Array" | "Uint32Array" | "Float32Array" => 4,
             "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,

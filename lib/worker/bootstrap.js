@@ -81,7 +81,7 @@ async function start(init) {
     loop?.stop(() => void parting?.stop(program, context));
   };
   loop = new Loop({ port, channel, replies, program, context, concurrency, onStop, inspector });
-  replies.ready(port.hasPage);
+  replies.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();
 }

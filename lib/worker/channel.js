@@ -92,10 +92,17 @@ class Channel {
   /**
    * Writes a line and the raw bytes it announces, behind all that was said before it.
    *
-   * @param {string} line
+   * @param {(shared: number) => string} lineFor makes it; `shared`: where the bytes are in the shared memory, or -1
    * @param {Uint8Array[]} blobs
    */
-  sayWith(line, blobs) {
+  sayWith(lineFor, blobs) {
+    if (!this.#open) return;
+    const shared = this.#port.share(blobs);
+    const line = lineFor(shared);
+    if (shared >= 0) {
+      this.say(line);
+      return;
+    }
     this.flush();
     this.#write(() => this.#port.writeWith(line, blobs));
   }

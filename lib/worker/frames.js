@@ -29,6 +29,7 @@
  * @property {string} [filename] file URL
  * @property {string} [exec] source of a function, of which `task` are the arguments
  * @property {number[]} [bytes]
+ * @property {number} [shared] the port has taken them from there
  * @property {unknown} [binary]
  * @property {unknown} [encoding]
  * @property {Buffer[]} [blobs] not on the wire: the raw bytes, once they are here

@@ -17,6 +17,8 @@
  * @property {boolean} hasPage whether tasks are claimed
  * @property {(text: string) => void} write returns when the kernel has it all
  * @property {(text: string, blobs: Uint8Array[]) => void} writeWith the same, with raw bytes behind
+ * @property {boolean} hasRings whether large raw bytes go through shared memory
+ * @property {(blobs: Uint8Array[]) => number} share puts raw bytes there: their position, or -1: they go behind their line
  * @property {(parentPid: number, depth: number) => boolean} arm dies with the parent from now on; false: it is gone already
  * @property {(phase: string) => boolean} expectsFault whether the environment asks for a death on purpose in this phase
  * @property {(phase: string) => void} pass dies here if the environment asks for it

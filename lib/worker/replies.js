@@ -51,7 +51,7 @@ class Replies {
       return;
     }
     const head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`;
-    this.#channel.sayWith(lineWithBytes(head, 'result', encoded, blobs), blobs);
+    this.#sayWithBytes(head, 'result', encoded, blobs);
   }
 
   /**
@@ -82,9 +82,12 @@ class Replies {
     this.#say('{"type":"message"', 'message', this.#encode(message, 'message'));
   }
 
-  /** @param {boolean} page whether tasks are claimed */
-  ready(page) {
-    this.#channel.say(`{"type":"ready","version":1,"page":${page}}\n`);
+  /**
+   * @param {boolean} page whether tasks are claimed
+   * @param {boolean} shares whether large raw bytes go through shared memory
+   */
+  ready(page, shares) {
+    this.#channel.say(`{"type":"ready","version":1,"page":${page},"shares":${shares}}\n`);
   }
 
   /**
@@ -106,7 +109,17 @@ class Replies {
    */
   #say(head, key, encoded) {
     if (encoded.blobs === null) this.#channel.say(line(head, key, encoded));
-    else this.#channel.sayWith(lineWithBytes(head, key, encoded, encoded.blobs), encoded.blobs);
+    else this.#sayWithBytes(head, key, encoded, encoded.blobs);
+  }
+
+  /**
+   * @param {string} head
+   * @param {string} key
+   * @param {Encoded} encoded
+   * @param {Uint8Array[]} blobs its own
+   */
+  #sayWithBytes(head, key, encoded, blobs) {
+    this.#channel.sayWith((shared) => lineWithBytes(head, key, encoded, blobs, shared), blobs);
   }
 
   /**
@@ -160,13 +173,15 @@ function line(head, key, encoded) {
  * @param {string} key
  * @param {Encoded} encoded
  * @param {Uint8Array[]} blobs its own
+ * @param {number} shared where they are in the shared memory; -1: behind the line
  */
-function lineWithBytes(head, key, { json, binary, encoding }, blobs) {
+function lineWithBytes(head, key, { json, binary, encoding }, blobs, shared) {
   const bytes = [];
   for (let i = 0; i < blobs.length; i++) bytes[i] = blobs[i].byteLength;
   const places = binary === null ? '' : `,"binary":${stringify(binary)}`;
   const how = encoding === null ? '' : `,"encoding":"${encoding}"`;
-  return `${head},"bytes":[${join(bytes, ',')}]${places}${how},"${key}":${json}}\n`;
+  const where = shared < 0 ? '' : `,"shared":${shared}`;
+  return `${head},"bytes":[${join(bytes, ',')}]${where}${places}${how},"${key}":${json}}\n`;
 }
 
 /** @param {string} message */

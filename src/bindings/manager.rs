@@ -12,18 +12,17 @@ use napi_derive::napi;
 use crate::bindings::hot::{self, Arguments, Hot};
 use crate::bindings::options::{self, NativeConfig};
 use crate::bindings::tie::{Tie, Waker};
-use crate::bindings::{log, strings};
+use crate::bindings::{buffers, log, strings};
 use crate::pool::core::{self, QueueFull, Shared, SharedPool};
-use crate::pool::messages::{Body, Event, Micros, NewTask, Ticket};
+use crate::pool::messages::{Body, Event, Micros, NewTask, RawBody, Ticket};
 use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
 use crate::stats;
 use crate::supervisor;
+use crate::warm::Bytes;
 
 /// Rows, text of the array of their values, values that are apart, raw bytes.
 type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
 
-/// A value from this size on is handed over as the memory it is in; smaller ones are cheaper to copy.
-const EXTERNAL_FROM: usize = 16 * 1024;
 /// Not accepted: the queue is full, in tasks or in bytes.
 const FULL: f64 = -1.0;
 const FULL_BYTES: f64 = -2.0;
@@ -178,10 +177,7 @@ impl ProcessManager {
         }
         let json = strings::create(env, &[b"[", batch.json.as_slice(), b"]"].concat())?;
         let texts = batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
-        let blobs = batch.blobs.into_iter().map(|blob| match blob.len() {
-            ..EXTERNAL_FROM => BufferSlice::copy_from(env, blob),
-            _ => BufferSlice::from_data(env, blob),
-        });
+        let blobs = batch.blobs.into_iter().map(|blob| buffers::create(env, blob));
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
         Ok(Some((rows, json, texts, blobs.collect::<Result<_>>()?)))
     }
@@ -275,7 +271,7 @@ impl Intake {
         if size > self.max_message_size {
             return Ok(size as f64);
         }
-        let body = Body { text: self.finish(), chunks: Box::default() };
+        let body = Body::plain(self.finish());
         Ok(self.accept(ticket, 0, self.task_timeout, self.retries, body))
     }
 
@@ -289,22 +285,21 @@ impl Intake {
         self.scratch.extend_from_slice(TASK);
         let before = self.scratch.len();
         strings::append_utf8(json, &mut self.scratch)?;
-        let chunks: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
-        let size = self.scratch.len() - before + chunks.iter().sum::<usize>();
+        let lengths: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
+        let total = lengths.iter().sum();
+        let size = self.scratch.len() - before + total;
         if size > self.max_message_size {
             return Ok(Err(size));
         }
-        if chunks.is_empty() {
-            return Ok(Ok(Body { text: self.finish(), chunks }));
+        let mut body = Body::plain(self.finish());
+        if !lengths.is_empty() {
+            let mut bytes = Bytes::with_capacity(total);
+            for binary in binaries {
+                bytes.vec().extend_from_slice(binary);
+            }
+            body.raw = Some(Box::new(RawBody { bytes, lengths }));
         }
-        let mut text = Vec::with_capacity(self.scratch.len() + END.len() + size);
-        text.extend_from_slice(&self.scratch);
-        text.extend_from_slice(END);
-        for binary in binaries {
-            text.extend_from_slice(binary);
-        }
-        self.tidy();
-        Ok(Ok(Body { text: text.into_boxed_slice(), chunks }))
+        Ok(Ok(body))
     }
 
     fn accept(&self, ticket: Ticket, handler: u8, timeout: Option<Micros>, retries: u32, body: Body) -> f64 {

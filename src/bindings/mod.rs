@@ -1,11 +1,12 @@
 //! The border to JavaScript: the only code that knows Node-API.
 //!
 //! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
-//! numbers and JSON text out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
+//! numbers, JSON text and raw bytes out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
 //! [`tie`] ends a pool with its environment; [`hot`] makes functions that cost little to call; [`options`] turns the one
-//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`log`] is
+//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`log`] is
 //! `BULKHEAD_LOG`.
 
+mod buffers;
 mod hot;
 mod log;
 mod manager;
@@ -14,14 +15,25 @@ mod port;
 mod strings;
 mod tie;
 
+use napi::bindgen_prelude::*;
+use napi::{Env, JsString};
 use napi_derive::napi;
 
+use crate::warm::Bytes;
 use crate::{process, stats};
 
 /// Whether it can be seen how much memory a process uses.
 #[napi]
 pub fn reads_memory() -> bool {
     i32::try_from(std::process::id()).is_ok_and(|pid| stats::resident_set(pid).is_some())
+}
+
+/// A string as raw bytes, as `lib/text.js` describes them.
+#[napi]
+pub fn encode_text<'env>(env: &'env Env, text: JsString<'_>) -> Result<BufferSlice<'env>> {
+    let mut bytes = Bytes::with_capacity(text.utf16_len()? + strings::SPARE);
+    strings::append_any(&text, bytes.vec())?;
+    buffers::create(env, bytes)
 }
 
 /// How deep in pools within pools this process is: 0 unless a pool has started it.

@@ -11,11 +11,14 @@ use napi_derive::napi;
 use rustix::net::RecvFlags;
 
 use crate::bindings::hot::{self, Arguments, Hot};
-use crate::bindings::strings;
+use crate::bindings::{buffers, strings};
 use crate::port::fault::{self, Phase};
 use crate::port::outgoing::Outgoing;
 use crate::process::{depth, guard, inherited, spawn};
 use crate::shm::SharedPage;
+use crate::shm::page::{Way, Writer};
+use crate::shm::ring::{self, Read};
+use crate::warm::Bytes;
 use crate::wire::LineSplitter;
 
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
@@ -34,7 +37,10 @@ pub struct WorkerPort {
     page: Option<Arc<SharedPage>>,
     splitter: LineSplitter,
     out: Rc<Outgoing>,
-    blobs: Vec<Vec<u8>>,
+    blobs: Vec<Bytes>,
+    /// How far the ring of raw bytes from the supervisor was read, and where the one to it is written.
+    down: Read,
+    up: Writer,
 }
 
 /// `claim(epoch)`.
@@ -100,7 +106,15 @@ impl WorkerPort {
         })?;
         let page = page.and_then(|fd| SharedPage::open(fd.as_fd())).map(Arc::new);
         let out = Rc::new(Outgoing::new(channel.try_clone()?, page.clone()));
-        Ok(Self { channel, page, splitter: LineSplitter::new(usize::MAX), out, blobs: Vec::new() })
+        Ok(Self {
+            channel,
+            page,
+            splitter: LineSplitter::new(usize::MAX),
+            out,
+            blobs: Vec::new(),
+            down: Read::default(),
+            up: Writer::default(),
+        })
     }
 
     /// A descriptor of the channel to read from, given away: whatever user code does to the numbers 3 and 4 does not reach
@@ -154,11 +168,19 @@ impl WorkerPort {
                 text.push(b',');
             }
             text.extend_from_slice(frame.line);
-            self.blobs.extend(frame.chunks().map(<[u8]>::to_vec));
+            let (page, down) = (&self.page, &mut self.down);
+            let shared = |at, lengths: &[usize]| page.as_ref()?.take(Way::Down, down, at, lengths);
+            let Some(copies) = frame.raw.copies(shared) else {
+                return Err(Error::from_reason("the supervisor put no raw bytes where it says"));
+            };
+            self.blobs = copies;
             frames += 1;
         }
         if frames == 0 {
             return Ok(None);
+        }
+        if let Some(page) = &self.page {
+            page.release(Way::Down, &mut self.down);
         }
         text.push(b']');
         strings::create(env, &text).map(Some)
@@ -167,7 +189,7 @@ impl WorkerPort {
     /// The raw bytes of the last frame that was taken.
     #[napi]
     pub fn blobs<'env>(&mut self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
-        self.blobs.drain(..).map(|blob| BufferSlice::from_data(env, blob)).collect()
+        self.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect()
     }
 
     /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch (always so
@@ -188,6 +210,23 @@ impl WorkerPort {
     #[napi]
     pub fn hold(&self, text: JsString<'_>) -> Result<()> {
         self.out.hold(|out| strings::append_utf8(&text, out).map_err(Failed::Border)).map_err(Into::into)
+    }
+
+    /// Whether large raw bytes go through shared memory.
+    #[napi(getter)]
+    pub fn has_rings(&self) -> bool {
+        self.page.as_ref().is_some_and(|page| page.has_rings())
+    }
+
+    /// Puts raw bytes into the shared memory: their position there, which the line that announces them has as `shared`. -1:
+    /// they are to follow their line, as they are few, or too many for now.
+    #[napi]
+    pub fn share(&mut self, blobs: Vec<Uint8ArraySlice<'_>>) -> f64 {
+        let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
+        let total: usize = blobs.iter().map(|blob| blob.len()).sum();
+        let page = self.page.as_ref().filter(|_| total >= ring::FROM);
+        // Positions stay far below what a double can hold.
+        page.and_then(|page| page.put(Way::Up, &mut self.up, &blobs)).map_or(-1.0, |at| at as f64)
     }
 
     /// Whether tasks are claimed.

@@ -4,13 +4,14 @@
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString, JsValue, sys};
 
+/// Bytes of the longest character in UTF-8. With this much room left, nothing was cut off.
+const LONGEST: usize = 4;
+
 /// Appends a string's UTF-8 to `into`.
 ///
 /// JavaScript strings do not know their length in UTF-8, and asking costs a pass of its own. So the text is written
 /// straight into the spare capacity; only if it fills that to the brim is it written once more, with room enough.
 pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
-    /// The longest character. With this much room left, nothing was cut off.
-    const LONGEST: usize = 4;
     /// Room that is tried first; what most tasks need.
     const FIRST: usize = 1024;
 
@@ -29,6 +30,32 @@ pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
         true => Ok(()),
         false => Err(Error::from_reason("a string was longer than its own length allows")),
     }
+}
+
+/// Room beyond a string's length with which ASCII is written in one go, its tag included.
+pub const SPARE: usize = LONGEST + 2;
+/// How a string was written, as its last byte.
+const ASCII: u8 = 0;
+const UTF_16: u8 = 1;
+
+/// Appends a string's ASCII or, if there is anything else in it, its UTF-16, and a byte that says which.
+pub fn append_any(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
+    let (before, length) = (into.len(), text.utf16_len()?);
+    into.reserve(length + SPARE);
+    // One byte for each unit: all of it is ASCII, since everything else takes more.
+    if write(text, into, 0)? && into.len() - before == length {
+        into.push(ASCII);
+        return Ok(());
+    }
+    into.truncate(before);
+    let units = text.into_utf16()?;
+    const { assert!(cfg!(target_endian = "little"), "the other side reads it as little endian") };
+    // SAFETY: so many units of two bytes each, of which every byte is initialised.
+    let bytes = unsafe { std::slice::from_raw_parts(units.as_slice().as_ptr().cast::<u8>(), 2 * length) };
+    into.reserve(bytes.len() + 1);
+    into.extend_from_slice(bytes);
+    into.push(UTF_16);
+    Ok(())
 }
 
 /// Whether all of it went in; if not, `into` is as it was.

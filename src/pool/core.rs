@@ -18,6 +18,7 @@ use crate::pool::messages::{Effect, Event, Failure, Micros, NewTask, RunInfo, Ti
 use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
 use crate::pool::report::{self, Obituary, SpawnFailure, millis};
 use crate::pool::state::{Counters, Pool, WorkerRow};
+use crate::warm::Bytes;
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
 use crate::worker::life::ExitReason;
@@ -111,7 +112,7 @@ struct Reply<'a> {
     pid: i32,
     flags: u32,
     value: &'a [u8],
-    blobs: Vec<Vec<u8>>,
+    blobs: Vec<Bytes>,
 }
 
 impl Shared {
@@ -153,14 +154,14 @@ impl Shared {
 
     /// Accepts a task, or refuses it for want of room.
     pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
-        if let Err(full) = self.room(task.body.text.len()) {
+        if let Err(full) = self.room(task.body.size()) {
             self.refused.store(true, Ordering::SeqCst);
             // Room may have come up in between, with nobody left to tell of it.
             self.wake.notify_one();
             return Err(full);
         }
         self.unsettled.fetch_add(1, Ordering::Relaxed);
-        self.waiting_bytes.fetch_add(signed(task.body.text.len()), Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(signed(task.body.size()), Ordering::Relaxed);
         let first = {
             let mut inbox = self.lock_inbox();
             inbox.push(Event::Submit(task));
@@ -329,7 +330,7 @@ impl Shared {
     pub fn printed(&self, worker: WorkerKey, pid: i32, kind: Kind, chunk: &[u8]) {
         if self.worker_config.stdio == StdioMode::Pipe && self.stdio_listening.load(Ordering::Relaxed) {
             let mut batch = Batch::default();
-            batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![chunk.to_vec()]);
+            batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![Bytes::copy_of(chunk)]);
             self.outlet.append(&mut batch);
         }
     }
@@ -461,11 +462,15 @@ impl Core {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
             return self.violated(shared, worker, "it used the encoding `v8`, which is not this pool's".to_owned());
         }
-        let pid = self.link(worker).map_or(0, |link| link.raw_pid());
+        let link = self.link(worker);
+        let pid = link.as_ref().map_or(0, |link| link.raw_pid());
+        let Some(blobs) = frame.raw.copies(|at, lengths| link?.take_shared(at, lengths)) else {
+            return self.violated(shared, worker, "its raw bytes are not where it says".to_owned());
+        };
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
                 let mut scratch = Vec::new();
-                let mut reply = payload_reply(Kind::Result, pid, payload, frame, &mut scratch);
+                let mut reply = payload_reply(Kind::Result, pid, payload, blobs, &mut scratch);
                 if *envelope {
                     reply.flags |= flags::ENVELOPE;
                 }
@@ -478,7 +483,7 @@ impl Core {
             }
             Up::Message { payload } => {
                 let mut scratch = Vec::new();
-                let reply = payload_reply(Kind::Message, pid, payload, frame, &mut scratch);
+                let reply = payload_reply(Kind::Message, pid, payload, blobs, &mut scratch);
                 let row = Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
                 self.say(shared, row, reply.value, reply.blobs);
             }
@@ -486,12 +491,12 @@ impl Core {
                 // Of a task that was aborted or is overdue nobody wants to know any more.
                 if let Some(ticket) = self.pool.ticket(worker, *id) {
                     let mut scratch = Vec::new();
-                    let reply = payload_reply(Kind::Progress, pid, payload, frame, &mut scratch);
+                    let reply = payload_reply(Kind::Progress, pid, payload, blobs, &mut scratch);
                     let row = Row { ticket, flags: reply.flags, ..Row::of(Kind::Progress, worker.worker_id(), pid) };
                     self.say(shared, row, reply.value, reply.blobs);
                 }
             }
-            Up::Ready { version, page } => {
+            Up::Ready { version, page, shares } => {
                 if *version != crate::wire::PROTOCOL_VERSION {
                     let ours = crate::wire::PROTOCOL_VERSION;
                     return self.violated(shared, worker, format!("it speaks version {version}, not {ours}"));
@@ -502,6 +507,7 @@ impl Core {
                 }
                 link.ready = true;
                 let claims = *page && link.has_page();
+                link.shares = *shares;
                 self.handle(shared, now, Event::Ready { worker, claims }, None);
             }
             Up::Fail { error, permanent } => {
@@ -640,7 +646,7 @@ impl Core {
     }
 
     /// JavaScript will be told this. `value` is one well-formed JSON text.
-    fn say(&mut self, shared: &Shared, row: Row, value: &[u8], blobs: Vec<Vec<u8>>) {
+    fn say(&mut self, shared: &Shared, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
             shared.outlet.append(&mut self.batch);
         }
@@ -751,20 +757,19 @@ fn payload_reply<'a>(
     kind: Kind,
     pid: i32,
     payload: &Payload<'a>,
-    frame: &Frame<'a>,
+    blobs: Vec<Bytes>,
     scratch: &'a mut Vec<u8>,
 ) -> Reply<'a> {
-    let blobs = || frame.chunks().map(<[u8]>::to_vec).collect();
     let text = payload.json.map(|json| json.get().as_bytes());
     match (payload.encoding, payload.binary, text) {
-        (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs: blobs() },
+        (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs },
         (Encoding::Json, Some(binary), Some(text)) => {
             scratch.extend_from_slice(b"{\"value\":");
             scratch.extend_from_slice(text);
             scratch.extend_from_slice(b",\"binary\":");
             scratch.extend_from_slice(binary.get().as_bytes());
             scratch.push(b'}');
-            Reply { kind, pid, flags: flags::BINARY, value: scratch, blobs: blobs() }
+            Reply { kind, pid, flags: flags::BINARY, value: scratch, blobs }
         }
         (Encoding::Json, _, Some(value)) => Reply { kind, pid, flags: 0, value, blobs: Vec::new() },
         (Encoding::Json, _, None) => Reply { kind, pid, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() },

@@ -1,5 +1,6 @@
 //! The values that go into the pool's state machine and come out of it. Plain data: no handles, no clocks, no JSON.
 
+use crate::warm::Bytes;
 use crate::worker::life::ExitReason;
 
 /// A point in time, or a span, in microseconds on the monotonic clock. Only differences mean anything.
@@ -37,10 +38,31 @@ impl WorkerKey {
 /// The bytes of a task: everything of its frame after the members that change from start to start.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// `,"task":…}` and the newline, with the task's other constant members before, and its raw bytes behind.
+    /// `,"task":…}` and the newline, with the task's other constant members before.
     pub text: Box<[u8]>,
-    /// Lengths of the raw chunks at the end of `text`.
-    pub chunks: Box<[usize]>,
+    /// Its raw bytes, if it has any. Few do.
+    pub raw: Option<Box<RawBody>>,
+}
+
+/// The raw bytes of a task.
+#[derive(Clone, Debug, Default)]
+pub struct RawBody {
+    /// All chunks, end to end.
+    pub bytes: Bytes,
+    /// Their lengths.
+    pub lengths: Box<[usize]>,
+}
+
+impl Body {
+    /// A task without raw bytes.
+    pub fn plain(text: Box<[u8]>) -> Self {
+        Self { text, raw: None }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.text.len() + self.raw.as_ref().map_or(0, |raw| raw.bytes.len())
+    }
 }
 
 /// A task as it is accepted.

@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::warm::Bytes;
+
 /// What a row is about. The discriminants are the contract with `lib/batch.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -110,7 +112,7 @@ pub struct Batch {
     /// The values that are apart, in the order of their rows.
     pub strings: Vec<Vec<u8>>,
     /// Raw bytes, in the order of their rows.
-    pub blobs: Vec<Vec<u8>>,
+    pub blobs: Vec<Bytes>,
     size: usize,
     /// The worker from which its first row comes; 0: the pool itself.
     source: u32,
@@ -135,9 +137,9 @@ impl Batch {
     }
 
     /// Adds a row. `value` is one well-formed JSON text: the caller has made or checked it.
-    pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Vec<u8>>) {
+    pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Bytes>) {
         self.source = row.worker_id;
-        self.size += value.len() + blobs.iter().map(Vec::len).sum::<usize>() + size_of::<[f64; Row::WIDTH]>();
+        self.size += value.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>() + size_of::<[f64; Row::WIDTH]>();
         if !self.rows.is_empty() {
             self.json.push(b',');
         }

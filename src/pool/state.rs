@@ -353,7 +353,7 @@ impl Pool {
         }
         self.counters.accepted += 1;
         let ticket = task.ticket;
-        let size = task.body.text.len();
+        let size = task.body.size();
         let key = self.tasks.insert(Task {
             ticket,
             handler: task.handler,
@@ -388,7 +388,7 @@ impl Pool {
         let Some(task) = self.tasks.get(key) else { return };
         match task.place {
             Place::Queued => {
-                self.queue.forget(task.body.text.len());
+                self.queue.forget(task.body.size());
                 self.fail(key, None, Failure::Aborted);
             }
             Place::Pausing => self.fail(key, None, Failure::Aborted),
@@ -438,7 +438,7 @@ impl Pool {
             if dropping {
                 dropped.push(key);
             } else {
-                self.queue.push_front(key, task.body.text.len());
+                self.queue.push_front(key, task.body.size());
             }
         }
         for key in dropped.into_iter().rev() {
@@ -520,7 +520,7 @@ impl Pool {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
                 let Some(worker) = &self.slots[slot].worker else { break };
-                if !worker.wants_ahead(&self.config, share, predicted, task.body.text.len()) {
+                if !worker.wants_ahead(&self.config, share, predicted, task.body.size()) {
                     break;
                 }
                 self.send(now, slot, key);
@@ -533,7 +533,7 @@ impl Pool {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let wire = self.next_wire;
         self.next_wire += 1;
-        let size = task.body.text.len();
+        let size = task.body.size();
         self.queue.pop(size);
         task.attempt += 1;
         task.place = Place::Sent { worker: worker.key, wire };
@@ -1020,7 +1020,7 @@ impl Pool {
             self.pausing.pop();
             if let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) {
                 task.place = Place::Queued;
-                self.queue.push_front(key, task.body.text.len());
+                self.queue.push_front(key, task.body.size());
             }
         }
         for slot in 0..self.slots.len() {

@@ -374,7 +374,7 @@ impl World {
                     timeout: timeout.map(Micros::from),
                     retries,
                     accepted_at: self.now,
-                    body: Body { text, chunks: Box::default() },
+                    body: Body::plain(text),
                 }));
             }
             Act::Cancel(number) => {

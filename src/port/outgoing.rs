@@ -106,7 +106,7 @@ impl Inner {
         held.since = None;
         let written = self.write_frames(&held.text, blobs);
         if let Some(page) = &self.page {
-            page.release();
+            page.let_go();
         }
         held.text.clear();
         if held.text.capacity() > KEEP_BUFFER {

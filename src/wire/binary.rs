@@ -56,7 +56,7 @@ pub(super) fn check(binary: &RawValue, lengths: &[usize]) -> Result<(), serde_js
 /// The bytes of one element; the addon and JavaScript know no other types.
 fn element_size(name: &str) -> Option<usize> {
     Some(match name {
-        "Buffer" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
+        "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
         "Int16Array" | "Uint16Array" => 2,
         "Int32Array" | "Uint32Array" | "Float32Array" => 4,
         "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,

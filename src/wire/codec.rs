@@ -14,6 +14,7 @@ use super::binary::Lengths;
 use super::buffer::FrameBuffer;
 use super::envelope::{self, Up};
 use super::error::{WireError, excerpt};
+use crate::warm::Bytes;
 
 /// What an envelope may add to the largest payload.
 const SLACK: usize = 64 * 1024;
@@ -79,15 +80,35 @@ pub struct Frame<'a> {
     pub line: &'a [u8],
     /// The line's meaning.
     pub envelope: Up<'a>,
-    /// All raw bytes that followed the line, end to end.
-    pub raw: &'a [u8],
-    lengths: &'a [usize],
+    /// All raw bytes of the frame.
+    pub raw: Raw<'a>,
 }
 
-impl<'a> Frame<'a> {
-    /// The raw chunks, in the order of `bytes`. Together they are [`Self::raw`].
+/// The raw bytes of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a> {
+    /// Of each chunk, in the order of `bytes`.
+    pub lengths: &'a [usize],
+    /// Where they are in the shared memory; `None`: behind the line.
+    pub shared: Option<u64>,
+    /// What is behind the line.
+    pub behind: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// The chunks behind the line. None if they are in the shared memory.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        cut(self.raw, self.lengths)
+        let lengths = if self.shared.is_some() { &[] } else { self.lengths };
+        cut(self.behind, lengths)
+    }
+
+    /// Copies of all of them. `shared` takes what is in the shared memory from there, by position and lengths; `None`, as it
+    /// gives it: they are not there.
+    pub fn copies(&self, shared: impl FnOnce(u64, &[usize]) -> Option<Vec<Bytes>>) -> Option<Vec<Bytes>> {
+        match self.shared {
+            Some(at) => shared(at, self.lengths),
+            None => Some(self.chunks().map(Bytes::copy_of).collect()),
+        }
     }
 }
 
@@ -121,21 +142,22 @@ impl Decoder {
         let pending = self.stream.buffer.pending();
         let line = &pending[..line_length];
         // A frame that had to wait for its raw bytes is read twice; those are rare, and their lines are short.
-        let envelope = envelope::parse(line, &mut self.lengths)?;
+        let (envelope, shared) = envelope::parse(line, &mut self.lengths)?;
         let announced = Lengths::sum(&self.lengths);
         if announced > self.limit as u64 {
             return Err(WireError::TooManyBytes { announced, limit: self.limit, excerpt: excerpt(line) });
         }
         // Fits: it is no larger than the limit, which is a usize.
-        let total = (line_length + 1).saturating_add(announced as usize);
+        let behind = if shared.is_some() { 0 } else { announced as usize };
+        let total = (line_length + 1).saturating_add(behind);
         if pending.len() < total {
             self.stream.waiting = Some(Waiting { line: line_length, total });
             return Ok(None);
         }
         self.stream.waiting = None;
         self.stream.lent = total;
-        let raw = &pending[line_length + 1..total];
-        Ok(Some(Frame { line, envelope, raw, lengths: &self.lengths }))
+        let raw = Raw { lengths: &self.lengths, shared, behind: &pending[line_length + 1..total] };
+        Ok(Some(Frame { line, envelope, raw }))
     }
 
     /// Whether bytes are left that are no complete frame. At the end of a stream: the worker died while it wrote.
@@ -149,8 +171,8 @@ impl Decoder {
     }
 }
 
-/// Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the lines. Only `bytes` is
-/// looked at, which the supervisor always writes first.
+/// Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the lines. Only `bytes` and
+/// `shared` are looked at, which the supervisor always writes first, in this order.
 #[derive(Debug)]
 pub struct LineSplitter {
     stream: Stream,
@@ -163,16 +185,8 @@ pub struct LineSplitter {
 pub struct DownFrame<'a> {
     /// The line, without its newline: one JSON object, not checked.
     pub line: &'a [u8],
-    /// All raw bytes that followed the line, end to end.
-    pub raw: &'a [u8],
-    lengths: &'a [usize],
-}
-
-impl<'a> DownFrame<'a> {
-    /// The raw chunks, in the order of `bytes`. Together they are [`Self::raw`].
-    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        cut(self.raw, self.lengths)
-    }
+    /// All raw bytes of the frame.
+    pub raw: Raw<'a>,
 }
 
 impl LineSplitter {
@@ -208,9 +222,10 @@ impl LineSplitter {
         let Some(line_length) = self.stream.line()? else { return Ok(None) };
         let pending = self.stream.buffer.pending();
         let line = &pending[..line_length];
-        leading_lengths(line, &mut self.lengths)?;
+        let shared = leading_lengths(line, &mut self.lengths)?;
         let announced = Lengths::sum(&self.lengths);
-        let total = usize::try_from(announced).ok().and_then(|raw| raw.checked_add(line_length + 1));
+        let behind = if shared.is_some() { 0 } else { announced };
+        let total = usize::try_from(behind).ok().and_then(|raw| raw.checked_add(line_length + 1));
         let Some(total) = total.filter(|_| announced <= self.limit as u64) else {
             return Err(WireError::TooManyBytes { announced, limit: self.limit, excerpt: excerpt(line) });
         };
@@ -220,7 +235,8 @@ impl LineSplitter {
         }
         self.stream.waiting = None;
         self.stream.lent = total;
-        Ok(Some(DownFrame { line, raw: &pending[line_length + 1..total], lengths: &self.lengths }))
+        let raw = Raw { lengths: &self.lengths, shared, behind: &pending[line_length + 1..total] };
+        Ok(Some(DownFrame { line, raw }))
     }
 
     /// As [`Decoder::has_partial`].
@@ -243,19 +259,22 @@ fn cut<'a>(mut raw: &'a [u8], lengths: &'a [usize]) -> impl ExactSizeIterator<It
     })
 }
 
-/// The value of `bytes` where it is the first key of `line`; otherwise there is none.
-fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<(), WireError> {
+/// The value of `bytes` where it is the first key of `line`, and that of `shared` where it is the second; otherwise there is
+/// none.
+fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<Option<u64>, WireError> {
     lengths.clear();
-    if !line.starts_with(b"{\"bytes\":[") {
-        return Ok(());
-    }
-    let list = &line[b"{\"bytes\":".len()..];
-    match serde_json::Deserializer::from_slice(list).into_iter::<Lengths>().next() {
+    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.starts_with(b"[")) else { return Ok(None) };
+    let mut values = serde_json::Deserializer::from_slice(list).into_iter::<Lengths>();
+    match values.next() {
         Some(Ok(Lengths(found))) => *lengths = found,
         Some(Err(error)) => return Err(WireError::malformed(error, line)),
         None => return Err(WireError::malformed("nothing after `bytes`", line)),
     }
-    Ok(())
+    let Some(position) = list[values.byte_offset()..].strip_prefix(b",\"shared\":") else { return Ok(None) };
+    match serde_json::Deserializer::from_slice(position).into_iter::<u64>().next() {
+        Some(Ok(position)) => Ok(Some(position).filter(|_| !lengths.is_empty())),
+        _ => Err(WireError::malformed("`shared` is no position", line)),
+    }
 }
 
 #[cfg(test)]

@@ -96,10 +96,11 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
     out
 }
 
-/// Appends the beginning of a `task` frame: `{"bytes":[5],"type":"task","id":1,"epoch":2,"attempt":2`, with `bytes` only
-/// when there are raw bytes, `epoch` only if it is not 0 and the worker has a page, `attempt` only if it is not 1: a worker
-/// has to parse what it is sent. The caller appends the remaining members, `}`, a newline and the raw bytes.
-pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize]) {
+/// Appends the beginning of a `task` frame: `{"bytes":[5],"shared":0,"type":"task","id":1,"epoch":2,"attempt":2`, with
+/// `bytes` only when there are raw bytes, `shared` only if they are in the shared memory, `epoch` only if it is not 0 and
+/// the worker has a page, `attempt` only if it is not 1: a worker has to parse what it is sent. The caller appends the
+/// remaining members, `}`, a newline and, if they are not shared, the raw bytes.
+pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize], shared: Option<u64>) {
     let mut digits = itoa::Buffer::new();
     if let Some((first, others)) = bytes.split_first() {
         out.extend_from_slice(b"{\"bytes\":[");
@@ -108,7 +109,12 @@ pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32,
             out.push(b',');
             out.extend_from_slice(digits.format(*length).as_bytes());
         }
-        out.extend_from_slice(b"],\"type\":\"task\",\"id\":");
+        out.push(b']');
+        if let Some(position) = shared {
+            out.extend_from_slice(b",\"shared\":");
+            out.extend_from_slice(digits.format(position).as_bytes());
+        }
+        out.extend_from_slice(b",\"type\":\"task\",\"id\":");
     } else {
         out.extend_from_slice(b"{\"type\":\"task\",\"id\":");
     }
@@ -149,12 +155,14 @@ mod tests {
 
     #[test]
     fn task_prefix_has_only_the_keys_it_needs() {
-        let plain = text(|out| task_prefix(out, 7, None, 1, &[]));
+        let plain = text(|out| task_prefix(out, 7, None, 1, &[], None));
         assert_eq!(plain, r#"{"type":"task","id":7"#);
-        assert_eq!(text(|out| task_prefix(out, 7, Some(0), 1, &[])), plain);
-        let full = text(|out| task_prefix(out, u64::MAX, Some(u32::MAX), 2, &[0, 300]));
+        assert_eq!(text(|out| task_prefix(out, 7, Some(0), 1, &[], None)), plain);
+        let full = text(|out| task_prefix(out, u64::MAX, Some(u32::MAX), 2, &[0, 300], None));
         let expected = r#"{"bytes":[0,300],"type":"task","id":18446744073709551615,"epoch":4294967295,"attempt":2"#;
         assert_eq!(full, expected);
+        let shared = text(|out| task_prefix(out, 1, Some(0), 1, &[9], Some(8)));
+        assert_eq!(shared, r#"{"bytes":[9],"shared":8,"type":"task","id":1"#);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Up<'a> {
         version: u32,
         /// It claims tasks in the shared page.
         page: bool,
+        /// It finds large raw bytes there, and puts its own there.
+        shares: bool,
     },
     /// A task has ended well. `payload.json` is `None` for `undefined`, and `Some("null")` for `null`.
     Result {
@@ -162,11 +164,13 @@ struct Line<'a> {
     elapsed: Option<u64>,
     version: Option<u32>,
     page: Option<bool>,
+    shares: Option<bool>,
     envelope: Option<bool>,
     permanent: Option<bool>,
     encoding: Option<Encoding>,
     #[serde(default)]
     bytes: Lengths,
+    shared: Option<u64>,
     #[serde(borrow, default, deserialize_with = "present")]
     binary: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -186,17 +190,21 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// What a line says, and where in the shared memory its raw bytes are, if not behind it.
+type Parsed<'a> = (Up<'a>, Option<u64>);
+
 /// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is emptied first.
-pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Up<'a>, WireError> {
+pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Parsed<'a>, WireError> {
     lengths.clear();
     let text = std::str::from_utf8(line)
         .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to(), excerpt: super::error::excerpt(line) })?;
     if let Some(up) = plain_result(text) {
-        return Ok(up);
+        return Ok((up, None));
     }
     let mut fields: Line<'a> = serde_json::from_str(text).map_err(|error| WireError::malformed(error, line))?;
     *lengths = std::mem::take(&mut fields.bytes.0);
-    fields.sort_out(lengths).map_err(|reason| WireError::malformed(reason, line))
+    let shared = fields.shared.filter(|_| !lengths.is_empty());
+    fields.sort_out(lengths).map(|up| (up, shared)).map_err(|reason| WireError::malformed(reason, line))
 }
 
 /// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
@@ -245,7 +253,11 @@ impl<'a> Line<'a> {
             return Err("raw bytes belong to a payload, and this line has none".into());
         }
         Ok(match self.kind {
-            Kind::Ready => Up::Ready { version: self.version.ok_or("no `version`")?, page: self.page.unwrap_or(false) },
+            Kind::Ready => Up::Ready {
+                version: self.version.ok_or("no `version`")?,
+                page: self.page.unwrap_or(false),
+                shares: self.shares.unwrap_or(false),
+            },
             Kind::Result => Up::Result {
                 id: self.id.ok_or("no `id`")?,
                 elapsed: self.elapsed.unwrap_or(0),

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 
 use crate::pool::messages::{Body, Evidence, ForgedClaim, Micros, WireId, WorkerKey};
 use crate::process::{Pid, Signal, signal};
-use crate::shm::SharedPage;
+use crate::shm::page::{SharedPage, Way, Writer};
+use crate::shm::ring::{self, Read};
+use crate::warm::Bytes;
 use crate::wire::down::{self, AbortReason};
 
 /// An output buffer larger than this is given back once it is empty.
@@ -25,6 +27,8 @@ pub struct Link {
     pub spawned_at: Micros,
     /// The handshake is complete.
     pub ready: bool,
+    /// The worker takes large raw bytes from the shared memory, and puts its own there.
+    pub shares: bool,
     /// How it broke the protocol, if it did.
     pub violation: Option<String>,
     /// Whoever has to know of the violation knows it.
@@ -37,6 +41,10 @@ pub struct Link {
     wants_stack: bool,
     channel: Arc<AsyncFd<OwnedFd>>,
     page: Option<SharedPage>,
+    /// Its ring of raw bytes to the worker.
+    down: Writer,
+    /// And how far the one from it was read.
+    up: Read,
     /// Tells the worker's actor that something waits for the channel to become writable.
     wake: Arc<Notify>,
     out: Vec<u8>,
@@ -66,6 +74,7 @@ impl Link {
             pid,
             spawned_at,
             ready: false,
+            shares: false,
             violation: None,
             violation_told: false,
             refusal: None,
@@ -73,6 +82,8 @@ impl Link {
             wants_stack: false,
             channel,
             page,
+            down: Writer::default(),
+            up: Read::default(),
             wake,
             out: Vec::new(),
             at: 0,
@@ -101,14 +112,30 @@ impl Link {
 
     /// Queues a task.
     pub fn send_task(&mut self, wire: WireId, epoch: Option<u32>, attempt: u32, body: &Body) {
+        let (lengths, bytes) = body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
+        let shared = self.share(bytes);
         self.append(|out| {
-            down::task_prefix(out, wire, epoch, attempt, &body.chunks);
+            down::task_prefix(out, wire, epoch, attempt, lengths, shared);
             out.extend_from_slice(&body.text);
+            if shared.is_none() {
+                out.extend_from_slice(bytes);
+            }
         });
         if epoch.is_none() {
             // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
             self.unwritten.push_back((wire, self.queued));
         }
+    }
+
+    /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
+    fn share(&mut self, bytes: &[u8]) -> Option<u64> {
+        let page = self.page.as_ref().filter(|_| self.shares && bytes.len() >= ring::FROM && !self.closed)?;
+        page.put(Way::Down, &mut self.down, &[bytes])
+    }
+
+    /// What the worker has put into the shared memory; `None`: there is no such thing.
+    pub fn take_shared(&mut self, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
+        self.page.as_ref().filter(|_| self.shares)?.take(Way::Up, &mut self.up, at, lengths)
     }
 
     /// Queues word that nobody waits for this start any more.
@@ -124,6 +151,9 @@ impl Link {
 
     /// Writes what can be written without waiting. The rest is written by the worker's actor.
     pub fn flush(&mut self) {
+        if let Some(page) = &self.page {
+            page.release(Way::Up, &mut self.up);
+        }
         while self.at < self.out.len() && !self.closed {
             match send(self.channel.get_ref(), &self.out[self.at..]) {
                 Ok(n) => {

@@ -72,7 +72,7 @@ fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
            read -r init <&3; read -r task <&3
            while true; do say '     '; sleep 0.01; done"#,
     );
-    let body = Body { text: (*b",\"task\":1}\n").into(), chunks: Box::default() };
+    let body = Body::plain((*b",\"task\":1}\n").into());
     let task = NewTask { ticket: 7, handler: 0, timeout: None, retries: 0, accepted_at: 0, body };
     shared.submit(task).expect("there is room");
     let said = told(&shared, "half a minute");

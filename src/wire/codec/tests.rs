@@ -34,15 +34,16 @@ fn one(line: &str) -> Result<String, WireError> {
 
 /// A frame, and what the decoder should make of it.
 fn describe(frame: &Frame<'_>) -> String {
-    let chunks: Vec<&[u8]> = frame.chunks().collect();
+    let chunks: Vec<&[u8]> = frame.raw.chunks().collect();
     format!("{:?} {:?} {chunks:?}", String::from_utf8_lossy(frame.line), frame.envelope)
 }
 
 #[test]
 fn every_kind_of_line_is_read() {
     let table = [
-        (r#"{"type":"ready","version":1,"page":true}"#, "Ready { version: 1, page: true }"),
-        (r#"{"type":"ready","version":2}"#, "Ready { version: 2, page: false }"),
+        (r#"{"type":"ready","version":1,"page":true}"#, "Ready { version: 1, page: true, shares: false }"),
+        (r#"{"type":"ready","version":1,"page":true,"shares":true}"#, "Ready { version: 1, page: true, shares: true }"),
+        (r#"{"type":"ready","version":2}"#, "Ready { version: 2, page: false, shares: false }"),
         (r#"{"type":"log","text":"a\n\ud800b"}"#, "Log { text: \"a\\n\u{fffd}\u{fffd}\u{fffd}b\" }"),
         (r#"{"type":"log","text":"plain"}"#, "Log { text: \"plain\" }"),
         (
@@ -96,7 +97,7 @@ fn undefined_and_null_differ() {
 fn unknown_keys_are_skipped() {
     assert_eq!(
         one(r#"{"cmd":"NODE_HANDLE","x":[{"deep":[1e999]}],"type":"ready","version":1}"#).unwrap(),
-        "Ready { version: 1, page: false }"
+        "Ready { version: 1, page: false, shares: false }"
     );
 }
 
@@ -110,7 +111,7 @@ fn raw_bytes_follow_their_line() {
     );
     stream.extend_from_slice(b"{\"type\":\"message\",\"message\":null,\"encoding\":\"v8\",\"bytes\":[2]}\n\n\n");
     decode(&stream, &[5], |frame| {
-        let chunks: Vec<Vec<u8>> = frame.chunks().map(<[u8]>::to_vec).collect();
+        let chunks: Vec<Vec<u8>> = frame.raw.chunks().map(<[u8]>::to_vec).collect();
         let (Up::Result { payload, .. } | Up::Message { payload }) = frame.envelope else { panic!() };
         let Payload { binary, encoding, .. } = payload;
         seen.push((chunks, binary.map(|b| b.get().to_owned()), encoding));
@@ -328,10 +329,10 @@ fn the_splitter_reads_what_the_supervisor_writes() {
     use crate::wire::down;
 
     let mut stream = Vec::new();
-    down::task_prefix(&mut stream, 1, Some(0), 1, &[3, 0, 2]);
+    down::task_prefix(&mut stream, 1, Some(0), 1, &[3, 0, 2], None);
     stream.extend_from_slice(b",\"task\":null}\na\nb\n\n");
     down::abort(&mut stream, 1, down::AbortReason::Abort);
-    down::task_prefix(&mut stream, 2, None, 1, &[]);
+    down::task_prefix(&mut stream, 2, None, 1, &[], None);
     stream.extend_from_slice(b",\"task\":{\"bytes\":[9]}}\n");
     down::stop(&mut stream);
     for piece in 1..stream.len() {
@@ -340,7 +341,7 @@ fn the_splitter_reads_what_the_supervisor_writes() {
         for bytes in stream.chunks(piece) {
             splitter.push(bytes);
             while let Some(frame) = splitter.next().unwrap() {
-                let chunks: Vec<Vec<u8>> = frame.chunks().map(<[u8]>::to_vec).collect();
+                let chunks: Vec<Vec<u8>> = frame.raw.chunks().map(<[u8]>::to_vec).collect();
                 seen.push((String::from_utf8(frame.line.to_vec()).unwrap(), chunks));
             }
         }
