@@ -85,8 +85,10 @@ function version(tool) {
 /** The program in benches/steady_state.rs, compiled as the addon is, but with the names of its functions. */
 function build() {
   console.log('compiling benches/steady_state.rs');
-  const target = ['rustc', '--quiet', '--locked', '--profile', 'bench', '--bench', 'steady_state'];
-  const messages = run('cargo', [...target, '--message-format', 'json', '--', '-C', 'strip=none']);
+  // Named, the host has the folder in which `napi build` has compiled the dependencies.
+  const host = run('rustc', ['--version', '--verbose']).match(/^host: (.+)$/m)?.[1] ?? giveUp('rustc has no host.');
+  const bench = ['rustc', '--quiet', '--locked', '--profile', 'bench', '--bench', 'steady_state', '--target', host];
+  const messages = run('cargo', [...bench, '--message-format', 'json', '--', '-C', 'strip=none']);
   const executables = messages
     .split('\n')
     .filter((line) => line.includes('"steady_state"'))
