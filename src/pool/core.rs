@@ -35,6 +35,9 @@ const LATE: Micros = 500_000;
 /// What everybody gets after such a time, to be heard before anything is declared overdue.
 const GRACE: Micros = 100_000;
 
+/// An inbox with room for more events than this is given back once it is empty.
+const KEEP_EVENTS: usize = 1024;
+
 /// One pool, as both threads see it.
 pub struct Shared {
     core: Mutex<Core>,
@@ -70,6 +73,8 @@ pub struct Core {
     pub spawns: VecDeque<WorkerKey>,
     /// When the pool's actor will wake by itself.
     armed: Option<Micros>,
+    /// Empty: changes places with the inbox, so that neither has to grow again and again.
+    events: Vec<Event>,
     batch: Batch,
     obituary: Option<Obituary>,
     /// Where the worker hangs whose overdue tasks are being ended.
@@ -125,6 +130,7 @@ impl Shared {
             links: Links { places: (0..slots).map(|_| None).collect(), others: Vec::new() },
             spawns: VecDeque::new(),
             armed: None,
+            events: Vec::new(),
             batch: Batch::default(),
             obituary: None,
             stuck_at: None,
@@ -300,9 +306,10 @@ impl Shared {
     /// Takes in what was submitted, hands out tasks, writes to the workers and tells JavaScript. Ends every visit.
     pub fn turn(&self, core: &mut Core) {
         let now = self.now();
+        let mut events = std::mem::take(&mut core.events);
         loop {
-            let events = std::mem::take(&mut *self.lock_inbox());
-            for event in events {
+            std::mem::swap(&mut events, &mut *self.lock_inbox());
+            for event in events.drain(..) {
                 core.handle(self, now, event, None);
             }
             core.pool.dispatch(now);
@@ -312,6 +319,9 @@ impl Shared {
             if self.lock_inbox().is_empty() {
                 break;
             }
+        }
+        if events.capacity() <= KEEP_EVENTS {
+            core.events = events;
         }
         core.links.each(Link::flush);
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
