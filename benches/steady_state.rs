@@ -217,6 +217,7 @@ impl Client {
                     self.settled += 1;
                 }
             }
+            self.shared.outlet.give_back(batch);
         }
         self.shared.outlet.rearm();
     }
