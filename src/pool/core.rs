@@ -465,9 +465,8 @@ impl Core {
         self.obituary = None;
     }
 
-    /// One frame of a worker.
-    pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
-        let now = shared.now();
+    /// One frame of a worker, which was read at `now`.
+    pub fn receive(&mut self, shared: &Shared, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
             return self.violated(shared, worker, "it used the encoding `v8`, which is not this pool's".to_owned());
         }
@@ -532,7 +531,7 @@ impl Core {
         if let Up::Result { id, .. } | Up::Error { id, .. } = &frame.envelope
             && self.pool.expects(worker, *id)
         {
-            self.receive(shared, worker, frame);
+            self.receive(shared, shared.now(), worker, frame);
         }
     }
 
@@ -635,8 +634,10 @@ impl Core {
                 }
             }
         }
-        let settled_bytes = self.pool.take_waiting_change();
-        shared.waiting_bytes.fetch_add(settled_bytes, Ordering::Relaxed);
+        let change = self.pool.take_waiting_change();
+        if change != 0 {
+            shared.waiting_bytes.fetch_add(change, Ordering::Relaxed);
+        }
     }
 
     fn with_link(&mut self, worker: WorkerKey, act: impl FnOnce(&mut Link)) {
