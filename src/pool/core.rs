@@ -36,6 +36,9 @@ const LATE: Micros = 500_000;
 /// What everybody gets after such a time, to be heard before anything is declared overdue.
 const GRACE: Micros = 100_000;
 
+/// An inbox with room for more events than this is given back once it is empty.
+const KEEP_EVENTS: usize = 1024;
+
 /// One pool, as both threads see it.
 pub struct Shared {
     core: Mutex<Core>,
@@ -71,6 +74,8 @@ pub struct Core {
     pub spawns: VecDeque<WorkerKey>,
     /// When the pool's actor will wake by itself.
     armed: Option<Micros>,
+    /// Empty: changes places with the inbox, so that neither has to grow again and again.
+    events: Vec<Event>,
     batch: Batch,
     obituary: Option<Obituary>,
     /// Where the worker hangs whose overdue tasks are being ended.
@@ -126,6 +131,7 @@ impl Shared {
             links: Links { places: (0..slots).map(|_| None).collect(), others: Vec::new() },
             spawns: VecDeque::new(),
             armed: None,
+            events: Vec::new(),
             batch: Batch::default(),
             obituary: None,
             stuck_at: None,
@@ -301,9 +307,10 @@ impl Shared {
     /// Takes in what was submitted, hands out tasks, writes to the workers and tells JavaScript. Ends every visit.
     pub fn turn(&self, core: &mut Core) {
         let now = self.now();
+        let mut events = std::mem::take(&mut core.events);
         loop {
-            let events = std::mem::take(&mut *self.lock_inbox());
-            for event in events {
+            std::mem::swap(&mut events, &mut *self.lock_inbox());
+            for event in events.drain(..) {
                 core.handle(self, now, event, None);
             }
             core.pool.dispatch(now);
@@ -313,6 +320,9 @@ impl Shared {
             if self.lock_inbox().is_empty() {
                 break;
             }
+        }
+        if events.capacity() <= KEEP_EVENTS {
+            core.events = events;
         }
         core.links.each(Link::flush);
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
@@ -456,9 +466,8 @@ impl Core {
         self.obituary = None;
     }
 
-    /// One frame of a worker.
-    pub fn receive(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
-        let now = shared.now();
+    /// One frame of a worker, which was read at `now`.
+    pub fn receive(&mut self, shared: &Shared, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
             return self.violated(shared, worker, "it used the encoding `v8`, which is not this pool's".to_owned());
         }
@@ -528,7 +537,7 @@ impl Core {
         if let Up::Result { id, .. } | Up::Error { id, .. } = &frame.envelope
             && self.pool.expects(worker, *id)
         {
-            self.receive(shared, worker, frame);
+            self.receive(shared, shared.now(), worker, frame);
         }
     }
 
@@ -631,8 +640,10 @@ impl Core {
                 }
             }
         }
-        let settled_bytes = self.pool.take_waiting_change();
-        shared.waiting_bytes.fetch_add(settled_bytes, Ordering::Relaxed);
+        let change = self.pool.take_waiting_change();
+        if change != 0 {
+            shared.waiting_bytes.fetch_add(change, Ordering::Relaxed);
+        }
     }
 
     fn with_link(&mut self, worker: WorkerKey, act: impl FnOnce(&mut Link)) {

@@ -102,6 +102,11 @@ const WORKER_ROWS: usize = 64 << 10;
 /// Bytes that may wait in all. While more do, only those workers are read of which less than a batch waits.
 const ALL_BYTES: usize = 64 << 20;
 
+/// Batches that are kept to be filled again: one is filled while JavaScript reads the other.
+const SPARE: usize = 2;
+/// Text of a larger capacity is not kept with them, in bytes.
+const KEEP_JSON: usize = 256 << 10;
+
 /// Rows and their values.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -184,6 +189,20 @@ impl Batch {
     fn has_room_for(&self, other: &Self) -> bool {
         self.rows.len() + other.rows.len() <= BATCH_ROWS && self.size + other.size <= BATCH_BYTES
     }
+
+    /// Without its rows, and with their memory; `None` if that is more than to keep.
+    fn emptied(mut self) -> Option<Self> {
+        if self.json.capacity() > KEEP_JSON || self.rows.capacity() > 2 * BATCH_ROWS {
+            return None;
+        }
+        self.rows.clear();
+        self.json.clear();
+        self.strings.clear();
+        self.blobs.clear();
+        self.mixed.clear();
+        self.size = 0;
+        Some(self)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +211,8 @@ struct State {
     queue: VecDeque<Batch>,
     /// By worker id; first the pool itself.
     sources: Vec<Source>,
+    /// Empty ones, with the memory of what they held.
+    spare: Vec<Batch>,
     /// In the queue and in all lanes.
     bytes: usize,
     /// JavaScript waits to be woken.
@@ -227,11 +248,18 @@ impl Source {
     }
 }
 
-/// Puts a batch behind the others, or into the last of them.
-fn push(batches: &mut VecDeque<Batch>, batch: &mut Batch) {
+/// A batch that nobody needs any more.
+fn keep(spare: &mut Vec<Batch>, batch: Batch) {
+    if spare.len() < SPARE {
+        spare.extend(batch.emptied());
+    }
+}
+
+/// Puts a batch behind the others, or into the last of them. It is empty then, or replaced by an `empty` one.
+fn push(batches: &mut VecDeque<Batch>, batch: &mut Batch, empty: impl FnOnce() -> Option<Batch>) {
     match batches.back_mut().filter(|last| last.has_room_for(batch)) {
         Some(last) => last.absorb(batch),
-        None => batches.push_back(std::mem::take(batch)),
+        None => batches.push_back(std::mem::replace(batch, empty().unwrap_or_default())),
     }
 }
 
@@ -251,7 +279,8 @@ impl State {
             let Some(mut batch) = source.lane.pop_front() else { return };
             source.queued_rows += batch.rows.len();
             source.queued_bytes += batch.size;
-            push(&mut self.queue, &mut batch);
+            push(&mut self.queue, &mut batch, || self.spare.pop());
+            keep(&mut self.spare, batch);
         }
     }
 
@@ -292,7 +321,8 @@ impl Outlet {
             return;
         }
         debug_assert!(batch.rows.len() <= BATCH_ROWS);
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if state.closed {
             *batch = Batch::default();
             return;
@@ -304,13 +334,13 @@ impl Outlet {
         source.bytes += run.bytes;
         if source.has_its_share() {
             // There is something in the queue, so JavaScript has been woken.
-            return push(&mut source.lane, batch);
+            return push(&mut source.lane, batch, || None);
         }
         source.queued_rows += run.rows;
         source.queued_bytes += run.bytes;
-        push(&mut state.queue, batch);
+        push(&mut state.queue, batch, || state.spare.pop());
         let wake = std::mem::take(&mut state.armed);
-        drop(state);
+        drop(guard);
         if wake {
             (self.wake)();
         }
@@ -345,6 +375,14 @@ impl Outlet {
             self.relief.notify_waiters();
         }
         Some(batch)
+    }
+
+    /// A batch that was taken and read: its memory is used again.
+    pub fn give_back(&self, batch: Batch) {
+        let mut state = self.lock();
+        if !state.closed {
+            keep(&mut state.spare, batch);
+        }
     }
 
     /// Whether there is more to take. If not, JavaScript will be woken for the next.
@@ -498,6 +536,27 @@ mod tests {
         let numbers: Vec<_> = all.flat_map(|json| json.split(',')).filter(|text| *text != "true").collect();
         assert_eq!(numbers, (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
         assert!(!outlet.rearm());
+    }
+
+    #[test]
+    fn what_was_given_back_is_filled_again_unless_it_is_large() {
+        let (outlet, _) = outlet();
+        push(&outlet, b"1");
+        let mut batch = outlet.take().expect("there is something to take");
+        let (memory, room) = (batch.json.as_ptr(), batch.json.capacity());
+        batch.strings.push(b"read".to_vec());
+        outlet.give_back(batch);
+        let mut filled = Batch::default();
+        filled.push(Row::new(Kind::Message, 1), b"2", Vec::new());
+        outlet.append(&mut filled);
+        assert!(filled.rows.is_empty() && filled.json.is_empty() && filled.strings.is_empty());
+        assert_eq!((filled.json.as_ptr(), filled.json.capacity()), (memory, room));
+        outlet.give_back(Batch { json: Vec::with_capacity(KEEP_JSON + 1), ..Batch::default() });
+        assert!(outlet.lock().spare.is_empty());
+        for _ in 0..10 {
+            outlet.give_back(Batch::default());
+        }
+        assert_eq!(outlet.lock().spare.len(), SPARE);
     }
 
     #[test]

@@ -238,11 +238,18 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
 
 /// A JSON integer of at most 19 digits, which always fits, and what follows it.
 fn leading_integer(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take(20).take_while(u8::is_ascii_digit).count();
-    if digits == 0 || digits > 19 || (digits > 1 && text.starts_with('0')) {
+    let mut number = 0;
+    let mut digits = 0;
+    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+        if digits == 19 {
+            return None;
+        }
+        number = number * 10 + u64::from(byte - b'0');
+        digits += 1;
+    }
+    if digits == 0 || (digits > 1 && text.starts_with('0')) {
         return None;
     }
-    let number = text[..digits].bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
     Some((number, &text[digits..]))
 }
 

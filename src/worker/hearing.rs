@@ -71,6 +71,7 @@ impl Hearing {
     pub fn take_in(&mut self, n: usize, shared: &Shared, core: &mut Core, tail: &mut Tail) {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
+        let now = shared.now();
         while !self.deaf {
             match self.decoder.next() {
                 Ok(Some(frame)) => {
@@ -78,7 +79,7 @@ impl Hearing {
                     if let Up::Log { text } = &frame.envelope {
                         tail.push(text.as_bytes());
                     }
-                    core.receive(shared, self.worker, &frame);
+                    core.receive(shared, now, self.worker, &frame);
                     self.deaf = core.has_violated(self.worker);
                 }
                 Ok(None) => break,

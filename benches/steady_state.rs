@@ -1,0 +1,325 @@
+//! What a tiny task costs the supervisor's side in the steady state, in what can be counted: allocations, under callgrind
+//! instructions, and under strace system calls. Time is not measured: a busy machine changes nothing in these numbers. `npm run guard` runs it.
+//!
+//! Three stages, each a function of its name, so that callgrind can count within them alone:
+//!
+//! - `guard_submit`: JavaScript's thread makes a task's body and hands it to the pool.
+//! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it others.
+//! - `guard_deliver`: JavaScript's thread takes what it is to be told.
+//!
+//! Pool, links, sockets, shared memory, decoder and outlet are those of production. Only the processes are missing, and
+//! Node: what stands in for a worker here is not counted, nor is what JavaScript does with strings and numbers.
+//!
+//! `steady_state [TASKS]` prints one line of JSON.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bulkhead::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use bulkhead::pool::core::{Shared, SharedPool};
+use bulkhead::pool::messages::{Body, Event, NewTask, Ticket, WireId, WorkerKey};
+use bulkhead::pool::outlet::{Kind, Outlet};
+use bulkhead::process::Pid;
+use bulkhead::process::channel::channel_pair;
+use bulkhead::process::readiness::watch;
+use bulkhead::shm::SharedPage;
+use bulkhead::wire::{LineSplitter, Serialization};
+use bulkhead::worker::hearing::Hearing;
+use bulkhead::worker::link::{self, Link};
+use bulkhead::worker::output::Tail;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+const WORKERS: usize = 2;
+/// Tasks that are submitted and not settled.
+const IN_FLIGHT: usize = 1000;
+/// Replies that a worker writes at a time: as many as its runtime takes frames at a time.
+const REPLIES: usize = 64;
+const MAX_MESSAGE: usize = 1 << 20;
+/// As much as the worker's actor asks for.
+const READ: usize = 64 * 1024;
+/// Until every buffer has the size that it keeps.
+const WARM_UP: usize = 20_000;
+const TASKS: usize = 20_000;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+/// The system's allocator, counted. What grows counts as allocated anew.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn count(size: usize) {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    ALLOCATED.fetch_add(size as u64, Ordering::Relaxed);
+}
+
+// SAFETY: every call is handed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+/// What a stage has allocated.
+#[derive(Default)]
+struct Stage {
+    allocations: u64,
+    bytes: u64,
+}
+
+impl Stage {
+    fn run<T>(&mut self, action: impl FnOnce() -> T) -> T {
+        let (allocations, bytes) = (ALLOCATIONS.load(Ordering::Relaxed), ALLOCATED.load(Ordering::Relaxed));
+        let value = action();
+        self.allocations += ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+        self.bytes += ALLOCATED.load(Ordering::Relaxed) - bytes;
+        value
+    }
+}
+
+/// JavaScript's side.
+struct Client {
+    shared: SharedPool,
+    scratch: Vec<u8>,
+    /// Tickets of no task.
+    free: Vec<Ticket>,
+    settled: usize,
+}
+
+/// The supervisor's end of one worker.
+struct Ear {
+    channel: Arc<AsyncFd<OwnedFd>>,
+    hearing: Hearing,
+    tail: Tail,
+}
+
+/// What stands in for the process. It reads and writes by `read` and `write`, which the supervisor's side does not use.
+struct Worker {
+    channel: File,
+    page: SharedPage,
+    splitter: LineSplitter,
+    inbox: VecDeque<WireId>,
+    buffer: Vec<u8>,
+    replies: Vec<u8>,
+}
+
+fn pool() -> SharedPool {
+    let pool = PoolConfig {
+        min_workers: WORKERS,
+        max_workers: WORKERS,
+        concurrency: 1,
+        prefetch: Prefetch::Auto,
+        task_timeout: None,
+        retries: 0,
+        retry_delay: 1,
+        start_timeout: 1_000_000_000,
+        idle_timeout: 1_000_000_000,
+        grace_period: 1_000_000_000,
+        max_tasks: None,
+        max_age: None,
+        recycle_memory: None,
+        max_memory: None,
+        capture_stack: false,
+        restart: RestartConfig { limit: 5, window: 1_000_000, min_delay: 1, max_delay: 1 },
+        seed: 1,
+    };
+    let worker = WorkerConfig {
+        name: "guard".to_owned(),
+        command: c"/nonexistent".to_owned(),
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: None,
+        stdio: StdioMode::Ignore,
+        init_options: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
+        serialization: Serialization::Json,
+        max_message_size: MAX_MESSAGE,
+        concurrency: 1,
+    };
+    let limits = QueueLimits { capacity: WORKERS, tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
+    Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
+}
+
+/// A worker for each process that the pool asks for.
+fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
+    let mut workers = Vec::new();
+    let mut core = shared.lock();
+    while let Some(key) = core.spawns.pop_front() {
+        let (ear, worker, link) = process(key);
+        core.spawned(shared, link);
+        shared.turn(&mut core);
+        workers.push((ear, worker));
+    }
+    workers
+}
+
+fn process(key: WorkerKey) -> (Ear, Worker, Link) {
+    let (ours, theirs) = channel_pair().expect("a socket pair");
+    rustix::io::ioctl_fionbio(&theirs, true).expect("a socket");
+    let channel = Arc::new(watch(ours, Interest::READABLE | Interest::WRITABLE).expect("room for one more"));
+    let page = SharedPage::create().expect("there is sealed memory here");
+    let worker = Worker {
+        channel: theirs.into(),
+        page: SharedPage::open(page.as_fd()).expect("it is a page"),
+        splitter: LineSplitter::new(usize::MAX),
+        inbox: VecDeque::new(),
+        buffer: vec![0; READ],
+        replies: b"{\"type\":\"ready\",\"version\":1,\"page\":true}\n".to_vec(),
+    };
+    // No process ever has such a number, so signals to it go nowhere.
+    let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few")).expect("it is positive");
+    let link = Link::new(key, pid, 0, Arc::clone(&channel), Some(page), Arc::new(Notify::new()));
+    (Ear { channel, hearing: Hearing::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
+}
+
+impl Client {
+    /// As `Intake` in the bindings makes a body.
+    fn submit(&mut self, ticket: Ticket) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(b",\"task\":");
+        self.scratch.extend_from_slice(itoa::Buffer::new().format(ticket).as_bytes());
+        self.scratch.extend_from_slice(b"}\n");
+        let body = Body { text: self.scratch.as_slice().into(), chunks: Box::default() };
+        let accepted_at = self.shared.now();
+        let task = NewTask { ticket, handler: 0, timeout: None, retries: 0, accepted_at, body };
+        self.shared.submit(task).expect("there is room");
+    }
+
+    fn deliver(&mut self) {
+        while let Some(batch) = self.shared.outlet.take() {
+            for row in &batch.rows {
+                if row[0] == f64::from(Kind::Result as u8) {
+                    self.free.push(row[1] as Ticket);
+                    self.settled += 1;
+                }
+            }
+            self.shared.outlet.give_back(batch);
+        }
+        self.shared.outlet.rearm();
+    }
+}
+
+impl Ear {
+    /// As the worker's actor does where its channel is readable.
+    fn hear(&mut self, shared: &SharedPool) {
+        let n = link::receive(self.channel.get_ref(), self.hearing.buffer(READ)).expect("something was written");
+        let mut core = shared.lock();
+        self.hearing.take_in(n, shared, &mut core, &mut self.tail);
+        shared.turn(&mut core);
+        // The pool's actor does, after it was woken.
+        core.arm();
+    }
+}
+
+impl Worker {
+    /// Takes in what was sent, and runs some of it.
+    fn work(&mut self) {
+        while let Ok(n @ 1..) = self.channel.read(&mut self.buffer) {
+            self.splitter.push(&self.buffer[..n]);
+        }
+        while let Some(frame) = self.splitter.next().expect("the pool writes frames") {
+            let text = std::str::from_utf8(frame.line).expect("in UTF-8");
+            let id = text.strip_prefix("{\"type\":\"task\",\"id\":").expect("of tasks");
+            self.inbox.push_back(id[..id.find(',').expect("members")].parse().expect("a number"));
+        }
+        for id in self.inbox.drain(..self.inbox.len().min(REPLIES)) {
+            assert!(self.page.claim_word().claim(0), "nothing was taken back");
+            let reply = format!("{{\"type\":\"result\",\"id\":{id},\"elapsed\":2,\"result\":[true,null]}}\n");
+            self.replies.extend_from_slice(reply.as_bytes());
+        }
+        self.channel.write_all(&self.replies).expect("the socket has room");
+        self.replies.clear();
+    }
+}
+
+// Under these names callgrind finds them.
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn guard_submit(client: &mut Client, ticket: Ticket) {
+    client.submit(ticket);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn guard_reply(ear: &mut Ear, shared: &SharedPool) {
+    ear.hear(shared);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn guard_deliver(client: &mut Client) {
+    client.deliver();
+}
+
+/// Shows strace what counts: nothing there has such a name.
+fn mark(place: &str) {
+    assert!(!Path::new("/bulkhead-guard").join(place).exists());
+}
+
+fn main() {
+    // Cargo adds flags of its own.
+    let tasks = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(TASKS);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let shared = pool();
+    shared.post(Event::Start);
+    let mut workers = start(&shared);
+    let free = (0..IN_FLIGHT).map(|ticket| ticket as Ticket).collect();
+    let mut client = Client { shared: Arc::clone(&shared), scratch: Vec::new(), free, settled: 0 };
+    for (ear, worker) in &mut workers {
+        worker.channel.write_all(&std::mem::take(&mut worker.replies)).expect("the socket has room");
+        ear.hear(&shared);
+    }
+    while client.settled < WARM_UP {
+        while let Some(ticket) = client.free.pop() {
+            client.submit(ticket);
+        }
+        for (ear, worker) in &mut workers {
+            worker.work();
+            ear.hear(&shared);
+        }
+        client.deliver();
+    }
+    client.settled = 0;
+    mark("begin");
+    let [mut submit, mut reply, mut deliver] = [(); 3].map(|()| Stage::default());
+    while client.settled < tasks {
+        while let Some(ticket) = client.free.pop() {
+            submit.run(|| guard_submit(&mut client, ticket));
+        }
+        for (ear, worker) in &mut workers {
+            worker.work();
+            reply.run(|| guard_reply(ear, &shared));
+        }
+        deliver.run(|| guard_deliver(&mut client));
+    }
+    mark("end");
+    let stages = [("submit", submit), ("reply", reply), ("deliver", deliver)]
+        .map(|(name, stage)| format!("\"{name}\":{{\"allocations\":{},\"bytes\":{}}}", stage.allocations, stage.bytes));
+    println!("{{\"tasks\":{},\"stages\":{{{}}}}}", client.settled, stages.join(","));
+}
