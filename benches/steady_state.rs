@@ -203,7 +203,7 @@ impl Client {
         self.scratch.extend_from_slice(b",\"task\":");
         self.scratch.extend_from_slice(itoa::Buffer::new().format(ticket).as_bytes());
         self.scratch.extend_from_slice(b"}\n");
-        let body = Body { text: self.scratch.as_slice().into(), chunks: Box::default() };
+        let body = Body::plain(self.scratch.as_slice().into());
         let accepted_at = self.shared.now();
         let task = NewTask { ticket, handler: 0, timeout: None, retries: 0, accepted_at, body };
         self.shared.submit(task).expect("there is room");

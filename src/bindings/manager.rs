@@ -35,6 +35,8 @@ pub struct ProcessManager {
     shared: SharedPool,
     tie: Tie,
     meta: Float64Array,
+    /// Of the array of a batch's values, while it is put together.
+    text: Vec<u8>,
     intake: Rc<RefCell<Intake>>,
 }
 
@@ -95,7 +97,7 @@ impl ProcessManager {
             task_timeout,
             retries,
         };
-        Ok(Self { shared, tie, meta, intake: Rc::new(RefCell::new(intake)) })
+        Ok(Self { shared, tie, meta, text: Vec::new(), intake: Rc::new(RefCell::new(intake)) })
     }
 
     /// Starts `minWorkers`; idempotent.
@@ -168,18 +170,23 @@ impl ProcessManager {
     /// the values that are apart; the raw bytes.
     #[napi(ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null")]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
-        let Some(batch) = self.shared.outlet.take() else { return Ok(None) };
+        let Some(mut batch) = self.shared.outlet.take() else { return Ok(None) };
         // SAFETY: JavaScript runs on this thread only, and so not now; `lib/batch.js` never shares the array with
         // another.
         let meta = unsafe { self.meta.as_mut() };
         for (place, row) in meta.chunks_exact_mut(Row::WIDTH).zip(&batch.rows) {
             place.copy_from_slice(row);
         }
-        let json = strings::create(env, &[b"[", batch.json.as_slice(), b"]"].concat())?;
+        self.text.clear();
+        for part in [b"[", batch.json.as_slice(), b"]"] {
+            self.text.extend_from_slice(part);
+        }
+        let json = strings::create(env, &self.text)?;
         let texts = batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
-        let blobs = batch.blobs.into_iter().map(|blob| buffers::create(env, blob));
+        let blobs = batch.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect::<Result<_>>()?;
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
-        Ok(Some((rows, json, texts, blobs.collect::<Result<_>>()?)))
+        self.shared.outlet.give_back(batch);
+        Ok(Some((rows, json, texts, blobs)))
     }
 
     /// Whether there is more to drain; if not, `on_batch` will be called for the next.

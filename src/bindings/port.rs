@@ -24,6 +24,8 @@ use crate::wire::LineSplitter;
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
 const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
+/// A text larger than this, of a giant frame, is given back once it is handed over.
+const KEEP_TEXT: usize = 2 * BATCH_BYTES;
 /// Kinds of results, as `lib/worker/channel.js` numbers them.
 const ENVELOPE: u32 = 1;
 const UNDEFINED: u32 = 2;
@@ -36,6 +38,8 @@ pub struct WorkerPort {
     channel: OwnedFd,
     page: Option<Arc<SharedPage>>,
     splitter: LineSplitter,
+    /// Of the array of a batch's frames, while it is put together.
+    text: Vec<u8>,
     out: Rc<Outgoing>,
     blobs: Vec<Bytes>,
     /// How far the ring of raw bytes from the supervisor was read, and where the one to it is written.
@@ -110,6 +114,7 @@ impl WorkerPort {
             channel,
             page,
             splitter: LineSplitter::new(usize::MAX),
+            text: Vec::new(),
             out,
             blobs: Vec::new(),
             down: Read::default(),
@@ -158,7 +163,9 @@ impl WorkerPort {
     /// The text of an array of the frames at hand, or null. A frame with raw bytes is the last of its batch.
     #[napi]
     pub fn take<'env>(&mut self, env: &'env Env) -> Result<Option<JsString<'env>>> {
-        let mut text = vec![b'['];
+        let text = &mut self.text;
+        text.clear();
+        text.push(b'[');
         let mut frames = 0;
         self.blobs.clear();
         while frames < BATCH_FRAMES && text.len() < BATCH_BYTES && self.blobs.is_empty() {
@@ -183,7 +190,11 @@ impl WorkerPort {
             page.release(Way::Down, &mut self.down);
         }
         text.push(b']');
-        strings::create(env, &text).map(Some)
+        let array = strings::create(env, text).map(Some);
+        if text.capacity() > KEEP_TEXT {
+            *text = Vec::new();
+        }
+        array
     }
 
     /// The raw bytes of the last frame that was taken.

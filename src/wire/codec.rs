@@ -106,6 +106,7 @@ impl<'a> Raw<'a> {
     /// gives it: they are not there.
     pub fn copies(&self, shared: impl FnOnce(u64, &[usize]) -> Option<Vec<Bytes>>) -> Option<Vec<Bytes>> {
         match self.shared {
+            None if self.lengths.is_empty() => Some(Vec::new()),
             Some(at) => shared(at, self.lengths),
             None => Some(self.chunks().map(Bytes::copy_of).collect()),
         }
