@@ -21,15 +21,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bulkhead::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use bulkhead::pool::config::{PoolConfig, QueueLimits, WorkerConfig};
 use bulkhead::pool::core::{Shared, SharedPool};
-use bulkhead::pool::messages::{Body, Event, NewTask, Ticket, WireId, WorkerKey};
+use bulkhead::pool::messages::{Body, Event, Micros, NewTask, Ticket, WireId, WorkerKey};
 use bulkhead::pool::outlet::{Kind, Outlet};
 use bulkhead::process::Pid;
 use bulkhead::process::channel::channel_pair;
 use bulkhead::process::readiness::watch;
 use bulkhead::shm::SharedPage;
-use bulkhead::wire::{LineSplitter, Serialization};
+use bulkhead::wire::LineSplitter;
 use bulkhead::worker::hearing::Hearing;
 use bulkhead::worker::link::{self, Link};
 use bulkhead::worker::output::Tail;
@@ -129,37 +129,16 @@ struct Worker {
 }
 
 fn pool() -> SharedPool {
+    const NEVER: Micros = 1_000_000_000;
     let pool = PoolConfig {
         min_workers: WORKERS,
         max_workers: WORKERS,
-        concurrency: 1,
-        prefetch: Prefetch::Auto,
-        task_timeout: None,
-        retries: 0,
-        retry_delay: 1,
-        start_timeout: 1_000_000_000,
-        idle_timeout: 1_000_000_000,
-        grace_period: 1_000_000_000,
-        max_tasks: None,
-        max_age: None,
-        recycle_memory: None,
-        max_memory: None,
-        capture_stack: false,
-        restart: RestartConfig { limit: 5, window: 1_000_000, min_delay: 1, max_delay: 1 },
-        seed: 1,
+        start_timeout: NEVER,
+        idle_timeout: NEVER,
+        grace_period: NEVER,
+        ..PoolConfig::default()
     };
-    let worker = WorkerConfig {
-        name: "guard".to_owned(),
-        command: c"/nonexistent".to_owned(),
-        args: Vec::new(),
-        env: Vec::new(),
-        cwd: None,
-        stdio: StdioMode::Ignore,
-        init_options: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
-        serialization: Serialization::Json,
-        max_message_size: MAX_MESSAGE,
-        concurrency: 1,
-    };
+    let worker = WorkerConfig { max_message_size: MAX_MESSAGE, ..WorkerConfig::of(c"/nonexistent", Vec::new()) };
     let limits = QueueLimits { capacity: WORKERS, tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
     Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
 }

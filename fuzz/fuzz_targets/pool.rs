@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bulkhead::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use bulkhead::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, WorkerConfig};
 use bulkhead::pool::core::{Shared, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask, Ticket, WireId, WorkerKey};
 use bulkhead::pool::outlet::{Batch, Kind, Outlet, flags};
@@ -86,31 +86,18 @@ fn pool(options: u8) -> SharedPool {
         max_workers: 2,
         concurrency: 1 + usize::from(options & 1),
         prefetch: if options & 2 == 0 { Prefetch::Auto } else { Prefetch::Fixed(4) },
-        task_timeout: None,
         retries: u32::from(options >> 2 & 1),
         retry_delay: 1,
         start_timeout: 1_000_000_000,
         idle_timeout: 1_000_000_000,
         grace_period: 1_000_000_000,
-        max_tasks: None,
-        max_age: None,
-        recycle_memory: None,
-        max_memory: None,
-        capture_stack: false,
         restart: RestartConfig { limit: 1000, window: 1_000_000, min_delay: 1, max_delay: 1 },
-        seed: 1,
+        ..PoolConfig::default()
     };
     let worker = WorkerConfig {
-        name: "fuzz".to_owned(),
-        command: c"/nonexistent".to_owned(),
-        args: Vec::new(),
-        env: Vec::new(),
-        cwd: None,
-        stdio: StdioMode::Ignore,
-        init_options: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
         serialization: if options & 8 == 0 { Serialization::Json } else { Serialization::Advanced },
         max_message_size: MAX_MESSAGE,
-        concurrency: 1,
+        ..WorkerConfig::of(c"/nonexistent", Vec::new())
     };
     let limits = QueueLimits { capacity: 1000, tasks: 1000, bytes: 1 << 30 };
     Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))

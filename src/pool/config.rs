@@ -1,6 +1,6 @@
 //! A pool's settings, validated on the JavaScript side and plain from here on.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use serde_json::value::RawValue;
 
@@ -44,6 +44,32 @@ pub struct PoolConfig {
     pub restart: RestartConfig,
     /// Start of the jitter's random sequence. Any value will do; a test fixes it.
     pub seed: u64,
+}
+
+impl Default for PoolConfig {
+    /// One worker, and what users get who set nothing. The pools that they make have each of these set on the JavaScript
+    /// side; this is for all others.
+    fn default() -> Self {
+        Self {
+            min_workers: 1,
+            max_workers: 1,
+            concurrency: 1,
+            prefetch: Prefetch::Auto,
+            task_timeout: None,
+            retries: 0,
+            retry_delay: 100_000,
+            start_timeout: 30_000_000,
+            idle_timeout: 10_000_000,
+            capture_stack: false,
+            grace_period: 2_000_000,
+            max_tasks: None,
+            max_age: None,
+            recycle_memory: None,
+            max_memory: None,
+            restart: RestartConfig { limit: 5, window: 10_000_000, min_delay: 100_000, max_delay: 5_000_000 },
+            seed: 1,
+        }
+    }
 }
 
 /// See the `prefetch` option.
@@ -91,6 +117,24 @@ pub struct WorkerConfig {
     pub max_message_size: usize,
     /// Tasks that one worker runs at a time, as the worker is told it.
     pub concurrency: usize,
+}
+
+impl WorkerConfig {
+    /// A worker of this command line, whose output nobody wants, with an empty environment and messages of a mebibyte.
+    pub fn of(command: &CStr, args: Vec<CString>) -> Self {
+        Self {
+            name: "bulkhead".to_owned(),
+            command: command.to_owned(),
+            args,
+            env: Vec::new(),
+            cwd: None,
+            stdio: StdioMode::Ignore,
+            init_options: RawValue::from_string("{}".to_owned()).expect("it is JSON"),
+            serialization: Serialization::Json,
+            max_message_size: 1 << 20,
+            concurrency: 1,
+        }
+    }
 }
 
 /// See the `stdio` option. Standard error is read in every mode, for crash reports.

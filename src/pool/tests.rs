@@ -128,19 +128,12 @@ fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) ->
         max_workers: workers,
         concurrency,
         prefetch,
-        task_timeout: None,
-        retries: 0,
         retry_delay: 1_000,
         start_timeout: 200_000,
         idle_timeout: 50_000,
         grace_period: 20_000,
-        max_tasks: None,
-        max_age: None,
-        recycle_memory: None,
-        max_memory: None,
-        capture_stack: false,
         restart: RestartConfig { limit: 4, window: 100_000, min_delay: 1_000, max_delay: 8_000 },
-        seed: 1,
+        ..PoolConfig::default()
     }
 }
 

@@ -4,46 +4,19 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
+use crate::pool::config::{PoolConfig, QueueLimits, RestartConfig, WorkerConfig};
 use crate::pool::core::{Shared, SharedPool};
 use crate::pool::messages::{Body, Event, NewTask};
 use crate::pool::outlet::Outlet;
 use crate::supervisor;
-use crate::wire::Serialization;
 
 /// A pool of one worker: a shell that runs `script`.
 fn pool(script: &str) -> SharedPool {
-    let pool = PoolConfig {
-        min_workers: 1,
-        max_workers: 1,
-        concurrency: 1,
-        prefetch: Prefetch::Auto,
-        task_timeout: None,
-        retries: 0,
-        retry_delay: 1_000,
-        start_timeout: 60_000_000,
-        idle_timeout: 60_000_000,
-        grace_period: 2_000_000,
-        max_tasks: None,
-        max_age: None,
-        recycle_memory: None,
-        max_memory: None,
-        capture_stack: false,
-        restart: RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 },
-        seed: 1,
-    };
-    let worker = WorkerConfig {
-        name: "test".to_owned(),
-        command: c"/bin/sh".to_owned(),
-        args: vec![c"-c".to_owned(), CString::new(script).expect("a script without NUL")],
-        env: vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()],
-        cwd: None,
-        stdio: StdioMode::Ignore,
-        init_options: serde_json::value::RawValue::from_string("{}".to_owned()).expect("it is JSON"),
-        serialization: Serialization::Json,
-        max_message_size: 1 << 20,
-        concurrency: 1,
-    };
+    let restart = RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 };
+    let pool = PoolConfig { restart, ..PoolConfig::default() };
+    let args = vec![c"-c".to_owned(), CString::new(script).expect("a script without NUL")];
+    let env = vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
+    let worker = WorkerConfig { env, ..WorkerConfig::of(c"/bin/sh", args) };
     let limits = QueueLimits { capacity: 1, tasks: 100, bytes: 1 << 20 };
     let shared = Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})));
     supervisor::host(Arc::clone(&shared)).expect("there is a supervisor");
