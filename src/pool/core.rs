@@ -510,11 +510,13 @@ impl Core {
                     let ours = crate::wire::PROTOCOL_VERSION;
                     return self.violated(shared, worker, format!("it speaks version {version}, not {ours}"));
                 }
+                // One that was told to go has not got ready, even if it says so now: its start has failed.
+                let in_time = self.pool.leaving(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
                     return self.violated(shared, worker, "it said ready twice".to_owned());
                 }
-                link.ready = true;
+                link.ready = in_time;
                 let claims = *page && link.has_page();
                 link.shares = *shares;
                 self.handle(shared, now, Event::Ready { worker, claims }, None);
@@ -793,3 +795,59 @@ fn signed(size: usize) -> i64 {
 
 /// A pool as it is shared between threads.
 pub type SharedPool = Arc<Shared>;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::Interest;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::pool::config::RestartConfig;
+    use crate::pool::outlet::Outlet;
+    use crate::process::Pid;
+    use crate::process::readiness::watch;
+    use crate::worker::hearing::Hearing;
+    use crate::worker::output::Tail;
+
+    /// A pool of one worker that may fail to start once, and has no time to get ready.
+    fn hasty() -> Shared {
+        let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
+        let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
+        let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
+        let limits = QueueLimits { capacity: 1, tasks: 1, bytes: 1 << 20 };
+        Shared::new(pool, worker, limits, Outlet::new(|| {}))
+    }
+
+    #[test]
+    fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_pool_says_why() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        let _guard = runtime.enter();
+        let shared = hasty();
+        shared.post(Event::Start);
+        let mut core = shared.lock();
+        let key = core.spawns.pop_front().expect("a worker is wanted");
+        let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
+        ours.set_nonblocking(true).expect("it can be");
+        let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
+        // No process has such a number.
+        let pid = Pid::from_raw(i32::MAX).expect("it is positive");
+        core.spawned(&shared, Link::new(key, pid, 0, channel, None, Arc::new(Notify::new())));
+        core.tick(&shared);
+        assert_eq!(core.leaving(key), Some(ExitReason::Startup));
+
+        let late = b"{\"type\":\"ready\",\"version\":1}\n";
+        let mut hearing = Hearing::new(key, 1024);
+        hearing.buffer(late.len())[..late.len()].copy_from_slice(late);
+        hearing.take_in(late.len(), &shared, &mut core, &mut Tail::default());
+        let link = core.bury(key).expect("it was not buried before");
+        assert!(!link.ready);
+        core.exited(&shared, &link, Obituary { worker_id: 1, start_timeout: Some(7_000), ..Obituary::default() });
+        shared.turn(&mut core);
+        drop(core);
+        let told = shared.outlet.take().expect("the pool is broken").json;
+        let told = String::from_utf8(told).expect("what is told is UTF-8");
+        assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 7"), "{told}");
+    }
+}

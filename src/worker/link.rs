@@ -25,7 +25,7 @@ pub struct Link {
     pub key: WorkerKey,
     pub pid: Pid,
     pub spawned_at: Micros,
-    /// The handshake is complete.
+    /// The handshake is complete, and was in time.
     pub ready: bool,
     /// The worker takes large raw bytes from the shared memory, and puts its own there.
     pub shares: bool,
