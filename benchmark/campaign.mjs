@@ -1,0 +1,86 @@
+// Rounds. In each one every pool is measured once, in turn, in a fresh process, so that what else the machine does hits all
+// of them alike.
+
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { measures } from './measures/catalogue.mjs';
+import { descendants, kill } from './proc.mjs';
+
+/**
+ * @typedef {import('./measures/types.mjs').Figures} Figures
+ * @typedef {{ figures?: Figures, error?: string }} Run one of them; neither: there was none in this round
+ * @typedef {{ pool: string, runs: Run[] }} Row a run for each round
+ *
+ * @typedef {object} Settings
+ * @property {number} rounds
+ * @property {number} workers
+ * @property {boolean} quick
+ */
+
+const script = fileURLToPath(new URL('measure.mjs', import.meta.url));
+
+/**
+ * @param {string} test
+ * @param {string[]} names of the pools
+ * @param {Settings} settings
+ * @param {(text: string) => void} progress
+ * @returns {Promise<Row[]>}
+ */
+export async function compare(test, names, settings, progress) {
+  /** @type {Row[]} */
+  const rows = names.map((pool) => ({ pool, runs: [] }));
+  for (let round = 0; round < settings.rounds; round++) {
+    for (const { pool, runs } of rows) {
+      progress(`${test}: round ${round + 1} of ${settings.rounds}, ${pool}`);
+      // Twice is enough to tell that it cannot; a minute each time would be a long campaign.
+      const gaveUp = runs.filter((run) => run.error !== undefined).length >= 2;
+      runs.push(gaveUp ? {} : await measureOnce(test, pool, settings));
+    }
+  }
+  progress('');
+  return rows;
+}
+
+/**
+ * @param {string} test
+ * @param {string} pool
+ * @param {Settings} settings
+ * @returns {Promise<Run>}
+ */
+async function measureOnce(test, pool, { workers, quick }) {
+  const { limit = 60, pinned = false } = measures[test];
+  const memory = '--max-old-space-size=12000'; // a million tasks take some pools more than the default
+  const args = ['--expose-gc', memory, script, test, pool, String(workers), quick ? 'quick' : 'full'];
+  const command = pinned ? ['taskset', '-c', '0', process.execPath, ...args] : [process.execPath, ...args];
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  let complaints = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr.setEncoding('utf8').on('data', (chunk) => {
+    complaints = (complaints + chunk).slice(-2000);
+  });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    const pid = Number(child.pid);
+    kill([...descendants(pid), pid]); // collected first: once it is dead, its children are nobody's
+  }, limit * 1000);
+  /** @type {[number | null, string | null] | Error} */
+  const ended = await new Promise((resolve) => {
+    child.on('error', resolve);
+    // Not `close`: a process that somebody left behind may hold the pipes open.
+    child.on('exit', (...how) => setImmediate(resolve, how));
+  });
+  clearTimeout(timer);
+  const line = output.split('\n').find((text) => text.startsWith('{"figures"') || text.startsWith('{"error"'));
+  child.stdout.destroy();
+  child.stderr.destroy();
+  if (line !== undefined) return JSON.parse(line);
+  if (late) return { error: `no result within ${limit} s` };
+  if (ended instanceof Error) return { error: ended.message };
+  const said = complaints.split('\n');
+  const words = said.find((text) => text.includes('Error')) ?? said[0];
+  return { error: `ended with ${ended[1] ?? ended[0]}: ${words}` };
+}
