@@ -36,7 +36,7 @@ export const queue = {
 
 /** @type {Measure} */
 export const queueWithoutPromise = {
-  title: 'The same without a promise',
+  title: 'A million tasks of 100 bytes that wait, without a promise',
   about: '`distributeTask`, and `send` with nothing kept about the task. No other pool has this.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued'],
   columns,
