@@ -2,6 +2,8 @@
 // of them alike.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { measures } from './measures/catalogue.mjs';
 import { descendants, kill } from './proc.mjs';
@@ -48,11 +50,10 @@ export async function compare(test, names, settings, progress) {
  * @returns {Promise<Run>}
  */
 async function measureOnce(test, pool, { workers, quick }) {
-  const { limit = 60, pinned = false } = measures[test];
-  const memory = '--max-old-space-size=12000'; // a million tasks take some pools more than the default
-  const args = ['--expose-gc', memory, script, test, pool, String(workers), quick ? 'quick' : 'full'];
+  const { limit = 60, pinned = false, flags = [] } = measures[test];
+  const args = [...flags, script, test, pool, String(workers), quick ? 'quick' : 'full'];
   const command = pinned ? ['taskset', '-c', '0', process.execPath, ...args] : [process.execPath, ...args];
-  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let output = '';
   let complaints = '';
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
@@ -65,15 +66,16 @@ async function measureOnce(test, pool, { workers, quick }) {
   const timer = setTimeout(() => {
     late = true;
     const pid = Number(child.pid);
-    kill([...descendants(pid), pid]); // collected first: once it is dead, its children are nobody's
+    kill([...descendants(pid), pid]); // once it is dead, its children are nobody's: all of them before
   }, limit * 1000);
-  /** @type {[number | null, string | null] | Error} */
-  const ended = await new Promise((resolve) => {
-    child.on('error', resolve);
-    // Not `close`: a process that somebody left behind may hold the pipes open.
-    child.on('exit', (...how) => setImmediate(resolve, how));
-  });
+  const closed = once(child, 'close');
+  closed.catch(() => {}); // that it could not be started is told below
+  /** @type {(number | string | null)[] | Error} */
+  const ended = await once(child, 'exit').catch((error) => error);
   clearTimeout(timer);
+  if (child.pid) kill([-child.pid]); // its process group: what it left behind, however it ended
+  // Then its output is complete, unless somebody else holds the pipes.
+  await Promise.race([closed.catch(() => {}), sleep(1000)]);
   const line = output.split('\n').find((text) => text.startsWith('{"figures"') || text.startsWith('{"error"'));
   child.stdout.destroy();
   child.stderr.destroy();

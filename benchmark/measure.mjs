@@ -1,7 +1,7 @@
 // Measures one pool in this process and prints one line of JSON. benchmark/campaign.mjs starts it, a process for each pool
 // and round.
 //
-//   node --expose-gc benchmark/measure.mjs <measure> <pool> <workers> [quick]
+//   node benchmark/measure.mjs <measure> <pool> <workers> [quick]
 
 import { measures } from './measures/catalogue.mjs';
 import { pools } from './pools/catalogue.mjs';
@@ -20,6 +20,9 @@ const bench = {
   },
 };
 
+// Nobody is closed in an orderly way: some pools take long for it, or never do, and some have tasks that sleep.
+process.on('exit', () => kill(descendants(process.pid)));
+
 let failed = false;
 try {
   console.log(JSON.stringify({ figures: await measures[test].run(bench) }));
@@ -28,6 +31,4 @@ try {
   failed = true;
 }
 
-// Nobody is closed in an orderly way: some pools take long for it, or never do, and some have tasks that sleep.
-kill(descendants(process.pid));
 process.exit(failed ? 1 : 0);

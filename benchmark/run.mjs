@@ -70,7 +70,7 @@ say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn,
 if (loadavg()[0] > 0.5) say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
 
 // Whoever is measured right now has to go as well.
-for (const signal of ['SIGINT', 'SIGTERM']) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     kill(descendants(process.pid));
     process.exit(1);
@@ -107,7 +107,10 @@ function poolsOf(test) {
     if (values.all || pool === baseline) return true;
     // Of the threads, the best known stand for all; of the rest, a quick look leaves out a few more.
     if (threadPools.includes(pool) && pool !== 'piscina-threads') return false;
-    return !values.quick || !['bulkhead-events', 'fork-json-queued', 'workerpool-process'].includes(pool);
+    return (
+      !values.quick ||
+      !['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process'].includes(pool)
+    );
   });
 }
 

@@ -21,6 +21,7 @@ export const churn = {
     { says: 'children left', key: 'children', atMost: 0, format: fixed(0) },
     { says: 'memory left, MB', key: 'rss', atMost: 8e6, format: megabytes },
   ],
+  flags: ['--expose-gc'],
   limit: 300,
   long: true,
   async run(bench) {

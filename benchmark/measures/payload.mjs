@@ -10,7 +10,7 @@ export const payload = {
   title: '1 MB there and back, one at a time',
   about:
     'A string, and a Buffer. What the Buffer comes back as is part of the answer; its bytes are compared in any case.',
-  pools: ['bulkhead', ...otherProcesses, ...threadPools],
+  pools: ['bulkhead', 'bulkhead-advanced', ...otherProcesses, ...threadPools],
   baseline: 'fork-advanced',
   columns: [
     { title: 'string/s', key: 'stringPerSecond', format: fixed(0) },

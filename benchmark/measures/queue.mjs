@@ -4,6 +4,9 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { processPools, threadPools } from '../pools/catalogue.mjs';
 import { fixed, isTinyResult, load, megabytes, thousands } from './support.mjs';
 
+// A million tasks take some pools more than the heap that is the default.
+const flags = ['--expose-gc', '--max-old-space-size=12000'];
+
 const bytes = Buffer.alloc(70, 'q');
 
 /**
@@ -35,6 +38,7 @@ export const queue = {
   about: 'The workers sleep. Resident memory before and after, divided by the tasks.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued', ...processPools, ...threadPools],
   columns,
+  flags,
   limit: 120,
   run: (bench) =>
     queued(bench, (pool, id) => {
@@ -49,6 +53,7 @@ export const queueWithoutPromise = {
   pools: ['bulkhead', 'fork-json', 'fork-json-queued'],
   columns,
   goals: [{ says: 'bytes per task beyond its JSON', key: 'overhead', atMost: 200, format: fixed(0) }],
+  flags,
   limit: 120,
   run: (bench) => queued(bench, (pool, id) => pool.post?.(task(id))),
 };
@@ -66,6 +71,7 @@ export const drain = {
     { title: 'growth', key: 'growth', format: fixed(2) },
   ],
   goals: [{ says: 'cost of a task at 1 000 000, as a multiple of that at 100 000', key: 'growth', atMost: 1.25 }],
+  flags,
   limit: 150,
   long: true,
   async run(bench) {

@@ -25,7 +25,7 @@ export const bufferSizes = bySize(
 
 export const stringSizes = bySize(
   'string',
-  ['bulkhead', 'fork-json', 'fork-advanced', 'jest-process', 'piscina-threads'],
+  ['bulkhead', 'bulkhead-advanced', 'fork-json', 'fork-advanced', 'jest-process', 'piscina-threads'],
   (size) => {
     const text = '0123456789 abcdefghijklmnopqrstuvwxyz\n"'.repeat(Math.ceil(size / 39)).slice(0, size);
     return [text, (value) => value === text];

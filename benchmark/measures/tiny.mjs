@@ -13,6 +13,7 @@ export const tiny = {
   pools: [
     'bulkhead',
     'bulkhead-events',
+    'bulkhead-advanced',
     'fork-json',
     'fork-advanced',
     'fork-json-queued',

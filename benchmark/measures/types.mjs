@@ -37,6 +37,7 @@
  * @property {Column[]} columns
  * @property {Goal[]} [goals]
  * @property {number} [limit] seconds that a run may take
+ * @property {string[]} [flags] for node; some pools hand them on to their workers, so none where it is not needed
  * @property {boolean} [pinned] to one core
  * @property {boolean} [ownBenchmark] one of a peer's own
  * @property {boolean} [long] only with --all, or when asked for

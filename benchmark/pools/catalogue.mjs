@@ -26,6 +26,7 @@ import { forkPerTask, threadPerTask } from './per-task.mjs';
 export const pools = {
   bulkhead: { kind: 'bulkhead', open: (options) => bulkhead(options) },
   'bulkhead-events': { kind: 'bulkhead', open: bulkheadEvents },
+  'bulkhead-advanced': { kind: 'bulkhead', open: (options) => bulkhead(options, { serialization: 'advanced' }) },
   'bulkhead-prefetch-1': { kind: 'bulkhead', open: (options) => bulkhead(options, { prefetch: 1 }) },
   'fork-json': { kind: 'fork', open: ({ workers }) => forkPool(workers, 'json') },
   'fork-advanced': { kind: 'fork', open: ({ workers }) => forkPool(workers, 'advanced') },
