@@ -66,16 +66,15 @@ async function measureOnce(test, pool, { workers, quick }) {
   const timer = setTimeout(() => {
     late = true;
     const pid = Number(child.pid);
-    kill([...descendants(pid), pid]); // once it is dead, its children are nobody's: all of them before
+    kill([...descendants(pid), pid]); // all in one go: once it is dead, its children are nobody's
   }, limit * 1000);
-  const closed = once(child, 'close');
-  closed.catch(() => {}); // that it could not be started is told below
+  const closed = once(child, 'close').catch(() => {}); // an error is what `exit` ends with, too
   /** @type {(number | string | null)[] | Error} */
   const ended = await once(child, 'exit').catch((error) => error);
   clearTimeout(timer);
   if (child.pid) kill([-child.pid]); // its process group: what it left behind, however it ended
   // Then its output is complete, unless somebody else holds the pipes.
-  await Promise.race([closed.catch(() => {}), sleep(1000)]);
+  await Promise.race([closed, sleep(1000, undefined, { ref: false })]);
   const line = output.split('\n').find((text) => text.startsWith('{"figures"') || text.startsWith('{"error"'));
   child.stdout.destroy();
   child.stderr.destroy();

@@ -45,6 +45,8 @@ const { values } = parseArgs({
   },
 });
 
+const notQuick = ['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process', 'jest-process'];
+
 if (values.list) {
   for (const [test, measure] of Object.entries(measures)) console.log(`${test.padEnd(22)} ${measure.title}`);
   console.log(`\n${Object.keys(pools).join(' ')}`);

@@ -2,8 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processPools, threadPools } from '../pools/catalogue.mjs';
 import { fixed, load, monotonic, percent } from './support.mjs';
 
-const second = 1000;
-
 /** @type {import('./types.mjs').Measure} */
 export const blocked = {
   title: 'The main thread does nothing else for a second: what the workers still get done',
@@ -18,6 +16,7 @@ export const blocked = {
   goals: [{ says: 'loss of throughput', key: 'loss', atMost: 0.05, format: percent }],
   quick: true,
   async run(bench) {
+    const duration = bench.quick ? 600 : 1000;
     const pool = await bench.open('work');
     const rounds = 1000;
     await load(
@@ -42,19 +41,19 @@ export const blocked = {
     }
     await sleep(300);
     const before = monotonic();
-    await sleep(second);
+    await sleep(duration);
     const during = monotonic();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, second);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, duration);
     const between = monotonic();
     await sleep(500);
     const after = monotonic();
-    await sleep(second);
+    await sleep(duration);
     const end = monotonic();
     /**
      * @param {number} from
      * @param {number} to
      */
-    const rate = (from, to) => starts.filter((start) => start >= from && start < to).length / ((to - from) / second);
+    const rate = (from, to) => starts.filter((start) => start >= from && start < to).length / ((to - from) / 1000);
     const free = (rate(before, during) + rate(after, end)) / 2;
     const busy = rate(during, between);
     return { wrong, free, blocked: busy, loss: 1 - busy / free };

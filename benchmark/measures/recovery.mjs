@@ -23,7 +23,6 @@ export const recovery = {
   ],
   goals: [{ says: 'as a multiple of what node takes to start', key: 'timesNode', atMost: 1.2 }],
   limit: 20,
-  quick: true,
   async run(bench) {
     const pool = await bench.open('tiny', { workers: 1 });
     const nexts = [];
