@@ -45,6 +45,7 @@ const { values } = parseArgs({
   },
 });
 
+/** Left out by --quick, on top. */
 const notQuick = ['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process', 'jest-process'];
 
 if (values.list) {
@@ -107,12 +108,9 @@ function poolsOf(test) {
   return names.filter((pool) => {
     if (peers) return peers.includes(pool);
     if (values.all || pool === baseline) return true;
-    // Of the threads, the best known stand for all; of the rest, a quick look leaves out a few more.
+    // Of the threads, the best known stand for all; a quick look leaves out a few more.
     if (threadPools.includes(pool) && pool !== 'piscina-threads') return false;
-    return (
-      !values.quick ||
-      !['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process'].includes(pool)
-    );
+    return !values.quick || !notQuick.includes(pool);
   });
 }
 
