@@ -1,8 +1,8 @@
 // Compares bulkhead with its peers, side by side.
 //
-//   npm run bench                                 the measures that matter: about ten minutes
+//   npm run bench                                 the measures that matter: ten to fifteen minutes
 //   npm run bench -- --quick                      less of it, in less than two minutes
-//   npm run bench -- --all                        every measure with every pool: hours rather than minutes
+//   npm run bench -- --all                        every measure with every pool: about three hours
 //   npm run bench -- --test payload,cold          these measures
 //   npm run bench -- --peers bulkhead,fork-json   these pools
 //   npm run bench -- --rounds 7 --workers 4

@@ -18,6 +18,7 @@ export const mix = {
     { title: 'p99 x ideal', key: 'timesIdeal', format: fixed(2) },
   ],
   goals: [{ says: 'p99 of the wait, as a multiple of the ideal', key: 'timesIdeal', atMost: 2 }],
+  long: true,
   async run(bench) {
     const pool = await bench.open('work');
     let wrong = await load(

@@ -40,6 +40,7 @@ export const queue = {
   columns,
   flags,
   limit: 120,
+  long: true,
   run: (bench) =>
     queued(bench, (pool, id) => {
       pool.run(task(id)).catch(() => {});

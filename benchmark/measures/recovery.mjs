@@ -22,7 +22,7 @@ export const recovery = {
     { title: 'x node alone', key: 'timesNode', format: fixed(2) },
   ],
   goals: [{ says: 'as a multiple of what node takes to start', key: 'timesNode', atMost: 1.2 }],
-  limit: 20,
+  limit: 12,
   async run(bench) {
     const pool = await bench.open('tiny', { workers: 1 });
     const nexts = [];

@@ -18,6 +18,7 @@ export const spawn = {
     { says: 'on the supervisor, ms', key: 'otherMs', atMost: 1, format: fixed(2) },
     { says: 'on the JavaScript thread, ms', key: 'mainMs', atMost: 0.1, format: fixed(2) },
   ],
+  long: true,
   async run(bench) {
     const ballast = Buffer.alloc(1 << 30, 1);
     await start(bench, 1); // loads the library
