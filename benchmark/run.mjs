@@ -10,8 +10,9 @@
 //   npm run -s bench -- --json                    for machines: JSON on stdout, instead of the tables
 //   npm run bench -- --list                       what there is
 
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compare } from './campaign.mjs';
 import { judge } from './goals.mjs';
@@ -65,6 +66,7 @@ for (const name of peers ?? []) if (!Object.hasOwn(pools, name)) stop(`there is 
 for (const test of tests) if (!Object.hasOwn(measures, test)) stop(`there is no measure "${test}": see --list`);
 if (!(settings.rounds >= 1 && settings.workers >= 1)) stop('--rounds and --workers take a number from 1');
 install(tests.flatMap(poolsOf));
+if (values.save) mkdirSync(dirname(values.save), { recursive: true });
 
 /** @type {Campaign} */
 const campaign = { machine: describeMachine(), settings, tests: [] };

@@ -8,7 +8,7 @@
 // The campaign of the oldest Node version is the one that is plotted. What is between the marks of these pages is written
 // anew each time, the rest is left alone.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { page } from './page.mjs';
@@ -26,7 +26,7 @@ const { values, positionals } = parseArgs({
 const files =
   positionals.length > 0
     ? positionals
-    : readdirSync(saved)
+    : (existsSync(saved) ? readdirSync(saved) : [])
         .filter((name) => name.endsWith('.json'))
         .map((name) => saved + name);
 if (files.length === 0) {
