@@ -1,164 +1,139 @@
-// Compares bulkhead with its peers: `npm run bench`, a minute or two.
+// Compares bulkhead with its peers, side by side.
 //
-//   npm run bench -- --all                        every pool, the payload and the queue test as well: about 15 minutes
+//   npm run bench                                 the measures that matter: ten to fifteen minutes
+//   npm run bench -- --quick                      less of it, in less than two minutes
+//   npm run bench -- --all                        every measure with every pool: about three hours
+//   npm run bench -- --test payload,cold          these measures
 //   npm run bench -- --peers bulkhead,fork-json   these pools
-//   npm run bench -- --test payload --rounds 3 --workers 4
-//
-// A round measures every pool once, each in a fresh process, in turn, so that what else the machine does hits all of
-// them alike. A ratio is the median of the rounds' ratios; other figures are medians. Absolute figures move
-// by a quarter between two runs: compare within one table only.
+//   npm run bench -- --rounds 7 --workers 4
+//   npm run bench -- --save node-20.json          for `npm run bench:report` as well
+//   npm run -s bench -- --json                    for machines: JSON on stdout, instead of the tables
+//   npm run bench -- --list                       what there is
 
-import { spawn } from 'node:child_process';
-import { availableParallelism, cpus, loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { peers } from './peers.mjs';
+import { compare } from './campaign.mjs';
+import { judge } from './goals.mjs';
+import { install } from './install.mjs';
+import { describeMachine, machineLine } from './machine.mjs';
+import { measures } from './measures/catalogue.mjs';
+import { pools, threadPools } from './pools/catalogue.mjs';
+import { descendants, kill } from './proc.mjs';
+import { plainTable, tableOf } from './table.mjs';
 
-/** @typedef {Record<string, any>} Figures what measure.mjs prints */
-/** @typedef {{ title: string, cell: (rounds: Figures[], baseline: Figures[]) => string }} Column */
+/** @typedef {import('./campaign.mjs').Row} Row */
 
-const baseline = 'fork-json';
-const measure = fileURLToPath(new URL('measure.mjs', import.meta.url));
+/**
+ * @typedef {object} Campaign what --json and --save write
+ * @property {import('./machine.mjs').Machine} machine
+ * @property {import('./campaign.mjs').Settings} settings
+ * @property {{ test: string, load: number, rows: Row[] }[]} tests `load` of the machine before each
+ */
 
-/** @type {Record<string, { title: string, columns: Column[] }>} */
-const tests = {
-  throughput: {
-    title: 'Tiny tasks, 1 000 in flight',
-    columns: [
-      figure('tasks/s', 'perSecond', thousands),
-      ratio('x fork-json', 'perSecond'),
-      figure('main CPU µs/task', 'mainUs', (value) => value.toFixed(2)),
-      figure('loop delay p99 ms', 'delayP99Ms', (value) => value.toFixed(1)),
-      figure('round trip p50 µs', 'tripP50Us', (value) => value.toFixed(0)),
-      figure('p99 µs', 'tripP99Us', (value) => value.toFixed(0)),
-      figure('cold start ms', 'coldMs', (value) => value.toFixed(0)),
-    ],
+const { values } = parseArgs({
+  options: {
+    all: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    test: { type: 'string' },
+    peers: { type: 'string' },
+    rounds: { type: 'string' },
+    workers: { type: 'string', default: String(Math.max(2, availableParallelism())) },
+    json: { type: 'boolean', default: false },
+    save: { type: 'string' },
+    list: { type: 'boolean', default: false },
   },
-  payload: {
-    title: '1 MB there and back, one at a time',
-    columns: [
-      figure('string/s', 'stringPerSecond', (value) => value.toFixed(0)),
-      ratio('x fork-json', 'stringPerSecond'),
-      figure('Buffer/s', 'bufferPerSecond', (value) => value.toFixed(0)),
-      ratio('x fork-json', 'bufferPerSecond'),
-      { title: 'comes back as', cell: (rounds) => rounds[0].bufferBackAs },
-    ],
-  },
-  queue: {
-    title: '1 000 000 tasks of 100 bytes, waiting, each with its promise',
-    columns: [
-      figure('queued', 'queued', thousands),
-      figure('µs/submit', 'submitUs', (value) => value.toFixed(2)),
-      figure('RSS MB', 'rssMb', (value) => value.toFixed(0)),
-      figure('bytes/task', 'bytesPerTask', (value) => value.toFixed(0)),
-      ratio('x fork-json', 'bytesPerTask'),
-    ],
-  },
+});
+
+/** Left out by --quick, on top. */
+const notQuick = ['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process', 'jest-process'];
+
+if (values.list) {
+  for (const [test, measure] of Object.entries(measures)) console.log(`${test.padEnd(22)} ${measure.title}`);
+  console.log(`\n${Object.keys(pools).join(' ')}`);
+  process.exit(0);
+}
+
+const tests = values.test?.split(',') ?? Object.keys(measures).filter(isUsual);
+const peers = values.peers?.split(',');
+const settings = {
+  rounds: Number(values.rounds ?? (values.quick ? 2 : values.all ? 5 : 3)),
+  workers: Number(values.workers),
+  quick: values.quick,
 };
+for (const name of peers ?? []) if (!Object.hasOwn(pools, name)) stop(`there is no pool "${name}": see --list`);
+for (const test of tests) if (!Object.hasOwn(measures, test)) stop(`there is no measure "${test}": see --list`);
+if (!(settings.rounds >= 1 && settings.workers >= 1)) stop('--rounds and --workers take a number from 1');
+install(tests.flatMap(poolsOf));
+if (values.save) mkdirSync(dirname(values.save), { recursive: true });
 
-/**
- * @param {string} title
- * @param {string} key
- * @param {(value: number) => string} format
- * @returns {Column}
- */
-function figure(title, key, format) {
-  return {
-    title,
-    cell: (rounds) => {
-      const value = median(rounds.map((round) => round[key]));
-      return Number.isFinite(value) ? format(value) : '-';
-    },
-  };
-}
+/** @type {Campaign} */
+const campaign = { machine: describeMachine(), settings, tests: [] };
+say(machineLine(campaign.machine));
+say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn, a process each`);
+if (loadavg()[0] > 0.5) say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
 
-/**
- * @param {string} title
- * @param {string} key
- * @returns {Column}
- */
-function ratio(title, key) {
-  return {
-    title,
-    cell: (rounds, base) => {
-      const ratios = rounds.map((round, index) => round[key] / base[index]?.[key]).filter(Number.isFinite);
-      return ratios.length === 0 ? '-' : median(ratios).toFixed(2);
-    },
-  };
-}
-
-/** @param {number} value */
-function thousands(value) {
-  return Math.round(value).toLocaleString('en').replaceAll(',', ' ');
-}
-
-/** @param {number[]} values */
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-/**
- * @param {string} peer
- * @param {string} test
- * @param {number} workers
- * @returns {Promise<Figures>}
- */
-async function measureOnce(peer, test, workers) {
-  const args = ['--expose-gc', measure, peer, test, String(workers)];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 180_000 });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (chunk) => {
-    output += chunk;
+// Whoever is measured right now has to go as well.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    kill(descendants(process.pid));
+    process.exit(1);
   });
-  const [code, signal] = await new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (...ended) => resolve(ended));
-  });
-  const line = output.split('\n').find((text) => text.startsWith('{"name"'));
-  if (line === undefined) throw new Error(`${peer} printed no figures (exit code ${code}, signal ${signal})`);
-  return JSON.parse(line);
+}
+
+for (const test of tests) {
+  const names = poolsOf(test);
+  if (names.length === 0) continue;
+  const load = Number(loadavg()[0].toFixed(2));
+  const rows = await compare(test, names, settings, progress);
+  campaign.tests.push({ test, load, rows });
+  // After every measure: a campaign is long, and what it has found is not to be lost.
+  if (values.save) writeFileSync(values.save, `${JSON.stringify(campaign)}\n`);
+  print(test, rows, load);
+}
+if (values.json) console.log(JSON.stringify(campaign));
+
+/** @param {string} test */
+function isUsual(test) {
+  const { long = false, quick = false } = measures[test];
+  if (values.all) return true;
+  return values.quick ? quick : !long;
 }
 
 /**
  * @param {string} test
- * @param {string[]} names
- * @param {number} rounds
- * @param {number} workers
+ * @returns {string[]} in the order of its table
  */
-async function compare(test, names, rounds, workers) {
-  /** @type {Map<string, Figures[]>} */
-  const measured = new Map(names.map((name) => [name, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      progress(`${test}: round ${round + 1} of ${rounds}, ${name}`);
-      try {
-        measured.get(name)?.push(await measureOnce(name, test, workers));
-      } catch (error) {
-        progress('');
-        console.error(`${/** @type {Error} */ (error).message}: left out`);
-        measured.delete(name);
-      }
-      names = names.filter((peer) => measured.has(peer));
-    }
-  }
-  progress('');
-  const { title, columns } = tests[test];
-  console.log(`\n${title}; ${workers} workers, medians of ${rounds} rounds\n`);
-  const base = measured.get(baseline) ?? [];
-  const lines = [...measured].map(([name, figures]) => [name, ...columns.map((column) => column.cell(figures, base))]);
-  printTable([['', ...columns.map((column) => column.title)], ...lines]);
-  return measured;
+function poolsOf(test) {
+  const { pools: names, baseline = 'fork-json' } = measures[test];
+  return names.filter((pool) => {
+    if (peers) return peers.includes(pool);
+    if (values.all || pool === baseline) return true;
+    // Of the threads, the best known stand for all; a quick look leaves out a few more.
+    if (threadPools.includes(pool) && pool !== 'piscina-threads') return false;
+    return !values.quick || !notQuick.includes(pool);
+  });
 }
 
-/** @param {string[][]} rows the first one is the head */
-function printTable(rows) {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  for (const row of rows) {
-    const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])));
-    console.log(cells.join('  ').trimEnd());
-  }
+/**
+ * @param {string} test
+ * @param {Row[]} rows
+ * @param {number} load
+ */
+function print(test, rows, load) {
+  const measure = measures[test];
+  say(`\n${measure.title} (${test}; load before: ${load})\n`);
+  say(plainTable(tableOf(measure, rows)));
+  const verdicts = judge(measure.goals ?? [], rows);
+  if (verdicts.length === 0) return;
+  say('');
+  say(plainTable([['goal', 'bulkhead', ''], ...verdicts.map(({ goal, measured, met }) => [goal, measured, met])]));
+}
+
+/** @param {string} text */
+function say(text) {
+  if (!values.json) console.log(text);
 }
 
 /** @param {string} text */
@@ -166,33 +141,11 @@ function progress(text) {
   if (process.stderr.isTTY) process.stderr.write(`\r${text}\x1b[K`);
 }
 
-const { values } = parseArgs({
-  options: {
-    all: { type: 'boolean', default: false },
-    peers: { type: 'string' },
-    test: { type: 'string' },
-    rounds: { type: 'string' },
-    workers: { type: 'string', default: String(Math.max(2, availableParallelism())) },
-  },
-});
-const names =
-  values.peers?.split(',') ?? (values.all ? Object.keys(peers) : ['bulkhead', baseline, 'tinypool-process']);
-const chosen = values.test?.split(',') ?? (values.all ? Object.keys(tests) : ['throughput']);
-const rounds = Number(values.rounds ?? (values.all ? 3 : 5));
-for (const name of names) if (!Object.hasOwn(peers, name)) throw new Error(`there is no pool "${name}" to measure`);
-for (const test of chosen) if (!Object.hasOwn(tests, test)) throw new Error(`there is no test "${test}"`);
-
-console.log(`Node ${process.versions.node}, ${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown CPU'}`);
-const [load] = loadavg();
-if (load > 0.5) console.log(`The machine is not idle (load ${load.toFixed(1)}): expect all figures to be too low.`);
-for (const test of chosen) {
-  const measured = await compare(test, [...names], rounds, Number(values.workers));
-  const ours = measured.get('bulkhead');
-  if (test !== 'throughput' || ours === undefined) continue;
-  console.log();
-  for (const [name, figures] of measured) {
-    if (name.startsWith('bulkhead')) continue;
-    const ratios = ours.map((round, index) => round.perSecond / figures[index].perSecond);
-    console.log(`bulkhead runs ${median(ratios).toFixed(1)}x as many tiny tasks per second as ${name}`);
-  }
+/**
+ * @param {string} reason
+ * @returns {never}
+ */
+function stop(reason) {
+  console.error(reason);
+  process.exit(1);
 }

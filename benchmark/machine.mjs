@@ -1,0 +1,39 @@
+// What figures mean nothing without.
+
+import { readFileSync } from 'node:fs';
+import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { versions } from './install.mjs';
+
+/**
+ * @typedef {object} Machine
+ * @property {string} node
+ * @property {string} bulkhead
+ * @property {string} cpu
+ * @property {number} cores that may be used
+ * @property {number} memoryGiB
+ * @property {string} system
+ * @property {number} load of the last minute, before
+ * @property {string} date
+ * @property {Record<string, string>} libraries
+ */
+
+/** @returns {Machine} */
+export function describeMachine() {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  return {
+    node: process.versions.node,
+    bulkhead: version,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${type()} ${release()} ${arch()}`,
+    load: Number(loadavg()[0].toFixed(2)),
+    date: new Date().toISOString().slice(0, 10),
+    libraries: versions,
+  };
+}
+
+/** @param {Machine} machine */
+export function machineLine({ node, cpu, cores, memoryGiB, system, load, date }) {
+  return `Node ${node}, ${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}, load ${load} before, ${date}`;
+}

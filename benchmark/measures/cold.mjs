@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { processPools, threadPools } from '../pools/catalogue.mjs';
+import { workerPath } from '../pools/paths.mjs';
+import { median } from '../statistics.mjs';
+import { fixed } from './support.mjs';
+
+const execute = promisify(execFile);
+const script = fileURLToPath(new URL('../cold-start.mjs', import.meta.url));
+
+/** @type {import('./types.mjs').Measure} */
+export const cold = {
+  title: 'Cold start: from nothing to the first result',
+  about:
+    'Loading the library, making the pool, and its first result, in a process that runs already; beside it what a plain `node` takes from start to end. In turn, medians of five.',
+  pools: ['bulkhead', 'fork-json', 'fork-advanced', ...processPools, ...threadPools],
+  columns: [
+    { title: 'first result ms', key: 'firstMs', format: fixed(1) },
+    { title: 'x fork-json', key: 'firstMs', ratio: true },
+    { title: 'node alone ms', key: 'nodeMs', format: fixed(1) },
+    { title: 'beyond node ms', key: 'beyondMs', format: fixed(1) },
+  ],
+  goals: [{ says: 'beyond what node takes to start, ms', key: 'beyondMs', atMost: 15, format: fixed(1) }],
+  quick: true,
+  async run(bench) {
+    const firsts = [];
+    const nodes = [];
+    let wrong = 0;
+    for (let i = 0; i < (bench.quick ? 3 : 5); i++) {
+      const started = performance.now();
+      await execute(process.execPath, [workerPath('empty.cjs')]);
+      nodes.push(performance.now() - started);
+      const { stdout } = await execute(process.execPath, [script, bench.name, String(bench.workers)]);
+      const found = JSON.parse(stdout.split('\n')[0]);
+      firsts.push(found.ms);
+      if (!found.right) wrong++;
+    }
+    const [firstMs, nodeMs] = [median(firsts), median(nodes)];
+    return { wrong, firstMs, nodeMs, beyondMs: firstMs - nodeMs };
+  },
+};

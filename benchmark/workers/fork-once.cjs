@@ -1,0 +1,5 @@
+'use strict';
+
+const handle = require('./handle.cjs');
+
+process.on('message', (task) => process.send(handle(task)));

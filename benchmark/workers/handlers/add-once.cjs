@@ -1,0 +1,11 @@
+// A worker that is used a second time was not new.
+'use strict';
+
+let used = false;
+
+/** @param {{ a: number, b: number }} task */
+module.exports = function add({ a, b }) {
+  if (used) return 'not the first task';
+  used = true;
+  return a + b;
+};

@@ -1,0 +1,11 @@
+// The same work without any pool: how many rounds this process gets done in so many milliseconds.
+'use strict';
+
+const burn = require('./burn.cjs');
+
+process.on('message', (duration) => {
+  const start = performance.now();
+  let rounds = 0;
+  for (; performance.now() - start < duration; rounds += 500) burn(500);
+  process.send((rounds / (performance.now() - start)) * 1000);
+});
