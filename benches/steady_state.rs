@@ -1,5 +1,6 @@
 //! What a tiny task costs the supervisor's side in the steady state, in what can be counted: allocations, under callgrind
-//! instructions, and under strace system calls. Time is not measured: a busy machine changes nothing in these numbers. `npm run guard` runs it.
+//! instructions, and under strace system calls. Time is not measured: a busy machine changes nothing in these numbers.
+//! `npm run guard` runs it.
 //!
 //! Three stages, each a function of its name, so that callgrind can count within them alone:
 //!

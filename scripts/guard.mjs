@@ -6,8 +6,9 @@
 //
 // Nothing here measures time. benches/steady_state.rs plays the supervisor's side alone: its allocations, its instructions
 // (under callgrind) and its system calls (under strace) are the same in every run, however busy the machine is.
-// benches/pool.mjs is a whole pool under strace, with the addon as `npm run build` has left it. How many system calls it makes depends on who runs when: of several runs the lowest number counts, and the
-// limit is wide. It is there to find a system call for every task.
+// benches/pool.mjs is a whole pool under strace, with the addon as `npm run build` has left it. How many system calls it makes
+// depends on who runs when: of several runs the lowest number counts, and the limit is wide. It is there to find a system call
+// for every task.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
