@@ -31,9 +31,9 @@ const PHASES = {
   'before-claim': { nth: 4, lost: null },
   'after-claim': { nth: 4, lost: { starts: 0, ends: 0, phase: 'running' } },
   task: { nth: 4, lost: { starts: 1, ends: 0, phase: 'running' } },
-  'write:1': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
-  'write:half': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
-  'write:last': { nth: 4, size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:1': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:half': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:last': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
   result: { nth: 4, size: LARGE, lost: null },
   stop: { reason: 'shutdown', lost: null },
 };
@@ -103,8 +103,8 @@ function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
 
 describe.each(Object.entries(PHASES))('a worker that dies in the phase "%s"', (phase, expected) => {
   test.each(Object.entries(WAYS))('by %s', async (way, how) => {
-    const { lost, size, nth, reason = 'crashed' } = expected;
-    const seen = await run(phase, way, { nth, size });
+    const { lost, size, nth, type, reason = 'crashed' } = expected;
+    const seen = await run(phase, way, { nth, size, type });
     expectWell(seen, size);
     if (lost === null) expect(seen.lost).toEqual([]);
     else expectLost(seen, how, lost);
@@ -129,6 +129,14 @@ describe('a worker that dies in the middle of writing', () => {
     expectWell(seen);
   });
 
+  test.each(cuts)('large raw bytes or text (%s) takes none of them along', async (phase, way) => {
+    for (const serialization of ['json', 'advanced']) {
+      const seen = await run(phase, way, { nth: 4, size: LARGE, options: { serialization } });
+      expect(seen.lost).toEqual([]);
+      expectWell(seen, LARGE);
+    }
+  });
+
   test.each(cuts)('raw bytes (%s) loses the task that they are the result of', async (phase, way) => {
     const seen = await run(phase, way, { nth: 4, size: 1000, options: { serialization: 'advanced' } });
     expectLost(seen, WAYS[way], { starts: 1, ends: 1, phase: 'result' });
@@ -149,7 +157,7 @@ test.each([
   ['write:half', [1, 2]],
 ])('with retries, a task that is lost in the phase "%s" runs again', async (phase, attempts) => {
   const options = { retries: 1, retryDelay: 1 };
-  const seen = await run(phase, 'SIGKILL', { nth: 4, size: LARGE, options });
+  const seen = await run(phase, 'SIGKILL', { nth: 4, type: 'listed', size: LARGE, options });
   expect(seen.lost).toEqual([]);
   expect(seen.retried).toBe(1);
   const told = [...seen.attempts.values()].filter((attempt) => attempt.join() !== '1');
@@ -159,8 +167,9 @@ test.each([
 
 describe('a worker that dies in the midst of reading a large task', () => {
   test.each([
-    ['5 MB of text', 5, 3, (size) => 'x'.repeat(size)],
-    ['5 MB of bytes', 5, 3, (size) => Buffer.alloc(size, 'x')],
+    // More than goes through shared memory.
+    ['20 MB of text', 20, 3, (size) => 'x'.repeat(size)],
+    ['20 MB of bytes', 20, 3, (size) => Buffer.alloc(size, 'x')],
     ['100 MB of bytes, while they are written', 100, 12, (size) => Buffer.alloc(size, 'x')],
   ])('(%s) has not begun it: another one runs it, silently', async (_, megabytes, nth, make) => {
     const ledger = ledgerFolder();
