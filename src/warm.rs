@@ -3,73 +3,136 @@
 //! Fresh memory comes from the system page by page, each with a fault: a mebibyte of it costs thirty times what copying a
 //! mebibyte into memory costs that was used before. So large pieces are not given back at once, but kept for the next ones,
 //! up to a limit, for the whole process.
+//!
+//! They are mappings of their own, and nothing of the allocator's: kept there, they would lie about in its heaps, which could
+//! never shrink, and grow for ever as pieces of all sizes come and go.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use memmap2::MmapMut;
+
 /// Smaller pieces are left to the allocator, which keeps such memory warm by itself.
 pub const KEPT_FROM: usize = 32 * 1024;
-/// Bytes that are kept, at most.
-const KEPT: usize = 32 << 20;
+/// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a time.
+const KEPT: usize = 64 << 20;
 /// A piece is used for what needs at least this part of it: larger ones are for larger bytes.
-const LEAST_PART: usize = 4;
+const LEAST_PART: usize = 2;
+/// What a mapping consists of, at least.
+const PAGE: usize = 4096;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { pieces: Vec::new(), bytes: 0 });
 
-/// Pieces that nobody uses, all of them empty. The last one given back is taken first.
+/// Pieces that nobody uses. The last one given back is taken first, and the oldest goes when there are too many.
 struct Pool {
-    pieces: Vec<Vec<u8>>,
-    /// Their capacities together.
+    pieces: Vec<MmapMut>,
+    /// Their sizes together.
     bytes: usize,
 }
 
 impl Pool {
-    /// A piece with room for `capacity` bytes.
-    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        let sizes = capacity..=capacity.saturating_mul(LEAST_PART);
-        let index = self.pieces.iter().rposition(|piece| sizes.contains(&piece.capacity()))?;
+    /// A piece of at least `size` bytes.
+    fn take(&mut self, size: usize) -> Option<MmapMut> {
+        let sizes = size..=size.saturating_mul(LEAST_PART);
+        let index = self.pieces.iter().rposition(|piece| sizes.contains(&piece.len()))?;
         let piece = self.pieces.remove(index);
-        self.bytes -= piece.capacity();
+        self.bytes -= piece.len();
         Some(piece)
     }
 
-    /// Keeps a piece, if there is room for it.
-    fn give(&mut self, mut piece: Vec<u8>) {
-        if self.bytes + piece.capacity() <= KEPT {
-            piece.clear();
-            self.bytes += piece.capacity();
-            self.pieces.push(piece);
+    /// Keeps a piece, and gives the system back what is too much then.
+    fn give(&mut self, piece: MmapMut) {
+        self.bytes += piece.len();
+        self.pieces.push(piece);
+        while self.bytes > KEPT {
+            self.bytes -= self.pieces.remove(0).len();
         }
     }
 }
 
 /// Bytes in a piece of such memory.
-#[derive(Debug, Default, Clone)]
-pub struct Bytes(Vec<u8>);
+#[derive(Default)]
+pub struct Bytes {
+    memory: Memory,
+    /// How many of the memory's bytes they are, from its beginning.
+    length: usize,
+}
+
+enum Memory {
+    Heap(Vec<u8>),
+    Mapped(MmapMut),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Heap(Vec::new())
+    }
+}
 
 impl Bytes {
-    /// Empty, with room for `capacity` bytes.
+    /// Empty, with room for `capacity` bytes or more.
     pub fn with_capacity(capacity: usize) -> Self {
         let used = if capacity < KEPT_FROM { None } else { lock().take(capacity) };
-        Self(used.unwrap_or_else(|| Vec::with_capacity(capacity)))
+        let memory = match used.or_else(|| fresh(capacity)) {
+            Some(piece) => Memory::Mapped(piece),
+            None => Memory::Heap(vec![0; capacity]),
+        };
+        Self { memory, length: 0 }
     }
 
     /// A copy.
     pub fn copy_of(bytes: &[u8]) -> Self {
+        if bytes.len() < KEPT_FROM {
+            return Self { memory: Memory::Heap(bytes.to_vec()), length: bytes.len() };
+        }
         let mut copy = Self::with_capacity(bytes.len());
-        copy.0.extend_from_slice(bytes);
+        copy.append(bytes);
         copy
     }
 
-    /// To be filled.
-    pub fn vec(&mut self) -> &mut Vec<u8> {
-        &mut self.0
+    /// All of the memory, to be written into from the beginning. What is in there means nothing.
+    pub fn room(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Memory::Heap(memory) => memory,
+            Memory::Mapped(memory) => memory,
+        }
     }
+
+    /// The first `length` bytes of the memory are the bytes now.
+    ///
+    /// # Panics
+    /// When there is not as much memory.
+    pub fn set_length(&mut self, length: usize) {
+        assert!(length <= self.room().len(), "more bytes than there is room for");
+        self.length = length;
+    }
+
+    /// Puts `bytes` behind those that are there.
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        let from = self.length;
+        self.room()[from..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+}
+
+/// A mapping for so many bytes, if it pays and there can be one. Sizes that are about the same become the same, so that one
+/// serves for the other.
+fn fresh(capacity: usize) -> Option<MmapMut> {
+    if capacity < KEPT_FROM {
+        return None;
+    }
+    let step = (capacity.checked_next_power_of_two()? / 8).max(PAGE);
+    MmapMut::map_anon(capacity.checked_next_multiple_of(step)?).ok()
 }
 
 impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self
     }
 }
 
@@ -77,14 +140,29 @@ impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match &self.memory {
+            Memory::Heap(memory) => &memory[..self.length],
+            Memory::Mapped(memory) => &memory[..self.length],
+        }
+    }
+}
+
+impl Clone for Bytes {
+    fn clone(&self) -> Self {
+        Self::copy_of(self)
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.length)
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        if self.0.capacity() >= KEPT_FROM {
-            lock().give(std::mem::take(&mut self.0));
+        if let Memory::Mapped(piece) = std::mem::take(&mut self.memory) {
+            lock().give(piece);
         }
     }
 }
@@ -105,31 +183,46 @@ mod tests {
     #[test]
     fn what_was_given_back_is_used_again_for_what_is_about_as_large() {
         let mut pool = pool();
-        let piece = Vec::with_capacity(1 << 20);
-        let place = piece.as_ptr();
+        let piece = fresh(1_000_000).expect("there is memory");
+        let (place, size) = (piece.as_ptr(), piece.len());
+        assert!((1_000_000..1_200_000).contains(&size));
         pool.give(piece);
-        assert_eq!(pool.take(KEPT_FROM), None, "it is far too large for that");
-        assert_eq!(pool.take((1 << 20) + 1), None, "it is too small for that");
-        let again = pool.take(1 << 19).expect("it is there");
-        assert_eq!((again.as_ptr(), again.len(), pool.bytes), (place, 0, 0));
+        assert!(pool.take(KEPT_FROM).is_none(), "it is far too large for that");
+        assert!(pool.take(size + 1).is_none(), "it is too small for that");
+        let again = pool.take(600_000).expect("it is there");
+        assert_eq!((again.as_ptr(), again.len(), pool.bytes), (place, size, 0));
     }
 
     #[test]
-    fn no_more_is_kept_than_the_limit() {
+    fn no_more_is_kept_than_the_limit_and_the_oldest_goes_first() {
         let mut pool = pool();
-        pool.give(Vec::with_capacity(KEPT + 1));
-        assert_eq!(pool.bytes, 0);
-        (0..40).for_each(|_| pool.give(Vec::with_capacity(1 << 20)));
-        assert_eq!((pool.pieces.len(), pool.bytes), (32, KEPT));
+        let mut newest = None;
+        for _ in 0..70 {
+            let piece = fresh(1 << 20).expect("there is memory");
+            newest = Some(piece.as_ptr());
+            pool.give(piece);
+        }
+        assert_eq!((pool.pieces.len(), pool.bytes), (64, KEPT));
+        assert_eq!(pool.take(1 << 20).map(|piece| piece.as_ptr()), newest);
+        pool.give(fresh(KEPT + 1).expect("there is memory"));
+        assert_eq!((pool.pieces.len(), pool.bytes), (0, 0));
     }
 
     #[test]
-    fn a_copy_is_one() {
-        for size in [0, 1, KEPT_FROM, 3 * KEPT_FROM] {
-            let bytes = vec![7; size];
-            for _ in 0..3 {
-                assert_eq!(*Bytes::copy_of(&bytes), *bytes);
+    fn a_copy_is_one_whatever_the_memory_was_before() {
+        for size in [0, 1, KEPT_FROM - 1, KEPT_FROM, 3 * KEPT_FROM] {
+            for value in 1..4 {
+                let bytes = vec![value; size];
+                let mut copy = Bytes::copy_of(&bytes);
+                assert_eq!(*copy, *bytes);
+                assert_eq!(*copy.clone(), *bytes);
+                copy.set_length(0);
+                assert!(copy.is_empty());
             }
         }
+        let mut bytes = Bytes::with_capacity(2 * KEPT_FROM);
+        bytes.append(b"one");
+        bytes.append(b"two");
+        assert_eq!(&*bytes, b"onetwo");
     }
 }

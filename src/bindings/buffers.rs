@@ -14,8 +14,8 @@ pub fn create<'env>(env: &'env Env, mut bytes: Bytes) -> Result<BufferSlice<'env
     if bytes.len() < EXTERNAL_FROM {
         return BufferSlice::copy_from(env, bytes);
     }
-    let (data, length) = (bytes.vec().as_mut_ptr(), bytes.len());
-    // SAFETY: the bytes stay where they are, and nobody else looks at them, until the finalizer drops `bytes`: moving a
-    // vector moves none of its elements.
+    let (data, length) = (bytes.room().as_mut_ptr(), bytes.len());
+    // SAFETY: the bytes stay where they are, and nobody else looks at them, until the finalizer drops `bytes`: to move their
+    // owner moves none of them.
     unsafe { BufferSlice::from_external(env, data, length, bytes, |_, bytes| drop(bytes)) }
 }

@@ -302,7 +302,7 @@ impl Intake {
         if !lengths.is_empty() {
             let mut bytes = Bytes::with_capacity(total);
             for binary in binaries {
-                bytes.vec().extend_from_slice(binary);
+                bytes.append(binary);
             }
             body.raw = Some(Box::new(RawBody { bytes, lengths }));
         }

@@ -19,7 +19,6 @@ use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::warm::Bytes;
 use crate::{process, stats};
 
 /// Whether it can be seen how much memory a process uses.
@@ -31,9 +30,7 @@ pub fn reads_memory() -> bool {
 /// A string as raw bytes, as `lib/text.js` describes them.
 #[napi]
 pub fn encode_text<'env>(env: &'env Env, text: JsString<'_>) -> Result<BufferSlice<'env>> {
-    let mut bytes = Bytes::with_capacity(text.utf16_len()? + strings::SPARE);
-    strings::append_any(&text, bytes.vec())?;
-    buffers::create(env, bytes)
+    buffers::create(env, strings::to_bytes(&text)?)
 }
 
 /// How deep in pools within pools this process is: 0 unless a pool has started it.

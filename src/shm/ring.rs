@@ -113,14 +113,12 @@ impl<'a> Ring<'a> {
         }
         let pieces = lengths.iter().map(|&length| {
             let mut piece = Bytes::with_capacity(length);
-            let room = piece.vec();
+            let room = &mut piece.room()[..length];
             // SAFETY: `offset..offset + length` lies within the RING bytes, as was checked for all of them together, and `room`
-            // has this capacity. A writer that goes on writing there changes what is copied, and nothing else: the bytes are
-            // looked at in the copy only.
-            unsafe {
-                room.as_mut_ptr().copy_from_nonoverlapping(self.bytes.add(offset), length);
-                room.set_len(length);
-            }
+            // is as long. A writer that goes on writing there changes what is copied, and nothing else: the bytes are looked at
+            // in the copy only.
+            unsafe { room.as_mut_ptr().copy_from_nonoverlapping(self.bytes.add(offset), length) };
+            piece.set_length(length);
             offset += length;
             piece
         });
