@@ -2,9 +2,8 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { processPools, threadPools } from '../pools/catalogue.mjs';
-import { workerPath } from '../pools/paths.mjs';
 import { median } from '../statistics.mjs';
-import { fixed } from './support.mjs';
+import { fixed, nodeAlone } from './support.mjs';
 
 const execute = promisify(execFile);
 const script = fileURLToPath(new URL('../cold-start.mjs', import.meta.url));
@@ -28,9 +27,7 @@ export const cold = {
     const nodes = [];
     let wrong = 0;
     for (let i = 0; i < (bench.quick ? 3 : 5); i++) {
-      const started = performance.now();
-      await execute(process.execPath, [workerPath('empty.cjs')]);
-      nodes.push(performance.now() - started);
+      nodes.push(await nodeAlone());
       const { stdout } = await execute(process.execPath, [script, bench.name, String(bench.workers)]);
       const found = JSON.parse(stdout.split('\n')[0]);
       firsts.push(found.ms);

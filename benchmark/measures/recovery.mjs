@@ -1,12 +1,7 @@
-import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { processPools } from '../pools/catalogue.mjs';
-import { workerPath } from '../pools/paths.mjs';
 import { median } from '../statistics.mjs';
-import { fixed } from './support.mjs';
-
-const execute = promisify(execFile);
+import { fixed, nodeAlone } from './support.mjs';
 
 /** @type {import('./types.mjs').Measure} */
 export const recovery = {
@@ -29,9 +24,7 @@ export const recovery = {
     const nodes = [];
     let wrong = 0;
     for (let i = 0; i < (bench.quick ? 3 : 5); i++) {
-      const started = performance.now();
-      await execute(process.execPath, [workerPath('empty.cjs')]);
-      nodes.push(performance.now() - started);
+      nodes.push(await nodeAlone());
 
       const { pid } = await pool.run({ id: 1 });
       pool.run({ id: 2, block: 600_000 }).catch(() => {});

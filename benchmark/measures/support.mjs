@@ -1,5 +1,11 @@
 // What several measures need.
 
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { workerPath } from '../pools/paths.mjs';
+
+const execute = promisify(execFile);
+
 /** @typedef {import('./types.mjs').Pool} Pool */
 
 /** @param {number} digits */
@@ -55,3 +61,10 @@ export const isTinyResult = (result, id) => result?.id === id && result.value ==
 
 /** The clock of workers/handlers/work.cjs, ms. */
 export const monotonic = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** @returns {Promise<number>} ms that Node takes to start, do nothing and end */
+export async function nodeAlone() {
+  const started = performance.now();
+  await execute(process.execPath, [workerPath('empty.cjs')]);
+  return performance.now() - started;
+}
