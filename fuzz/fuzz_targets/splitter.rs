@@ -54,9 +54,9 @@ fn expected(stream: &[u8]) -> Split {
         };
         let mut raw = &rest[end + 1..];
         let lengths = match shared(line) {
-            _ if lengths.is_empty() => lengths,
-            Ok(false) => lengths,
             Ok(true) => Vec::new(),
+            Ok(false) => lengths,
+            // Where there is nothing to be found as well.
             Err(()) => return (frames, None),
         };
         if (raw.len() as u64) < lengths.iter().sum() {
