@@ -2,7 +2,8 @@
 
 // The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do (toJSON, getters, boxed
 // primitives, what is left out), once, and on the way takes out what is binary, finds what cannot be sent, and knows
-// the path to it. Long strings are taken out like binary data. (A replacer function would see a Buffer only after its toJSON had made an array of numbers of it.)
+// the path to it. Long strings are taken out like binary data. (A replacer function would see a Buffer only after its toJSON
+// had made an array of numbers of it.)
 
 const { types } = require('node:util');
 const { SerializationError } = require('./errors');
