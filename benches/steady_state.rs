@@ -206,7 +206,7 @@ impl Client {
 impl Ear {
     /// As the worker's actor does where its channel is readable.
     fn hear(&mut self, shared: &SharedPool) {
-        let n = link::receive(self.channel.get_ref(), self.hearing.buffer(READ)).expect("something was written");
+        let (n, _) = link::receive(self.channel.get_ref(), self.hearing.buffer(READ)).expect("something was written");
         let mut core = shared.lock();
         self.hearing.take_in(n, shared, &mut core, &mut self.tail);
         shared.turn(&mut core);

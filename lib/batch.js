@@ -82,17 +82,20 @@ class Batches {
 
   /** The native side's callback: there is something to read. */
   onBatch() {
-    this.#drain();
-    setImmediate(this.#again);
+    const rows = this.#drain();
+    // Behind a single row there is hardly ever more to read, and another turn of the event loop would find nothing.
+    if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
   }
 
   #again = () => {
     if (this.#native?.rearm()) this.onBatch();
   };
 
+  /** @returns {number} of rows */
   #drain() {
     const batch = this.#native?.drain() ?? null;
     if (batch !== null) this.#read(batch);
+    return batch === null ? 0 : batch[0];
   }
 
   /** @param {NativeBatch} batch */

@@ -21,7 +21,7 @@ const { Replies } = require('./replies');
 
 const PROTOCOL_VERSION = 1;
 
-const port = openPort();
+const { port, starts } = openPort();
 const channel = new Channel(port);
 /** @type {Parting | null} until `init` */
 let parting = null;
@@ -80,7 +80,7 @@ async function start(init) {
     port.pass('stop');
     loop?.stop(() => void parting?.stop(program, context));
   };
-  loop = new Loop({ port, channel, replies, program, context, concurrency, onStop, inspector });
+  loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, inspector });
   replies.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();

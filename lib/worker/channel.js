@@ -11,7 +11,7 @@ const { exit } = require('./intrinsics');
 
 const READ_BYTES = 64 * 1024;
 /** Replies that are held back at most, and their text in UTF-16 units. */
-const FLUSH_REPLIES = 128;
+const FLUSH_REPLIES = 256;
 const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {

@@ -4,26 +4,31 @@
 
 const { AbortController, DOMException, hasOwn } = require('./intrinsics');
 
-/** One start of a task, from the claim to the reply. */
+/** One start of a task, from its arrival to the reply. */
 class Task {
   settled = false;
+  /** When it was claimed; see `now`. */
+  started = 0;
+  /** Set once the supervisor has given the task up. @type {import('./frames').AbortReason | undefined} */
+  aborted = undefined;
   /** @type {AbortController | undefined} */
   #controller;
   #loop;
 
   /**
-   * @param {import('./frames').TaskFrame} frame
-   * @param {number} started see `now`
    * @param {import('./loop').Loop} loop
+   * @param {number} id of this start
+   * @param {number} epoch of its claim
+   * @param {import('./frames').TaskFrame} frame what else there is to it
+   * @param {any} payload
    */
-  constructor(frame, started, loop) {
+  constructor(loop, id, epoch, frame, payload) {
     this.#loop = loop;
+    this.id = id;
+    this.epoch = epoch;
     this.frame = frame;
-    this.started = started;
-    /** Set once the supervisor has given the task up. */
-    this.aborted = frame.aborted;
-    /** The task as the user gave it; only `frame.task` until raw bytes are put back into it. */
-    this.payload = frame.task;
+    /** The task as the user gave it, once its raw bytes are put back into it. */
+    this.payload = payload;
   }
 
   /** The user's id of the task, or the one it was assigned. */
@@ -31,7 +36,7 @@ class Task {
     const { frame, payload } = this;
     if (frame.taskId !== undefined) return frame.taskId;
     if (typeof payload === 'object' && payload !== null && hasOwn(payload, 'id')) return payload.id;
-    return frame.id;
+    return this.id;
   }
 
   /**
@@ -114,7 +119,7 @@ class TaskContext {
   get progress() {
     this.#progress ??= (value) => {
       // A task that has ended has no progress; its id means nothing to the supervisor any more.
-      if (!this.#task.settled) this.#worker.replies.progress(this.#task.frame.id, value);
+      if (!this.#task.settled) this.#worker.replies.progress(this.#task.id, value);
     };
     return this.#progress;
   }

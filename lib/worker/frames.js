@@ -19,11 +19,11 @@
 
 /**
  * @typedef {object} TaskFrame
- * @property {'task'} type
- * @property {number} id of this start of the task
+ * @property {'task'} [type]
+ * @property {number} [id] of this start of the task
  * @property {number} [epoch] 0 unless it says otherwise
  * @property {number} [attempt] 1 unless it says otherwise
- * @property {any} task
+ * @property {any} [task]
  * @property {string | number} [taskId] where it is not `task.id`
  * @property {string} [handler]
  * @property {string} [filename] file URL
@@ -33,7 +33,6 @@
  * @property {unknown} [binary]
  * @property {unknown} [encoding]
  * @property {Buffer[]} [blobs] not on the wire: the raw bytes, once they are here
- * @property {AbortReason} [aborted] not on the wire: what came before the task was started
  */
 
 /** @typedef {'abort' | 'timeout'} AbortReason */

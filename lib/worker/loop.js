@@ -38,8 +38,19 @@ const FORGET = 0.97;
 
 /** @typedef {import('./frames').TaskFrame} TaskFrame */
 
+/** What there is to a task that has nothing but an id and a payload. @type {TaskFrame} */
+const PLAIN = Object.freeze({
+  attempt: undefined,
+  taskId: undefined,
+  handler: undefined,
+  filename: undefined,
+  exec: undefined,
+  bytes: undefined,
+});
+
 class Loop {
   #port;
+  #starts;
   #channel;
   #replies;
   #program;
@@ -51,7 +62,7 @@ class Loop {
   /** @type {(() => void) | null} */
   #onIdle = null;
 
-  /** @type {(TaskFrame | undefined)[]} */
+  /** @type {(Task | undefined)[]} */
   #queue = [];
   #head = 0;
   /**
@@ -74,6 +85,7 @@ class Loop {
   /**
    * @param {object} parts
    * @param {import('./port').Port} parts.port
+   * @param {Float64Array} parts.starts which the port writes when something is taken from it
    * @param {import('./channel').Channel} parts.channel
    * @param {import('./replies').Replies} parts.replies
    * @param {import('./program').Program} parts.program
@@ -82,8 +94,9 @@ class Loop {
    * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
    * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, channel, replies, program, context, concurrency, onStop, inspector }) {
+  constructor({ port, starts, channel, replies, program, context, concurrency, onStop, inspector }) {
     this.#port = port;
+    this.#starts = starts;
     this.#channel = channel;
     this.#replies = replies;
     this.#program = program;
@@ -138,34 +151,36 @@ class Loop {
   }
 
   #receive() {
+    const starts = this.#starts;
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
-      /** @type {import('./frames').Frame[]} */
-      const frames = parse(text);
+      const values = parse(text);
       const queue = this.#queue;
-      for (let i = 0; i < frames.length; i++) {
-        const frame = frames[i];
-        if (frame.type === 'task') queue[queue.length] = frame;
-        else if (frame.type === 'abort') this.#abort(frame);
-        else if (frame.type === 'stop') this.#onStop();
+      for (let i = 0; i < values.length; i++) {
+        const id = starts[2 * i];
+        if (id > 0) queue[queue.length] = new Task(this, id, starts[2 * i + 1], PLAIN, values[i]);
+        else this.#take(values[i]);
       }
-      // The port cuts a batch behind a frame with raw bytes, so only the last one can have any.
-      const last = frames[frames.length - 1];
-      if (last.type === 'task' && last.bytes !== undefined) last.blobs = this.#port.blobs();
     }
+  }
+
+  /** @param {any} frame any but the plainest */
+  #take(frame) {
+    if (frame.type === 'task') {
+      // The port cuts a batch behind a frame with raw bytes, so that these are its.
+      if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
+      this.#queue[this.#queue.length] = new Task(this, frame.id, frame.epoch ?? 0, frame, frame.task);
+    } else if (frame.type === 'abort') this.#abort(frame);
+    else if (frame.type === 'stop') this.#onStop();
   }
 
   /** @param {import('./frames').AbortFrame} frame */
   #abort({ id, reason }) {
     this.#inspector?.close();
-    const task = this.#running.get(id);
-    if (task !== undefined) {
-      task.abort(reason);
-      return;
-    }
+    this.#running.get(id)?.abort(reason);
     // Not started yet: if the supervisor has not taken it back, it starts with its signal aborted.
     for (let i = this.#head; i < this.#queue.length; i++) {
-      const frame = this.#queue[i];
-      if (frame?.id === id) frame.aborted = reason;
+      const task = this.#queue[i];
+      if (task?.id === id) task.abort(reason);
     }
   }
 
@@ -173,9 +188,9 @@ class Loop {
     const queue = this.#queue;
     while (this.#head < queue.length && this.#hasRoom()) {
       if (this.#longest > SHORT) this.#channel.flush();
-      const frame = queue[this.#head];
+      const task = queue[this.#head];
       queue[this.#head++] = undefined;
-      if (frame !== undefined) this.#start(frame);
+      if (task !== undefined) this.#start(task);
       if (this.#clock >= this.#sliceEnd) break;
     }
     if (this.#head >= queue.length) {
@@ -184,15 +199,16 @@ class Loop {
     }
   }
 
-  /** @param {TaskFrame} frame */
-  #start(frame) {
+  /** @param {Task} task */
+  #start(task) {
     // Whatever user code does from here on, what was said before is on its way.
     this.#channel.hold();
-    if (this.#claim(frame.epoch ?? 0) === 0) return;
-    const task = new Task(frame, now(), this);
+    if (this.#claim(task.epoch) === 0) return;
+    task.started = now();
+    const { frame } = task;
     let value;
     try {
-      if (frame.bytes !== undefined) task.payload = decode(frame.task, frame, frame.blobs ?? []);
+      if (frame.bytes !== undefined) task.payload = decode(task.payload, frame, frame.blobs ?? []);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
@@ -202,7 +218,7 @@ class Loop {
       return;
     }
     if (value !== LATER) this.ended(task, value);
-    else if (!task.settled) this.#running.set(frame.id, task);
+    else if (!task.settled) this.#running.set(task.id, task);
     // A task that goes on counts for the slice as well, whatever its synchronous part took.
     if (value === LATER) this.#clock = now();
   }
@@ -257,8 +273,8 @@ class Loop {
   ended(task, value) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
-    this.#replies.result(task.frame.id, elapsed, value);
-    if (this.#running.delete(task.frame.id)) this.#resume();
+    this.#replies.result(task.id, elapsed, value);
+    if (this.#running.delete(task.id)) this.#resume();
   }
 
   /**
@@ -270,8 +286,8 @@ class Loop {
   failed(task, thrown) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
-    this.#replies.error(task.frame.id, elapsed, thrown);
-    if (this.#running.delete(task.frame.id)) this.#resume();
+    this.#replies.error(task.id, elapsed, thrown);
+    if (this.#running.delete(task.id)) this.#resume();
   }
 
   /**

@@ -1,4 +1,5 @@
 //! The native half of `lib/worker/`: a worker's end of its channel.
+#![expect(unsafe_code, reason = "writing into an array that JavaScript owns")]
 
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
@@ -19,7 +20,7 @@ use crate::shm::SharedPage;
 use crate::shm::page::{Way, Writer};
 use crate::shm::ring::{self, Read};
 use crate::warm::Bytes;
-use crate::wire::LineSplitter;
+use crate::wire::{LineSplitter, down};
 
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
 const BATCH_FRAMES: usize = 64;
@@ -42,6 +43,8 @@ pub struct WorkerPort {
     text: Vec<u8>,
     out: Rc<Outgoing>,
     blobs: Vec<Bytes>,
+    /// Of each element of the last text that was taken: see `take`.
+    starts: Float64Array,
     /// How far the ring of raw bytes from the supervisor was read, and where the one to it is written.
     down: Read,
     up: Writer,
@@ -100,9 +103,15 @@ impl Hot for Reply {
 
 #[napi]
 impl WorkerPort {
-    /// Throws where this process is not a worker.
+    /// Throws where this process is not a worker. `starts` is what `take` writes into: two numbers for each of 64 frames.
     #[napi(constructor)]
-    pub fn new() -> Result<Self> {
+    pub fn new(starts: Float64Array) -> Result<Self> {
+        if starts.len() < 2 * BATCH_FRAMES {
+            return Err(Error::new(
+                Status::InvalidArg,
+                format!("starts must hold two numbers for {BATCH_FRAMES} frames"),
+            ));
+        }
         let (channel, page) = inherited::inherited().map_err(|error| {
             Error::from_reason(format!(
                 "descriptor 3 is not a channel of bulkhead ({error}): this is for its workers only"
@@ -117,6 +126,7 @@ impl WorkerPort {
             text: Vec::new(),
             out,
             blobs: Vec::new(),
+            starts,
             down: Read::default(),
             up: Writer::default(),
         })
@@ -160,7 +170,9 @@ impl WorkerPort {
         }
     }
 
-    /// The text of an array of the frames at hand, or null. A frame with raw bytes is the last of its batch.
+    /// The text of an array of what the frames at hand say, or null. Most are tasks with nothing but an id and a payload: of
+    /// these it has the payload alone, and their id and epoch are in `starts`. Of all others it has the whole frame, and
+    /// zeros are there. A frame with raw bytes is the last of its batch.
     #[napi]
     pub fn take<'env>(&mut self, env: &'env Env) -> Result<Option<JsString<'env>>> {
         let text = &mut self.text;
@@ -168,13 +180,18 @@ impl WorkerPort {
         text.push(b'[');
         let mut frames = 0;
         self.blobs.clear();
+        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/worker/` never shares the array with another.
+        let starts = unsafe { self.starts.as_mut() };
         while frames < BATCH_FRAMES && text.len() < BATCH_BYTES && self.blobs.is_empty() {
             let frame = self.splitter.next().map_err(|error| Error::from_reason(error.to_string()))?;
             let Some(frame) = frame else { break };
             if frames > 0 {
                 text.push(b',');
             }
-            text.extend_from_slice(frame.line);
+            let (id, epoch, value) = down::plain_task(frame.line).unwrap_or((0, 0, frame.line));
+            // Both stay far below what a double can hold.
+            starts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
+            text.extend_from_slice(value);
             let (page, down) = (&self.page, &mut self.down);
             let shared = |at, lengths: &[usize]| page.as_ref()?.take(Way::Down, down, at, lengths);
             let Some(copies) = frame.raw.copies(shared) else {

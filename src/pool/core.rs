@@ -7,6 +7,7 @@
 //! before letting go. Processes are started on the supervisor thread only.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -84,6 +85,13 @@ pub struct Core {
     violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
+}
+
+/// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does may be to hand in a task.
+pub struct Visit<'a> {
+    shared: &'a Shared,
+    /// There until the end.
+    core: Option<MutexGuard<'a, Core>>,
 }
 
 /// The links to all processes that have not been reaped.
@@ -224,7 +232,7 @@ impl Shared {
     /// The process is about to be gone: no other may be left, and none may be started. Wakes nobody: that takes what tokio
     /// keeps for each thread, and this thread may have given that up already.
     pub fn end(&self) {
-        let mut core = self.lock();
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.links.each(Link::kill_untold);
         self.lock_inbox().push(Event::Terminate);
     }
@@ -270,10 +278,10 @@ impl Shared {
 
     fn nudge(&self) {
         match self.core.try_lock() {
-            Ok(mut core) => self.turn(&mut core),
+            Ok(core) => self.turn(&mut self.visit(core)),
             // On the supervisor thread, and it may be past the point where it looks into the inbox.
             Err(TryLockError::WouldBlock) => self.wake.notify_one(),
-            Err(TryLockError::Poisoned(poisoned)) => self.turn(&mut poisoned.into_inner()),
+            Err(TryLockError::Poisoned(poisoned)) => self.turn(&mut self.visit(poisoned.into_inner())),
         }
     }
 
@@ -295,16 +303,21 @@ impl Shared {
 
     // ---- From either thread ---------------------------------------------------------------------------------------
 
-    pub fn lock(&self) -> MutexGuard<'_, Core> {
+    pub fn lock(&self) -> Visit<'_> {
         // A panic in the pool is a bug; going on as well as can be is better than hanging every task.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.visit(self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn visit<'a>(&'a self, core: MutexGuard<'a, Core>) -> Visit<'a> {
+        Visit { shared: self, core: Some(core) }
     }
 
     fn lock_inbox(&self) -> MutexGuard<'_, Vec<Event>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what was submitted, hands out tasks, writes to the workers and tells JavaScript. Ends every visit.
+    /// Takes in what was submitted, hands out tasks, writes to the workers and queues what JavaScript is to be told. The last
+    /// thing in every visit.
     pub fn turn(&self, core: &mut Core) {
         let now = self.now();
         let mut events = std::mem::take(&mut core.events);
@@ -342,11 +355,33 @@ impl Shared {
             let mut batch = Batch::default();
             batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![Bytes::copy_of(chunk)]);
             self.outlet.append(&mut batch);
+            self.outlet.wake();
         }
     }
 
     fn settled(&self) {
         self.unsettled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Visit<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.core.as_ref().expect("it is there until the end")
+    }
+}
+
+impl DerefMut for Visit<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.core.as_mut().expect("it is there until the end")
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.core = None;
+        self.shared.outlet.wake();
     }
 }
 

@@ -10,6 +10,7 @@
 //! back-pressure in itself.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -305,6 +306,8 @@ impl State {
 pub struct Outlet {
     state: Mutex<State>,
     relief: Notify,
+    /// JavaScript waited for what has been queued since.
+    due: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -312,10 +315,11 @@ impl Outlet {
     /// `wake` makes JavaScript call [`Self::take`] soon; it may be called from any thread and never blocks.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { armed: true, ..State::default() };
-        Self { state: Mutex::new(state), relief: Notify::new(), wake: Box::new(wake) }
+        Self { state: Mutex::new(state), relief: Notify::new(), due: AtomicBool::new(false), wake: Box::new(wake) }
     }
 
-    /// Queues the rows of `batch`, all of one worker, and wakes JavaScript if it waits. The batch is empty afterwards.
+    /// Queues the rows of `batch`, all of one worker. The batch is empty afterwards. To be followed by [`Self::wake`], once
+    /// the caller holds nothing that JavaScript's thread may want.
     pub fn append(&self, batch: &mut Batch) {
         if batch.rows.is_empty() {
             return;
@@ -339,9 +343,15 @@ impl Outlet {
         source.queued_rows += run.rows;
         source.queued_bytes += run.bytes;
         push(&mut state.queue, batch, || state.spare.pop());
-        let wake = std::mem::take(&mut state.armed);
-        drop(guard);
-        if wake {
+        if std::mem::take(&mut state.armed) {
+            self.due.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes JavaScript if it waited when something was queued.
+    pub fn wake(&self) {
+        // Whoever has stored it looks here afterwards, so it cannot be missed; and only one wakes.
+        if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
             (self.wake)();
         }
     }
@@ -396,6 +406,7 @@ impl Outlet {
     pub fn close(&self) {
         let mut state = self.lock();
         *state = State { closed: true, ..State::default() };
+        self.due.store(false, Ordering::Relaxed);
         drop(state);
         self.relief.notify_waiters();
     }
@@ -427,7 +438,7 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -450,6 +461,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.push(Row::new(Kind::Message, worker_id), value, Vec::new());
         outlet.append(&mut batch);
+        outlet.wake();
         assert!(batch.rows.is_empty());
     }
 

@@ -4,6 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::PROTOCOL_VERSION;
+use super::envelope::leading_integer;
 
 /// What the first frame tells a worker.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +130,17 @@ pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32,
     }
 }
 
+/// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the epoch, the payload. `None`: it
+/// has more, or is another frame. The line is one of ours, so nothing else can stand where these are.
+pub fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let (id, rest) = leading_integer(line.strip_prefix(b"{\"type\":\"task\",\"id\":")?)?;
+    let (epoch, rest) = match rest.strip_prefix(b",\"epoch\":") {
+        Some(rest) => leading_integer(rest)?,
+        None => (0, rest),
+    };
+    Some((id, epoch, rest.strip_prefix(b",\"task\":")?.strip_suffix(b"}")?))
+}
+
 /// Appends an `abort` frame: the task `id` should stop, and answer once it has.
 pub fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
     out.extend_from_slice(b"{\"type\":\"abort\",\"id\":");
@@ -163,6 +175,25 @@ mod tests {
         assert_eq!(full, expected);
         let shared = text(|out| task_prefix(out, 1, Some(0), 1, &[9], Some(8)));
         assert_eq!(shared, r#"{"bytes":[9],"shared":8,"type":"task","id":1"#);
+    }
+
+    #[test]
+    fn plain_task_finds_what_task_prefix_wrote_and_nothing_else() {
+        let line = |epoch, attempt, bytes: &[usize]| {
+            text(|out| {
+                task_prefix(out, 7, epoch, attempt, bytes, None);
+                out.extend_from_slice(b",\"task\":{\"a\":[1]}}");
+            })
+        };
+        for (epoch, expected) in [(None, 0), (Some(0), 0), (Some(u32::MAX), u64::from(u32::MAX))] {
+            let line = line(epoch, 1, &[]);
+            assert_eq!(plain_task(line.as_bytes()), Some((7, expected, b"{\"a\":[1]}".as_slice())), "{line}");
+        }
+        let with_header = r#"{"type":"task","id":7,"taskId":3,"task":1}"#;
+        let others = [line(None, 2, &[]), line(None, 1, &[3]), with_header.to_owned(), text(stop)];
+        for line in others {
+            assert_eq!(plain_task(line.as_bytes()), None, "{line}");
+        }
     }
 
     #[test]

@@ -208,17 +208,18 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
 }
 
 /// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
-/// with `"envelope":true` before the last key for a whole envelope, and the last key left out for `undefined`. `None` sends the line through the general reader, which also finds the
-/// words for what is wrong with it.
+/// with `"envelope":true` before the last key for a whole envelope, and the last key left out for `undefined`. `None` sends
+/// the line through the general reader, which also finds the words for what is wrong with it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
-    let rest = text.strip_prefix("{\"type\":\"result\",\"id\":")?;
+    let rest = text.as_bytes().strip_prefix(b"{\"type\":\"result\",\"id\":")?;
     let (id, rest) = leading_integer(rest)?;
-    let rest = rest.strip_prefix(",\"elapsed\":")?;
+    let rest = rest.strip_prefix(b",\"elapsed\":")?;
     let (elapsed, rest) = leading_integer(rest)?;
-    let (envelope, rest) = match rest.strip_prefix(",\"envelope\":true") {
+    let (envelope, rest) = match rest.strip_prefix(b",\"envelope\":true") {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
+    let rest = text.get(text.len() - rest.len()..)?;
     let json = if rest == "}" {
         None
     } else {
@@ -237,17 +238,17 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
 }
 
 /// A JSON integer of at most 19 digits, which always fits, and what follows it.
-fn leading_integer(text: &str) -> Option<(u64, &str)> {
+pub(super) fn leading_integer(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0;
     let mut digits = 0;
-    for byte in text.bytes().take_while(u8::is_ascii_digit) {
+    for byte in text.iter().take_while(|byte| byte.is_ascii_digit()) {
         if digits == 19 {
             return None;
         }
         number = number * 10 + u64::from(byte - b'0');
         digits += 1;
     }
-    if digits == 0 || (digits > 1 && text.starts_with('0')) {
+    if digits == 0 || (digits > 1 && text[0] == b'0') {
         return None;
     }
     Some((number, &text[digits..]))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -62,6 +62,11 @@ struct Actor {
     channel: Arc<AsyncFd<OwnedFd>>,
     waiter: Waiter,
     wake: Arc<Notify>,
+    /// The same channel, watched for room while something waits for it. Only then: the kernel tells of room whenever the
+    /// worker has read something, and each time that would wake this thread for nothing.
+    room: Option<AsyncFd<OwnedFd>>,
+    /// Something waits for room in the channel.
+    backed_up: bool,
     stdout: Option<Stream>,
     stderr: Option<Stream>,
     hearing: Hearing,
@@ -144,7 +149,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         StdioMode::Inherit | StdioMode::Ignore => (None, None),
     };
     // Registered before there is a process, so that nothing can fail once there is one.
-    let channel = Arc::new(watch(channel, Interest::READABLE | Interest::WRITABLE)?);
+    let channel = Arc::new(watch(channel, Interest::READABLE)?);
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
     let spec = SpawnSpec {
@@ -186,6 +191,8 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         channel,
         waiter,
         wake,
+        room: None,
+        backed_up: false,
         stdout,
         stderr: Some(stderr),
         hearing: Hearing::new(key, config.max_message_size),
@@ -204,18 +211,9 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
 
 impl Actor {
     async fn run(mut self) {
+        let channel = Arc::clone(&self.channel);
+        self.look_at_link();
         loop {
-            let (backed_up, wants_stack, killed) = {
-                let mut core = self.shared.lock();
-                let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), link.killed);
-                core.link(self.key).map_or((false, false, false), state)
-            };
-            if killed && self.give_up_at.is_none() {
-                self.give_up_at = Some(Instant::now() + UNKILLABLE);
-            }
-            if wants_stack {
-                self.capture();
-            }
             let congested = self.shared.outlet.is_congested(self.key.worker_id());
             let listening = !self.hearing.is_deaf() && !congested;
             self.look_at = match listening && self.hearing.has_partial() {
@@ -227,15 +225,15 @@ impl Actor {
                 () = self.waiter.exited() => break,
                 () = moment(self.give_up_at) => break,
                 () = moment(self.look_at), if self.look_at.is_some() => self.look(),
-                () = readable(&self.channel), if listening => {
-                    self.read_channel();
+                Ok(ready) = channel.readable(), if listening => {
+                    self.read_channel(ready);
                     let pause = if self.sampler.is_some() { MEMORY_AFTER_TASK } else { MEMORY_EVERY };
                     self.look_at_memory(pause);
                 }
                 () = due(&mut self.sampler) => self.look_at_memory(0),
                 () = self.shared.outlet.relief(self.key.worker_id()), if congested => {}
-                () = writable(&self.channel), if backed_up => self.write_channel(),
-                () = self.wake.notified() => {}
+                () = writable(&self.room), if self.backed_up => self.write_channel(),
+                () = self.wake.notified() => self.look_at_link(),
                 () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
                 () = Stream::readable(&self.stderr), if self.backlog.is_none() && !congested => self.read_stream(Kind::Stderr),
                 () = pass_on(&self.forward, &mut self.backlog) => {}
@@ -244,15 +242,49 @@ impl Actor {
         self.end().await;
     }
 
+    /// What is wanted of the worker's process; the link says when there is news.
+    fn look_at_link(&mut self) {
+        let (backed_up, wants_stack, killed) = {
+            let mut core = self.shared.lock();
+            let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), link.killed);
+            core.link(self.key).map_or((false, false, false), state)
+        };
+        self.backed_up(backed_up);
+        if killed && self.give_up_at.is_none() {
+            self.give_up_at = Some(Instant::now() + UNKILLABLE);
+        }
+        if wants_stack {
+            self.capture();
+        }
+    }
+
+    fn backed_up(&mut self, backed_up: bool) {
+        self.backed_up = backed_up;
+        if !backed_up {
+            self.room = None;
+        } else if self.room.is_none() {
+            let again = self.channel.get_ref().try_clone();
+            self.room = again.ok().and_then(|fd| watch(fd, Interest::WRITABLE).ok());
+        }
+    }
+
     /// One read, and all complete frames.
-    fn read_channel(&mut self) {
+    fn read_channel(&mut self, mut ready: AsyncFdReadyGuard<'_, OwnedFd>) {
         let buffer = self.hearing.buffer(READ);
-        match self.channel.try_io(Interest::READABLE, |fd| link::receive(fd, buffer)) {
-            Ok(0) => self.hung_up(),
-            Ok(n) => self.take_in(n),
-            Err(error) if is_transient(&error) => {}
+        match ready.try_io(|fd| link::receive(fd.get_ref(), buffer)) {
+            Ok(Ok((0, _))) => self.hung_up(),
+            Ok(Ok((n, all))) => {
+                if all {
+                    // Another read would say so, too, at the price of another system call.
+                    ready.clear_ready();
+                }
+                self.take_in(n);
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             // A reset: the other end is gone, with bytes of ours unread.
-            Err(_) => self.hung_up(),
+            Ok(Err(_)) => self.hung_up(),
+            // There was nothing to be read.
+            Err(_) => {}
         }
     }
 
@@ -297,14 +329,15 @@ impl Actor {
     }
 
     fn write_channel(&mut self) {
-        let mut core = self.shared.lock();
-        // The link writes by itself; all that is to be told here is that it could not.
-        let flushed = self.channel.try_io(Interest::WRITABLE, |_| {
-            let Some(link) = core.link(self.key) else { return Ok(()) };
+        let backed_up = self.shared.lock().link(self.key).is_some_and(|link| {
             link.flush();
-            if link.is_backed_up() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            link.is_backed_up()
         });
-        drop(flushed);
+        if backed_up && let Some(room) = &self.room {
+            // The link writes by itself; all that is to be told here is that it could not.
+            let _: io::Result<()> = room.try_io(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
+        }
+        self.backed_up(backed_up);
     }
 
     fn read_stream(&mut self, kind: Kind) {
@@ -441,8 +474,8 @@ impl Actor {
         while !self.hearing.is_deaf() && drained < DRAIN {
             let channel = Arc::clone(&self.channel);
             match link::receive(channel.get_ref(), self.hearing.buffer(READ)) {
-                Ok(0) => break,
-                Ok(n) => {
+                Ok((0, _)) => break,
+                Ok((n, _)) => {
                     drained += n;
                     self.take_in(n);
                 }
@@ -527,8 +560,14 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-async fn writable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
-    let _ = fd.writable().await.map(|mut guard| guard.retain_ready());
+/// Returns when a write may succeed, or, where there was no descriptor to watch the channel by, after a moment.
+async fn writable(room: &Option<AsyncFd<OwnedFd>>) {
+    match room {
+        Some(fd) => {
+            let _ = fd.writable().await.map(|mut guard| guard.retain_ready());
+        }
+        None => tokio::time::sleep(LOOK_AGAIN[0]).await,
+    }
 }
 
 /// Hands what waits to the thread that writes it. Pends for ever where nothing waits.

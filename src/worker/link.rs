@@ -3,10 +3,11 @@
 //! A link exists exactly as long as its process has not been reaped, so its process id cannot have been given away.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
@@ -267,8 +268,12 @@ fn send(channel: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
     rustix::net::send(channel.as_fd(), bytes, rustix::net::SendFlags::empty())
 }
 
-/// Reads what is there.
-pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<usize> {
-    let (n, _) = rustix::net::recv(channel.as_fd(), into, rustix::net::RecvFlags::empty())?;
-    Ok(n)
+/// Reads what is there: how much, and whether that is all of it.
+pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<(usize, bool)> {
+    let room = into.len();
+    let mut pieces = [IoSliceMut::new(into)];
+    let said = recvmsg(channel.as_fd(), &mut pieces, &mut RecvAncillaryBuffer::default(), RecvFlags::empty())?;
+    // A read ends behind words that descriptors came with; those are dropped, as there is no room for them.
+    let cut = said.flags.contains(ReturnFlags::CTRUNC);
+    Ok((said.bytes, said.bytes < room && !cut))
 }
