@@ -1,12 +1,6 @@
 'use strict';
 
-const errors = require('./lib/errors');
-const { ProcessManager } = require('./lib/manager');
-
-// require('bulkhead') is the class itself; everything else that can be imported by name hangs on it. (By definition and
-// not by assignment, so that a name that functions or emitters have by inheritance could never be written through.)
-for (const [name, value] of Object.entries({ ProcessManager, default: ProcessManager, ...errors })) {
-  Object.defineProperty(ProcessManager, name, { value, enumerable: true });
-}
+// All of lib/, in one file: see scripts/bundle.mjs. (In two steps, so that Node need not look through that file for names.)
+const ProcessManager = require('./dist/index.js');
 
 module.exports = ProcessManager;

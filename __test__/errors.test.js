@@ -272,7 +272,7 @@ describe('the classes of bulkhead', () => {
     mkdirSync(folder);
     // With its addon: two copies of that do not know of each other either.
     for (const name of readdirSync(root).filter((name) =>
-      /^(lib|index\.js|package\.json|.*\.cjs|.*\.node)$/.test(name),
+      /^(dist|index\.js|package\.json|.*\.cjs|.*\.node)$/.test(name),
     )) {
       cpSync(join(root, name), join(folder, name), { recursive: true });
     }

@@ -10,7 +10,7 @@ const { moduleUrl } = require('./module-url');
 const { nodeFlags, nodeOptions } = require('./node-flags');
 const { ownOptions, text, texts } = require('./validators');
 
-const BOOTSTRAP = path.join(__dirname, 'worker', 'bootstrap.js');
+const BOOTSTRAP = path.join(__dirname, 'bootstrap.js');
 
 /** What ties this process to a parent of its own, and would let a worker talk on its channel. */
 const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID'];

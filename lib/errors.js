@@ -30,10 +30,6 @@ function brand(Class, name, code) {
 }
 
 class BulkheadError extends Error {
-  static {
-    brand(BulkheadError, 'BulkheadError', 'ERR_BULKHEAD');
-  }
-
   /**
    * @param {string} [message]
    * @param {Record<string, unknown>} [fields] become own properties of the error, `cause` as it is everywhere; those that
@@ -50,76 +46,47 @@ class BulkheadError extends Error {
     }
   }
 }
+brand(BulkheadError, 'BulkheadError', 'ERR_BULKHEAD');
 
 /** The worker died while the task ran, or while its result was on the way. */
-class WorkerCrashedError extends BulkheadError {
-  static {
-    brand(WorkerCrashedError, 'WorkerCrashedError', 'ERR_WORKER_CRASHED');
-  }
-}
+class WorkerCrashedError extends BulkheadError {}
+brand(WorkerCrashedError, 'WorkerCrashedError', 'ERR_WORKER_CRASHED');
 
 /** A worker did not get ready. */
-class WorkerStartError extends BulkheadError {
-  static {
-    brand(WorkerStartError, 'WorkerStartError', 'ERR_WORKER_START');
-  }
-}
+class WorkerStartError extends BulkheadError {}
+brand(WorkerStartError, 'WorkerStartError', 'ERR_WORKER_START');
 
 /** Workers died again and again before they got ready, so that the pool has given up. */
-class PoolBrokenError extends BulkheadError {
-  static {
-    brand(PoolBrokenError, 'PoolBrokenError', 'ERR_POOL_BROKEN');
-  }
-}
+class PoolBrokenError extends BulkheadError {}
+brand(PoolBrokenError, 'PoolBrokenError', 'ERR_POOL_BROKEN');
 
 /** The pool is shut down, or is being shut down. */
-class PoolClosedError extends BulkheadError {
-  static {
-    brand(PoolClosedError, 'PoolClosedError', 'ERR_POOL_CLOSED');
-  }
-}
+class PoolClosedError extends BulkheadError {}
+brand(PoolClosedError, 'PoolClosedError', 'ERR_POOL_CLOSED');
 
 /** `maxQueue` or `maxQueueBytes` is reached. */
-class QueueFullError extends BulkheadError {
-  static {
-    brand(QueueFullError, 'QueueFullError', 'ERR_QUEUE_FULL');
-  }
-}
+class QueueFullError extends BulkheadError {}
+brand(QueueFullError, 'QueueFullError', 'ERR_QUEUE_FULL');
 
 /** The task ran longer than its timeout. */
-class TaskTimeoutError extends BulkheadError {
-  static {
-    brand(TaskTimeoutError, 'TaskTimeoutError', 'ERR_TASK_TIMEOUT');
-  }
-}
+class TaskTimeoutError extends BulkheadError {}
+brand(TaskTimeoutError, 'TaskTimeoutError', 'ERR_TASK_TIMEOUT');
 
 /** The task was cancelled. Name and code are those of Node's own. */
-class AbortError extends BulkheadError {
-  static {
-    brand(AbortError, 'AbortError', 'ABORT_ERR');
-  }
-}
+class AbortError extends BulkheadError {}
+brand(AbortError, 'AbortError', 'ABORT_ERR');
 
 /** A task, a result or a message cannot be sent. */
-class SerializationError extends BulkheadError {
-  static {
-    brand(SerializationError, 'SerializationError', 'ERR_SERIALIZATION');
-  }
-}
+class SerializationError extends BulkheadError {}
+brand(SerializationError, 'SerializationError', 'ERR_SERIALIZATION');
 
 /** A task, a result or a message is larger than `maxMessageSize`. */
-class MessageTooLargeError extends BulkheadError {
-  static {
-    brand(MessageTooLargeError, 'MessageTooLargeError', 'ERR_MESSAGE_TOO_LARGE');
-  }
-}
+class MessageTooLargeError extends BulkheadError {}
+brand(MessageTooLargeError, 'MessageTooLargeError', 'ERR_MESSAGE_TOO_LARGE');
 
 /** A worker broke the wire protocol. */
-class ProtocolError extends BulkheadError {
-  static {
-    brand(ProtocolError, 'ProtocolError', 'ERR_PROTOCOL');
-  }
-}
+class ProtocolError extends BulkheadError {}
+brand(ProtocolError, 'ProtocolError', 'ERR_PROTOCOL');
 
 module.exports = {
   AbortError,

@@ -18,7 +18,7 @@ const { Liveness } = require('./liveness');
 const native = require('./native');
 const { resolveOptions, resolveShutdownOptions } = require('./options');
 const { assertMaySpawn } = require('./permission');
-const { encode, looksPlain, stringify } = require('./serialize');
+const { encode, looksPlain, prepareAdvanced, stringify } = require('./serialize');
 const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
 const { resolveTaskOptions } = require('./task-options');
 const { Tickets } = require('./tickets');
@@ -66,6 +66,7 @@ class ProcessManager extends ListeningEmitter {
     assertMaySpawn();
     if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
     assertMayNest(native.depth());
+    if (config.serialization === 'advanced') prepareAdvanced();
     this.#config = config;
     this.#kind = kind;
     this.#batches = new Batches(

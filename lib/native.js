@@ -68,6 +68,7 @@
 /**
  * @typedef {object} NativeAddon
  * @property {new (config: NativeConfig, meta: Float64Array, onBatch: () => void) => NativePool} ProcessManager
+ * @property {new (starts: Float64Array) => import('./worker/port').Port} WorkerPort
  * @property {() => number} availableParallelism
  * @property {() => boolean} readsMemory whether it can be seen how much memory a process uses
  * @property {(text: string) => Buffer} encodeText see lib/text.js

@@ -3,18 +3,29 @@
 // Values to what goes over the channel, and back. The same on both sides of it.
 
 const { Buffer, constants } = require('node:buffer');
-const v8 = require('node:v8');
 const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
 const { LONG } = require('./text');
 const { getPrototypeOf, hasOwn, isArray, stringify: toJson } = require('./intrinsics');
 
-const { deserialize, serialize } = v8;
 const { prototype: arrays } = Array;
 const { prototype: objects } = Object;
 const { isInteger } = Number;
 const NOTHING = Buffer.alloc(0);
+
+/** @type {Pick<typeof import('node:v8'), 'deserialize' | 'serialize'> | null} */
+let v8 = null;
+
+/**
+ * Node's own format. It takes a few milliseconds to load, which few processes need: to be called before user code runs
+ * where it will be used.
+ */
+function prepareAdvanced() {
+  const { deserialize, serialize } = require('node:v8');
+  v8 ??= { deserialize, serialize };
+  return v8;
+}
 
 /** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
 const PLAIN_DEPTH = 4_000;
@@ -110,7 +121,7 @@ function encodeJson(value, what, texts) {
  */
 function encodeAdvanced(value, what) {
   try {
-    return { ...encoded('null'), blobs: [serialize(value)], encoding: 'v8' };
+    return { ...encoded('null'), blobs: [(v8 ?? prepareAdvanced()).serialize(value)], encoding: 'v8' };
   } catch (cause) {
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
@@ -199,8 +210,8 @@ function containerAt(root, path) {
  * @throws for what no sender makes
  */
 function decode(value, { binary, encoding }, blobs) {
-  if (encoding === 'v8') return deserialize(blobs[0] ?? NOTHING);
+  if (encoding === 'v8') return (v8 ?? prepareAdvanced()).deserialize(blobs[0] ?? NOTHING);
   return binary === undefined || binary === null ? value : restore(value, binary, blobs);
 }
 
-module.exports = { decode, encode, looksPlain, restore, stringify };
+module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };

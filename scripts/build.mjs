@@ -3,13 +3,14 @@
 //   node scripts/build.mjs            release build
 //   node scripts/build.mjs --debug    debug build: quick to compile, with debug assertions
 //
-// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts. Cargo decides what has
-// to be compiled again, so a second run takes a second.
+// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts, and dist/ (see bundle.mjs). Cargo
+// decides what has to be compiled again, so a second run takes a second.
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from './bundle.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -43,3 +44,5 @@ const build = spawnSync(process.execPath, [napi, 'build', '--platform', ...profi
 });
 if (build.error) throw build.error;
 if (build.status !== 0) giveUp('The native addon of bulkhead could not be built: see the messages above.');
+
+await bundle();

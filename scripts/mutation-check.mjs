@@ -121,6 +121,7 @@ for (const name of listed.toString().split('\0').filter(Boolean)) {
   cpSync(join(root, name), join(copy, name));
 }
 copyFileSync(join(root, 'native.cjs'), join(copy, 'native.cjs'));
+cpSync(join(root, 'dist'), join(copy, 'dist'), { recursive: true });
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 
 /**

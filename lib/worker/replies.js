@@ -3,7 +3,7 @@
 // Turns what a worker has to say into lines of the protocol.
 
 const { MessageTooLargeError } = require('../errors');
-const { encode } = require('../serialize');
+const { encode, prepareAdvanced } = require('../serialize');
 const { toWire } = require('../wire-errors');
 const { isEnvelope } = require('./envelope');
 const { byteLength, join, stringify } = require('./intrinsics');
@@ -23,6 +23,7 @@ class Replies {
    * @param {Pick<import('./frames').InitFrame, 'serialization' | 'maxMessageSize'>} init
    */
   constructor(channel, { serialization, maxMessageSize }) {
+    if (serialization === 'advanced') prepareAdvanced();
     this.#channel = channel;
     this.#serialization = serialization;
     this.#limit = maxMessageSize;

@@ -4,20 +4,20 @@
 // command line, which belong to the user.
 
 const { fileURLToPath } = require('node:url');
-const { Builtin } = require('./builtin');
-const { Channel } = require('./channel');
-const { WorkerContext } = require('./context');
-const { flushBeforeExit } = require('./exit');
-const { withFault } = require('./fault');
-const { exit, parse } = require('./intrinsics');
-const { Inspector } = require('./inspector');
-const { Ipc } = require('./ipc');
-const { isPermanent } = require('./load');
-const { Loop } = require('./loop');
-const { Parting } = require('./parting');
-const { openPort } = require('./port');
-const { openModule } = require('./program');
-const { Replies } = require('./replies');
+const { Builtin } = require('./worker/builtin');
+const { Channel } = require('./worker/channel');
+const { WorkerContext } = require('./worker/context');
+const { flushBeforeExit } = require('./worker/exit');
+const { withFault } = require('./worker/fault');
+const { exit, parse } = require('./worker/intrinsics');
+const { Inspector } = require('./worker/inspector');
+const { Ipc } = require('./worker/ipc');
+const { isPermanent } = require('./worker/load');
+const { Loop } = require('./worker/loop');
+const { Parting } = require('./worker/parting');
+const { openPort } = require('./worker/port');
+const { openModule } = require('./worker/program');
+const { Replies } = require('./worker/replies');
 
 const PROTOCOL_VERSION = 1;
 
@@ -39,7 +39,7 @@ function onBytes() {
 // Tasks are only sent to a worker that is ready: until then there is no more than `init` and, perhaps, `stop`.
 function beforeReady() {
   for (let text = port.take(); text !== null; text = port.take()) {
-    /** @type {import('./frames').Frame[]} */
+    /** @type {import('./worker/frames').Frame[]} */
     const frames = parse(text);
     for (let i = 0; i < frames.length; i++) {
       const frame = frames[i];
@@ -55,7 +55,7 @@ function onEnd() {
   else parting.orphaned();
 }
 
-/** @param {import('./frames').InitFrame} init */
+/** @param {import('./worker/frames').InitFrame} init */
 async function start(init) {
   // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
   if (!port.arm(init.parentPid, init.depth)) exit(0);
@@ -87,9 +87,9 @@ async function start(init) {
 }
 
 /**
- * @param {import('./frames').InitFrame} init
+ * @param {import('./worker/frames').InitFrame} init
  * @param {WorkerContext} context
- * @returns {Promise<import('./program').Program>}
+ * @returns {Promise<import('./worker/program').Program>}
  */
 async function open(init, context) {
   if (init.version !== PROTOCOL_VERSION) {
