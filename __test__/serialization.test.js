@@ -11,7 +11,13 @@ const { decode, encode } = require('../lib/serialize.js');
 const { Flattener } = require('../lib/flatten.js');
 const { fromWire } = require('../lib/rebuilt-errors.js');
 const { toWire } = require('../lib/wire-errors.js');
-const { AbortError, BulkheadError, MessageTooLargeError, QueueFullError, SerializationError } = require('../lib/errors.js');
+const {
+  AbortError,
+  BulkheadError,
+  MessageTooLargeError,
+  QueueFullError,
+  SerializationError,
+} = require('../lib/errors.js');
 
 /** Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address the bytes are. */
 function travel(value, serialization = 'json', shift = 0) {
