@@ -10,6 +10,8 @@ const net = require('node:net');
 const { exit } = require('./intrinsics');
 
 const READ_BYTES = 64 * 1024;
+/** Added to the kind of a result, see Port. */
+const WATCHED = 4;
 /** Replies that are held back at most, and their text in UTF-16 units. */
 const FLUSH_REPLIES = 256;
 const FLUSH_LENGTH = 64 * 1024;
@@ -122,12 +124,13 @@ class Channel {
    * @param {number} elapsed µs
    * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined
    * @param {string} json
+   * @param {boolean} amidst user code, which goes on: it must not keep the result back
    */
-  result(id, elapsed, kind, json) {
+  result(id, elapsed, kind, json, amidst) {
     if (!this.#open) return;
     this.hold();
     try {
-      this.#reply(id, elapsed, kind, json);
+      this.#reply(id, elapsed, amidst ? kind + WATCHED : kind, json);
     } catch {
       this.#lost();
     }

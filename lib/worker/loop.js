@@ -214,10 +214,10 @@ class Loop {
         value = this.#settled(task, value);
       }
     } catch (thrown) {
-      this.failed(task, thrown);
+      this.#fail(task, thrown, false);
       return;
     }
-    if (value !== LATER) this.ended(task, value);
+    if (value !== LATER) this.#end(task, value, false);
     else if (!task.settled) this.#running.set(task.id, task);
     // A task that goes on counts for the slice as well, whatever its synchronous part took.
     if (value === LATER) this.#clock = now();
@@ -265,28 +265,46 @@ class Loop {
   }
 
   /**
-   * The task has its value. Only the first end of a task counts.
+   * The task has its value, and user code may go on. Only the first end of a task counts.
    *
    * @param {Task} task
    * @param {unknown} value
    */
   ended(task, value) {
-    if (task.settled) return;
-    const elapsed = this.#settle(task);
-    this.#replies.result(task.id, elapsed, value);
-    if (this.#running.delete(task.id)) this.#resume();
+    this.#end(task, value, true);
   }
 
   /**
-   * The task has failed. Only the first end of a task counts.
+   * The task has failed, and user code may go on. Only the first end of a task counts.
    *
    * @param {Task} task
    * @param {unknown} thrown
    */
   failed(task, thrown) {
+    this.#fail(task, thrown, true);
+  }
+
+  /**
+   * @param {Task} task
+   * @param {unknown} value
+   * @param {boolean} amidst user code
+   */
+  #end(task, value, amidst) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
-    this.#replies.error(task.id, elapsed, thrown);
+    this.#replies.result(task.id, elapsed, value, amidst);
+    if (this.#running.delete(task.id)) this.#resume();
+  }
+
+  /**
+   * @param {Task} task
+   * @param {unknown} thrown
+   * @param {boolean} amidst user code
+   */
+  #fail(task, thrown, amidst) {
+    if (task.settled) return;
+    const elapsed = this.#settle(task);
+    this.#replies.error(task.id, elapsed, thrown, amidst);
     if (this.#running.delete(task.id)) this.#resume();
   }
 

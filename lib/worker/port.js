@@ -13,9 +13,10 @@ const native = require('../native');
  *   but an id and a payload the payload, and its id and epoch; of any other frame all of it, and zeros. A frame with raw
  *   bytes is the last of its array
  * @property {() => Buffer[]} blobs raw bytes of the last frame that was taken
- * @property {() => (epoch: number) => number} claimer gives a function: 1 if the next task of this epoch is ours to run
+ * @property {() => (epoch: number) => number} claimer gives a function: 1 if the next task of this epoch is ours to run; what
+ *   is held is written within a millisecond then, whatever happens
  * @property {() => (id: number, elapsed: number, kind: number, json: string) => number} replier gives a function that
- *   takes in a result as `hold` does a line; kind: 0 a value, 1 a whole envelope, 2 undefined
+ *   takes in a result, which survives this process; kind: 0 a value, 1 a whole envelope, 2 undefined; 4 more: as `hold` does
  * @property {(text: string) => void} hold takes in whole lines: they survive this process, and are written within a
  *   millisecond, whatever happens
  * @property {boolean} hasPage whether tasks are claimed

@@ -35,20 +35,22 @@ class Replies {
    * @param {number} id
    * @param {number} elapsed µs
    * @param {unknown} value
+   * @param {boolean} amidst user code, which goes on
    */
-  result(id, elapsed, value) {
+  result(id, elapsed, value, amidst) {
     let encoded;
     let envelope;
     try {
       encoded = this.#encode(value, 'result');
       envelope = isEnvelope(value);
     } catch (reason) {
-      this.error(id, elapsed, reason);
+      this.error(id, elapsed, reason, amidst);
       return;
     }
     const { json, blobs } = encoded;
     if (blobs === null) {
-      this.#channel.result(id, elapsed, encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : VALUE, json);
+      const kind = encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : VALUE;
+      this.#channel.result(id, elapsed, kind, json, amidst);
       return;
     }
     const head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`;
@@ -61,9 +63,11 @@ class Replies {
    * @param {number} id
    * @param {number} elapsed µs
    * @param {unknown} thrown
+   * @param {boolean} amidst user code, which goes on
    */
-  error(id, elapsed, thrown) {
+  error(id, elapsed, thrown, amidst) {
     this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${this.#wireError(thrown)}}\n`);
+    if (amidst) this.#channel.hold();
   }
 
   /**

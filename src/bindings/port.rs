@@ -50,8 +50,14 @@ pub struct WorkerPort {
     up: Writer,
 }
 
+/// Added to these where user code goes on.
+const WATCHED: u32 = 4;
+
 /// `claim(epoch)`.
-struct Claim(Option<Arc<SharedPage>>);
+struct Claim {
+    page: Option<Arc<SharedPage>>,
+    out: Rc<Outgoing>,
+}
 
 impl Hot for Claim {
     const NAME: &'static str = "claim";
@@ -60,8 +66,9 @@ impl Hot for Claim {
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
         fault::pass(Phase::BeforeClaim);
-        let claimed = self.0.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
+        let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         if claimed {
+            self.out.watch();
             fault::pass(Phase::AfterClaim);
         }
         Ok(f64::from(u8::from(claimed)))
@@ -79,7 +86,8 @@ impl Hot for Reply {
         let (id, elapsed): (f64, u32) = (arguments.value(0)?, arguments.value(1)?);
         let kind: u32 = arguments.value(2)?;
         let json: JsString<'_> = arguments.value(3)?;
-        self.0.hold(|out| {
+        let (kind, watched) = (kind & !WATCHED, kind & WATCHED != 0);
+        self.0.add(|out| {
             let mut digits = itoa::Buffer::new();
             out.extend_from_slice(b"{\"type\":\"result\",\"id\":");
             // Numbers of starts count up from 1, and stay far below what a double can hold.
@@ -97,6 +105,9 @@ impl Hot for Reply {
             out.extend_from_slice(b"}\n");
             Ok::<_, Failed>(())
         })?;
+        if watched {
+            self.0.watch();
+        }
         Ok(0.0)
     }
 }
@@ -221,14 +232,14 @@ impl WorkerPort {
     }
 
     /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch (always so
-    /// where there is no page).
+    /// where there is no page). From then on what is held is written within a millisecond, whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Claim(self.page.clone()))
+        hot::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
-    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame as `hold` does. `kind`: 0 a value, 1 a
-    /// whole envelope, 2 undefined.
+    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: it survives this process. `kind`: 0 a
+    /// value, 1 a whole envelope, 2 undefined; 4 more where user code goes on, so that it is written as by `hold`.
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
     pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         hot::create(env, Reply(Rc::clone(&self.out)))
@@ -237,7 +248,9 @@ impl WorkerPort {
     /// Takes in whole lines: they survive this process, and are written within a millisecond, whatever user code does.
     #[napi]
     pub fn hold(&self, text: JsString<'_>) -> Result<()> {
-        self.out.hold(|out| strings::append_utf8(&text, out).map_err(Failed::Border)).map_err(Into::into)
+        self.out.add(|out| strings::append_utf8(&text, out).map_err(Failed::Border))?;
+        self.out.watch();
+        Ok(())
     }
 
     /// Whether large raw bytes go through shared memory.

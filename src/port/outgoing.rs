@@ -3,7 +3,7 @@
 //! Replies of tiny tasks are written several at a time, as one system call for each would cost more than the tasks. But
 //! a reply must not wait for user code: the next task may run for minutes, or for ever. So what is not written yet is
 //! *held* here before user code runs: in memory that the supervisor reads when this process dies, and a thread writes it
-//! if nobody else has within a millisecond.
+//! if nobody else has within a millisecond. That thread sleeps unless something is held while user code runs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,8 +20,6 @@ use crate::shm::SharedPage;
 
 /// How long something may be held.
 const HOLD: Duration = Duration::from_millis(1);
-/// The thread sleeps until it is woken once nothing was held for so many looks.
-const IDLE_LOOKS: u32 = 50;
 /// A buffer larger than this is given back once it is written.
 const KEEP_BUFFER: usize = 1 << 20;
 
@@ -55,8 +53,8 @@ impl Outgoing {
         Self { inner: Arc::new(inner), flusher: OnceLock::new() }
     }
 
-    /// Takes in whole lines, to be written soon. `add` appends them; if it fails, nothing has happened.
-    pub fn hold<E: From<io::Error>>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    /// Takes in whole lines, to be written with what comes next. `add` appends them; if it fails, nothing has happened.
+    pub fn add<E: From<io::Error>>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let mut held = self.inner.lock();
         let before = held.text.len();
         add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
@@ -67,12 +65,19 @@ impl Outgoing {
             return self.inner.write(&mut held, &[]).map_err(E::from);
         }
         held.since.get_or_insert_with(Instant::now);
-        let wake = !std::mem::replace(&mut held.watched, true);
+        Ok(())
+    }
+
+    /// User code is about to run, for as long as it likes: what is held is written soon, whatever it does.
+    pub fn watch(&self) {
+        let mut held = self.inner.lock();
+        if held.since.is_none() || std::mem::replace(&mut held.watched, true) {
+            return;
+        }
         drop(held);
-        if wake && let Some(flusher) = self.flusher.get_or_init(|| start(Arc::clone(&self.inner))) {
+        if let Some(flusher) = self.flusher.get_or_init(|| start(Arc::clone(&self.inner))) {
             flusher.unpark();
         }
-        Ok(())
     }
 
     /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all: what was written
@@ -132,26 +137,20 @@ impl Inner {
 fn start(inner: Arc<Inner>) -> Option<Thread> {
     let look = move || {
         signal::block_all();
-        let mut idle = 0;
         loop {
             std::thread::sleep(HOLD);
             let mut held = inner.lock();
             match held.since {
-                Some(since) if since.elapsed() >= HOLD => {
-                    // The other side may be gone; whoever writes next finds out.
-                    let _ = inner.write(&mut held, &[]);
-                    idle = 0;
-                }
-                Some(_) => idle = 0,
-                None => idle += 1,
-            }
-            if idle > IDLE_LOOKS {
-                idle = 0;
-                held.watched = false;
-                while !held.watched {
-                    drop(held);
-                    std::thread::park();
-                    held = inner.lock();
+                // The other side may be gone; whoever writes next finds out.
+                Some(since) if since.elapsed() >= HOLD => drop(inner.write(&mut held, &[])),
+                Some(_) => {}
+                None => {
+                    held.watched = false;
+                    while !held.watched {
+                        drop(held);
+                        std::thread::park();
+                        held = inner.lock();
+                    }
                 }
             }
         }
@@ -206,7 +205,8 @@ mod tests {
     fn what_is_held_goes_out_by_itself_again_and_again() {
         let (outgoing, mut theirs) = outgoing();
         for _ in 0..3 {
-            outgoing.hold(add("held\n")).expect("it is taken in");
+            outgoing.add(add("held\n")).expect("it is taken in");
+            outgoing.watch();
             assert_eq!(read(&mut theirs, 5), "held\n");
             // Long enough for the thread to go to sleep in some rounds, which must not matter.
             std::thread::sleep(HOLD * 60);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_held_goes_out_before_what_is_written() {
         let (outgoing, mut theirs) = outgoing();
-        outgoing.hold(add("1\n")).expect("it is taken in");
+        outgoing.add(add("1\n")).expect("it is taken in");
         outgoing.write(add("2\n"), &[b"raw", b"bytes"]).expect("it is written");
         assert_eq!(read(&mut theirs, 12), "1\n2\nrawbytes");
     }
@@ -228,7 +228,7 @@ mod tests {
             out.extend_from_slice(b"half a li");
             Err(io::Error::other("on purpose"))
         };
-        assert!(outgoing.hold(fail).is_err());
+        assert!(outgoing.add(fail).is_err());
         assert!(outgoing.write(fail, &[]).is_err());
         outgoing.write(add("whole\n"), &[]).expect("it is written");
         assert_eq!(read(&mut theirs, 6), "whole\n");
