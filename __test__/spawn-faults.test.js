@@ -83,7 +83,7 @@ const NOT_NEEDED = [
   ['statx', ['ENOSYS', 'EPERM']],
   // Interrupted.
   ['epoll_wait', ['EINTR'], 1],
-  ['recvfrom', ['EINTR'], 1],
+  ['recvmsg', ['EINTR'], 1],
   ['sendto', ['EINTR'], 1],
   ['wait4', ['EINTR'], 1],
   // What says that it has ended, and what kills the rest of its group.
@@ -314,7 +314,7 @@ describe.skipIf(reason !== null)(`a system call fails${reason === null ? '' : ` 
 
   test('a worker from which nothing can be read is replaced', async () => {
     const unharmed = await bystander();
-    const { outcome, log, calls } = await serveUnder(failing('recvfrom', 'ENOMEM', 1), { gracePeriod: 50 });
+    const { outcome, log, calls } = await serveUnder(failing('recvmsg', 'ENOMEM', 1), { gracePeriod: 50 });
     expect(injections(calls)).toBe(1);
     expect(outcome).toBe(1);
     expect(log.map(([event, exit]) => [event, exit.reason])).toEqual([

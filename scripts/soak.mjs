@@ -15,9 +15,8 @@ import { describe, planOf } from '../__test__/ledger/plan.mjs';
 import { play, prepare } from '../__test__/ledger/run.mjs';
 import { confine, historyFolder, randomSeed } from '../__test__/ledger/stage.mjs';
 import { isRestored, possessions } from '../__test__/ledger/state.mjs';
+import { Memory, ownMemory } from './memory.mjs';
 
-/** By how much the last third may exceed the second. */
-const GROWTH = 0.05;
 const MEBIBYTE = 1024 * 1024;
 
 const { values } = parseArgs({
@@ -26,30 +25,6 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const first = Number(values.seed ?? randomSeed());
 confine({ args: ['--seed', String(first)], nodeArgs: ['--expose-gc'] });
-
-/** Resident memory, once a second, without what is garbage. */
-class Memory {
-  #samples = [];
-  #timer = setInterval(() => this.#sample(), 1000);
-
-  #sample() {
-    globalThis.gc();
-    try {
-      this.#samples.push(process.memoryUsage.rss());
-    } catch (error) {
-      // To be asked for a file while there are none to be had is part of the game.
-      if (error.code !== 'EMFILE') throw error;
-    }
-  }
-
-  /** The means of three parts of the time, in MiB. */
-  thirds() {
-    clearInterval(this.#timer);
-    const size = Math.floor(this.#samples.length / 3);
-    const mean = (samples) => samples.reduce((sum, rss) => sum + rss, 0) / samples.length / MEBIBYTE;
-    return [0, 1, 2].map((part) => mean(this.#samples.slice(part * size, (part + 1) * size)));
-  }
-}
 
 /** What is wrong with a run, or nothing. */
 async function judge(folder) {
@@ -64,7 +39,7 @@ async function judge(folder) {
 
 await prepare();
 const before = possessions();
-const memory = new Memory();
+const memory = new Memory(ownMemory);
 const totals = {};
 const end = performance.now() + minutes * 60_000;
 let runs = 0;
@@ -80,9 +55,7 @@ while (failure === undefined && performance.now() < end) {
   runs += 1;
 }
 
-const thirds = memory.thirds();
-const [, second, last] = thirds;
-const growth = last / second - 1;
+const { text, grows } = memory.verdict();
 const after = possessions();
 const { accepted, completed, failed, cancelled, retried, exit, strike } = totals;
 console.log(`
@@ -90,8 +63,8 @@ ${runs} runs, seeds ${first} to ${first + runs - 1}
 ${accepted} tasks: ${completed} completed, ${failed} failed, ${cancelled} cancelled; ${retried} started again
 ${exit} workers came and went, ${strike} strikes from outside
 children ${after.children.length}, descriptors ${after.descriptors} (${before.descriptors}), threads ${after.threads} (${before.threads})
-memory, mean of each third in MiB: ${thirds.map((mean) => mean.toFixed(1)).join(', ')}: ${(growth * 100).toFixed(1)} %`);
+memory, mean of each third in MiB: ${text}`);
 if (failure !== undefined) console.log(failure);
 if (!isRestored(after, before)) console.log('something is left');
-if (growth > GROWTH) console.log('memory grows');
-if (failure !== undefined || !isRestored(after, before) || growth > GROWTH) process.exitCode = 1;
+if (grows) console.log('memory grows');
+if (failure !== undefined || !isRestored(after, before) || grows) process.exitCode = 1;

@@ -1,0 +1,138 @@
+// As much as the machine can do, of tiny tasks and large bytes at the same time, for as long as told; nobody dies. What
+// leaks shows, and so does a place in the shared memory that was not given back.
+//
+//   npm run soak:load -- --minutes 10
+//
+// Every result is compared with what it must be, the memory of this process and of the workers must not grow (as in
+// soak.mjs), at the end every ring must take as much as it is long, and nothing may be left.
+
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { confine } from '../__test__/ledger/stage.mjs';
+import { isRestored, possessions } from '../__test__/ledger/state.mjs';
+import ProcessManager from '../index.mjs';
+import { Memory, ownMemory } from './memory.mjs';
+
+const KIBIBYTE = 1024;
+const MEBIBYTE = 1024 * KIBIBYTE;
+/** Of each worker's two rings, see src/shm/ring.rs, and where it stands how far they were read, see src/shm/page.rs. */
+const RING = 8 * MEBIBYTE;
+const READ_UP_TO = [128, 192];
+const PAGE_SIZE = 4096;
+const TINY_LANES = 200;
+const LARGE_LANES = 6;
+const LARGEST = 4 * MEBIBYTE;
+
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } });
+confine({ nodeArgs: ['--expose-gc'] });
+
+const worker = new URL('../__test__/fixtures/soak-load.mjs', import.meta.url);
+/** A part of it is what is sent: as different as can be from place to place. */
+const source = Buffer.allocUnsafe(2 * LARGEST);
+for (let i = 0, state = 1; i < source.length; i++) {
+  state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+  source[i] = state >> 16;
+}
+const text = source.toString('latin1').replace(/[^ -~]/g, '.');
+const done = { tiny: 0, large: 0, bytes: 0, wrong: 0 };
+
+/** The kinds of large tasks: each sends some of `source` from `at`, and knows whether the answer is right. */
+const kinds = [
+  async (at, size) => {
+    const data = source.subarray(at, at + size);
+    return data.equals(await pool.run({ type: 'echo', data }));
+  },
+  async (at, size) => {
+    const data = text.slice(at, at + size);
+    return (await pool.run({ type: 'echo', data })) === data;
+  },
+  async (at, size) => {
+    const data = `ж${text.slice(at, at + size / 2)}`;
+    return (await pool.run({ type: 'echo', data })) === data;
+  },
+  async (at, size) => {
+    const data = source.subarray(at, at + size);
+    return (await pool.run({ type: 'look', data, places: [0, size >> 1, size - 1] })).every(
+      (byte, index) => byte === data[[0, size >> 1, size - 1][index]],
+    );
+  },
+  async (at, size) => {
+    const made = await pool.run({ type: 'make', size, byte: at & 255 });
+    return made.length === size && made[0] === (at & 255) && made[size - 1] === (at & 255);
+  },
+];
+
+async function tinyLane() {
+  while (performance.now() < end) {
+    const data = done.tiny++;
+    if ((await pool.run({ type: 'echo', data })) !== data) done.wrong += 1;
+  }
+}
+
+async function largeLane() {
+  while (performance.now() < end) {
+    const size = Math.round(32 * KIBIBYTE * (LARGEST / (32 * KIBIBYTE)) ** Math.random());
+    const at = Math.floor(Math.random() * (source.length - size));
+    const right = await kinds[done.large++ % kinds.length](at, size);
+    done.bytes += size;
+    if (!right) done.wrong += 1;
+  }
+}
+
+/** How far a worker, and its supervisor, have read their rings: it has the memory as descriptor 4. */
+function readUpTo(pid) {
+  const fd = openSync(`/proc/${pid}/fd/4`, 'r');
+  try {
+    return READ_UP_TO.map((place) => {
+      const number = Buffer.alloc(8);
+      readSync(fd, number, 0, 8, place);
+      return Number(number.readBigUInt64LE());
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Resident memory of all workers; nothing if one of them is being replaced. */
+function workersMemory() {
+  const pages = pool.workers.map(({ pid }) => readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]);
+  return pages.reduce((sum, number) => sum + Number(number), 0) * PAGE_SIZE;
+}
+
+/** Whether bytes as long as a ring take the shared memory, there and back, with every worker. */
+async function ringsAreEmpty() {
+  const before = new Map(pool.workers.map(({ pid }) => [pid, readUpTo(pid)]));
+  const full = source.subarray(0, RING);
+  // Two at a time keep two workers busy; which of them gets what, is for the pool to say.
+  for (let round = 0; round < 20; round++) {
+    const echoes = await Promise.all([...before].map(() => pool.run({ type: 'echo', data: full })));
+    if (!echoes.every((echo) => full.equals(echo))) return false;
+  }
+  return [...before].every(([pid, places]) =>
+    readUpTo(pid).every((place, index) => place - places[index] >= full.length),
+  );
+}
+
+// What a process keeps once it has had a pool (the supervisor, libuv's threads) is no leak.
+const first = new ProcessManager({ worker });
+await first.run({ type: 'echo', data: source });
+await first.shutdown();
+const before = possessions();
+const pool = new ProcessManager({ worker, maxQueue: 10 * (TINY_LANES + LARGE_LANES) });
+await pool.startWorkers();
+const memories = [new Memory(ownMemory), new Memory(workersMemory)];
+const start = performance.now();
+const end = start + Number(values.minutes) * 60_000;
+await Promise.all([...Array.from({ length: TINY_LANES }, tinyLane), ...Array.from({ length: LARGE_LANES }, largeLane)]);
+const seconds = (performance.now() - start) / 1000;
+const [own, workers] = memories.map((memory) => memory.verdict());
+const empty = await ringsAreEmpty();
+await pool.shutdown();
+const after = possessions();
+
+console.log(`
+${seconds.toFixed(0)} s: ${done.tiny} tiny tasks, ${done.large} large ones of ${(done.bytes / 2 ** 30).toFixed(1)} GiB, ${done.wrong} wrong
+children ${after.children.length}, descriptors ${after.descriptors} (${before.descriptors}), threads ${after.threads} (${before.threads})
+memory, mean of each third in MiB: this process ${own.text}; the workers ${workers.text}
+rings ${empty ? 'empty' : 'not empty'}`);
+if (done.wrong > 0 || !empty || own.grows || workers.grows || !isRestored(after, before)) process.exitCode = 1;
