@@ -6,11 +6,11 @@
 //   npm run bench -- --test payload,cold          these measures
 //   npm run bench -- --peers bulkhead,fork-json   these pools
 //   npm run bench -- --rounds 7 --workers 4
-//   npm run bench -- --save node-20.json          for `npm run bench:report` as well
+//   npm run bench -- --save node-20.json          for `npm run bench:report` as well; what else is in that file is kept
 //   npm run -s bench -- --json                    for machines: JSON on stdout, instead of the tables
 //   npm run bench -- --list                       what there is
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -70,6 +70,7 @@ if (values.save) mkdirSync(dirname(values.save), { recursive: true });
 
 /** @type {Campaign} */
 const campaign = { machine: describeMachine(), settings, tests: [] };
+const kept = values.save && existsSync(values.save) ? keptOf(JSON.parse(readFileSync(values.save, 'utf8'))) : [];
 say(machineLine(campaign.machine));
 say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn, a process each`);
 if (loadavg()[0] > 0.5) say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
@@ -89,10 +90,34 @@ for (const test of tests) {
   const rows = await compare(test, names, settings, progress);
   campaign.tests.push({ test, load, rows });
   // After every measure: a campaign is long, and what it has found is not to be lost.
-  if (values.save) writeFileSync(values.save, `${JSON.stringify(campaign)}\n`);
+  if (values.save) save(values.save);
   print(test, rows, load);
 }
 if (values.json) console.log(JSON.stringify(campaign));
+
+/**
+ * @param {Campaign} before of the same file
+ * @returns {Campaign['tests']} what is not measured anew
+ */
+function keptOf({ machine, settings: { rounds, workers, quick }, tests: measured }) {
+  const { node, cpu, cores } = campaign.machine;
+  const same =
+    machine.node === node &&
+    machine.cpu === cpu &&
+    machine.cores === cores &&
+    rounds === settings.rounds &&
+    workers === settings.workers &&
+    quick === settings.quick;
+  if (!same) stop(`${values.save} is of another Node.js or machine, or has other settings: save this elsewhere`);
+  return measured.filter(({ test }) => !tests.includes(test));
+}
+
+/** @param {string} file */
+function save(file) {
+  const order = Object.keys(measures);
+  const all = [...kept, ...campaign.tests].toSorted((a, b) => order.indexOf(a.test) - order.indexOf(b.test));
+  writeFileSync(file, `${JSON.stringify({ ...campaign, tests: all })}\n`);
+}
 
 /** @param {string} test */
 function isUsual(test) {

@@ -5,9 +5,14 @@ use std::collections::VecDeque;
 use crate::pool::config::RestartConfig;
 use crate::pool::messages::Micros;
 
-/// Work that is sent ahead to one worker, by prediction. Tasks of this length and more are never sent ahead: depth is
-/// worth an order of magnitude for tiny tasks and nothing for long ones, whose wait it would only make unfair.
+/// Work that is sent ahead to one worker, by prediction: depth is worth an order of magnitude for tiny tasks and nothing
+/// for long ones, whose wait it would only make unfair.
 pub const PREFETCH_WORK: Micros = 1_000;
+/// A single task is sent ahead up to this length: the wake-ups between two tasks of a millisecond cost a sixth of the
+/// throughput, those between two of ten cost nothing. Less than [`STALL`], as it would be taken back before it can begin.
+pub const PREFETCH_ONE: Micros = 1_500;
+/// What is assumed of a handler whose tasks have not been seen: they may be long.
+pub const UNKNOWN: Micros = 10_000;
 /// Tasks that are sent ahead to one worker, at most.
 pub const PREFETCH_TASKS: usize = 256;
 /// Bytes that are sent ahead to one worker, at most (a single task may be larger).
@@ -48,7 +53,7 @@ impl Predictor {
 
     /// The predicted run time; that of a long task while nothing is known. Never 0, as every task costs something.
     pub fn predict(&self, handler: u8) -> Micros {
-        self.averages[usize::from(handler)].map_or(PREFETCH_WORK, |average| (average as Micros).max(1))
+        self.averages[usize::from(handler)].map_or(UNKNOWN, |average| (average as Micros).max(1))
     }
 }
 
@@ -149,7 +154,7 @@ mod tests {
     #[test]
     fn a_long_task_is_believed_at_once_and_short_ones_slowly() {
         let mut predictor = Predictor::default();
-        assert_eq!(predictor.predict(0), PREFETCH_WORK);
+        assert_eq!(predictor.predict(0), UNKNOWN);
         predictor.learn(0, 0);
         assert_eq!(predictor.predict(0), 1);
         predictor.learn(0, 500_000);
@@ -158,6 +163,6 @@ mod tests {
             predictor.learn(0, 2);
         }
         assert!(predictor.predict(0) < 10);
-        assert_eq!(predictor.predict(1), PREFETCH_WORK, "handlers do not share an average");
+        assert_eq!(predictor.predict(1), UNKNOWN, "handlers do not share an average");
     }
 }

@@ -282,8 +282,9 @@ impl Worker {
             // Whoever fixes the number wants that number.
             Prefetch::Fixed(_) => true,
             Prefetch::Auto => {
-                self.load() <= config.concurrency + policy::PREFETCH_TASKS / 2
-                    && self.predicted <= policy::PREFETCH_WORK / 2
+                let low = self.load() <= config.concurrency + policy::PREFETCH_TASKS / 2
+                    && self.predicted <= policy::PREFETCH_WORK / 2;
+                low || self.load() <= config.concurrency
             }
         }
     }
@@ -297,8 +298,12 @@ impl Worker {
         match config.prefetch {
             Prefetch::Fixed(tasks) => load < config.concurrency + tasks - 1,
             Prefetch::Auto => {
+                let work = match load <= config.concurrency {
+                    true => self.predicted.max(predicted) <= policy::PREFETCH_ONE,
+                    false => self.predicted + predicted <= policy::PREFETCH_WORK,
+                };
                 load < config.concurrency + policy::PREFETCH_TASKS - 1
-                    && self.predicted + predicted <= policy::PREFETCH_WORK
+                    && work
                     && self.bytes + size <= policy::PREFETCH_BYTES
             }
         }

@@ -668,6 +668,19 @@ fn unknown_run_times_are_not_sent_ahead() {
 }
 
 #[test]
+fn of_tasks_of_a_millisecond_one_is_sent_ahead_and_none_of_longer_ones() {
+    for (elapsed, held) in [(1_200, 2), (2_000, 1)] {
+        let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+        submit(&mut world, 10);
+        world.act(&Act::Ready(0));
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed, failed: false });
+        assert_eq!(world.processes[&(0, 1)].inbox.len(), held, "after a task of {elapsed} µs");
+        world.finish(true);
+    }
+}
+
+#[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     /// From sending a frame to its being read, far beyond the time limit and the grace period.
     const WAY: Micros = 90_000;
@@ -728,14 +741,14 @@ fn a_worker_of_so_many_tasks_is_succeeded_by_one_that_stood_by() {
     assert_eq!(world.processes.len(), 1);
     world.act(&Act::Wait(10));
     world.act(&Act::Claim { worker: 0, count: 1 });
-    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_900, failed: false });
     world.spawn();
     assert_eq!(world.processes.len(), 2, "its last task is sent: the other is started");
     world.act(&Act::Ready(1));
     assert!(world.processes[&(0, 2)].inbox.is_empty(), "only one of them runs tasks at a time");
     assert!(!world.processes[&(0, 1)].asked, "nor is a task disturbed");
     world.act(&Act::Claim { worker: 0, count: 1 });
-    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 900, failed: false });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_900, failed: false });
     assert!(world.processes[&(0, 1)].asked, "it has had its tasks");
     assert_eq!(world.processes[&(0, 2)].inbox.len(), 1, "at the same moment the other has one");
     world.finish(true);
