@@ -294,6 +294,34 @@ describe('a result is', () => {
   });
 });
 
+describe('user code that keeps the thread does not keep an outcome back', () => {
+  const loopSoon = 'Promise.resolve().then(() => {}).then(() => {}).then(() => {}).then(() => { for (;;); });';
+
+  test('that of the task before, when the next one never ends', async () => {
+    const manager = poolOf('export default ({ loop }) => { while (loop); return 1; };', { prefetch: 8 });
+    await manager.run({});
+    const last = manager.run({});
+    manager.run({ loop: true }).catch(() => {});
+    expect(await last).toBe(1);
+  });
+
+  test('one that a script has sent before it goes on', async () => {
+    const source = "process.on('message', ({ id }) => { process.send({ taskId: id, result: 1 }); for (;;); });";
+    expect(await poolOf(source, {}, 'worker.cjs').run({ id: 7 })).toBe(1);
+  });
+
+  test('the value of an async handler', async () => {
+    expect(await poolOf(`export default async () => { ${loopSoon} return 1; };`, { concurrency: 2 }).run({})).toBe(1);
+  });
+
+  test('its error', async () => {
+    const manager = poolOf(`export default async () => { ${loopSoon} throw new Error('on purpose'); };`, {
+      concurrency: 2,
+    });
+    expect(await failure(manager.run({}))).toMatchObject({ message: 'on purpose' });
+  });
+});
+
 describe('a script written for child_process.fork', () => {
   const script = `
     process.on('message', async (message) => {
