@@ -25,7 +25,7 @@ import { EventEmitter } from 'node:events';
  * 2. Every accepted task ends in exactly one of result, error, cancelled, while this process lives.
  * 3. A task that may have started is not run again unless `retries` allows it; the error says `maybeExecuted: true`.
  * 4. A task that provably never started on a worker that died goes back to the front of the queue, silently.
- * 5. Dispatch is first in, first out; completion order is free; a worker's results come before its `exit`.
+ * 5. Dispatch is first in, first out within a priority; completion order is free; a worker's results come before its `exit`.
  * 6. No worker outlives this process.
  *
  * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome.
@@ -101,6 +101,47 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
   exec<Result>(fn: () => Result, args?: readonly [], options?: ProcessManager.TaskOptions): Promise<Awaited<Result>>;
 
   /**
+   * Runs a task whose handler gives several values (an async generator, or any iterable or async iterable) and hands them over
+   * one by one. The worker is held back where it yields while {@link ProcessManager.StreamOptions.highWaterMark} values are on their
+   * way or not taken yet.
+   *
+   * The task is accepted by the first `next()`. Leaving the loop early ends it as {@link ProcessManager.cancel | cancel()} does:
+   * the generator's `finally` runs when it next yields, for which it has 100 ms. A stream that is neither read to its end nor left
+   * keeps its worker.
+   *
+   * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
+   * @param options Of this task. A time limit includes the time that the reader takes.
+   * @returns Never throws: what is wrong, and the failure of the task, reject `next()`, after the values that came before. What a
+   *   generator returns is not among its values.
+   *
+   * @example
+   * ```js
+   * for await (const row of pool.stream({ type: 'parse', data: 'huge.csv' })) await insert(row);
+   * ```
+   */
+  stream<Value = any>(task: unknown, options?: ProcessManager.StreamOptions): AsyncIterableIterator<Value>;
+
+  /**
+   * Sends a message to a worker, which gets it by `process.on('message')`, as under `child_process.fork()`. It arrives before
+   * all tasks that are submitted after it.
+   *
+   * @param workerId From 1 to `maxWorkers`.
+   * @param message Any value that can be serialised, except undefined.
+   * @returns Whether there is such a worker, and it is ready; otherwise nothing was sent. One that replaces it starts without it.
+   * @throws {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
+   *   {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError}, and Node's argument errors.
+   */
+  send(workerId: number, message: unknown): boolean;
+
+  /**
+   * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. What every worker has to know, those
+   * that are started later as well, belongs into its `setup`.
+   *
+   * @returns To how many.
+   */
+  broadcast(message: unknown): number;
+
+  /**
    * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs, one that runs is told
    * by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
    *
@@ -122,6 +163,29 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
 
   /** One row for each worker; two, the one that serves first, while one of the same id replaces the other. */
   get workers(): ProcessManager.WorkerStats[];
+
+  /**
+   * Changes the number of workers while the pool works. One bound given alone draws the other with it where they would contradict
+   * each other. A smaller pool gives up the workers of the highest ids: they end what they run, and leave (`exit` with the reason
+   * `'idle'`).
+   *
+   * @param size The new bounds; what is left out stays.
+   * @returns Resolves when all workers beyond `maxWorkers` are gone and `minWorkers` are ready (a pool that has not started starts
+   *   none); calls that overlap, when the last of them is complete. Rejects when the pool is closed or broken, or becomes so, and
+   *   with Node's argument errors.
+   */
+  resize(size: ProcessManager.PoolSize): Promise<void>;
+
+  /**
+   * Replaces all workers, one after the other, by others that load their module anew: a new version of it without a restart. Each is
+   * ready before the one that it replaces leaves (`exit` with the reason `'reload'`), which ends what it runs: no task is lost or
+   * started twice. Tasks that are sent meanwhile may still run on the old code.
+   *
+   * @returns Resolves when all are replaced; calls that overlap, when the last of them is complete. Rejects with
+   *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (those that are not replaced yet go on), and when
+   *   the pool is closed or broken, or becomes so.
+   */
+  reload(): Promise<void>;
 
   /**
    * Refuses new tasks, finishes the accepted ones, stops all workers. While it is pending it keeps the process alive.
@@ -217,6 +281,13 @@ declare namespace ProcessManager {
      * @defaultValue `0`, no limit
      */
     taskTimeout?: number;
+    /**
+     * A waiting task gains one level of priority for so many ms: one of priority 0 is started before those of priority 10 that
+     * come more than ten times as long after it. `Infinity`: no task ever gains any.
+     *
+     * @defaultValue `1_000`
+     */
+    priorityAgeing?: number;
     /**
      * How often a task whose worker died is started again. Then a task may run more than once, at most `retries + 1` times.
      *
@@ -356,6 +427,14 @@ declare namespace ProcessManager {
     name?: string;
   }
 
+  /** What {@link ProcessManager.resize | resize()} takes. */
+  export interface PoolSize {
+    /** From 0 to 1024. */
+    minWorkers?: number;
+    /** From 1 to 1024. */
+    maxWorkers?: number;
+  }
+
   export interface RestartOptions {
     /**
      * So many deaths before readiness, within `window`, are still followed by another attempt.
@@ -372,6 +451,15 @@ declare namespace ProcessManager {
   }
 
   export interface TaskOptions {
+    /**
+     * Waiting tasks of higher priority are started first; among equals, first in, first out. Any number from -1_000_000 to
+     * 1_000_000. A task gains one level for each {@link Options.priorityAgeing} that it waits, so that none waits for ever.
+     * What has been sent ahead to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken, and a task that comes
+     * back from a worker that died is started before all others.
+     *
+     * @defaultValue `0`
+     */
+    priority?: number;
     /** How long this task may run, in ms; 0: without limit. @defaultValue the pool's `taskTimeout` */
     timeout?: number;
     /** Cancels the task when it is aborted; the error's `cause` is the signal's reason. */
@@ -382,6 +470,16 @@ declare namespace ProcessManager {
     handler?: string;
     /** Module for this task, as a path or a file URL. For the built-in worker only. */
     filename?: string | URL;
+  }
+
+  /** {@link TaskOptions} of a stream, which is never started a second time: some of its values may have been taken. */
+  export interface StreamOptions extends Omit<TaskOptions, 'retries'> {
+    /**
+     * How many values may be on their way or wait to be taken, from 1 to 65_536.
+     *
+     * @defaultValue `16`
+     */
+    highWaterMark?: number;
   }
 
   export interface ShutdownOptions {
@@ -489,7 +587,34 @@ declare namespace ProcessManager {
     };
     /** What waits. */
     queue: { tasks: number; bytes: number };
+    /** From acceptance to start, of the tasks that a worker has replied to, with a result or an error. */
+    waitTime: TimeStats;
+    /** From start to reply, of the same tasks. */
+    runTime: TimeStats;
+    /**
+     * The part of the workers' time that tasks have used, from 0 to 1: their running time by the time that workers were ready,
+     * times `concurrency`.
+     */
+    utilization: number;
     workers: WorkerStats[];
+  }
+
+  /**
+   * How a time is distributed, in ms, since the pool was made; all 0 before the first task. Kept in a histogram of two
+   * significant digits, so that the figures are right within 1 %.
+   */
+  export interface TimeStats {
+    /** Tasks. */
+    count: number;
+    min: number;
+    mean: number;
+    /** Half of the tasks took at most so long. */
+    p50: number;
+    p90: number;
+    p99: number;
+    /** 99.9 % of the tasks took at most so long. */
+    p999: number;
+    max: number;
   }
 
   export interface WorkerStats {

@@ -1,17 +1,16 @@
 // Workers that have had enough: after so many tasks, at an age, at a size. Another takes their place, and no task notices.
 
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
 import {
   failure,
   fixture,
+  gate,
   isGone,
   moduleFile,
   pool,
   program,
-  project,
   record,
   started,
   until,
@@ -50,12 +49,6 @@ function livesOf(log) {
     if (event === 'exit') return [['exit', about.pid, about.reason]];
     return [];
   });
-}
-
-/** A file that is not there yet; `until` tasks end when it is. */
-function gate() {
-  const path = join(project({}), 'open');
-  return { path, open: () => writeFileSync(path, '') };
 }
 
 describe('maxTasksPerWorker', () => {

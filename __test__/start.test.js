@@ -86,12 +86,17 @@ describe('size', () => {
   });
 });
 
+const NO_TIME = { count: 0, min: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
+
 describe('stats() and workers', () => {
   test('of a pool that was never used', () => {
     const manager = pool();
     expect(manager.stats()).toEqual({
       tasks: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0 },
       queue: { tasks: 0, bytes: 0 },
+      waitTime: NO_TIME,
+      runTime: NO_TIME,
+      utilization: 0,
       workers: [],
     });
   });

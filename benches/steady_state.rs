@@ -140,7 +140,7 @@ fn pool() -> SharedPool {
         ..PoolConfig::default()
     };
     let worker = WorkerConfig { max_message_size: MAX_MESSAGE, ..WorkerConfig::of(c"/nonexistent", Vec::new()) };
-    let limits = QueueLimits { capacity: WORKERS, tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
+    let limits = QueueLimits { tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
     Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
 }
 
@@ -185,7 +185,7 @@ impl Client {
         self.scratch.extend_from_slice(b"}\n");
         let body = Body::plain(self.scratch.as_slice().into());
         let accepted_at = self.shared.now();
-        let task = NewTask { ticket, handler: 0, timeout: None, retries: 0, accepted_at, body };
+        let task = NewTask { ticket, accepted_at, body, ..NewTask::default() };
         self.shared.submit(task).expect("there is room");
     }
 

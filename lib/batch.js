@@ -19,6 +19,7 @@ const KIND = Object.freeze({
   EVENT: 5,
   STDOUT: 6,
   STDERR: 7,
+  CHUNK: 8,
 });
 
 const FLAG = Object.freeze({

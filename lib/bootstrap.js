@@ -80,7 +80,8 @@ async function start(init) {
     port.pass('stop');
     loop?.stop(() => void parting?.stop(program, context));
   };
-  loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, inspector });
+  const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
+  loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector });
   replies.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();

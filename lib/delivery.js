@@ -57,6 +57,8 @@ class Delivery {
         return this.emit('message', value, workerOf(row));
       case KIND.PROGRESS:
         return this.#progress(row, value);
+      case KIND.CHUNK:
+        return this.#chunk(row, value);
       case KIND.EVENT:
         return this.#event(row, value);
       case KIND.STDOUT:
@@ -164,6 +166,18 @@ class Delivery {
    */
   #progress({ ticket, workerId }, value) {
     this.#during(ticket, (task) => this.emit('progress', value, { taskId: task.id, workerId }));
+  }
+
+  /**
+   * One of several values of a task. A worker that gives more of them than were asked for is not trusted any further.
+   *
+   * @param {Row} row
+   * @param {unknown} value
+   */
+  #chunk({ ticket, pid }, value) {
+    const task = this.#tickets.get(ticket);
+    if (task === undefined || ('push' in task && task.push(value))) return;
+    this.#condemn(pid, 'more values of a task than it was asked for', false);
   }
 
   /**

@@ -31,6 +31,11 @@ class Lifecycle {
   #startup = null;
   /** Of `ready()`. @type {Deferred<void> | null} */
   #room = null;
+  /** Of `resize()`, by the number of the request. @type {Map<number, Deferred<void>>} */
+  #resizes = new Map();
+  /** Of `reload()`. @type {Map<number, Deferred<void>>} */
+  #reloads = new Map();
+  #nextRequest = 1;
   /** Of `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
   #closing = null;
   /** In ms of `performance.now()`. */
@@ -72,10 +77,24 @@ class Lifecycle {
     return /** @type {NativePool} */ (this.#native);
   }
 
-  /** @throws {Error} that says why the pool takes no tasks */
-  #open() {
+  /**
+   * The same for what starts no pool.
+   *
+   * @returns {NativePool | null} null where no worker was ever asked for
+   */
+  running() {
+    if (this.#state !== 'open') this.#refuse();
+    return this.#state === 'open' ? this.#native : null;
+  }
+
+  /** @throws {Error} that says why the pool takes no tasks, if so */
+  #refuse() {
     if (this.#closing !== null) throw poolClosed();
     if (this.#cause !== null) throw poolBroken(this.#cause);
+  }
+
+  #open() {
+    this.#refuse();
     this.#state = 'open';
     this.#onStart();
     /** @type {NativePool} */ (this.#native).start();
@@ -108,6 +127,51 @@ class Lifecycle {
     this.#room = new Deferred();
     this.#liveness.hold();
     return this.#room.promise;
+  }
+
+  /**
+   * @param {import('./options').PoolSize} size
+   * @returns {Promise<void>}
+   */
+  resize({ minWorkers, maxWorkers }) {
+    return this.#request(this.#resizes, (native, number) => native.resize(minWorkers, maxWorkers, number));
+  }
+
+  /** @returns {Promise<void>} */
+  reload() {
+    return this.#request(this.#reloads, (native, number) => native.reload(number));
+  }
+
+  /**
+   * @param {Map<number, Deferred<void>>} requests of its kind
+   * @param {(native: NativePool, number: number) => void} make
+   * @returns {Promise<void>}
+   */
+  #request(requests, make) {
+    try {
+      this.#refuse();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const number = this.#nextRequest++;
+    const request = new Deferred();
+    requests.set(number, request);
+    this.#liveness.hold();
+    make(/** @type {NativePool} */ (this.#native), number);
+    return request.promise;
+  }
+
+  /**
+   * @param {Map<number, Deferred<void>>} requests
+   * @param {number} number of the latest that is done: the earlier ones have come to the same end
+   * @param {(request: Deferred<void>) => boolean} settle
+   */
+  #requestDone(requests, number, settle) {
+    for (const [earlier, request] of requests) {
+      if (earlier > number) return;
+      requests.delete(earlier);
+      if (settle(request)) this.#liveness.release();
+    }
   }
 
   /** A task was refused for lack of room: the native side tells when there is some. */
@@ -166,6 +230,12 @@ class Lifecycle {
         return this.#onStarted();
       case 'drain':
         return this.#onRoom();
+      case 'resized':
+        return this.#requestDone(this.#resizes, about.number, (request) => request.resolve());
+      case 'reloaded':
+        return this.#requestDone(this.#reloads, about.number, (request) => request.resolve());
+      case 'reload-failed':
+        return this.#requestDone(this.#reloads, about.number, (request) => request.reject(startError(about.cause)));
       case 'broken':
         return this.#onBroken(startError(about.cause));
       case 'left-behind':
@@ -199,7 +269,7 @@ class Lifecycle {
   }
 
   /**
-   * Nobody need wait for the workers, or for room, any longer.
+   * Nobody need wait for the workers, for a change of them, or for room, any longer.
    *
    * @param {Error} error
    */
@@ -207,6 +277,13 @@ class Lifecycle {
     if (this.#startup?.reject(error)) this.#liveness.release();
     if (this.#room?.reject(error)) this.#liveness.release();
     this.#room = null;
+    for (const requests of [this.#resizes, this.#reloads]) {
+      this.#requestDone(requests, Infinity, (request) => {
+        // Whoever has closed the pool need not wait for this as well.
+        ignorable(request.promise);
+        return request.reject(error);
+      });
+    }
   }
 
   /** @param {ShutdownReport} report */

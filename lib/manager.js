@@ -16,12 +16,14 @@ const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./listening-emitter');
 const { Liveness } = require('./liveness');
 const native = require('./native');
-const { resolveOptions, resolveShutdownOptions } = require('./options');
+const { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize } = require('./options');
 const { assertMaySpawn } = require('./permission');
 const { encode, looksPlain, prepareAdvanced, stringify } = require('./serialize');
 const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
-const { resolveTaskOptions } = require('./task-options');
+const { NO_OPTIONS, resolveStreamOptions, resolveTaskOptions } = require('./task-options');
+const { TaskStream } = require('./task-stream');
 const { Tickets } = require('./tickets');
+const { integer } = require('./validators');
 
 /** @typedef {import('./task').Task} Task */
 /** @typedef {import('../index').TaskOptions} TaskOptions */
@@ -35,17 +37,19 @@ const { Tickets } = require('./tickets');
  */
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 
-/** The pool's own timeout, or its own number of retries. */
-const DEFAULT = -1;
-
 /** What the native side answers to a task; more than 0 is the size of one that is too large. */
 const ACCEPTED = 0;
 const FULL_BYTES = -2;
 const NO_ANSWER = Number.NaN;
 
+/** As the number of a worker. */
+const ALL_WORKERS = 0;
+
 class ProcessManager extends ListeningEmitter {
   #kind;
   #config;
+  /** @type {import('./options').PoolSize} */
+  #size;
   /** @type {Tickets<Task>} */
   #tickets = new Tickets();
   #handlers = new HandlerNumbers();
@@ -68,6 +72,7 @@ class ProcessManager extends ListeningEmitter {
     assertMayNest(native.depth());
     if (config.serialization === 'advanced') prepareAdvanced();
     this.#config = config;
+    this.#size = { minWorkers: config.minWorkers, maxWorkers: config.maxWorkers };
     this.#kind = kind;
     this.#batches = new Batches(
       (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
@@ -135,8 +140,55 @@ class ProcessManager extends ListeningEmitter {
       const source = functionSource(fn);
       if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
       if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
-      this.#acceptWith(new PromisedTask(resolve, reject), args, options, source);
+      const resolved = resolveTaskOptions(options, this.#kind);
+      this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
     });
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {import('../index').StreamOptions} [options]
+   */
+  stream(task, options) {
+    return new TaskStream({
+      open: (stream) => {
+        const { highWaterMark, ...rest } = resolveStreamOptions(options, this.#kind);
+        const ticket = this.#acceptWith(stream, task, rest, { stream: highWaterMark });
+        return { ticket, highWaterMark };
+      },
+      credit: (ticket, count) => this.#lifecycle.native?.credit(ticket, count),
+      cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
+    });
+  }
+
+  /**
+   * @param {number} workerId
+   * @param {unknown} message
+   */
+  send(workerId, message) {
+    integer('workerId', workerId, 1, MAX_WORKERS);
+    return this.#tell(workerId, message) > 0;
+  }
+
+  /** @param {unknown} message */
+  broadcast(message) {
+    return this.#tell(ALL_WORKERS, message);
+  }
+
+  /**
+   * @param {number} workerId
+   * @param {unknown} message
+   * @returns {number} of workers that it was sent to
+   */
+  #tell(workerId, message) {
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(message, serialization, 'message', this.#kind !== 'command');
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
+    if (isUndefined) throw new SerializationError('undefined cannot be a message');
+    if (json.length > maxMessageSize) throw tooLarge('message', sizeOf(json, blobs), maxMessageSize);
+    const reached = this.#lifecycle.running()?.send(workerId, json, headerOf({ binary, encoding }), blobs);
+    if (reached !== undefined && reached < 0) throw tooLarge('message', -reached, maxMessageSize);
+    return reached ?? 0;
   }
 
   /**
@@ -156,8 +208,8 @@ class ProcessManager extends ListeningEmitter {
 
   /** @returns {Stats} */
   stats() {
-    const { tasks, queue, workers } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
-    return { tasks, queue, workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)) };
+    const { workers, ...totals } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
+    return { ...totals, workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)) };
   }
 
   /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
@@ -168,6 +220,24 @@ class ProcessManager extends ListeningEmitter {
 
   get workers() {
     return this.stats().workers;
+  }
+
+  /**
+   * @param {import('../index').PoolSize} size
+   * @returns {Promise<void>}
+   */
+  resize(size) {
+    try {
+      this.#size = resolveSize(size, this.#size);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#lifecycle.resize(this.#size);
+  }
+
+  /** @returns {Promise<void>} */
+  reload() {
+    return this.#lifecycle.reload();
   }
 
   /**
@@ -222,21 +292,23 @@ class ProcessManager extends ListeningEmitter {
       if (typeof id === 'string' || Number.isFinite(id)) {
         record.id = id;
         const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
-        this.#submit(record, stringify(task, 'task'), handler, '', DEFAULT, DEFAULT, null);
+        this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
         return;
       }
     }
-    this.#acceptWith(record, task, options, null);
+    this.#acceptWith(record, task, resolveTaskOptions(options, this.#kind), {});
   }
 
   /**
    * @param {Task} record
    * @param {unknown} task
-   * @param {TaskOptions | undefined} options
-   * @param {string | null} source of a function to run, with `task` as its arguments
+   * @param {import('./task-options').TaskOptions} options
+   * @param {{ exec?: string, stream?: number }} how `exec`: source of a function to run, with `task` as its arguments; `stream`: it
+   *   gives several values, so many ahead
+   * @returns {number} the task's ticket
    */
-  #acceptWith(record, task, options, source) {
-    const { timeout, retries, signal, handler, filename } = resolveTaskOptions(options, this.#kind);
+  #acceptWith(record, task, options, how) {
+    const { signal, handler, filename } = options;
     const { serialization } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
@@ -244,12 +316,13 @@ class ProcessManager extends ListeningEmitter {
     // Looked at after the last user code has run: a getter may have aborted it.
     if (signal?.aborted)
       throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
-    record.id = (source === null ? idOf(task) : undefined) ?? this.#nextId++;
-    const header = headerOf({ taskId: record.id, handler, filename, exec: source, binary, encoding });
-    const name = source ?? filename ?? handler ?? typeOf(task);
+    record.id = (how.exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
+    const header = headerOf({ taskId: record.id, handler, filename, ...how, binary, encoding });
+    const name = how.exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
-    const ticket = this.#submit(record, json, number, header, timeout, retries, blobs);
+    const ticket = this.#submit(record, json, number, header, options, blobs);
     if (signal !== null) this.#cancellation.watch(ticket, signal);
+    return ticket;
   }
 
   /**
@@ -257,31 +330,31 @@ class ProcessManager extends ListeningEmitter {
    * @param {string} json
    * @param {number} handler
    * @param {string} header
-   * @param {number} timeout
-   * @param {number} retries
+   * @param {Pick<import('./task-options').TaskOptions, 'priority' | 'timeout' | 'retries'>} options
    * @param {Uint8Array[] | null} blobs
    * @returns {number} the task's ticket
    */
-  #submit(record, json, handler, header, timeout, retries, blobs) {
+  #submit(record, json, handler, header, options, blobs) {
     const { maxMessageSize } = this.#config;
     // A character is a byte at least: what is too long already need not be copied to be measured.
     if (json.length > maxMessageSize || blobs !== null) {
       const size = sizeOf(json, blobs);
-      if (size > maxMessageSize) throw tooLarge(size, maxMessageSize);
+      if (size > maxMessageSize) throw tooLarge('task', size, maxMessageSize);
     }
     const pool = this.#lifecycle.admit();
     const ticket = this.#tickets.add(record);
     if (this.#tickets.size === 1) this.#liveness.tasks(1);
     const bare = handler === 0 && header === '';
+    const { priority, timeout, retries } = options;
     let answer = NO_ANSWER;
     try {
       answer = bare
         ? this.#submitPlain(ticket, json)
-        : pool.submitWith(ticket, json, handler, header, timeout, retries, blobs);
+        : pool.submitWith(ticket, json, handler, header, timeout, retries, priority, blobs);
     } finally {
       if (answer !== ACCEPTED) this.#takeBack(ticket);
     }
-    if (answer > 0) throw tooLarge(answer, maxMessageSize);
+    if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
     if (answer < 0) throw this.#queueFull(answer);
     return ticket;
   }
@@ -356,11 +429,15 @@ function sizeOf(json, blobs) {
 }
 
 /**
+ * @param {string} what
  * @param {number} size
  * @param {number} limit
  */
-function tooLarge(size, limit) {
-  return new MessageTooLargeError(`the task has ${size} bytes, more than maxMessageSize (${limit})`, { size, limit });
+function tooLarge(what, size, limit) {
+  return new MessageTooLargeError(`the ${what} has ${size} bytes, more than maxMessageSize (${limit})`, {
+    size,
+    limit,
+  });
 }
 
 module.exports = { ProcessManager };

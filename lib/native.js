@@ -21,6 +21,7 @@
  * @property {number} maxQueueBytes
  * @property {number} prefetch 0: bounded in time
  * @property {number} taskTimeout ms; 0: none
+ * @property {number} priorityAgeing ms
  * @property {number} retries
  * @property {number} retryDelay ms
  * @property {number} startTimeout ms
@@ -43,11 +44,17 @@
  * @property {() => (ticket: number, json: string) => number} submitter gives a function that takes a task: 0: accepted;
  *   -1, -2: the queue is full, in tasks or in bytes; more than 0: the size in bytes, which exceeds `maxMessageSize`
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
- *   binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
+ *   priority: number, binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
+ * @property {(workerId: number, json: string, header: string, binaries: Uint8Array[] | null) => number} send a message to a
+ *   worker, or to all (0) that are ready: to how many; less than 0: the size in bytes, negative, which exceeds `maxMessageSize`
+ * @property {(ticket: number, count: number) => void} credit so many more values of a task may be on their way
  * @property {(ticket: number) => void} cancel
  * @property {(pid: number, what: string, result: boolean) => void} condemn kills a worker for what it said; `result`: as
  *   the result of a task
  * @property {(drainRunning: boolean, timeout: number) => void} shutdown ms; -1: none
+ * @property {(minWorkers: number, maxWorkers: number, number: number) => void} resize an event "resized" with this number tells
+ *   when it is done
+ * @property {(number: number) => void} reload an event "reloaded" or "reload-failed" with this number tells when it is done
  * @property {() => void} terminate
  * @property {() => NativeBatch | null} drain
  * @property {() => boolean} rearm whether more is waiting; if not, `onBatch` is called for what comes next

@@ -2,9 +2,9 @@
 
 // The options of a pool and of its methods: checked, completed with their defaults, and nothing missing afterwards.
 
-const { outOfRange } = require('./invalid');
+const { invalidType, outOfRange } = require('./invalid');
 const { resolveCommand } = require('./command');
-const { bytes, delay, flag, integer, oneOf, ownOptions, text } = require('./validators');
+const { MAX_DELAY, bytes, delay, flag, integer, oneOf, ownOptions, text } = require('./validators');
 
 /** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
 const MAX_WORKERS = 1024;
@@ -26,6 +26,7 @@ const OPTIONS = Object.freeze([
   'maxQueueBytes',
   'prefetch',
   'taskTimeout',
+  'priorityAgeing',
   'retries',
   'retryDelay',
   'startTimeout',
@@ -53,6 +54,8 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
  * What the native pool is made from; see `NativeConfig` in native.js.
  *
  * @typedef {import('./native').NativeConfig} NativeConfig
+ *
+ * @typedef {{ minWorkers: number, maxWorkers: number }} PoolSize
  *
  * @typedef {object} Settings
  * @property {NativeConfig} config
@@ -86,6 +89,7 @@ function resolveOptions(options, availableParallelism) {
       maxQueueBytes: finite(count('maxQueueBytes', 1024 * MEBIBYTE, 0, Infinity)),
       prefetch: prefetch(or(own.prefetch, 'auto')),
       taskTimeout: time('taskTimeout', 0),
+      priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
       retries: count('retries', 0, 0, MAX_RETRIES),
       retryDelay: time('retryDelay', 100),
       startTimeout: time('startTimeout', 30_000, 1),
@@ -109,17 +113,29 @@ function or(value, fallback) {
 }
 
 /**
+ * @param {string} name of the object
+ * @param {Record<string, unknown>} own
+ */
+function bounds(name, own) {
+  /** @param {string} key @param {number} least */
+  const bound = (key, least) =>
+    own[key] === undefined ? undefined : integer(`${name}.${key}`, own[key], least, MAX_WORKERS);
+  const min = bound('minWorkers', 0);
+  const max = bound('maxWorkers', 1);
+  if (min !== undefined && max !== undefined && min > max) {
+    throw outOfRange(`${name}.minWorkers`, `<= ${name}.maxWorkers (${max})`, min);
+  }
+  return { min, max };
+}
+
+/**
  * One bound given alone draws the other with it, where the default would contradict it.
  *
  * @param {Record<string, unknown>} own
  * @param {() => number} availableParallelism
  */
 function poolSize(own, availableParallelism) {
-  const min = own.minWorkers === undefined ? undefined : integer('options.minWorkers', own.minWorkers, 0, MAX_WORKERS);
-  const max = own.maxWorkers === undefined ? undefined : integer('options.maxWorkers', own.maxWorkers, 1, MAX_WORKERS);
-  if (min !== undefined && max !== undefined && min > max) {
-    throw outOfRange('options.minWorkers', `<= options.maxWorkers (${max})`, min);
-  }
+  const { min, max } = bounds('options', own);
   const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
   return {
     minWorkers: min ?? Math.min(cores, max ?? cores),
@@ -137,6 +153,14 @@ function prefetch(value) {
     return 0;
   }
   return integer('options.prefetch', value, 1, MAX_PREFETCH);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} ms; of Infinity, so many that no task ever waits as long
+ */
+function ageing(value) {
+  return value === Infinity ? MAX_DELAY : delay('options.priorityAgeing', value, 1);
 }
 
 /** @param {unknown} restart */
@@ -202,4 +226,19 @@ function resolveShutdownOptions(options) {
   };
 }
 
-module.exports = { resolveOptions, resolveShutdownOptions };
+/**
+ * @param {unknown} size of `resize()`
+ * @param {PoolSize} now
+ * @returns {PoolSize}
+ */
+function resolveSize(size, now) {
+  if (size === undefined) throw invalidType('size', 'of type object', size);
+  const own = ownOptions('size', size, ['minWorkers', 'maxWorkers']);
+  const { min, max } = bounds('size', own);
+  return {
+    minWorkers: min ?? Math.min(now.minWorkers, max ?? now.minWorkers),
+    maxWorkers: max ?? Math.max(now.maxWorkers, min ?? now.maxWorkers),
+  };
+}
+
+module.exports = { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize };

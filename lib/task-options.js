@@ -4,13 +4,18 @@
 
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
-const { delay, integer, ownOptions, text } = require('./validators');
+const { delay, integer, number, ownOptions, text } = require('./validators');
 
-const TASK_OPTIONS = Object.freeze(['timeout', 'signal', 'retries', 'handler', 'filename']);
+const TASK_OPTIONS = Object.freeze(['priority', 'timeout', 'signal', 'retries', 'handler', 'filename']);
+const MAX_PRIORITY = 1_000_000;
 const MAX_RETRIES = 1_000_000;
+/** As Node's own streams of objects. */
+const HIGH_WATER_MARK = 16;
+const MAX_HIGH_WATER_MARK = 65_536;
 
 /**
  * @typedef {object} TaskOptions
+ * @property {number} priority
  * @property {number} timeout ms; -1: the pool's
  * @property {number} retries -1: the pool's
  * @property {AbortSignal | null} signal
@@ -19,7 +24,14 @@ const MAX_RETRIES = 1_000_000;
  */
 
 /** @type {Readonly<TaskOptions>} */
-const NO_OPTIONS = Object.freeze({ timeout: -1, retries: -1, signal: null, handler: null, filename: null });
+const NO_OPTIONS = Object.freeze({
+  priority: 0,
+  timeout: -1,
+  retries: -1,
+  signal: null,
+  handler: null,
+  filename: null,
+});
 
 /**
  * @param {unknown} options as the user gave them
@@ -30,12 +42,27 @@ function resolveTaskOptions(options, kind) {
   if (options === undefined) return NO_OPTIONS;
   const own = ownOptions('options', options, TASK_OPTIONS);
   return {
+    priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
     timeout: own.timeout === undefined ? -1 : delay('options.timeout', own.timeout),
     retries: own.retries === undefined ? -1 : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
     filename: own.filename === undefined ? null : filename(own.filename, kind),
   };
+}
+
+/**
+ * A stream is never started a second time: its first values may have been taken.
+ *
+ * @param {unknown} options as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions & { highWaterMark: number }>}
+ */
+function resolveStreamOptions(options, kind) {
+  const known = TASK_OPTIONS.filter((name) => name !== 'retries');
+  const { highWaterMark = HIGH_WATER_MARK, ...rest } = ownOptions('options', options, [...known, 'highWaterMark']);
+  integer('options.highWaterMark', highWaterMark, 1, MAX_HIGH_WATER_MARK);
+  return { ...resolveTaskOptions(rest, kind), retries: 0, highWaterMark: Number(highWaterMark) };
 }
 
 /**
@@ -65,4 +92,4 @@ function filename(value, kind) {
   return moduleUrl('options.filename', value);
 }
 
-module.exports = { NO_OPTIONS, resolveTaskOptions };
+module.exports = { NO_OPTIONS, resolveStreamOptions, resolveTaskOptions };

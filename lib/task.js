@@ -41,7 +41,7 @@ class AnnouncedTask extends AsyncResource {
   }
 }
 
-/** @typedef {PromisedTask | AnnouncedTask} Task */
+/** @typedef {PromisedTask | AnnouncedTask | import('./task-stream').TaskStream} Task */
 
 /**
  * The id that a task brings along.

@@ -45,6 +45,21 @@ function integer(name, value, min, max) {
 }
 
 /**
+ * Any number, whole or not.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} min
+ * @param {number} max
+ * @returns {number}
+ */
+function number(name, value, min, max) {
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  if (!(value >= min && value <= max)) throw outOfRange(name, `>= ${min} && <= ${max}`, value);
+  return value;
+}
+
+/**
  * A time in ms.
  *
  * @param {string} name
@@ -135,4 +150,4 @@ function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
 }
 
-module.exports = { bytes, delay, flag, integer, oneOf, ownOptions, text, texts };
+module.exports = { MAX_DELAY, bytes, delay, flag, integer, number, oneOf, ownOptions, text, texts };

@@ -158,6 +158,12 @@ export function moduleFile(source, name = 'worker.mjs', options = undefined) {
   return join(project({ [name]: source }, options), name);
 }
 
+/** A file that is not there yet; the tasks `until` of `fixtures/limits.mjs` end when it is. */
+export function gate() {
+  const path = join(project({}), 'open');
+  return { path, open: () => writeFileSync(path, '') };
+}
+
 const folders = [];
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });

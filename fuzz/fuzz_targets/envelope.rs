@@ -94,6 +94,7 @@ fn said<'a>(up: &Up<'a>, lengths: Vec<u64>, shared: Option<u64>) -> (Said, Optio
         }
         Up::Message { payload } => carry(of("message"), payload),
         Up::Progress { id, payload } => carry(Said { id: *id, ..of("progress") }, payload),
+        Up::Chunk { id, payload, .. } => carry(Said { id: *id, ..of("chunk") }, payload),
         Up::Fail { error, permanent } => {
             let text = error.get();
             (Said { payload: Some(text.to_owned()), flag: *permanent, ..of("fail") }, Some(text))

@@ -99,7 +99,7 @@ fn pool(options: u8) -> SharedPool {
         max_message_size: MAX_MESSAGE,
         ..WorkerConfig::of(c"/nonexistent", Vec::new())
     };
-    let limits = QueueLimits { capacity: 1000, tasks: 1000, bytes: 1 << 30 };
+    let limits = QueueLimits { tasks: 1000, bytes: 1 << 30 };
     Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
 }
 
@@ -204,7 +204,7 @@ impl World {
         let text = format!(",\"task\":{{\"n\":{ticket}}}}}\n").into_bytes().into_boxed_slice();
         let body = Body::plain(text);
         let handler = (ticket % 3) as u8;
-        let task = NewTask { ticket, handler, timeout: None, retries: ticket % 2, accepted_at: 0, body };
+        let task = NewTask { ticket, handler, retries: ticket % 2, body, ..NewTask::default() };
         self.shared.submit(task).expect("there is room");
     }
 

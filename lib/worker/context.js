@@ -14,6 +14,8 @@ class Task {
   /** @type {AbortController | undefined} */
   #controller;
   #loop;
+  /** Of a task that gives several values. @type {import('./stream').Credit | undefined} */
+  credit = undefined;
 
   /**
    * @param {import('./loop').Loop} loop
@@ -60,6 +62,7 @@ class Task {
   /** @param {import('./frames').AbortReason} reason */
   abort(reason) {
     this.aborted = reason;
+    this.credit?.wake();
     this.#controller?.abort(abortReason(reason));
   }
 

@@ -28,6 +28,7 @@
  * @property {string} [handler]
  * @property {string} [filename] file URL
  * @property {string} [exec] source of a function, of which `task` are the arguments
+ * @property {number} [stream] it gives several values, so many before the first `credit`
  * @property {number[]} [bytes]
  * @property {number} [shared] the port has taken them from there
  * @property {unknown} [binary]
@@ -44,6 +45,23 @@
  * @property {AbortReason} reason
  */
 
-/** @typedef {InitFrame | TaskFrame | AbortFrame | { type: 'stop' }} Frame */
+/**
+ * @typedef {object} CreditFrame
+ * @property {'credit'} type
+ * @property {number} id
+ * @property {number} count of values that may follow on top
+ */
+
+/**
+ * @typedef {object} MessageFrame of the user
+ * @property {'message'} type
+ * @property {any} [message]
+ * @property {number[]} [bytes]
+ * @property {unknown} [binary]
+ * @property {unknown} [encoding]
+ * @property {Buffer[]} [blobs] not on the wire
+ */
+
+/** @typedef {InitFrame | TaskFrame | AbortFrame | CreditFrame | MessageFrame | { type: 'stop' }} Frame */
 
 module.exports = {};

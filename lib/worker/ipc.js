@@ -33,6 +33,21 @@ class Ipc {
     define('channel', { ref() {}, unref() {} });
   }
 
+  /**
+   * The pool's user has sent a message. What a listener throws is, as under fork, an uncaught exception.
+   *
+   * @param {unknown} message
+   */
+  receive(message) {
+    try {
+      emit('message', message, undefined);
+    } catch (thrown) {
+      nextTick(() => {
+        throw thrown;
+      });
+    }
+  }
+
   /** The channel is closed, or about to be: says so to the script. */
   disconnected() {
     if (!process.connected) return;

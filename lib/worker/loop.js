@@ -15,6 +15,7 @@ const { isPromise } = require('node:util/types');
 const { decode } = require('../serialize');
 const { Task, TaskContext } = require('./context');
 const { LATER } = require('./fork-script');
+const { Credit, stream } = require('./stream');
 const {
   OwnMap,
   arrayFrom,
@@ -45,6 +46,7 @@ const PLAIN = Object.freeze({
   handler: undefined,
   filename: undefined,
   exec: undefined,
+  stream: undefined,
   bytes: undefined,
 });
 
@@ -58,6 +60,7 @@ class Loop {
   #concurrency;
   #claim;
   #onStop;
+  #onMessage;
   #inspector;
   /** @type {(() => void) | null} */
   #onIdle = null;
@@ -92,9 +95,10 @@ class Loop {
    * @param {import('./context').WorkerContext} parts.context
    * @param {number} parts.concurrency tasks that run at a time
    * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
+   * @param {(message: unknown) => void} parts.onMessage the pool's user says something to this worker
    * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, starts, channel, replies, program, context, concurrency, onStop, inspector }) {
+  constructor({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector }) {
     this.#port = port;
     this.#starts = starts;
     this.#channel = channel;
@@ -105,6 +109,7 @@ class Loop {
     // Asked for once, as a method would look its object up each time.
     this.#claim = port.claimer();
     this.#onStop = onStop;
+    this.#onMessage = onMessage;
     this.#inspector = inspector;
   }
 
@@ -169,8 +174,17 @@ class Loop {
       // The port cuts a batch behind a frame with raw bytes, so that these are its.
       if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
       this.#queue[this.#queue.length] = new Task(this, frame.id, frame.epoch ?? 0, frame, frame.task);
-    } else if (frame.type === 'abort') this.#abort(frame);
-    else if (frame.type === 'stop') this.#onStop();
+    } else if (frame.type === 'credit') this.#credit(frame);
+    else if (frame.type === 'abort') this.#abort(frame);
+    else if (frame.type === 'message') {
+      const blobs = frame.bytes === undefined ? [] : this.#port.blobs();
+      this.#onMessage(decode(frame.message, frame, blobs));
+    } else if (frame.type === 'stop') this.#onStop();
+  }
+
+  /** @param {import('./frames').CreditFrame} frame */
+  #credit({ id, count }) {
+    this.#running.get(id)?.credit?.add(count);
   }
 
   /** @param {import('./frames').AbortFrame} frame */
@@ -209,7 +223,9 @@ class Loop {
     let value;
     try {
       if (frame.bytes !== undefined) task.payload = decode(task.payload, frame, frame.blobs ?? []);
+      if (frame.stream !== undefined) task.credit = new Credit(frame.stream);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
+      if (task.credit !== undefined && value !== LATER) value = stream(task, task.credit, value, this.#replies);
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
       }

@@ -80,6 +80,27 @@ class Replies {
   }
 
   /**
+   * One of several values of a task. Written with others, and within a millisecond: user code goes on.
+   *
+   * @param {number} id
+   * @param {number} index how many came before it
+   * @param {unknown} value
+   * @throws what says why `value` cannot be sent
+   */
+  chunk(id, index, value) {
+    const head = `{"type":"chunk","id":${id},"index":${index}`;
+    const encoded = this.#encode(value, 'chunk');
+    if (encoded.blobs !== null) return this.#sayWithBytes(head, 'value', encoded, encoded.blobs);
+    this.#channel.reply(line(head, 'value', encoded));
+    this.#channel.hold();
+  }
+
+  /** What was said is to be heard now. */
+  flush() {
+    this.#channel.flush();
+  }
+
+  /**
    * @param {unknown} message
    * @throws what says why it cannot be sent
    */

@@ -115,7 +115,7 @@ impl ProcessManager {
 
     /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times;
     /// `header`, members of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
-    /// `binaries`, sent as raw bytes.
+    /// `priority`, 0 the default; `binaries`, sent as raw bytes.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
     pub fn submit_with(
@@ -126,17 +126,43 @@ impl ProcessManager {
         header: JsString<'_>,
         timeout: f64,
         retries: i32,
+        priority: f64,
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
         let mut intake = self.intake.borrow_mut();
         let timeout = if timeout < 0.0 { intake.task_timeout } else { options::limit(timeout) };
         let retries = u32::try_from(retries).unwrap_or(intake.retries);
         let handler = u8::try_from(handler).unwrap_or(0);
-        let body = match intake.body(&header, &json, &binaries.unwrap_or_default())? {
+        let body = match intake.body(TASK, &header, &json, &binaries.unwrap_or_default())? {
             Ok(body) => body,
             Err(size) => return Ok(size as f64),
         };
-        Ok(intake.accept(ticket, handler, timeout, retries, body))
+        let accepted_at = intake.shared.now();
+        let task = NewTask { ticket, handler, timeout, retries, priority, accepted_at, body };
+        Ok(intake.accept(task))
+    }
+
+    /// Sends a message to the worker of this number, or to all (0) that are ready: to how many. `header`, members of the
+    /// message's frame; `binaries`, sent as raw bytes. A negative number is the size of one that is too large.
+    #[napi]
+    pub fn send(
+        &self,
+        worker_id: u32,
+        json: JsString<'_>,
+        header: JsString<'_>,
+        binaries: Option<Vec<Uint8ArraySlice<'_>>>,
+    ) -> Result<f64> {
+        let body = self.intake.borrow_mut().body(MESSAGE, &header, &json, &binaries.unwrap_or_default())?;
+        Ok(match body {
+            Ok(body) => f64::from(self.shared.send((worker_id > 0).then_some(worker_id), &body)),
+            Err(size) => -(size as f64),
+        })
+    }
+
+    /// Lets so many more values of a task be on their way.
+    #[napi]
+    pub fn credit(&self, ticket: u32, count: u32) {
+        self.shared.post(Event::Credit { ticket, count });
     }
 
     /// Gives a task up, if it is not settled.
@@ -158,6 +184,18 @@ impl ProcessManager {
     pub fn shutdown(&self, drop_waiting: bool, timeout: f64) {
         let timeout = (timeout >= 0.0).then(|| options::micros(timeout));
         self.shared.post(Event::Shutdown { drop_waiting, timeout });
+    }
+
+    /// Changes the number of workers. An event `resized` with this number tells when that is done.
+    #[napi]
+    pub fn resize(&self, min_workers: u32, max_workers: u32, number: u32) {
+        self.shared.resize(min_workers as usize, max_workers.max(1) as usize, number);
+    }
+
+    /// Replaces all workers. An event `reloaded` or `reload-failed` with this number tells when that is done.
+    #[napi]
+    pub fn reload(&self, number: u32) {
+        self.shared.post(Event::Reload { number });
     }
 
     /// Kills all workers and ends all tasks.
@@ -219,7 +257,7 @@ impl ProcessManager {
         self.tie.waker().unref(env);
     }
 
-    /// JSON text: `{ tasks, queue, workers }`.
+    /// JSON text: `{ tasks, queue, waitTime, runTime, utilization, workers }`.
     #[napi]
     pub fn stats(&self) -> String {
         let snapshot = self.shared.snapshot();
@@ -237,6 +275,7 @@ impl ProcessManager {
         });
         let counters = snapshot.counters;
         let (tasks, bytes) = snapshot.waiting;
+        let times = snapshot.times;
         serde_json::json!({
             "tasks": {
                 "accepted": counters.accepted,
@@ -246,6 +285,9 @@ impl ProcessManager {
                 "retried": counters.retried,
             },
             "queue": { "tasks": tasks, "bytes": bytes },
+            "waitTime": times.wait,
+            "runTime": times.run,
+            "utilization": times.utilization,
             "workers": workers.collect::<Vec<_>>(),
         })
         .to_string()
@@ -279,17 +321,26 @@ impl Intake {
             return Ok(size as f64);
         }
         let body = Body::plain(self.finish());
-        Ok(self.accept(ticket, 0, self.task_timeout, self.retries, body))
+        let (timeout, retries, accepted_at) = (self.task_timeout, self.retries, self.shared.now());
+        let task = NewTask { ticket, timeout, retries, accepted_at, body, ..NewTask::default() };
+        Ok(self.accept(task))
     }
 
-    fn body(&mut self, header: &JsString<'_>, json: &JsString<'_>, binaries: &[Uint8ArraySlice<'_>]) -> Result<Sized> {
+    /// `key`: what stands before the payload.
+    fn body(
+        &mut self,
+        key: &[u8],
+        header: &JsString<'_>,
+        json: &JsString<'_>,
+        binaries: &[Uint8ArraySlice<'_>],
+    ) -> Result<Sized> {
         self.scratch.clear();
         self.scratch.push(b',');
         strings::append_utf8(header, &mut self.scratch)?;
         if self.scratch.len() == 1 {
             self.scratch.clear();
         }
-        self.scratch.extend_from_slice(TASK);
+        self.scratch.extend_from_slice(key);
         let before = self.scratch.len();
         strings::append_utf8(json, &mut self.scratch)?;
         let lengths: Box<[usize]> = binaries.iter().map(|binary| binary.len()).collect();
@@ -309,8 +360,7 @@ impl Intake {
         Ok(Ok(body))
     }
 
-    fn accept(&self, ticket: Ticket, handler: u8, timeout: Option<Micros>, retries: u32, body: Body) -> f64 {
-        let task = NewTask { ticket, handler, timeout, retries, accepted_at: self.shared.now(), body };
+    fn accept(&self, task: NewTask) -> f64 {
         match self.shared.submit(task) {
             Ok(()) => ACCEPTED,
             Err(QueueFull::Tasks) => FULL,
@@ -334,6 +384,7 @@ impl Intake {
     }
 }
 
-/// What stands before and after a task's payload in its frame.
+/// What stands before and after a payload in its frame.
 const TASK: &[u8] = b",\"task\":";
+const MESSAGE: &[u8] = b",\"message\":";
 const END: &[u8] = b"}\n";

@@ -38,6 +38,7 @@ pub struct NativeConfig {
     pub prefetch: u32,
     /// 0: none.
     pub task_timeout: f64,
+    pub priority_ageing: f64,
     pub retries: u32,
     pub retry_delay: f64,
     pub start_timeout: f64,
@@ -85,6 +86,7 @@ impl NativeConfig {
                 tasks => Prefetch::Fixed(tasks as usize),
             },
             task_timeout: limit(self.task_timeout),
+            priority_ageing: micros(self.priority_ageing),
             retries: self.retries,
             retry_delay: micros(self.retry_delay),
             start_timeout: micros(self.start_timeout),
@@ -107,11 +109,7 @@ impl NativeConfig {
     }
 
     pub fn limits(&self) -> QueueLimits {
-        QueueLimits {
-            capacity: self.max_workers.max(1) as usize * self.concurrency.max(1) as usize,
-            tasks: self.max_queue as usize,
-            bytes: self.max_queue_bytes as usize,
-        }
+        QueueLimits { tasks: self.max_queue as usize, bytes: self.max_queue_bytes as usize }
     }
 
     pub fn worker(&self) -> Result<WorkerConfig> {

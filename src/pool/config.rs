@@ -20,6 +20,8 @@ pub struct PoolConfig {
     pub prefetch: Prefetch,
     /// Run-time limit of tasks that bring none of their own.
     pub task_timeout: Option<Micros>,
+    /// After so long a waiting task has gained one level of priority.
+    pub priority_ageing: Micros,
     /// How often a task is started again after the death of its worker, unless it says otherwise.
     pub retries: u32,
     /// Pause before the first repetition; doubles with each further one.
@@ -56,6 +58,7 @@ impl Default for PoolConfig {
             concurrency: 1,
             prefetch: Prefetch::Auto,
             task_timeout: None,
+            priority_ageing: 1_000_000,
             retries: 0,
             retry_delay: 100_000,
             start_timeout: 30_000_000,
@@ -151,9 +154,7 @@ pub enum StdioMode {
 /// What may be accepted before `QueueFullError`.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
-    /// Tasks that can run at once, `max_workers * concurrency`.
-    pub capacity: usize,
-    /// Tasks that may wait beyond those.
+    /// Tasks that may wait beyond those that can run at once.
     pub tasks: usize,
     /// Bytes of the tasks that wait.
     pub bytes: usize,

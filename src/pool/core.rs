@@ -8,17 +8,17 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
-use crate::pool::messages::{Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
+use crate::pool::messages::{Body, Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
 use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
 use crate::pool::report::{self, Obituary, SpawnFailure, millis};
-use crate::pool::state::{Counters, Pool, WorkerRow};
+use crate::pool::state::{Counters, Pool, Times, WorkerRow};
 use crate::warm::Bytes;
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
@@ -51,6 +51,8 @@ pub struct Shared {
     /// Wakes the pool's actor: the inbox, a spawn or an earlier deadline waits for it.
     pub wake: Notify,
     limits: QueueLimits,
+    /// Tasks that can run at once.
+    capacity: AtomicUsize,
     /// Bytes of resident memory beyond which a worker is killed.
     max_memory: Option<u64>,
     /// The lowest number of resident bytes that matters to the pool.
@@ -115,6 +117,7 @@ pub enum QueueFull {
 pub struct Snapshot {
     pub counters: Counters,
     pub waiting: (usize, u64),
+    pub times: Times,
     /// Each worker with its process id and the time it was spawned at.
     pub workers: Vec<(WorkerRow, Option<(i32, Micros)>)>,
 }
@@ -131,6 +134,7 @@ struct Reply<'a> {
 impl Shared {
     pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outlet: Outlet) -> Self {
         let slots = config.max_workers;
+        let capacity = slots * worker_config.concurrency;
         let max_memory = config.max_memory;
         let memory_threshold = config.recycle_memory.into_iter().chain(max_memory).min();
         let core = Core {
@@ -152,6 +156,7 @@ impl Shared {
             outlet,
             worker_config,
             wake: Notify::new(),
+            capacity: AtomicUsize::new(capacity),
             limits,
             max_memory,
             memory_threshold,
@@ -193,11 +198,12 @@ impl Shared {
     /// Whether a task of `size` bytes would be accepted. One that can run at once is, whatever its size.
     fn room(&self, size: usize) -> Result<(), QueueFull> {
         let limits = self.limits;
+        let capacity = self.capacity.load(Ordering::Relaxed);
         let unsettled = usize::try_from(self.unsettled.load(Ordering::Relaxed)).unwrap_or(0);
-        if unsettled < limits.capacity {
+        if unsettled < capacity {
             return Ok(());
         }
-        if unsettled >= limits.capacity.saturating_add(limits.tasks) {
+        if unsettled >= capacity.saturating_add(limits.tasks) {
             return Err(QueueFull::Tasks);
         }
         let waiting = usize::try_from(self.waiting_bytes.load(Ordering::Relaxed)).unwrap_or(0);
@@ -212,6 +218,12 @@ impl Shared {
         self.refused.store(true, Ordering::SeqCst);
         self.wake.notify_one();
         false
+    }
+
+    /// From now on the pool has so many workers; an event tells when it has. `number` tells this request from others.
+    pub fn resize(&self, min_workers: usize, max_workers: usize, number: u32) {
+        self.capacity.store(max_workers * self.worker_config.concurrency, Ordering::Relaxed);
+        self.post(Event::Resize { min_workers, max_workers, number });
     }
 
     /// Anything but a task: handled soon, after all that was submitted before.
@@ -252,7 +264,25 @@ impl Shared {
             let process = links.get(row.key).map(|link| (link.raw_pid(), link.spawned_at));
             (row, process)
         });
-        Snapshot { workers: workers.collect(), counters: pool.counters(), waiting: pool.waiting() }
+        let workers = workers.collect();
+        Snapshot { workers, counters: pool.counters(), waiting: pool.waiting(), times: pool.times(self.now()) }
+    }
+
+    /// Sends a message to all workers that are ready, or to the one of this number: to how many.
+    pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
+        let mut core = self.lock();
+        // What was submitted before this call goes first.
+        self.turn(&mut core);
+        let Core { pool, links, .. } = &mut *core;
+        let mut reached = 0;
+        for worker in pool.listeners(worker_id) {
+            if let Some(link) = links.get(worker) {
+                link.send_message(message);
+                link.flush();
+                reached += 1;
+            }
+        }
+        reached
     }
 
     /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
@@ -531,12 +561,16 @@ impl Core {
                 let row = Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
                 self.say(shared, row, reply.value, reply.blobs);
             }
-            Up::Progress { id, payload } => {
+            Up::Progress { id, payload } | Up::Chunk { id, payload, .. } => {
+                let (kind, ticket) = match &frame.envelope {
+                    Up::Chunk { .. } => (Kind::Chunk, self.pool.take_chunk(worker, *id)),
+                    _ => (Kind::Progress, self.pool.ticket(worker, *id)),
+                };
                 // Of a task that was aborted or is overdue nobody wants to know any more.
-                if let Some(ticket) = self.pool.ticket(worker, *id) {
+                if let Some(ticket) = ticket {
                     let mut scratch = Vec::new();
-                    let reply = payload_reply(Kind::Progress, pid, payload, blobs, &mut scratch);
-                    let row = Row { ticket, flags: reply.flags, ..Row::of(Kind::Progress, worker.worker_id(), pid) };
+                    let reply = payload_reply(kind, pid, payload, blobs, &mut scratch);
+                    let row = Row { ticket, flags: reply.flags, ..Row::of(kind, worker.worker_id(), pid) };
                     self.say(shared, row, reply.value, reply.blobs);
                 }
             }
@@ -569,11 +603,15 @@ impl Core {
         }
     }
 
-    /// One frame that a worker held when it died. It counts if it answers a task that is still open.
+    /// One frame that a worker held when it died. It counts if it answers a task that is still open, or gives its next value.
     pub fn receive_held(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
-        if let Up::Result { id, .. } | Up::Error { id, .. } = &frame.envelope
-            && self.pool.expects(worker, *id)
-        {
+        let counts = match &frame.envelope {
+            Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
+            // It may have been written as well.
+            Up::Chunk { id, index: Some(index), .. } => self.pool.chunks(worker, *id) == Some(*index),
+            _ => false,
+        };
+        if counts {
             self.receive(shared, shared.now(), worker, frame);
         }
     }
@@ -638,6 +676,7 @@ impl Core {
                     let reason = if overdue { AbortReason::Timeout } else { AbortReason::Abort };
                     self.with_link(worker, |link| link.send_abort(wire, reason));
                 }
+                Effect::Credit { worker, wire, count } => self.with_link(worker, |link| link.send_credit(wire, count)),
                 Effect::Capture { worker } => self.with_link(worker, Link::want_stack),
                 Effect::Stop { worker } => self.with_link(worker, Link::send_stop),
                 Effect::Terminate { worker } => self.with_link(worker, |link| link.terminate()),
@@ -666,6 +705,12 @@ impl Core {
                     }
                 }
                 Effect::Started => self.tell(shared, 0, br#"{"event":"started"}"#),
+                Effect::Resized { number } => self.tell(shared, 0, &report::changed("resized", number)),
+                Effect::Reloaded { number } => self.tell(shared, 0, &report::changed("reloaded", number)),
+                Effect::ReloadFailed { number } => {
+                    let event = report::reload_failed(number, &self.last_start_failure);
+                    self.tell(shared, 0, &event);
+                }
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);
                     self.tell(shared, 0, &event);
@@ -751,9 +796,13 @@ impl Links {
     }
 
     fn add(&mut self, link: Link) {
-        match self.places.get_mut(link.key.slot) {
-            Some(place) if place.is_none() => *place = Some(link),
-            _ => self.others.push(link),
+        let slot = link.key.slot;
+        if self.places.len() <= slot {
+            self.places.resize_with(slot + 1, || None);
+        }
+        match &mut self.places[slot] {
+            place @ None => *place = Some(link),
+            Some(_) => self.others.push(link),
         }
     }
 
@@ -793,9 +842,10 @@ fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
 
 fn uses_v8(said: &Up<'_>) -> bool {
     match said {
-        Up::Result { payload, .. } | Up::Message { payload } | Up::Progress { payload, .. } => {
-            payload.encoding == Encoding::V8
-        }
+        Up::Result { payload, .. }
+        | Up::Message { payload }
+        | Up::Progress { payload, .. }
+        | Up::Chunk { payload, .. } => payload.encoding == Encoding::V8,
         Up::Ready { .. } | Up::Error { .. } | Up::Log { .. } | Up::Fail { .. } => false,
     }
 }
@@ -851,7 +901,7 @@ mod tests {
         let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
         let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
         let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
-        let limits = QueueLimits { capacity: 1, tasks: 1, bytes: 1 << 20 };
+        let limits = QueueLimits { tasks: 1, bytes: 1 << 20 };
         Shared::new(pool, worker, limits, Outlet::new(|| {}))
     }
 

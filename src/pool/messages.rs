@@ -38,7 +38,7 @@ impl WorkerKey {
 /// The bytes of a task: everything of its frame after the members that change from start to start.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// `,"task":…}` and the newline, with the task's other constant members before.
+    /// `,"task":…}` and the newline, with the task's other constant members before. (Of a message: `,"message":…}`.)
     pub text: Box<[u8]>,
     /// Its raw bytes, if it has any. Few do.
     pub raw: Option<Box<RawBody>>,
@@ -66,7 +66,7 @@ impl Body {
 }
 
 /// A task as it is accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewTask {
     /// JavaScript's index for it; unique among unsettled tasks.
     pub ticket: Ticket,
@@ -76,6 +76,8 @@ pub struct NewTask {
     pub timeout: Option<Micros>,
     /// Starts after the first that it may have.
     pub retries: u32,
+    /// The higher, the earlier; 0 is what most have. Within a million in either direction.
+    pub priority: f64,
     /// When it was accepted.
     pub accepted_at: Micros,
     /// What is sent.
@@ -91,6 +93,8 @@ pub enum Event {
     Submit(NewTask),
     /// The user gave a task up.
     Cancel(Ticket),
+    /// So many more values of this task may be on their way.
+    Credit { ticket: Ticket, count: u32 },
     /// The process exists.
     Spawned { worker: WorkerKey },
     /// There is no process. `permanent`: trying again cannot help (no such executable).
@@ -119,6 +123,10 @@ pub enum Event {
     Tick,
     /// No new tasks; finish the others. `drop_waiting`: only those that have started.
     Shutdown { drop_waiting: bool, timeout: Option<Micros> },
+    /// From now on so many workers. `number` comes back with [`Effect::Resized`].
+    Resize { min_workers: usize, max_workers: usize, number: u32 },
+    /// Replace all workers. `number` comes back with [`Effect::Reloaded`] or [`Effect::ReloadFailed`].
+    Reload { number: u32 },
     /// Kill everything now.
     Terminate,
 }
@@ -145,6 +153,8 @@ pub enum Effect {
     Send { worker: WorkerKey, wire: WireId, epoch: Option<u32>, attempt: u32, task: TaskKey },
     /// Tell the worker that nobody waits for this start any more.
     Abort { worker: WorkerKey, wire: WireId, overdue: bool },
+    /// Tell the worker that this start may give so many more values.
+    Credit { worker: WorkerKey, wire: WireId, count: u32 },
     /// Find out where the worker's JavaScript is, and answer with [`Event::Captured`].
     Capture { worker: WorkerKey },
     /// Move the claim word on and answer with [`Event::TakenBack`], before anything else.
@@ -167,6 +177,12 @@ pub enum Effect {
     Exit { worker: WorkerKey, reason: ExitReason, tasks_done: u64 },
     /// `min_workers` are ready, for the first time.
     Started,
+    /// All workers beyond the new number are gone, and as many as there are to be are ready.
+    Resized { number: u32 },
+    /// All workers are replaced.
+    Reloaded { number: u32 },
+    /// They are not, as the new ones do not get ready.
+    ReloadFailed { number: u32 },
     /// The pool is given up.
     Broken,
     /// Shutdown is complete.

@@ -37,6 +37,8 @@ pub enum Kind {
     Stdout = 6,
     /// A chunk of a worker's standard error.
     Stderr = 7,
+    /// One of several values of an unsettled task.
+    Chunk = 8,
 }
 
 /// How a row's value is to be read. Bits.

@@ -249,6 +249,17 @@ pub fn broken_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
 }
 
+/// The event that tells that all workers were replaced, or their number changed, as `number` asked for.
+pub fn changed(event: &str, number: u32) -> Vec<u8> {
+    text(&serde_json::json!({ "event": event, "number": number }))
+}
+
+/// The event that tells that the workers were not replaced; `cause` is a start failure.
+pub fn reload_failed(number: u32, cause: &[u8]) -> Vec<u8> {
+    let head = format!("{{\"event\":\"reload-failed\",\"number\":{number},\"cause\":");
+    [head.as_bytes(), cause, b"}"].concat()
+}
+
 /// The `retry` event; `error` is a failure object.
 pub fn retry(attempt: u32, error: &[u8]) -> Vec<u8> {
     let head = format!("{{\"event\":\"retry\",\"attempt\":{attempt},\"error\":");

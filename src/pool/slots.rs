@@ -60,8 +60,14 @@ pub struct Worker {
     pub life: Life,
     /// When it was decided upon.
     pub since: Micros,
+    /// When it got ready.
+    pub ready_at: Option<Micros>,
     /// Starts that it may still be sent.
     pub left: u64,
+    /// Which reload it came with.
+    pub generation: u32,
+    /// Its place is given up: it ends what it runs, and leaves.
+    pub retiring: bool,
     /// It is to be replaced.
     pub renewal: Option<Renewal>,
     /// When it will be too old.
@@ -118,6 +124,8 @@ pub struct InFlight {
     pub overdue: Option<Micros>,
     /// With `task: None`: why, and when the worker is asked to die for it.
     pub abandoned: Option<(Abandon, Micros)>,
+    /// Values that it has given so far, of several.
+    pub chunks: u64,
     predicted: Micros,
     size: usize,
     /// The claim word's count when this start is claimed.
@@ -225,12 +233,15 @@ impl Slot {
 }
 
 impl Worker {
-    pub fn new(key: WorkerKey, now: Micros, config: &PoolConfig) -> Self {
+    pub fn new(key: WorkerKey, generation: u32, now: Micros, config: &PoolConfig) -> Self {
         Self {
             key,
             life: Life::Starting { deadline: now.saturating_add(config.start_timeout) },
             since: now,
+            ready_at: None,
             left: config.max_tasks.unwrap_or(u64::MAX),
+            generation,
+            retiring: false,
             renewal: None,
             renew_at: None,
             over_memory: false,
@@ -255,6 +266,16 @@ impl Worker {
         }
     }
 
+    /// For how long it has been ready.
+    pub fn served(&self, now: Micros) -> Micros {
+        self.ready_at.map_or(0, |at| now.saturating_sub(at))
+    }
+
+    /// For how long all that runs in it has been running.
+    pub fn working(&self, now: Micros) -> Micros {
+        self.in_flight.iter().filter_map(|start| start.running_since).map(|since| now.saturating_sub(since)).sum()
+    }
+
     /// Starts under way.
     pub fn load(&self) -> usize {
         self.in_flight.len()
@@ -267,7 +288,8 @@ impl Worker {
 
     /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon be killed for it.
     pub fn takes_tasks(&self) -> bool {
-        self.life.is_ready() && !self.dead && self.abandoned == 0 && self.capture.is_none() && self.left > 0
+        let sound = self.abandoned == 0 && self.capture.is_none();
+        self.life.is_ready() && !self.dead && sound && self.left > 0 && !self.retiring
     }
 
     /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits for its successor.
@@ -338,6 +360,7 @@ impl Worker {
             running_since: runs.then_some(now),
             overdue: None,
             abandoned: None,
+            chunks: 0,
             predicted: start.predicted,
             size: start.size,
             order: self.sent,

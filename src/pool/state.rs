@@ -4,12 +4,15 @@
 //!
 //! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may have started is
 //! started again only if its retries allow it; one that provably never started goes back to the front of the queue;
-//! tasks are sent in the order in which they were accepted; a worker's `Exit` comes after all that it did.
+//! tasks are sent by priority and in the order in which they were accepted; a worker's `Exit` comes after all that it did.
 //!
 //! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until its successor is
-//! ready: see [`renewal`], which is the one way to replace a sound worker.
+//! ready: see [`renewal`], which is the one way to replace a sound worker. [`resize`] changes the number of workers, [`reload`]
+//! replaces all of them.
 
+mod reload;
 mod renewal;
+mod resize;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -22,8 +25,9 @@ use crate::pool::messages::{
     WireId, WorkerKey,
 };
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
-use crate::pool::queue::Queue;
+use crate::pool::queue::{Due, Queue};
 use crate::pool::slots::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
+use crate::pool::timing::{Spread, Timing};
 use crate::worker::life::{ExitReason, Life, Rung, Step};
 
 /// One accepted, unsettled task.
@@ -82,6 +86,15 @@ pub struct Counters {
     pub retried: u64,
 }
 
+/// How long tasks wait and run.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub wait: Spread,
+    pub run: Spread,
+    /// The part of the workers' time that was used, from 0 to 1.
+    pub utilization: f64,
+}
+
 /// One worker, for `stats()`.
 #[derive(Clone, Debug)]
 pub struct WorkerRow {
@@ -113,9 +126,16 @@ pub struct Pool {
     start_time: Micros,
     /// Some worker is being replaced.
     renewing: bool,
+    /// The number of workers is being changed, by this request.
+    resizing: Option<u32>,
+    /// All workers are being replaced, by this request.
+    reloading: Option<u32>,
+    /// Reloads so far.
+    generation: u32,
     /// Whether `Started` was said.
     started: bool,
     counters: Counters,
+    timing: Timing,
     report: ClosedReport,
     effects: VecDeque<Effect>,
 }
@@ -139,8 +159,12 @@ impl Pool {
             next_wire: 1,
             start_time: 0,
             renewing: false,
+            resizing: None,
+            reloading: None,
+            generation: 0,
             started: false,
             counters: Counters::default(),
+            timing: Timing::default(),
             report: ClosedReport::default(),
             effects: VecDeque::new(),
         }
@@ -152,6 +176,7 @@ impl Pool {
             Event::Start => self.start(now),
             Event::Submit(task) => self.submit(now, task),
             Event::Cancel(ticket) => self.cancel(now, ticket),
+            Event::Credit { ticket, count } => self.credit(ticket, count),
             Event::Spawned { worker } => self.spawned(worker),
             Event::SpawnFailed { worker, permanent } => self.spawn_failed(now, worker, permanent),
             Event::Ready { worker, claims } => self.ready(now, worker, claims),
@@ -166,9 +191,13 @@ impl Pool {
             Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
+            Event::Resize { min_workers, max_workers, number } => self.resize(now, min_workers, max_workers, number),
+            Event::Reload { number } => self.reload(now, number),
             Event::Terminate => self.terminate(now),
         }
         self.see_to_renewals(now);
+        self.see_to_resize(now);
+        self.see_to_reload();
         self.close_if_done(now);
     }
 
@@ -239,7 +268,7 @@ impl Pool {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
             None => slot.restart_at.is_none(),
         };
-        !matches!(self.phase, Phase::Open) || self.slots.iter().any(free)
+        !matches!(self.phase, Phase::Open) || self.places().iter().any(free)
     }
 
     /// Whether a process is still to be started for this life of its slot.
@@ -283,6 +312,18 @@ impl Pool {
         start.task.map(|_| start.ticket)
     }
 
+    /// How many of several values this start has given.
+    pub fn chunks(&mut self, key: WorkerKey, wire: WireId) -> Option<u64> {
+        Some(self.worker(key)?.find(wire)?.chunks)
+    }
+
+    /// Takes in another one, of the task that is returned.
+    pub fn take_chunk(&mut self, key: WorkerKey, wire: WireId) -> Option<Ticket> {
+        let start = self.worker(key)?.find(wire)?;
+        start.chunks += 1;
+        start.task.map(|_| start.ticket)
+    }
+
     /// By how much the bytes of waiting tasks have changed since the last call, counting a task as waiting from its
     /// acceptance on.
     pub fn take_waiting_change(&mut self) -> i64 {
@@ -306,6 +347,18 @@ impl Pool {
         self.counters
     }
 
+    /// How long tasks have waited and run until now.
+    pub fn times(&self, now: Micros) -> Times {
+        let workers = || self.slots.iter().flat_map(Slot::processes);
+        let running = workers().map(|worker| worker.working(now)).sum();
+        let serving = workers().map(|worker| worker.served(now)).sum();
+        Times {
+            wait: self.timing.wait(),
+            run: self.timing.run(),
+            utilization: self.timing.utilization(running, serving, self.config.concurrency),
+        }
+    }
+
     /// What was taken for a result cannot be read, and its task has failed.
     pub fn disown_result(&mut self) {
         self.counters.completed -= 1;
@@ -320,6 +373,16 @@ impl Pool {
     /// Whether everything is over.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// The processes that take messages: all that are ready, or the one that serves under this number.
+    pub fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
+        let serving = |key: WorkerKey| self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key);
+        let ready = self.slots.iter().flat_map(Slot::processes).filter(|worker| worker.life.is_ready() && !worker.dead);
+        ready.map(|worker| worker.key).filter(move |key| match worker_id {
+            Some(id) => key.worker_id() == id && serving(*key),
+            None => true,
+        })
     }
 
     /// The workers, by slot; of two in one slot the one that serves comes first.
@@ -354,6 +417,7 @@ impl Pool {
         self.counters.accepted += 1;
         let ticket = task.ticket;
         let size = task.body.size();
+        let (priority, accepted_at) = (task.priority, task.accepted_at);
         let key = self.tasks.insert(Task {
             ticket,
             handler: task.handler,
@@ -361,7 +425,7 @@ impl Pool {
             retries: task.retries,
             timeout: task.timeout,
             allowance: 0,
-            accepted_at: task.accepted_at,
+            accepted_at,
             place: Place::Queued,
             body: task.body,
         });
@@ -371,7 +435,11 @@ impl Pool {
         }
         self.tickets[index] = key;
         match self.phase {
-            Phase::Idle | Phase::Open => self.queue.accept(key, size),
+            Phase::Idle | Phase::Open if priority == 0.0 => self.queue.accept(key, size),
+            Phase::Idle | Phase::Open => {
+                let advance = priority * self.config.priority_ageing as f64;
+                self.queue.accept_ranked(key, due(accepted_at).saturating_sub(advance as Due), size);
+            }
             Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
                 self.queue.pass_by(size);
                 let failure = match self.phase {
@@ -396,6 +464,13 @@ impl Pool {
         }
     }
 
+    fn credit(&mut self, ticket: Ticket, count: u32) {
+        let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
+        if let Some(&Task { place: Place::Sent { worker, wire }, .. }) = self.tasks.get(key) {
+            self.effects.push_back(Effect::Credit { worker, wire, count });
+        }
+    }
+
     /// Removes a task from the books; its end is about to be told.
     fn remove(&mut self, key: TaskKey) -> Option<Task> {
         let task = self.tasks.remove(key)?;
@@ -417,7 +492,7 @@ impl Pool {
     /// Ends all that wait in the queue or between two attempts.
     fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
         let pausing = std::mem::take(&mut self.pausing).into_sorted_vec().into_iter().rev();
-        for key in self.queue.take().into_iter().chain(pausing.map(|Reverse((_, key))| key)) {
+        for key in self.queue.take().chain(pausing.map(|Reverse((_, key))| key)) {
             let waits = |task: &Task| matches!(task.place, Place::Queued | Place::Pausing);
             if let Some(task) = self.tasks.get(key).filter(|task| waits(task)) {
                 let maybe_executed = task.attempt > 0;
@@ -478,7 +553,8 @@ impl Pool {
 
     fn peek(&mut self) -> Option<TaskKey> {
         let tasks = &self.tasks;
-        self.queue.peek(|key| tasks.get(key).is_some_and(|task| task.place == Place::Queued))
+        self.queue
+            .peek(|key| tasks.get(key).filter(|task| task.place == Place::Queued).map(|task| due(task.accepted_at)))
     }
 
     /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
@@ -534,7 +610,7 @@ impl Pool {
         let wire = self.next_wire;
         self.next_wire += 1;
         let size = task.body.size();
-        self.queue.pop(size);
+        self.queue.pop(key, size);
         task.attempt += 1;
         task.place = Place::Sent { worker: worker.key, wire };
         let predicted = self.predictor.predict(task.handler);
@@ -572,6 +648,7 @@ impl Pool {
         if let Some(elapsed) = elapsed {
             self.predictor.learn(start.handler, elapsed);
         }
+        self.timing.ended(run_time(&start, now, elapsed));
         if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
             // It came while the worker was being asked where it hangs, and so too late.
             let run = self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
@@ -590,6 +667,7 @@ impl Pool {
             self.report.completed += 1;
         }
         let run = run_info(&task, key, &start, now, elapsed);
+        self.timing.replied(&run);
         self.effects.push_back(Effect::Complete { ticket: task.ticket, run });
     }
 
@@ -745,7 +823,7 @@ impl Pool {
 
     fn ready_workers(&self) -> usize {
         let ready = |slot: &&Slot| slot.worker.as_ref().is_some_and(|worker| worker.life.is_ready());
-        self.slots.iter().filter(ready).count()
+        self.places().iter().filter(ready).count()
     }
 
     fn start(&mut self, now: Micros) {
@@ -784,7 +862,7 @@ impl Pool {
         place.lives += 1;
         let key = WorkerKey { slot, life: place.lives };
         self.effects.push_back(Effect::Spawn { worker: key });
-        Some(Worker::new(key, now, &self.config))
+        Some(Worker::new(key, self.generation, now, &self.config))
     }
 
     /// More workers for tasks that found no place.
@@ -793,14 +871,13 @@ impl Pool {
             Some(worker) => matches!(worker.life, Life::Starting { .. }) || worker.left == 0,
             None => slot.restart_at.is_some(),
         };
-        let places = self.slots.iter().filter(coming).count() * self.config.concurrency;
+        let places = self.places().iter().filter(coming).count() * self.config.concurrency;
         let missing = self.queue.len().saturating_sub(places).div_ceil(self.config.concurrency);
         if missing == 0 {
             return;
         }
-        let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
-        let free: Vec<usize> = (0..self.slots.len()).filter(|&slot| empty(&self.slots[slot])).take(missing).collect();
-        for slot in free {
+        let empty: Vec<usize> = self.empty_slots().take(missing).collect();
+        for slot in empty {
             self.plan(now, slot);
         }
     }
@@ -815,6 +892,7 @@ impl Pool {
             Life::Ready => return self.violated(now, key),
         }
         worker.life = Life::Ready;
+        worker.ready_at = Some(now);
         worker.claims = claims;
         worker.progress_at = now;
         worker.renew_at = max_age.map(|age| now.saturating_add(age));
@@ -890,10 +968,10 @@ impl Pool {
     fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
         let Some(worker) = self.worker(key) else { return };
         // One that was told to leave before there was a process has not failed.
-        let failed = matches!(worker.life, Life::Starting { .. });
+        let (failed, generation) = (matches!(worker.life, Life::Starting { .. }), worker.generation);
         self.slots[key.slot].remove(key);
         if failed {
-            self.start_failed(now, key.slot, permanent);
+            self.start_failed(now, key.slot, generation, permanent);
         }
         self.fill(now, key.slot);
     }
@@ -907,6 +985,8 @@ impl Pool {
 
     fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
         let Some((mut worker, seat)) = self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key)) else { return };
+        self.timing.left(worker.served(now));
+        self.timing.ended(worker.working(now));
         let starting = matches!(worker.life, Life::Starting { .. });
         let reason = worker.life.reason().unwrap_or(match starting {
             true => ExitReason::Startup,
@@ -923,7 +1003,7 @@ impl Pool {
         self.put_back(never.into_iter());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
-            ExitReason::Startup => self.start_failed(now, key.slot, worker.refused == Some(true)),
+            ExitReason::Startup => self.start_failed(now, key.slot, worker.generation, worker.refused == Some(true)),
             // Its place is served by another.
             _ if seat == Seat::Going => {}
             ExitReason::Crashed | ExitReason::Memory => {
@@ -939,6 +1019,7 @@ impl Pool {
             ExitReason::Shutdown
             | ExitReason::Idle
             | ExitReason::Recycled
+            | ExitReason::Reload
             | ExitReason::Timeout
             | ExitReason::Aborted => {}
         }
@@ -946,15 +1027,18 @@ impl Pool {
     }
 
     /// A start failed: the slot pauses, and the pool may break.
-    fn start_failed(&mut self, now: Micros, slot: usize, permanent: bool) {
+    fn start_failed(&mut self, now: Micros, slot: usize, generation: u32, permanent: bool) {
         let restart = self.config.restart;
         let spent = self.budget.spend(now, &restart);
         let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
         self.slots[slot].not_before = now.saturating_add(self.jitter.apply(pause));
         // As long as one worker serves, the pool does.
         let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves) || slot.going_load() > 0;
-        if (permanent || spent) && !self.slots.iter().any(serves) {
-            self.break_down(now);
+        if permanent || spent {
+            self.give_up_reload(now, generation);
+            if !self.slots.iter().any(serves) {
+                self.break_down(now);
+            }
         }
     }
 
@@ -994,7 +1078,10 @@ impl Pool {
 
     /// Whether a slot that has become empty is filled again, and when.
     fn replace(&mut self, now: Micros, slot: usize) {
-        let coming = self.slots.iter().filter(|slot| slot.worker.is_some() || slot.restart_at.is_some()).count();
+        if !self.has_place(slot) {
+            return;
+        }
+        let coming = self.coming();
         let wanted = match self.phase {
             Phase::Open if coming < self.config.min_workers => true,
             Phase::Open => coming < self.queue.len().min(self.config.max_workers),
@@ -1153,12 +1240,22 @@ impl Pool {
     }
 }
 
+/// The due time of a task of priority 0.
+fn due(accepted_at: Micros) -> Due {
+    Due::try_from(accepted_at).unwrap_or(Due::MAX)
+}
+
 fn run_info(task: &Task, worker: WorkerKey, start: &InFlight, now: Micros, elapsed: Option<u32>) -> RunInfo {
     let since = start.running_since.unwrap_or(now);
     RunInfo {
         worker,
         attempt: task.attempt,
         wait: since.saturating_sub(task.accepted_at),
-        run: elapsed.map_or_else(|| now.saturating_sub(since), u64::from),
+        run: run_time(start, now, elapsed),
     }
+}
+
+/// From the start to now; `elapsed`: the worker has measured it.
+fn run_time(start: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
+    elapsed.map_or_else(|| now.saturating_sub(start.running_since.unwrap_or(now)), Micros::from)
 }

@@ -3,8 +3,8 @@
 //! The world stands in for everything outside: workers that claim, reply, die, hang, lie; a clock that jumps; users who
 //! submit, cancel and close. After each sequence everything still open is brought to its end, and the promises are
 //! checked: every accepted task ends exactly once (2); at most `retries + 1` starts that may have happened, and a claim
-//! that none happened is true (3); what never started is started again in order, silently (4); starts happen in the
-//! order of acceptance, and nothing of a worker comes after its exit (5).
+//! that none happened is true (3); what never started is started again in order, silently (4); starts happen by priority
+//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its exit (5).
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -24,6 +24,7 @@ enum Act {
         timeout: Option<u16>,
         retries: u8,
         handler: u8,
+        priority: i8,
     },
     Cancel(u8),
     /// The worker gets ready.
@@ -61,6 +62,11 @@ enum Act {
     Drop(u8),
     Die(u8),
     Wait(u32),
+    Resize {
+        min: usize,
+        max: usize,
+    },
+    Reload,
     Shutdown {
         drop_waiting: bool,
         timeout: Option<u16>,
@@ -93,6 +99,11 @@ struct Process {
 #[derive(Debug, Default)]
 struct Record {
     order: u64,
+    /// When it was accepted, less the span that its priority is worth: what is first by this is sent first.
+    due: i64,
+    priority: i8,
+    /// It was sent to some worker, whatever became of it there.
+    sent: bool,
     retries: u32,
     /// Starts that happened: user code ran.
     ran: u32,
@@ -120,7 +131,17 @@ struct World {
     spawns: usize,
     closed: u32,
     closing: bool,
+    max_workers: usize,
+    /// Requests so far.
+    requests: u32,
+    /// The latest to change the number of workers, while it is not done.
+    resizing: Option<u32>,
+    /// The latest to replace all workers, while it is not done, and who is to be replaced.
+    reloading: Option<(u32, HashSet<(usize, u32)>)>,
 }
+
+/// Microseconds for which a waiting task gains a level.
+const AGEING: Micros = 700;
 
 fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) -> PoolConfig {
     PoolConfig {
@@ -129,6 +150,7 @@ fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) ->
         concurrency,
         prefetch,
         retry_delay: 1_000,
+        priority_ageing: AGEING,
         start_timeout: 200_000,
         idle_timeout: 50_000,
         grace_period: 20_000,
@@ -143,6 +165,7 @@ impl World {
             concurrency: config.concurrency,
             max_tasks: config.max_tasks,
             recycles: config.max_tasks.is_some() || config.max_age.is_some() || config.recycle_memory.is_some(),
+            max_workers: config.max_workers,
             takers: HashMap::new(),
             pool: Pool::new(config),
             now: 1,
@@ -157,6 +180,9 @@ impl World {
             spawns: 0,
             closed: 0,
             closing: false,
+            requests: 0,
+            resizing: None,
+            reloading: None,
         }
     }
 
@@ -183,6 +209,7 @@ impl World {
             Effect::Spawn { worker } => {
                 self.spawns += 1;
                 let claims = self.pages;
+                assert!(worker.slot < self.max_workers, "a process is started beyond the places there are");
                 let others = self.processes.keys().filter(|(slot, _)| *slot == worker.slot).count();
                 assert!(others <= usize::from(self.recycles), "a slot holds one process, or two while it is renewed");
                 self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
@@ -193,6 +220,16 @@ impl World {
                 let record = self.tasks.get(&ticket).expect("only unsettled tasks are sent");
                 assert!(attempt <= record.retries + 1, "attempt {attempt} of {}", record.retries + 1);
                 let task = (ticket, record.order);
+                assert!(worker.slot < self.max_workers, "a worker that is to leave is sent a task");
+                if !record.sent {
+                    // Of different priorities, and due in the same microsecond, either may be first.
+                    let earlier = |other: &Record| {
+                        let equal = (other.due, other.priority) == (record.due, record.priority);
+                        !other.sent && (other.due < record.due || (equal && other.order < record.order))
+                    };
+                    assert!(!self.tasks.values().any(earlier), "another task was due before this one");
+                }
+                self.tasks.get_mut(&ticket).expect("it was there").sent = true;
                 let concurrency = self.concurrency;
                 let taker = self.takers.entry(worker.slot).or_insert(worker.life);
                 assert!(*taker <= worker.life, "a worker that has given its place away is sent a task");
@@ -222,7 +259,7 @@ impl World {
                 let Some(process) = self.process(worker) else { return };
                 assert!(process.ready && !process.killed, "only workers that live are asked");
             }
-            Effect::Abort { .. } | Effect::Terminate { .. } => {}
+            Effect::Abort { .. } | Effect::Credit { .. } | Effect::Terminate { .. } => {}
             Effect::Stop { worker } => {
                 if let Some(process) = self.process(worker) {
                     process.asked = true;
@@ -259,6 +296,16 @@ impl World {
             Effect::Online { worker } => {
                 assert!(!self.gone.contains(&(worker.slot, worker.life)));
             }
+            Effect::Resized { number } => {
+                assert!(self.processes.keys().all(|(slot, _)| *slot < self.max_workers), "the surplus is not gone");
+                self.resizing.take_if(|latest| *latest == number);
+            }
+            Effect::Reloaded { number } => {
+                if let Some((_, old)) = self.reloading.take_if(|(latest, _)| *latest == number) {
+                    assert!(self.processes.keys().all(|key| !old.contains(key)), "old workers are still there");
+                }
+            }
+            Effect::ReloadFailed { number } => drop(self.reloading.take_if(|(latest, _)| *latest == number)),
             Effect::Started | Effect::Broken => {}
             Effect::Closed(_) => {
                 self.closed += 1;
@@ -343,12 +390,22 @@ impl World {
 
     fn act(&mut self, act: &Act) {
         // These need a process; the others may come before there is one.
-        if !matches!(act, Act::Start | Act::Submit { .. } | Act::Cancel(_) | Act::Shutdown { .. } | Act::Terminate) {
+        let needs_none = matches!(
+            act,
+            Act::Start
+                | Act::Submit { .. }
+                | Act::Cancel(_)
+                | Act::Resize { .. }
+                | Act::Reload
+                | Act::Shutdown { .. }
+                | Act::Terminate
+        );
+        if !needs_none {
             self.spawn();
         }
         match *act {
             Act::Start => self.event(Event::Start),
-            Act::Submit { timeout, retries, handler } => {
+            Act::Submit { timeout, retries, handler, priority } => {
                 if self.closing {
                     return;
                 }
@@ -358,7 +415,8 @@ impl World {
                 });
                 self.accepted += 1;
                 let retries = u32::from(retries);
-                let record = Record { order: self.accepted, retries, ..Record::default() };
+                let due = self.now as i64 - i64::from(priority) * AGEING as i64;
+                let record = Record { order: self.accepted, due, priority, retries, ..Record::default() };
                 assert!(self.tasks.insert(ticket, record).is_none());
                 let text = ticket.to_le_bytes().to_vec().into_boxed_slice();
                 self.event(Event::Submit(NewTask {
@@ -366,6 +424,7 @@ impl World {
                     handler,
                     timeout: timeout.map(Micros::from),
                     retries,
+                    priority: f64::from(priority),
                     accepted_at: self.now,
                     body: Body::plain(text),
                 }));
@@ -449,6 +508,18 @@ impl World {
                 }
             }
             Act::Wait(span) => self.wait(Micros::from(span)),
+            Act::Resize { min, max } => {
+                self.requests += 1;
+                self.max_workers = max;
+                self.resizing = Some(self.requests);
+                self.event(Event::Resize { min_workers: min.min(max), max_workers: max, number: self.requests });
+            }
+            Act::Reload => {
+                self.requests += 1;
+                self.recycles = true;
+                self.reloading = Some((self.requests, self.processes.keys().copied().collect()));
+                self.event(Event::Reload { number: self.requests });
+            }
             Act::Shutdown { drop_waiting, timeout } => {
                 self.closing = true;
                 let timeout = timeout.map(Micros::from);
@@ -500,7 +571,8 @@ impl World {
         for round in 0.. {
             self.spawn();
             assert!(round < 20_000, "never comes to an end: {} tasks open\n{:#?}", self.tasks.len(), self.pool);
-            if self.tasks.is_empty() && (!close || self.closed > 0) {
+            let changing = self.resizing.is_some() || self.reloading.is_some();
+            if self.tasks.is_empty() && if close { self.closed > 0 } else { !changing } {
                 break;
             }
             let keys: Vec<_> = self.processes.keys().copied().collect();
@@ -542,9 +614,12 @@ impl World {
 fn act() -> impl Strategy<Value = Act> {
     let number = any::<u8>;
     let timeout = prop_oneof![3 => Just(None), 1 => (200u16..).prop_map(Some)];
+    let priority = prop_oneof![3 => Just(0), 1 => -2..4i8];
     prop_oneof![
         1 => Just(Act::Start),
-        12 => (timeout, 0..3u8, 0..3u8).prop_map(|(timeout, retries, handler)| Act::Submit { timeout, retries, handler }),
+        12 => (timeout, 0..3u8, 0..3u8, priority).prop_map(|(timeout, retries, handler, priority)| {
+            Act::Submit { timeout, retries, handler, priority }
+        }),
         2 => number().prop_map(Act::Cancel),
         6 => number().prop_map(Act::Ready),
         1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
@@ -559,6 +634,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => number().prop_map(Act::Drop),
         2 => number().prop_map(Act::Die),
         4 => prop_oneof![3 => 0u32..3_000, 1 => 0u32..300_000].prop_map(Act::Wait),
+        1 => (0..5usize, 1..5usize).prop_map(|(min, max)| Act::Resize { min, max }),
+        1 => Just(Act::Reload),
     ]
 }
 
@@ -622,7 +699,7 @@ proptest! {
 
 fn submit(world: &mut World, count: usize) {
     for _ in 0..count {
-        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0 });
+        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0 });
     }
 }
 
@@ -639,6 +716,25 @@ fn a_pool_of_one_starts_tasks_in_the_order_of_acceptance() {
     // The first two were lost with their worker; all others ran in their order, on the next one.
     let rest = orders.split_off(2);
     assert!(rest.is_sorted(), "{rest:?}");
+}
+
+#[test]
+fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), true);
+    let submit = |world: &mut World, priority| {
+        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority });
+    };
+    for priority in [0, -1, 2, 0, 2] {
+        submit(&mut world, priority);
+    }
+    world.act(&Act::Wait(u32::try_from(3 * AGEING).expect("it is short")));
+    for priority in [2, 3, 4] {
+        submit(&mut world, priority);
+    }
+    world.finish(true);
+    let orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
+    // The first five wait for three levels' time: to one of priority 3 they are older, and to one of priority 4 not all.
+    assert_eq!(orders, [3, 5, 8, 1, 4, 7, 2, 6]);
 }
 
 #[test]
@@ -686,7 +782,7 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     const WAY: Micros = 90_000;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
-    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0 });
+    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0 });
     let mut sent = HashMap::new();
     let mut lives = 0;
     while world.settled.is_empty() {
@@ -771,6 +867,63 @@ fn what_was_sent_ahead_to_a_worker_that_is_too_old_goes_to_its_successor() {
 }
 
 #[test]
+fn a_pool_that_is_made_smaller_takes_back_what_waits_at_the_workers_that_leave() {
+    let mut world = World::new(config(2, 2, 1, Prefetch::Fixed(4)), true);
+    world.act(&Act::Start);
+    for worker in [0, 1] {
+        world.act(&Act::Ready(worker));
+    }
+    submit(&mut world, 8);
+    for worker in [0, 1] {
+        world.act(&Act::Claim { worker, count: 1 });
+    }
+    world.act(&Act::Resize { min: 1, max: 1 });
+    assert!(!world.processes[&(1, 1)].asked, "it ends what it runs");
+    assert_eq!(world.pool.waiting().0, 3, "and nothing else");
+    world.act(&Act::Reply { worker: 1, which: 0, elapsed: 5, failed: false });
+    assert!(world.processes[&(1, 1)].asked);
+    assert!(world.resizing.is_some(), "it is not gone yet");
+    world.act(&Act::Die(1));
+    assert!(world.resizing.is_none());
+    world.act(&Act::Resize { min: 3, max: 3 });
+    world.spawn();
+    assert_eq!(world.processes.len(), 3);
+    world.finish(true);
+    assert_eq!(world.pool.counters().completed, 8);
+}
+
+#[test]
+fn a_reload_replaces_one_worker_after_the_other_and_those_that_are_just_starting() {
+    let mut world = World::new(config(3, 3, 1, Prefetch::Auto), true);
+    world.act(&Act::Start);
+    for worker in [0, 1] {
+        world.act(&Act::Ready(worker));
+    }
+    world.act(&Act::Reload);
+    world.spawn();
+    assert_eq!(world.processes.keys().filter(|(_, life)| *life == 2).count(), 1, "one successor at a time");
+    world.finish(false);
+    assert!(world.reloading.is_none());
+    assert!(world.processes.keys().all(|(_, life)| *life == 2), "{:?}", world.processes.keys());
+    world.finish(true);
+}
+
+#[test]
+fn a_reload_whose_workers_cannot_start_leaves_the_old_ones_in_their_places() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+    world.act(&Act::Start);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Reload);
+    world.act(&Act::Refuse { worker: 1, permanent: true });
+    assert!(world.reloading.is_none(), "it is given up");
+    submit(&mut world, 1);
+    world.act(&Act::Wait(100_000));
+    assert_eq!(world.spawns, 2, "nor is it tried again");
+    world.finish(true);
+    assert_eq!(world.pool.counters().completed, 1);
+}
+
+#[test]
 fn a_place_whose_worker_is_replaced_has_room_for_as_many_tasks_as_ever() {
     let mut world = World::new(PoolConfig { max_age: Some(5_000), ..config(1, 1, 3, Prefetch::Fixed(1)) }, true);
     submit(&mut world, 9);
@@ -821,7 +974,7 @@ fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
 /// A pool of one that asks where a worker hangs, with a task that is overdue.
 fn overdue() -> World {
     let mut world = World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0 });
+    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0, priority: 0 });
     world.act(&Act::Ready(0));
     world.act(&Act::Claim { worker: 0, count: 1 });
     world.act(&Act::Wait(600));
@@ -871,7 +1024,7 @@ fn a_worker_that_dies_while_it_is_asked_has_an_overdue_task_and_not_one_to_retry
 #[test]
 fn what_waits_is_served_by_others_while_a_worker_is_asked() {
     let mut world = World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0 });
+    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0, priority: 0 });
     for worker in [0, 1] {
         world.act(&Act::Ready(worker));
     }

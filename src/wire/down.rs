@@ -103,22 +103,8 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
 /// remaining members, `}`, a newline and, if they are not shared, the raw bytes.
 pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize], shared: Option<u64>) {
     let mut digits = itoa::Buffer::new();
-    if let Some((first, others)) = bytes.split_first() {
-        out.extend_from_slice(b"{\"bytes\":[");
-        out.extend_from_slice(digits.format(*first).as_bytes());
-        for length in others {
-            out.push(b',');
-            out.extend_from_slice(digits.format(*length).as_bytes());
-        }
-        out.push(b']');
-        if let Some(position) = shared {
-            out.extend_from_slice(b",\"shared\":");
-            out.extend_from_slice(digits.format(position).as_bytes());
-        }
-        out.extend_from_slice(b",\"type\":\"task\",\"id\":");
-    } else {
-        out.extend_from_slice(b"{\"type\":\"task\",\"id\":");
-    }
+    open(out, bytes, shared);
+    out.extend_from_slice(b"\"type\":\"task\",\"id\":");
     out.extend_from_slice(digits.format(id).as_bytes());
     if let Some(epoch) = epoch.filter(|epoch| *epoch != 0) {
         out.extend_from_slice(b",\"epoch\":");
@@ -128,6 +114,41 @@ pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32,
         out.extend_from_slice(b",\"attempt\":");
         out.extend_from_slice(digits.format(attempt).as_bytes());
     }
+}
+
+/// Appends the beginning of a `message` frame; the caller appends the rest of it, as behind [`task_prefix`].
+pub fn message_prefix(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
+    open(out, bytes, shared);
+    out.extend_from_slice(b"\"type\":\"message\"");
+}
+
+/// The brace, and what says where the raw bytes are.
+fn open(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
+    out.push(b'{');
+    let Some((first, others)) = bytes.split_first() else { return };
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(b"\"bytes\":[");
+    out.extend_from_slice(digits.format(*first).as_bytes());
+    for length in others {
+        out.push(b',');
+        out.extend_from_slice(digits.format(*length).as_bytes());
+    }
+    out.extend_from_slice(b"],");
+    if let Some(position) = shared {
+        out.extend_from_slice(b"\"shared\":");
+        out.extend_from_slice(digits.format(position).as_bytes());
+        out.push(b',');
+    }
+}
+
+/// Appends a `credit` frame: the task `id` may give so many more values.
+pub fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(b"{\"type\":\"credit\",\"id\":");
+    out.extend_from_slice(digits.format(id).as_bytes());
+    out.extend_from_slice(b",\"count\":");
+    out.extend_from_slice(digits.format(count).as_bytes());
+    out.extend_from_slice(b"}\n");
 }
 
 /// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the epoch, the payload. `None`: it
@@ -197,7 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn abort_and_stop_are_whole_lines() {
+    fn message_prefix_says_where_its_raw_bytes_are() {
+        assert_eq!(text(|out| message_prefix(out, &[], None)), r#"{"type":"message""#);
+        assert_eq!(text(|out| message_prefix(out, &[1, 2], None)), r#"{"bytes":[1,2],"type":"message""#);
+        assert_eq!(text(|out| message_prefix(out, &[1], Some(64))), r#"{"bytes":[1],"shared":64,"type":"message""#);
+    }
+
+    #[test]
+    fn abort_credit_and_stop_are_whole_lines() {
+        assert_eq!(text(|out| credit(out, 3, 16)), "{\"type\":\"credit\",\"id\":3,\"count\":16}\n");
         assert_eq!(
             text(|out| abort(out, 3, AbortReason::Timeout)),
             "{\"type\":\"abort\",\"id\":3,\"reason\":\"timeout\"}\n"

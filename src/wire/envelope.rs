@@ -56,6 +56,15 @@ pub enum Up<'a> {
         /// What was reported.
         payload: Payload<'a>,
     },
+    /// A running task gives one of several values.
+    Chunk {
+        /// The start that this belongs to, unchecked.
+        id: u64,
+        /// How many came before it, if the worker says so.
+        index: Option<u64>,
+        /// The value.
+        payload: Payload<'a>,
+    },
     /// Text for the worker's log tail. Lone surrogates are replaced.
     Log {
         /// As long as the worker likes, within the limit of a line.
@@ -108,6 +117,7 @@ enum Kind {
     Error,
     Message,
     Progress,
+    Chunk,
     Log,
     Fail,
 }
@@ -121,6 +131,7 @@ impl<'de> Deserialize<'de> for Kind {
                 "error" => Self::Error,
                 "message" => Self::Message,
                 "progress" => Self::Progress,
+                "chunk" => Self::Chunk,
                 "log" => Self::Log,
                 "fail" => Self::Fail,
                 _ => return None,
@@ -161,6 +172,7 @@ struct Line<'a> {
     #[serde(rename = "type")]
     kind: Kind,
     id: Option<u64>,
+    index: Option<u64>,
     elapsed: Option<u64>,
     version: Option<u32>,
     page: Option<bool>,
@@ -256,7 +268,7 @@ pub(super) fn leading_integer(text: &[u8]) -> Option<(u64, &[u8])> {
 
 impl<'a> Line<'a> {
     fn sort_out(self, lengths: &[usize]) -> Result<Up<'a>, Cow<'static, str>> {
-        let carries_payload = matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress);
+        let carries_payload = matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress | Kind::Chunk);
         if !carries_payload && !lengths.is_empty() {
             return Err("raw bytes belong to a payload, and this line has none".into());
         }
@@ -281,6 +293,11 @@ impl<'a> Line<'a> {
             Kind::Progress => {
                 Up::Progress { id: self.id.ok_or("no `id`")?, payload: self.payload(self.value, lengths)? }
             }
+            Kind::Chunk => Up::Chunk {
+                id: self.id.ok_or("no `id`")?,
+                index: self.index,
+                payload: self.payload(self.value, lengths)?,
+            },
             Kind::Log => Up::Log { text: lossy_string(self.text.ok_or("no `text`")?)? },
             Kind::Fail => Up::Fail { error: object(self.error)?, permanent: self.permanent.unwrap_or(false) },
         })

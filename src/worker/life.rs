@@ -11,6 +11,8 @@ pub enum ExitReason {
     Idle,
     /// It had run enough tasks, was old enough, or had grown too large: another has taken its place.
     Recycled,
+    /// All workers were to be replaced.
+    Reload,
     /// A task was overdue and did not end.
     Timeout,
     /// A task was aborted and did not end.
@@ -30,6 +32,7 @@ impl ExitReason {
             Self::Shutdown => "shutdown",
             Self::Idle => "idle",
             Self::Recycled => "recycled",
+            Self::Reload => "reload",
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
             Self::Memory => "memory",

@@ -113,19 +113,28 @@ impl Link {
 
     /// Queues a task.
     pub fn send_task(&mut self, wire: WireId, epoch: Option<u32>, attempt: u32, body: &Body) {
+        self.send_body(body, |out, lengths, shared| down::task_prefix(out, wire, epoch, attempt, lengths, shared));
+        if epoch.is_none() {
+            // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
+            self.unwritten.push_back((wire, self.queued));
+        }
+    }
+
+    /// Queues a message.
+    pub fn send_message(&mut self, body: &Body) {
+        self.send_body(body, down::message_prefix);
+    }
+
+    fn send_body(&mut self, body: &Body, prefix: impl FnOnce(&mut Vec<u8>, &[usize], Option<u64>)) {
         let (lengths, bytes) = body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
         let shared = self.share(bytes);
         self.append(|out| {
-            down::task_prefix(out, wire, epoch, attempt, lengths, shared);
+            prefix(out, lengths, shared);
             out.extend_from_slice(&body.text);
             if shared.is_none() {
                 out.extend_from_slice(bytes);
             }
         });
-        if epoch.is_none() {
-            // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
-            self.unwritten.push_back((wire, self.queued));
-        }
     }
 
     /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
@@ -142,6 +151,11 @@ impl Link {
     /// Queues word that nobody waits for this start any more.
     pub fn send_abort(&mut self, wire: WireId, reason: AbortReason) {
         self.append(|out| down::abort(out, wire, reason));
+    }
+
+    /// Queues word that this start may give so many more values.
+    pub fn send_credit(&mut self, wire: WireId, count: u32) {
+        self.append(|out| down::credit(out, wire, count));
     }
 
     /// Queues `stop`; nothing is sent after it.

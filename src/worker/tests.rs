@@ -17,7 +17,7 @@ fn pool(script: &str) -> SharedPool {
     let args = vec![c"-c".to_owned(), CString::new(script).expect("a script without NUL")];
     let env = vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
     let worker = WorkerConfig { env, ..WorkerConfig::of(c"/bin/sh", args) };
-    let limits = QueueLimits { capacity: 1, tasks: 100, bytes: 1 << 20 };
+    let limits = QueueLimits { tasks: 100, bytes: 1 << 20 };
     let shared = Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})));
     supervisor::host(Arc::clone(&shared)).expect("there is a supervisor");
     shared
@@ -46,7 +46,7 @@ fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
            while true; do say '     '; sleep 0.01; done"#,
     );
     let body = Body::plain((*b",\"task\":1}\n").into());
-    let task = NewTask { ticket: 7, handler: 0, timeout: None, retries: 0, accepted_at: 0, body };
+    let task = NewTask { ticket: 7, body, ..NewTask::default() };
     shared.submit(task).expect("there is room");
     let said = told(&shared, "half a minute");
     assert!(said.contains(r#""kind":"protocol""#), "{said}");

@@ -93,7 +93,7 @@ impl Pool {
 
     fn start_successor(&mut self, now: Micros, slot: usize) {
         let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.life.is_ready()) else { return };
-        let Some(renewal) = worker.renewal else { return };
+        let Some(renewal) = worker.renewal.filter(|_| !worker.retiring) else { return };
         let (key, used_up, idle) = (worker.key, worker.left == 0, worker.load() == 0);
         if idle && self.can_spare(slot) {
             return self.leave(now, key, renewal.reason, Rung::Asked);
@@ -142,8 +142,12 @@ impl Pool {
     /// Nobody needs the successor of this slot's worker any more.
     pub(super) fn dismiss(&mut self, now: Micros, slot: usize) {
         let Beside::Coming(other) = &self.slots[slot].beside else { return };
-        // It reads its channel only once it is up.
-        let rung = if other.life.is_ready() { Rung::Asked } else { Rung::Terminated };
+        let rung = match other.life {
+            // It reads its channel only once it is up.
+            Life::Starting { .. } => Rung::Terminated,
+            Life::Ready => Rung::Asked,
+            Life::Leaving { .. } => return,
+        };
         self.leave(now, other.key, ExitReason::Idle, rung);
     }
 }

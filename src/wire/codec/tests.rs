@@ -65,7 +65,10 @@ fn undefined_and_null_differ() {
     let value = |line: &str| {
         let mut seen = None;
         decode(format!("{line}\n").as_bytes(), &[1], |frame| {
-            let (Up::Result { payload, .. } | Up::Message { payload } | Up::Progress { payload, .. }) = frame.envelope
+            let (Up::Result { payload, .. }
+            | Up::Message { payload }
+            | Up::Progress { payload, .. }
+            | Up::Chunk { payload, .. }) = frame.envelope
             else {
                 panic!("{line}")
             };

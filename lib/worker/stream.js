@@ -1,0 +1,86 @@
+'use strict';
+
+// The values of a task that gives several, one by one and no faster than they are taken: the supervisor says by `credit` how
+// many may be on their way, and until it does, the generator stays where it yields.
+
+const { PromiseClass } = require('./intrinsics');
+
+const { asyncIterator, iterator } = Symbol;
+
+class Credit {
+  #left;
+  /** @type {(() => void) | null} */
+  #resume = null;
+
+  /** @param {number} first */
+  constructor(first) {
+    this.#left = first;
+  }
+
+  get spent() {
+    return this.#left <= 0;
+  }
+
+  spend() {
+    this.#left -= 1;
+  }
+
+  /** @param {number} count */
+  add(count) {
+    this.#left += count;
+    this.wake();
+  }
+
+  /** There is something to look at: more credit, or the end of the task. */
+  wake() {
+    const resume = this.#resume;
+    this.#resume = null;
+    resume?.();
+  }
+
+  /** @returns {Promise<void>} until `wake` */
+  wait() {
+    return new PromiseClass((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+}
+
+/**
+ * @param {import('./context').Task} task
+ * @param {Credit} credit
+ * @param {any} returned by its handler
+ * @param {import('./replies').Replies} replies
+ */
+async function stream(task, credit, returned, replies) {
+  const source = await returned;
+  if (!isIterable(source))
+    throw new TypeError(`the handler of a stream must return an iterable, not ${kindOf(source)}`);
+  let index = 0;
+  for await (const value of source) {
+    replies.chunk(task.id, index++, value);
+    credit.spend();
+    if (credit.spent && task.aborted === undefined) {
+      replies.flush();
+      await credit.wait();
+    }
+    // Leaving the loop ends the generator, with its `finally`.
+    if (task.aborted !== undefined) return;
+  }
+}
+
+/** @param {any} value */
+function isIterable(value) {
+  return typeof value === 'object' && value !== null && (asyncIterator in value || iterator in value);
+}
+
+/** @param {unknown} value */
+function kindOf(value) {
+  return value === null
+    ? 'null'
+    : typeof value === 'object'
+      ? 'an object that is none'
+      : `a value of type ${typeof value}`;
+}
+
+module.exports = { Credit, stream };

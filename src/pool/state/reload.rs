@@ -1,0 +1,59 @@
+//! Every worker replaced, one after the other, so that no task notices: a new version of their code.
+//!
+//! Each process is of a generation, and a reload begins the next one. It is complete when none of an earlier generation is
+//! left, and as many are ready as there are to be.
+//! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns those that have just been
+//! started as well, and that it is given up when the new ones cannot start.
+
+use crate::pool::messages::{Effect, Micros};
+use crate::pool::slots::{Beside, Slot, Worker};
+use crate::pool::state::Pool;
+use crate::worker::life::{ExitReason, Life, Rung};
+
+impl Pool {
+    /// Has all workers replaced. `number` tells this request from others.
+    pub(super) fn reload(&mut self, now: Micros, number: u32) {
+        self.generation += 1;
+        self.reloading = Some(number);
+        for slot in 0..self.slots.len() {
+            // What stands by would bring the old code.
+            self.dismiss(now, slot);
+            let Some(worker) = &self.slots[slot].worker else { continue };
+            match worker.life {
+                // What it has loaded by now, nobody knows.
+                Life::Starting { .. } => self.leave(now, worker.key, ExitReason::Reload, Rung::Terminated),
+                Life::Ready => self.renew(slot, ExitReason::Reload, true),
+                Life::Leaving { .. } => {}
+            }
+        }
+    }
+
+    /// Says so once it is complete.
+    pub(super) fn see_to_reload(&mut self) {
+        let Some(number) = self.reloading else { return };
+        let old = |worker: &Worker| worker.generation < self.generation;
+        if self.is_staffed() && !self.slots.iter().flat_map(Slot::processes).any(old) {
+            self.reloading = None;
+            self.effects.push_back(Effect::Reloaded { number });
+        }
+    }
+
+    /// A worker did not get ready, and another attempt is of no use: those that run the old code keep their places.
+    pub(super) fn give_up_reload(&mut self, now: Micros, generation: u32) {
+        if generation < self.generation {
+            return;
+        }
+        let Some(number) = self.reloading.take() else { return };
+        for slot in 0..self.slots.len() {
+            let place = &mut self.slots[slot];
+            if let Some(worker) = place.worker.as_mut() {
+                worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload);
+                let stays = worker.renewal.is_none();
+                if stays && matches!(&place.beside, Beside::Coming(_)) {
+                    self.dismiss(now, slot);
+                }
+            }
+        }
+        self.effects.push_back(Effect::ReloadFailed { number });
+    }
+}

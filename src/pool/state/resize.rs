@@ -1,0 +1,103 @@
+//! Another number of workers.
+//!
+//! Places are numbered, and a smaller pool gives up the highest ones: the workers there are sent no more tasks, end those that
+//! they run, and leave. Places are never taken away again, so that news of a process that was there can always be told from
+//! that of a later one.
+
+use crate::pool::messages::{Effect, Micros};
+use crate::pool::slots::Slot;
+use crate::pool::state::{Phase, Pool};
+use crate::worker::life::{ExitReason, Life, Rung};
+
+impl Pool {
+    /// From now on there are so many workers. `number` tells this request from others.
+    pub(super) fn resize(&mut self, now: Micros, min_workers: usize, max_workers: usize, number: u32) {
+        self.config.min_workers = min_workers;
+        self.config.max_workers = max_workers;
+        if self.slots.len() < max_workers {
+            self.slots.resize_with(max_workers, Slot::default);
+        }
+        self.resizing = Some(number);
+        let mut ahead = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let closed = index >= max_workers;
+            if closed {
+                slot.restart_at = None;
+            }
+            if let Some(worker) = &mut slot.worker {
+                worker.retiring = closed;
+                ahead.extend((closed && worker.claims && worker.load() > 0).then_some(worker.key));
+            }
+        }
+        for key in ahead {
+            self.take_back(key);
+        }
+        for slot in max_workers..self.slots.len() {
+            // Nor may one that stands by take over there.
+            self.dismiss(now, slot);
+        }
+        if self.phase == Phase::Open {
+            self.restore(now);
+        }
+    }
+
+    /// Starts as many workers as are missing.
+    fn restore(&mut self, now: Micros) {
+        let missing = self.config.min_workers.saturating_sub(self.coming());
+        let empty: Vec<usize> = self.empty_slots().take(missing).collect();
+        for slot in empty {
+            self.plan(now, slot);
+        }
+    }
+
+    /// Tells the workers to leave that are no longer wanted and have ended their tasks, and says so once all is as it is to be.
+    pub(super) fn see_to_resize(&mut self, now: Micros) {
+        let Some(number) = self.resizing else { return };
+        for slot in self.config.max_workers..self.slots.len() {
+            self.vacate(now, slot);
+        }
+        let vacated = self.slots[self.config.max_workers..].iter().all(|slot| slot.processes().next().is_none());
+        if vacated && self.is_staffed() {
+            self.resizing = None;
+            self.effects.push_back(Effect::Resized { number });
+        }
+    }
+
+    /// Whether as many workers are ready as there are to be.
+    pub(super) fn is_staffed(&self) -> bool {
+        self.phase != Phase::Open || self.ready_workers() >= self.config.min_workers
+    }
+
+    fn vacate(&mut self, now: Micros, slot: usize) {
+        self.dismiss(now, slot);
+        let Some(worker) = &self.slots[slot].worker else { return };
+        let rung = match worker.life {
+            // It reads its channel only once it is up.
+            Life::Starting { .. } => Rung::Terminated,
+            Life::Ready if worker.load() == 0 => Rung::Asked,
+            Life::Ready | Life::Leaving { .. } => return,
+        };
+        self.leave(now, worker.key, ExitReason::Idle, rung);
+    }
+
+    /// The places that the pool has now.
+    pub(super) fn places(&self) -> &[Slot] {
+        &self.slots[..self.config.max_workers]
+    }
+
+    /// Places with a worker, or with one that will be started.
+    pub(super) fn coming(&self) -> usize {
+        self.places().iter().filter(|slot| slot.worker.is_some() || slot.restart_at.is_some()).count()
+    }
+
+    /// Places where a worker could be started.
+    pub(super) fn empty_slots(&self) -> impl Iterator<Item = usize> {
+        let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
+        self.places().iter().enumerate().filter(move |(_, slot)| empty(slot)).map(|(index, _)| index)
+    }
+
+    /// Whether the pool has this place.
+    pub(super) fn has_place(&self, slot: usize) -> bool {
+        slot < self.config.max_workers
+    }
+}
