@@ -250,6 +250,12 @@ declare namespace ProcessManager {
      */
     maxWorkers?: number;
     /**
+     * How long a worker above `minWorkers` may idle before it leaves (`exit` with the reason `'idle'`), in ms.
+     *
+     * @defaultValue `10_000`
+     */
+    idleTimeout?: number;
+    /**
      * Tasks that one worker runs at a time, for async handlers; from 1 to 1024.
      *
      * @defaultValue `1`
@@ -460,6 +466,16 @@ declare namespace ProcessManager {
      * @defaultValue `0`
      */
     priority?: number;
+    /**
+     * All tasks of one key go to one worker, which may keep in memory what they need (a cache, a connection, a model). Which one
+     * it is follows from the key (rendezvous hashing over the places of the pool), so that {@link ProcessManager.resize | resize()}
+     * moves few keys. A task with a key waits for that worker even if another one idles. The worker's successor has the same keys,
+     * and none of what the old process kept: the event `lost-key` tells. A worker that dies again and again loses its keys to others
+     * until it is started again. Any string that is not empty.
+     *
+     * @defaultValue none: any worker
+     */
+    key?: string;
     /** How long this task may run, in ms; 0: without limit. @defaultValue the pool's `taskTimeout` */
     timeout?: number;
     /** Cancels the task when it is aborted; the error's `cause` is the signal's reason. */
@@ -538,6 +554,13 @@ declare namespace ProcessManager {
     tasksDone: number;
   }
 
+  export interface LostKey {
+    /** See {@link TaskOptions.key}. */
+    key: string;
+    /** The worker that is gone. */
+    workerId: number;
+  }
+
   export interface Retry {
     taskId: TaskId;
     /** Which start of the task comes next, from 2. */
@@ -570,6 +593,11 @@ declare namespace ProcessManager {
     drain: [];
     /** A task whose worker died is started again. */
     retry: [retry: Retry];
+    /**
+     * A worker is gone that had run tasks of this key (in an open pool, for whatever reason), right before its `exit`. Told of at most
+     * 65_536 keys for each worker.
+     */
+    'lost-key': [lost: LostKey];
     /** With `stdio: 'pipe'`: what a worker prints. */
     stdout: [chunk: Buffer, worker: WorkerInfo];
     /** With `stdio: 'pipe'`: what a worker prints to its standard error. */

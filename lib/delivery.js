@@ -203,6 +203,8 @@ class Delivery {
         return this.emit('online', { id: about.workerId, pid: about.pid });
       case 'exit':
         return this.emit('exit', exitOf(about));
+      case 'lost-key':
+        return this.emit('lost-key', { key: about.key, workerId: about.workerId });
       case 'retry':
         return this.#during(ticket, (task) => {
           const error = toError(about.error, { taskId: task.id, attempts: about.attempt - 1 });

@@ -330,7 +330,7 @@ class ProcessManager extends ListeningEmitter {
    * @param {string} json
    * @param {number} handler
    * @param {string} header
-   * @param {Pick<import('./task-options').TaskOptions, 'priority' | 'timeout' | 'retries'>} options
+   * @param {Pick<import('./task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries'>} options
    * @param {Uint8Array[] | null} blobs
    * @returns {number} the task's ticket
    */
@@ -345,12 +345,12 @@ class ProcessManager extends ListeningEmitter {
     const ticket = this.#tickets.add(record);
     if (this.#tickets.size === 1) this.#liveness.tasks(1);
     const bare = handler === 0 && header === '';
-    const { priority, timeout, retries } = options;
+    const { priority, key, timeout, retries } = options;
     let answer = NO_ANSWER;
     try {
       answer = bare
         ? this.#submitPlain(ticket, json)
-        : pool.submitWith(ticket, json, handler, header, timeout, retries, priority, blobs);
+        : pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
     } finally {
       if (answer !== ACCEPTED) this.#takeBack(ticket);
     }

@@ -16,6 +16,7 @@
  * @property {'json' | 'advanced'} serialization
  * @property {number} minWorkers
  * @property {number} maxWorkers
+ * @property {number} idleTimeout ms
  * @property {number} concurrency
  * @property {number} maxQueue tasks
  * @property {number} maxQueueBytes
@@ -44,7 +45,7 @@
  * @property {() => (ticket: number, json: string) => number} submitter gives a function that takes a task: 0: accepted;
  *   -1, -2: the queue is full, in tasks or in bytes; more than 0: the size in bytes, which exceeds `maxMessageSize`
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
- *   priority: number, binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
+ *   priority: number, key: string | null, binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
  * @property {(workerId: number, json: string, header: string, binaries: Uint8Array[] | null) => number} send a message to a
  *   worker, or to all (0) that are ready: to how many; less than 0: the size in bytes, negative, which exceeds `maxMessageSize`
  * @property {(ticket: number, count: number) => void} credit so many more values of a task may be on their way

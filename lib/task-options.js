@@ -6,7 +6,7 @@ const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
 const { delay, integer, number, ownOptions, text } = require('./validators');
 
-const TASK_OPTIONS = Object.freeze(['priority', 'timeout', 'signal', 'retries', 'handler', 'filename']);
+const TASK_OPTIONS = Object.freeze(['priority', 'key', 'timeout', 'signal', 'retries', 'handler', 'filename']);
 const MAX_PRIORITY = 1_000_000;
 const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
@@ -16,6 +16,7 @@ const MAX_HIGH_WATER_MARK = 65_536;
 /**
  * @typedef {object} TaskOptions
  * @property {number} priority
+ * @property {string | null} key
  * @property {number} timeout ms; -1: the pool's
  * @property {number} retries -1: the pool's
  * @property {AbortSignal | null} signal
@@ -26,6 +27,7 @@ const MAX_HIGH_WATER_MARK = 65_536;
 /** @type {Readonly<TaskOptions>} */
 const NO_OPTIONS = Object.freeze({
   priority: 0,
+  key: null,
   timeout: -1,
   retries: -1,
   signal: null,
@@ -43,6 +45,7 @@ function resolveTaskOptions(options, kind) {
   const own = ownOptions('options', options, TASK_OPTIONS);
   return {
     priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
+    key: own.key === undefined ? null : text('options.key', own.key),
     timeout: own.timeout === undefined ? -1 : delay('options.timeout', own.timeout),
     retries: own.retries === undefined ? -1 : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),

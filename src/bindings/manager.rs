@@ -16,6 +16,7 @@ use crate::bindings::{buffers, log, strings};
 use crate::pool::core::{self, QueueFull, Shared, SharedPool};
 use crate::pool::messages::{Body, Event, Micros, NewTask, RawBody, Ticket};
 use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
+use crate::pool::state::Sticky;
 use crate::stats;
 use crate::supervisor;
 use crate::warm::Bytes;
@@ -115,7 +116,7 @@ impl ProcessManager {
 
     /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times;
     /// `header`, members of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
-    /// `priority`, 0 the default; `binaries`, sent as raw bytes.
+    /// `priority`, 0 the default; `key`, of tasks that go to one worker; `binaries`, sent as raw bytes.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
     pub fn submit_with(
@@ -127,6 +128,7 @@ impl ProcessManager {
         timeout: f64,
         retries: i32,
         priority: f64,
+        key: Option<String>,
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
         let mut intake = self.intake.borrow_mut();
@@ -138,7 +140,8 @@ impl ProcessManager {
             Err(size) => return Ok(size as f64),
         };
         let accepted_at = intake.shared.now();
-        let task = NewTask { ticket, handler, timeout, retries, priority, accepted_at, body };
+        let sticky = key.map(|key| Box::new(Sticky::new(&key)));
+        let task = NewTask { ticket, handler, timeout, retries, priority, sticky, accepted_at, body };
         Ok(intake.accept(task))
     }
 

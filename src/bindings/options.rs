@@ -11,9 +11,6 @@ use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, Stdi
 use crate::pool::messages::Micros;
 use crate::wire::Serialization;
 
-/// How long a worker above `minWorkers` may idle, in milliseconds.
-const IDLE_TIMEOUT: f64 = 10_000.0;
-
 /// Everything a pool needs to know; every field is present, times are milliseconds, sizes bytes.
 #[napi(object, use_nullable = true)]
 pub struct NativeConfig {
@@ -31,6 +28,7 @@ pub struct NativeConfig {
     pub serialization: String,
     pub min_workers: u32,
     pub max_workers: u32,
+    pub idle_timeout: f64,
     pub concurrency: u32,
     pub max_queue: f64,
     pub max_queue_bytes: f64,
@@ -90,7 +88,7 @@ impl NativeConfig {
             retries: self.retries,
             retry_delay: micros(self.retry_delay),
             start_timeout: micros(self.start_timeout),
-            idle_timeout: micros(IDLE_TIMEOUT),
+            idle_timeout: micros(self.idle_timeout),
             capture_stack: self.capture_stack,
             grace_period: micros(self.grace_period),
             max_tasks: count(self.max_tasks_per_worker),

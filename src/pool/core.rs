@@ -696,6 +696,11 @@ impl Core {
                         self.tell(shared, worker.worker_id(), &report::online(worker.worker_id(), pid));
                     }
                 }
+                Effect::LostKeys { worker, keys } => {
+                    for key in keys {
+                        self.tell(shared, worker.worker_id(), &report::lost_key(worker.worker_id(), &key));
+                    }
+                }
                 Effect::Exit { worker, reason, tasks_done } => {
                     let Some(obituary) = &self.obituary else { continue };
                     let violation = obituary.violation().filter(|_| !self.violation_told);

@@ -1,5 +1,6 @@
 //! The values that go into the pool's state machine and come out of it. Plain data: no handles, no clocks, no JSON.
 
+use crate::pool::state::Sticky;
 use crate::warm::Bytes;
 use crate::worker::life::ExitReason;
 
@@ -78,6 +79,8 @@ pub struct NewTask {
     pub retries: u32,
     /// The higher, the earlier; 0 is what most have. Within a million in either direction.
     pub priority: f64,
+    /// All tasks of one key go to one worker.
+    pub sticky: Option<Box<Sticky>>,
     /// When it was accepted.
     pub accepted_at: Micros,
     /// What is sent.
@@ -173,6 +176,8 @@ pub enum Effect {
     Retry { ticket: Ticket, worker: WorkerKey, attempt: u32 },
     /// The worker is ready.
     Online { worker: WorkerKey },
+    /// The worker is gone, and with it what it kept for these keys.
+    LostKeys { worker: WorkerKey, keys: Vec<Box<str>> },
     /// The worker is gone; nothing of it follows.
     Exit { worker: WorkerKey, reason: ExitReason, tasks_done: u64 },
     /// `min_workers` are ready, for the first time.

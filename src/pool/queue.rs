@@ -2,9 +2,11 @@
 //! never started.
 //!
 //! ```text
-//! returned   [ r1 r2 ]            were sent before, and come first
-//! plain      [ p1 p2 p3 … ]       priority 0, which nearly all have
-//! ranked     heap by due time     any other priority
+//!              returned   [ r1 r2 ]            were sent before, and come first
+//!    lane      plain      [ p1 p2 p3 … ]       priority 0, which nearly all have
+//!              ranked     heap by due time     any other priority
+//!
+//!    one lane for tasks that any worker may run, and one for each place that tasks with a key are bound to
 //! ```
 //!
 //! A task that waits gains priority as time passes. So that nothing has to be sorted anew for that, each has a *due time*:
@@ -19,19 +21,44 @@ use crate::pool::messages::TaskKey;
 /// A point in time, in microseconds; with priority, long before the clock began.
 pub type Due = i64;
 
-/// A queue of keys. Removal from the middle is lazy: the key of a task that is gone stays until it is reached, which
-/// is why the caller says which keys still count.
+/// Earlier than any task is due: a priority of a million, at the slowest ageing, is worth less than half of that.
+const FIRST: Due = Due::MIN / 2;
+
+/// A task to be queued.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub key: TaskKey,
+    /// In bytes.
+    pub size: usize,
+    /// The place that it is bound to.
+    pub home: Option<usize>,
+}
+
+/// Keys of tasks. Removal from the middle is lazy: the key of a task that is gone stays until it is reached, which is why
+/// the caller says which keys still count.
 #[derive(Debug, Default)]
 pub struct Queue {
-    returned: VecDeque<TaskKey>,
-    plain: VecDeque<TaskKey>,
-    /// With the number of its acceptance, which orders equals.
-    ranked: BinaryHeap<Reverse<(Due, u64, TaskKey)>>,
+    free: Lane,
+    /// By place.
+    bound: Vec<Lane>,
+    /// Tasks in `bound`.
+    bound_live: usize,
     accepted: u64,
+    returned: Due,
     live: usize,
     bytes: u64,
     /// See [`Self::take_change`].
     change: i64,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// With due times before all others, which keep the order of two lanes.
+    returned: VecDeque<(Due, TaskKey)>,
+    plain: VecDeque<TaskKey>,
+    /// With the number of its acceptance, which orders equals.
+    ranked: BinaryHeap<Reverse<(Due, u64, TaskKey)>>,
+    live: usize,
 }
 
 impl Queue {
@@ -45,24 +72,30 @@ impl Queue {
         self.live == 0
     }
 
+    /// Tasks that any worker may run.
+    pub fn unbound(&self) -> usize {
+        self.free.live
+    }
+
+    /// Places that bound tasks wait for.
+    pub fn homes(&self) -> impl Iterator<Item = usize> {
+        let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };
+        lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(home, _)| home)
+    }
+
     /// Bytes of the tasks waiting.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// A newly accepted task of `size` bytes and priority 0: behind all others of that kind.
-    pub fn accept(&mut self, key: TaskKey, size: usize) {
-        self.plain.push_back(key);
-        self.live += 1;
-        self.bytes += size as u64;
-    }
-
-    /// A newly accepted task of another priority.
-    pub fn accept_ranked(&mut self, key: TaskKey, due: Due, size: usize) {
+    /// A newly accepted task; `due`: it has another priority than 0.
+    pub fn accept(&mut self, entry: Entry, due: Option<Due>) {
         self.accepted += 1;
-        self.ranked.push(Reverse((due, self.accepted, key)));
-        self.live += 1;
-        self.bytes += size as u64;
+        let number = self.accepted;
+        self.add(entry, |lane| match due {
+            None => lane.plain.push_back(entry.key),
+            Some(due) => lane.ranked.push(Reverse((due, number, entry.key))),
+        });
     }
 
     /// A newly accepted task of `size` bytes that will not wait here.
@@ -71,68 +104,91 @@ impl Queue {
     }
 
     /// To the front: a task that was sent, or failed with its worker. Its turn had come.
-    pub fn push_front(&mut self, key: TaskKey, size: usize) {
-        self.returned.push_front(key);
-        self.live += 1;
-        self.bytes += size as u64;
-        self.change += signed(size);
+    pub fn push_front(&mut self, entry: Entry) {
+        self.change += signed(entry.size);
+        self.returned += 1;
+        let due = FIRST - self.returned;
+        self.add(entry, |lane| lane.returned.push_front((due, entry.key)));
     }
 
-    /// The next key, without removing it. `due` says of a key since when its task has been waiting, and `None` of one that no
-    /// longer waits: such keys are dropped.
-    pub fn peek(&mut self, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
-        if let Some((key, _)) = front(&mut self.returned, &mut due) {
-            return Some(key);
+    fn add(&mut self, Entry { size, home, .. }: Entry, put: impl FnOnce(&mut Lane)) {
+        self.live += 1;
+        self.bytes += size as u64;
+        self.bound_live += usize::from(home.is_some());
+        let lane = self.lane(home);
+        lane.live += 1;
+        put(lane);
+    }
+
+    fn lane(&mut self, home: Option<usize>) -> &mut Lane {
+        let Some(home) = home else { return &mut self.free };
+        if self.bound.len() <= home {
+            self.bound.resize_with(home + 1, Lane::default);
         }
-        let plain = front(&mut self.plain, &mut due);
-        while let Some(&Reverse((rank, _, key))) = self.ranked.peek() {
-            if due(key).is_none() {
-                self.ranked.pop();
-                continue;
-            }
-            return match plain {
-                Some((plain, since)) if since <= rank => Some(plain),
-                _ => Some(key),
-            };
+        &mut self.bound[home]
+    }
+
+    /// The next key for the worker in this place, without removing it. `due` says of a key since when its task has been
+    /// waiting, and `None` of one that no longer waits: such keys are dropped.
+    pub fn peek(&mut self, place: usize, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
+        let free = self.free.first(&mut due);
+        if self.bound_live == 0 {
+            return free.map(|(_, key)| key);
         }
-        plain.map(|(key, _)| key)
+        let bound = self.bound.get_mut(place).and_then(|lane| lane.first(&mut due));
+        [free, bound].into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, key)| key)
     }
 
     /// Removes the key that `peek` returned.
-    pub fn pop(&mut self, key: TaskKey, size: usize) {
-        let lane = [&mut self.returned, &mut self.plain].into_iter().find(|lane| lane.front() == Some(&key));
-        match lane {
-            Some(lane) => drop(lane.pop_front()),
-            None => drop(self.ranked.pop()),
-        }
-        self.shrank(size);
+    pub fn pop(&mut self, Entry { key, size, home }: Entry) {
+        self.lane(home).pop(key);
+        self.forget(size, home);
     }
 
-    /// A task of `size` bytes that waits somewhere in the middle no longer does.
-    pub fn forget(&mut self, size: usize) {
-        self.shrank(size);
-        if self.live == 0 {
-            self.returned.clear();
-            self.plain.clear();
-            self.ranked.clear();
-        }
-    }
-
-    /// Empties the queue; the keys that were in it, in the order of their acceptance as far as that is known.
-    pub fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
-        self.live = 0;
-        self.change -= i64::try_from(self.bytes).unwrap_or(i64::MAX);
-        self.bytes = 0;
-        let ranked = std::mem::take(&mut self.ranked).into_sorted_vec();
-        let returned = std::mem::take(&mut self.returned).into_iter();
-        let plain = std::mem::take(&mut self.plain);
-        returned.chain(ranked.into_iter().rev().map(|Reverse((_, _, key))| key)).chain(plain)
-    }
-
-    fn shrank(&mut self, size: usize) {
+    /// A task of `size` bytes no longer waits.
+    pub fn forget(&mut self, size: usize, home: Option<usize>) {
         self.live -= 1;
         self.bytes -= size as u64;
         self.change -= signed(size);
+        self.bound_live -= usize::from(home.is_some());
+        let lane = self.lane(home);
+        lane.live -= 1;
+        if lane.live == 0 {
+            lane.clear();
+        }
+    }
+
+    /// Empties the queue; the keys that were in it, those of a lane in the order of their acceptance as far as that is
+    /// known.
+    pub fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
+        self.change -= i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        let (change, accepted, returned) = (self.change, self.accepted, self.returned);
+        let emptied = Self { change, accepted, returned, ..Self::default() };
+        let Self { free, bound, .. } = std::mem::replace(self, emptied);
+        std::iter::once(free).chain(bound).flat_map(Lane::into_keys)
+    }
+
+    /// Binds what waits for this place anew. `home` says of a key which place its task is bound to now, and the due time that
+    /// it has with priority 0; `None`: it no longer waits.
+    pub fn rebind(&mut self, place: usize, mut home: impl FnMut(TaskKey) -> Option<(usize, Due)>) {
+        let Some(Lane { returned, plain, ranked, .. }) = self.bound.get_mut(place).map(std::mem::take) else { return };
+        for (due, key) in returned {
+            let Some((home, _)) = home(key) else { continue };
+            let lane = self.lane(Some(home));
+            lane.live += 1;
+            let at = lane.returned.partition_point(|(other, _)| *other < due);
+            lane.returned.insert(at, (due, key));
+        }
+        // In another lane they are older than some that came before: there it is the due time that puts them in order.
+        let plain = plain.into_iter().map(|key| (None, key));
+        for (due, key) in plain.chain(ranked.into_iter().map(|Reverse((due, _, key))| (Some(due), key))) {
+            let Some((home, accepted)) = home(key) else { continue };
+            self.accepted += 1;
+            let entry = Reverse((due.unwrap_or(accepted), self.accepted, key));
+            let lane = self.lane(Some(home));
+            lane.live += 1;
+            lane.ranked.push(entry);
+        }
     }
 
     /// By how much the bytes have changed since the last call, apart from what was accepted: whoever accepts tasks
@@ -142,13 +198,56 @@ impl Queue {
     }
 }
 
-/// The first key of a lane that still counts, with its due time.
-fn front(lane: &mut VecDeque<TaskKey>, due: &mut impl FnMut(TaskKey) -> Option<Due>) -> Option<(TaskKey, Due)> {
-    while let Some(&key) = lane.front() {
-        if let Some(due) = due(key) {
-            return Some((key, due));
+impl Lane {
+    /// The first key that still counts, with its due time.
+    fn first(&mut self, due: &mut impl FnMut(TaskKey) -> Option<Due>) -> Option<(Due, TaskKey)> {
+        while let Some(&(rank, key)) = self.returned.front() {
+            if due(key).is_some() {
+                return Some((rank, key));
+            }
+            self.returned.pop_front();
         }
-        lane.pop_front();
+        let plain = front(&mut self.plain, due);
+        while let Some(&Reverse((rank, _, key))) = self.ranked.peek() {
+            if due(key).is_none() {
+                self.ranked.pop();
+                continue;
+            }
+            return plain.filter(|(since, _)| *since <= rank).or(Some((rank, key)));
+        }
+        plain
+    }
+
+    /// Removes the key that `first` returned.
+    fn pop(&mut self, key: TaskKey) {
+        if self.returned.front().is_some_and(|(_, first)| *first == key) {
+            self.returned.pop_front();
+        } else if self.plain.front() == Some(&key) {
+            self.plain.pop_front();
+        } else {
+            self.ranked.pop();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.returned.clear();
+        self.plain.clear();
+        self.ranked.clear();
+    }
+
+    fn into_keys(self) -> impl Iterator<Item = TaskKey> {
+        let ranked = self.ranked.into_sorted_vec().into_iter().rev().map(|Reverse((_, _, key))| key);
+        self.returned.into_iter().map(|(_, key)| key).chain(ranked).chain(self.plain)
+    }
+}
+
+/// The first key that still counts, with its due time. Those before it are dropped.
+fn front(keys: &mut VecDeque<TaskKey>, due: &mut impl FnMut(TaskKey) -> Option<Due>) -> Option<(Due, TaskKey)> {
+    while let Some(&key) = keys.front() {
+        if let Some(due) = due(key) {
+            return Some((due, key));
+        }
+        keys.pop_front();
     }
     None
 }

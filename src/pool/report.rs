@@ -271,6 +271,11 @@ pub fn online(worker_id: u32, pid: i32) -> Vec<u8> {
     text(&serde_json::json!({ "event": "online", "workerId": worker_id, "pid": pid }))
 }
 
+/// The `lost-key` event.
+pub fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
+    text(&serde_json::json!({ "event": "lost-key", "workerId": worker_id, "key": key }))
+}
+
 /// A process that was killed and is not gone.
 pub fn left_behind(worker_id: u32, pid: i32, after: Micros) -> Vec<u8> {
     text(&serde_json::json!({ "event": "left-behind", "workerId": worker_id, "pid": pid, "after": millis(after) }))

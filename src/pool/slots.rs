@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::pool::config::{PoolConfig, Prefetch};
 use crate::pool::messages::{Evidence, ForgedClaim, Micros, TaskKey, Ticket, WireId, WorkerKey};
 use crate::pool::policy;
+use crate::pool::state::Keys;
 use crate::worker::life::{ExitReason, Life};
 
 /// A place for one worker at a time. While it is being replaced, it has two processes.
@@ -85,6 +86,8 @@ pub struct Worker {
     pub unresponsive_since: Option<Micros>,
     /// Its process is dead, and what it left behind is being read.
     pub dead: bool,
+    /// Of tasks that it has run.
+    pub keys: Option<Box<Keys>>,
     /// It broke the protocol.
     pub violated: bool,
     /// It said that it cannot start, and whether trying again can help.
@@ -251,6 +254,7 @@ impl Worker {
             held_back: false,
             unresponsive_since: None,
             dead: false,
+            keys: None,
             violated: false,
             refused: None,
             capture: None,

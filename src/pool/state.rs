@@ -8,11 +8,12 @@
 //!
 //! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until its successor is
 //! ready: see [`renewal`], which is the one way to replace a sound worker. [`resize`] changes the number of workers, [`reload`]
-//! replaces all of them.
+//! replaces all of them, [`sticky`] keeps tasks of one key together.
 
 mod reload;
 mod renewal;
 mod resize;
+mod sticky;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -25,10 +26,12 @@ use crate::pool::messages::{
     WireId, WorkerKey,
 };
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
-use crate::pool::queue::{Due, Queue};
+use crate::pool::queue::{Due, Entry, Queue};
 use crate::pool::slots::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
 use crate::pool::timing::{Spread, Timing};
 use crate::worker::life::{ExitReason, Life, Rung, Step};
+
+pub use sticky::{Keys, Sticky};
 
 /// One accepted, unsettled task.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub struct Task {
     /// What a worker gets on top of `timeout` to take it up.
     allowance: Micros,
     accepted_at: Micros,
+    sticky: Option<Box<Sticky>>,
     place: Place,
     body: Body,
 }
@@ -215,6 +219,7 @@ impl Pool {
         loop {
             self.fill_places(now);
             if !self.queue.is_empty() {
+                self.start_homes(now);
                 self.grow(now);
                 self.send_ahead(now);
             }
@@ -410,7 +415,7 @@ impl Pool {
 
     // ---- Tasks ----------------------------------------------------------------------------------------------------
 
-    fn submit(&mut self, now: Micros, task: NewTask) {
+    fn submit(&mut self, now: Micros, mut task: NewTask) {
         if self.phase == Phase::Idle {
             self.start(now);
         }
@@ -418,6 +423,7 @@ impl Pool {
         let ticket = task.ticket;
         let size = task.body.size();
         let (priority, accepted_at) = (task.priority, task.accepted_at);
+        let home = task.sticky.as_mut().map(|sticky| self.settle_home(sticky));
         let key = self.tasks.insert(Task {
             ticket,
             handler: task.handler,
@@ -426,6 +432,7 @@ impl Pool {
             timeout: task.timeout,
             allowance: 0,
             accepted_at,
+            sticky: task.sticky,
             place: Place::Queued,
             body: task.body,
         });
@@ -435,10 +442,10 @@ impl Pool {
         }
         self.tickets[index] = key;
         match self.phase {
-            Phase::Idle | Phase::Open if priority == 0.0 => self.queue.accept(key, size),
             Phase::Idle | Phase::Open => {
                 let advance = priority * self.config.priority_ageing as f64;
-                self.queue.accept_ranked(key, due(accepted_at).saturating_sub(advance as Due), size);
+                let due = (priority != 0.0).then(|| due(accepted_at).saturating_sub(advance as Due));
+                self.queue.accept(Entry { key, size, home }, due);
             }
             Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
                 self.queue.pass_by(size);
@@ -456,7 +463,8 @@ impl Pool {
         let Some(task) = self.tasks.get(key) else { return };
         match task.place {
             Place::Queued => {
-                self.queue.forget(task.body.size());
+                let size = task.body.size();
+                self.queue.forget(size, self.home(key));
                 self.fail(key, None, Failure::Aborted);
             }
             Place::Pausing => self.fail(key, None, Failure::Aborted),
@@ -510,10 +518,11 @@ impl Pool {
             let Some(task) = self.tasks.get_mut(key) else { continue };
             task.attempt -= 1;
             task.place = Place::Queued;
+            let size = task.body.size();
             if dropping {
                 dropped.push(key);
             } else {
-                self.queue.push_front(key, task.body.size());
+                self.queue.push_front(Entry { key, size, home: self.home(key) });
             }
         }
         for key in dropped.into_iter().rev() {
@@ -551,10 +560,11 @@ impl Pool {
 
     // ---- Dispatch -------------------------------------------------------------------------------------------------
 
-    fn peek(&mut self) -> Option<TaskKey> {
+    /// The next task for the worker in this place.
+    fn peek(&mut self, place: usize) -> Option<TaskKey> {
         let tasks = &self.tasks;
-        self.queue
-            .peek(|key| tasks.get(key).filter(|task| task.place == Place::Queued).map(|task| due(task.accepted_at)))
+        let waiting = |key| tasks.get(key).filter(|task| task.place == Place::Queued);
+        self.queue.peek(place, |key| waiting(key).map(|task| due(task.accepted_at)))
     }
 
     /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
@@ -568,7 +578,10 @@ impl Pool {
                     let Some(worker) = &self.slots[slot].worker else { continue };
                     let fits = worker.unresponsive_since.is_none() == responsive && load <= level;
                     if fits && worker.takes_tasks() {
-                        let Some(key) = self.peek() else { return };
+                        if self.queue.is_empty() {
+                            return;
+                        }
+                        let Some(key) = self.peek(slot) else { continue };
                         self.send(now, slot, key);
                     }
                 }
@@ -592,7 +605,7 @@ impl Pool {
                 continue;
             }
             loop {
-                let Some(key) = self.peek() else { return };
+                let Some(key) = self.peek(slot) else { break };
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
                 let Some(worker) = &self.slots[slot].worker else { break };
@@ -610,7 +623,8 @@ impl Pool {
         let wire = self.next_wire;
         self.next_wire += 1;
         let size = task.body.size();
-        self.queue.pop(key, size);
+        let home = task.sticky.as_ref().map(|sticky| sticky.home());
+        self.queue.pop(Entry { key, size, home });
         task.attempt += 1;
         task.place = Place::Sent { worker: worker.key, wire };
         let predicted = self.predictor.predict(task.handler);
@@ -632,6 +646,9 @@ impl Pool {
             attempt: task.attempt,
             task: key,
         });
+        if home.is_some() {
+            self.remember_key(key, slot);
+        }
         if self.config.max_tasks.is_some() {
             self.foresee(slot, predicted);
         }
@@ -872,7 +889,7 @@ impl Pool {
             None => slot.restart_at.is_some(),
         };
         let places = self.places().iter().filter(coming).count() * self.config.concurrency;
-        let missing = self.queue.len().saturating_sub(places).div_ceil(self.config.concurrency);
+        let missing = self.queue.unbound().saturating_sub(places).div_ceil(self.config.concurrency);
         if missing == 0 {
             return;
         }
@@ -1001,6 +1018,7 @@ impl Pool {
             }
         }
         self.put_back(never.into_iter());
+        self.lose_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
             ExitReason::Startup => self.start_failed(now, key.slot, worker.generation, worker.refused == Some(true)),
@@ -1074,6 +1092,9 @@ impl Pool {
             Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => place.hand_over(now),
             _ => self.replace(now, slot),
         }
+        if self.slots[slot].worker.is_none() {
+            self.move_bound(slot);
+        }
     }
 
     /// Whether a slot that has become empty is filled again, and when.
@@ -1082,7 +1103,9 @@ impl Pool {
             return;
         }
         let coming = self.coming();
+        let awaited = self.queue.homes().any(|home| home == slot);
         let wanted = match self.phase {
+            Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
             Phase::Open => coming < self.queue.len().min(self.config.max_workers),
             Phase::Closing { terminated: false, .. } => coming < self.tasks.len().min(self.config.min_workers.max(1)),
@@ -1105,15 +1128,13 @@ impl Pool {
             && at <= now
         {
             self.pausing.pop();
-            if let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) {
-                task.place = Place::Queued;
-                self.queue.push_front(key, task.body.size());
-            }
+            self.pause_over(key);
         }
         for slot in 0..self.slots.len() {
             if self.slots[slot].restart_at.is_some_and(|at| at <= now) {
                 self.slots[slot].restart_at = None;
                 self.plan(now, slot);
+                self.move_all_bound();
             }
             let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()].map(|worker| Some(worker?.key));
             for key in keys.into_iter().flatten() {
@@ -1121,6 +1142,20 @@ impl Pool {
             }
             self.tick_idle(now, slot);
         }
+    }
+
+    /// The task may be started again.
+    fn pause_over(&mut self, key: TaskKey) {
+        let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) else { return };
+        task.place = Place::Queued;
+        let size = task.body.size();
+        // Its worker is gone, and perhaps its place.
+        let mut sticky = task.sticky.take();
+        let home = sticky.as_mut().map(|sticky| self.settle_home(sticky));
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.sticky = sticky;
+        }
+        self.queue.push_front(Entry { key, size, home });
     }
 
     fn tick_worker(&mut self, now: Micros, key: WorkerKey) {

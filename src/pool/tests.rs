@@ -14,7 +14,7 @@ use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use crate::pool::messages::{
     Body, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, Ticket, WireId, WorkerKey,
 };
-use crate::pool::state::Pool;
+use crate::pool::state::{Pool, Sticky};
 
 /// What chance may do next. Numbers are reduced to what there is.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ enum Act {
         retries: u8,
         handler: u8,
         priority: i8,
+        key: Option<u8>,
     },
     Cancel(u8),
     /// The worker gets ready.
@@ -102,6 +103,7 @@ struct Record {
     /// When it was accepted, less the span that its priority is worth: what is first by this is sent first.
     due: i64,
     priority: i8,
+    key: Option<u8>,
     /// It was sent to some worker, whatever became of it there.
     sent: bool,
     retries: u32,
@@ -225,7 +227,8 @@ impl World {
                     // Of different priorities, and due in the same microsecond, either may be first.
                     let earlier = |other: &Record| {
                         let equal = (other.due, other.priority) == (record.due, record.priority);
-                        !other.sent && (other.due < record.due || (equal && other.order < record.order))
+                        let same = other.key == record.key && !other.sent;
+                        same && (other.due < record.due || (equal && other.order < record.order))
                     };
                     assert!(!self.tasks.values().any(earlier), "another task was due before this one");
                 }
@@ -306,7 +309,7 @@ impl World {
                 }
             }
             Effect::ReloadFailed { number } => drop(self.reloading.take_if(|(latest, _)| *latest == number)),
-            Effect::Started | Effect::Broken => {}
+            Effect::Started | Effect::Broken | Effect::LostKeys { .. } => {}
             Effect::Closed(_) => {
                 self.closed += 1;
                 assert!(self.tasks.is_empty(), "closed with tasks unsettled");
@@ -405,7 +408,7 @@ impl World {
         }
         match *act {
             Act::Start => self.event(Event::Start),
-            Act::Submit { timeout, retries, handler, priority } => {
+            Act::Submit { timeout, retries, handler, priority, key } => {
                 if self.closing {
                     return;
                 }
@@ -416,7 +419,7 @@ impl World {
                 self.accepted += 1;
                 let retries = u32::from(retries);
                 let due = self.now as i64 - i64::from(priority) * AGEING as i64;
-                let record = Record { order: self.accepted, due, priority, retries, ..Record::default() };
+                let record = Record { order: self.accepted, due, priority, key, retries, ..Record::default() };
                 assert!(self.tasks.insert(ticket, record).is_none());
                 let text = ticket.to_le_bytes().to_vec().into_boxed_slice();
                 self.event(Event::Submit(NewTask {
@@ -425,6 +428,7 @@ impl World {
                     timeout: timeout.map(Micros::from),
                     retries,
                     priority: f64::from(priority),
+                    sticky: key.map(|key| Box::new(Sticky::new(&format!("key {key}")))),
                     accepted_at: self.now,
                     body: Body::plain(text),
                 }));
@@ -615,10 +619,11 @@ fn act() -> impl Strategy<Value = Act> {
     let number = any::<u8>;
     let timeout = prop_oneof![3 => Just(None), 1 => (200u16..).prop_map(Some)];
     let priority = prop_oneof![3 => Just(0), 1 => -2..4i8];
+    let key = prop_oneof![3 => Just(None), 1 => (0..4u8).prop_map(Some)];
     prop_oneof![
         1 => Just(Act::Start),
-        12 => (timeout, 0..3u8, 0..3u8, priority).prop_map(|(timeout, retries, handler, priority)| {
-            Act::Submit { timeout, retries, handler, priority }
+        12 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(|(timeout, retries, handler, priority, key)| {
+            Act::Submit { timeout, retries, handler, priority, key }
         }),
         2 => number().prop_map(Act::Cancel),
         6 => number().prop_map(Act::Ready),
@@ -699,7 +704,7 @@ proptest! {
 
 fn submit(world: &mut World, count: usize) {
     for _ in 0..count {
-        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0 });
+        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: None });
     }
 }
 
@@ -722,7 +727,7 @@ fn a_pool_of_one_starts_tasks_in_the_order_of_acceptance() {
 fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
     let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), true);
     let submit = |world: &mut World, priority| {
-        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority });
+        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority, key: None });
     };
     for priority in [0, -1, 2, 0, 2] {
         submit(&mut world, priority);
@@ -782,7 +787,7 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     const WAY: Micros = 90_000;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
-    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0 });
+    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
     let mut sent = HashMap::new();
     let mut lives = 0;
     while world.settled.is_empty() {
@@ -974,7 +979,7 @@ fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
 /// A pool of one that asks where a worker hangs, with a task that is overdue.
 fn overdue() -> World {
     let mut world = World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0, priority: 0 });
+    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0, priority: 0, key: None });
     world.act(&Act::Ready(0));
     world.act(&Act::Claim { worker: 0, count: 1 });
     world.act(&Act::Wait(600));
@@ -1024,7 +1029,7 @@ fn a_worker_that_dies_while_it_is_asked_has_an_overdue_task_and_not_one_to_retry
 #[test]
 fn what_waits_is_served_by_others_while_a_worker_is_asked() {
     let mut world = World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0, priority: 0 });
+    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0, priority: 0, key: None });
     for worker in [0, 1] {
         world.act(&Act::Ready(worker));
     }

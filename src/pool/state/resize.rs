@@ -36,6 +36,7 @@ impl Pool {
             // Nor may one that stands by take over there.
             self.dismiss(now, slot);
         }
+        self.move_all_bound();
         if self.phase == Phase::Open {
             self.restore(now);
         }

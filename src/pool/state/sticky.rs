@@ -1,0 +1,128 @@
+//! Tasks with a key: all of one key go to one worker, which may keep in memory what they need.
+//!
+//! A key belongs to a place by rendezvous hashing: each place draws a number for it, and the highest wins. So a place more or
+//! less moves only the keys that it wins or had. While a place waits to be started again after one crash too many, its keys belong to
+//! the next best. What a worker kept is gone with its process: then users are told which keys it had run tasks of.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::pool::messages::{Effect, Micros, TaskKey, WorkerKey};
+use crate::pool::slots::Slot;
+use crate::pool::state::{Phase, Place, Pool, due};
+
+/// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of these.
+const REMEMBERED: usize = 65_536;
+
+/// The key of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    name: Box<str>,
+    hash: u64,
+    /// The place that it belongs to.
+    home: usize,
+}
+
+/// The keys that a worker has run tasks of.
+#[derive(Debug, Default)]
+pub struct Keys(HashSet<Box<str>>);
+
+impl Keys {
+    fn remember(&mut self, name: &str) {
+        if self.0.len() < REMEMBERED && !self.0.contains(name) {
+            self.0.insert(name.into());
+        }
+    }
+}
+
+impl Sticky {
+    pub fn new(name: &str) -> Self {
+        // Of keys that nobody is attacked by: the same in every process, as nothing else depends on it.
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self { name: name.into(), hash: hasher.finish(), home: 0 }
+    }
+
+    /// The place that it belongs to.
+    pub(super) fn home(&self) -> usize {
+        self.home
+    }
+
+    /// What this place draws.
+    fn draw(&self, place: usize) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.hash, place).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+impl Pool {
+    /// The place that this task is bound to, if it has a key.
+    pub(super) fn home(&self, task: TaskKey) -> Option<usize> {
+        Some(self.tasks.get(task)?.sticky.as_ref()?.home)
+    }
+
+    /// Finds the place that a key belongs to now.
+    pub(super) fn settle_home(&self, sticky: &mut Sticky) -> usize {
+        let serves = |slot: &Slot| slot.worker.is_some() || slot.restart_at.is_none();
+        let places = || self.places().iter().enumerate();
+        let best = |any: bool| {
+            let open = places().filter(|(_, slot)| any || serves(slot)).map(|(place, _)| place);
+            open.max_by_key(|&place| sticky.draw(place))
+        };
+        if let Some(home) = best(false).or_else(|| best(true)) {
+            sticky.home = home;
+        }
+        sticky.home
+    }
+
+    /// What waits for this place is bound anew: it has no worker for a while, or no longer exists.
+    pub(super) fn move_bound(&mut self, place: usize) {
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.rebind(place, |key| {
+            let task = self.tasks.get(key).filter(|task| task.place == Place::Queued)?;
+            let accepted = due(task.accepted_at);
+            let mut sticky = task.sticky.clone()?;
+            let home = self.settle_home(&mut sticky);
+            self.tasks.get_mut(key)?.sticky = Some(sticky);
+            Some((home, accepted))
+        });
+        self.queue = queue;
+    }
+
+    /// The same for all places: their number has changed, or one of them serves again.
+    pub(super) fn move_all_bound(&mut self) {
+        let homes: Vec<usize> = self.queue.homes().collect();
+        for home in homes {
+            self.move_bound(home);
+        }
+    }
+
+    /// Starts the workers that bound tasks wait for.
+    pub(super) fn start_homes(&mut self, now: Micros) {
+        let homes: Vec<usize> = self.queue.homes().collect();
+        for home in homes {
+            self.plan(now, home);
+            if self.slots[home].worker.is_none() {
+                self.move_bound(home);
+            }
+        }
+    }
+
+    /// The task is sent to this worker.
+    pub(super) fn remember_key(&mut self, task: TaskKey, slot: usize) {
+        let Some(sticky) = self.tasks.get(task).and_then(|task| task.sticky.as_ref()) else { return };
+        if let Some(worker) = &mut self.slots[slot].worker {
+            worker.keys.get_or_insert_default().remember(&sticky.name);
+        }
+    }
+
+    /// This worker is gone with all that it kept.
+    pub(super) fn lose_keys(&mut self, worker: WorkerKey, keys: Option<Box<Keys>>) {
+        // Of a pool that is being closed nobody wants to know.
+        let Some(keys) = keys.filter(|_| self.phase == Phase::Open) else { return };
+        let mut keys: Vec<_> = keys.0.into_iter().collect();
+        keys.sort_unstable();
+        self.effects.push_back(Effect::LostKeys { worker, keys });
+    }
+}
