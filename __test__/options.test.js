@@ -378,7 +378,15 @@ describe('task options', () => {
   };
 
   test('default to the pool', () => {
-    const nothing = { timeout: -1, retries: -1, signal: null, handler: null, filename: null };
+    const nothing = {
+      priority: 0,
+      key: null,
+      timeout: -1,
+      retries: -1,
+      signal: null,
+      handler: null,
+      filename: null,
+    };
     expect(resolveTaskOptions(undefined, 'module')).toEqual(nothing);
     expect(resolveTaskOptions({ timeout: undefined }, 'module')).toEqual(nothing);
     expect(resolveTaskOptions({ timeout: 0, retries: 0 }, 'module')).toMatchObject({ timeout: 0, retries: 0 });

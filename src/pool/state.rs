@@ -604,8 +604,7 @@ impl Pool {
             if !low || place.going_load() > 0 {
                 continue;
             }
-            loop {
-                let Some(key) = self.peek(slot) else { break };
+            while let Some(key) = self.peek(slot) {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
                 let Some(worker) = &self.slots[slot].worker else { break };
