@@ -309,7 +309,7 @@ declare namespace ProcessManager {
     /**
      * From spawning a worker to its readiness, in ms.
      *
-     * @defaultValue `30_000`
+     * @defaultValue `30_000`; where `--inspect-brk` or `--inspect-wait` has workers wait for a debugger, as long as it can be
      */
     startTimeout?: number;
     /** When workers that die before they are ready break the pool. What is left out has its default. */
@@ -397,6 +397,12 @@ declare namespace ProcessManager {
     /**
      * Node's flags for Node workers. Those of the permission model are among them: with flags of your own, a worker has the
      * restrictions that these name.
+     *
+     * `--inspect`, `--inspect-brk` and `--inspect-wait`, here or in `NODE_OPTIONS` of `env`, have each worker listen for a debugger on
+     * a port of its own: any that is free, or, with `--inspect=9300`, 9300 for the worker with the id 1, 9301 for the next, and
+     * any that is free where that one is taken. To that end `--inspect-port` is added for each. Its address is a line on standard
+     * error, `bulkhead worker 1 (pid 4711): Debugger listening on ws://127.0.0.1:9300/…`: in the `stderr` events with `stdio: 'pipe'`,
+     * else on that of this process.
      *
      * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs
      */

@@ -1,7 +1,11 @@
 // A debugger on this process is not one on its workers; one on a worker changes nothing for the pool.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { expect, onTestFinished, test } from 'vitest';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { PoolClosedError } from '../index.mjs';
+import { connect } from './support/debugger.mjs';
 import { failure, fixture, pool, program, record, until } from './support/harness.js';
 
 const hasStrace = (() => {
@@ -75,3 +79,182 @@ test.skipIf(!hasStrace)(
     ]);
   },
 );
+
+describe('a debugger on the workers', () => {
+  /** The address of each worker's debugger, by the worker's id and pid, as standard error tells it. */
+  const LINE = /^(.+) worker (\d+) \(pid (\d+)\): Debugger listening on (ws:\/\/\S+)$/gm;
+  const listening = (text) =>
+    [...text.matchAll(LINE)].map(([, name, id, pid, url]) => ({ name, id: Number(id), pid: Number(pid), url }));
+
+  const inspected = (options) => pool({ stdio: 'pipe', env: {}, execArgv: [], ...options });
+  /** What the workers print, as it grows. */
+  const printedBy = (manager) => {
+    const printed = { text: '' };
+    manager.on('stderr', (chunk) => {
+      printed.text += chunk;
+    });
+    return printed;
+  };
+  const url = () => process.getBuiltinModule('node:inspector').url();
+
+  /** Asks a debugger, as a client would, for the pid of its process. */
+  async function pidBehind(address) {
+    const { host } = new URL(address);
+    const [target] = await (await fetch(`http://${host}/json/list`)).json();
+    expect(new URL(target.webSocketDebuggerUrl).host).toBe(host);
+    const client = await connect(address);
+    const { result } = await client.ask('Runtime.evaluate', { expression: 'process.pid' });
+    return result.value;
+  }
+
+  /** A port with a free one behind it. */
+  async function freePorts() {
+    for (;;) {
+      const servers = [createServer()];
+      await once(servers[0].listen(0, '127.0.0.1'), 'listening');
+      const { port } = servers[0].address();
+      servers.push(createServer());
+      const second = new Promise((resolve) => {
+        servers[1].on('listening', () => resolve(true)).on('error', () => resolve(false));
+      });
+      servers[1].listen(port + 1, '127.0.0.1');
+      const free = await second;
+      for (const server of servers) if (server.listening) await new Promise((resolve) => server.close(resolve));
+      if (free) return port;
+    }
+  }
+
+  test.each([
+    ['by a flag', { execArgv: ['--inspect'] }],
+    ['by a flag with an address', { execArgv: ['--inspect=127.0.0.1'] }],
+    ['by NODE_OPTIONS', { env: { NODE_OPTIONS: '--no-warnings --inspect=127.0.0.1:0' } }],
+    ['with the usual port, spelled out, and an older name', { execArgv: ['--inspect', '--debug-port', '0'] }],
+  ])('%s: each has a port of its own, and says which', async (_, options) => {
+    const manager = inspected({ name: 'my pool', minWorkers: 2, ...options });
+    const printed = printedBy(manager);
+    await manager.startWorkers();
+    const told = await until(() => listening(printed.text).length === 2 && listening(printed.text), 'two addresses');
+    expect(told.map(({ name }) => name)).toEqual(['my pool', 'my pool']);
+    const workers = manager.workers.map(({ id, pid }) => ({ id, pid }));
+    expect(told.map(({ id, pid }) => ({ id, pid })).sort((a, b) => a.id - b.id)).toEqual(workers);
+    for (const { pid, url } of told) expect(await pidBehind(url)).toBe(pid);
+    expect(await manager.exec(url)).toBeOneOf(told.map(({ url }) => url));
+  });
+
+  test('a port that is given is the first worker’s, and the others’ follow', async () => {
+    const port = await freePorts();
+    const manager = inspected({ minWorkers: 2, execArgv: [`--inspect=127.0.0.1:${port}`] });
+    const printed = printedBy(manager);
+    await manager.startWorkers();
+    const told = await until(() => listening(printed.text).length === 2 && listening(printed.text), 'two addresses');
+    const ports = told.map(({ id, url }) => [id, Number(new URL(url).port)]);
+    expect(ports.sort(([a], [b]) => a - b)).toEqual([
+      [1, port],
+      [2, port + 1],
+    ]);
+    for (const { pid, url } of told) expect(await pidBehind(url)).toBe(pid);
+  });
+
+  test('a port that is taken keeps nobody from starting: by a stranger, another pool, or the one to be replaced', async () => {
+    const stranger = createServer();
+    await once(stranger.listen(0, '127.0.0.1'), 'listening');
+    const taken = stranger.address().port;
+    const first = inspected({ maxWorkers: 1, execArgv: [`--inspect=${taken}`] });
+    expect(new URL(await first.exec(url)).port).not.toBe(String(taken));
+    await new Promise((resolve) => stranger.close(resolve));
+
+    const port = await freePorts();
+    const options = { maxWorkers: 1, maxTasksPerWorker: 2, execArgv: [`--inspect=${port}`] };
+    const pools = [inspected(options), inspected(options)];
+    const logs = pools.map((manager) => record(manager, ['exit', 'error']));
+    await Promise.all(pools.map((manager) => manager.startWorkers()));
+    const urls = await Promise.all(pools.map((manager) => manager.exec(url)));
+    const ports = urls.map((address) => Number(new URL(address).port));
+    expect(ports).toContain(port);
+    expect(new Set(ports).size).toBe(2);
+    const owner = pools[ports.indexOf(port)];
+    const pids = new Set();
+    for (let i = 0; i < 6; i++) pids.add(await owner.exec(() => process.pid));
+    expect(pids.size).toBeGreaterThanOrEqual(3);
+    await Promise.all(pools.map((manager) => manager.shutdown()));
+    // Nobody has failed to start.
+    const ends = logs.flat().map(([event, { reason }]) => [event, reason]);
+    expect(ends.filter(([event, reason]) => event === 'error' || reason === 'startup')).toEqual([]);
+  });
+
+  const waiting = ['--inspect-brk', '--inspect-wait'].filter((flag) => process.allowedNodeEnvironmentFlags.has(flag));
+  test.each(waiting)('%s: a worker waits for as long as its user takes', async (flag) => {
+    const manager = inspected({ maxWorkers: 1, gracePeriod: 200, execArgv: [flag] });
+    const printed = printedBy(manager);
+    const task = manager.run({ data: 'done' });
+    const [{ url, pid }] = await until(
+      () => listening(printed.text).length > 0 && listening(printed.text),
+      'the address',
+    );
+    expect(manager.workers).toMatchObject([{ state: 'starting', pid }]);
+    const client = await connect(url);
+    client.on('Debugger.paused', () => client.ask('Debugger.resume'));
+    await client.ask('Debugger.enable');
+    await client.ask('Runtime.runIfWaitingForDebugger');
+    expect(await task).toBe('done');
+    // A debugger that stays keeps a worker from leaving by itself: for as long as `gracePeriod` says.
+    const log = record(manager, ['exit']);
+    await manager.shutdown();
+    expect(log).toMatchObject([['exit', { pid, reason: 'shutdown' }]]);
+  });
+
+  test('one that nobody comes for is ended with its pool', async () => {
+    const manager = inspected({ maxWorkers: 1, gracePeriod: 100, execArgv: ['--inspect-brk'] });
+    const printed = printedBy(manager);
+    const started = failure(manager.startWorkers());
+    await until(() => listening(printed.text).length > 0, 'the address');
+    await manager.shutdown();
+    expect(await started).toBeInstanceOf(PoolClosedError);
+  });
+
+  test.each(['127.0.0.1:0', '0.0.0.0:0', '[::1]:0'])(
+    'captureStack asks the debugger that is there (%s), which goes on',
+    async (address) => {
+      const manager = inspected({
+        worker: fixture('capture.mjs'),
+        maxWorkers: 1,
+        concurrency: 2,
+        captureStack: true,
+        execArgv: [`--inspect=${address}`],
+      });
+      const printed = printedBy(manager);
+      const before = await manager.run({ type: 'debugger' });
+      // A task that ends when it is told is nowhere in JavaScript.
+      await until(async () => {
+        const { pid } = manager.workers[0];
+        await failure(manager.run({ type: 'obey' }, { timeout: 200 }));
+        return (await manager.run({ type: 'pid' })) === pid;
+      }, 'a worker that is asked and stays');
+      const own = listening(printed.text).find(({ pid }) => pid === manager.workers[0].pid);
+      expect((await manager.run({ type: 'debugger' })).url).toBe(own.url);
+      expect(before.url).toMatch(/^ws:/);
+      // With another client as well, which stays connected.
+      expect(await pidBehind(own.url.replace('0.0.0.0', '127.0.0.1'))).toBe(own.pid);
+      const stuckAt = await until(
+        async () => (await failure(manager.run({ type: 'spin' }, { timeout: 200 }))).stuckAt,
+        'a stack',
+      );
+      expect(stuckAt).toMatch(/at spin .*capture\.mjs/);
+    },
+  );
+
+  test.each(['inherit', 'ignore'])('stdio %s: the address is on this process’s standard error', async (stdio) => {
+    const { code, stdout, stderr } = await program(`
+      import ProcessManager from 'bulkhead';
+      const pool = new ProcessManager({ minWorkers: 2, maxWorkers: 2, stdio: '${stdio}', execArgv: ['--inspect'] });
+      await pool.startWorkers();
+      await pool.exec(() => console.error('from a task'));
+      console.log(JSON.stringify(pool.workers.map(({ id, pid }) => ({ id, pid }))));
+      await pool.shutdown();`);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const told = listening(stderr).map(({ name, id, pid }) => ({ name, id, pid }));
+    const workers = JSON.parse(stdout).map((worker) => ({ name: 'bulkhead', ...worker }));
+    expect(told.sort((a, b) => a.id - b.id)).toEqual(workers);
+    expect(stderr.includes('from a task')).toBe(stdio === 'inherit');
+  });
+});

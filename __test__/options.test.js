@@ -367,6 +367,46 @@ describe('execArgv', () => {
   });
 });
 
+describe("flags for the workers' debuggers", () => {
+  const LOOPBACK = '127.0.0.1';
+
+  test.each([
+    [['--inspect'], LOOPBACK, 0],
+    [['--inspect-brk'], LOOPBACK, 0],
+    [['--inspect=9300'], LOOPBACK, 9300],
+    [['--inspect=0.0.0.0:9300'], '0.0.0.0', 9300],
+    [['--inspect=0.0.0.0'], '0.0.0.0', 0],
+    [['--inspect=[::1]:9300'], '::1', 9300],
+    [['--inspect=[::1]'], '::1', 0],
+    [['--inspect=localhost:9300', '--inspect-port=9400'], 'localhost', 9400],
+    [['--debug-port', '9400', '--inspect_wait'], LOOPBACK, 9400],
+    [['--inspect=99999'], LOOPBACK, 0],
+  ])('%o', (execArgv, host, port) => {
+    const flags = ['--no-warnings', ...execArgv];
+    expect(configOf({ execArgv: flags }).inspect).toEqual({ position: flags.length, host, port });
+    const quoted = flags.map((flag) => `"${flag.replace('in', '\\in')}"`).join('  ');
+    const env = { NODE_OPTIONS: quoted };
+    expect(configOf({ env, execArgv: ['--no-warnings'] }).inspect).toEqual({ position: 1, host, port });
+  });
+
+  test('flags of the command line come behind those of the environment', () => {
+    const env = { NODE_OPTIONS: '--inspect=0.0.0.0:9300' };
+    expect(configOf({ env, execArgv: ['--inspect=9400'] }).inspect).toMatchObject({ host: '0.0.0.0', port: 9400 });
+  });
+
+  test.each([[[]], [['--inspect-port=9300']], [['--no-warnings']]])('none: %o', (execArgv) => {
+    expect(configOf({ execArgv, env: {} }).inspect).toBe(null);
+  });
+
+  test('who waits for a debugger has no startTimeout but one that is given', () => {
+    for (const flag of ['--inspect-brk', '--inspect-wait=9300']) {
+      expect(configOf({ execArgv: [flag] }).startTimeout).toBe(2 ** 31 - 1);
+      expect(configOf({ execArgv: [flag], startTimeout: 5 }).startTimeout).toBe(5);
+    }
+    expect(configOf({ execArgv: ['--inspect'] }).startTimeout).toBe(30_000);
+  });
+});
+
 describe('task options', () => {
   const refused = (options, kind = 'built-in') => {
     try {

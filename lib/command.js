@@ -5,6 +5,7 @@
 const path = require('node:path');
 const { fileURLToPath } = require('node:url');
 const { ownNode } = require('./electron');
+const { inspectorFlags } = require('./inspector-flags');
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
 const { nodeFlags, nodeOptions } = require('./node-flags');
@@ -22,7 +23,8 @@ function resolveCommand(own) {
   const cwd = own.cwd === undefined ? null : directory(own.cwd);
   if (isCommand(own.worker)) return { ...foreign(own), env: environment(own.env), cwd };
   const runtime = ownNode();
-  return { ...node(own, runtime.execPath), env: withAdded(environment(own.env), runtime.env), cwd };
+  const env = withAdded(environment(own.env), runtime.env);
+  return { ...node(own, runtime.execPath, env), env, cwd };
 }
 
 /**
@@ -36,8 +38,9 @@ function isCommand(worker) {
 /**
  * @param {Record<string, unknown>} own
  * @param {string} ownExecPath
+ * @param {string[]} env `KEY=value`
  */
-function node(own, ownExecPath) {
+function node(own, ownExecPath, env) {
   if (own.worker !== undefined && typeof own.worker !== 'string' && !(own.worker instanceof URL)) {
     throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
   }
@@ -45,10 +48,14 @@ function node(own, ownExecPath) {
   const execArgv = own.execArgv === undefined ? nodeFlags(process.execArgv) : texts('options.execArgv', own.execArgv);
   const argv = own.argv === undefined ? [] : texts('options.argv', own.argv);
   const worker = own.worker === undefined ? null : moduleUrl('options.worker', own.worker);
+  const inspector = inspectorFlags(execArgv, variable('NODE_OPTIONS', env));
   return {
     kind: worker === null ? /** @type {const} */ ('built-in') : /** @type {const} */ ('module'),
     command: execPath,
     args: [...execArgv, BOOTSTRAP, ...argv],
+    // The port that each worker is told stands behind the flags: the last one decides, whoever has said the others.
+    inspect: inspector && { position: execArgv.length, host: inspector.host, port: inspector.port },
+    waits: inspector?.waits === true,
     initOptions: JSON.stringify({ worker, argv, captureStack: own.captureStack === true || undefined }),
   };
 }
@@ -74,6 +81,8 @@ function foreign(own) {
     kind: /** @type {const} */ ('command'),
     command: text('options.worker.command', worker.command),
     args: worker.args === undefined ? [] : texts('options.worker.args', worker.args),
+    inspect: null,
+    waits: false,
     initOptions: '{}',
   };
 }
@@ -120,6 +129,16 @@ function inheritedEnvironment() {
     pairs.push(`${key}=${key === 'NODE_OPTIONS' ? nodeOptions(String(value)) : value}`);
   }
   return pairs;
+}
+
+/**
+ * @param {string} name
+ * @param {string[]} pairs `KEY=value`
+ * @returns {string} empty if it is not among them
+ */
+function variable(name, pairs) {
+  const pair = pairs.findLast((pair) => pair.startsWith(`${name}=`));
+  return pair === undefined ? '' : pair.slice(name.length + 1);
 }
 
 /**

@@ -9,6 +9,8 @@
  * @property {string} name
  * @property {string} command
  * @property {string[]} args
+ * @property {{ position: number, host: string, port: number } | null} inspect the flags in `args` or `env` have Node open
+ *   its inspector: where in `args` each worker's own port goes, and what they say; port 0: any
  * @property {string[]} env `KEY=value`
  * @property {string | null} cwd
  * @property {'inherit' | 'pipe' | 'ignore'} stdio

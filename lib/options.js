@@ -75,7 +75,7 @@ function resolveOptions(options, availableParallelism) {
   /** @param {string} key @param {number} fallback @param {number} [min] */
   const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
 
-  const { kind, ...command } = resolveCommand(own);
+  const { kind, waits, ...command } = resolveCommand(own);
   const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
   return {
     kind,
@@ -94,7 +94,8 @@ function resolveOptions(options, availableParallelism) {
       priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
       retries: count('retries', 0, 0, MAX_RETRIES),
       retryDelay: time('retryDelay', 100),
-      startTimeout: time('startTimeout', 30_000, 1),
+      // A worker that waits for a debugger waits for a human.
+      startTimeout: time('startTimeout', waits ? MAX_DELAY : 30_000, 1),
       ...restartPolicy(own.restart),
       gracePeriod: time('gracePeriod', 2_000),
       ...workerLimits(own),

@@ -2,11 +2,13 @@
 
 use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::Ipv4Addr;
 
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 use serde_json::value::RawValue;
 
+use crate::inspect::port::InspectConfig;
 use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
 use crate::pool::messages::Micros;
 use crate::wire::Serialization;
@@ -17,6 +19,7 @@ pub struct NativeConfig {
     pub name: String,
     pub command: String,
     pub args: Vec<String>,
+    pub inspect: Option<NativeInspect>,
     /// `KEY=value`.
     pub env: Vec<String>,
     pub cwd: Option<String>,
@@ -55,6 +58,17 @@ pub struct NativeConfig {
     pub max_memory: f64,
     pub capture_stack: bool,
     pub max_message_size: f64,
+}
+
+/// The inspectors that the flags of Node workers open.
+#[napi(object, use_nullable = true)]
+pub struct NativeInspect {
+    /// Index in `args` where each worker's port goes.
+    pub position: u32,
+    /// An IP address, else the usual one is meant.
+    pub host: String,
+    /// 0: any.
+    pub port: u16,
 }
 
 /// Microseconds of a number of milliseconds; what is not positive is 0, what is too much the longest there is.
@@ -115,6 +129,11 @@ impl NativeConfig {
             name: self.name.clone(),
             command: c_string("command", &self.command)?,
             args: c_strings("args", &self.args)?,
+            inspect: self.inspect.as_ref().map(|inspect| InspectConfig {
+                position: inspect.position as usize,
+                host: inspect.host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()),
+                first: inspect.port,
+            }),
             env: c_strings("env", &self.env)?,
             cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?,
             stdio: match self.stdio.as_str() {

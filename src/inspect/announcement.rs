@@ -1,5 +1,6 @@
-//! What Node prints on standard error because we had it open its inspector: read by us, and by nobody else. Everything
-//! around it passes through unchanged, byte for byte.
+//! What Node prints on standard error when it opens its inspector. Because we had it do so: then it is read by us, and by
+//! nobody else. Because the user's flags have: then the line with the address says whose it is. Everything around it
+//! passes through unchanged, byte for byte.
 
 use tokio::sync::oneshot;
 
@@ -12,9 +13,15 @@ const WAITING: &str = "Waiting for the debugger to disconnect...";
 /// A line of ours is no longer than this, in bytes.
 const MAX_LINE: usize = 256;
 
-/// Lines of one worker's standard error, from the first time that it was asked for its stack.
+/// Lines of one worker's standard error, where Node has opened its inspector, or is about to.
 #[derive(Debug, Default)]
 pub struct Announcements {
+    /// Goes in front of the address of the inspector that the user's flags open, until that has come.
+    label: Option<String>,
+    /// That inspector.
+    users: Option<String>,
+    /// The line with both, until somebody takes it.
+    introduction: Option<Vec<u8>>,
     /// Who waits for the address.
     wanted: Option<oneshot::Sender<String>>,
     /// The inspector that we had opened last.
@@ -28,6 +35,21 @@ pub struct Announcements {
 }
 
 impl Announcements {
+    /// Of a worker whose flags open the inspector; `label` says which worker it is.
+    pub fn labelled(label: String) -> Self {
+        Self { label: Some(label), ..Self::default() }
+    }
+
+    /// The inspector that is open by the user's flags: no other can be opened.
+    pub fn users(&self) -> Option<&str> {
+        self.users.as_deref()
+    }
+
+    /// The line that names that inspector and its worker, once, when it has come.
+    pub fn introduction(&mut self) -> Option<Vec<u8>> {
+        self.introduction.take()
+    }
+
     /// The inspector is being opened: its address goes to `wanted`.
     pub fn expect(&mut self, wanted: oneshot::Sender<String>) {
         self.wanted = Some(wanted);
@@ -45,6 +67,9 @@ impl Announcements {
                 continue;
             }
             self.partial.extend_from_slice(piece);
+            if ends {
+                self.put_label();
+            }
             let ours = match ends {
                 true => self.take(),
                 false if self.may_be_ours() => continue,
@@ -63,6 +88,17 @@ impl Announcements {
     pub fn finish(&mut self) -> Vec<u8> {
         self.wanted = None;
         std::mem::take(&mut self.partial)
+    }
+
+    /// The complete line at hand may be the one that names the address of the user's inspector.
+    fn put_label(&mut self) {
+        let Some(label) = &self.label else { return };
+        let line = std::str::from_utf8(&self.partial).ok();
+        let Some(address) = line.and_then(|line| line.trim_end().strip_prefix(LISTENING)) else { return };
+        self.users = Some(format!("ws://{address}"));
+        self.partial = [label.as_bytes(), &self.partial].concat();
+        self.introduction = Some(self.partial.clone());
+        self.label = None;
     }
 
     /// Whether the complete line at hand is ours.
@@ -95,7 +131,7 @@ impl Announcements {
     fn may_be_ours(&self) -> bool {
         let partial = self.partial.as_slice();
         let begins = |line: &&str| partial.starts_with(line.as_bytes()) || line.as_bytes().starts_with(partial);
-        (self.wanted.is_some() || self.ours.is_some())
+        (self.label.is_some() || self.wanted.is_some() || self.ours.is_some())
             && partial.len() <= MAX_LINE
             && [LISTENING, ENDING, HELP, ATTACHED, WAITING].iter().any(begins)
     }
@@ -155,6 +191,21 @@ mod tests {
         announcements.expect(wanted);
         assert_eq!(announcements.filter(said.as_bytes()), b"");
         assert_eq!(url.try_recv().as_deref(), Ok(URL));
+    }
+
+    #[test]
+    fn the_users_own_gets_its_label_once() {
+        let text = format!("{HELP_LINE}De\nDebugger listening on {URL}\n{HELP_LINE}Debugger listening on {URL}\nend");
+        let expected = text.replacen("Debugger listening", "pool worker 3: Debugger listening", 1);
+        for size in 1..text.len() {
+            let mut announcements = Announcements::labelled("pool worker 3: ".to_owned());
+            assert_eq!(announcements.users(), None);
+            assert_eq!(all(&mut announcements, &text, size), expected);
+            assert_eq!(announcements.users(), Some(URL));
+            let line = announcements.introduction().expect("it has come");
+            assert_eq!(line, format!("pool worker 3: Debugger listening on {URL}\n").as_bytes());
+            assert_eq!(announcements.introduction(), None);
+        }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! SIGUSR1 has Node open its inspector even while JavaScript is in a loop. It announces the address on standard error
 //! ([`announcement`]), we connect ([`session`]), have JavaScript paused, take the frames ([`frames`]), let it go on and leave.
+//! Where the user's flags have opened it already, that one is used; its port comes from [`port`].
 //!
 //! Everything that is read here are a worker's bytes, and so not to be trusted: we connect to this machine only, read a bounded
 //! number of bytes in a bounded time, and take nothing but text from them. Whatever does not work out, there is no stack.
 
 pub mod announcement;
 mod frames;
+pub mod port;
 mod session;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! One conversation with a worker's inspector, over a WebSocket on the loopback interface.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -37,7 +37,10 @@ impl Session {
             .read_buffer_size(16 << 10)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let (socket, _) = client_async_with_config(url, stream, Some(config)).await.ok()?;
+        // Node answers to nobody who asks for `0.0.0.0`.
+        let (_, uuid) = url.rsplit_once('/')?;
+        let (socket, _) =
+            client_async_with_config(format!("ws://{address}/{uuid}"), stream, Some(config)).await.ok()?;
         Some(Self { socket, scripts: Scripts::default(), received: 0 })
     }
 
@@ -82,15 +85,18 @@ impl Session {
     }
 }
 
-/// Where to connect: `ws://127.0.0.1:<port>/<uuid>`, or the same with `[::1]`.
+/// Where to connect: `ws://127.0.0.1:<port>/<uuid>`, or the same with `[::1]`, `0.0.0.0` or `[::]`.
 fn address(url: &str) -> Option<SocketAddr> {
     let (host, path) = url.strip_prefix("ws://")?.split_once('/')?;
     let uuid = path.len() == 36 && path.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let address: SocketAddr = host.parse().ok()?;
-    let here = match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback(),
-    };
+    let mut address: SocketAddr = host.parse().ok()?;
+    // It listens on every address, and so on this one.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    let here = address.ip().is_loopback();
     (uuid && here && address.port() != 0).then_some(address)
 }
 
@@ -109,14 +115,17 @@ mod tests {
             ("127.0.0.1", false),
             ("127.0.0.1:99999", false),
             ("localhost:33005", false),
-            ("0.0.0.0:33005", false),
+            ("0.0.0.0:33005", true),
+            ("[::]:33005", true),
             ("10.0.0.1:80", false),
             ("169.254.169.254:80", false),
             ("user@127.0.0.1:33005", false),
             ("[::ffff:10.0.0.1]:80", false),
             ("", false),
         ] {
-            assert_eq!(address(&format!("ws://{host}/{UUID}")).is_some(), expected, "{host}");
+            let address = address(&format!("ws://{host}/{UUID}"));
+            assert_eq!(address.is_some_and(|address| address.ip().is_loopback()), expected, "{host}");
+            assert_eq!(address.is_some(), expected, "{host}");
         }
         for url in [
             "http://127.0.0.1:1/".to_owned() + UUID,

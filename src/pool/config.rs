@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 
 use serde_json::value::RawValue;
 
+use crate::inspect::port::InspectConfig;
 use crate::pool::messages::Micros;
 use crate::wire::Serialization;
 
@@ -106,6 +107,8 @@ pub struct WorkerConfig {
     pub command: CString,
     /// Arguments after the executable's own name.
     pub args: Vec<CString>,
+    /// Where the arguments or the environment have Node open its inspector: a port for each worker.
+    pub inspect: Option<InspectConfig>,
     /// The whole environment, as `KEY=value`.
     pub env: Vec<CString>,
     /// Working directory; `None`: the parent's.
@@ -129,6 +132,7 @@ impl WorkerConfig {
             name: "bulkhead".to_owned(),
             command: command.to_owned(),
             args,
+            inspect: None,
             env: Vec::new(),
             cwd: None,
             stdio: StdioMode::Ignore,

@@ -1,6 +1,7 @@
 //! The task of one worker on the supervisor thread: starts the process, reads what it says and prints, writes what did
 //! not fit into its channel at once, and reaps it. What it all means is for the pool to say.
 
+use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::inspect::{self, announcement::Announcements};
+use crate::inspect::announcement::Announcements;
+use crate::inspect::{self, port::Port};
 use crate::pool::config::StdioMode;
 use crate::pool::core::{self, SharedPool};
 use crate::pool::messages::{Micros, WorkerKey};
@@ -81,8 +83,11 @@ struct Actor {
     oom: Option<oom::Mark>,
     /// When it is to be looked at next, where there is a limit.
     sampler: Option<Interval>,
-    /// Since it was first asked where it hangs: what of its standard error is Node's answer to that.
+    /// What of its standard error is Node's announcement of its inspector: from the beginning if the user's flags open it,
+    /// else since the worker was first asked where it hangs.
     announcements: Option<Announcements>,
+    /// That of the user's inspector.
+    _port: Option<Port>,
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
@@ -152,9 +157,14 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     let channel = Arc::new(watch(channel, Interest::READABLE)?);
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
+    let port = config.inspect.as_ref().map(|inspect| inspect.port(key.worker_id()));
+    let mut args = Cow::Borrowed(&config.args);
+    if let (Some(inspect), Some(port)) = (&config.inspect, &port) {
+        args.to_mut().insert(inspect.position.min(config.args.len()), port.flag());
+    }
     let spec = SpawnSpec {
         program: &config.command,
-        args: &config.args,
+        args: &args,
         env: &config.env,
         cwd: config.cwd.as_deref(),
         channel: theirs.as_fd(),
@@ -184,6 +194,8 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         serialization: config.serialization,
         options: &config.init_options,
     }));
+    let label = || format!("{} worker {} (pid {}): ", config.name, key.worker_id(), pid.as_raw_nonzero());
+    let passes_on = config.stdio == StdioMode::Inherit || port.is_some() && config.stdio == StdioMode::Ignore;
     let actor = Actor {
         shared: Arc::clone(shared),
         key,
@@ -202,9 +214,10 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         rss: (0, 0),
         oom,
         sampler: shared.memory_threshold.map(|_| sampler()),
-        announcements: None,
+        announcements: port.is_some().then(|| Announcements::labelled(label())),
+        _port: port,
         backlog: None,
-        forward: (config.stdio == StdioMode::Inherit).then(output::stderr).flatten(),
+        forward: passes_on.then(output::stderr).flatten(),
     };
     Ok((actor, link))
 }
@@ -355,10 +368,13 @@ impl Actor {
     /// Asks the worker where it hangs, beside everything else, and tells the pool.
     fn capture(&mut self) {
         let (announced, url) = oneshot::channel();
-        // Where it cannot be asked, the address is known never to come.
-        if inspect::open(self.pid).is_ok() {
+        if let Some(users) = self.announcements.as_ref().and_then(Announcements::users) {
+            // It has one already. The other end is the task below's, which is still to come.
+            let _ = announced.send(users.to_owned());
+        } else if inspect::open(self.pid).is_ok() {
             self.announcements.get_or_insert_default().expect(announced);
         }
+        // Where it cannot be asked, the address is known never to come.
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         tokio::task::spawn_local(async move {
             let stack = inspect::capture(url).await;
@@ -373,6 +389,13 @@ impl Actor {
         match &mut self.announcements {
             Some(announcements) if kind == Kind::Stderr => {
                 let rest = announcements.filter(chunk);
+                // Whoever wants to debug has to know the address, even where output is thrown away.
+                if let Some(line) = announcements.introduction()
+                    && self.shared.worker_config.stdio == StdioMode::Ignore
+                    && self.forward.is_some()
+                {
+                    self.backlog.get_or_insert_default().extend_from_slice(&line);
+                }
                 if !rest.is_empty() {
                     self.print(kind, &rest);
                 }
@@ -384,7 +407,7 @@ impl Actor {
     fn print(&mut self, kind: Kind, chunk: &[u8]) {
         if kind == Kind::Stderr {
             self.tail.push(chunk);
-            if self.forward.is_some() {
+            if self.forward.is_some() && self.shared.worker_config.stdio == StdioMode::Inherit {
                 self.backlog.get_or_insert_default().extend_from_slice(chunk);
             }
         }

@@ -1,0 +1,69 @@
+'use strict';
+
+// Whether Node opens its inspector ("debugger") from the beginning, as its flags say, and where.
+
+const OPENS = /^--inspect(?:-brk|-wait)?$/;
+const WAITS = /^--inspect-(?:brk|wait)$/;
+const PORT = /^--(?:inspect-port|debug-port)$/;
+
+const LOOPBACK = '127.0.0.1';
+
+/**
+ * @typedef {object} InspectorFlags
+ * @property {string} host an IP address or a name
+ * @property {number} port 0: any that is free, as where none is given
+ * @property {boolean} waits until a debugger is connected nothing is run
+ */
+
+/**
+ * @param {readonly string[]} execArgv
+ * @param {string} options value of the variable NODE_OPTIONS, which come before these
+ * @returns {InspectorFlags | null} null: it stays closed
+ */
+function inspectorFlags(execArgv, options) {
+  const flags = [...splitOptions(options), ...execArgv];
+  const found = { host: LOOPBACK, port: 0, waits: false };
+  let opens = false;
+  for (let i = 0; i < flags.length; i++) {
+    const end = flags[i].indexOf('=');
+    const name = (end < 0 ? flags[i] : flags[i].slice(0, end)).replaceAll('_', '-');
+    const opening = OPENS.test(name);
+    if (!opening && !PORT.test(name)) continue;
+    opens ||= opening;
+    found.waits ||= WAITS.test(name);
+    if (end >= 0) Object.assign(found, hostAndPort(flags[i].slice(end + 1)));
+    else if (!opening && i + 1 < flags.length) Object.assign(found, hostAndPort(flags[++i]));
+  }
+  return opens ? found : null;
+}
+
+/**
+ * @param {string} value `[host:]port`, or a host alone
+ * @returns {{ host?: string, port: number }}
+ */
+function hostAndPort(value) {
+  if (/^\d+$/.test(value)) return { port: portOf(value) };
+  const alone = /^\[[^\]]*\]$/.test(value) || !value.includes(':');
+  const colon = alone ? value.length : value.lastIndexOf(':');
+  const host = value.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+  return { host: host || LOOPBACK, port: portOf(value.slice(colon + 1)) };
+}
+
+/** @param {string} digits what is no port is for Node to complain of, which reads the same flags */
+function portOf(digits) {
+  const port = Number(digits);
+  return port <= 0xffff ? port : 0;
+}
+
+/**
+ * As Node does it: at spaces that are not in double quotes, where a backslash makes the next character an ordinary one.
+ *
+ * @param {string} options
+ * @returns {string[]}
+ */
+function splitOptions(options) {
+  const words = options.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/gs) ?? [];
+  return words.map((word) => word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted) => quoted.replace(/\\(.)/gs, '$1')));
+}
+
+module.exports = { inspectorFlags };
