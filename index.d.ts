@@ -432,6 +432,14 @@ declare namespace ProcessManager {
      */
     stdio?: 'inherit' | 'pipe' | 'ignore';
     /**
+     * The nice value of workers: an integer from -20, much of the processors, to 19, what others leave. It is not added to
+     * that of this process. Less than that of this process takes a privilege (on Linux CAP_SYS_NICE, or RLIMIT_NICE); without it
+     * workers do not start, and the {@link WorkerStartError} has the system's error (`EACCES`, of `setpriority`) as its cause.
+     *
+     * @defaultValue that of this process
+     */
+    nice?: number;
+    /**
      * Of the pool, in process titles and warnings.
      *
      * @defaultValue `'bulkhead'`

@@ -32,6 +32,7 @@ describe('defaults', () => {
       name: 'bulkhead',
       command: process.execPath,
       cwd: null,
+      nice: null,
       stdio: 'inherit',
       serialization: 'json',
       minWorkers: CORES,
@@ -183,6 +184,9 @@ describe('wrong options', () => {
     ['gracePeriod', -1],
     ['maxMessageSize', 0],
     ['maxMessageSize', 2 ** 40],
+    ['nice', -21],
+    ['nice', 20],
+    ['nice', 0.5],
   ])('%s: %d is out of range', (key, value) => {
     expectRefused({ [key]: value }, 'ERR_OUT_OF_RANGE', new RegExp(`"options\\.${key}".*must be an integer.*Received`));
   });
@@ -209,6 +213,8 @@ describe('wrong options', () => {
     ['captureStack', null],
     ['execPath', 1],
     ['cwd', 1],
+    ['nice', '5'],
+    ['nice', null],
     ['stdio', ['pipe']],
     ['serialization', 1],
     ['restart', 5],

@@ -13,6 +13,7 @@
  *   its inspector: where in `args` each worker's own port goes, and what they say; port 0: any
  * @property {string[]} env `KEY=value`
  * @property {string | null} cwd
+ * @property {number | null} nice
  * @property {'inherit' | 'pipe' | 'ignore'} stdio
  * @property {string} initOptions JSON of an object, passed on to the workers as it is
  * @property {'json' | 'advanced'} serialization

@@ -46,6 +46,7 @@ const OPTIONS = Object.freeze([
   'execPath',
   'cwd',
   'stdio',
+  'nice',
   'name',
 ]);
 
@@ -83,6 +84,7 @@ function resolveOptions(options, availableParallelism) {
       name: text('options.name', or(own.name, 'bulkhead')),
       ...command,
       stdio: oneOf('options.stdio', or(own.stdio, 'inherit'), ['inherit', 'pipe', 'ignore']),
+      nice: own.nice === undefined ? null : count('nice', 0, -20, 19),
       serialization,
       ...poolSize(own, availableParallelism),
       idleTimeout: time('idleTimeout', 10_000),

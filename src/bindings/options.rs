@@ -23,6 +23,8 @@ pub struct NativeConfig {
     /// `KEY=value`.
     pub env: Vec<String>,
     pub cwd: Option<String>,
+    /// -20 to 19.
+    pub nice: Option<i32>,
     #[napi(ts_type = "'inherit' | 'pipe' | 'ignore'")]
     pub stdio: String,
     /// Text of a JSON object.
@@ -136,6 +138,7 @@ impl NativeConfig {
             }),
             env: c_strings("env", &self.env)?,
             cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?,
+            nice: self.nice,
             stdio: match self.stdio.as_str() {
                 "inherit" => StdioMode::Inherit,
                 "pipe" => StdioMode::Pipe,

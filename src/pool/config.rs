@@ -113,6 +113,8 @@ pub struct WorkerConfig {
     pub env: Vec<CString>,
     /// Working directory; `None`: the parent's.
     pub cwd: Option<CString>,
+    /// Nice value, -20 to 19; `None`: the parent's.
+    pub nice: Option<i32>,
     /// Where a worker's output goes.
     pub stdio: StdioMode,
     /// JSON object that is handed through to the worker in `init`.
@@ -135,6 +137,7 @@ impl WorkerConfig {
             inspect: None,
             env: Vec::new(),
             cwd: None,
+            nice: None,
             stdio: StdioMode::Ignore,
             init_options: RawValue::from_string("{}".to_owned()).expect("it is JSON"),
             serialization: Serialization::Json,

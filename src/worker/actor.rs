@@ -130,6 +130,12 @@ impl From<CallError> for SpawnFailure {
     }
 }
 
+impl SpawnFailure {
+    fn nice(nice: i32, error: CallError) -> Self {
+        Self { message: format!("giving a worker the nice value {nice} (option \"nice\"): {error}"), ..error.into() }
+    }
+}
+
 impl From<SpawnError> for SpawnFailure {
     fn from(error: SpawnError) -> Self {
         Self {
@@ -178,10 +184,17 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     };
     let oom = oom::mark();
     let pid = process::spawn(&spec)?;
-    let waiter = Waiter::new(pid).inspect_err(|_| {
-        // A process whose end nobody would hear of must not be.
+    // A process whose end nobody would hear of must not be, nor one that takes more than it is to have.
+    let undo = || {
         let _ = process::kill_and_reap(pid);
-    })?;
+    };
+    if let Some(nice) = config.nice {
+        process::nice::set(pid, nice).map_err(|error| {
+            undo();
+            SpawnFailure::nice(nice, error)
+        })?;
+    }
+    let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
     let wake = Arc::new(Notify::new());
     let mut link = Link::new(key, pid, core::now(), Arc::clone(&channel), page, Arc::clone(&wake));
     link.send_init(&wire::down::init(&Init {
