@@ -360,15 +360,15 @@ declare namespace ProcessManager {
      * On a missed deadline, fetch the worker's JavaScript stack before it is killed: {@link TaskTimeoutError.stuckAt}. Costs
      * nothing until then; and then it has Node open its debugger (by SIGUSR1, on a free port of the loopback interface) for
      * as long as it takes, a second at most. While it is open, whoever may connect to that port could control the worker.
-     * For Node workers.
+     * For workers that run on Node.js.
      *
      * @defaultValue `false`
      */
     captureStack?: boolean;
     /**
      * How values travel. `'json'` loses what JSON loses (a `Map`, `undefined` in arrays, `NaN`, …); `'advanced'` is the
-     * structured clone algorithm, for Node workers only. Buffers, typed arrays and ArrayBuffers arrive as what they were,
-     * byte for byte, in both.
+     * structured clone algorithm, for Node workers only, and not between Bun and another runtime. Buffers, typed arrays and
+     * ArrayBuffers arrive as what they were, byte for byte, in both.
      *
      * @defaultValue `'json'`
      */
@@ -404,15 +404,18 @@ declare namespace ProcessManager {
      * error, `bulkhead worker 1 (pid 4711): Debugger listening on ws://127.0.0.1:9300/…`: in the `stderr` events with `stdio: 'pipe'`,
      * else on that of this process.
      *
-     * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs
+     * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs. In Deno, `run`
+     *   and the permissions of this process; in Bun and Deno with another `execPath`, none
      */
     execArgv?: readonly string[];
     /**
-     * The `node` that Node workers run on.
+     * The `node` that Node workers run on, or a `bun` or `deno` in place of it; the latter needs `execArgv` as well, such as
+     * `['run', '--allow-all']`.
      *
      * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to their environment, as `child_process.fork()` does there. An app
      * whose fuse "runAsNode" is off can have no Node workers: what it starts is itself, where the constructor throws an
-     * error with the code `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`.
+     * error with the code `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`. So it does in a single executable, on which no worker can run,
+     * without this option.
      *
      * @defaultValue `process.execPath`; in Electron on macOS, the app's helper
      */

@@ -4,6 +4,7 @@
 // command line, which belong to the user.
 
 const { fileURLToPath } = require('node:url');
+const { ENGINE, HOST } = require('./host');
 const { Builtin } = require('./worker/builtin');
 const { Channel } = require('./worker/channel');
 const { WorkerContext } = require('./worker/context');
@@ -67,7 +68,7 @@ async function start(init) {
   parting = new Parting(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
-  const inspector = init.options.captureStack ? new Inspector() : null;
+  const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
   const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
@@ -97,11 +98,21 @@ async function open(init, context) {
     const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
-  const { worker } = init.options;
+  const { worker, captureStack, engine = 'V8' } = init.options;
+  if (captureStack && HOST !== 'Node.js')
+    throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
+  if (init.serialization === 'advanced' && engine !== ENGINE) {
+    throw unavailable(`serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`);
+  }
   if (worker === null) return new Builtin(context);
   // As under fork, where this file would not be in between.
   process.argv[1] = fileURLToPath(worker);
   return openModule(worker);
+}
+
+/** @param {string} message */
+function unavailable(message) {
+  return Object.assign(new Error(message), { code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM' });
 }
 
 /**

@@ -4,11 +4,11 @@
 
 const path = require('node:path');
 const { fileURLToPath } = require('node:url');
-const { ownNode } = require('./electron');
+const { ENGINE, HOST, assertRuntime, ownRuntime } = require('./host');
 const { inspectorFlags } = require('./inspector-flags');
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
-const { nodeFlags, nodeOptions } = require('./node-flags');
+const { nodeOptions } = require('./node-flags');
 const { ownOptions, text, texts } = require('./validators');
 
 const BOOTSTRAP = path.join(__dirname, 'bootstrap.js');
@@ -22,9 +22,9 @@ const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NO
 function resolveCommand(own) {
   const cwd = own.cwd === undefined ? null : directory(own.cwd);
   if (isCommand(own.worker)) return { ...foreign(own), env: environment(own.env), cwd };
-  const runtime = ownNode();
+  const runtime = ownRuntime();
   const env = withAdded(environment(own.env), runtime.env);
-  return { ...node(own, runtime.execPath, env), env, cwd };
+  return { ...node(own, runtime, env), env, cwd };
 }
 
 /**
@@ -37,18 +37,24 @@ function isCommand(worker) {
 
 /**
  * @param {Record<string, unknown>} own
- * @param {string} ownExecPath
+ * @param {{ execPath: string, execArgv: string[] }} runtime
  * @param {string[]} env `KEY=value`
  */
-function node(own, ownExecPath, env) {
+function node(own, runtime, env) {
   if (own.worker !== undefined && typeof own.worker !== 'string' && !(own.worker instanceof URL)) {
     throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
   }
-  const execPath = own.execPath === undefined ? ownExecPath : text('options.execPath', own.execPath);
-  const execArgv = own.execArgv === undefined ? nodeFlags(process.execArgv) : texts('options.execArgv', own.execArgv);
+  const execPath = own.execPath === undefined ? runtime.execPath : text('options.execPath', own.execPath);
+  // The flags of Bun and Deno are for themselves only, and so are a single executable's.
+  const same = HOST === 'Node.js' || execPath === runtime.execPath;
+  const inherited = same ? runtime.execArgv : [];
+  const execArgv = own.execArgv === undefined ? inherited : texts('options.execArgv', own.execArgv);
   const argv = own.argv === undefined ? [] : texts('options.argv', own.argv);
   const worker = own.worker === undefined ? null : moduleUrl('options.worker', own.worker);
-  const inspector = inspectorFlags(execArgv, variable('NODE_OPTIONS', env));
+  if (own.execPath === undefined) assertRuntime();
+  // The others have such flags, too, and each its own mind about ports.
+  const ofNode = HOST === 'Node.js' || execPath !== runtime.execPath;
+  const inspector = ofNode ? inspectorFlags(execArgv, variable('NODE_OPTIONS', env)) : null;
   return {
     kind: worker === null ? /** @type {const} */ ('built-in') : /** @type {const} */ ('module'),
     command: execPath,
@@ -56,7 +62,12 @@ function node(own, ownExecPath, env) {
     // The port that each worker is told stands behind the flags: the last one decides, whoever has said the others.
     inspect: inspector && { position: execArgv.length, host: inspector.host, port: inspector.port },
     waits: inspector?.waits === true,
-    initOptions: JSON.stringify({ worker, argv, captureStack: own.captureStack === true || undefined }),
+    initOptions: JSON.stringify({
+      worker,
+      argv,
+      captureStack: own.captureStack === true || undefined,
+      engine: ENGINE === 'V8' ? undefined : ENGINE,
+    }),
   };
 }
 

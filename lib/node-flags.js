@@ -8,8 +8,9 @@ const EVAL = /^(?:-e|-pe|--eval)$/;
 /** With a value of its own, after `=` or as the next argument. */
 const WITH_VALUE =
   /^(?:-p|--print|--input-type|--watch-path|--test-[a-z-]+|--inspect-port|--debug-port|--inspect-publish-uid)$/;
+/** `--hot` is Bun's `--watch`. */
 const ALONE =
-  /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--test|--check|-c|--interactive|-i)$/;
+  /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--hot|--test|--check|-c|--interactive|-i)$/;
 
 const INSPECT = /(^|\s)--(?:inspect(?:-brk|-wait|-port|-publish-uid)?|debug-port)(?:=\S*)?(?=\s|$)/g;
 

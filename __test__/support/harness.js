@@ -97,7 +97,16 @@ export function isGone(pid) {
  */
 export function program(
   source,
-  { name = 'main.mjs', files = {}, packages = [], args = [], nodeArgs = [], env, timeout = 30_000 } = {},
+  {
+    name = 'main.mjs',
+    files = {},
+    packages = [],
+    args = [],
+    command = process.execPath,
+    nodeArgs = [],
+    env,
+    timeout = 30_000,
+  } = {},
 ) {
   const folder = project({ [name]: source, ...files }, { packages });
   return new Promise((resolve) => {
@@ -108,22 +117,20 @@ export function program(
       env: { ...process.env, ...env },
       maxBuffer: 1 << 26,
     };
-    const child = execFile(
-      process.execPath,
-      [...nodeArgs, join(folder, name), ...args],
-      options,
-      (error, stdout, stderr) => {
-        const { code = 0, signal = null } = error ?? {};
-        resolve({ code: signal === null ? code : null, signal, stdout, stderr, pid: child.pid });
-      },
-    );
+    const child = execFile(command, [...nodeArgs, join(folder, name), ...args], options, (error, stdout, stderr) => {
+      const { code = 0, signal = null } = error ?? {};
+      resolve({ code: signal === null ? code : null, signal, stdout, stderr, pid: child.pid });
+    });
   });
 }
 
 /** The same, but running: for tests that talk to it, or kill it. Its standard output is read line by line. */
-export function startProgram(source, { name = 'main.mjs', files = {}, packages = [], nodeArgs = [], env } = {}) {
+export function startProgram(
+  source,
+  { name = 'main.mjs', files = {}, packages = [], command = process.execPath, nodeArgs = [], env } = {},
+) {
   const folder = project({ [name]: source, ...files }, { packages });
-  const child = spawn(process.execPath, [...nodeArgs, join(folder, name)], {
+  const child = spawn(command, [...nodeArgs, join(folder, name)], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

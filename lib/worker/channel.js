@@ -7,6 +7,7 @@
 
 const { Buffer } = require('node:buffer');
 const net = require('node:net');
+const { HOST } = require('../host');
 const { exit } = require('./intrinsics');
 
 const READ_BYTES = 64 * 1024;
@@ -45,6 +46,31 @@ class Channel {
    * @param {() => void} onEnd the supervisor has closed its side, or is gone
    */
   listen(onBytes, onEnd) {
+    const socket = this.#socketFor(onBytes);
+    socket.on('end', onEnd);
+    // A reset instead of an orderly end: the supervisor died with bytes of ours unread.
+    socket.on('error', onEnd);
+    socket.resume();
+    this.#socket = socket;
+  }
+
+  /**
+   * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended itself
+   * when the supervisor does would take the channel away under a reply that is still to come.
+   *
+   * @param {() => void} onBytes
+   */
+  #socketFor(onBytes) {
+    const fd = this.#port.descriptor();
+    if (HOST === 'Bun') {
+      // It reads a descriptor that it was given on these terms only.
+      const socket = new net.Socket({ allowHalfOpen: true });
+      socket.on('data', (chunk) => {
+        this.#port.push(chunk, chunk.length);
+        onBytes();
+      });
+      return socket.connect(/** @type {any} */ ({ fd }));
+    }
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     /** @param {number} n */
     const callback = (n) => {
@@ -52,21 +78,8 @@ class Channel {
       onBytes();
       return true;
     };
-    // Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended
-    // itself when the supervisor does would take the channel away under a reply that is still to come.
-    const options = {
-      fd: this.#port.descriptor(),
-      readable: true,
-      writable: true,
-      allowHalfOpen: true,
-      onread: { buffer, callback },
-    };
-    const socket = new net.Socket(options);
-    socket.on('end', onEnd);
-    // A reset instead of an orderly end: the supervisor died with bytes of ours unread.
-    socket.on('error', onEnd);
-    socket.resume();
-    this.#socket = socket;
+    const options = { fd, readable: true, writable: true, allowHalfOpen: true, onread: { buffer, callback } };
+    return new net.Socket(options);
   }
 
   /**

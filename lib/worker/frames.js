@@ -13,8 +13,9 @@
  * @property {number} concurrency
  * @property {number} maxMessageSize
  * @property {'json' | 'advanced'} serialization
- * @property {{ worker: string | null, argv: string[], captureStack?: boolean }} options `worker`: file URL of the module; null:
- *   the built-in worker. `captureStack`: the supervisor may ask for the stack
+ * @property {{ worker: string | null, argv: string[], captureStack?: boolean, engine?: string }} options `worker`: file URL of
+ *   the module; null: the built-in worker. `captureStack`: the supervisor may ask for the stack. `engine`: the JavaScript
+ *   engine on the other side, unless it is V8
  */
 
 /**

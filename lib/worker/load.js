@@ -6,6 +6,7 @@ const { existsSync, statSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
+const { HOST } = require('../host');
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
 /** Of these, Node's own type stripping knows nothing. */
@@ -13,10 +14,11 @@ const JSX = /\.tsx$/;
 const STRIP_FLAG = /^--experimental-(?:strip|transform)-types$/;
 const LOADER_FLAG = /^(?:--import|--loader|--experimental-loader|--require|-r)(?:=|$)/;
 
-/** Codes of Node's module loader, and two of ours, that the next attempt would meet again. */
+/** Codes of Node's module loader, and some of ours, that the next attempt would meet again. */
 /** @type {Set<unknown>} */
 const PERMANENT = new Set([
   'ERR_MODULE_NOT_FOUND',
+  'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
   'ERR_NO_HANDLER',
   'ERR_PACKAGE_IMPORT_NOT_DEFINED',
   'ERR_PACKAGE_PATH_NOT_EXPORTED',
@@ -52,7 +54,7 @@ async function load(url) {
  * @param {string} file
  */
 async function loadTypeScript(url, file) {
-  if (stripsTypes() && !JSX.test(file)) return import(url);
+  if (HOST !== 'Node.js' || (stripsTypes() && !JSX.test(file))) return import(url);
   // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a second one is in the way.
   if (hasLoader()) {
     try {
