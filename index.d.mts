@@ -6,6 +6,7 @@ export type {
   Envelope,
   Events,
   ForeignWorker,
+  MapOptions,
   Options,
   RestartOptions,
   ResultInfo,

@@ -142,6 +142,33 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
   broadcast(message: unknown): number;
 
   /**
+   * The results of a source of tasks, for as long as somebody takes them: `for await (const result of pool.map(items))`.
+   *
+   * Nothing happens before the first `next()`. From then on items are taken from the source and run as tasks, as `run()` would,
+   * while no more than `highWaterMark` of them are between the source and the consumer; so a source may be endless, and a slow
+   * consumer slows it down. A pool that has no room ({@link ProcessManager.QueueFullError}) is waited for.
+   *
+   * It ends early when a task fails, the source fails, the pool refuses an item, or the signal is aborted; and when the consumer
+   * leaves (`break`, `return()`, `throw()`). Then the source is closed (`return()`, which is awaited unless the source owes an
+   * item; a Node stream is destroyed), tasks whose results could no longer be delivered are cancelled and not waited for, and the
+   * next `next()` rejects with that error, once. The error has a place among the results: what is before it, in their order or in
+   * the order of completion, is delivered first, whereas an abort and leaving drop what was not taken. When the pool is closed,
+   * what it had accepted still counts, and {@link ProcessManager.PoolClosedError} follows. `next()` may be called several times
+   * without waiting.
+   *
+   * Unsettled tasks keep the process alive; while there is none, the source has to.
+   *
+   * @param iterable Any iterable or async iterable, streams included. Promises in an iterable are awaited. Each item is a
+   *   task, see {@link ProcessManager.distributeTask | distributeTask()}.
+   * @param options Of each task, and of the whole.
+   * @returns An async iterator. Never throws: what is wrong rejects its first `next()`.
+   */
+  map<Result = any>(
+    iterable: Iterable<unknown> | AsyncIterable<unknown>,
+    options?: ProcessManager.MapOptions,
+  ): AsyncIterableIterator<Result>;
+
+  /**
    * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs, one that runs is told
    * by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
    *
@@ -511,6 +538,19 @@ declare namespace ProcessManager {
      * How many values may be on their way or wait to be taken, from 1 to 65_536.
      *
      * @defaultValue `16`
+     */
+    highWaterMark?: number;
+  }
+
+  /** The task options are each task's; the signal ends the whole. */
+  export interface MapOptions extends TaskOptions {
+    /** Results in the order of their tasks; false: in the order in which they come. @defaultValue `true` */
+    ordered?: boolean;
+    /**
+     * How many items may have been taken from the source and not yet, as results, by the consumer; from 1, or `Infinity`.
+     *
+     * @defaultValue adaptive: twice as many as can run at once (`maxWorkers * concurrency`) at first; doubled, up to 1024, while
+     *   so many are done within 20 ms, as tiny tasks need; halved again when that takes longer than 200 ms
      */
     highWaterMark?: number;
   }

@@ -69,6 +69,25 @@ describe('methods', () => {
     assertType(pool.exec((a: number) => a));
   });
 
+  test('map takes any source, and gives an async iterator', async () => {
+    for await (const result of pool.map([1, Promise.resolve(2)])) expectTypeOf(result).toBeAny();
+    expectTypeOf(
+      pool.map<number>(new Set(['a']), {
+        ordered: false,
+        highWaterMark: 5,
+        timeout: 1,
+        signal: AbortSignal.timeout(1),
+      }),
+    ).toEqualTypeOf<AsyncIterableIterator<number>>();
+    assertType(pool.map(process.stdin));
+    assertType(pool.map(new ReadableStream()));
+    assertType(pool.map(pool.map([])));
+    // @ts-expect-error no source
+    assertType(pool.map(5));
+    // @ts-expect-error no such option
+    assertType(pool.map([], { concurrency: 1 }));
+  });
+
   test('life', () => {
     expectTypeOf(pool.startWorkers()).toEqualTypeOf<Promise<void>>();
     expectTypeOf(pool.shutdown({ timeout: 1, drain: 'running' })).resolves.toEqualTypeOf<{

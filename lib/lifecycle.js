@@ -21,6 +21,7 @@ class Lifecycle {
   #onStart;
   #onError;
   #onDrain;
+  #onRefusing;
   #onClosed;
   /** @type {'new' | 'open' | 'broken' | 'closing' | 'closed'} */
   #state = 'new';
@@ -51,14 +52,16 @@ class Lifecycle {
    * @param {() => void} events.onStart
    * @param {(error: Error) => void} events.onError the pool broke
    * @param {() => void} events.onDrain the queue has room again, after a task was refused
+   * @param {(error: Error) => void} events.onRefusing from here on no task is taken, for this reason
    * @param {() => void} events.onClosed
    */
-  constructor(native, liveness, { onStart, onError, onDrain, onClosed }) {
+  constructor(native, liveness, { onStart, onError, onDrain, onRefusing, onClosed }) {
     this.#native = native;
     this.#liveness = liveness;
     this.#onStart = onStart;
     this.#onError = onError;
     this.#onDrain = onDrain;
+    this.#onRefusing = onRefusing;
     this.#onClosed = onClosed;
   }
 
@@ -218,6 +221,7 @@ class Lifecycle {
       this.#liveness.hold();
       this.#disappoint(poolClosed());
     }
+    this.#onRefusing(poolClosed());
     return this.#closing.promise;
   }
 
@@ -265,6 +269,7 @@ class Lifecycle {
     if (this.#state === 'open') this.#state = 'broken';
     const error = poolBroken(cause);
     this.#disappoint(error);
+    this.#onRefusing(error);
     this.#onError(error);
   }
 

@@ -15,6 +15,7 @@ const { invalidType, invalidValue } = require('./invalid');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./listening-emitter');
 const { Liveness } = require('./liveness');
+const { map } = require('./map');
 const native = require('./native');
 const { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize } = require('./options');
 const { assertMaySpawn } = require('./permission');
@@ -26,6 +27,7 @@ const { Tickets } = require('./tickets');
 const { integer } = require('./validators');
 
 /** @typedef {import('./task').Task} Task */
+/** @typedef {import('./task-options').TaskOptions} ResolvedTaskOptions */
 /** @typedef {import('../index').TaskOptions} TaskOptions */
 /** @typedef {import('../index').Stats} Stats */
 /** @typedef {import('../index').WorkerStats} WorkerStats */
@@ -59,6 +61,8 @@ class ProcessManager extends ListeningEmitter {
   #liveness;
   #lifecycle;
   #delivery;
+  /** Mappings that wait for their source. @type {import('./map').Host['pulling']} */
+  #pulling = new Set();
   #nextId = 1;
   /** What `stats()` says of a pool that is closed. */
   #finalStats = '';
@@ -86,6 +90,9 @@ class ProcessManager extends ListeningEmitter {
       onStart: () => warnIfAbandoned(this, config.name),
       onError: (error) => this.#delivery.emit('error', error),
       onDrain: () => this.#delivery.emit('drain'),
+      onRefusing: (error) => {
+        for (const mapping of [...this.#pulling]) mapping.refused(error);
+      },
       onClosed: () => this.#closed(),
     });
     this.#delivery = new Delivery({
@@ -192,6 +199,23 @@ class ProcessManager extends ListeningEmitter {
   }
 
   /**
+   * @param {Iterable<unknown> | AsyncIterable<unknown>} iterable
+   * @param {import('../index').MapOptions} [options]
+   * @returns {AsyncIterableIterator<any>}
+   */
+  map(iterable, options) {
+    /** @type {import('./map').Host} */
+    const host = {
+      accept: (task, item, resolved) => this.#acceptResolved(task, item, resolved),
+      cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
+      ready: () => this.#lifecycle.ready(),
+      capacity: () => this.#size.maxWorkers * this.#config.concurrency,
+      pulling: this.#pulling,
+    };
+    return map(host, iterable, options, this.#kind);
+  }
+
+  /**
    * @param {string | number} id
    * @param {unknown} [reason]
    */
@@ -279,30 +303,40 @@ class ProcessManager extends ListeningEmitter {
   }
 
   /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {TaskOptions | undefined} options
+   * @returns {number} the task's ticket
+   */
+  #accept(record, task, options) {
+    return this.#acceptResolved(record, task, resolveTaskOptions(options, this.#kind));
+  }
+
+  /**
    * The usual task, plain data with an id and no options, goes straight through. Anything else goes the longer way.
    *
    * @param {Task} record
    * @param {any} task
-   * @param {TaskOptions | undefined} options
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @returns {number} the task's ticket
    */
-  #accept(record, task, options) {
+  #acceptResolved(record, task, options) {
     const isObject = typeof task === 'object' && task !== null;
-    if (isObject && options === undefined && this.#config.serialization === 'json' && looksPlain(task)) {
+    if (isObject && options === NO_OPTIONS && this.#config.serialization === 'json' && looksPlain(task)) {
       const { id, type } = task;
       if (typeof id === 'string' || Number.isFinite(id)) {
         record.id = id;
         const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
-        this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
-        return;
+        return this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
       }
     }
-    this.#acceptWith(record, task, resolveTaskOptions(options, this.#kind), {});
+    return this.#acceptWith(record, task, options, {});
   }
 
   /**
    * @param {Task} record
    * @param {unknown} task
-   * @param {import('./task-options').TaskOptions} options
+   * @param {Readonly<ResolvedTaskOptions>} options
    * @param {{ exec?: string, stream?: number }} how `exec`: source of a function to run, with `task` as its arguments; `stream`: it
    *   gives several values, so many ahead
    * @returns {number} the task's ticket

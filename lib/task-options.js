@@ -95,4 +95,4 @@ function filename(value, kind) {
   return moduleUrl('options.filename', value);
 }
 
-module.exports = { NO_OPTIONS, resolveStreamOptions, resolveTaskOptions };
+module.exports = { NO_OPTIONS, TASK_OPTIONS, resolveStreamOptions, resolveTaskOptions };

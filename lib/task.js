@@ -41,7 +41,47 @@ class AnnouncedTask extends AsyncResource {
   }
 }
 
-/** @typedef {PromisedTask | AnnouncedTask | import('./task-stream').TaskStream} Task */
+/**
+ * Whose task it is.
+ *
+ * @typedef {object} Owner
+ * @property {(task: MappedTask, value: unknown) => void} resolved
+ * @property {(task: MappedTask, error: unknown) => void} rejected
+ */
+
+/** Of `map()`, whose results wait until they are taken. */
+class MappedTask {
+  /** @type {string | number} */
+  id = 0;
+  /** Of no meaning once it is settled. */
+  ticket = -1;
+  /** `'dropped'`: nobody will be told its outcome. @type {'pending' | 'done' | 'dropped'} */
+  state = 'pending';
+  /** @type {unknown} */
+  value = undefined;
+  #owner;
+
+  /** @param {Owner} owner */
+  constructor(owner) {
+    this.#owner = owner;
+  }
+
+  get announced() {
+    return /** @type {const} */ (false);
+  }
+
+  /** @param {unknown} value */
+  resolve(value) {
+    this.#owner.resolved(this, value);
+  }
+
+  /** @param {unknown} error */
+  reject(error) {
+    this.#owner.rejected(this, error);
+  }
+}
+
+/** @typedef {PromisedTask | MappedTask | AnnouncedTask | import('./task-stream').TaskStream} Task */
 
 /**
  * The id that a task brings along.
@@ -80,4 +120,4 @@ function ownProperty(object, key) {
   }
 }
 
-module.exports = { AnnouncedTask, PromisedTask, idOf, typeOf };
+module.exports = { AnnouncedTask, MappedTask, PromisedTask, idOf, typeOf };
