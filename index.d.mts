@@ -3,11 +3,13 @@ import ProcessManager from './index.js';
 
 export default ProcessManager;
 export type {
+  Channels,
   Envelope,
   Events,
   ForeignWorker,
   MapOptions,
   Options,
+  PoolMessage,
   RestartOptions,
   ResultInfo,
   Retry,
@@ -16,6 +18,7 @@ export type {
   Stats,
   TaskErrorFields,
   TaskId,
+  TaskMessage,
   TaskOptions,
   WorkerExit,
   WorkerInfo,

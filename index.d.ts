@@ -530,6 +530,12 @@ declare namespace ProcessManager {
     handler?: string;
     /** Module for this task, as a path or a file URL. For the built-in worker only. */
     filename?: string | URL;
+    /**
+     * Where the task belongs in a distributed trace, as a W3C `traceparent`:
+     * `'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'`. The handler gets it as `ctx.trace`, a worker in another
+     * language as `trace` of the task's frame, subscribers of {@link Channels} as `trace`.
+     */
+    trace?: string;
   }
 
   /** {@link TaskOptions} of a stream, which is never started a second time: some of its values may have been taken. */
@@ -659,6 +665,61 @@ declare namespace ProcessManager {
     stdout: [chunk: Buffer, worker: WorkerInfo];
     /** With `stdio: 'pipe'`: what a worker prints to its standard error. */
     stderr: [chunk: Buffer, worker: WorkerInfo];
+  }
+
+  /**
+   * What is published on channels of `node:diagnostics_channel`, by channel. See docs/observability.md.
+   *
+   * @example
+   * ```ts
+   * diagnostics_channel.subscribe('bulkhead:task:end', (message) => {
+   *   const { taskId, outcome, runTime } = message as Channels['bulkhead:task:end'];
+   * });
+   * ```
+   */
+  export interface Channels {
+    /** Its workers are being started. */
+    'bulkhead:pool:open': PoolMessage;
+    /** All its workers are gone, and all its tasks settled. */
+    'bulkhead:pool:close': PoolMessage;
+    'bulkhead:worker:online': PoolMessage & { readonly workerId: number; readonly pid: number };
+    'bulkhead:worker:exit': PoolMessage & Readonly<WorkerExit>;
+    /** A task was accepted. */
+    'bulkhead:task:start': TaskMessage;
+    /** Its worker died, and it is started again: `attempt` is the coming start, `error` what ended the last one. */
+    'bulkhead:task:retry': TaskMessage;
+    /** It is settled; whoever gave it is told next. */
+    'bulkhead:task:end': TaskMessage;
+  }
+
+  export interface PoolMessage {
+    readonly pool: ProcessManager;
+    /** The pool's option `name`. */
+    readonly poolName: string;
+  }
+
+  /**
+   * One and the same object from a task's start to its end, which tells tasks of the same id apart. What is known of the task
+   * grows with it; what is not known is undefined.
+   */
+  export interface TaskMessage extends PoolMessage {
+    readonly taskId: TaskId;
+    /** The task option of that name. Not known of a task that was accepted before anybody subscribed to a channel of tasks. */
+    readonly trace: string | undefined;
+    /** Which start of the task it is about, from 1. */
+    readonly attempt: number | undefined;
+    /** At its end. `'cancelled'`: by its signal, `cancel()`, or whoever has left a `map()` or `stream()`. */
+    readonly outcome: 'completed' | 'failed' | 'cancelled' | undefined;
+    /** At its end, where a worker was involved. */
+    readonly workerId: number | undefined;
+    /** Of that worker. */
+    readonly pid: number | undefined;
+    /** From acceptance to the last start, in ms. */
+    readonly waitTime: number | undefined;
+    /** From that start to the end, in ms. */
+    readonly runTime: number | undefined;
+    /** What the task failed with, as its caller gets it; with a retry, what ended the start before. */
+    readonly error: (Error & Partial<TaskErrorFields>) | undefined;
   }
 
   export interface Stats {

@@ -432,6 +432,7 @@ describe('task options', () => {
       signal: null,
       handler: null,
       filename: null,
+      trace: null,
     };
     expect(resolveTaskOptions(undefined, 'module')).toEqual(nothing);
     expect(resolveTaskOptions({ timeout: undefined }, 'module')).toEqual(nothing);
@@ -448,6 +449,7 @@ describe('task options', () => {
     [{ handler: () => {} }, 'ERR_INVALID_ARG_TYPE'],
     [{ filename: 5 }, 'ERR_INVALID_ARG_TYPE'],
     [{ filename: 'http://example.com/' }, 'ERR_INVALID_ARG_VALUE'],
+    [{ trace: 'x' }, 'ERR_INVALID_ARG_VALUE'],
     [{ retry: 1 }, 'ERR_INVALID_ARG_VALUE'],
     [null, 'ERR_INVALID_ARG_TYPE'],
   ])('%o is refused', (options, code) => {

@@ -2,7 +2,13 @@
 
 import { type EventEmitter, once } from 'node:events';
 import { assertType, describe, expectTypeOf, test } from 'vitest';
-import ProcessManager, { ProcessManager as Named, type Options, type Stats, WorkerCrashedError } from '../index.mjs';
+import ProcessManager, {
+  type Channels,
+  ProcessManager as Named,
+  type Options,
+  type Stats,
+  WorkerCrashedError,
+} from '../index.mjs';
 
 import Required = require('../index.js');
 
@@ -138,10 +144,22 @@ describe('events', () => {
   });
 });
 
+describe('diagnostics', () => {
+  test('channels have typed messages', () => {
+    type End = Channels['bulkhead:task:end'];
+    expectTypeOf<End>().toEqualTypeOf<Channels['bulkhead:task:start']>();
+    expectTypeOf<End['pool']>().toEqualTypeOf<ProcessManager>();
+    expectTypeOf<End['outcome']>().toEqualTypeOf<'completed' | 'failed' | 'cancelled' | undefined>();
+    expectTypeOf<Channels['bulkhead:worker:exit']['reason']>().toExtend<string>();
+    expectTypeOf<Channels['bulkhead:pool:open']['poolName']>().toEqualTypeOf<string>();
+  });
+});
+
 describe('worker modules', () => {
   test('handlers and hooks', () => {
-    const handler: TaskHandler<{ data: number }, number> = ({ data }, { signal, progress }) => {
+    const handler: TaskHandler<{ data: number }, number> = ({ data }, { signal, progress, trace }) => {
       expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
+      expectTypeOf(trace).toEqualTypeOf<string | undefined>();
       progress({ done: 0.5 });
       return data;
     };

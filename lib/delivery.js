@@ -17,6 +17,7 @@ const { FLAG, KIND } = require('./batch');
  * @property {import('./tickets').Tickets<Task>} tickets
  * @property {import('./cancellation').Cancellation} cancellation
  * @property {import('./liveness').Liveness} liveness
+ * @property {import('./diagnostics').Diagnostics} diagnostics
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
  * @property {(pid: number, what: string, result: boolean) => void} condemn has a worker killed for what it said; `result`:
  *   as the result of a task
@@ -27,15 +28,17 @@ class Delivery {
   #tickets;
   #cancellation;
   #liveness;
+  #diagnostics;
   #onLifecycle;
   #condemn;
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, onLifecycle, condemn }) {
+  constructor({ emitter, tickets, cancellation, liveness, diagnostics, onLifecycle, condemn }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
     this.#liveness = liveness;
+    this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
     this.#condemn = condemn;
   }
@@ -74,12 +77,13 @@ class Delivery {
    * @param {Row} row
    * @param {unknown} error
    */
-  onMalformed({ kind, ticket, workerId, pid }, error) {
+  onMalformed(row, error) {
+    const { kind, ticket, workerId, pid } = row;
     const reason = error instanceof Error ? error.message : String(error);
     const what = `a value that cannot be read: ${reason}`;
     const failure = { what, workerId, pid };
     this.#condemn(pid, what, kind === KIND.RESULT);
-    if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true });
+    if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
     else this.emit('error', protocolError(failure));
   }
 
@@ -92,6 +96,7 @@ class Delivery {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
+    if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'completed', row);
     const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
     const heard = this.#emitter.listenerCount('message') > 0;
     if (heard || task.announced) {
@@ -108,12 +113,14 @@ class Delivery {
    * @param {Row} row
    * @param {unknown} wire
    */
-  #thrown({ ticket, workerId, pid }, wire) {
+  #thrown(row, wire) {
+    const { ticket, workerId, pid } = row;
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
     const error = fromWire(wire);
     Object.assign(error, { taskId: task.id, workerId, pid });
+    if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'failed', row, error);
     this.#reject(task, error);
   }
 
@@ -121,8 +128,9 @@ class Delivery {
    * @param {Row} row
    * @param {import('./failures').Failure} failure
    */
-  #failed({ ticket, attempt }, failure) {
-    this.fail(ticket, failure, failure.kind === 'crashed' ? { attempts: attempt } : {});
+  #failed(row, failure) {
+    const { ticket, attempt } = row;
+    this.fail(ticket, failure, failure.kind === 'crashed' ? { attempts: attempt } : {}, row);
   }
 
   /**
@@ -131,12 +139,18 @@ class Delivery {
    * @param {number} ticket
    * @param {import('./failures').Failure} failure
    * @param {import('./failures').About} [about]
+   * @param {Row} [row] with what is known of its last run
    */
-  fail(ticket, failure, about = {}) {
+  fail(ticket, failure, about = {}, row = undefined) {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     const reason = this.#settled(ticket);
-    this.#reject(task, toError(failure, { taskId: task.id, ...about }, reason));
+    const error = toError(failure, { taskId: task.id, ...about }, reason);
+    if (this.#diagnostics.watchesEnds) {
+      const outcome = failure.kind === 'aborted' ? 'cancelled' : 'failed';
+      this.#diagnostics.taskEnded(ticket, task.id, outcome, row, error);
+    }
+    this.#reject(task, error);
   }
 
   /**
@@ -200,14 +214,15 @@ class Delivery {
   #event({ ticket }, { event, ...about }) {
     switch (event) {
       case 'online':
-        return this.emit('online', { id: about.workerId, pid: about.pid });
+        return this.#online({ id: about.workerId, pid: about.pid });
       case 'exit':
-        return this.emit('exit', exitOf(about));
+        return this.#exit(exitOf(about));
       case 'lost-key':
         return this.emit('lost-key', { key: about.key, workerId: about.workerId });
       case 'retry':
         return this.#during(ticket, (task) => {
           const error = toError(about.error, { taskId: task.id, attempts: about.attempt - 1 });
+          this.#diagnostics.taskRetried(ticket, task.id, about.attempt, error);
           this.emit('retry', { taskId: task.id, attempt: about.attempt, error });
         });
       case 'protocol':
@@ -215,6 +230,18 @@ class Delivery {
       default:
         return this.#onLifecycle({ event, ...about });
     }
+  }
+
+  /** @param {import('../index').WorkerInfo} worker */
+  #online(worker) {
+    this.#diagnostics.workerOnline(worker);
+    this.emit('online', worker);
+  }
+
+  /** @param {import('../index').WorkerExit} exit */
+  #exit(exit) {
+    this.#diagnostics.workerExited(exit);
+    this.emit('exit', exit);
   }
 
   /**

@@ -99,8 +99,10 @@ class Lifecycle {
   #open() {
     this.#refuse();
     this.#state = 'open';
-    this.#onStart();
     /** @type {NativePool} */ (this.#native).start();
+    this.#onStart();
+    // Whoever was told of the start may have ended it.
+    this.#refuse();
   }
 
   /** @returns {Promise<void>} which may be ignored: a failure is an event as well */

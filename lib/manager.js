@@ -8,6 +8,7 @@ const { Batches } = require('./batch');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { assertMayNest } = require('./depth');
+const { Diagnostics } = require('./diagnostics');
 const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('./errors');
 const { functionSource } = require('./function-source');
 const { HandlerNumbers } = require('./handler-numbers');
@@ -61,6 +62,7 @@ class ProcessManager extends ListeningEmitter {
   #liveness;
   #lifecycle;
   #delivery;
+  #diagnostics;
   /** Mappings that wait for their source. @type {import('./map').Host['pulling']} */
   #pulling = new Set();
   #nextId = 1;
@@ -86,8 +88,12 @@ class ProcessManager extends ListeningEmitter {
     this.#batches.attach(pool);
     this.#submitPlain = pool.submitter();
     this.#liveness = new Liveness(pool, this);
+    this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#liveness, {
-      onStart: () => warnIfAbandoned(this, config.name),
+      onStart: () => {
+        warnIfAbandoned(this, config.name);
+        this.#diagnostics.poolOpened();
+      },
       onError: (error) => this.#delivery.emit('error', error),
       onDrain: () => this.#delivery.emit('drain'),
       onRefusing: (error) => {
@@ -100,6 +106,7 @@ class ProcessManager extends ListeningEmitter {
       tickets: this.#tickets,
       cancellation: this.#cancellation,
       liveness: this.#liveness,
+      diagnostics: this.#diagnostics,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
       condemn: (pid, what, result) => this.#lifecycle.native?.condemn(pid, what, result),
     });
@@ -327,7 +334,9 @@ class ProcessManager extends ListeningEmitter {
       if (typeof id === 'string' || Number.isFinite(id)) {
         record.id = id;
         const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
-        return this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
+        const ticket = this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
+        if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
+        return ticket;
       }
     }
     return this.#acceptWith(record, task, options, {});
@@ -342,7 +351,7 @@ class ProcessManager extends ListeningEmitter {
    * @returns {number} the task's ticket
    */
   #acceptWith(record, task, options, how) {
-    const { signal, handler, filename } = options;
+    const { signal, handler, filename, trace } = options;
     const { serialization } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
@@ -351,11 +360,12 @@ class ProcessManager extends ListeningEmitter {
     if (signal?.aborted)
       throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
     record.id = (how.exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
-    const header = headerOf({ taskId: record.id, handler, filename, ...how, binary, encoding });
+    const header = headerOf({ taskId: record.id, handler, filename, ...how, trace, binary, encoding });
     const name = how.exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
     if (signal !== null) this.#cancellation.watch(ticket, signal);
+    if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
     return ticket;
   }
 
@@ -416,6 +426,7 @@ class ProcessManager extends ListeningEmitter {
     for (const ticket of this.#tickets.all()) this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
     this.#finalStats = this.#lifecycle.native?.stats() ?? '';
     this.#batches.detach();
+    this.#diagnostics.poolClosed();
   }
 }
 

@@ -4,9 +4,10 @@
 
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
+const { traceparent } = require('./traceparent');
 const { delay, integer, number, ownOptions, text } = require('./validators');
 
-const TASK_OPTIONS = Object.freeze(['priority', 'key', 'timeout', 'signal', 'retries', 'handler', 'filename']);
+const TASK_OPTIONS = Object.freeze(['priority', 'key', 'timeout', 'signal', 'retries', 'handler', 'filename', 'trace']);
 const MAX_PRIORITY = 1_000_000;
 const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
@@ -22,6 +23,7 @@ const MAX_HIGH_WATER_MARK = 65_536;
  * @property {AbortSignal | null} signal
  * @property {string | null} handler
  * @property {string | null} filename file URL
+ * @property {string | null} trace W3C traceparent
  */
 
 /** @type {Readonly<TaskOptions>} */
@@ -33,6 +35,7 @@ const NO_OPTIONS = Object.freeze({
   signal: null,
   handler: null,
   filename: null,
+  trace: null,
 });
 
 /**
@@ -51,6 +54,7 @@ function resolveTaskOptions(options, kind) {
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
     filename: own.filename === undefined ? null : filename(own.filename, kind),
+    trace: own.trace === undefined ? null : traceparent('options.trace', own.trace),
   };
 }
 

@@ -115,6 +115,10 @@ class TaskContext {
     return this.#worker.workerId;
   }
 
+  get trace() {
+    return this.#task.frame.trace;
+  }
+
   get signal() {
     return this.#task.signal;
   }

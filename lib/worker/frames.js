@@ -30,6 +30,7 @@
  * @property {string} [filename] file URL
  * @property {string} [exec] source of a function, of which `task` are the arguments
  * @property {number} [stream] it gives several values, so many before the first `credit`
+ * @property {string} [trace] W3C traceparent
  * @property {number[]} [bytes]
  * @property {number} [shared] the port has taken them from there
  * @property {unknown} [binary]

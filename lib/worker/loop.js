@@ -47,6 +47,7 @@ const PLAIN = Object.freeze({
   filename: undefined,
   exec: undefined,
   stream: undefined,
+  trace: undefined,
   bytes: undefined,
 });
 
