@@ -7,6 +7,7 @@ export type {
   Envelope,
   Events,
   ForeignWorker,
+  LostKey,
   MapOptions,
   Options,
   PoolMessage,

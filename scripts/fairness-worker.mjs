@@ -1,0 +1,5 @@
+/** Takes about a millisecond of the processor. */
+export default function work() {
+  const end = performance.now() + 1;
+  while (performance.now() < end);
+}
