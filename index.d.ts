@@ -271,7 +271,8 @@ declare namespace ProcessManager {
      */
     minWorkers?: number;
     /**
-     * How many workers there may be, from 1 to 1024.
+     * How many workers there may be, from 1 to 1024. Beyond `minWorkers`, one is started when tasks would wait for longer than that
+     * takes: by prediction, from how long tasks of their kind have run, or since they have.
      *
      * @defaultValue the cores that this process may really use, or `minWorkers` if that is more
      */

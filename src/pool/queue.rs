@@ -139,6 +139,11 @@ impl Queue {
         [free, bound].into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, key)| key)
     }
 
+    /// The same for tasks that any worker may run.
+    pub fn peek_free(&mut self, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
+        self.free.first(&mut due).map(|(_, key)| key)
+    }
+
     /// Removes the key that `peek` returned.
     pub fn pop(&mut self, Entry { key, size, home }: Entry) {
         self.lane(home).pop(key);

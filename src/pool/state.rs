@@ -128,6 +128,8 @@ pub struct Pool {
     next_wire: WireId,
     /// How long a start takes here, from the decision to readiness: a moving average.
     start_time: Micros,
+    /// When a task that waits will have waited for long enough to start another worker.
+    grow_at: Option<Micros>,
     /// Some worker is being replaced.
     renewing: bool,
     /// The number of workers is being changed, by this request.
@@ -162,6 +164,7 @@ impl Pool {
             jitter,
             next_wire: 1,
             start_time: 0,
+            grow_at: None,
             renewing: false,
             resizing: None,
             reloading: None,
@@ -259,7 +262,8 @@ impl Pool {
             _ => None,
         };
         let pausing = self.pausing.peek().map(|Reverse((at, _))| *at);
-        slots.chain([closing, pausing]).flatten().min()
+        let growing = self.grow_at.filter(|_| !self.queue.is_empty() && self.phase == Phase::Open);
+        slots.chain([closing, pausing, growing]).flatten().min()
     }
 
     /// The bytes of a task that is to be sent.
@@ -883,19 +887,42 @@ impl Pool {
 
     /// More workers for tasks that found no place.
     fn grow(&mut self, now: Micros) {
+        self.grow_at = None;
         let coming = |slot: &&Slot| match &slot.worker {
             Some(worker) => matches!(worker.life, Life::Starting { .. }) || worker.left == 0,
             None => slot.restart_at.is_some(),
         };
         let places = self.places().iter().filter(coming).count() * self.config.concurrency;
         let missing = self.queue.unbound().saturating_sub(places).div_ceil(self.config.concurrency);
-        if missing == 0 {
+        if missing == 0 || !self.is_worth_a_start(now) {
             return;
         }
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
             self.plan(now, slot);
         }
+    }
+
+    /// Whether what waits would wait for longer than another worker takes to start: by prediction, or since it has. Workers up to
+    /// `min_workers` are always worth it.
+    fn is_worth_a_start(&mut self, now: Micros) -> bool {
+        let serving =
+            self.places().iter().filter_map(|slot| slot.worker.as_ref()).filter(|worker| worker.serves()).count();
+        if serving == 0 || self.coming() < self.config.min_workers || self.empty_slots().next().is_none() {
+            return true;
+        }
+        let tasks = &self.tasks;
+        let waiting = |key| tasks.get(key).filter(|task| task.place == Place::Queued);
+        let oldest = self.queue.peek_free(|key| waiting(key).map(|task| due(task.accepted_at)));
+        let Some(task) = oldest.and_then(|key| self.tasks.get(key)) else { return true };
+        let places = (serving * self.config.concurrency) as u64;
+        let predicted = self.predictor.predict(task.handler).saturating_mul(self.queue.unbound() as u64) / places;
+        let patience = task.accepted_at.saturating_add(self.start_time);
+        if predicted > self.start_time || patience <= now {
+            return true;
+        }
+        self.grow_at = Some(patience);
+        false
     }
 
     fn ready(&mut self, now: Micros, key: WorkerKey, claims: bool) {

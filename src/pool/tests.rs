@@ -782,6 +782,33 @@ fn of_tasks_of_a_millisecond_one_is_sent_ahead_and_none_of_longer_ones() {
 }
 
 #[test]
+fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
+    /// How long a start takes here, about.
+    const START: u32 = 40_000;
+    let short = || {
+        let mut world = World::new(config(4, 1, 1, Prefetch::Fixed(1)), true);
+        world.act(&Act::Start);
+        world.act(&Act::Wait(START));
+        world.act(&Act::Ready(0));
+        submit(&mut world, 1);
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 100, failed: false });
+        world
+    };
+    let mut world = short();
+    submit(&mut world, 100);
+    assert_eq!(world.spawns, 1, "a hundred short tasks are sooner done than a process is started");
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(START + 1_000));
+    assert_eq!(world.spawns, 4, "but if one of them turns out to be long, they are not");
+    world.finish(true);
+    let mut world = short();
+    submit(&mut world, 1_000);
+    assert_eq!(world.spawns, 4, "a thousand are not");
+    world.finish(true);
+}
+
+#[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     /// From sending a frame to its being read, far beyond the time limit and the grace period.
     const WAY: Micros = 90_000;
