@@ -527,7 +527,10 @@ declare namespace ProcessManager {
     signal?: AbortSignal;
     /** @defaultValue the pool's `retries` */
     retries?: number;
-    /** Name of the handler, instead of the task's `type`. */
+    /**
+     * Name of the handler, instead of the task's `type`: an entry of the module's `handlers`, or else any function that it
+     * exports, except `setup` and `teardown`.
+     */
     handler?: string;
     /** Module for this task, as a path or a file URL. For the built-in worker only. */
     filename?: string | URL;

@@ -86,9 +86,15 @@ describe('for good: there is no second attempt', () => {
     expect(cause).toBeInstanceOf(SyntaxError);
   });
 
-  test('a module without a handler', async () => {
-    const { message } = await expectBroken({ worker: module('export const answer = 42;') }, once);
-    for (const text of ['default export', 'processTask', 'handlers', 'message', 'answer']) {
+  test.each([
+    ['exports no function', 'answer', 'export const answer = 42;'],
+    ['exports only a class', 'Parser', 'export class Parser {}'],
+    ['exports only hooks', 'setup, teardown', 'export const setup = () => {}; export const teardown = () => {};'],
+    ['exports nothing', 'exports nothing', 'export {};'],
+  ])('a module that %s', async (_, exported, source) => {
+    const { message, cause } = await expectBroken({ worker: module(source) }, once);
+    expect(cause.code).toBe('ERR_NO_HANDLER');
+    for (const text of ['default export', 'processTask', 'handlers', 'exported functions', 'message', exported]) {
       expect(message).toContain(text);
     }
   });

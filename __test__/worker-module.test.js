@@ -144,6 +144,143 @@ describe('handlers', () => {
   });
 });
 
+describe('exported functions', () => {
+  const source = `
+    export function double(task) { return task.data * 2; }
+    export const later = async (task, ctx) => { await null; return [task, typeof ctx.progress]; };
+    export class Parser {}
+    export let limit = 7;
+    export const setup = () => { limit += 1; };
+    export const limits = () => limit;`;
+
+  test('are handlers, where the option names them', async () => {
+    const manager = poolOf(source);
+    await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
+    await expect(manager.run('text', { handler: 'later' })).resolves.toEqual(['text', 'function']);
+    await expect(manager.run(1, { handler: 'limits' })).resolves.toBe(8);
+  });
+
+  test('are not picked by a type, and errors list them', async () => {
+    const manager = poolOf(source);
+    for (const [task, options, what] of [
+      [{ type: 'double', data: 1 }, undefined, 'no handler for the task type "double"'],
+      [{ data: 1 }, undefined, 'no default handler, and the task has no type'],
+      ['text', {}, 'no default handler, and the task has no type'],
+      [1, { handler: 'absent' }, 'no handler "absent"'],
+      [1, { handler: 'setup' }, 'no handler "setup"'],
+      [1, { handler: 'teardown' }, 'no handler "teardown"'],
+      [1, { handler: 'default' }, 'no handler "default"'],
+      [1, { handler: 'processTask' }, 'no handler "processTask"'],
+      [1, { handler: 'handlers' }, 'no handler "handlers"'],
+      [1, { handler: 'limit' }, 'no handler "limit"'],
+      [1, { handler: 'Parser' }, 'no handler "Parser"'],
+      [1, { handler: 'toString' }, 'no handler "toString"'],
+      [1, { handler: '__proto__' }, 'no handler "__proto__"'],
+      [1, { handler: 'constructor' }, 'no handler "constructor"'],
+    ]) {
+      const error = await failure(manager.run(task, options));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain(`has ${what}; it has by the option "handler" `);
+      // A namespace has its names in alphabetical order.
+      expect(error.message.split('"handler" ').at(-1)).toBe('double, later, limits');
+    }
+    await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
+  });
+
+  test('stand behind the entries of handlers', async () => {
+    const manager = poolOf(`
+      export default () => 'default';
+      export const handlers = { same: () => 'entry', setup: () => 'entry named setup' };
+      export const same = () => 'function';
+      export const other = () => 'other';
+      export const setup = () => {};`);
+    await expect(manager.run({ type: 'same' })).resolves.toBe('entry');
+    await expect(manager.run(1, { handler: 'same' })).resolves.toBe('entry');
+    await expect(manager.run(1, { handler: 'setup' })).resolves.toBe('entry named setup');
+    await expect(manager.run(1, { handler: 'other' })).resolves.toBe('other');
+    await expect(manager.run({ type: 'other' })).resolves.toBe('default');
+    expect((await failure(manager.run(1, { handler: 'absent' }))).message).toMatch(
+      /it has default, same, setup, and by the option "handler" other, same$/,
+    );
+  });
+
+  test.each([
+    [
+      'module.exports',
+      'worker.cjs',
+      'module.exports = { factor: 2, double(task) { return this.factor * task.data; } };',
+    ],
+    [
+      'exports',
+      'worker.cjs',
+      'exports.factor = 2; exports.double = function (task) { return this.factor * task.data; };',
+    ],
+    [
+      'a default export',
+      'worker.mjs',
+      'export default { factor: 2, double(task) { return this.factor * task.data; } };',
+    ],
+    [
+      'module.exports of a function',
+      'worker.cjs',
+      'module.exports = () => 0; module.exports.double = (task) => 2 * task.data;',
+    ],
+    [
+      'what a bundler made of an ES module',
+      'worker.cjs',
+      `Object.defineProperty(exports, '__esModule', { value: true });
+       Object.defineProperty(exports, 'broken', { enumerable: true, get() { throw new Error('not yet'); } });
+       Object.defineProperty(exports, 'double', { enumerable: true, get: () => (task) => 2 * task.data });`,
+    ],
+    [
+      'module.exports, once setup() has run',
+      'worker.cjs',
+      `exports.first = () => 1;
+       exports.setup = async () => { await null; exports.double = (task) => 2 * task.data; };`,
+    ],
+  ])('may be of %s', async (_, name, text) => {
+    const manager = poolOf(text, {}, name);
+    await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
+    expect((await failure(manager.run(1, { handler: 'absent' }))).message).toContain(' double');
+  });
+
+  test('that an object inherits are none', async () => {
+    const manager = poolOf(`
+      class Base { inherited() { return 1; } }
+      export default Object.assign(new (class extends Base { method() { return 2; } })(), { own: () => 3 });`);
+    await expect(manager.run(1, { handler: 'own' })).resolves.toBe(3);
+    for (const handler of ['inherited', 'method', 'hasOwnProperty']) {
+      expect((await failure(manager.run(1, { handler }))).message).toMatch(/it has by the option "handler" own$/);
+    }
+  });
+
+  test('of a script that listens to messages are its own affair', async () => {
+    const manager = poolOf(`
+      process.on('message', ({ id, data }) => process.send({ taskId: id, result: helper(data) }));
+      export function helper(data) { return data * 2; }`);
+    await expect(manager.run({ id: 1, data: 21 })).resolves.toBe(42);
+    expect((await failure(manager.run({ id: 2, data: 1 }, { handler: 'helper' }))).message).toContain(
+      'fork-style script',
+    );
+    await expect(manager.run({ id: 3, data: 4 })).resolves.toBe(8);
+  });
+
+  test('of a module that a task of the built-in worker names', async () => {
+    const filename = moduleFile(source);
+    const manager = pool({ maxWorkers: 1 });
+    await expect(manager.run({ data: 21 }, { filename, handler: 'double' })).resolves.toBe(42);
+    await expect(manager.run({ data: 4 }, { filename, handler: 'double' })).resolves.toBe(8);
+    expect((await failure(manager.run({ data: 1 }, { filename }))).message).toContain(
+      '"handler" double, later, limits',
+    );
+    const nothing = moduleFile('export class Parser {}; export const setup = () => {};', 'nothing.mjs');
+    expect(await failure(manager.run(1, { filename: nothing, handler: 'setup' }))).toMatchObject({
+      code: 'ERR_NO_HANDLER',
+      message: expect.stringContaining('it exports Parser, setup'),
+    });
+  });
+});
+
 test('setup runs before the first task, once for each worker, and may take its time', async () => {
   const manager = poolOf(
     `let setups = 0;

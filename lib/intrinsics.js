@@ -60,6 +60,7 @@ module.exports = {
   bind: uncurry(Function.prototype.bind),
   byteLength: Buffer.byteLength,
   defineProperty: Object.defineProperty,
+  getOwnPropertyDescriptor: Object.getOwnPropertyDescriptor,
   getPrototypeOf: Object.getPrototypeOf,
   hasOwn: Object.hasOwn,
   isArray: Array.isArray,

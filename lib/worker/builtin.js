@@ -86,7 +86,7 @@ class Builtin {
   async #load(filename) {
     try {
       const handlers = new Handlers(await load(filename), fileURLToPath(filename));
-      if (!handlers.found) throw handlers.nothingFound();
+      if (!handlers.found && !handlers.foundFunctions) throw handlers.nothingFound();
       await handlers.hook('setup')?.(this.#context);
       this.#modules.set(filename, handlers);
       return handlers;

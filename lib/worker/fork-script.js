@@ -1,6 +1,6 @@
 'use strict';
 
-// A script written for child_process.fork: it exports nothing and listens for messages. Each task reaches it as a message,
+// A script written for child_process.fork: it exports no handler and listens for messages. Each task reaches it as a message,
 // and the message it sends back with the task's `taskId` is the result.
 
 const { compile } = require('./exec');

@@ -2,11 +2,26 @@
 
 // Finds what a worker module offers, and the handler that a task is for.
 
-const { OwnMap, bind, hasOwn, join, keysOf, stringify } = require('./intrinsics');
+const { OwnMap, bind, getOwnPropertyDescriptor, hasOwn, join, keysOf, stringify } = require('./intrinsics');
 
 const LOOKED_FOR =
   'a function as default export, an exported function "processTask", ' +
-  'an exported object "handlers", or a listener for process.on("message")';
+  'an exported object "handlers", other exported functions, or a listener for process.on("message")';
+
+/**
+ * Exports that mean something else. (The last one is how Node shows a CommonJS module's exports as a whole.)
+ *
+ * @type {Readonly<Record<string, boolean | null>>}
+ */
+const RESERVED = Object.freeze({
+  __proto__: null,
+  default: true,
+  handlers: true,
+  processTask: true,
+  setup: true,
+  teardown: true,
+  'module.exports': true,
+});
 
 /** @typedef {(task: any, context: import('./context').TaskContext) => unknown} Handler */
 
@@ -21,6 +36,8 @@ class Handlers {
   #map;
   /** @type {Map<string, Handler>} */
   #bound = new OwnMap();
+  /** @type {Map<string, Handler>} exported functions that a task has named */
+  #functions = new OwnMap();
 
   /**
    * @param {object} namespace what import() gave
@@ -35,6 +52,11 @@ class Handlers {
 
   get found() {
     return this.#default !== undefined || this.#map !== undefined;
+  }
+
+  /** Whether there is, besides those that are found without being named, a function that a task may name. */
+  get foundFunctions() {
+    return this.#functionNames().length > 0;
   }
 
   /**
@@ -57,17 +79,17 @@ class Handlers {
    */
   pick(name, payload) {
     if (name !== undefined) {
-      const handler = this.#named(name) ?? (name === 'default' || name === 'processTask' ? this.#default : undefined);
+      const isDefault = name === 'default' || name === 'processTask';
+      const handler = this.#named(name) ?? (isDefault ? this.#default : this.#function(name));
       if (handler === undefined) throw this.#unknown(`no handler ${stringify(name)}`);
       return handler;
     }
-    if (this.#map !== undefined && typeof payload === 'object' && payload !== null && hasOwn(payload, 'type')) {
-      const handler = this.#named(payload.type);
-      if (handler !== undefined) return handler;
-      if (this.#default === undefined) throw this.#unknown(`no handler for the task type ${label(payload.type)}`);
-    }
-    if (this.#default === undefined) throw this.#unknown('no default handler, and the task has no type');
-    return this.#default;
+    if (this.#map === undefined && this.#default !== undefined) return this.#default;
+    const isTyped = typeof payload === 'object' && payload !== null && hasOwn(payload, 'type');
+    const handler = (isTyped ? this.#named(payload.type) : undefined) ?? this.#default;
+    if (handler !== undefined) return handler;
+    if (isTyped) throw this.#unknown(`no handler for the task type ${label(payload.type)}`);
+    throw this.#unknown('no default handler, and the task has no type');
   }
 
   /** Why a module without a handler is no worker. */
@@ -92,6 +114,49 @@ class Handlers {
     const bound = /** @type {Handler} */ (bind(handler, this.#map));
     this.#bound.set(name, bound);
     return bound;
+  }
+
+  /**
+   * An exported function that is no handler by itself. It gets as `this` what it has when it is called as a method of its
+   * module: of CommonJS, where functions may use it, that is `module.exports`.
+   *
+   * @param {string} name
+   * @returns {Handler | undefined}
+   */
+  #function(name) {
+    const known = this.#functions.get(name);
+    if (known !== undefined || RESERVED[name] === true) return known;
+    let found;
+    let self;
+    for (let i = 0; i < this.#places.length; i++) {
+      const place = this.#places[i];
+      if (!hasOwn(place, name)) continue;
+      const value = place[name];
+      if (!isCallable(value) || (found !== undefined && value !== found)) continue;
+      found = value;
+      self = place;
+    }
+    if (found === undefined) return undefined;
+    const bound = /** @type {Handler} */ (bind(found, self));
+    this.#functions.set(name, bound);
+    return bound;
+  }
+
+  /** What `#function` finds, as far as it can be listed. */
+  #functionNames() {
+    /** @type {string[]} */
+    const names = [];
+    const seen = new OwnMap();
+    for (let i = 0; i < this.#places.length; i++) {
+      const keys = keysOf(this.#places[i]);
+      for (let j = 0; j < keys.length; j++) {
+        const name = keys[j];
+        if (seen.has(name) || RESERVED[name] === true || !isCallable(valueAt(this.#places[i], name))) continue;
+        seen.set(name, true);
+        names[names.length] = name;
+      }
+    }
+    return names;
   }
 
   #findDefault() {
@@ -122,9 +187,12 @@ class Handlers {
 
   /** @param {string} what */
   #unknown(what) {
-    const names = join(this.#map === undefined ? [] : keysOf(this.#map), ', ');
-    const all = this.#default === undefined ? names : `default${names === '' ? '' : ', '}${names}`;
-    return new TypeError(`${this.#file} has ${what}; it has ${all === '' ? 'none' : all}`);
+    const handlers = join(this.#map === undefined ? [] : keysOf(this.#map), ', ');
+    const all = this.#default === undefined ? handlers : `default${handlers === '' ? '' : ', '}${handlers}`;
+    const functions = join(this.#functionNames(), ', ');
+    const named = functions === '' ? '' : `by the option "handler" ${functions}`;
+    const there = all === '' || named === '' ? `${all}${named}` : `${all}, and ${named}`;
+    return new TypeError(`${this.#file} has ${what}; it has ${there === '' ? 'none' : there}`);
   }
 }
 
@@ -148,6 +216,31 @@ function exportPlaces(namespace) {
 /** @param {unknown} value */
 function isObject(value) {
   return typeof value === 'function' || (typeof value === 'object' && value !== null);
+}
+
+/**
+ * Classes are functions, but none that can be called: as with the constructors of the language, nobody can replace their
+ * prototype.
+ *
+ * @param {unknown} value
+ */
+function isCallable(value) {
+  return typeof value === 'function' && getOwnPropertyDescriptor(value, 'prototype')?.writable !== false;
+}
+
+/**
+ * For a look at what there is. A getter that throws will do so again for the task that names it.
+ *
+ * @param {any} place
+ * @param {string} name
+ * @returns {unknown}
+ */
+function valueAt(place, name) {
+  try {
+    return place[name];
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {unknown} value */

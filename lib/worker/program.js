@@ -23,7 +23,7 @@ const { load } = require('./load');
  */
 
 /**
- * A module that exports handlers.
+ * A module that exports handlers, or functions that tasks name.
  *
  * @implements {Program}
  */
@@ -73,7 +73,9 @@ class ModuleProgram {
 async function openModule(url) {
   const handlers = new Handlers(await load(url), fileURLToPath(url));
   if (handlers.found) return new ModuleProgram(handlers);
+  // A script that listens may well export some of its functions, to its own tests for one.
   if (listenerCount('message') > 0) return new ForkScript(handlers);
+  if (handlers.foundFunctions) return new ModuleProgram(handlers);
   throw handlers.nothingFound();
 }
 
