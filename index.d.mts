@@ -12,6 +12,7 @@ export type {
   Options,
   PoolMessage,
   PoolSize,
+  ProxyOptions,
   RestartOptions,
   ResultInfo,
   Retry,
@@ -26,6 +27,7 @@ export type {
   TimeStats,
   WorkerExit,
   WorkerInfo,
+  WorkerProxy,
   WorkerStats,
 } from './index.js';
 export {

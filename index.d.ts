@@ -11,6 +11,96 @@
 
 import { EventEmitter } from 'node:events';
 
+// What is known of a worker module by its type. Exports are looked for where the worker does it: among the module's own, then
+// among those of an object that is its default export, as CommonJS modules have it, twice.
+
+type Fn = (...args: any) => any;
+type IsAny<T> = 0 extends 1 & T ? true : false;
+/** The first of three types that there is. */
+type First<A, B, C> = [A] extends [never] ? ([B] extends [never] ? C : B) : A;
+type FunctionIn<T> = T extends Fn ? T : never;
+type FunctionNames<T> = T extends unknown
+  ? { [Name in keyof T]: T[Name] extends Fn ? Name : never }[keyof T] & string
+  : never;
+
+type Inner<Module> = Module extends { default: infer Default } ? Default & object : never;
+type At<Place, Name extends string> = Place extends Record<Name, infer Value> ? Value : never;
+type Exported<Module, Name extends string> = First<
+  FunctionIn<At<Module, Name>>,
+  FunctionIn<At<Inner<Module>, Name>>,
+  FunctionIn<At<Inner<Inner<Module>>, Name>>
+>;
+type DefaultHandler<Module> = First<
+  First<FunctionIn<Module>, FunctionIn<Inner<Module>>, FunctionIn<Inner<Inner<Module>>>>,
+  Exported<Module, 'processTask'>,
+  never
+>;
+type Handlers<Module> = First<
+  At<Module, 'handlers'> & object,
+  At<Inner<Module>, 'handlers'> & object,
+  At<Inner<Inner<Module>>, 'handlers'> & object
+>;
+
+/** What a task's `type` picks. */
+type HandlerType<Module> = IsAny<Module> extends true ? never : FunctionNames<Handlers<Module>>;
+/** What the option `handler` finds. */
+type HandlerName<Module> =
+  IsAny<Module> extends true
+    ? never
+    :
+        | HandlerType<Module>
+        | Exclude<
+            FunctionNames<Module> | FunctionNames<Inner<Module>> | FunctionNames<Inner<Inner<Module>>>,
+            'default' | 'handlers' | 'module.exports' | 'processTask' | 'setup' | 'teardown'
+          >
+        | ([DefaultHandler<Module>] extends [never] ? never : 'default' | 'processTask');
+type Handler<Module, Name extends string> =
+  Name extends HandlerType<Module>
+    ? Handlers<Module>[Name & keyof Handlers<Module>]
+    : Name extends 'default' | 'processTask'
+      ? DefaultHandler<Module>
+      : Exported<Module, Name>;
+
+/** The task that a handler takes; unknown: anything. */
+type TaskOf<Handler> = Handler extends (...args: infer Args) => any
+  ? Args extends readonly []
+    ? unknown
+    : Args[0]
+  : never;
+/** A task that each of several handlers takes. */
+type TaskOfAll<Handlers> = [Handlers] extends [never]
+  ? never
+  : (Handlers extends Fn ? (task: TaskOf<Handlers>) => void : never) extends (task: infer Task) => void
+    ? Task
+    : never;
+/** The pool knows every task by its `id`, whether its handler asks for one or not. */
+type Identified<Task> = unknown extends Task ? Task : Task | (Task & { id?: ProcessManager.TaskId });
+/** `Any` is what is given, for a handler that does not say what it takes. */
+type Typed<Task, Type extends string, Any> = { type: Type; id?: ProcessManager.TaskId } & (unknown extends Task
+  ? Any
+  : Task);
+type DefaultTask<Module> = IsAny<Module> extends true ? unknown : Identified<TaskOf<DefaultHandler<Module>>>;
+
+/** What becomes of what a handler returns: generators are collected, and envelopes opened. */
+type Outcome<Value> =
+  IsAny<Value> extends true
+    ? any
+    : Value extends AsyncIterable<infer Item>
+      ? Item[]
+      : Value extends IterableIterator<infer Item>
+        ? Item[]
+        : Value extends { taskId: unknown; result: infer Result; processedBy: unknown }
+          ? [Exclude<keyof Value, keyof ProcessManager.Envelope>] extends [never]
+            ? Result
+            : Value
+          : Value;
+type ResultOf<Handler> = Handler extends (...args: any) => infer Value ? Outcome<Awaited<Value>> : never;
+type DefaultResult<Module, Otherwise> = IsAny<Module> extends true ? Otherwise : ResultOf<DefaultHandler<Module>>;
+
+/** Of a task that names no handler. */
+type UnnamedOptions<Module> =
+  IsAny<Module> extends true ? ProcessManager.TaskOptions : ProcessManager.TaskOptions & { handler?: undefined };
+
 /**
  * A pool of worker processes.
  *
@@ -30,6 +120,10 @@ import { EventEmitter } from 'node:events';
  *
  * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome.
  *
+ * @typeParam Worker The worker module's type, `typeof import('./worker.js')`, by which `run` and `proxy` know its functions:
+ *   their names, what they take, and what they give. Left out, tasks and results can be anything. (What does not survive the
+ *   pool's `serialization`, such as a `Map` in JSON, has the type that it had before.)
+ *
  * @example
  * ```js
  * const pool = new ProcessManager({ worker: './worker.mjs' });
@@ -38,7 +132,7 @@ import { EventEmitter } from 'node:events';
  * await pool.shutdown();
  * ```
  */
-declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
+declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.Events> {
   /**
    * @param options All optional; only own properties are read.
    * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError `ERR_OUT_OF_RANGE`: a wrong or an
@@ -75,14 +169,39 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
   distributeTask(task: unknown, options?: ProcessManager.TaskOptions): ProcessManager.TaskId;
 
   /**
+   * In a pool that knows its module: a task for a handler by name, as {@link ProcessManager.run | run()} has it.
+   *
+   * @param task What that handler takes, and perhaps an `id`.
+   * @param options Of this task.
+   * @returns What the handler returns; of a generator, an array of what it yields.
+   */
+  run<Name extends HandlerName<Worker>>(
+    task: Identified<TaskOfAll<Handler<Worker, Name>>>,
+    options: ProcessManager.TaskOptions & { handler: Name },
+  ): Promise<ResultOf<Handler<Worker, Name>>>;
+  /**
+   * In a pool that knows its module: a task whose `type` picks an entry of `handlers`, as {@link ProcessManager.run | run()} has it.
+   *
+   * @param task What that handler takes, and perhaps an `id`.
+   * @param options Of this task.
+   * @returns What the handler returns; of a generator, an array of what it yields.
+   */
+  run<Type extends HandlerType<Worker>, Any = unknown>(
+    task: Typed<TaskOf<Handler<Worker, Type>>, Type, Any>,
+    options?: ProcessManager.TaskOptions & { handler?: undefined },
+  ): Promise<ResultOf<Handler<Worker, Type>>>;
+  /**
    * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result` event either.
    *
    * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
    * @param options Of this task.
-   * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`. Never throws: what
-   *   `distributeTask` would throw rejects.
+   * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`; of a generator, async or
+   *   not, an array of what it yields. Never throws: what `distributeTask` would throw rejects.
    */
-  run<Result = any>(task: unknown, options?: ProcessManager.TaskOptions): Promise<Result>;
+  run<Result = any>(
+    task: DefaultTask<Worker>,
+    options?: UnnamedOptions<Worker>,
+  ): Promise<DefaultResult<Worker, Result>>;
 
   /**
    * Runs a function by value in a worker of Node's.
@@ -167,6 +286,27 @@ declare class ProcessManager extends EventEmitter<ProcessManager.Events> {
     iterable: Iterable<unknown> | AsyncIterable<unknown>,
     options?: ProcessManager.MapOptions,
   ): AsyncIterableIterator<Result>;
+
+  /**
+   * The worker module's functions, as functions of this object: `await pool.proxy.resize(image, { width: 200 })` calls the
+   * function that the module exports as `resize` (or the entry of its `handlers`), with exactly these arguments: there is no
+   * context behind them. The same object at every access; see {@link ProcessManager.createProxy | createProxy()}.
+   */
+  get proxy(): ProcessManager.WorkerProxy<Worker>;
+
+  /**
+   * Another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with options of its own.
+   *
+   * Each call is a task; its arguments are serialised as a task is, except that those which are undefined stay so, and that a
+   * function among them is refused. Calls never throw: what is wrong rejects. They reject with a TypeError if the module has no
+   * such function, and where a worker can have none: in a pool of `{ command, args }` workers, in one of fork-style scripts, and
+   * in one of built-in workers without a `filename`.
+   *
+   * @typeParam Module The type of the module, that of the pool unless it says otherwise.
+   * @param options For each call: those of tasks, without `handler`.
+   * @throws Node's argument errors for wrong options.
+   */
+  createProxy<Module = Worker>(options?: ProcessManager.ProxyOptions): ProcessManager.WorkerProxy<Module>;
 
   /**
    * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs, one that runs is told
@@ -564,6 +704,27 @@ declare namespace ProcessManager {
      */
     highWaterMark?: number;
   }
+
+  /** Options of `createProxy()`, for each of its calls. */
+  export interface ProxyOptions extends Omit<TaskOptions, 'handler'> {}
+
+  /**
+   * The functions of a worker module, to be called from here: each takes the same arguments, and gives a promise. Without the
+   * module's type it has a function of every name but `then` and `toJSON`.
+   *
+   * @typeParam Module Its type, `typeof import('./worker.js')`.
+   */
+  export type WorkerProxy<Module = any> =
+    IsAny<Module> extends true
+      ? { readonly [name: string]: (...args: any[]) => Promise<any> } & {
+          readonly then?: undefined;
+          readonly toJSON?: undefined;
+        }
+      : {
+          readonly [Name in Exclude<HandlerName<Module>, keyof typeof Object.prototype | 'then' | 'toJSON'>]: (
+            ...args: Parameters<FunctionIn<Handler<Module, Name>>>
+          ) => Promise<ResultOf<Handler<Module, Name>>>;
+        };
 
   export interface ShutdownOptions {
     /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}. @defaultValue none */

@@ -7,7 +7,7 @@
  *
  * - a default export that is a function, or a function named `processTask`: the handler ({@link TaskHandler})
  * - `handlers`: an object of handlers, of which a task's `type` (or the option `handler`) picks one
- * - other functions, which the option `handler` names
+ * - other functions, which the option `handler` and `pool.proxy` name
  * - `setup` and `teardown` ({@link WorkerHook}): before the first task, and on an orderly stop
  *
  * A module without default export and `handlers` that listens to `process.on('message')` is a worker in the way of `child_process.fork`.

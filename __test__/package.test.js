@@ -178,12 +178,19 @@ describe('the installed package', () => {
        const pool: Named = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 1, minWorkers: 1 });
        pool.on('error', (error) => console.error(error instanceof BulkheadError ? error.code : error));
        console.log(JSON.stringify(await pool.run({ id: 1, data: 21 })));
-       await pool.shutdown();`,
+       await pool.shutdown();
+       export const typed = new ProcessManager<typeof import('./worker.mjs')>();
+       export const result: Promise<number> = typed.run({ id: 1, data: 21 });
+       export const called: ReturnType<typeof typed.proxy.default> = result;
+       // @ts-expect-error no number
+       typed.run({ id: 1, data: 'text' });`,
       );
       await writeFile(
         join(project, 'main.cts'),
         `import ProcessManager = require('bulkhead');
-       export const pool: ProcessManager.ProcessManager = new ProcessManager({ taskTimeout: 1000 });`,
+       export const pool: ProcessManager.ProcessManager = new ProcessManager({ taskTimeout: 1000 });
+       export const proxy: ProcessManager.WorkerProxy<Halves> = pool.createProxy<Halves>();
+       interface Halves { half(n: number): number }`,
       );
       await writeFile(
         join(project, 'tsconfig.json'),

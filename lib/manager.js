@@ -20,9 +20,10 @@ const { map } = require('./map');
 const native = require('./native');
 const { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize } = require('./options');
 const { assertMaySpawn } = require('./permission');
+const { callOf, proxyOf } = require('./proxy');
 const { encode, looksPlain, prepareAdvanced, stringify } = require('./serialize');
 const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
-const { NO_OPTIONS, resolveStreamOptions, resolveTaskOptions } = require('./task-options');
+const { NO_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions } = require('./task-options');
 const { TaskStream } = require('./task-stream');
 const { Tickets } = require('./tickets');
 const { integer } = require('./validators');
@@ -66,6 +67,8 @@ class ProcessManager extends ListeningEmitter {
   /** Mappings that wait for their source. @type {import('./map').Host['pulling']} */
   #pulling = new Set();
   #nextId = 1;
+  /** @type {ReturnType<typeof proxyOf> | undefined} made when it is first asked for */
+  #proxy;
   /** What `stats()` says of a pool that is closed. */
   #finalStats = '';
 
@@ -157,6 +160,39 @@ class ProcessManager extends ListeningEmitter {
       const resolved = resolveTaskOptions(options, this.#kind);
       this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
     });
+  }
+
+  /**
+   * @param {import('../index').ProxyOptions} [options]
+   * @returns {any} functions by any name, of the types that the caller knows
+   */
+  createProxy(options) {
+    const resolved = resolveProxyOptions(options, this.#kind);
+    return proxyOf((name, args) => {
+      return new Promise((resolve, reject) => {
+        this.#assertCallable(name, args, resolved.filename);
+        const call = callOf(args, this.#config.serialization);
+        this.#acceptWith(new PromisedTask(resolve, reject), args, { ...resolved, handler: name }, call);
+      });
+    });
+  }
+
+  /** @returns {any} */
+  get proxy() {
+    this.#proxy ??= this.createProxy();
+    return this.#proxy;
+  }
+
+  /**
+   * @param {string} name of a function
+   * @param {unknown[]} args
+   * @param {string | null} filename of its module
+   */
+  #assertCallable(name, args, filename) {
+    const what = `proxy.${name}`;
+    if (this.#kind === 'command') throw invalidValue(what, args, 'cannot be called in a { command, args } worker');
+    if (this.#kind === 'built-in' && filename === null)
+      throw invalidValue(what, args, 'is in no module: give the pool a worker, or createProxy() a filename');
   }
 
   /**
@@ -346,12 +382,13 @@ class ProcessManager extends ListeningEmitter {
    * @param {Task} record
    * @param {unknown} task
    * @param {Readonly<ResolvedTaskOptions>} options
-   * @param {{ exec?: string, stream?: number }} how `exec`: source of a function to run, with `task` as its arguments; `stream`: it
-   *   gives several values, so many ahead
+   * @param {{ exec?: string, stream?: number } | ReturnType<typeof callOf>} how `exec`: source of a function to run, with `task`
+   *   as its arguments; `stream`: it gives several values, so many ahead; `call`: `task` are the arguments of its handler
    * @returns {number} the task's ticket
    */
   #acceptWith(record, task, options, how) {
     const { signal, handler, filename, trace } = options;
+    const exec = 'exec' in how ? how.exec : undefined;
     const { serialization } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
@@ -359,9 +396,9 @@ class ProcessManager extends ListeningEmitter {
     // Looked at after the last user code has run: a getter may have aborted it.
     if (signal?.aborted)
       throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
-    record.id = (how.exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
+    record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
     const header = headerOf({ taskId: record.id, handler, filename, ...how, trace, binary, encoding });
-    const name = how.exec ?? filename ?? handler ?? typeOf(task);
+    const name = exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
     if (signal !== null) this.#cancellation.watch(ticket, signal);

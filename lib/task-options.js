@@ -73,6 +73,19 @@ function resolveStreamOptions(options, kind) {
 }
 
 /**
+ * @param {unknown} options of `createProxy()`, as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions>} for each call; `handler` is the name of the function then
+ */
+function resolveProxyOptions(options, kind) {
+  const resolved = resolveTaskOptions(options, kind);
+  const { handler } = resolved;
+  if (handler !== null)
+    throw invalidValue('options.handler', handler, 'is for single tasks: a proxy has a function for each handler');
+  return resolved;
+}
+
+/**
  * By its form and not its class, as Node does it: test environments bring an AbortSignal of their own.
  *
  * @param {any} signal
@@ -99,4 +112,4 @@ function filename(value, kind) {
   return moduleUrl('options.filename', value);
 }
 
-module.exports = { NO_OPTIONS, TASK_OPTIONS, resolveStreamOptions, resolveTaskOptions };
+module.exports = { NO_OPTIONS, TASK_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions };

@@ -41,7 +41,7 @@ class Builtin {
     if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
     if (frame.filename !== undefined) {
       const known = this.#modules.get(frame.filename);
-      if (known !== undefined) return known.pick(frame.handler, payload)(payload, context);
+      if (known !== undefined) return known.start(frame, payload, context);
       return this.#startLater(frame.filename, task, context);
     }
     if (frame.handler !== undefined) {
@@ -58,7 +58,7 @@ class Builtin {
    */
   async #startLater(filename, { frame, payload }, context) {
     const handlers = await this.#open(filename);
-    return handlers.pick(frame.handler, payload)(payload, context);
+    return handlers.start(frame, payload, context);
   }
 
   accept() {

@@ -46,6 +46,9 @@ class ForkScript {
   start(task) {
     const { frame, payload } = task;
     if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
+    if (frame.call === true) {
+      throw new TypeError(`this worker is a fork-style script: it takes messages, and no call of "${frame.handler}"`);
+    }
     if (frame.handler !== undefined || frame.filename !== undefined) {
       throw new TypeError('this worker is a fork-style script: its tasks can have neither "handler" nor "filename"');
     }

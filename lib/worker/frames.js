@@ -31,6 +31,8 @@
  * @property {string} [exec] source of a function, of which `task` are the arguments
  * @property {number} [stream] it gives several values, so many before the first `credit`
  * @property {string} [trace] W3C traceparent
+ * @property {boolean} [call] `task` are the arguments of the handler, and all that it gets
+ * @property {number[]} [undefined] of a call: those of its arguments for which JSON has null and no better
  * @property {number[]} [bytes]
  * @property {number} [shared] the port has taken them from there
  * @property {unknown} [binary]

@@ -2,7 +2,7 @@
 
 // Finds what a worker module offers, and the handler that a task is for.
 
-const { OwnMap, bind, getOwnPropertyDescriptor, hasOwn, join, keysOf, stringify } = require('./intrinsics');
+const { OwnMap, apply, bind, getOwnPropertyDescriptor, hasOwn, join, keysOf, stringify } = require('./intrinsics');
 
 const LOOKED_FOR =
   'a function as default export, an exported function "processTask", ' +
@@ -57,6 +57,19 @@ class Handlers {
   /** Whether there is, besides those that are found without being named, a function that a task may name. */
   get foundFunctions() {
     return this.#functionNames().length > 0;
+  }
+
+  /**
+   * Runs a task: its handler gets it whole, with the context, or, of a call, the arguments and nothing else.
+   *
+   * @param {import('./frames').TaskFrame} frame
+   * @param {any} payload
+   * @param {import('./context').TaskContext} context
+   * @returns {unknown} what the handler returns
+   */
+  start(frame, payload, context) {
+    const handler = this.pick(frame.handler, payload);
+    return frame.call === true ? apply(handler, undefined, argumentsOf(frame, payload)) : handler(payload, context);
   }
 
   /**
@@ -194,6 +207,18 @@ class Handlers {
     const there = all === '' || named === '' ? `${all}${named}` : `${all}, and ${named}`;
     return new TypeError(`${this.#file} has ${what}; it has ${there === '' ? 'none' : there}`);
   }
+}
+
+/**
+ * @param {import('./frames').TaskFrame} frame of a call
+ * @param {any[]} payload its arguments, from JSON
+ */
+function argumentsOf(frame, payload) {
+  const places = frame.undefined;
+  if (places !== undefined) {
+    for (let i = 0; i < places.length; i++) payload[places[i]] = undefined;
+  }
+  return payload;
 }
 
 /**

@@ -48,6 +48,8 @@ const PLAIN = Object.freeze({
   exec: undefined,
   stream: undefined,
   trace: undefined,
+  call: undefined,
+  undefined: undefined,
   bytes: undefined,
 });
 

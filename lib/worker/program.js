@@ -51,8 +51,7 @@ class ModuleProgram {
     if (frame.filename !== undefined) {
       throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
     }
-    const handler = this.#handlers.pick(frame.handler, payload);
-    return handler(payload, context);
+    return this.#handlers.start(frame, payload, context);
   }
 
   accept() {
