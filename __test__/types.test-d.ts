@@ -1,13 +1,41 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: as in index.d.ts
+
 // What users' TypeScript makes of the package: of index.d.ts by each way to import it, and of 'bulkhead/worker'.
 
 import { type EventEmitter, once } from 'node:events';
 import { assertType, describe, expectTypeOf, test } from 'vitest';
 import ProcessManager, {
+  AbortError,
+  type BulkheadError,
   type Channels,
+  type Envelope,
+  type Events,
+  type ForeignWorker,
+  type LostKey,
+  type MessageTooLargeError,
   ProcessManager as Named,
   type Options,
+  type PoolBrokenError,
+  type PoolClosedError,
+  type ProtocolError,
+  type ProxyOptions,
+  QueueFullError,
+  type RestartOptions,
+  type ResultInfo,
+  type Retry,
+  type SerializationError,
+  type ShutdownOptions,
+  type ShutdownReport,
   type Stats,
+  type TaskErrorFields,
+  type TaskId,
+  type TaskOptions,
+  type TaskTimeoutError,
   WorkerCrashedError,
+  type WorkerExit,
+  type WorkerInfo,
+  type WorkerStartError,
+  type WorkerStats,
 } from '../index.mjs';
 
 import Required = require('../index.js');
@@ -26,6 +54,9 @@ describe('imports', () => {
     expectTypeOf(Required.ProcessManager).toEqualTypeOf(ProcessManager);
     expectTypeOf(Required.WorkerCrashedError).toEqualTypeOf(WorkerCrashedError);
     expectTypeOf<Required.Options>().toEqualTypeOf<Options>();
+    expectTypeOf<Required>().toEqualTypeOf<ProcessManager>();
+    expectTypeOf<Required.default>().toEqualTypeOf<Named>();
+    expectTypeOf<Required.ProcessManager<{ a(): 1 }>>().toEqualTypeOf<Named<{ a(): 1 }>>();
   });
 
   test('the implementation is what index.d.ts says', () => {
@@ -42,6 +73,29 @@ describe('options', () => {
     assertType(new ProcessManager({ worker: { command: 'python3', args: ['worker.py'] }, env: { ...process.env } }));
   });
 
+  test('have types', () => {
+    expectTypeOf(ProcessManager).constructorParameters.toEqualTypeOf<[options?: Options]>();
+    expectTypeOf<Options['worker']>().toEqualTypeOf<string | URL | ForeignWorker | undefined>();
+    expectTypeOf<Options['prefetch']>().toEqualTypeOf<'auto' | number | undefined>();
+    expectTypeOf<Options['stdio']>().toEqualTypeOf<'inherit' | 'pipe' | 'ignore' | undefined>();
+    expectTypeOf<Options['serialization']>().toEqualTypeOf<'json' | 'advanced' | undefined>();
+    expectTypeOf<Options['maxMemory']>().toEqualTypeOf<Options['recycleMemory']>();
+    expectTypeOf<Options['restart']>().toEqualTypeOf<RestartOptions | undefined>();
+    expectTypeOf<RestartOptions>().toEqualTypeOf<
+      Partial<Record<'limit' | 'window' | 'minDelay' | 'maxDelay', number>>
+    >();
+    assertType<Options>({ minWorkers: 0, maxWorkers: 8, concurrency: 2, maxQueue: Infinity, maxQueueBytes: 1 });
+    assertType<Options>({ taskTimeout: 1, retries: 1, retryDelay: 1, startTimeout: 1, gracePeriod: 1 });
+    assertType<Options>({ maxTasksPerWorker: 1, maxWorkerAge: 1, recycleMemory: '1MB', maxMemory: 2_000_000 });
+    assertType<Options>({ captureStack: true, maxMessageSize: 1, name: 'mine', cwd: new URL('file:///') });
+    assertType<Options>({
+      argv: ['a'] as const,
+      execArgv: ['-C=b'],
+      execPath: '/bin/node',
+      env: { A: 1, B: true, C: undefined },
+    });
+  });
+
   test('that are wrong are errors', () => {
     // @ts-expect-error no such option
     assertType(new ProcessManager({ workers: 2 }));
@@ -49,8 +103,44 @@ describe('options', () => {
     assertType(new ProcessManager({ maxWorkers: '2' }));
     // @ts-expect-error not a choice
     assertType(new ProcessManager({ stdio: 'overlapped' }));
+    // @ts-expect-error not a choice
+    assertType(new ProcessManager({ prefetch: 'none' }));
+    // @ts-expect-error a command is needed
+    assertType(new ProcessManager({ worker: { args: [] } }));
+    // @ts-expect-error no number
+    assertType(new ProcessManager({ restart: 5 }));
+    // @ts-expect-error no list
+    assertType(new ProcessManager({ argv: '--flag' }));
+    // @ts-expect-error an object has no text
+    assertType(new ProcessManager({ env: { A: {} } }));
+  });
+
+  test('of a task', () => {
+    assertType<TaskOptions>({
+      timeout: 1,
+      signal: AbortSignal.timeout(1),
+      retries: 1,
+      handler: 'a',
+      filename: new URL('a:'),
+    });
+    expectTypeOf<ProxyOptions>().toEqualTypeOf<Omit<TaskOptions, 'handler'>>();
     // @ts-expect-error no such task option
     assertType(pool.run({ id: 1 }, { prio: 1 }));
+    // @ts-expect-error no such task option
+    assertType(pool.distributeTask({ id: 1 }, { prio: 1 }));
+    // @ts-expect-error no signal
+    assertType(pool.run({ id: 1 }, { signal: new AbortController() }));
+    // @ts-expect-error no name
+    assertType(pool.run({ id: 1 }, { handler: () => 1 }));
+    // @ts-expect-error no number
+    assertType(pool.exec(() => 1, [], { timeout: '1s' }));
+  });
+
+  test('of shutdown()', () => {
+    expectTypeOf<ShutdownOptions['drain']>().toEqualTypeOf<'all' | 'running' | undefined>();
+    expectTypeOf<ShutdownReport>().toEqualTypeOf<Record<'completed' | 'rejected' | 'killed', number>>();
+    // @ts-expect-error not a choice
+    assertType(pool.shutdown({ drain: 'none' }));
   });
 });
 
@@ -106,11 +196,70 @@ describe('methods', () => {
     expectTypeOf(pool.unref()).toEqualTypeOf(pool);
     expectTypeOf(pool).toExtend<AsyncDisposable>();
     expectTypeOf(pool.stats()).toEqualTypeOf<Stats>();
-    expectTypeOf(pool.workers[0].state).toEqualTypeOf<'starting' | 'idle' | 'busy' | 'stopping'>();
+    expectTypeOf(pool.workers).toEqualTypeOf<WorkerStats[]>();
+    // @ts-expect-error workers are the pool's
+    pool.workers = [];
+    // @ts-expect-error no such argument
+    assertType(pool.terminate({ timeout: 1 }));
+    // @ts-expect-error an id is a string or a number
+    assertType(pool.cancel({ id: 1 }));
+  });
+});
+
+describe('figures', () => {
+  test('of the pool', () => {
+    expectTypeOf<Stats['tasks']>().toEqualTypeOf<
+      Record<'accepted' | 'completed' | 'failed' | 'cancelled' | 'retried', number>
+    >();
+    expectTypeOf<Stats['queue']>().toEqualTypeOf<{ tasks: number; bytes: number }>();
+    expectTypeOf<Stats['workers']>().toEqualTypeOf<WorkerStats[]>();
+  });
+
+  test('of a worker', () => {
+    expectTypeOf<WorkerStats['state']>().toEqualTypeOf<'starting' | 'idle' | 'busy' | 'stopping'>();
+    expectTypeOf<Pick<WorkerStats, 'pid' | 'rss'>>().toEqualTypeOf<Record<'pid' | 'rss', number | null>>();
+    expectTypeOf<WorkerStats['running']>().toEqualTypeOf<TaskId[]>();
+    expectTypeOf<Pick<WorkerStats, 'id' | 'uptime' | 'tasksDone' | 'restarts'>>().toEqualTypeOf<
+      Record<'id' | 'uptime' | 'tasksDone' | 'restarts', number>
+    >();
   });
 });
 
 describe('events', () => {
+  test('have the arguments that index.d.ts names', () => {
+    expectTypeOf<keyof Events>().toEqualTypeOf<
+      | 'result'
+      | 'error'
+      | 'exit'
+      | 'message'
+      | 'online'
+      | 'progress'
+      | 'drain'
+      | 'retry'
+      | 'lost-key'
+      | 'stdout'
+      | 'stderr'
+    >();
+    expectTypeOf<Events['result']>().toEqualTypeOf<[envelope: Envelope, info: ResultInfo]>();
+    expectTypeOf<Events['error']>().toEqualTypeOf<[error: Error & Partial<TaskErrorFields>]>();
+    expectTypeOf<Events['exit']>().toEqualTypeOf<[exit: WorkerExit]>();
+    expectTypeOf<Events['message']>().toEqualTypeOf<[message: any, worker: WorkerInfo]>();
+    expectTypeOf<Events['online']>().toEqualTypeOf<[worker: WorkerInfo]>();
+    expectTypeOf<Events['progress']>().toEqualTypeOf<[value: any, about: { taskId: TaskId; workerId: number }]>();
+    expectTypeOf<Events['drain']>().toEqualTypeOf<[]>();
+    expectTypeOf<Events['retry']>().toEqualTypeOf<[retry: Retry]>();
+    expectTypeOf<Events['lost-key']>().toEqualTypeOf<[lost: LostKey]>();
+    expectTypeOf<LostKey>().toEqualTypeOf<{ key: string; workerId: number }>();
+    expectTypeOf<Events['stdout']>().toEqualTypeOf<[chunk: Buffer, worker: WorkerInfo]>();
+    expectTypeOf<Events['stderr']>().toEqualTypeOf<Events['stdout']>();
+    expectTypeOf<Envelope<Date>>().toEqualTypeOf<{ taskId: TaskId; result: Date; processedBy: number }>();
+    expectTypeOf<ResultInfo>().toEqualTypeOf<Record<'workerId' | 'attempt' | 'waitTime' | 'runTime', number>>();
+    expectTypeOf<Retry>().toEqualTypeOf<{ taskId: TaskId; attempt: number; error: Error }>();
+    expectTypeOf<TaskErrorFields>().toEqualTypeOf<{ taskId: TaskId; workerId: number; pid: number }>();
+    expectTypeOf<WorkerExit['signal']>().toEqualTypeOf<NodeJS.Signals | null>();
+    expectTypeOf<WorkerExit['reason']>().toEqualTypeOf<WorkerCrashedError['reason']>();
+  });
+
   test('have typed listeners', () => {
     pool.on('result', (envelope, info) => {
       expectTypeOf(envelope.taskId).toEqualTypeOf<string | number>();
@@ -155,6 +304,56 @@ describe('diagnostics', () => {
   });
 });
 
+describe('errors', () => {
+  test('have a code of their own, and one base', () => {
+    expectTypeOf<BulkheadError['code']>().toBeString();
+    expectTypeOf<WorkerCrashedError['code']>().toEqualTypeOf<'ERR_WORKER_CRASHED'>();
+    expectTypeOf<WorkerStartError['code']>().toEqualTypeOf<'ERR_WORKER_START'>();
+    expectTypeOf<PoolBrokenError['code']>().toEqualTypeOf<'ERR_POOL_BROKEN'>();
+    expectTypeOf<PoolClosedError['code']>().toEqualTypeOf<'ERR_POOL_CLOSED'>();
+    expectTypeOf<QueueFullError['code']>().toEqualTypeOf<'ERR_QUEUE_FULL'>();
+    expectTypeOf<TaskTimeoutError['code']>().toEqualTypeOf<'ERR_TASK_TIMEOUT'>();
+    expectTypeOf<AbortError['code']>().toEqualTypeOf<'ABORT_ERR'>();
+    expectTypeOf<SerializationError['code']>().toEqualTypeOf<'ERR_SERIALIZATION'>();
+    expectTypeOf<MessageTooLargeError['code']>().toEqualTypeOf<'ERR_MESSAGE_TOO_LARGE'>();
+    expectTypeOf<ProtocolError['code']>().toEqualTypeOf<'ERR_PROTOCOL'>();
+    expectTypeOf<AbortError | ProtocolError | QueueFullError | PoolBrokenError>().toExtend<BulkheadError>();
+    expectTypeOf<BulkheadError>().toExtend<Error>();
+  });
+
+  test('have fields', () => {
+    expectTypeOf<BulkheadError['taskId']>().toEqualTypeOf<TaskId | undefined>();
+    expectTypeOf<WorkerCrashedError['signal']>().toEqualTypeOf<NodeJS.Signals | null>();
+    expectTypeOf<Pick<WorkerCrashedError, 'maybeExecuted' | 'outOfMemory'>>().toEqualTypeOf<
+      Record<'maybeExecuted' | 'outOfMemory', boolean>
+    >();
+    expectTypeOf<Pick<WorkerCrashedError, 'uptime' | 'rss' | 'attempts'>>().toEqualTypeOf<
+      Record<'uptime' | 'rss' | 'attempts', number>
+    >();
+    expectTypeOf<WorkerStartError['reason']>().toEqualTypeOf<'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'>();
+    expectTypeOf<PoolBrokenError['cause']>().toEqualTypeOf<WorkerStartError>();
+    expectTypeOf<PoolClosedError['maybeExecuted']>().toEqualTypeOf<boolean | undefined>();
+    expectTypeOf<QueueFullError['limit']>().toBeNumber();
+    expectTypeOf<Pick<MessageTooLargeError, 'size' | 'limit'>>().toEqualTypeOf<Record<'size' | 'limit', number>>();
+    expectTypeOf<TaskTimeoutError['stuckAt']>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<SerializationError['path']>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<ProtocolError['what']>().toBeString();
+  });
+
+  test('are told apart by class and by code', () => {
+    pool.on('error', (error) => {
+      if (error instanceof QueueFullError) expectTypeOf(error.limit).toBeNumber();
+      // @ts-expect-error any error has a message, but not this
+      error.limit;
+    });
+    const byCode = (error: WorkerCrashedError | TaskTimeoutError) =>
+      error.code === 'ERR_TASK_TIMEOUT' ? error.timeout : error.exitCode;
+    expectTypeOf(byCode).returns.toEqualTypeOf<number | null>();
+    // @ts-expect-error a code is not changed
+    new AbortError('why').code = 'ABORT_ERR';
+  });
+});
+
 describe('worker modules', () => {
   test('handlers and hooks', () => {
     const handler: TaskHandler<{ data: number }, number> = ({ data }, { signal, progress, trace }) => {
@@ -166,5 +365,18 @@ describe('worker modules', () => {
     const setup: WorkerHook = async ({ workerId, send }) => send({ workerId });
     expectTypeOf(handler).parameter(1).toEqualTypeOf<TaskContext>();
     expectTypeOf(setup).parameter(0).toEqualTypeOf<WorkerContext>();
+    expectTypeOf<TaskContext['taskId']>().toEqualTypeOf<TaskId>();
+    expectTypeOf<Pick<TaskContext, 'attempt' | 'workerId'>>().toEqualTypeOf<
+      Readonly<Record<'attempt' | 'workerId', number>>
+    >();
+    expectTypeOf<TaskContext['progress']>().toEqualTypeOf<TaskContext['send']>();
+    expectTypeOf<TaskHandler>().parameter(0).toBeAny();
+    expectTypeOf<TaskHandler<string, number>>().returns.toEqualTypeOf<number | Promise<number>>();
+    // @ts-expect-error no result of that kind
+    assertType<TaskHandler<string, number>>((task) => task);
+    // @ts-expect-error a context cannot be changed
+    assertType<TaskHandler>((_, ctx) => (ctx.workerId = 1));
+    // @ts-expect-error a hook gets no task
+    assertType<WorkerHook>((ctx) => ctx.taskId);
   });
 });
