@@ -134,6 +134,8 @@ type UnnamedOptions<Module> =
  */
 declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.Events> {
   /**
+   * Makes a pool, which has no worker yet.
+   *
    * @param options All optional; only own properties are read.
    * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError `ERR_OUT_OF_RANGE`: a wrong or an
    *   unknown option.
@@ -390,10 +392,11 @@ declare namespace ProcessManager {
   export interface ForeignWorker {
     /** Program: a path, or a name that is looked up in `PATH`. */
     command: string;
-    /** @defaultValue `[]` */
+    /** Its arguments. @defaultValue `[]` */
     args?: readonly string[];
   }
 
+  /** Options of a pool. What is left out, or undefined, has its default. */
   export interface Options {
     /**
      * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a path or as a file URL; a
@@ -626,6 +629,7 @@ declare namespace ProcessManager {
     maxWorkers?: number;
   }
 
+  /** How often, and how soon, workers that die before they are ready are followed by another attempt. */
   export interface RestartOptions {
     /**
      * So many deaths before readiness, within `window`, are still followed by another attempt.
@@ -633,14 +637,15 @@ declare namespace ProcessManager {
      * @defaultValue `5`
      */
     limit?: number;
-    /** In ms. @defaultValue `10_000` */
+    /** How long such a death counts, in ms. @defaultValue `10_000` */
     window?: number;
     /** Before the first new attempt, in ms, with jitter; it doubles. @defaultValue `100` */
     minDelay?: number;
-    /** The longest, in ms. @defaultValue `5_000` */
+    /** Before any new attempt, at most, in ms. @defaultValue `5_000` */
     maxDelay?: number;
   }
 
+  /** Options of one task. */
   export interface TaskOptions {
     /**
      * Waiting tasks of higher priority are started first; among equals, first in, first out. Any number from -1_000_000 to
@@ -665,7 +670,7 @@ declare namespace ProcessManager {
     timeout?: number;
     /** Cancels the task when it is aborted; the error's `cause` is the signal's reason. */
     signal?: AbortSignal;
-    /** @defaultValue the pool's `retries` */
+    /** How often it is started again if its worker dies, see {@link Options.retries}. @defaultValue the pool's `retries` */
     retries?: number;
     /**
      * Name of the handler, instead of the task's `type`: an entry of the module's `handlers`, or else any function that it
@@ -726,6 +731,7 @@ declare namespace ProcessManager {
           ) => Promise<ResultOf<Handler<Module, Name>>>;
         };
 
+  /** Options of `shutdown()`. */
   export interface ShutdownOptions {
     /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}. @defaultValue none */
     timeout?: number;
@@ -733,6 +739,7 @@ declare namespace ProcessManager {
     drain?: 'all' | 'running';
   }
 
+  /** What `shutdown()` and `terminate()` came to. */
   export interface ShutdownReport {
     /** Tasks that ended with a result since the pool began to close. */
     completed: number;
@@ -744,13 +751,17 @@ declare namespace ProcessManager {
 
   /** What a `result` event tells. */
   export interface Envelope<Result = any> {
+    /** Id of the task, the user's or the one it was assigned. */
     taskId: TaskId;
+    /** What the handler returned. */
     result: Result;
     /** Pid of the worker. */
     processedBy: number;
   }
 
+  /** What a `result` event tells besides. */
   export interface ResultInfo {
+    /** Id of the worker that ran the task. */
     workerId: number;
     /** Which start of the task succeeded, from 1. */
     attempt: number;
@@ -765,23 +776,42 @@ declare namespace ProcessManager {
    * ends its tasks, there are two processes of its id.
    */
   export interface WorkerInfo {
+    /** Number of its place in the pool, from 1. */
     id: number;
+    /** Of its process. */
     pid: number;
   }
 
+  /** How a worker ended. */
   export interface WorkerExit {
+    /** Its id, which its replacement has as well. */
     workerId: number;
+    /** Of its process. */
     pid: number;
     /** Exit code, or null if a signal ended it. Both null: nobody knows how it ended, or it is not gone 10 s after SIGKILL. */
     code: number | null;
+    /** The signal that ended it, by name, or null if it exited. */
     signal: NodeJS.Signals | null;
-    /** `'recycled'`: after `maxTasksPerWorker`, `maxWorkerAge` or `recycleMemory`; `'memory'`: beyond `maxMemory`. */
+    /**
+     * Why it is gone:
+     *
+     * - `'shutdown'`: the pool was closed;
+     * - `'idle'`: it was not needed;
+     * - `'recycled'`: after `maxTasksPerWorker`, `maxWorkerAge` or `recycleMemory`;
+     * - `'reload'`: the pool was told to replace it;
+     * - `'timeout'`, `'aborted'`: it did not end a task that ran too long, or was cancelled;
+     * - `'memory'`: it was beyond `maxMemory`;
+     * - `'startup'`: it did not get ready;
+     * - `'crashed'`: none of these; it ended by itself, or was killed by somebody else.
+     */
     reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
-    /** In ms. */
+    /** From spawn to death, in ms. */
     uptime: number;
+    /** Tasks that it has ended, with a result or an error. */
     tasksDone: number;
   }
 
+  /** A worker that tasks of a key went to is gone. */
   export interface LostKey {
     /** See {@link TaskOptions.key}. */
     key: string;
@@ -789,7 +819,9 @@ declare namespace ProcessManager {
     workerId: number;
   }
 
+  /** A task that is started again. */
   export interface Retry {
+    /** Id of the task. */
     taskId: TaskId;
     /** Which start of the task comes next, from 2. */
     attempt: number;
@@ -847,7 +879,9 @@ declare namespace ProcessManager {
     'bulkhead:pool:open': PoolMessage;
     /** All its workers are gone, and all its tasks settled. */
     'bulkhead:pool:close': PoolMessage;
+    /** A worker is ready. */
     'bulkhead:worker:online': PoolMessage & { readonly workerId: number; readonly pid: number };
+    /** A worker is gone. */
     'bulkhead:worker:exit': PoolMessage & Readonly<WorkerExit>;
     /** A task was accepted. */
     'bulkhead:task:start': TaskMessage;
@@ -857,7 +891,9 @@ declare namespace ProcessManager {
     'bulkhead:task:end': TaskMessage;
   }
 
+  /** What every message of {@link Channels} has. */
   export interface PoolMessage {
+    /** The pool that it is about. */
     readonly pool: ProcessManager;
     /** The pool's option `name`. */
     readonly poolName: string;
@@ -868,6 +904,7 @@ declare namespace ProcessManager {
    * grows with it; what is not known is undefined.
    */
   export interface TaskMessage extends PoolMessage {
+    /** Id of the task, the user's or the one it was assigned. */
     readonly taskId: TaskId;
     /** The task option of that name. Not known of a task that was accepted before anybody subscribed to a channel of tasks. */
     readonly trace: string | undefined;
@@ -887,17 +924,28 @@ declare namespace ProcessManager {
     readonly error: (Error & Partial<TaskErrorFields>) | undefined;
   }
 
+  /** What `stats()` counts. */
   export interface Stats {
     /** Since the pool was made. */
     tasks: {
+      /** Tasks that the pool has taken; each ends as one of the next three. */
       accepted: number;
+      /** Ended with a result. */
       completed: number;
+      /** Ended with an error of any kind, except those that were cancelled. */
       failed: number;
+      /** Ended because they were cancelled. */
       cancelled: number;
+      /** Times that a task was started again. */
       retried: number;
     };
     /** What waits. */
-    queue: { tasks: number; bytes: number };
+    queue: {
+      /** Tasks that have not started. */
+      tasks: number;
+      /** Their size. */
+      bytes: number;
+    };
     /** From acceptance to start, of the tasks that a worker has replied to, with a result or an error. */
     waitTime: TimeStats;
     /** From start to reply, of the same tasks. */
@@ -907,6 +955,7 @@ declare namespace ProcessManager {
      * times `concurrency`.
      */
     utilization: number;
+    /** The same rows as {@link ProcessManager.workers}. */
     workers: WorkerStats[];
   }
 
@@ -917,28 +966,37 @@ declare namespace ProcessManager {
   export interface TimeStats {
     /** Tasks. */
     count: number;
+    /** The shortest. */
     min: number;
+    /** The average. */
     mean: number;
     /** Half of the tasks took at most so long. */
     p50: number;
+    /** 90 % of the tasks took at most so long. */
     p90: number;
+    /** 99 % of the tasks took at most so long. */
     p99: number;
     /** 99.9 % of the tasks took at most so long. */
     p999: number;
+    /** The longest. */
     max: number;
   }
 
+  /** A worker, as `stats()` and `workers` show it. */
   export interface WorkerStats {
+    /** Number of its place in the pool, from 1 to `maxWorkers`; the same for its replacement. */
     id: number;
     /** Null where no process runs just now. */
     pid: number | null;
+    /** Not ready yet (or between two attempts), without a task, with one, or told to go. */
     state: 'starting' | 'idle' | 'busy' | 'stopping';
     /** Ids of the tasks it runs. */
     running: TaskId[];
-    /** In ms. */
+    /** Since it was spawned, in ms. */
     uptime: number;
     /** Resident memory in bytes; null where it is not known. */
     rss: number | null;
+    /** Tasks that it has ended, with a result or an error. */
     tasksDone: number;
     /** How often this worker was replaced. */
     restarts: number;
@@ -946,6 +1004,7 @@ declare namespace ProcessManager {
 
   /** What is added to every error that ends a task. */
   export interface TaskErrorFields {
+    /** Id of the task. */
     taskId: TaskId;
     /** Where a worker was involved. */
     workerId: number;
@@ -961,11 +1020,20 @@ declare namespace ProcessManager {
    * and `pid` added. A thrown value that is no error arrives as the `cause` of an `Error`.
    */
   export class BulkheadError extends Error {
+    /**
+     * For errors of the same family.
+     *
+     * @param message What happened.
+     * @param fields Become own properties of the error; `cause` is its cause.
+     */
     constructor(message?: string, fields?: Record<string, unknown>);
+    /** What kind of error it is; the same in every version. */
     readonly code: string;
     /** The task that the error ends. */
     taskId?: TaskId;
+    /** The worker that it is about, if it is about one. */
     workerId?: number;
+    /** Of that worker's process; null if there was none. */
     pid?: number | null;
   }
 
@@ -1019,7 +1087,9 @@ declare namespace ProcessManager {
      * said what makes no sense (`'protocol'`), or said itself that it cannot start (`'fail'`).
      */
     reason: 'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail';
+    /** See {@link WorkerCrashedError.exitCode}. */
     exitCode: number | null;
+    /** See {@link WorkerCrashedError.signal}. */
     signal: NodeJS.Signals | null;
     /** See {@link WorkerCrashedError.outOfMemory}. */
     outOfMemory: boolean;

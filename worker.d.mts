@@ -23,6 +23,8 @@ export interface TaskContext {
   readonly attempt: number;
   /** From 1 to `maxWorkers`; the same for a worker's replacement. */
   readonly workerId: number;
+  /** The task option `trace`: the W3C traceparent of whoever gave the task; undefined without one. */
+  readonly trace: string | undefined;
   /** Aborted when the task is cancelled or runs longer than its timeout. */
   readonly signal: AbortSignal;
   /**
@@ -41,6 +43,7 @@ export interface TaskContext {
 
 /** What `setup` and `teardown` get. */
 export interface WorkerContext {
+  /** As in {@link TaskContext}. */
   readonly workerId: number;
   /** As in {@link TaskContext}. */
   readonly send: (message: unknown) => void;

@@ -43,6 +43,7 @@ export interface TaskContext {
 
 /** What `setup` and `teardown` get. */
 export interface WorkerContext {
+  /** As in {@link TaskContext}. */
   readonly workerId: number;
   /** As in {@link TaskContext}. */
   readonly send: (message: unknown) => void;
