@@ -74,12 +74,20 @@ type TaskOfAll<Handlers> = [Handlers] extends [never]
     ? Task
     : never;
 /** The pool knows every task by its `id`, whether its handler asks for one or not. */
-type Identified<Task> = unknown extends Task ? Task : Task | (Task & { id?: ProcessManager.TaskId });
+type Identified<Task> = unknown extends Task ? unknown : Task | (Task & { id?: ProcessManager.TaskId });
 /** `Any` is what is given, for a handler that does not say what it takes. */
 type Typed<Task, Type extends string, Any> = { type: Type; id?: ProcessManager.TaskId } & (unknown extends Task
   ? Any
   : Task);
-type DefaultTask<Module> = IsAny<Module> extends true ? unknown : Identified<TaskOf<DefaultHandler<Module>>>;
+type DefaultTask<Module> = Identified<TaskOf<DefaultHandler<Module>>>;
+/** A task for the default handler, which one does not reach whose `type` names another. `Type` and `Task` are what is given. */
+type UnnamedTask<Module, Type, Task> =
+  IsAny<Module> extends true
+    ? unknown
+    : [HandlerType<Module>] extends [never]
+      ? DefaultTask<Module>
+      : Task & ({ type?: Type } | Primitive) & (Type extends HandlerType<Module> ? never : DefaultTask<Module>);
+type Primitive = string | number | boolean | null;
 
 /** What becomes of what a handler returns: generators are collected, and envelopes opened. */
 type Outcome<Value> =
@@ -200,8 +208,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`; of a generator, async or
    *   not, an array of what it yields. Never throws: what `distributeTask` would throw rejects.
    */
-  run<Result = any>(
-    task: DefaultTask<Worker>,
+  run<Result = any, Type extends Primitive | object = string, Task = unknown>(
+    task: UnnamedTask<Worker, Type, Task>,
     options?: UnnamedOptions<Worker>,
   ): Promise<DefaultResult<Worker, Result>>;
 
@@ -802,7 +810,7 @@ declare namespace ProcessManager {
      * - `'timeout'`, `'aborted'`: it did not end a task that ran too long, or was cancelled;
      * - `'memory'`: it was beyond `maxMemory`;
      * - `'startup'`: it did not get ready;
-     * - `'crashed'`: none of these; it ended by itself, or was killed by somebody else.
+     * - `'crashed'`: it ended by itself, was killed by somebody else, or broke the protocol.
      */
     reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
     /** From spawn to death, in ms. */

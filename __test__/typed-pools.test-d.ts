@@ -149,6 +149,23 @@ describe('run() of any other task', () => {
     assertType<Promise<string>>(pool.run({ data: 1 }));
   });
 
+  test('but not of one that is for an entry of handlers', () => {
+    type Entries = { up(task: { data: string }): string };
+    const strict = poolOf<{ default(task: { type: string; list?: number[] }): boolean; handlers: Entries }>();
+    expectTypeOf(strict.run({ type: 'up', data: 'text' })).toEqualTypeOf<Promise<string>>();
+    expectTypeOf(strict.run({ id: 1, type: 'other', list: [1, 2] })).toEqualTypeOf<Promise<boolean>>();
+    // @ts-expect-error no text, and the default export would not be asked
+    strict.run({ type: 'up', data: 1 });
+    // @ts-expect-error no numbers
+    strict.run({ type: 'other', list: ['1'] });
+    const loose = poolOf<{ default(task: any): boolean; handlers: Entries }>();
+    expectTypeOf(loose.run({ type: 'up', data: 'text' })).toEqualTypeOf<Promise<string>>();
+    expectTypeOf(loose.run({ type: 'other', data: 1 })).toEqualTypeOf<Promise<boolean>>();
+    expectTypeOf(loose.run('text')).toEqualTypeOf<Promise<boolean>>();
+    // @ts-expect-error no text
+    loose.run({ type: 'up', data: 1 });
+  });
+
   test('or for processTask', () => {
     const module = poolOf<{ processTask(task: { n: bigint }): Promise<Date>; handlers: { a(): 1 } }>();
     expectTypeOf(module.run({ n: 1n })).toEqualTypeOf<Promise<Date>>();
