@@ -17,6 +17,7 @@ import ProcessManager, {
   type Options,
   type PoolBrokenError,
   type PoolClosedError,
+  type PoolSize,
   type ProtocolError,
   type ProxyOptions,
   QueueFullError,
@@ -27,10 +28,12 @@ import ProcessManager, {
   type ShutdownOptions,
   type ShutdownReport,
   type Stats,
+  type StreamOptions,
   type TaskErrorFields,
   type TaskId,
   type TaskOptions,
   type TaskTimeoutError,
+  type TimeStats,
   WorkerCrashedError,
   type WorkerExit,
   type WorkerInfo,
@@ -85,7 +88,14 @@ describe('options', () => {
       Partial<Record<'limit' | 'window' | 'minDelay' | 'maxDelay', number>>
     >();
     assertType<Options>({ minWorkers: 0, maxWorkers: 8, concurrency: 2, maxQueue: Infinity, maxQueueBytes: 1 });
-    assertType<Options>({ taskTimeout: 1, retries: 1, retryDelay: 1, startTimeout: 1, gracePeriod: 1 });
+    assertType<Options>({
+      taskTimeout: 1,
+      priorityAgeing: Infinity,
+      retries: 1,
+      retryDelay: 1,
+      startTimeout: 1,
+      gracePeriod: 1,
+    });
     assertType<Options>({ maxTasksPerWorker: 1, maxWorkerAge: 1, recycleMemory: '1MB', maxMemory: 2_000_000 });
     assertType<Options>({ captureStack: true, maxMessageSize: 1, name: 'mine', cwd: new URL('file:///') });
     assertType<Options>({
@@ -117,6 +127,7 @@ describe('options', () => {
 
   test('of a task', () => {
     assertType<TaskOptions>({
+      priority: -1,
       timeout: 1,
       signal: AbortSignal.timeout(1),
       retries: 1,
@@ -184,6 +195,31 @@ describe('methods', () => {
     assertType(pool.map([], { concurrency: 1 }));
   });
 
+  test('streams and messages', () => {
+    expectTypeOf(pool.stream({ type: 'rows' })).toEqualTypeOf<AsyncIterableIterator<any>>();
+    expectTypeOf(pool.stream<string>('a', { highWaterMark: 4, priority: 1 })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    expectTypeOf<keyof StreamOptions>().toEqualTypeOf<Exclude<keyof TaskOptions, 'retries'> | 'highWaterMark'>();
+    expectTypeOf<StreamOptions['highWaterMark']>().toEqualTypeOf<number | undefined>();
+    // @ts-expect-error what was taken cannot be taken back
+    assertType(pool.stream('a', { retries: 1 }));
+    expectTypeOf(pool.send(1, { any: 'thing' })).toBeBoolean();
+    expectTypeOf(pool.broadcast({ any: 'thing' })).toBeNumber();
+    // @ts-expect-error a worker's id is a number
+    assertType(pool.send('1', {}));
+  });
+
+  test('size and code of a pool at work', () => {
+    expectTypeOf(pool.resize({ maxWorkers: 4 })).toEqualTypeOf<Promise<void>>();
+    expectTypeOf<PoolSize>().toEqualTypeOf<Pick<Options, 'minWorkers' | 'maxWorkers'>>();
+    expectTypeOf(pool.reload()).toEqualTypeOf<Promise<void>>();
+    // @ts-expect-error no size
+    assertType(pool.resize(4));
+    // @ts-expect-error not a bound
+    assertType(pool.resize({ workers: 4 }));
+  });
+
   test('life', () => {
     expectTypeOf(pool.startWorkers()).toEqualTypeOf<Promise<void>>();
     expectTypeOf(pool.shutdown({ timeout: 1, drain: 'running' })).resolves.toEqualTypeOf<{
@@ -212,6 +248,11 @@ describe('figures', () => {
       Record<'accepted' | 'completed' | 'failed' | 'cancelled' | 'retried', number>
     >();
     expectTypeOf<Stats['queue']>().toEqualTypeOf<{ tasks: number; bytes: number }>();
+    expectTypeOf<Pick<Stats, 'waitTime' | 'runTime'>>().toEqualTypeOf<Record<'waitTime' | 'runTime', TimeStats>>();
+    expectTypeOf<TimeStats>().toEqualTypeOf<
+      Record<'count' | 'min' | 'mean' | 'p50' | 'p90' | 'p99' | 'p999' | 'max', number>
+    >();
+    expectTypeOf<Stats['utilization']>().toBeNumber();
     expectTypeOf<Stats['workers']>().toEqualTypeOf<WorkerStats[]>();
   });
 
