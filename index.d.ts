@@ -171,7 +171,7 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    *   is what the handler receives. It is copied here: later changes to it do not matter.
    * @param options Of this task.
    * @returns The task's id. Two tasks may have the same: both run, and each outcome carries it.
-   * @throws {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
+   * @throws One of {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
    *   {@link ProcessManager.QueueFullError}, {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError},
    *   {@link ProcessManager.AbortError} (the signal is aborted already), and Node's argument errors for wrong options. In
    *   all these cases nothing was accepted.
@@ -1144,9 +1144,11 @@ declare namespace ProcessManager {
     stuckAt?: string;
   }
 
-  /** The task was cancelled. `cause` is the reason that the signal or `cancel()` was given. */
+  /** The task was cancelled. */
   export class AbortError extends BulkheadError {
     readonly code: 'ABORT_ERR';
+    /** The reason that the signal or `cancel()` was given: any value, most often an error. */
+    cause?: any;
   }
 
   /**
