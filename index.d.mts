@@ -1,4 +1,11 @@
-// The same contract, for `import`: see index.d.ts.
+/**
+ * A process pool: CPU-heavy and crash-prone work in supervised worker processes.
+ *
+ * This is the contract of index.d.ts once more, for `import`.
+ *
+ * @module bulkhead
+ */
+
 import ProcessManager from './index.js';
 
 export default ProcessManager;

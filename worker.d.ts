@@ -12,7 +12,7 @@
  *
  * A module without default export and `handlers` that listens to `process.on('message')` is a worker in the way of `child_process.fork`.
  *
- * @packageDocumentation
+ * @module bulkhead/worker
  */
 
 /** What a handler learns about its task, and what it can say while it runs. */
