@@ -7,7 +7,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import ProcessManager from '../../index.mjs';
@@ -145,15 +145,15 @@ export function startProgram(
 }
 
 /**
- * A folder with these files, in which `bulkhead` is installed, and what else of this repository's packages is asked for;
- * removed at the end of the file's tests.
+ * A folder with these files, in which `bulkhead` is installed, and what else of this repository's packages is asked for, by
+ * name or by path; removed at the end of the file's tests.
  */
 export function project(files, { packages = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'));
   folders.push(folder);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   symlinkSync(root, join(folder, 'bulkhead'));
-  for (const name of packages) symlinkSync(join(root, 'node_modules', name), join(folder, name));
+  for (const name of packages) symlinkSync(resolve(root, 'node_modules', name), join(folder, basename(name)));
   // Resolved as a package from anywhere in the folder, as after `npm install`.
   const modules = join(folder, 'node_modules');
   symlinkSync(folder, modules);
