@@ -10,6 +10,8 @@
 // As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes room for another, which the
 // worker is told when half of them were: a word for each would cost more than the value.
 
+const { Fifo } = require('./fifo');
+
 /** @typedef {{ ticket: number, highWaterMark: number }} Opened */
 /** @typedef {{ resolve: (result: IteratorResult<any>) => void, reject: (error: unknown) => void }} Reader */
 
@@ -24,10 +26,10 @@ class TaskStream {
   #ended = false;
   /** Why it failed, until that is told. @type {{ error: unknown } | null} */
   #failure = null;
-  /** @type {any[]} */
-  #values = [];
-  /** Of calls of `next()` that wait. There are some only while there are no values. @type {Reader[]} */
-  #readers = [];
+  /** @type {Fifo<any>} */
+  #values = new Fifo();
+  /** Of calls of `next()` that wait. There are some only while there are no values. @type {Fifo<Reader>} */
+  #readers = new Fifo();
   /** Values that were taken since the worker was told. */
   #taken = 0;
 
@@ -59,7 +61,7 @@ class TaskStream {
         return Promise.reject(error);
       }
     }
-    if (this.#values.length > 0) {
+    if (this.#values.size > 0) {
       const value = this.#values.shift();
       this.#take();
       return Promise.resolve({ done: false, value });
@@ -99,7 +101,7 @@ class TaskStream {
     const reader = this.#readers.shift();
     if (reader === undefined) {
       this.#values.push(value);
-      return this.#values.length <= (this.#opened?.highWaterMark ?? 0);
+      return this.#values.size <= (this.#opened?.highWaterMark ?? 0);
     }
     this.#take();
     reader.resolve({ done: false, value });
@@ -114,15 +116,19 @@ class TaskStream {
   resolve(value) {
     if (value !== undefined) this.push(value);
     this.#ended = true;
-    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
+      reader.resolve({ done: true, value: undefined });
+    }
   }
 
   /** @param {unknown} error */
   reject(error) {
     if (this.#ended) return;
     this.#ended = true;
-    this.#failure = { error };
-    for (const reader of this.#readers.splice(0)) this.#end().then(reader.resolve, reader.reject);
+    const reader = this.#readers.shift();
+    if (reader === undefined) this.#failure = { error };
+    else reader.reject(error);
+    this.resolve();
   }
 
   // ----
@@ -148,7 +154,7 @@ class TaskStream {
   /** Nobody wants more. */
   #stop() {
     const goesOn = this.#opened !== null && !this.#ended;
-    this.#values = [];
+    this.#values = new Fifo();
     this.#failure = null;
     this.resolve();
     if (goesOn) this.#pool.cancel(/** @type {Opened} */ (this.#opened).ticket);
