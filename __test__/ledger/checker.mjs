@@ -13,7 +13,7 @@
 // And what follows from them where a pool is not to make excuses:
 //
 //   I10  a worker's death costs what it was running, and nothing that it had finished; least of all what it had said
-//   I11  nothing dies without a cause, and no task fails without one
+//   I11  nothing dies without a cause, no task fails without one, and no change of the pool
 
 import { DEADLY_DEEDS, DEADLY_STRIKES, DEAFENING_DEEDS } from './plan.mjs';
 
@@ -100,6 +100,8 @@ class Checker {
         return this.#hearOnline(event);
       case 'exit':
         return this.#hearExit(event);
+      case 'changed':
+        return this.#hearChanged(event);
       case 'strike':
         return event.pid === undefined ? undefined : this.#worker(event.pid).strikes.push(event.what);
       default:
@@ -126,6 +128,11 @@ class Checker {
     if (worker.online !== undefined) this.#wrong('I8', `${pid} is online twice`);
     if (worker.exit !== undefined) this.#wrong('I8', `${pid} is online after its exit`);
     worker.online = true;
+  }
+
+  #hearChanged({ what, code, message }) {
+    if (code === undefined || code === 'ERR_POOL_CLOSED') return;
+    this.#wrong('I11', `${what}() failed: ${message}`);
   }
 
   #hearExit(event) {
@@ -333,11 +340,12 @@ class Checker {
   // ---- The whole ----------------------------------------------------------------------------------------------------
 
   #judgeOrder() {
-    const { maxWorkers, maxTasksPerWorker, maxWorkerAge } = this.#plan.options;
+    const { ranked, changes, options } = this.#plan;
+    const { maxWorkers, maxTasksPerWorker, maxWorkerAge } = options;
     // A worker that is replaced goes on with what it has while its successor begins.
-    const replaced = maxTasksPerWorker !== undefined || maxWorkerAge !== undefined;
+    const replaced = changes || maxTasksPerWorker !== undefined || maxWorkerAge !== undefined;
     const retried = this.#some(({ retries }) => retries > 0);
-    if (maxWorkers > 1 || replaced || retried) return;
+    if (maxWorkers > 1 || replaced || retried || ranked) return;
     const starts = [...this.#tasks.values()].flatMap((task) => task.starts).sort((a, b) => a.at - b.at);
     for (const [index, start] of starts.entries()) {
       const before = starts[index - 1];

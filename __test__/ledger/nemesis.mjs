@@ -1,5 +1,5 @@
-// What befalls a pool from outside of its tasks: signals to its workers, and a parent without descriptors, without a
-// moment for anybody, or stopped.
+// What befalls a pool from outside of its tasks: signals to its workers, a parent without descriptors, without a moment for
+// anybody, or stopped, and a user who replaces all workers or wants another number of them.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -14,7 +14,7 @@ export class Nemesis {
   #plan;
   #random;
   #journal;
-  #workers;
+  #manager;
   #next = 0;
   /** Stops this process. Begun at the start: later there may be no descriptors for it. */
   #freezer = spawn(process.execPath, [FREEZER], { stdio: ['pipe', 'inherit', 'inherit'] });
@@ -27,13 +27,13 @@ export class Nemesis {
    * @param {object} parts.plan
    * @param {import('./random.mjs').Random} parts.random
    * @param {import('./history.mjs').Journal} parts.journal
-   * @param {() => { pid: number | null, state: string }[]} parts.workers those there are
+   * @param {import('../../index.mjs').default} parts.manager the pool
    */
-  constructor({ plan, random, journal, workers }) {
+  constructor({ plan, random, journal, manager }) {
     this.#plan = plan;
     this.#random = random;
     this.#journal = journal;
-    this.#workers = workers;
+    this.#manager = manager;
   }
 
   /** So many tasks have settled: strikes as the plan says. */
@@ -56,13 +56,17 @@ export class Nemesis {
   #strike(what) {
     if (what === 'block') this.#block();
     else if (what === 'exhaust') this.#exhaust();
+    else if (what === 'reload') this.#change(what, () => this.#manager.reload());
+    else if (what === 'resize') this.#resize();
     else return this.#strikeWorker(what);
     return true;
   }
 
   #strikeWorker(what) {
     // One that has nothing to say shows nothing while this process is stopped.
-    const fit = this.#workers().filter(({ pid, state }) => pid !== null && (what !== 'freeze' || state === 'busy'));
+    const fit = this.#manager.workers.filter(
+      ({ pid, state }) => pid !== null && (what !== 'freeze' || state === 'busy'),
+    );
     if (fit.length === 0) return what !== 'freeze';
     const { pid } = this.#random.pick(fit);
     this.#journal.note('strike', { what, pid });
@@ -89,6 +93,20 @@ export class Nemesis {
     this.#later(this.#random.int(1, DROUGHT), () => {
       for (const file of held) closeSync(file);
     });
+  }
+
+  #resize() {
+    const size = { minWorkers: this.#random.int(0, 2), maxWorkers: this.#random.int(2, 4) };
+    this.#change('resize', () => this.#manager.resize(size));
+  }
+
+  /** It may come to nothing only because the pool is closed meanwhile. */
+  #change(what, change) {
+    this.#journal.note('strike', { what });
+    change().then(
+      () => this.#journal.note('changed', { what }),
+      ({ code, message }) => this.#journal.note('changed', { what, code, message }),
+    );
   }
 
   #later(ms, action) {

@@ -25,6 +25,8 @@ const LIES = { ...DEEDS, foreign: 8, stale: 3, twice: 3 };
 const STRIKES = { kill: 12, segv: 3, term: 4, pause: 12, exhaust: 4, block: 3 };
 /** The parent is stopped while a worker gets on and dies. Drawn last, so that seeds keep all else that they mean. */
 const FREEZES = { freeze: 10 };
+/** What the user does to the pool: it must harm nobody either. Drawn after all else, for the same reason. */
+const CHANGES = { reload: 4, resize: 8 };
 /** Only what must harm nobody. */
 const PAUSES = { pause: 30, block: 3 };
 
@@ -88,8 +90,12 @@ export function planOf(seed, tasks = TASKS) {
   plan.brisk = random.chance(0.5);
   if (!calm) {
     plan.strikes.push(...spread(random, FREEZES, scale, tasks).map(([at, what]) => ({ at, what })));
-    plan.strikes.sort((a, b) => a.at - b.at);
   }
+  /** Some tasks have keys, and some a priority. */
+  plan.ranked = random.chance(0.3);
+  plan.changes = !calm && random.chance(0.5);
+  if (plan.changes) plan.strikes.push(...spread(random, CHANGES, scale, tasks).map(([at, what]) => ({ at, what })));
+  plan.strikes.sort((a, b) => a.at - b.at);
   return plan;
 }
 
@@ -119,7 +125,7 @@ export function* tasksOf(plan) {
   for (let id = 0; id < plan.tasks; id += 1) yield taskOf(plan, id, random);
 }
 
-function taskOf({ faults, options, pause, brisk }, id, random) {
+function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
   const deed = faults[id] ?? 'work';
   const tiny = brisk && !random.chance(0.002);
   const work = tiny || random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
@@ -136,6 +142,8 @@ function taskOf({ faults, options, pause, brisk }, id, random) {
     answer: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
     type: random.pick(['one', 'other', undefined]),
     promised: random.chance(0.2),
+    key: ranked && id % 3 === 0 ? `key ${id % 11}` : undefined,
+    priority: ranked && id % 5 === 0 ? (id % 4) - 1 : 0,
     retries: random.chance(0.02) && options.retries > 0 ? random.int(0, 4) : options.retries,
     timeout: 0,
     /** To be cancelled once so many further tasks have settled. */
@@ -162,7 +170,7 @@ function mixedSize(random) {
 }
 
 /** One line for people. */
-export function describe({ seed, tasks, raw, noPidfd, options, window, close, point, brisk }) {
+export function describe({ seed, tasks, raw, noPidfd, options, window, close, point, brisk, ranked, changes }) {
   const { minWorkers, maxWorkers, concurrency, prefetch, serialization, stdio, retries } = options;
   const { maxTasksPerWorker: most, maxWorkerAge: age } = options;
   const kind = raw ? 'raw workers' : 'workers';
@@ -173,6 +181,8 @@ export function describe({ seed, tasks, raw, noPidfd, options, window, close, po
   if (most !== undefined) words.push(`replaced after ${most} tasks`);
   if (age !== undefined) words.push(`replaced after ${age} ms`);
   if (point !== undefined) words.push(`${point.how} at ${point.phase} ${point.nth}`);
+  if (ranked) words.push('keys and priorities');
+  if (changes) words.push('reloaded and resized');
   if (noPidfd) words.push('no pidfd');
   return words.join(', ');
 }

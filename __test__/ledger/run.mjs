@@ -51,7 +51,7 @@ export async function play(plan, folder) {
   journal.note('begin', { before });
   const manager = new ProcessManager({ ...plan.options, ...workerOf(plan, folder) });
   const random = new Random(plan.seed ^ 0xfa7e);
-  const nemesis = new Nemesis({ plan, random, journal, workers: () => manager.workers });
+  const nemesis = new Nemesis({ plan, random, journal, manager });
   const { closed, stuck } = await new Workload({ plan, journal, manager, nemesis }).run();
   nemesis.end();
   const deadline = now() + AFTERMATH * 1000;
@@ -156,11 +156,12 @@ class Workload {
     }
   }
 
-  #submit({ id, type, retries, timeout, cancel, promised, ...about }) {
+  #submit({ id, type, retries, timeout, cancel, promised, key, priority, ...about }) {
     const payload = make(about.payload);
     const task = { id, type, data: { ...about, id, payload, sent: digest(payload) } };
     const controller = cancel?.by === 'signal' ? new AbortController() : undefined;
-    const options = { retries, ...(timeout > 0 && { timeout }), ...(controller && { signal: controller.signal }) };
+    const limits = { ...(timeout > 0 && { timeout }), ...(controller && { signal: controller.signal }) };
+    const options = { retries, key, priority, ...limits };
     this.#journal.note('invoke', { id, deed: about.deed, retries, timeout, promised });
     const outcome = promised ? this.#manager.run(task, options) : this.#manager.distributeTask(task, options);
     this.#journal.note('accepted', { id });
