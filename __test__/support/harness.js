@@ -5,11 +5,12 @@
 // `until` waits for a state and says what it waited for when it does not come.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import ProcessManager from '../../index.mjs';
 import { outputOf } from './output.mjs';
 import { childrenOf, descriptors, processState, threads } from './proc.mjs';
@@ -149,14 +150,18 @@ export function startProgram(
  * name or by path; removed at the end of the file's tests.
  */
 export function project(files, { packages = [] } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'));
-  folders.push(folder);
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-  symlinkSync(root, join(folder, 'bulkhead'));
-  for (const name of packages) symlinkSync(resolve(root, 'node_modules', name), join(folder, basename(name)));
-  // Resolved as a package from anywhere in the folder, as after `npm install`.
-  const modules = join(folder, 'node_modules');
-  symlinkSync(folder, modules);
+  const folder = join(tmpdir(), `bulkhead-test-${randomUUID()}`);
+  const make = () => {
+    mkdirSync(folder);
+    folders.push(folder);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    symlinkSync(root, join(folder, 'bulkhead'));
+    for (const name of packages) symlinkSync(resolve(root, 'node_modules', name), join(folder, basename(name)));
+    // Resolved as a package from anywhere in the folder, as after `npm install`.
+    symlinkSync(folder, join(folder, 'node_modules'));
+  };
+  if (running) make();
+  else toMake.push(make);
   return folder;
 }
 
@@ -170,6 +175,14 @@ export function gate() {
   const path = join(project({}), 'open');
   return { path, open: () => writeFileSync(path, '') };
 }
+
+/** Makes the folders that a file asks for before its first test: whoever only lists tests makes none. */
+const toMake = [];
+let running = false;
+beforeAll(() => {
+  running = true;
+  for (const make of toMake.splice(0)) make();
+});
 
 const folders = [];
 afterAll(() => {
