@@ -688,6 +688,11 @@ declare namespace ProcessManager {
     /** Module for this task, as a path or a file URL. For the built-in worker only. */
     filename?: string | URL;
     /**
+     * Called for what this task's handler passes to `ctx.progress()`, before the `progress` event and in the async context of the call
+     * that submitted the task.
+     */
+    onProgress?: (value: any, about: { taskId: TaskId; workerId: number }) => void;
+    /**
      * Where the task belongs in a distributed trace, as a W3C `traceparent`:
      * `'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'`. The handler gets it as `ctx.trace`, a worker in another
      * language as `trace` of the task's frame, subscribers of {@link Channels} as `trace`.

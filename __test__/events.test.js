@@ -132,6 +132,46 @@ test('progress: before the result, in order, with the task it is about', async (
   ]);
 });
 
+test('onProgress: what one task tells, in the async context of its caller, beside the event', async () => {
+  const worker = moduleFile(`
+    export default (task, { progress }) => { for (let i = 0; i < 3; i++) progress([task.id, i]); };
+    export async function* values(task, { progress }) { progress('before'); yield 1; progress('after'); }`);
+  const manager = pool({ worker, maxWorkers: 1 });
+  const storage = new AsyncLocalStorage();
+  const heard = [];
+  const onProgress = (...args) => heard.push([storage.getStore(), ...args]);
+  const events = record(manager, ['progress']);
+  await Promise.all([
+    storage.run('a', () => manager.run({ id: 1 }, { onProgress })),
+    storage.run('b', () => manager.run({ id: 2 }, { onProgress })),
+    manager.run({ id: 3 }),
+  ]);
+  const told = (store, id) => [0, 1, 2].map((i) => [store, [id, i], { taskId: id, workerId: 1 }]);
+  expect(heard).toEqual([...told('a', 1), ...told('b', 2)]);
+  expect(events.length).toBe(9);
+  heard.length = 0;
+  for await (const _ of manager.stream({ id: 4 }, { handler: 'values', onProgress }));
+  expect(heard.map(([, value]) => value)).toEqual(['before', 'after']);
+  // Nothing is kept of a task that is settled: its ticket is another's now.
+  await manager.run({ id: 5 });
+  expect(heard.length).toBe(2);
+  expect(await failure(manager.run({ id: 6 }, { onProgress: 'x' }))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('onProgress that throws is an uncaught exception, and costs no task its outcome', async () => {
+  const source = `
+    import ProcessManager from 'bulkhead';
+    const pool = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 1 });
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message));
+    const onProgress = () => { throw new Error('mine'); };
+    console.log(await pool.run({ id: 1 }, { onProgress }));
+    await pool.shutdown();
+  `;
+  const files = { 'worker.mjs': 'export default (_, { progress }) => { progress(1); return "done"; };' };
+  const { stdout, code } = await program(source, { files });
+  expect([stdout.trim().split('\n').sort(), code]).toEqual([['done', 'uncaught mine'], 0]);
+});
+
 test('drain: once, after a task was refused and there is room again', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1, maxQueue: 1, prefetch: 1 });
   const log = record(manager, ['drain', 'result']);

@@ -432,6 +432,7 @@ describe('task options', () => {
       signal: null,
       handler: null,
       filename: null,
+      onProgress: null,
       trace: null,
     };
     expect(resolveTaskOptions(undefined, 'module')).toEqual(nothing);

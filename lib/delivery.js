@@ -3,6 +3,7 @@
 // From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
 // are delivered.
 
+const { AsyncResource } = require('node:async_hooks');
 const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
@@ -31,6 +32,8 @@ class Delivery {
   #diagnostics;
   #onLifecycle;
   #condemn;
+  /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
+  #onProgress = new Map();
 
   /** @param {Parts} parts */
   constructor({ emitter, tickets, cancellation, liveness, diagnostics, onLifecycle, condemn }) {
@@ -179,7 +182,23 @@ class Delivery {
    * @param {unknown} value
    */
   #progress({ ticket, workerId }, value) {
-    this.#during(ticket, (task) => this.emit('progress', value, { taskId: task.id, workerId }));
+    this.#during(ticket, (task) => {
+      const about = { taskId: task.id, workerId };
+      try {
+        this.#onProgress.get(ticket)?.(value, about);
+      } catch (error) {
+        process.nextTick(rethrow, error);
+      }
+      this.emit('progress', value, about);
+    });
+  }
+
+  /**
+   * @param {number} ticket of an unsettled task
+   * @param {(value: any, about: any) => void} listener to what this task tells of its progress, in the async context of the caller
+   */
+  watchProgress(ticket, listener) {
+    this.#onProgress.set(ticket, AsyncResource.bind(listener));
   }
 
   /**
@@ -265,6 +284,7 @@ class Delivery {
    */
   #settled(ticket) {
     if (this.#tickets.size === 0) this.#liveness.tasks(0);
+    if (this.#onProgress.size > 0) this.#onProgress.delete(ticket);
     return this.#cancellation.settle(ticket);
   }
 }

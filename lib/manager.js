@@ -387,7 +387,7 @@ class ProcessManager extends ListeningEmitter {
    * @returns {number} the task's ticket
    */
   #acceptWith(record, task, options, how) {
-    const { signal, handler, filename, trace } = options;
+    const { signal, handler, filename, onProgress, trace } = options;
     const exec = 'exec' in how ? how.exec : undefined;
     const { serialization } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
@@ -402,6 +402,7 @@ class ProcessManager extends ListeningEmitter {
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
     if (signal !== null) this.#cancellation.watch(ticket, signal);
+    if (onProgress !== null) this.#delivery.watchProgress(ticket, onProgress);
     if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
     return ticket;
   }

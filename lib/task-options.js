@@ -5,9 +5,19 @@
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
 const { traceparent } = require('./traceparent');
-const { delay, integer, number, ownOptions, text } = require('./validators');
+const { delay, integer, listener, number, ownOptions, text } = require('./validators');
 
-const TASK_OPTIONS = Object.freeze(['priority', 'key', 'timeout', 'signal', 'retries', 'handler', 'filename', 'trace']);
+const TASK_OPTIONS = Object.freeze([
+  'priority',
+  'key',
+  'timeout',
+  'signal',
+  'retries',
+  'handler',
+  'filename',
+  'onProgress',
+  'trace',
+]);
 const MAX_PRIORITY = 1_000_000;
 const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
@@ -23,6 +33,7 @@ const MAX_HIGH_WATER_MARK = 65_536;
  * @property {AbortSignal | null} signal
  * @property {string | null} handler
  * @property {string | null} filename file URL
+ * @property {((value: any, about: any) => void) | null} onProgress
  * @property {string | null} trace W3C traceparent
  */
 
@@ -35,6 +46,7 @@ const NO_OPTIONS = Object.freeze({
   signal: null,
   handler: null,
   filename: null,
+  onProgress: null,
   trace: null,
 });
 
@@ -54,6 +66,7 @@ function resolveTaskOptions(options, kind) {
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
     filename: own.filename === undefined ? null : filename(own.filename, kind),
+    onProgress: own.onProgress === undefined ? null : listener('options.onProgress', own.onProgress),
     trace: own.trace === undefined ? null : traceparent('options.trace', own.trace),
   };
 }

@@ -133,6 +133,16 @@ function texts(name, value) {
 }
 
 /**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {(...args: any[]) => void}
+ */
+function listener(name, value) {
+  if (typeof value !== 'function') throw invalidType(name, 'of type function', value);
+  return /** @type {(...args: any[]) => void} */ (value);
+}
+
+/**
  * @template {string} T
  * @param {string} name
  * @param {unknown} value
@@ -150,4 +160,4 @@ function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
 }
 
-module.exports = { MAX_DELAY, bytes, delay, flag, integer, number, oneOf, ownOptions, text, texts };
+module.exports = { MAX_DELAY, bytes, delay, flag, integer, listener, number, oneOf, ownOptions, text, texts };
