@@ -29,7 +29,7 @@ const FLAG = Object.freeze({
   ENVELOPE: 2,
   /** The value's JSON is a text of its own, too long to be parsed together with others. */
   TEXT: 4,
-  /** The value is a blob in V8's format. */
+  /** The value is in V8's format: a blob, or text if there is none. */
   V8: 8,
   /** The value is `{ value, binary }`, and blobs belong into it. */
   BINARY: 16,
@@ -155,7 +155,7 @@ function parseTogether(json) {
  */
 function readValue(flags, value, blobs) {
   if ((flags & (FLAG.NO_VALUE | FLAG.V8 | FLAG.BINARY)) === 0) return value;
-  if ((flags & FLAG.V8) !== 0) return decode(null, { encoding: 'v8' }, blobs);
+  if ((flags & FLAG.V8) !== 0) return decode(value, { encoding: 'v8' }, blobs);
   if ((flags & FLAG.BINARY) !== 0) return decode(value.value, { binary: value.binary }, blobs);
   return undefined;
 }

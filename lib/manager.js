@@ -23,7 +23,13 @@ const { assertMaySpawn } = require('./permission');
 const { callOf, proxyOf } = require('./proxy');
 const { encode, looksPlain, prepareAdvanced, stringify } = require('./serialize');
 const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
-const { NO_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions } = require('./task-options');
+const {
+  DEFAULT,
+  NO_OPTIONS,
+  resolveProxyOptions,
+  resolveStreamOptions,
+  resolveTaskOptions,
+} = require('./task-options');
 const { TaskStream } = require('./task-stream');
 const { Tickets } = require('./tickets');
 const { integer } = require('./validators');
@@ -60,6 +66,7 @@ class ProcessManager extends ListeningEmitter {
   #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
   #batches;
   #submitPlain;
+  #submitHeaded;
   #liveness;
   #lifecycle;
   #delivery;
@@ -90,6 +97,7 @@ class ProcessManager extends ListeningEmitter {
     const pool = new native.ProcessManager(config, this.#batches.meta, wakerOf(this.#batches));
     this.#batches.attach(pool);
     this.#submitPlain = pool.submitter();
+    this.#submitHeaded = pool.headedSubmitter();
     this.#liveness = new Liveness(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#liveness, {
@@ -232,7 +240,7 @@ class ProcessManager extends ListeningEmitter {
    */
   #tell(workerId, message) {
     const { serialization, maxMessageSize } = this.#config;
-    const encoded = encode(message, serialization, 'message', this.#kind !== 'command');
+    const encoded = encode(message, serialization, 'message', this.#kind !== 'command', maxMessageSize);
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a message');
     if (json.length > maxMessageSize) throw tooLarge('message', sizeOf(json, blobs), maxMessageSize);
@@ -389,8 +397,8 @@ class ProcessManager extends ListeningEmitter {
   #acceptWith(record, task, options, how) {
     const { signal, handler, filename, onProgress, trace } = options;
     const exec = 'exec' in how ? how.exec : undefined;
-    const { serialization } = this.#config;
-    const encoded = encode(task, serialization, 'task', this.#kind !== 'command');
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a task');
     // Looked at after the last user code has run: a getter may have aborted it.
@@ -426,13 +434,15 @@ class ProcessManager extends ListeningEmitter {
     const pool = this.#lifecycle.admit();
     const ticket = this.#tickets.add(record);
     if (this.#tickets.size === 1) this.#liveness.tasks(1);
-    const bare = handler === 0 && header === '';
     const { priority, key, timeout, retries } = options;
+    const usual =
+      options === NO_OPTIONS || (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
     let answer = NO_ANSWER;
     try {
-      answer = bare
-        ? this.#submitPlain(ticket, json)
-        : pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
+      if (!usual || blobs !== null)
+        answer = pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
+      else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
+      else answer = this.#submitHeaded(ticket, json, handler, header);
     } finally {
       if (answer !== ACCEPTED) this.#takeBack(ticket);
     }
@@ -494,10 +504,12 @@ function warnOfMemory(name) {
  * @returns {string} JSON, without the braces
  */
 function headerOf(members) {
-  return Object.entries(members)
-    .filter(([, value]) => value !== null)
-    .map(([key, value]) => `"${key}":${JSON.stringify(value)}`)
-    .join();
+  let header = '';
+  for (const key in members) {
+    const value = members[key];
+    if (value !== null) header += `${header === '' ? '' : ','}"${key}":${JSON.stringify(value)}`;
+  }
+  return header;
 }
 
 /**

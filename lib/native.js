@@ -47,6 +47,8 @@
  * @property {() => void} start idempotent
  * @property {() => (ticket: number, json: string) => number} submitter gives a function that takes a task: 0: accepted;
  *   -1, -2: the queue is full, in tasks or in bytes; more than 0: the size in bytes, which exceeds `maxMessageSize`
+ * @property {() => (ticket: number, json: string, handler: number, header: string) => number} headedSubmitter gives a function
+ *   that does the same for a task that names a handler, or has a header
  * @property {(ticket: number, json: string, handler: number, header: string, timeout: number, retries: number,
  *   priority: number, key: string | null, binaries: Uint8Array[] | null) => number} submitWith the same; -1 as timeout or retries: the pool's own
  * @property {(workerId: number, json: string, header: string, binaries: Uint8Array[] | null) => number} send a message to a

@@ -7,12 +7,25 @@ const { MessageTooLargeError, SerializationError } = require('./errors');
 const { fromBytes } = require('./binary');
 const { Flattener, define, reasonOf } = require('./flatten');
 const { LONG } = require('./text');
-const { getPrototypeOf, hasOwn, isArray, stringify: toJson } = require('./intrinsics');
+const { getPrototypeOf, hasOwn, isArray, stringify: toJson, uncurry } = require('./intrinsics');
 
 const { prototype: arrays } = Array;
 const { prototype: objects } = Object;
 const { isInteger } = Number;
-const NOTHING = Buffer.alloc(0);
+const { floor, max } = Math;
+const { allocUnsafeSlow } = Buffer;
+// What toString() and write() call; those look them up where user code may have put something else.
+const { base64Slice, base64Write } = /** @type {any} */ (Buffer.prototype);
+/** @type {(bytes: Buffer, from: number, to: number) => string} */
+const toBase64 = uncurry(base64Slice);
+/** @type {(bytes: Buffer, text: string, from: number, length: number) => number} */
+const writeBase64 = uncurry(base64Write);
+
+/**
+ * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are read and written together,
+ * while raw bytes end a batch.
+ */
+const SHORT = 4096;
 
 /** @type {Pick<typeof import('node:v8'), 'deserialize' | 'serialize'> | null} */
 let v8 = null;
@@ -32,10 +45,10 @@ const PLAIN_DEPTH = 4_000;
 
 /**
  * @typedef {object} Encoded
- * @property {string} json the payload; `null` where `encoding` is set or the value is undefined
+ * @property {string} json the payload; `null` where it is in `blobs`, or the value is undefined
  * @property {Uint8Array[] | null} blobs raw bytes that follow the frame; views, so that they must be used at once
  * @property {[type: string, path: (string | number)[]][] | null} binary what each of `blobs` is and where it belongs
- * @property {'v8' | null} encoding
+ * @property {'v8' | null} encoding `'v8'`: the only one of `blobs`, or text in `json`
  * @property {boolean} undefined
  */
 
@@ -87,16 +100,17 @@ function looksPlain(value) {
  * @param {'json' | 'advanced'} serialization
  * @param {string} [what] the value is, for messages
  * @param {boolean} [texts] whether the other side knows long strings as raw bytes
+ * @param {number} [limit] bytes that a payload may have
  * @returns {Encoded}
  * @throws {SerializationError | MessageTooLargeError}
  */
-function encode(value, serialization, what = 'value', texts = true) {
+function encode(value, serialization, what = 'value', texts = true, limit = Infinity) {
   if (typeof value === 'function' || typeof value === 'symbol') {
     const message = `a ${typeof value} cannot be a ${what}`;
     throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
   }
   if (value === undefined) return encoded('null', true);
-  return serialization === 'advanced' ? encodeAdvanced(value, what) : encodeJson(value, what, texts);
+  return serialization === 'advanced' ? encodeAdvanced(value, what, limit) : encodeJson(value, what, texts);
 }
 
 /**
@@ -117,11 +131,15 @@ function encodeJson(value, what, texts) {
 /**
  * @param {unknown} value
  * @param {string} what
+ * @param {number} limit
  * @returns {Encoded}
  */
-function encodeAdvanced(value, what) {
+function encodeAdvanced(value, what, limit) {
   try {
-    return { ...encoded('null'), blobs: [(v8 ?? prepareAdvanced()).serialize(value)], encoding: 'v8' };
+    const bytes = (v8 ?? prepareAdvanced()).serialize(value);
+    // As text they are longer by a third.
+    if (bytes.length > SHORT || bytes.length * 2 > limit) return { ...encoded('null'), blobs: [bytes], encoding: 'v8' };
+    return { ...encoded(`"${toBase64(bytes, 0, bytes.length)}"`), encoding: 'v8' };
   } catch (cause) {
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
@@ -203,15 +221,30 @@ function containerAt(root, path) {
 /**
  * The opposite of `encode`.
  *
- * @param {unknown} value parsed payload
+ * @param {any} value parsed payload
  * @param {{ binary?: unknown, encoding?: unknown }} how
  * @param {Buffer[]} blobs given away
  * @returns {unknown}
  * @throws for what no sender makes
  */
 function decode(value, { binary, encoding }, blobs) {
-  if (encoding === 'v8') return (v8 ?? prepareAdvanced()).deserialize(blobs[0] ?? NOTHING);
+  if (encoding === 'v8') return (v8 ?? prepareAdvanced()).deserialize(blobs[0] ?? fromBase64(value));
   return binary === undefined || binary === null ? value : restore(value, binary, blobs);
+}
+
+/**
+ * In memory of its own, as binary data in the value will be views of it.
+ *
+ * @param {unknown} text which the other side has written without line breaks
+ * @throws {TypeError} for what no sender makes
+ */
+function fromBase64(text) {
+  if (typeof text !== 'string') throw new TypeError('a value in the format of V8 is no text');
+  const { length } = text;
+  const padding = text[length - 1] !== '=' ? 0 : text[length - 2] !== '=' ? 1 : 2;
+  const bytes = allocUnsafeSlow(max(floor((length * 3) / 4) - padding, 0));
+  if (writeBase64(bytes, text, 0, bytes.length) !== bytes.length) throw new TypeError('malformed base64');
+  return bytes;
 }
 
 module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };

@@ -18,6 +18,8 @@ const TASK_OPTIONS = Object.freeze([
   'onProgress',
   'trace',
 ]);
+/** The pool's own timeout, or its own number of retries. */
+const DEFAULT = -1;
 const MAX_PRIORITY = 1_000_000;
 const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
@@ -41,8 +43,8 @@ const MAX_HIGH_WATER_MARK = 65_536;
 const NO_OPTIONS = Object.freeze({
   priority: 0,
   key: null,
-  timeout: -1,
-  retries: -1,
+  timeout: DEFAULT,
+  retries: DEFAULT,
   signal: null,
   handler: null,
   filename: null,
@@ -61,8 +63,8 @@ function resolveTaskOptions(options, kind) {
   return {
     priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
     key: own.key === undefined ? null : text('options.key', own.key),
-    timeout: own.timeout === undefined ? -1 : delay('options.timeout', own.timeout),
-    retries: own.retries === undefined ? -1 : integer('options.retries', own.retries, 0, MAX_RETRIES),
+    timeout: own.timeout === undefined ? DEFAULT : delay('options.timeout', own.timeout),
+    retries: own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
     filename: own.filename === undefined ? null : filename(own.filename, kind),
@@ -125,4 +127,4 @@ function filename(value, kind) {
   return moduleUrl('options.filename', value);
 }
 
-module.exports = { NO_OPTIONS, TASK_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions };
+module.exports = { DEFAULT, NO_OPTIONS, TASK_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions };

@@ -135,7 +135,7 @@ class Channel {
    *
    * @param {number} id
    * @param {number} elapsed µs
-   * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined
+   * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined, 3: in V8's format
    * @param {string} json
    * @param {boolean} amidst user code, which goes on: it must not keep the result back
    */

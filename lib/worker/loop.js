@@ -51,6 +51,7 @@ const PLAIN = Object.freeze({
   call: undefined,
   undefined: undefined,
   bytes: undefined,
+  encoding: undefined,
 });
 
 class Loop {
@@ -225,7 +226,9 @@ class Loop {
     const { frame } = task;
     let value;
     try {
-      if (frame.bytes !== undefined) task.payload = decode(task.payload, frame, frame.blobs ?? []);
+      if (frame.bytes !== undefined || frame.encoding !== undefined) {
+        task.payload = decode(task.payload, frame, frame.blobs ?? []);
+      }
       if (frame.stream !== undefined) task.credit = new Credit(frame.stream);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
       if (task.credit !== undefined && value !== LATER) value = stream(task, task.credit, value, this.#replies);

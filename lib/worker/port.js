@@ -16,7 +16,7 @@ const native = require('../native');
  * @property {() => (epoch: number) => number} claimer gives a function: 1 if the next task of this epoch is ours to run; what
  *   is held is written within a millisecond then, whatever happens
  * @property {() => (id: number, elapsed: number, kind: number, json: string) => number} replier gives a function that
- *   takes in a result, which survives this process; kind: 0 a value, 1 a whole envelope, 2 undefined; 4 more: as `hold` does
+ *   takes in a result, which survives this process; kind: 0 a value, 1 a whole envelope, 2 undefined, 3 a value in V8's format; 4 more: as `hold` does
  * @property {(text: string) => void} hold takes in whole lines: they survive this process, and are written within a
  *   millisecond, whatever happens
  * @property {boolean} hasPage whether tasks are claimed

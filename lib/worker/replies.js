@@ -12,6 +12,7 @@ const { byteLength, join, stringify } = require('./intrinsics');
 const VALUE = 0;
 const ENVELOPE = 1;
 const UNDEFINED = 2;
+const V8 = 3;
 
 class Replies {
   #channel;
@@ -47,14 +48,17 @@ class Replies {
       this.error(id, elapsed, reason, amidst);
       return;
     }
-    const { json, blobs } = encoded;
-    if (blobs === null) {
-      const kind = encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : VALUE;
+    const { json, blobs, encoding } = encoded;
+    if (blobs === null && !(envelope && encoding !== null)) {
+      const kind = encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : encoding === null ? VALUE : V8;
       this.#channel.result(id, elapsed, kind, json, amidst);
       return;
     }
-    const head = `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`;
-    this.#sayWithBytes(head, 'result', encoded, blobs);
+    this.#say(
+      `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`,
+      'result',
+      encoded,
+    );
   }
 
   /**
@@ -154,7 +158,7 @@ class Replies {
    * @returns {Encoded}
    */
   #encode(value, what) {
-    const encoded = encode(value, this.#serialization, what);
+    const encoded = encode(value, this.#serialization, what, true, this.#limit);
     // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit without counting.
     if (encoded.blobs !== null || encoded.json.length * 3 > this.#limit) {
       const blobs = encoded.blobs ?? [];
@@ -191,7 +195,8 @@ class Replies {
  * @param {Encoded} encoded
  */
 function line(head, key, encoded) {
-  return encoded.undefined ? `${head}}\n` : `${head},"${key}":${encoded.json}}\n`;
+  if (encoded.undefined) return `${head}}\n`;
+  return `${head}${encoded.encoding === null ? '' : `,"encoding":"${encoded.encoding}"`},"${key}":${encoded.json}}\n`;
 }
 
 /**

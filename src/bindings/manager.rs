@@ -62,6 +62,19 @@ impl Hot for Submit {
     }
 }
 
+/// `submit(ticket, json, handler, header)`.
+struct SubmitHeaded(Rc<RefCell<Intake>>);
+
+impl Hot for SubmitHeaded {
+    const NAME: &'static str = "submit";
+    const ARGUMENTS: usize = 4;
+
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
+        let (json, header) = (arguments.value(1)?, arguments.value(3)?);
+        self.0.borrow_mut().submit_headed(arguments.value(0)?, &json, arguments.value(2)?, &header)
+    }
+}
+
 #[napi]
 impl ProcessManager {
     /// `meta` is what `drain` writes its rows into; `on_batch` is called when there is something to drain.
@@ -114,8 +127,14 @@ impl ProcessManager {
         hot::create(env, Submit(Rc::clone(&self.intake)))
     }
 
-    /// As the function that `submitter` gives, with options: `handler`, an index for the prediction of run times;
-    /// `header`, members of the task's frame; `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
+    /// A function `submit(ticket, json, handler, header)`: the same for a task with defaults only, but with a `handler`, an index for
+    /// the prediction of run times, and a `header`, members of its frame.
+    #[napi(ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number")]
+    pub fn headed_submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        hot::create(env, SubmitHeaded(Rc::clone(&self.intake)))
+    }
+
+    /// As the function that `headed_submitter` gives, with options: `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
     /// `priority`, 0 the default; `key`, of tasks that go to one worker; `binaries`, sent as raw bytes.
     #[napi]
     #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
@@ -361,6 +380,17 @@ impl Intake {
             body.raw = Some(Box::new(RawBody { bytes, lengths }));
         }
         Ok(Ok(body))
+    }
+
+    fn submit_headed(&mut self, ticket: Ticket, json: &JsString<'_>, handler: u32, header: &JsString<'_>) -> Result<f64> {
+        let body = match self.body(TASK, header, json, &[])? {
+            Ok(body) => body,
+            Err(size) => return Ok(size as f64),
+        };
+        let handler = u8::try_from(handler).unwrap_or(0);
+        let (timeout, retries, accepted_at) = (self.task_timeout, self.retries, self.shared.now());
+        let task = NewTask { ticket, handler, timeout, retries, accepted_at, body, ..NewTask::default() };
+        Ok(self.accept(task))
     }
 
     fn accept(&self, task: NewTask) -> f64 {

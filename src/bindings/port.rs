@@ -30,6 +30,9 @@ const KEEP_TEXT: usize = 2 * BATCH_BYTES;
 /// Kinds of results, as `lib/worker/channel.js` numbers them.
 const ENVELOPE: u32 = 1;
 const UNDEFINED: u32 = 2;
+const V8: u32 = 3;
+/// Added to these where user code goes on.
+const WATCHED: u32 = 4;
 /// Room that is asked for at each read.
 const READ: usize = 64 * 1024;
 
@@ -49,9 +52,6 @@ pub struct WorkerPort {
     down: Read,
     up: Writer,
 }
-
-/// Added to these where user code goes on.
-const WATCHED: u32 = 4;
 
 /// `claim(epoch)`.
 struct Claim {
@@ -95,11 +95,12 @@ impl Hot for Reply {
             out.extend_from_slice(b",\"elapsed\":");
             out.extend_from_slice(digits.format(elapsed).as_bytes());
             if kind != UNDEFINED {
-                out.extend_from_slice(if kind == ENVELOPE {
-                    b",\"envelope\":true,\"result\":"
-                } else {
-                    b",\"result\":"
-                });
+                let key: &[u8] = match kind {
+                    ENVELOPE => b",\"envelope\":true,\"result\":",
+                    V8 => b",\"encoding\":\"v8\",\"result\":",
+                    _ => b",\"result\":",
+                };
+                out.extend_from_slice(key);
                 strings::append_utf8(&json, out).map_err(Failed::Border)?;
             }
             out.extend_from_slice(b"}\n");

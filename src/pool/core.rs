@@ -865,6 +865,7 @@ fn payload_reply<'a>(
 ) -> Reply<'a> {
     let text = payload.json.map(|json| json.get().as_bytes());
     match (payload.encoding, payload.binary, text) {
+        (Encoding::V8, _, Some(value)) if blobs.is_empty() => Reply { kind, pid, flags: flags::V8, value, blobs },
         (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs },
         (Encoding::Json, Some(binary), Some(text)) => {
             scratch.extend_from_slice(b"{\"value\":");

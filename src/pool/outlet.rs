@@ -49,7 +49,7 @@ pub mod flags {
     pub const ENVELOPE: u32 = 2;
     /// The value is the next of the separate strings; its place in the JSON is a 0.
     pub const APART: u32 = 4;
-    /// The value is structured-clone data: the row's blob.
+    /// The value is structured-clone data: the row's blob, or text where it has none.
     pub const V8: u32 = 8;
     /// The value is `{ "value": …, "binary": [[type, path], …] }`, with one blob for each entry.
     pub const BINARY: u32 = 16;

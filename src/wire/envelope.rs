@@ -96,7 +96,8 @@ pub struct Payload<'a> {
 pub enum Encoding {
     /// As JSON, with raw chunks in the places that `binary` names.
     Json,
-    /// By V8's serializer: the frame's only chunk is the value, and `json` says nothing.
+    /// By V8's serializer: the frame's only chunk is the value, and `json` says nothing; or there is no chunk, and `json` is the
+    /// value as text, in base64.
     V8,
 }
 
@@ -220,7 +221,7 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
 }
 
 /// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
-/// with `"envelope":true` before the last key for a whole envelope, and the last key left out for `undefined`. `None` sends
+/// with `"envelope":true` or `"encoding":"v8"` before the last key for a whole envelope or V8's format, and the last key left out for `undefined`. `None` sends
 /// the line through the general reader, which also finds the words for what is wrong with it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
     let rest = text.as_bytes().strip_prefix(b"{\"type\":\"result\",\"id\":")?;
@@ -230,6 +231,10 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
     let (envelope, rest) = match rest.strip_prefix(b",\"envelope\":true") {
         Some(rest) => (true, rest),
         None => (false, rest),
+    };
+    let (encoding, rest) = match rest.strip_prefix(b",\"encoding\":\"v8\"") {
+        Some(rest) => (Encoding::V8, rest),
+        None => (Encoding::Json, rest),
     };
     let rest = text.get(text.len() - rest.len()..)?;
     let json = if rest == "}" {
@@ -245,7 +250,10 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
         }
         Some(value)
     };
-    let payload = Payload { json, binary: None, encoding: Encoding::Json };
+    if encoding == Encoding::V8 && !json.is_some_and(is_text) {
+        return None;
+    }
+    let payload = Payload { json, binary: None, encoding };
     Some(Up::Result { id, elapsed, envelope, payload })
 }
 
@@ -306,8 +314,14 @@ impl<'a> Line<'a> {
     fn payload(&self, json: Option<&'a RawValue>, lengths: &[usize]) -> Result<Payload<'a>, Cow<'static, str>> {
         let encoding = self.encoding.unwrap_or(Encoding::Json);
         let binary = match (encoding, self.binary) {
+            (Encoding::V8, None) if lengths.is_empty() => {
+                if !json.is_some_and(is_text) {
+                    return Err("the encoding `v8` takes a chunk of raw bytes, or text".into());
+                }
+                None
+            }
             (Encoding::V8, _) if lengths.len() != 1 => {
-                return Err("the encoding `v8` takes exactly one chunk of raw bytes".into());
+                return Err("the encoding `v8` takes no more than one chunk of raw bytes".into());
             }
             (Encoding::V8, Some(_)) => return Err("the encoding `v8` has no `binary`".into()),
             (Encoding::V8, None) => None,
@@ -323,6 +337,10 @@ impl<'a> Line<'a> {
         };
         Ok(Payload { json, binary, encoding })
     }
+}
+
+fn is_text(json: &RawValue) -> bool {
+    json.get().starts_with('"')
 }
 
 fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static, str>> {

@@ -61,6 +61,24 @@ fn every_kind_of_line_is_read() {
 }
 
 #[test]
+fn v8_data_may_be_text_in_the_line() {
+    // As our own worker writes it, and in another order, which is read the general way.
+    for line in [
+        r#"{"type":"result","id":5,"elapsed":9,"encoding":"v8","result":"/w9f"}"#,
+        r#"{"id":5,"type":"result","elapsed":9,"result":"/w9f","encoding":"v8"}"#,
+    ] {
+        let mut seen = false;
+        decode(format!("{line}\n").as_bytes(), &[1], |frame| {
+            let Up::Result { id: 5, payload, .. } = frame.envelope else { panic!("{line}") };
+            assert_eq!((payload.encoding, payload.json.map(|json| json.get())), (Encoding::V8, Some("\"/w9f\"")));
+            seen = true;
+        })
+        .unwrap();
+        assert!(seen);
+    }
+}
+
+#[test]
 fn undefined_and_null_differ() {
     let value = |line: &str| {
         let mut seen = None;
@@ -208,6 +226,11 @@ fn hostile_lines_are_refused() {
         r#"{"type":"message","message":null,"bytes":[1],"encoding":{"v8":null}}"#,
         r#"{"type":"message","message":null,"bytes":[1,1],"encoding":"v8"}"#,
         r#"{"type":"message","encoding":"v8"}"#,
+        r#"{"type":"message","message":null,"encoding":"v8"}"#,
+        r#"{"type":"message","message":["AA=="],"encoding":"v8"}"#,
+        r#"{"type":"result","id":1,"elapsed":2,"encoding":"v8","result":7}"#,
+        r#"{"type":"result","id":1,"elapsed":2,"encoding":"v8"}"#,
+        r#"{"type":"message","message":"AA==","encoding":"v8","binary":[["Buffer",[]]]}"#,
         r#"{"type":"message","message":null,"bytes":[1],"encoding":"v8","binary":[["Buffer",[]]]}"#,
         r#"{"type":"ready","version":1,"bytes":[1]}"#,
         r#"{"type":"error","id":1,"error":{},"bytes":[1],"binary":[["Buffer",[]]]}"#,
