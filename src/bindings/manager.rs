@@ -382,7 +382,13 @@ impl Intake {
         Ok(Ok(body))
     }
 
-    fn submit_headed(&mut self, ticket: Ticket, json: &JsString<'_>, handler: u32, header: &JsString<'_>) -> Result<f64> {
+    fn submit_headed(
+        &mut self,
+        ticket: Ticket,
+        json: &JsString<'_>,
+        handler: u32,
+        header: &JsString<'_>,
+    ) -> Result<f64> {
         let body = match self.body(TASK, header, json, &[])? {
             Ok(body) => body,
             Err(size) => return Ok(size as f64),

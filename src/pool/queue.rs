@@ -120,6 +120,14 @@ impl Queue {
         put(lane);
     }
 
+    fn shrank(&mut self, size: usize, home: Option<usize>) {
+        self.live -= 1;
+        self.bytes -= size as u64;
+        self.change -= signed(size);
+        self.bound_live -= usize::from(home.is_some());
+    }
+
+    #[inline]
     fn lane(&mut self, home: Option<usize>) -> &mut Lane {
         let Some(home) = home else { return &mut self.free };
         if self.bound.len() <= home {
@@ -146,16 +154,15 @@ impl Queue {
 
     /// Removes the key that `peek` returned.
     pub fn pop(&mut self, Entry { key, size, home }: Entry) {
-        self.lane(home).pop(key);
-        self.forget(size, home);
+        self.shrank(size, home);
+        let lane = self.lane(home);
+        lane.live -= 1;
+        lane.pop(key);
     }
 
     /// A task of `size` bytes no longer waits.
     pub fn forget(&mut self, size: usize, home: Option<usize>) {
-        self.live -= 1;
-        self.bytes -= size as u64;
-        self.change -= signed(size);
-        self.bound_live -= usize::from(home.is_some());
+        self.shrank(size, home);
         let lane = self.lane(home);
         lane.live -= 1;
         if lane.live == 0 {
