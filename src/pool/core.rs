@@ -354,7 +354,12 @@ impl Shared {
         loop {
             std::mem::swap(&mut events, &mut *self.lock_inbox());
             for event in events.drain(..) {
-                core.handle(self, now, event, None);
+                tracing::trace!(?event, "event");
+                core.pool.handle(now, event);
+                // Most are tasks, which are only queued.
+                if core.pool.has_effects() {
+                    core.perform(self, now, &mut None);
+                }
             }
             core.pool.dispatch(now);
             core.perform(self, now, &mut None);

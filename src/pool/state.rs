@@ -208,6 +208,11 @@ impl Pool {
         self.close_if_done(now);
     }
 
+    /// Whether there is anything to do.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     /// The next thing to do.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
