@@ -14,7 +14,7 @@ const PID = 11;
  */
 function forged(change = () => {}) {
   const plan = planOf(1, 2);
-  Object.assign(plan, { close: 'drain', faults: {}, strikes: [] });
+  Object.assign(plan, { close: 'drain', faults: {}, strikes: [], ranked: false, changes: false });
   plan.options = { maxWorkers: 1, concurrency: 1, retries: 0, gracePeriod: 100 };
   const task = (id, at) => [
     { event: 'invoke', at, id, deed: 'work', retries: 0, timeout: 0, promised: false },
