@@ -12,6 +12,7 @@ import {
   pool,
   program,
   record,
+  shellWorker,
   started,
   until,
 } from './support/harness.js';
@@ -19,21 +20,7 @@ import {
 const LIMITS = fixture('limits.mjs');
 
 /** A worker that starts at once and answers with its pid. */
-const SHELL = {
-  command: 'sh',
-  args: [
-    '-c',
-    `while read -r line <&3; do
-       id=\${line#*\\"id\\":}
-       id=\${id%%[!0-9]*}
-       case $line in
-         *'"type":"init"'*) echo '{"type":"ready","version":1}' >&3 ;;
-         *'"type":"task"'*) echo "{\\"type\\":\\"result\\",\\"id\\":$id,\\"result\\":$$}" >&3 ;;
-         *'"type":"stop"'*) exit 0 ;;
-       esac
-     done`,
-  ],
-};
+const SHELL = shellWorker(`echo "{\\"type\\":\\"result\\",\\"id\\":$id,\\"result\\":$$}" >&3`);
 
 /** How often each value occurs. */
 function countsOf(values) {

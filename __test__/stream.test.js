@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, expect, test } from 'vitest';
-import { failure, fixture, pool, program, record, until } from './support/harness.js';
+import { failure, fixture, pool, program, record, shellWorker, until } from './support/harness.js';
 
 const worker = fixture('streams.mjs');
 
@@ -255,21 +255,8 @@ describe('what is wrong', () => {
   });
 
   test('a worker that gives values of a task without a stream, or more than it may, is killed', async () => {
-    const speak = (chunks) => ({
-      command: 'sh',
-      args: [
-        '-c',
-        `while read -r line <&3; do
-           id=\${line#*\\"id\\":}
-           id=\${id%%[!0-9]*}
-           case $line in
-             *'"type":"init"'*) echo '{"type":"ready","version":1}' >&3 ;;
-             *'"type":"task"'*) i=0; while [ $i -lt ${chunks} ]; do i=$((i + 1)); echo "{\\"type\\":\\"chunk\\",\\"id\\":$id,\\"value\\":$i}" >&3; done ;;
-             *'"type":"stop"'*) exit 0 ;;
-           esac
-         done`,
-      ],
-    });
+    const chunk = `echo "{\\"type\\":\\"chunk\\",\\"id\\":$id,\\"value\\":$i}" >&3`;
+    const speak = (chunks) => shellWorker(`i=0; while [ $i -lt ${chunks} ]; do i=$((i + 1)); ${chunk}; done`);
     const plain = pool({ worker: speak(1), maxWorkers: 1 });
     expect((await failure(plain.run(1))).code).toBe('ERR_PROTOCOL');
     const flooding = pool({ worker: speak(50), maxWorkers: 1 });
@@ -283,15 +270,8 @@ describe('what is wrong', () => {
   });
 
   test('a worker that knows nothing of streams gives the one value that it has', async () => {
-    const command = `while read -r line <&3; do
-      id=\${line#*\\"id\\":}; id=\${id%%[!0-9]*}
-      case $line in
-        *'"type":"init"'*) echo '{"type":"ready","version":1}' >&3 ;;
-        *'"type":"task"'*) echo "{\\"type\\":\\"result\\",\\"id\\":$id,\\"result\\":5}" >&3 ;;
-        *'"type":"stop"'*) exit 0 ;;
-      esac
-    done`;
-    const manager = pool({ worker: { command: 'sh', args: ['-c', command] }, maxWorkers: 1 });
+    const five = shellWorker(`echo "{\\"type\\":\\"result\\",\\"id\\":$id,\\"result\\":5}" >&3`);
+    const manager = pool({ worker: five, maxWorkers: 1 });
     expect(await collect(manager.stream(1))).toEqual([5]);
   });
 });

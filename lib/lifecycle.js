@@ -7,12 +7,10 @@
 //    └─────────────────────────────┘   shut down before it was started
 
 const { poolBroken, poolClosed, startError } = require('./failures');
+const { MAX_DELAY } = require('./validators');
 
 /** @typedef {import('./native').NativePool} NativePool */
 /** @typedef {{ completed: number, rejected: number, killed: number }} ShutdownReport */
-
-/** The longest delay that the native side is given, in ms. */
-const MAX_DELAY = 2 ** 31 - 1;
 
 class Lifecycle {
   /** Null once the pool is closed. @type {NativePool | null} */

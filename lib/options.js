@@ -77,6 +77,7 @@ function resolveOptions(options, availableParallelism) {
   const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
 
   const { kind, waits, ...command } = resolveCommand(own);
+  const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
   const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
   return {
     kind,
@@ -86,7 +87,7 @@ function resolveOptions(options, availableParallelism) {
       stdio: oneOf('options.stdio', or(own.stdio, 'inherit'), ['inherit', 'pipe', 'ignore']),
       nice: own.nice === undefined ? null : count('nice', 0, -20, 19),
       serialization,
-      ...poolSize(own, availableParallelism),
+      ...poolSize('options', own, { minWorkers: cores, maxWorkers: cores }),
       idleTimeout: time('idleTimeout', 10_000),
       concurrency: count('concurrency', 1, 1, MAX_CONCURRENCY),
       maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
@@ -118,10 +119,14 @@ function or(value, fallback) {
 }
 
 /**
+ * One bound given alone draws the other with it, where they would contradict each other.
+ *
  * @param {string} name of the object
  * @param {Record<string, unknown>} own
+ * @param {PoolSize} otherwise
+ * @returns {PoolSize}
  */
-function bounds(name, own) {
+function poolSize(name, own, { minWorkers, maxWorkers }) {
   /** @param {string} key @param {number} least */
   const bound = (key, least) =>
     own[key] === undefined ? undefined : integer(`${name}.${key}`, own[key], least, MAX_WORKERS);
@@ -130,21 +135,9 @@ function bounds(name, own) {
   if (min !== undefined && max !== undefined && min > max) {
     throw outOfRange(`${name}.minWorkers`, `<= ${name}.maxWorkers (${max})`, min);
   }
-  return { min, max };
-}
-
-/**
- * One bound given alone draws the other with it, where the default would contradict it.
- *
- * @param {Record<string, unknown>} own
- * @param {() => number} availableParallelism
- */
-function poolSize(own, availableParallelism) {
-  const { min, max } = bounds('options', own);
-  const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
   return {
-    minWorkers: min ?? Math.min(cores, max ?? cores),
-    maxWorkers: max ?? Math.max(cores, min ?? cores),
+    minWorkers: min ?? Math.min(minWorkers, max ?? minWorkers),
+    maxWorkers: max ?? Math.max(maxWorkers, min ?? maxWorkers),
   };
 }
 
@@ -238,12 +231,7 @@ function resolveShutdownOptions(options) {
  */
 function resolveSize(size, now) {
   if (size === undefined) throw invalidType('size', 'of type object', size);
-  const own = ownOptions('size', size, ['minWorkers', 'maxWorkers']);
-  const { min, max } = bounds('size', own);
-  return {
-    minWorkers: min ?? Math.min(now.minWorkers, max ?? now.minWorkers),
-    maxWorkers: max ?? Math.max(now.maxWorkers, min ?? now.maxWorkers),
-  };
+  return poolSize('size', ownOptions('size', size, ['minWorkers', 'maxWorkers']), now);
 }
 
 module.exports = { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize };

@@ -170,6 +170,23 @@ export function moduleFile(source, name = 'worker.mjs', options = undefined) {
   return join(project({ [name]: source }, options), name);
 }
 
+/**
+ * A worker that starts at once, as it is a shell: `onTask` is what it does with a task, of which it knows `$id`, and says on
+ * descriptor 3.
+ */
+export function shellWorker(onTask) {
+  const script = `while read -r line <&3; do
+    id=\${line#*\\"id\\":}
+    id=\${id%%[!0-9]*}
+    case $line in
+      *'"type":"init"'*) echo '{"type":"ready","version":1}' >&3 ;;
+      *'"type":"task"'*) ${onTask} ;;
+      *'"type":"stop"'*) exit 0 ;;
+    esac
+  done`;
+  return { command: 'sh', args: ['-c', script] };
+}
+
 /** A file that is not there yet; the tasks `until` of `fixtures/limits.mjs` end when it is. */
 export function gate() {
   const path = join(project({}), 'open');

@@ -572,8 +572,7 @@ impl Pool {
     /// The next task for the worker in this place.
     fn peek(&mut self, place: usize) -> Option<TaskKey> {
         let tasks = &self.tasks;
-        let waiting = |key| tasks.get(key).filter(|task| task.place == Place::Queued);
-        self.queue.peek(place, |key| waiting(key).map(|task| due(task.accepted_at)))
+        self.queue.peek(place, |key| waiting_since(tasks, key))
     }
 
     /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
@@ -917,8 +916,7 @@ impl Pool {
             return true;
         }
         let tasks = &self.tasks;
-        let waiting = |key| tasks.get(key).filter(|task| task.place == Place::Queued);
-        let oldest = self.queue.peek_free(|key| waiting(key).map(|task| due(task.accepted_at)));
+        let oldest = self.queue.peek_free(|key| waiting_since(tasks, key));
         let Some(task) = oldest.and_then(|key| self.tasks.get(key)) else { return true };
         let places = (serving * self.config.concurrency) as u64;
         let predicted = self.predictor.predict(task.handler).saturating_mul(self.queue.unbound() as u64) / places;
@@ -1181,11 +1179,7 @@ impl Pool {
         task.place = Place::Queued;
         let size = task.body.size();
         // Its worker is gone, and perhaps its place.
-        let mut sticky = task.sticky.take();
-        let home = sticky.as_mut().map(|sticky| self.settle_home(sticky));
-        if let Some(task) = self.tasks.get_mut(key) {
-            task.sticky = sticky;
-        }
+        let home = self.rehome(key);
         self.queue.push_front(Entry { key, size, home });
     }
 
@@ -1304,6 +1298,11 @@ impl Pool {
             self.effects.push_back(Effect::Closed(self.report));
         }
     }
+}
+
+/// When a task that waits is due with priority 0.
+fn waiting_since(tasks: &SlotMap<TaskKey, Task>, key: TaskKey) -> Option<Due> {
+    tasks.get(key).filter(|task| task.place == Place::Queued).map(|task| due(task.accepted_at))
 }
 
 /// The due time of a task of priority 0.

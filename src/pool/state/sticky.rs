@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::pool::messages::{Effect, Micros, TaskKey, WorkerKey};
 use crate::pool::slots::Slot;
-use crate::pool::state::{Phase, Place, Pool, due};
+use crate::pool::state::{Phase, Pool, waiting_since};
 
 /// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of these.
 const REMEMBERED: usize = 65_536;
@@ -76,16 +76,20 @@ impl Pool {
         sticky.home
     }
 
+    /// Binds a task anew that has a key: to which place.
+    pub(super) fn rehome(&mut self, task: TaskKey) -> Option<usize> {
+        let mut sticky = self.tasks.get_mut(task)?.sticky.take()?;
+        let home = self.settle_home(&mut sticky);
+        self.tasks.get_mut(task)?.sticky = Some(sticky);
+        Some(home)
+    }
+
     /// What waits for this place is bound anew: it has no worker for a while, or no longer exists.
     pub(super) fn move_bound(&mut self, place: usize) {
         let mut queue = std::mem::take(&mut self.queue);
         queue.rebind(place, |key| {
-            let task = self.tasks.get(key).filter(|task| task.place == Place::Queued)?;
-            let accepted = due(task.accepted_at);
-            let mut sticky = task.sticky.clone()?;
-            let home = self.settle_home(&mut sticky);
-            self.tasks.get_mut(key)?.sticky = Some(sticky);
-            Some((home, accepted))
+            let since = waiting_since(&self.tasks, key)?;
+            Some((self.rehome(key)?, since))
         });
         self.queue = queue;
     }
