@@ -7,6 +7,7 @@ const { AsyncResource } = require('node:async_hooks');
 const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
+const { rethrow } = require('./rethrow');
 
 /** @typedef {import('./batch').Row} Row */
 /** @typedef {import('./task').Task} Task */
@@ -187,7 +188,7 @@ class Delivery {
       try {
         this.#onProgress.get(ticket)?.(value, about);
       } catch (error) {
-        process.nextTick(rethrow, error);
+        rethrow(error);
       }
       this.emit('progress', value, about);
     });
@@ -274,7 +275,7 @@ class Delivery {
     try {
       this.#emitter.emit(event, ...args);
     } catch (error) {
-      process.nextTick(rethrow, error);
+      rethrow(error);
     }
   }
 
@@ -297,11 +298,6 @@ function workerOf({ workerId, pid }) {
 /** @param {Record<string, any>} about */
 function exitOf({ workerId, pid, code, signal, reason, uptime, tasksDone }) {
   return { workerId, pid, code, signal, reason, uptime, tasksDone };
-}
-
-/** @param {unknown} error */
-function rethrow(error) {
-  throw error;
 }
 
 module.exports = { Delivery };
