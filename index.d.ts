@@ -676,7 +676,10 @@ declare namespace ProcessManager {
     key?: string;
     /** How long this task may run, in ms; 0: without limit. @defaultValue the pool's `taskTimeout` */
     timeout?: number;
-    /** Cancels the task when it is aborted; the error's `cause` is the signal's reason. */
+    /**
+     * Cancels the task when it is aborted; the error's `cause` is the signal's reason. Any number of tasks, maps and pools may share
+     * a signal: it has one listener for all of them.
+     */
     signal?: AbortSignal;
     /** How often it is started again if its worker dies, see {@link Options.retries}. @defaultValue the pool's `retries` */
     retries?: number;

@@ -1,6 +1,8 @@
 // Tasks that nobody wants any more: before they were accepted, while they wait, while they run, and when it is too late.
 
-import { expect, test } from 'vitest';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setMaxListeners } from 'node:events';
+import { describe, expect, test } from 'vitest';
 import { AbortError } from '../index.mjs';
 import { failure, fixture, pool, record, until } from './support/harness.js';
 
@@ -166,6 +168,185 @@ test('10 000 tasks on one signal: no warning, every one ends once', async () => 
   expect(warnings).toEqual([]);
   expect(manager.stats().tasks).toMatchObject({ accepted: 10_002, completed: 0, failed: 0, cancelled: 10_002 });
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+});
+
+test('[C11] one signal for twenty pools and as many maps: it has one listener at most, and there is no warning', async () => {
+  const warnings = [];
+  const onWarning = (warning) => warnings.push(warning);
+  process.on('warning', onWarning);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const { addEventListener, removeEventListener } = EventTarget.prototype;
+  let listeners = 0;
+  let most = 0;
+  signal.addEventListener = (...args) => {
+    most = Math.max(++listeners, most);
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (...args) => {
+    listeners -= 1;
+    removeEventListener.apply(signal, args);
+  };
+  // What Node warns beyond; newer versions do not for a signal, unless they are told.
+  setMaxListeners(10, signal);
+  const manager = pool(one);
+  const pools = Array.from({ length: 20 }, () => pool(one));
+  const tasks = pools.map((each) => failure(each.run({ type: 'echo' }, { signal })));
+  const maps = pools.map(() => failure(manager.map([{ type: 'loop' }], { signal }).next()));
+  await new Promise(setImmediate);
+  expect([listeners, most]).toEqual([1, 1]);
+  controller.abort(reason);
+  for (const error of await Promise.all([...tasks, ...maps])) {
+    expect(error).toBeInstanceOf(AbortError);
+    expect(error.cause).toBe(reason);
+  }
+  await new Promise(setImmediate);
+  process.off('warning', onWarning);
+  expect(warnings).toEqual([]);
+  expect([listeners, most]).toEqual([0, 1]);
+});
+
+describe('a signal that is aborted while its task is being accepted', () => {
+  const add = EventTarget.prototype.addEventListener;
+
+  test.each([
+    [
+      'a getter of the task',
+      ({ abort }) => ({
+        data: {
+          get value() {
+            return abort();
+          },
+        },
+      }),
+    ],
+    ['a toJSON() of the task', ({ abort }) => ({ data: { toJSON: abort } })],
+    [
+      'the id of the task',
+      ({ abort }) => ({
+        get id() {
+          abort();
+          return 1;
+        },
+      }),
+    ],
+    [
+      'the type of the task',
+      ({ abort }) => ({
+        get type() {
+          abort();
+          return 'loop';
+        },
+      }),
+    ],
+    [
+      'the name of its onProgress',
+      ({ abort, options }) => {
+        options.onProgress = Object.defineProperty(() => {}, 'name', { get: abort });
+      },
+    ],
+    [
+      'its own addEventListener()',
+      ({ abort, options: { signal } }) => {
+        signal.addEventListener = (...args) => {
+          add.apply(signal, args);
+          abort();
+        };
+      },
+    ],
+    [
+      'its own addEventListener(), which then hears nothing',
+      ({ abort, options: { signal } }) => {
+        signal.addEventListener = abort;
+      },
+    ],
+    ['a subscriber of bulkhead:pool:open', ({ abort, on }) => on('bulkhead:pool:open', abort)],
+    ['a subscriber of bulkhead:task:start', ({ abort, on }) => on('bulkhead:task:start', abort)],
+  ])('[C12] by %s: the task is cancelled', async (_, arrange) => {
+    const manager = pool(one);
+    const controller = new AbortController();
+    const options = { signal: controller.signal };
+    const subscribed = [];
+    const on = (channel, subscriber) => {
+      subscribe(channel, subscriber);
+      subscribed.push(() => unsubscribe(channel, subscriber));
+    };
+    const members = arrange({ abort: () => controller.abort(reason), options, on });
+    const task = Object.defineProperties({ type: 'loop' }, Object.getOwnPropertyDescriptors(members ?? {}));
+    const error = await failure(manager.run(task, options));
+    for (const unsubscribed of subscribed) unsubscribed();
+    expect(error).toBeInstanceOf(AbortError);
+    expect(error.cause).toBe(reason);
+    expect(await manager.shutdown()).toMatchObject({ completed: 0, killed: 0 });
+    expect(manager.stats().tasks).toMatchObject({ completed: 0, failed: 0 });
+  });
+
+  test('[C12] by the source of a map(): it is cancelled, and the source is closed', async () => {
+    const manager = pool(one);
+    const controller = new AbortController();
+    let closed = 0;
+    const source = {
+      [Symbol.iterator]() {
+        controller.abort(reason);
+        return {
+          next: () => ({ value: { type: 'loop' }, done: false }),
+          return: () => {
+            closed += 1;
+            return {};
+          },
+        };
+      },
+    };
+    const results = manager.map(source, { signal: controller.signal });
+    const error = await failure(results.next());
+    expect(error).toBeInstanceOf(AbortError);
+    expect(error.cause).toBe(reason);
+    expect(await results.next()).toEqual({ done: true, value: undefined });
+    expect(closed).toBe(1);
+    expect(manager.stats().tasks.accepted).toBe(0);
+  });
+});
+
+describe('a signal whose own methods throw', () => {
+  const thrown = new Error('mine');
+  const mine = () => {
+    throw thrown;
+  };
+
+  test('[C1] while a task is being accepted: nothing is accepted, and the pool goes on', async () => {
+    const manager = pool(one);
+    const like = { aborted: false, reason: undefined, addEventListener: mine, removeEventListener: mine };
+    expect(await failure(manager.run({ type: 'loop' }, { signal: like }))).toBe(thrown);
+    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { signal: like }))).toBe(thrown);
+    expect(await failure(manager.stream({ type: 'loop' }, { signal: like }).next())).toBe(thrown);
+    const onProgress = Object.defineProperty(() => {}, 'length', { get: mine });
+    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { onProgress }))).toBe(thrown);
+    let returned = 0;
+    const source = {
+      [Symbol.iterator]: () => ({
+        next: () => ({ value: 1, done: false }),
+        return: () => {
+          returned += 1;
+          return {};
+        },
+      }),
+    };
+    expect(await failure(manager.map(source, { signal: like }).next())).toBe(thrown);
+    expect(returned).toBe(1);
+    expect(manager.stats().tasks.accepted).toBe(0);
+    expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+  });
+
+  test('[C1] a signal that cannot be unsubscribed from is refused', async () => {
+    const manager = pool(one);
+    const signal = { aborted: false, reason: undefined, addEventListener() {} };
+    for (const call of [() => manager.run(1, { signal }), () => manager.map([1], { signal }).next()]) {
+      const error = await failure(call());
+      expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+      expect(error.message).toContain('"options.signal" property must be an AbortSignal');
+      expect(error.message).toContain('removeEventListener()');
+    }
+  });
 });
 
 test('a task that is cancelled is not retried', async () => {

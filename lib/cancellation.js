@@ -2,11 +2,10 @@
 
 // Abort signals of tasks, and the reasons that tasks are cancelled for.
 
+const { watchOf } = require('./abort-watch');
+
 class Cancellation {
-  /** The tasks of each signal, behind one listener: ten thousand tasks may share a signal. */
-  /** @type {WeakMap<AbortSignal, Watched>} */
-  #signals = new WeakMap();
-  /** @type {Map<number, Watched>} */
+  /** @type {Map<number, SignalTasks>} */
   #byTicket = new Map();
   /** Why a task was cancelled, until it is settled. @type {Map<number, unknown>} */
   #reasons = new Map();
@@ -18,19 +17,21 @@ class Cancellation {
   }
 
   /**
+   * Listens to a signal for a task until that is settled.
+   *
    * @param {number} ticket
-   * @param {AbortSignal} signal not aborted yet
+   * @param {AbortSignal} signal
+   * @throws what the signal's own method throws
    */
   watch(ticket, signal) {
-    let watched = this.#signals.get(signal);
-    if (watched === undefined) {
-      watched = new Watched(signal, (tickets) => {
-        for (const ticket of tickets) this.cancel(ticket, signal.reason);
-      });
-      this.#signals.set(signal, watched);
+    const watch = watchOf(signal);
+    let tasks = /** @type {SignalTasks | undefined} */ (watch.get(this));
+    if (tasks === undefined) {
+      tasks = new SignalTasks(this, watch);
+      watch.add(this, tasks);
     }
-    watched.add(ticket);
-    this.#byTicket.set(ticket, watched);
+    tasks.tickets.add(ticket);
+    this.#byTicket.set(ticket, tasks);
   }
 
   /**
@@ -46,15 +47,18 @@ class Cancellation {
   }
 
   /**
-   * The task is settled: nothing is kept of it.
+   * The task is settled: nothing is kept of it. Never throws, whatever its signal does.
    *
    * @param {number} ticket
    * @returns {unknown} why it was cancelled, if it was
    */
   settle(ticket) {
     if (this.#byTicket.size > 0) {
-      this.#byTicket.get(ticket)?.delete(ticket);
-      this.#byTicket.delete(ticket);
+      const tasks = this.#byTicket.get(ticket);
+      if (tasks !== undefined) {
+        this.#byTicket.delete(ticket);
+        tasks.delete(ticket);
+      }
     }
     if (this.#reasons.size === 0) return undefined;
     const reason = this.#reasons.get(ticket);
@@ -63,32 +67,31 @@ class Cancellation {
   }
 }
 
-/** A signal and its unsettled tasks. It listens only while there are any. */
-class Watched {
+/** The unsettled tasks of one signal in one pool: ten thousand of them may share it. */
+class SignalTasks {
   /** @type {Set<number>} */
-  #tickets = new Set();
-  #signal;
-  #onAbort;
+  tickets = new Set();
+  #cancellation;
+  #watch;
 
   /**
-   * @param {AbortSignal} signal
-   * @param {(tickets: number[]) => void} onAbort
+   * @param {Cancellation} cancellation
+   * @param {ReturnType<typeof watchOf>} watch
    */
-  constructor(signal, onAbort) {
-    this.#signal = signal;
-    this.#onAbort = () => onAbort([...this.#tickets]);
+  constructor(cancellation, watch) {
+    this.#cancellation = cancellation;
+    this.#watch = watch;
   }
 
-  /** @param {number} ticket */
-  add(ticket) {
-    if (this.#tickets.size === 0) this.#signal.addEventListener('abort', this.#onAbort);
-    this.#tickets.add(ticket);
+  /** @param {unknown} reason */
+  aborted(reason) {
+    for (const ticket of [...this.tickets]) this.#cancellation.cancel(ticket, reason);
   }
 
   /** @param {number} ticket */
   delete(ticket) {
-    this.#tickets.delete(ticket);
-    if (this.#tickets.size === 0) this.#signal.removeEventListener('abort', this.#onAbort);
+    this.tickets.delete(ticket);
+    if (this.tickets.size === 0) this.#watch.delete(this.#cancellation);
   }
 }
 

@@ -3,7 +3,6 @@
 // From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
 // are delivered.
 
-const { AsyncResource } = require('node:async_hooks');
 const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
@@ -196,10 +195,10 @@ class Delivery {
 
   /**
    * @param {number} ticket of an unsettled task
-   * @param {(value: any, about: any) => void} listener to what this task tells of its progress, in the async context of the caller
+   * @param {(value: any, about: any) => void} listener to what this task tells of its progress
    */
   watchProgress(ticket, listener) {
-    this.#onProgress.set(ticket, AsyncResource.bind(listener));
+    this.#onProgress.set(ticket, listener);
   }
 
   /**

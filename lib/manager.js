@@ -3,6 +3,7 @@
 // The class that users see: it checks what it is given, hands it to the native pool, and leaves the answers to
 // delivery.js and the pool's own life to lifecycle.js.
 
+const { AsyncResource } = require('node:async_hooks');
 const { closedProperly, warnIfAbandoned } = require('./abandoned');
 const { Batches } = require('./batch');
 const { Cancellation } = require('./cancellation');
@@ -397,20 +398,21 @@ class ProcessManager extends ListeningEmitter {
   #acceptWith(record, task, options, how) {
     const { signal, handler, filename, onProgress, trace } = options;
     const exec = 'exec' in how ? how.exec : undefined;
+    // Reads the function's name and length, which may be getters.
+    const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
     const { serialization, maxMessageSize } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a task');
-    // Looked at after the last user code has run: a getter may have aborted it.
-    if (signal?.aborted)
-      throw new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+    // A getter of the task may have aborted it. Then no pool is started for it.
+    if (signal?.aborted) throw cancelledBefore(signal);
     record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
     const header = headerOf({ taskId: record.id, handler, filename, ...how, trace, binary, encoding });
     const name = exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
-    if (signal !== null) this.#cancellation.watch(ticket, signal);
-    if (onProgress !== null) this.#delivery.watchProgress(ticket, onProgress);
+    // The task is accepted: from here on nothing may throw.
+    if (progressListener !== null) this.#delivery.watchProgress(ticket, progressListener);
     if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
     return ticket;
   }
@@ -420,7 +422,7 @@ class ProcessManager extends ListeningEmitter {
    * @param {string} json
    * @param {number} handler
    * @param {string} header
-   * @param {Pick<import('./task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries'>} options
+   * @param {Pick<import('./task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} options
    * @param {Uint8Array[] | null} blobs
    * @returns {number} the task's ticket
    */
@@ -434,11 +436,12 @@ class ProcessManager extends ListeningEmitter {
     const pool = this.#lifecycle.admit();
     const ticket = this.#tickets.add(record);
     if (this.#tickets.size === 1) this.#liveness.tasks(1);
-    const { priority, key, timeout, retries } = options;
+    const { priority, key, timeout, retries, signal } = options;
     const usual =
       options === NO_OPTIONS || (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
     let answer = NO_ANSWER;
     try {
+      if (signal !== null) this.#watch(ticket, signal);
       if (!usual || blobs !== null)
         answer = pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
       else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
@@ -451,9 +454,24 @@ class ProcessManager extends ListeningEmitter {
     return ticket;
   }
 
+  /**
+   * The last of the user's code before the task is given away: a method and a getter of the signal.
+   *
+   * @param {number} ticket
+   * @param {AbortSignal} signal
+   * @throws {Error} that says why the task is not accepted
+   */
+  #watch(ticket, signal) {
+    this.#cancellation.watch(ticket, signal);
+    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters have.
+    if (signal.aborted) throw cancelledBefore(signal);
+    this.#lifecycle.admit();
+  }
+
   /** @param {number} ticket of a task that was not accepted */
   #takeBack(ticket) {
     this.#tickets.remove(ticket);
+    this.#cancellation.settle(ticket);
     if (this.#tickets.size === 0) this.#liveness.tasks(0);
   }
 
@@ -521,6 +539,11 @@ function sizeOf(json, blobs) {
   let size = Buffer.byteLength(json);
   for (const blob of blobs ?? []) size += blob.byteLength;
   return size;
+}
+
+/** @param {AbortSignal} signal */
+function cancelledBefore(signal) {
+  return new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
 }
 
 /**

@@ -14,6 +14,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { performance } = require('node:perf_hooks');
 const { setTimeout } = require('node:timers');
+const { watchOf } = require('./abort-watch');
 const { AbortError, PoolClosedError, QueueFullError } = require('./errors');
 const { Fifo } = require('./fifo');
 const { END, Source, assertIterable } = require('./map-source');
@@ -72,7 +73,6 @@ class Mapping {
   #onSettled = null;
   /** `#pull` in the async context of the consumer. */
   #resume = () => {};
-  #onAbort = () => {};
 
   /**
    * @param {Host} host
@@ -125,7 +125,7 @@ class Mapping {
     }
     this.#state = 'done';
     this.#failure = null;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#unwatch();
     this.#drop(this.#results.clear());
     this.#stopSource();
     this.#conclude();
@@ -172,9 +172,18 @@ class Mapping {
     if (this.#state === 'open') this.#end({ error }, []);
   }
 
+  /**
+   * Of the signal.
+   *
+   * @param {unknown} reason
+   */
+  aborted(reason) {
+    this.#end({ error: abortError(reason) }, this.#results.clear());
+  }
+
   #open() {
-    if (this.#failure === null && this.#signal?.aborted) this.#failure = { error: aborted(this.#signal) };
     try {
+      if (this.#failure === null && this.#signal?.aborted) this.#failure = { error: abortError(this.#signal.reason) };
       if (this.#failure === null) this.#source = new Source(this.#iterable);
     } catch (error) {
       this.#failure = { error };
@@ -183,15 +192,24 @@ class Mapping {
     this.#state = this.#failure === null ? 'open' : 'ended';
     if (this.#state !== 'open') return;
     this.#resume = AsyncResource.bind(() => this.#pull());
-    this.#watch();
     this.#window.start();
+    this.#watch();
   }
 
   #watch() {
     const signal = this.#signal;
     if (signal === null) return;
-    this.#onAbort = () => this.#end({ error: aborted(signal) }, this.#results.clear());
-    signal.addEventListener('abort', this.#onAbort);
+    try {
+      watchOf(signal).add(this, this);
+      // The source's own code has run since the signal was looked at.
+      if (signal.aborted) this.aborted(signal.reason);
+    } catch (error) {
+      this.#end({ error }, []);
+    }
+  }
+
+  #unwatch() {
+    if (this.#signal !== null) watchOf(this.#signal).delete(this);
   }
 
   #hasRoom() {
@@ -350,7 +368,7 @@ class Mapping {
     }
     if (this.#state !== 'ended' || this.#results.size > 0 || this.#waiting.size === 0) return;
     this.#state = 'closing';
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#unwatch();
     const conclude = () => this.#conclude();
     if (this.#stopped === null) conclude();
     else this.#stopped.then(conclude, conclude);
@@ -539,9 +557,9 @@ function asyncIteratorPrototype() {
   return Object.getPrototypeOf(generators.prototype);
 }
 
-/** @param {AbortSignal} signal */
-function aborted(signal) {
-  return new AbortError('the map was cancelled', { cause: signal.reason });
+/** @param {unknown} reason */
+function abortError(reason) {
+  return new AbortError('the map was cancelled', { cause: reason });
 }
 
 const MAP_OPTIONS = Object.freeze([...TASK_OPTIONS, 'ordered', 'highWaterMark']);

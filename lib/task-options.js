@@ -25,6 +25,7 @@ const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
 const HIGH_WATER_MARK = 16;
 const MAX_HIGH_WATER_MARK = 65_536;
+const SIGNAL = 'an AbortSignal, which has "aborted", "addEventListener()" and "removeEventListener()"';
 
 /**
  * @typedef {object} TaskOptions
@@ -111,8 +112,9 @@ function abortSignal(signal) {
     typeof signal === 'object' &&
     signal !== null &&
     'aborted' in signal &&
-    typeof signal.addEventListener === 'function';
-  if (!valid) throw invalidType('options.signal', 'an instance of AbortSignal', signal);
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function';
+  if (!valid) throw invalidType('options.signal', SIGNAL, signal);
   return signal;
 }
 
