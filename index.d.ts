@@ -126,7 +126,8 @@ type UnnamedOptions<Module> =
  * 5. Dispatch is first in, first out within a priority; completion order is free; a worker's results come before its `exit`.
  * 6. No worker outlives this process.
  *
- * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome.
+ * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome. So does
+ * everything else of the program's that runs while outcomes are delivered: the methods of a signal, `destroy()` of a stream.
  *
  * @typeParam Worker The worker module's type, `typeof import('./worker.js')`, by which `run` and `proxy` know its functions:
  *   their names, what they take, and what they give. Left out, tasks and results can be anything. (What does not survive the
@@ -767,11 +768,11 @@ declare namespace ProcessManager {
 
   /** What a `result` event tells. */
   export interface Envelope<Result = any> {
-    /** Id of the task, the user's or the one it was assigned. */
+    /** Id of the task, the user's or the one it was assigned: as the pool knows it, whatever the worker says. */
     taskId: TaskId;
-    /** What the handler returned. */
+    /** What the handler returned; of a whole envelope, its `result`. */
     result: Result;
-    /** Pid of the worker. */
+    /** Pid of the worker, as the pool knows it. */
     processedBy: number;
   }
 
@@ -858,7 +859,7 @@ declare namespace ProcessManager {
     exit: [exit: WorkerExit];
     /**
      * Everything a worker says, in order: what it passes to `send()`, and its results, as envelopes. Costs nothing while
-     * nobody listens.
+     * nobody listens. A worker may send a message that looks like an envelope; `result` events are about real ones only.
      */
     message: [message: any, worker: WorkerInfo];
     /** A worker is ready. */

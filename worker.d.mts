@@ -51,7 +51,8 @@ export interface WorkerContext {
 
 /**
  * A handler gets the whole task, and returns its result, or a promise of it. If that is `{ taskId, result, processedBy }`,
- * it is taken as the envelope it looks like, and is not wrapped into another.
+ * it is taken as the envelope it looks like, and is not wrapped into another: its `result` is the result. The pool itself
+ * knows the other two.
  */
 export type TaskHandler<Task = any, Result = unknown> = (task: Task, ctx: TaskContext) => Result | Promise<Result>;
 

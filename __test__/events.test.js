@@ -342,7 +342,7 @@ test('a listener that throws is an uncaughtException, and costs no other task it
   });
 });
 
-test('an error that nobody listens to ends the process, as with any emitter', async () => {
+test('a failed task of distributeTask() without a listener ends the process, as with any emitter', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ maxWorkers: 1, worker: new URL('./worker.mjs', import.meta.url) });

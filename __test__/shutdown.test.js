@@ -219,6 +219,32 @@ describe('shutdown()', () => {
     expect(outcomes(log, 'error')).toEqual([]);
   });
 
+  test.each(['shutdown', 'terminate'])(
+    '[C1] %s() in the listener of a message: the outcomes behind it in the same batch arrive',
+    async (close) => {
+      const manager = pool({ worker: basic, maxWorkers: 1 });
+      const log = record(manager, ['result', 'error', 'exit']);
+      let report;
+      let nested;
+      manager.once('message', () => {
+        report = manager[close]();
+        nested = failure(manager.run({ type: 'echo' }));
+      });
+      const awaited = Array.from({ length: 10 }, (_, id) => manager.run({ id, type: 'echo', data: id }));
+      manager.distributeTask({ id: 'announced', type: 'echo' });
+      // Nothing is read until all of them have ended.
+      const nap = new Int32Array(new SharedArrayBuffer(4));
+      const end = performance.now() + 20_000;
+      while (manager.stats().tasks.completed < 11 && performance.now() < end) Atomics.wait(nap, 0, 0, 1);
+      expect(await Promise.all(awaited)).toEqual([...Array(10).keys()]);
+      expect(await nested).toBeInstanceOf(PoolClosedError);
+      expect(await report).toMatchObject({ rejected: 0 });
+      expect(outcomes(log, 'result')).toEqual(['announced']);
+      expect(log.filter(([event]) => event === 'error')).toEqual([]);
+      expect(log.at(-1)[0]).toBe('exit');
+    },
+  );
+
   test('lets a worker tear down, after its last task, and tells nobody of it', async () => {
     const folder = project({});
     const worker = moduleFile(`

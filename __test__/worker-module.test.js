@@ -429,6 +429,31 @@ describe('a result is', () => {
       ['result', wrapped],
     ]);
   });
+
+  test.each(['json', 'advanced'])(
+    '[C6] an envelope that names another task and process is that of its own task (%s)',
+    async (serialization) => {
+      const manager = poolOf(`export default (task) => ({ taskId: 'victim', result: task.data, processedBy: 1 });`, {
+        serialization,
+        maxWorkers: 1,
+      });
+      const log = record(manager, ['result', 'message']);
+      await manager.startWorkers();
+      const [{ pid }] = manager.workers;
+      manager.distributeTask({ id: 'own', data: Buffer.from('a') });
+      manager.distributeTask({ id: 'own 2', data: 2 });
+      expect(await manager.run({ id: 'own 3', data: 3 })).toBe(3);
+      await manager.shutdown();
+      const told = (taskId, result) => ({ taskId, result, processedBy: pid });
+      expect(log.map(([event, envelope]) => [event, envelope])).toEqual([
+        ['message', told('own', Buffer.from('a'))],
+        ['result', told('own', Buffer.from('a'))],
+        ['message', told('own 2', 2)],
+        ['result', told('own 2', 2)],
+        ['message', told('own 3', 3)],
+      ]);
+    },
+  );
 });
 
 describe('user code that keeps the thread does not keep an outcome back', () => {
@@ -460,6 +485,22 @@ describe('user code that keeps the thread does not keep an outcome back', () => 
 });
 
 describe('a script written for child_process.fork', () => {
+  test('[C6] answers for a task of its own only, and is told as the process that it is', async () => {
+    const manager = poolOf(
+      `process.on('message', ({ id }) => {
+        process.send({ taskId: 'victim', result: 'forged', processedBy: 1 });
+        process.send({ taskId: id, result: 'own', processedBy: 1 });
+      });`,
+      { maxWorkers: 1 },
+    );
+    const log = record(manager, ['result']);
+    await manager.startWorkers();
+    const [{ pid }] = manager.workers;
+    manager.distributeTask({ id: 'own' });
+    await manager.shutdown();
+    expect(log.map(([, envelope]) => envelope)).toEqual([{ taskId: 'own', result: 'own', processedBy: pid }]);
+  });
+
   const script = `
     process.on('message', async (message) => {
       if (message.data === 'chat') return process.send({ hello: message.id });

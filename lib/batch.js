@@ -3,6 +3,7 @@
 // Reads what the native side has collected, row by row. It hands over as many rows as there are, at most ROWS at a time,
 // and the event loop gets its turn in between: a pool that is flooded with results must not starve timers and sockets.
 
+const { rethrow } = require('./rethrow');
 const { decode } = require('./serialize');
 
 /** Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of blobs. */
@@ -62,7 +63,7 @@ class Batches {
   #onMalformed;
 
   /**
-   * Neither function may throw: the rows that follow would be lost.
+   * What either function throws is rethrown outside, and the rows that follow are delivered.
    *
    * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets a row that is used again for the next one
    * @param {(row: Row, error: unknown) => void} onMalformed its value cannot be read
@@ -83,9 +84,13 @@ class Batches {
 
   /** The native side's callback: there is something to read. */
   onBatch() {
-    const rows = this.#drain();
-    // Behind a single row there is hardly ever more to read, and another turn of the event loop would find nothing.
-    if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
+    let rows = ROWS;
+    try {
+      rows = this.#drain();
+    } finally {
+      // Behind a single row there is hardly ever more to read, and another turn of the event loop would find nothing.
+      if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
+    }
   }
 
   #again = () => {
@@ -125,10 +130,26 @@ class Batches {
         if (text === null && values instanceof Error) throw values;
         value = readValue(row.flags, text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text), own);
       } catch (error) {
-        this.#onMalformed(row, error);
+        this.#malformed(row, error);
         continue;
       }
-      this.#onRow(row, value, own);
+      try {
+        this.#onRow(row, value, own);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+  }
+
+  /**
+   * @param {Row} row
+   * @param {unknown} error
+   */
+  #malformed(row, error) {
+    try {
+      this.#onMalformed(row, error);
+    } catch (thrown) {
+      rethrow(thrown);
     }
   }
 }

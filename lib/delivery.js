@@ -2,10 +2,13 @@
 
 // From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
 // are delivered.
+//
+// A task that has left the table is settled, whatever is thrown on the way: what may run user code is guarded by itself.
 
 const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
+const { define } = require('./intrinsics');
 const { rethrow } = require('./rethrow');
 
 /** @typedef {import('./batch').Row} Row */
@@ -99,15 +102,25 @@ class Delivery {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
-    if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'completed', row);
     const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
-    const heard = this.#emitter.listenerCount('message') > 0;
-    if (heard || task.announced) {
-      const envelope = isEnvelope ? value : { taskId: task.id, result: value, processedBy: pid };
-      if (heard) this.emit('message', envelope, workerOf(row));
-      if (task.announced) this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
+    // Whose result it is and who made it is known here. A worker that names another task is not asked.
+    const result = isEnvelope ? value.result : value;
+    let envelope;
+    try {
+      if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'completed', row);
+      if (this.#emitter.listenerCount('message') > 0) {
+        envelope = { taskId: task.id, result, processedBy: pid };
+        this.emit('message', envelope, workerOf(row));
+      }
+    } catch (error) {
+      rethrow(error);
     }
-    if (!task.announced) task.resolve(isEnvelope ? value.result : value);
+    if (task.announced) {
+      envelope ??= { taskId: task.id, result, processedBy: pid };
+      this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
+    } else {
+      task.resolve(result);
+    }
   }
 
   /**
@@ -121,10 +134,16 @@ class Delivery {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
-    const error = fromWire(wire);
-    Object.assign(error, { taskId: task.id, workerId, pid });
-    if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'failed', row, error);
-    this.#reject(task, error);
+    let error;
+    try {
+      error = fromWire(wire);
+      define(error, 'taskId', task.id);
+      define(error, 'workerId', workerId);
+      define(error, 'pid', pid);
+    } catch (thrown) {
+      error = /** @type {Error} */ (thrown);
+    }
+    this.#reject(ticket, task, error, 'failed', row);
   }
 
   /**
@@ -148,19 +167,29 @@ class Delivery {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     const reason = this.#settled(ticket);
-    const error = toError(failure, { taskId: task.id, ...about }, reason);
-    if (this.#diagnostics.watchesEnds) {
-      const outcome = failure.kind === 'aborted' ? 'cancelled' : 'failed';
-      this.#diagnostics.taskEnded(ticket, task.id, outcome, row, error);
+    let error;
+    try {
+      error = toError(failure, { taskId: task.id, ...about }, reason);
+    } catch (thrown) {
+      // The classes of errors can be patched. A task that ends with what that throws ends.
+      error = /** @type {Error} */ (thrown);
     }
-    this.#reject(task, error);
+    this.#reject(ticket, task, error, failure.kind === 'aborted' ? 'cancelled' : 'failed', row);
   }
 
   /**
+   * @param {number} ticket
    * @param {Task} task
    * @param {Error} error
+   * @param {'failed' | 'cancelled'} outcome
+   * @param {Row | undefined} row
    */
-  #reject(task, error) {
+  #reject(ticket, task, error, outcome, row) {
+    try {
+      if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, outcome, row, error);
+    } catch (thrown) {
+      rethrow(thrown);
+    }
     if (task.announced) this.#announce(task, 'error', error);
     /** @type {PromisedTask} */ else task.reject(error);
   }

@@ -3,7 +3,7 @@
 // Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that holds across two
 // copies of the package: it goes by a registered symbol on the prototype, not by the identity of the class.
 
-const { keysOf } = require('./intrinsics');
+const { define, hasOwn, keysOf } = require('./intrinsics');
 
 const CODE = Symbol('code');
 
@@ -37,12 +37,13 @@ class BulkheadError extends Error {
    */
   constructor(message, fields = {}) {
     const { cause, ...rest } = fields;
-    super(message, cause === undefined ? undefined : { cause });
-    this.code = /** @type {any} */ (new.target)[CODE];
+    super(message, cause === undefined || !hasOwn(fields, 'cause') ? undefined : { cause });
+    // A program may have given all objects a setter of this name.
+    define(this, 'code', /** @type {any} */ (new.target)[CODE]);
     const keys = keysOf(rest);
     for (let i = 0; i < keys.length; i++) {
       const value = rest[keys[i]];
-      if (value !== undefined) /** @type {any} */ (this)[keys[i]] = value;
+      if (value !== undefined) define(this, keys[i], value);
     }
   }
 }

@@ -8,7 +8,7 @@
 const { types } = require('node:util');
 const { SerializationError } = require('./errors');
 const { isBinary, toBytes } = require('./binary');
-const { OwnSet, apply, defineProperty, isArray, keysOf, stringify } = require('./intrinsics');
+const { OwnSet, apply, define, isArray, keysOf, stringify } = require('./intrinsics');
 const { LONG, encodeText } = require('./text');
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
@@ -148,17 +148,6 @@ class Flattener {
     const message = `the ${this.#what} cannot be serialised${place}: ${reason}`;
     return new SerializationError(message, { cause, path: path || undefined });
   }
-}
-
-/**
- * Assignment would call the setter of `__proto__`.
- *
- * @param {object} target
- * @param {PropertyKey} key
- * @param {unknown} value
- */
-function define(target, key, value) {
-  defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** @param {object} boxed such as `new Number(1)` */

@@ -50,6 +50,20 @@ for (const [Own, Original] of [
   Object.freeze(Own.prototype);
 }
 
+const { defineProperty } = Object;
+
+/**
+ * Gives an object a property as an assignment would, without calling a setter (that of `__proto__`, or one that a program has
+ * given to all objects).
+ *
+ * @param {object} target
+ * @param {PropertyKey} key
+ * @param {unknown} value
+ */
+function define(target, key, value) {
+  defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
 module.exports = {
   OwnMap,
   OwnSet,
@@ -59,7 +73,8 @@ module.exports = {
   /** @type {<F extends Function>(fn: F, self: unknown) => F} */
   bind: uncurry(Function.prototype.bind),
   byteLength: Buffer.byteLength,
-  defineProperty: Object.defineProperty,
+  define,
+  defineProperty,
   getOwnPropertyDescriptor: Object.getOwnPropertyDescriptor,
   getPrototypeOf: Object.getPrototypeOf,
   hasOwn: Object.hasOwn,

@@ -7,6 +7,7 @@
 //    └─────────────────────────────┘   shut down before it was started
 
 const { poolBroken, poolClosed, startError } = require('./failures');
+const { rethrow } = require('./rethrow');
 const { MAX_DELAY } = require('./validators');
 
 /** @typedef {import('./native').NativePool} NativePool */
@@ -294,7 +295,11 @@ class Lifecycle {
   /** @param {ShutdownReport} report */
   #finish(report) {
     this.#state = 'closed';
-    this.#onClosed();
+    try {
+      this.#onClosed();
+    } catch (error) {
+      rethrow(error);
+    }
     this.#liveness.end();
     this.#native?.release();
     this.#native = null;

@@ -4,6 +4,7 @@
 
 const { setImmediate } = require('node:timers');
 const { invalidType } = require('./invalid');
+const { rethrow } = require('./rethrow');
 
 /** In place of an item: there are no more. */
 const END = Symbol('end');
@@ -121,7 +122,12 @@ class Source {
   /** The iterator of a stream of Node's ends behind its next chunk only; the stream itself need not wait. */
   #destroyStream() {
     const stream = this.#iterable;
-    if (typeof stream.pipe === 'function' && typeof stream.destroy === 'function') stream.destroy();
+    try {
+      if (typeof stream.pipe === 'function' && typeof stream.destroy === 'function') stream.destroy();
+    } catch (error) {
+      // The consumer waits for what the mapping says next.
+      rethrow(error);
+    }
   }
 
   /** @param {any} result */
