@@ -158,8 +158,9 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    *
    * @returns A promise of their readiness, the same at every call, which keeps the process alive while it is pending. It
    *   rejects with {@link ProcessManager.PoolBrokenError} when workers die again and again before they are ready (which
-   *   is an `error` event as well), and with {@link ProcessManager.PoolClosedError} when the pool is closed. It may be
-   *   ignored: its rejection is never an unhandled one.
+   *   is an `error` event as well, if the pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is
+   *   closed. It may be ignored: its rejection is never an unhandled one. A pool without an `error` listener that breaks
+   *   while the promise is ignored, and rejects no other, tells of it by a warning of the process (`BULKHEAD_POOL_ERROR`).
    */
   startWorkers(): Promise<void>;
 
@@ -349,8 +350,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    *
    * @param size The new bounds; what is left out stays.
    * @returns Resolves when all workers beyond `maxWorkers` are gone and `minWorkers` are ready (a pool that has not started starts
-   *   none); calls that overlap, when the last of them is complete. Rejects when the pool is closed or broken, or becomes so, and
-   *   with Node's argument errors.
+   *   none); calls that overlap, when the last of them is complete. Rejects when the pool is closed or broken, or becomes so (a
+   *   pending one may be ignored then), and with Node's argument errors.
    */
   resize(size: ProcessManager.PoolSize): Promise<void>;
 
@@ -852,7 +853,12 @@ declare namespace ProcessManager {
     result: [envelope: Envelope, info: ResultInfo];
     /**
      * A task given to `distributeTask` has failed (with what its handler threw, or with an error of this page; `taskId`
-     * tells which), or something is wrong with the pool itself. As with any emitter, it is thrown if nobody listens.
+     * tells which). As with any emitter, this is thrown if there is no listener.
+     *
+     * Or it concerns the pool itself: {@link PoolBrokenError}, at most once, or the {@link ProtocolError} of a worker that ran no
+     * task. This never ends the process: without a listener, the promises that reject with it are enough (`run()`, `ready()`, a
+     * `startWorkers()` that the program awaits), and where there is none, one warning of the process tells it, with the code
+     * `BULKHEAD_POOL_ERROR`.
      */
     error: [error: Error & Partial<TaskErrorFields>];
     /** A worker is gone. Its last event, after all its results. */
@@ -1114,7 +1120,10 @@ declare namespace ProcessManager {
     stderr: string;
   }
 
-  /** Workers die again and again before they are ready; the pool takes no tasks any more. */
+  /**
+   * Workers die again and again before they are ready; the pool takes no tasks any more. Each task that waits ends with it,
+   * and so does each later call. For how the pool itself tells of it, see {@link Events.error}.
+   */
   export class PoolBrokenError extends BulkheadError {
     readonly code: 'ERR_POOL_BROKEN';
     /** The last start error. */

@@ -404,6 +404,19 @@ test.each(CASES)(
   },
 );
 
+test('[C1] process.emitWarning() throws: the pool that breaks closes all the same', async () => {
+  const { code, stdout, stderr } = await program(`
+    import ProcessManager from 'bulkhead';
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message));
+    process.emitWarning = () => { throw new Error('mine'); };
+    const pool = new ProcessManager({ worker: './nowhere.mjs' });
+    pool.startWorkers();
+    await new Promise((resolve) => pool.once('exit', resolve));
+    await pool.shutdown();
+    console.log('closed');`);
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'uncaught mine\nclosed\n', stderr: '' });
+});
+
 test('[C1] a read of the native side that fails throws, and the next one comes all the same', async () => {
   const rows = [];
   const batches = new Batches(

@@ -9,6 +9,7 @@ const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
 const { define } = require('./intrinsics');
+const { PoolErrors } = require('./pool-errors');
 const { rethrow } = require('./rethrow');
 
 /** @typedef {import('./batch').Row} Row */
@@ -22,6 +23,7 @@ const { rethrow } = require('./rethrow');
  * @property {import('./cancellation').Cancellation} cancellation
  * @property {import('./liveness').Liveness} liveness
  * @property {import('./diagnostics').Diagnostics} diagnostics
+ * @property {string} poolName
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
  * @property {(pid: number, what: string, result: boolean) => void} condemn has a worker killed for what it said; `result`:
  *   as the result of a task
@@ -33,13 +35,14 @@ class Delivery {
   #cancellation;
   #liveness;
   #diagnostics;
+  #poolErrors;
   #onLifecycle;
   #condemn;
   /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
   #onProgress = new Map();
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, diagnostics, onLifecycle, condemn }) {
+  constructor({ emitter, tickets, cancellation, liveness, diagnostics, poolName, onLifecycle, condemn }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
@@ -47,6 +50,22 @@ class Delivery {
     this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
     this.#condemn = condemn;
+    this.#poolErrors = new PoolErrors({
+      emitter,
+      emit: (event, error) => this.emit(event, error),
+      poolName,
+      unsettled: () => tickets.size,
+    });
+  }
+
+  /**
+   * The pool broke.
+   *
+   * @param {Error} error
+   * @param {boolean} told a promise of the pool itself has rejected with it
+   */
+  poolBroke(error, told) {
+    this.#poolErrors.broke(error, told);
   }
 
   /**
@@ -90,7 +109,7 @@ class Delivery {
     const failure = { what, workerId, pid };
     this.#condemn(pid, what, kind === KIND.RESULT);
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
-    else this.emit('error', protocolError(failure));
+    else this.#poolErrors.protocolBroken(protocolError(failure));
   }
 
   /**
@@ -166,6 +185,7 @@ class Delivery {
   fail(ticket, failure, about = {}, row = undefined) {
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
+    if (failure.kind === 'broken' && task.awaited) this.#poolErrors.taskRejected();
     const reason = this.#settled(ticket);
     let error;
     try {
@@ -274,7 +294,7 @@ class Delivery {
           this.emit('retry', { taskId: task.id, attempt: about.attempt, error });
         });
       case 'protocol':
-        return this.emit('error', protocolError(/** @type {any} */ (about)));
+        return this.#poolErrors.protocolBroken(protocolError(/** @type {any} */ (about)));
       default:
         return this.#onLifecycle({ event, ...about });
     }
@@ -296,7 +316,7 @@ class Delivery {
    * Emits, and lets what a listener throws take the way of any exception in an event, except that it does not take this
    * loop along.
    *
-   * @param {string} event
+   * @param {string | symbol} event
    * @param {unknown[]} args
    */
   emit(event, ...args) {
@@ -312,7 +332,10 @@ class Delivery {
    * @returns {unknown} the reason it was cancelled for
    */
   #settled(ticket) {
-    if (this.#tickets.size === 0) this.#liveness.tasks(0);
+    if (this.#tickets.size === 0) {
+      this.#liveness.tasks(0);
+      this.#poolErrors.allSettled();
+    }
     if (this.#onProgress.size > 0) this.#onProgress.delete(ticket);
     return this.#cancellation.settle(ticket);
   }

@@ -7,6 +7,7 @@
 //    └─────────────────────────────┘   shut down before it was started
 
 const { poolBroken, poolClosed, startError } = require('./failures');
+const { NoticingPromise, ignorable } = require('./noticing-promise');
 const { rethrow } = require('./rethrow');
 const { MAX_DELAY } = require('./validators');
 
@@ -49,9 +50,11 @@ class Lifecycle {
    * @param {import('./liveness').Liveness} liveness
    * @param {object} events
    * @param {() => void} events.onStart
-   * @param {(error: Error) => void} events.onError the pool broke
+   * @param {(error: Error, told: boolean) => void} events.onError the pool broke; `told`: a promise rejects with the error, and
+   *   does not go unseen
    * @param {() => void} events.onDrain the queue has room again, after a task was refused
-   * @param {(error: Error) => void} events.onRefusing from here on no task is taken, for this reason
+   * @param {(error: Error) => boolean} events.onRefusing from here on no task is taken, for this reason; returns whether the
+   *   consumer of a `map()` is told
    * @param {() => void} events.onClosed
    */
   constructor(native, liveness, { onStart, onError, onDrain, onRefusing, onClosed }) {
@@ -104,7 +107,7 @@ class Lifecycle {
     this.#refuse();
   }
 
-  /** @returns {Promise<void>} which may be ignored: a failure is an event as well */
+  /** @returns {Promise<void>} which may be ignored: then a failure is told in another way */
   startWorkers() {
     try {
       this.admit();
@@ -112,7 +115,7 @@ class Lifecycle {
       return ignorable(Promise.reject(error));
     }
     if (this.#startup === null) {
-      this.#startup = new Deferred();
+      this.#startup = new Deferred(NoticingPromise);
       ignorable(this.#startup.promise);
       if (this.#started) this.#startup.resolve();
       else this.#liveness.hold();
@@ -158,7 +161,7 @@ class Lifecycle {
       return Promise.reject(error);
     }
     const number = this.#nextRequest++;
-    const request = new Deferred();
+    const request = new Deferred(NoticingPromise);
     requests.set(number, request);
     this.#liveness.hold();
     make(/** @type {NativePool} */ (this.#native), number);
@@ -266,30 +269,41 @@ class Lifecycle {
 
   /** @param {Error} cause */
   #onBroken(cause) {
+    if (this.#cause !== null) return;
     this.#cause = cause;
     if (this.#state === 'open') this.#state = 'broken';
     const error = poolBroken(cause);
-    this.#disappoint(error);
-    this.#onRefusing(error);
-    this.#onError(error);
+    const told = this.#disappoint(error);
+    const consumerTold = this.#onRefusing(error);
+    this.#onError(error, told || consumerTold);
   }
 
   /**
-   * Nobody need wait for the workers, for a change of them, or for room, any longer.
+   * Rejects what is pending of `startWorkers()`, `ready()`, `resize()` and `reload()`.
    *
    * @param {Error} error
+   * @returns {boolean} whether one of these promises does not go unseen
    */
   #disappoint(error) {
-    if (this.#startup?.reject(error)) this.#liveness.release();
-    if (this.#room?.reject(error)) this.#liveness.release();
+    let told = false;
+    if (this.#startup?.reject(error)) {
+      told = isSeen(this.#startup.promise);
+      this.#liveness.release();
+    }
+    if (this.#room?.reject(error)) {
+      told = true;
+      this.#liveness.release();
+    }
     this.#room = null;
     for (const requests of [this.#resizes, this.#reloads]) {
       this.#requestDone(requests, Infinity, (request) => {
-        // Whoever has closed the pool need not wait for this as well.
+        // Whoever has closed the pool need not wait for this as well, and that it broke is told in any case.
         ignorable(request.promise);
+        told ||= isSeen(request.promise);
         return request.reject(error);
       });
     }
+    return told;
   }
 
   /** @param {ShutdownReport} report */
@@ -321,8 +335,9 @@ class Deferred {
   #reject = () => {};
   #settled = false;
 
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
+  /** @param {PromiseConstructor} [Class] */
+  constructor(Class = Promise) {
+    this.promise = new Class((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
@@ -351,13 +366,9 @@ class Deferred {
   }
 }
 
-/**
- * @template T
- * @param {Promise<T>} promise that nobody needs to look at
- */
-function ignorable(promise) {
-  promise.catch(() => {});
-  return promise;
+/** @param {Promise<unknown>} promise */
+function isSeen(promise) {
+  return promise instanceof NoticingPromise && promise.isSeen;
 }
 
 /** @param {Record<string, any>} about */

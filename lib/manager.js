@@ -106,10 +106,12 @@ class ProcessManager extends ListeningEmitter {
         warnIfAbandoned(this, config.name);
         this.#diagnostics.poolOpened();
       },
-      onError: (error) => this.#delivery.emit('error', error),
+      onError: (error, told) => this.#delivery.poolBroke(error, told),
       onDrain: () => this.#delivery.emit('drain'),
       onRefusing: (error) => {
-        for (const mapping of [...this.#pulling]) mapping.refused(error);
+        const mappings = [...this.#pulling];
+        for (const mapping of mappings) mapping.refused(error);
+        return mappings.length > 0;
       },
       onClosed: () => this.#closed(),
     });
@@ -119,6 +121,7 @@ class ProcessManager extends ListeningEmitter {
       cancellation: this.#cancellation,
       liveness: this.#liveness,
       diagnostics: this.#diagnostics,
+      poolName: config.name,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
       condemn: (pid, what, result) => this.#lifecycle.native?.condemn(pid, what, result),
     });

@@ -47,6 +47,10 @@ class TaskStream {
     return /** @type {const} */ (false);
   }
 
+  get awaited() {
+    return !this.#ended;
+  }
+
   [Symbol.asyncIterator]() {
     return this;
   }

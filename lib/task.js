@@ -24,6 +24,11 @@ class PromisedTask {
   get announced() {
     return /** @type {const} */ (false);
   }
+
+  /** Whether a promise rejects if the task fails. */
+  get awaited() {
+    return true;
+  }
 }
 
 /** Of `distributeTask()`. Listeners hear of it in the async context of that call. */
@@ -38,6 +43,10 @@ class AnnouncedTask extends AsyncResource {
 
   get announced() {
     return /** @type {const} */ (true);
+  }
+
+  get awaited() {
+    return false;
   }
 }
 
@@ -68,6 +77,10 @@ class MappedTask {
 
   get announced() {
     return /** @type {const} */ (false);
+  }
+
+  get awaited() {
+    return this.state !== 'dropped';
   }
 
   /** @param {unknown} value */
