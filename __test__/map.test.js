@@ -842,6 +842,23 @@ describe('a pool that closes', () => {
     expect(await running).toBeInstanceOf(PoolClosedError);
   });
 
+  test('a mapping that had no room when the pool was closed does not wait for a source that stalls', async () => {
+    const manager = pool({ worker });
+    async function* source() {
+      yield echo(1);
+      await new Promise(() => {});
+    }
+    const results = manager.map(source(), { highWaterMark: 1 });
+    const first = results.next();
+    const second = failure(results.next());
+    await until(() => manager.stats().tasks.accepted === 1, 'its only task');
+    const shutdown = manager.shutdown();
+    expect(await first).toEqual({ done: false, value: 1 });
+    expect(await second).toBeInstanceOf(PoolClosedError);
+    expect(await results.next()).toEqual(DONE);
+    await shutdown;
+  });
+
   test('that breaks', async () => {
     const manager = pool({ worker: moduleFile('throw new Error("no start")'), maxWorkers: 1, restart: { limit: 0 } });
     manager.on('error', () => {});

@@ -92,10 +92,16 @@ class Lifecycle {
     return this.#state === 'open' ? this.#native : null;
   }
 
+  /** @returns {Error | null} why the pool takes no tasks, if so */
+  refusal() {
+    if (this.#closing !== null) return poolClosed();
+    return this.#cause === null ? null : poolBroken(this.#cause);
+  }
+
   /** @throws {Error} that says why the pool takes no tasks, if so */
   #refuse() {
-    if (this.#closing !== null) throw poolClosed();
-    if (this.#cause !== null) throw poolBroken(this.#cause);
+    const refusal = this.refusal();
+    if (refusal !== null) throw refusal;
   }
 
   #open() {

@@ -265,6 +265,7 @@ class ProcessManager extends ListeningEmitter {
       cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
       ready: () => this.#lifecycle.ready(),
       capacity: () => this.#size.maxWorkers * this.#config.concurrency,
+      refusal: () => this.#lifecycle.refusal(),
       pulling: this.#pulling,
     };
     return map(host, iterable, options, this.#kind);

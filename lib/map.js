@@ -45,6 +45,7 @@ const LONGEST_PAUSE = 100;
  * @property {(ticket: number) => void} cancel an unsettled task
  * @property {() => Promise<void>} ready
  * @property {() => number} capacity tasks that can run at once
+ * @property {() => Error | null} refusal why the pool takes no more tasks, if so
  * @property {Set<Mapping>} pulling those that wait for their source: they are told when the pool takes no more tasks
  */
 
@@ -248,6 +249,9 @@ class Mapping {
     let item = first;
     let isRefused = refused;
     try {
+      // A pool that was closed while nothing was pulled does not tell again.
+      const refusal = this.#host.refusal();
+      if (refusal !== null) this.refused(refusal);
       for (;;) {
         if (source.pending) {
           item = source.arrived(await item);
