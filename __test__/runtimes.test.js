@@ -7,18 +7,21 @@ import { describe, expect, test } from 'vitest';
 import { failure, isGone, moduleFile, pool, program, project, root, startProgram, until } from './support/harness.js';
 
 const { arch, platform } = process;
+const cpu = arch.replace('arm64', 'aarch64');
 /** Where `npm run test:runtimes` puts them: without install scripts nothing is moved to where it is meant to be called. */
 const candidates = {
-  Bun: ['', '-musl'].map((libc) => `@oven/bun-${platform}-${arch.replace('arm64', 'aarch64')}${libc}/bin/bun`),
+  Bun: ['', '-musl'].map((libc) => `@oven/bun-${platform}-${cpu}${libc}/bin/bun`),
+  'Bun 1.3': [`@oven-1.3/bun-${platform}-${cpu}/bin/bun`],
   Deno: ['-glibc', ''].map((libc) => `@deno/${platform}-${arch}${libc}/deno`),
 };
 
-const runtimes = Object.entries(candidates).map(([name, paths]) => {
+const runtimes = Object.entries(candidates).map(([title, paths]) => {
+  const [name] = title.split(' ');
   const installed = paths.map((path) => join(root, '__test__', 'runtimes', 'node_modules', path));
   const command = installed.find(existsSync);
   const works = command !== undefined && spawnSync(command, ['--version']).status === 0;
   const nodeArgs = name === 'Deno' ? ['run', '--allow-all'] : [];
-  return { name, command, works, nodeArgs };
+  return { title, name, command, works, nodeArgs };
 });
 
 const worker = `
@@ -149,13 +152,13 @@ async function expectBehaviour(options, how, runtime, more = {}) {
   await until(() => isGone(seen.pid), 'the worker is gone');
 }
 
-for (const { name, command, works, nodeArgs } of runtimes) {
+for (const { title, name, command, works, nodeArgs } of runtimes) {
   const how = { command, nodeArgs };
   const worksOn = JSON.stringify({ execPath: command, execArgv: nodeArgs });
   // Where everything else is required, so is this.
   const suite = works || process.env.CI ? describe : describe.skip;
 
-  suite(name, { timeout: 120_000 }, () => {
+  suite(title, { timeout: 120_000 }, () => {
     test('its pools have workers that run on it, and do what they do in Node.js', async () => {
       await expectBehaviour('{}', how, name, { typescript: 8, advanced: ['1', String(new Date(0))] });
     });
@@ -166,6 +169,15 @@ for (const { name, command, works, nodeArgs } of runtimes) {
 
     test('workers of a pool in Node.js run on it, if it is asked for', async () => {
       await expectBehaviour(worksOn, {}, name);
+    });
+
+    test('[A10] a worker on it answers tasks that travel as they are, without fields of the pool around them', async () => {
+      const manager = pool({ worker: moduleFile(worker), maxWorkers: 1, ...JSON.parse(worksOn) });
+      const results = [];
+      const all = new Promise((resolve) => manager.on('result', (result) => results.push(result) === 100 && resolve()));
+      for (let id = 0; id < 100; id++) manager.distributeTask({ id, type: 'echo', data: -id });
+      await all;
+      expect(results.map(({ taskId, result }) => taskId + result)).toEqual(Array(100).fill(0));
     });
 
     test('no worker outlives it, whatever either is doing', async () => {
@@ -215,7 +227,7 @@ for (const { name, command, works, nodeArgs } of runtimes) {
   });
 }
 
-const [bun, deno] = runtimes;
+const [bun, , deno] = runtimes;
 
 describe.skipIf(!deno.works && !process.env.CI)('permissions of Deno', () => {
   const needed = ['--allow-read', '--allow-env', '--allow-ffi', '--allow-sys'];

@@ -5,6 +5,7 @@
 
 const { rethrow } = require('./rethrow');
 const { decode } = require('./serialize');
+const { sharedNumbers } = require('./shared-numbers');
 
 /** Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of blobs. */
 const FIELDS = 9;
@@ -56,7 +57,7 @@ const NO_BLOBS = [];
 
 class Batches {
   /** Field by field, row by row; written by the native side in `drain()`. */
-  meta = new Float64Array(ROWS * FIELDS);
+  meta = sharedNumbers(ROWS * FIELDS);
   /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
   #native = null;
   #onRow;

@@ -3,6 +3,7 @@
 // The native half of the worker, as far as lib/worker relies on it.
 
 const native = require('../native');
+const { sharedNumbers } = require('../shared-numbers');
 
 /**
  * @typedef {object} Port the channel on descriptor 3 and the claim word on descriptor 4
@@ -34,7 +35,7 @@ const FRAMES = 64;
 
 /** @returns {{ port: Port, starts: Float64Array }} */
 function openPort() {
-  const starts = new Float64Array(2 * FRAMES);
+  const starts = sharedNumbers(2 * FRAMES);
   return { port: new native.WorkerPort(starts), starts };
 }
 
