@@ -5,12 +5,9 @@
 // The replies of short tasks are written several at a time, since one system call for each costs half of the throughput.
 // Until then they are held where they survive this process. Everything else is written when it is said.
 
-const { Buffer } = require('node:buffer');
-const net = require('node:net');
-const { HOST } = require('../host');
 const { exit } = require('./intrinsics');
+const { listen } = require('./listen');
 
-const READ_BYTES = 64 * 1024;
 /** Added to the kind of a result, see Port. */
 const WATCHED = 4;
 /** Replies that are held back at most, and their text in UTF-16 units. */
@@ -19,8 +16,8 @@ const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {
   #port;
-  /** @type {net.Socket | null} */
-  #socket = null;
+  /** @type {(() => void) | null} */
+  #leave = null;
   #text = '';
   #replies = 0;
   #open = true;
@@ -46,40 +43,7 @@ class Channel {
    * @param {() => void} onEnd the supervisor has closed its side, or is gone
    */
   listen(onBytes, onEnd) {
-    const socket = this.#socketFor(onBytes);
-    socket.on('end', onEnd);
-    // A reset instead of an orderly end: the supervisor died with bytes of ours unread.
-    socket.on('error', onEnd);
-    socket.resume();
-    this.#socket = socket;
-  }
-
-  /**
-   * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended itself
-   * when the supervisor does would take the channel away under a reply that is still to come.
-   *
-   * @param {() => void} onBytes
-   */
-  #socketFor(onBytes) {
-    const fd = this.#port.descriptor();
-    if (HOST === 'Bun') {
-      // It reads a descriptor that it was given on these terms only.
-      const socket = new net.Socket({ allowHalfOpen: true });
-      socket.on('data', (chunk) => {
-        this.#port.push(chunk, chunk.length);
-        onBytes();
-      });
-      return socket.connect(/** @type {any} */ ({ fd }));
-    }
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    /** @param {number} n */
-    const callback = (n) => {
-      this.#port.push(buffer, n);
-      onBytes();
-      return true;
-    };
-    const options = { fd, readable: true, writable: true, allowHalfOpen: true, onread: { buffer, callback } };
-    return new net.Socket(options);
+    this.#leave = listen(this.#port, onBytes, onEnd);
   }
 
   /**
@@ -170,8 +134,7 @@ class Channel {
   close() {
     this.flush();
     this.#open = false;
-    const socket = this.#socket;
-    socket?.end(() => socket.destroy());
+    this.#leave?.();
   }
 
   /** @param {string} line */

@@ -147,7 +147,7 @@ class Loop {
           this.#pause();
           return;
         }
-        // Without room, the end of a task goes on from here. At the end of the stream (-1) the socket sees it as well.
+        // Without room, the end of a task goes on from here. The end of the stream (-1) is seen by `listen` as well.
         if (!this.#hasRoom() || this.#port.fill() <= 0) return;
       }
     } finally {

@@ -7,9 +7,14 @@ const { sharedNumbers } = require('../shared-numbers');
 
 /**
  * @typedef {object} Port the channel on descriptor 3 and the claim word on descriptor 4
+ * @property {(onReadable: (status: number) => void) => boolean} poll has it called whenever there is something for `fill`; a
+ *   status less than 0: something is wrong with the channel; false: this is another's to do. In Node.js only, once
+ * @property {() => void} stopPolling
+ * @property {() => void} shut the supervisor sees the end of the stream; what it says can still be read
  * @property {() => number} descriptor of the channel, to read from: given away
  * @property {(buffer: Uint8Array, n: number) => void} push bytes that were read from the channel: the first `n`
- * @property {() => number} fill reads what has arrived, without waiting: how many bytes, -1 at the end of the stream
+ * @property {() => number} fill reads what has arrived, without waiting: how many bytes, -1 at the end of the stream,
+ *   or where it cannot be read any more
  * @property {() => string | null} take JSON array of what the complete frames at hand say, and `starts`: of a task with nothing
  *   but an id and a payload the payload, and its id and epoch; of any other frame all of it, and zeros. A frame with raw
  *   bytes is the last of its array

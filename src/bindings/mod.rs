@@ -3,8 +3,8 @@
 //! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
 //! numbers, JSON text and raw bytes out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
 //! [`tie`] ends a pool with its environment; [`hot`] makes functions that cost little to call; [`options`] turns the one
-//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`log`] is
-//! `BULKHEAD_LOG`.
+//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
+//! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
 
 mod buffers;
 mod hot;
@@ -14,6 +14,7 @@ mod options;
 mod port;
 mod strings;
 mod tie;
+mod uv;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
-use rustix::net::RecvFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
 
 use crate::bindings::hot::{self, Arguments, Hot};
+use crate::bindings::uv::Watch;
 use crate::bindings::{buffers, strings};
 use crate::port::fault::{self, Phase};
 use crate::port::outgoing::Outgoing;
@@ -45,6 +47,8 @@ pub struct WorkerPort {
     /// Of the array of a batch's frames, while it is put together.
     text: Vec<u8>,
     out: Rc<Outgoing>,
+    /// What calls JavaScript when there is something to read.
+    watch: Option<Watch>,
     blobs: Vec<Bytes>,
     /// Of each element of the last text that was taken: see `take`.
     starts: Float64Array,
@@ -137,6 +141,7 @@ impl WorkerPort {
             splitter: LineSplitter::new(usize::MAX),
             text: Vec::new(),
             out,
+            watch: None,
             blobs: Vec::new(),
             starts,
             down: Read::default(),
@@ -144,11 +149,38 @@ impl WorkerPort {
         })
     }
 
-    /// A descriptor of the channel to read from, given away: whatever user code does to the numbers 3 and 4 does not reach
-    /// it.
+    /// Calls back whenever there is something for `fill`, with a status: less than 0: something is wrong with the channel.
+    /// False: it cannot be watched from here. Only for Node.js; once.
+    #[napi]
+    pub fn poll(&mut self, env: Env, on_readable: Function<'_, (i32,), Unknown<'static>>) -> Result<bool> {
+        self.watch = Watch::new(env, self.duplicate()?, &on_readable)?;
+        Ok(self.watch.is_some())
+    }
+
+    /// Calls back no more, and no longer keeps the process alive.
+    #[napi]
+    pub fn stop_polling(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.stop();
+        }
+    }
+
+    /// Ends the way to the supervisor, which sees the end of the stream.
+    #[napi]
+    pub fn shut(&self) {
+        // Unless it has closed its side itself.
+        let _ = rustix::net::shutdown(&self.channel, Shutdown::Write);
+    }
+
+    /// A descriptor of the channel to read from, given away.
     #[napi]
     pub fn descriptor(&self) -> Result<i32> {
-        Ok(rustix::io::fcntl_dupfd_cloexec(&self.channel, spawn::PAGE_FD + 1).map_err(io::Error::from)?.into_raw_fd())
+        Ok(self.duplicate()?.into_raw_fd())
+    }
+
+    /// Whatever user code does to the numbers 3 and 4 does not reach it.
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::io::fcntl_dupfd_cloexec(&self.channel, spawn::PAGE_FD + 1)?)
     }
 
     /// Bytes that were read from the channel: the first `n` of `buffer`.
@@ -159,25 +191,28 @@ impl WorkerPort {
         self.splitter.push(&buffer[..n]);
     }
 
-    /// Reads what has arrived, without waiting: the number of bytes, -1 at the end of the stream.
+    /// Reads what has arrived, without waiting: the number of bytes, -1 at the end of the stream, or where it cannot be
+    /// read any more.
     #[napi]
-    pub fn fill(&mut self) -> Result<i32> {
+    pub fn fill(&mut self) -> i32 {
         let buffer = self.splitter.buffer(READ);
         match rustix::net::recv(self.channel.as_fd(), buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => Ok(-1),
+            Ok((0, _)) => -1,
             Ok((n, _)) => {
                 fault::pass(Phase::Read);
                 self.splitter.filled(n);
-                Ok(i32::try_from(n).unwrap_or(i32::MAX))
+                i32::try_from(n).unwrap_or(i32::MAX)
             }
-            Err(rustix::io::Errno::AGAIN) => {
+            Err(Errno::AGAIN) => {
                 fault::pass(Phase::Idle);
-                Ok(0)
+                0
             }
-            Err(rustix::io::Errno::INTR) => Ok(0),
-            Err(rustix::io::Errno::CONNRESET) => Ok(-1),
+            Err(Errno::INTR) => 0,
             Err(error) => {
-                Err(Error::from_reason(format!("failed to read from the channel: {}", io::Error::from(error))))
+                if error != Errno::CONNRESET {
+                    tracing::warn!(%error, "failed to read from the channel");
+                }
+                -1
             }
         }
     }

@@ -29,9 +29,8 @@ pub(super) fn late() -> &'static Late {
 
 #[cfg(not(target_env = "musl"))]
 fn find_addchdir() -> Option<AddChdir> {
-    // SAFETY: a null pointer is `None`, and any other is the function of that name, whose C signature is
-    // `int (posix_spawn_file_actions_t *, const char *)` in both libcs.
-    unsafe { std::mem::transmute::<*mut c_void, Option<AddChdir>>(look_up(c"posix_spawn_file_actions_addchdir_np")) }
+    // SAFETY: the C signature is `int (posix_spawn_file_actions_t *, const char *)` in both libcs.
+    unsafe { look_up(c"posix_spawn_file_actions_addchdir_np") }
 }
 
 /// Older than any musl in use. A statically linked one cannot look anything up.
@@ -42,12 +41,18 @@ fn find_addchdir() -> Option<AddChdir> {
 
 fn find_addclosefrom() -> Option<AddCloseFrom> {
     // SAFETY: as above, with the signature `int (posix_spawn_file_actions_t *, int)`.
-    unsafe {
-        std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(look_up(c"posix_spawn_file_actions_addclosefrom_np"))
-    }
+    unsafe { look_up(c"posix_spawn_file_actions_addclosefrom_np") }
 }
 
-fn look_up(name: &CStr) -> *mut c_void {
+/// The function of this name, if this process has one.
+///
+/// # Safety
+///
+/// `F` is the type of a function pointer, and that of the function.
+pub unsafe fn look_up<F: Copy>(name: &CStr) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: RTLD_DEFAULT asks for no library in particular, and the name is a C string.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    // SAFETY: the caller has said so; both are one pointer.
+    (!found.is_null()).then(|| unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
 }

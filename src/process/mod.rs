@@ -33,6 +33,7 @@ mod pidfd;
 mod wait_thread;
 
 pub use errno::CallError;
+pub use late::look_up;
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
 pub use wait::{Exit, Waiter, kill_and_reap};

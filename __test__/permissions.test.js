@@ -1,0 +1,66 @@
+// Node's permission model: what a pool needs of it, and what workers may do. That a pool cannot be made without the right to
+// start processes is in bad-input.test.js.
+
+import { describe, expect, test } from 'vitest';
+import { pool, program } from './support/harness.js';
+
+const has = (flag) => process.allowedNodeEnvironmentFlags.has(flag);
+
+/** Its name was another one before Node 23.5. */
+const permission = has('--permission') ? '--permission' : '--experimental-permission';
+const flags = [permission, '--allow-fs-read=*', '--allow-addons', '--allow-child-process', '--no-warnings'];
+
+const worker = `
+  export const handlers = {
+    echo: ({ data }) => data,
+    may: () => ['fs.read', 'fs.write', 'child', 'net'].map((scope) => process.permission?.has(scope)),
+    leave: () => process.disconnect(),
+  };`;
+
+/** What a program prints as JSON that was started with these flags. */
+async function printed(source, { nodeArgs = flags, env } = {}) {
+  const all = `
+    import ProcessManager from 'bulkhead';
+    const module = { worker: new URL('worker.mjs', import.meta.url), maxWorkers: 1 };
+    const may = async (options) => {
+      // With flags of their own, workers warn of them.
+      const pool = new ProcessManager({ ...module, stdio: 'ignore', ...options });
+      const answer = await pool.run({ type: 'may' });
+      await pool.shutdown();
+      return answer;
+    };
+    ${source}`;
+  const { code, stdout, stderr } = await program(all, { nodeArgs, env, files: { 'worker.mjs': worker } });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+describe('the network', () => {
+  const everything = `
+    const pool = new ProcessManager(module);
+    pool.on('error', (error) => console.error(error));
+    const bytes = Buffer.alloc(300_000, 7);
+    const text = 'ä'.repeat(300_000);
+    console.log(JSON.stringify({
+      may: await pool.run({ type: 'may' }),
+      bytes: bytes.equals(await pool.run({ type: 'echo', data: bytes })),
+      text: text === await pool.run({ type: 'echo', data: text }),
+      many: (await Promise.all(Array.from({ length: 500 }, (_, i) => pool.run({ type: 'echo', data: i })))).length,
+      left: await pool.run({ type: 'leave' }).then(() => 'answered', ({ code }) => code),
+      again: await pool.run({ type: 'echo', data: 'again' }),
+    }));
+    await pool.shutdown();`;
+  const outcome = { bytes: true, text: true, many: 500, left: 'ERR_WORKER_CRASHED', again: 'again' };
+
+  test.skipIf(!has('--allow-net'))('[A18] a pool needs no right to use it', async () => {
+    expect(await printed(everything)).toEqual({ may: [true, false, true, false], ...outcome });
+  });
+
+  test('[A18] a worker loads nothing for it', async () => {
+    const manager = pool({ maxWorkers: 1, stdio: 'ignore' });
+    // Undocumented, and in every version that there is.
+    const loaded = await manager.exec(() => process.moduleLoadList);
+    expect(loaded).toContain('NativeModule buffer');
+    expect(loaded.filter((name) => name === 'NativeModule net')).toEqual([]);
+  });
+});
