@@ -17,12 +17,17 @@ let folder;
 let project;
 let tarball;
 let packed;
+/** What npm has to say of the installation, beside that it is done. */
+let warnings;
 
 /** Runs a program to its end; a failure shows all that it printed. */
 async function run(command, args, cwd = project) {
+  return (await outputOf(command, args, cwd)).stdout;
+}
+
+async function outputOf(command, args, cwd) {
   try {
-    const { stdout } = await promisify(execFile)(command, args, { cwd, timeout: 2 * minutes });
-    return stdout;
+    return await promisify(execFile)(command, args, { cwd, timeout: 2 * minutes });
   } catch (error) {
     throw new Error(`${error.message}\n${error.stdout}\n${error.stderr}`);
   }
@@ -42,10 +47,8 @@ function bin(packageName, program) {
   return join(dirname(manifest), typeof bin === 'string' ? bin : bin[program]);
 }
 
-async function pack(source) {
-  // Without scripts: `prepare` would build the addon, which is there already.
-  const args = ['pack', source, '--json', '--ignore-scripts', '--pack-destination', folder];
-  const printed = JSON.parse(await run('npm', args, folder));
+async function pack(command, ...args) {
+  const printed = JSON.parse(await run(command, args, folder));
   // npm 11 prints a list, npm 12 an object by name.
   const [description] = Array.isArray(printed) ? printed : Object.values(printed);
   return description;
@@ -54,18 +57,19 @@ async function pack(source) {
 beforeAll(async () => {
   folder = await realpath(await mkdtemp(join(tmpdir(), 'bulkhead-package-')));
   project = join(folder, 'project');
-  packed = await pack(root);
+  packed = await pack(process.execPath, join(root, 'scripts', 'pack.mjs'), folder);
   tarball = join(folder, packed.filename);
 
   const native = join(folder, 'native');
   await cp(join(root, 'npm', platform()), native, { recursive: true });
   const addon = `bulkhead.${platform()}.node`;
   await cp(join(root, addon), join(native, addon));
-  const nativeTarball = join(folder, (await pack(native)).filename);
+  const nativeTarball = join(folder, (await pack('npm', 'pack', native, '--json')).filename);
 
   await mkdir(project);
   await writeFile(join(project, 'package.json'), '{ "name": "empty-project", "private": true }');
-  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball, nativeTarball]);
+  const install = ['install', '--offline', '--no-audit', '--no-fund', tarball, nativeTarball];
+  warnings = (await outputOf('npm', install, project)).stderr;
 }, 3 * minutes);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -82,30 +86,37 @@ describe('the tarball', () => {
     expect(files.filter((file) => /\.(node|rs|toml|lock)$/.test(file))).toEqual([]);
   });
 
+  test('[A17] has a manifest without anything that is for a checkout only', async () => {
+    const manifest = JSON.parse(await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'));
+    const { scripts, devDependencies, overrides, napi, ...published } = require(join(root, 'package.json'));
+    expect(manifest).toEqual(published);
+    expect(Object.keys(manifest)).toEqual(
+      expect.arrayContaining(['name', 'version', 'license', 'main', 'types', 'exports', 'files', 'engines']),
+    );
+  });
+
   test('has no dependency but the platform packages', async () => {
     const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
     expect(dependencies).toBeUndefined();
     expect(Object.keys(optionalDependencies ?? {}).filter((name) => !name.startsWith('bulkhead-'))).toEqual([]);
   });
 
-  test('runs nothing when it is installed, and needs nothing to be built', async () => {
-    const { scripts, files } = JSON.parse(
-      await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'),
-    );
-    // `prepare` is run in a clone only, and when npm installs from git.
-    const run = ['preinstall', 'install', 'postinstall', 'preprepare', 'postprepare', 'prepublish', 'dependencies'];
-    expect(Object.keys(scripts ?? {}).filter((name) => run.includes(name))).toEqual([]);
+  test('[A17] runs nothing when it is installed, and npm does not think that it does', async () => {
     // npm builds what has this file, and no script of its own, with node-gyp.
     expect(packed.files.map((file) => file.path)).not.toContain('binding.gyp');
-    expect(files).not.toContain('scripts');
     for (const name of await readdir(join(root, 'npm'))) {
       expect(require(join(root, 'npm', name, 'package.json')).scripts).toBeUndefined();
     }
-    // npm itself has seen none either.
     const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'));
     const installed = Object.entries(lock.packages).filter(([name]) => name !== '');
     expect(installed.map(([name]) => name)).toContain('node_modules/bulkhead');
     expect(installed.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+    expect(warnings).not.toMatch(/bulkhead|script/);
+  });
+
+  test('[A17] is what is published: the checkout refuses to be', async () => {
+    const { scripts } = require(join(root, 'package.json'));
+    await expect(run('sh', ['-c', scripts.prepublishOnly], root)).rejects.toThrow('publish the tarball');
   });
 
   test('passes publint', async () => {
