@@ -563,7 +563,9 @@ declare namespace ProcessManager {
      */
     maxMessageSize?: number;
     /**
-     * The environment that a worker sees, exactly. Undefined values are left out.
+     * The environment that a worker sees, exactly. Undefined values are left out. As with `child_process`, two things of this
+     * process are added that are not named here: `NODE_V8_COVERAGE`, and to `NODE_OPTIONS` the flags of the permission model, see
+     * {@link Options.execArgv}.
      *
      * @defaultValue a copy of `process.env`, taken when the pool is made, without what is meant for this process only
      *   (Node's IPC channel, the debugger's flags in `NODE_OPTIONS`)
@@ -576,8 +578,8 @@ declare namespace ProcessManager {
      */
     argv?: readonly string[];
     /**
-     * Node's flags for Node workers. Those of the permission model are among them: with flags of your own, a worker has the
-     * restrictions that these name.
+     * Node's flags for Node workers. With `--permission` among them, or in `NODE_OPTIONS` of `env`, a worker has the restrictions
+     * that these name; without, those of this process, which are added to its `NODE_OPTIONS`.
      *
      * `--inspect`, `--inspect-brk` and `--inspect-wait`, here or in `NODE_OPTIONS` of `env`, have each worker listen for a debugger on
      * a port of its own: any that is free, or, with `--inspect=9300`, 9300 for the worker with the id 1, 9301 for the next, and
@@ -602,9 +604,10 @@ declare namespace ProcessManager {
      */
     execPath?: string;
     /**
-     * The working directory of workers.
+     * The working directory of all workers: a path (a relative one starts at `process.cwd()`, when the pool is made), or a file
+     * URL, as text too.
      *
-     * @defaultValue that of this process
+     * @defaultValue that of this process when the pool is made, wherever `process.chdir()` leads later
      */
     cwd?: string | URL;
     /**
@@ -690,7 +693,7 @@ declare namespace ProcessManager {
      * exports, except `setup` and `teardown`.
      */
     handler?: string;
-    /** Module for this task, as a path or a file URL. For the built-in worker only. */
+    /** Module for this task, as a path (a relative one starts at `process.cwd()`, at the call) or a file URL. For the built-in worker only. */
     filename?: string | URL;
     /**
      * Called for what this task's handler passes to `ctx.progress()`, before the `progress` event and in the async context of the call

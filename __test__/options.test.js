@@ -31,7 +31,8 @@ describe('defaults', () => {
     expect(configOf(undefined)).toMatchObject({
       name: 'bulkhead',
       command: process.execPath,
-      cwd: null,
+      cwd: process.cwd(),
+      ownCwd: true,
       nice: null,
       stdio: 'inherit',
       serialization: 'json',

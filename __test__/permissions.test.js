@@ -64,3 +64,44 @@ describe('the network', () => {
     expect(loaded.filter((name) => name === 'NativeModule net')).toEqual([]);
   });
 });
+
+describe('restrictions of this process', () => {
+  const SAME = [true, false, true];
+  const shown = (answers) => Object.fromEntries(Object.entries(answers).map(([key, may]) => [key, may.slice(0, 3)]));
+
+  test.each(['as flags', 'in NODE_OPTIONS'])(
+    '[C16] hold for workers with flags and variables of their own (%s)',
+    async (how) => {
+      const source = `
+      console.log(JSON.stringify({
+        flags: await may({ execArgv: ['--no-deprecation'] }),
+        variables: await may({ execArgv: [], env: { NODE_OPTIONS: '--no-deprecation' } }),
+        none: await may({ execArgv: [], env: {} }),
+      }));`;
+      const options = how === 'as flags' ? {} : { nodeArgs: [], env: { NODE_OPTIONS: flags.join(' ') } };
+      expect(shown(await printed(source, options))).toEqual({ flags: SAME, variables: SAME, none: SAME });
+    },
+  );
+
+  test('[C16] give way to those that a worker’s own flags or variables name', async () => {
+    const own = [permission, '--allow-fs-read=*', '--allow-fs-write=*', '--allow-addons'];
+    const source = `
+      const own = ${JSON.stringify(own)};
+      console.log(JSON.stringify({
+        flags: await may({ execArgv: own }),
+        variables: await may({ execArgv: [], env: { NODE_OPTIONS: own.join(' ') } }),
+      }));`;
+    const theirs = [true, true, false];
+    expect(shown(await printed(source))).toEqual({ flags: theirs, variables: theirs });
+  });
+
+  test('[C16] for folders with unusual names are passed on as they are', async () => {
+    const source = `
+      const pool = new ProcessManager({ maxWorkers: 1, stdio: 'ignore', execArgv: [] });
+      const writes = () => ['/a b', '/c"d', '/a'].map((folder) => process.permission.has('fs.write', folder + '/file'));
+      console.log(JSON.stringify([writes(), await pool.exec(writes)]));
+      await pool.shutdown();`;
+    const nodeArgs = [...flags, '--allow-fs-write=/a b/*', '--allow-fs-write', '/c"d/*'];
+    expect(await printed(source, { nodeArgs })).toEqual(Array(2).fill([true, true, false]));
+  });
+});

@@ -8,10 +8,13 @@ const { ENGINE, HOST, assertRuntime, ownRuntime } = require('./host');
 const { inspectorFlags } = require('./inspector-flags');
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
-const { nodeOptions } = require('./node-flags');
+const { nodeOptions, quoted, splitOptions } = require('./node-flags');
+const { namesRestrictions, ownRestrictions } = require('./permission');
 const { ownOptions, text, texts } = require('./validators');
 
 const BOOTSTRAP = path.join(__dirname, 'bootstrap.js');
+
+const COVERAGE = 'NODE_V8_COVERAGE';
 
 /** What ties this process to a parent of its own, and would let a worker talk on its channel. */
 const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID'];
@@ -20,11 +23,15 @@ const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NO
  * @param {Record<string, unknown>} own the pool's options
  */
 function resolveCommand(own) {
-  const cwd = own.cwd === undefined ? null : directory(own.cwd);
-  if (isCommand(own.worker)) return { ...foreign(own), env: environment(own.env), cwd };
+  const place = directory(own.cwd);
+  if (isCommand(own.worker)) {
+    const command = foreign(own);
+    return { ...command, env: withRestrictions(environment(own.env), command.args), ...place };
+  }
   const runtime = ownRuntime();
   const env = withAdded(environment(own.env), runtime.env);
-  return { ...node(own, runtime, env), env, cwd };
+  const command = node(own, runtime, env);
+  return { ...command, env: withRestrictions(env, command.args), ...place };
 }
 
 /**
@@ -99,13 +106,19 @@ function foreign(own) {
 }
 
 /**
+ * Now, and for all workers: where this process goes later is its own affair.
+ *
  * @param {unknown} cwd
- * @returns {string}
+ * @returns {{ cwd: string | null, ownCwd: boolean }}
  */
 function directory(cwd) {
-  if (!(cwd instanceof URL)) return text('options.cwd', cwd);
-  if (cwd.protocol !== 'file:') throw invalidValue('options.cwd', cwd.href, 'must be a file URL');
-  return text('options.cwd', fileURLToPath(cwd));
+  if (cwd !== undefined) return { cwd: fileURLToPath(moduleUrl('options.cwd', cwd)), ownCwd: false };
+  try {
+    return { cwd: process.cwd(), ownCwd: true };
+  } catch {
+    // It was removed. Workers can be in it all the same.
+    return { cwd: null, ownCwd: false };
+  }
 }
 
 /**
@@ -129,6 +142,9 @@ function environment(env) {
     }
     pairs.push(`${key}=${text(name, String(value), { empty: true })}`);
   }
+  // As under child_process, so that coverage is measured in programs that pick their workers' variables.
+  const coverage = process.env[COVERAGE];
+  if (coverage && !Object.hasOwn(env, COVERAGE)) pairs.push(`${COVERAGE}=${coverage}`);
   return pairs;
 }
 
@@ -140,6 +156,20 @@ function inheritedEnvironment() {
     pairs.push(`${key}=${key === 'NODE_OPTIONS' ? nodeOptions(String(value)) : value}`);
   }
   return pairs;
+}
+
+/**
+ * As under child_process in newer versions of Node.js: flags and variables of their own free workers of none of the restrictions that
+ * this process is under, unless they name restrictions themselves.
+ *
+ * @param {string[]} pairs `KEY=value`
+ * @param {readonly string[]} args
+ */
+function withRestrictions(pairs, args) {
+  const options = variable('NODE_OPTIONS', pairs);
+  const flags = [...args, ...splitOptions(options)].some(namesRestrictions) ? [] : ownRestrictions();
+  if (flags.length === 0) return pairs;
+  return withAdded(pairs, [`NODE_OPTIONS=${[options, ...flags.map(quoted)].join(' ').trim()}`]);
 }
 
 /**

@@ -2,6 +2,8 @@
 
 // Whether Node opens its inspector ("debugger") from the beginning, as its flags say, and where.
 
+const { splitOptions } = require('./node-flags');
+
 const OPENS = /^--inspect(?:-brk|-wait)?$/;
 const WAITS = /^--inspect-(?:brk|wait)$/;
 const PORT = /^--(?:inspect-port|debug-port)$/;
@@ -53,17 +55,6 @@ function hostAndPort(value) {
 function portOf(digits) {
   const port = Number(digits);
   return port <= 0xffff ? port : 0;
-}
-
-/**
- * As Node does it: at spaces that are not in double quotes, where a backslash makes the next character an ordinary one.
- *
- * @param {string} options
- * @returns {string[]}
- */
-function splitOptions(options) {
-  const words = options.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/gs) ?? [];
-  return words.map((word) => word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted) => quoted.replace(/\\(.)/gs, '$1')));
 }
 
 module.exports = { inspectorFlags };

@@ -12,7 +12,8 @@
  * @property {{ position: number, host: string, port: number } | null} inspect the flags in `args` or `env` have Node open
  *   its inspector: where in `args` each worker's own port goes, and what they say; port 0: any
  * @property {string[]} env `KEY=value`
- * @property {string | null} cwd
+ * @property {string | null} cwd absolute; null: that of this process at the time of the start
+ * @property {boolean} ownCwd that is where this process is now
  * @property {number | null} nice
  * @property {'inherit' | 'pipe' | 'ignore'} stdio
  * @property {string} initOptions JSON of an object, passed on to the workers as it is

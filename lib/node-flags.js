@@ -43,4 +43,23 @@ function nodeOptions(options) {
   return options.replace(INSPECT, '').trim();
 }
 
-module.exports = { nodeFlags, nodeOptions };
+/**
+ * As Node does it: at spaces that are not in double quotes, where a backslash makes the next character an ordinary one.
+ *
+ * @param {string} options
+ * @returns {string[]}
+ */
+function splitOptions(options) {
+  const words = options.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/gs) ?? [];
+  return words.map((word) => word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted) => quoted.replace(/\\(.)/gs, '$1')));
+}
+
+/**
+ * @param {string} flag
+ * @returns {string} one word of NODE_OPTIONS
+ */
+function quoted(flag) {
+  return /[ "\\]/.test(flag) ? `"${flag.replace(/["\\]/g, '\\$&')}"` : flag;
+}
+
+module.exports = { nodeFlags, nodeOptions, quoted, splitOptions };

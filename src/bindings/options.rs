@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::inspect::port::InspectConfig;
 use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
 use crate::pool::messages::Micros;
+use crate::process::directory::Directory;
 use crate::wire::Serialization;
 
 /// Everything a pool needs to know; every field is present, times are milliseconds, sizes bytes.
@@ -23,6 +24,7 @@ pub struct NativeConfig {
     /// `KEY=value`.
     pub env: Vec<String>,
     pub cwd: Option<String>,
+    pub own_cwd: bool,
     /// -20 to 19.
     pub nice: Option<i32>,
     #[napi(ts_type = "'inherit' | 'pipe' | 'ignore'")]
@@ -137,7 +139,11 @@ impl NativeConfig {
                 first: inspect.port,
             }),
             env: c_strings("env", &self.env)?,
-            cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?,
+            cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?.map(if self.own_cwd {
+                Directory::own
+            } else {
+                Directory::at
+            }),
             nice: self.nice,
             stdio: match self.stdio.as_str() {
                 "inherit" => StdioMode::Inherit,

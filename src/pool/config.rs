@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::inspect::port::InspectConfig;
 use crate::pool::messages::Micros;
+use crate::process::directory::Directory;
 use crate::wire::Serialization;
 
 /// What the pure state machine decides by. Times are microseconds.
@@ -111,8 +112,8 @@ pub struct WorkerConfig {
     pub inspect: Option<InspectConfig>,
     /// The whole environment, as `KEY=value`.
     pub env: Vec<CString>,
-    /// Working directory; `None`: the parent's.
-    pub cwd: Option<CString>,
+    /// Working directory; `None`: the parent's at the time.
+    pub cwd: Option<Directory>,
     /// Nice value, -20 to 19; `None`: the parent's.
     pub nice: Option<i32>,
     /// Where a worker's output goes.

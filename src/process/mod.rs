@@ -7,7 +7,7 @@
 //! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the descriptors that it is given.
 //! - [`wait`] hears of its end and reaps it: by pidfd where the kernel has them, else by a thread for each worker.
 //! - [`readiness`] has the runtime watch a descriptor.
-//! - [`nice`] says how much of the processors it gets.
+//! - [`directory`] is where it starts; [`nice`] says how much of the processors it gets.
 //! - [`signal`] sends signals to it and to its process group, and names them.
 //! - [`guard`] is the other side: what a worker does to not outlive its parent; [`inherited`], what it was given.
 //! - [`at_exit`] is called at the end of this process.
@@ -18,6 +18,7 @@
 pub mod at_exit;
 pub mod channel;
 pub mod depth;
+pub mod directory;
 pub mod guard;
 pub mod inherited;
 pub mod nice;

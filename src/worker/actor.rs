@@ -20,6 +20,7 @@ use crate::pool::messages::{Micros, WorkerKey};
 use crate::pool::outlet::Kind;
 use crate::pool::report::{Obituary, SpawnFailure};
 use crate::process::channel::{channel_pair, pipe};
+use crate::process::directory::Directory;
 use crate::process::readiness::watch;
 use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
 use crate::shm::SharedPage;
@@ -172,7 +173,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         program: &config.command,
         args: &args,
         env: &config.env,
-        cwd: config.cwd.as_deref(),
+        cwd: config.cwd.as_ref().and_then(Directory::to_enter),
         channel: theirs.as_fd(),
         page: page.as_ref().map(AsFd::as_fd),
         stdout: match (&their_stdout, config.stdio) {

@@ -1,0 +1,61 @@
+// The directory that workers start in: the option `cwd`, and what becomes of it where this process goes elsewhere.
+
+import { mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, test } from 'vitest';
+import { pool, program, project } from './support/harness.js';
+
+const worker = `export default () => { try { return process.cwd(); } catch ({ code }) { return code; } };`;
+
+/** What a program prints as JSON, after `first` in its folder and `then` once its pool has one worker. */
+async function printed(then, { first = '', options = '{}' } = {}) {
+  const source = `
+    import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
+    import ProcessManager from 'bulkhead';
+    const folder = process.cwd();
+    mkdirSync('sub');
+    ${first}
+    const options = ${options};
+    const pool = new ProcessManager({ worker: new URL('worker.mjs', import.meta.url), minWorkers: 1, maxWorkers: 1, ...options });
+    const before = await pool.run(1);
+    ${then}
+    await pool.reload();
+    const after = await pool.run(1);
+    const short = (path) => path.startsWith(folder) ? '.' + path.slice(folder.length) : path;
+    console.log(JSON.stringify([before, after].map(short)));
+    await pool.shutdown();`;
+  const { code, stdout, stderr } = await program(source, { files: { 'worker.mjs': worker } });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+test('[A13] workers that start after process.chdir() are where the first ones were', async () => {
+  expect(await printed(`process.chdir('/');`)).toEqual(['.', '.']);
+});
+
+test('[A13] a relative cwd counts from where the process was when the pool was made', async () => {
+  expect(await printed(`process.chdir('/');`, { options: `{ cwd: 'sub' }` })).toEqual(['./sub', './sub']);
+});
+
+test('[A13] workers start in the directory of the process after it was renamed', async () => {
+  const outcome = await printed(`renameSync(folder + '/sub', folder + '/moved');`, { first: `process.chdir('sub');` });
+  expect(outcome).toEqual(['./sub', './moved']);
+});
+
+test('[A13] workers start in the directory of the process after it was removed, or its name given to another', async () => {
+  const first = `process.chdir('sub');`;
+  const remove = `rmdirSync(folder + '/sub');`;
+  expect(await printed(remove, { first })).toEqual(['./sub', 'ENOENT']);
+  expect(await printed(`${remove} mkdirSync(folder + '/sub');`, { first })).toEqual(['./sub', 'ENOENT']);
+  expect(await printed('', { first: first + remove })).toEqual(['ENOENT', 'ENOENT']);
+});
+
+test('[A13] cwd is a path, a file URL, or a file URL as text', async () => {
+  const folder = join(realpathSync(project({})), 'a b#c%20d');
+  mkdirSync(folder);
+  const url = pathToFileURL(folder);
+  for (const cwd of [folder, url, url.href]) {
+    expect(await pool({ maxWorkers: 1, cwd }).exec(() => process.cwd())).toBe(folder);
+  }
+});
