@@ -1,12 +1,11 @@
 // Pools where JavaScript does not run in plain Node.js: in the test runners of their users, which load modules in their own
 // ways and complain of what is left open, and in Electron.
 
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import manifest from '../package.json' with { type: 'json' };
-import { isGone, program, project, root, until } from './support/harness.js';
+import { isGone, program, root, until } from './support/harness.js';
+import { COMPLAINT, installed, runIn } from './support/installed.js';
 
 const worker = `
   import { appendFileSync } from 'node:fs';
@@ -56,31 +55,13 @@ const imported = testFiles(
   'mjs',
 );
 
-/** A project in which the package is a folder of its own, as npm installs it: runners treat links to elsewhere as sources. */
-function installed(files) {
-  const folder = join(project({}), 'user');
-  const own = join(folder, 'node_modules', 'bulkhead');
-  mkdirSync(own, { recursive: true });
-  const addons = readdirSync(root).filter((name) => name.endsWith('.node'));
-  for (const name of ['package.json', ...manifest.files, ...addons]) {
-    cpSync(join(root, name), join(own, name), { recursive: true });
-  }
-  for (const [name, text] of Object.entries({ 'worker.mjs': worker, ...files }))
-    writeFileSync(join(folder, name), text);
-  return folder;
-}
-
 /** Runs a runner to its end twice, and has a look at what it leaves behind. */
 async function expectToPass(folder, args, verdict, pools = 3) {
   for (let run = 0; run < 2; run++) {
-    const { error, output } = await new Promise((resolve) => {
-      const options = { cwd: folder, timeout: 120_000, killSignal: 'SIGKILL', env: { ...process.env, NO_COLOR: '1' } };
-      execFile(process.execPath, args, options, (error, stdout, stderr) => resolve({ error, output: stdout + stderr }));
-    });
+    const { error, output } = await runIn(folder, args);
     expect(error, output).toBe(null);
     expect(output).toMatch(verdict);
-    // What runners say of programs that do not end by themselves, and what Node says of emitters that leak.
-    expect(output).not.toMatch(/open handle|did not exit|failed to exit|hanging|timed out|MaxListeners/i);
+    expect(output).not.toMatch(COMPLAINT);
   }
   const pids = readFileSync(join(folder, 'pids.txt'), 'latin1').trim().split('\n').map(Number);
   expect(pids).toHaveLength(2 * pools);
@@ -91,7 +72,7 @@ const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
 
 function jestProject() {
   const config = { testMatch: ['**/*.test.cjs'], testEnvironment: 'node', transform: {}, testTimeout: 60_000 };
-  return installed({ ...required, 'jest.config.json': JSON.stringify(config) });
+  return installed({ 'worker.mjs': worker, ...required, 'jest.config.json': JSON.stringify(config) });
 }
 
 test.each([
@@ -120,7 +101,7 @@ test.each([
 ])(
   'Vitest, %s',
   async (_, args) => {
-    const folder = installed(imported);
+    const folder = installed({ 'worker.mjs': worker, ...imported });
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
     const own = ['run', '--root', folder, '--globals', '--testTimeout=60000'];
     await expectToPass(folder, [vitest, ...own, ...args], /Tests +6 passed \(6\)/);

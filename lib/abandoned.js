@@ -1,6 +1,7 @@
 'use strict';
 
-const { setTimeout } = require('node:timers');
+const process = require('node:process');
+const { setTimeout } = require('./clock');
 
 /**
  * In ms. A process that ends on its own within this time is not told: it may well leave its pools to their end, and newer

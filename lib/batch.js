@@ -4,6 +4,7 @@
 // and the event loop gets its turn in between: a pool that is flooded with results must not starve timers and sockets.
 
 const { rethrow } = require('./rethrow');
+const { setImmediate } = require('./clock');
 const { decode } = require('./serialize');
 const { sharedNumbers } = require('./shared-numbers');
 

@@ -3,6 +3,7 @@
 // Entry of every Node worker. What it needs to know comes over the channel: nothing is read from the environment or from the
 // command line, which belong to the user.
 
+const process = require('node:process');
 const { fileURLToPath } = require('node:url');
 const { ENGINE, HOST } = require('./host');
 const { Builtin } = require('./worker/builtin');

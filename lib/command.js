@@ -3,11 +3,12 @@
 // How a worker process is started: command line, environment, directory, and what it is told on the channel.
 
 const path = require('node:path');
+const process = require('node:process');
 const { fileURLToPath } = require('node:url');
 const { ENGINE, HOST, assertRuntime, ownRuntime } = require('./host');
 const { inspectorFlags } = require('./inspector-flags');
 const { invalidType, invalidValue } = require('./invalid');
-const { moduleUrl } = require('./module-url');
+const { isUrl, moduleUrl } = require('./module-url');
 const { nodeOptions, quoted, splitOptions } = require('./node-flags');
 const { namesRestrictions, ownRestrictions } = require('./permission');
 const { ownOptions, text, texts } = require('./validators');
@@ -39,7 +40,7 @@ function resolveCommand(own) {
  * @returns {boolean}
  */
 function isCommand(worker) {
-  return typeof worker === 'object' && worker !== null && !(worker instanceof URL) && !Array.isArray(worker);
+  return typeof worker === 'object' && worker !== null && !isUrl(worker) && !Array.isArray(worker);
 }
 
 /**
@@ -48,7 +49,7 @@ function isCommand(worker) {
  * @param {string[]} env `KEY=value`
  */
 function node(own, runtime, env) {
-  if (own.worker !== undefined && typeof own.worker !== 'string' && !(own.worker instanceof URL)) {
+  if (own.worker !== undefined && typeof own.worker !== 'string' && !isUrl(own.worker)) {
     throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
   }
   const execPath = own.execPath === undefined ? runtime.execPath : text('options.execPath', own.execPath);

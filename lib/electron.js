@@ -4,7 +4,7 @@
 // more where its maker has switched that off.
 
 /** Properties that Electron adds. @type {NodeJS.Process & { type?: string, helperExecPath?: string }} */
-const host = process;
+const host = require('node:process');
 
 /**
  * How to start this process's own Node.js, as `child_process.fork()` does, which Electron has a version of its own of.

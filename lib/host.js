@@ -2,6 +2,7 @@
 
 // What runs this JavaScript: Node.js, or Bun or Deno, which take themselves for Node.js and mostly are.
 
+const process = require('node:process');
 const { ownNode } = require('./electron');
 const { nodeFlags } = require('./node-flags');
 

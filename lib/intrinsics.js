@@ -64,9 +64,13 @@ function define(target, key, value) {
   defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
+/** The engine's own, which an async function returns: some programs put another one into its place. */
+const OwnPromise = /** @type {PromiseConstructor} */ ((async () => {})().constructor);
+
 module.exports = {
   OwnMap,
   OwnSet,
+  Promise: OwnPromise,
   /** @type {(fn: Function, self: unknown, args: ArrayLike<any>) => any} */
   apply: Reflect.apply,
   assign: Object.assign,

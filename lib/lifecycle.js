@@ -6,9 +6,12 @@
 //    │       └─▶ broken ─▶┘        ▲
 //    └─────────────────────────────┘   shut down before it was started
 
+const process = require('node:process');
+const { now } = require('./clock');
 const { poolBroken, poolClosed, startError } = require('./failures');
 const { NoticingPromise, ignorable } = require('./noticing-promise');
 const { rethrow } = require('./rethrow');
+const { Promise } = require('./intrinsics');
 const { MAX_DELAY } = require('./validators');
 
 /** @typedef {import('./native').NativePool} NativePool */
@@ -39,7 +42,7 @@ class Lifecycle {
   #nextRequest = 1;
   /** Of `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
   #closing = null;
-  /** In ms of `performance.now()`. */
+  /** In ms of `now()`. */
   #deadline = Infinity;
   #dropsWaiting = false;
   /** A task was refused since the queue last had room. */
@@ -197,7 +200,7 @@ class Lifecycle {
    * @returns {Promise<ShutdownReport>}
    */
   shutdown({ timeout, drain }) {
-    const deadline = performance.now() + timeout;
+    const deadline = now() + timeout;
     const dropsWaiting = drain === 'running';
     const first = this.#closing === null;
     const closing = this.#close();
@@ -205,7 +208,7 @@ class Lifecycle {
     if (!(first || stricter) || this.#deadline === -Infinity) return closing;
     this.#deadline = Math.min(deadline, this.#deadline);
     this.#dropsWaiting ||= dropsWaiting;
-    const left = Math.ceil(Math.max(this.#deadline - performance.now(), 0));
+    const left = Math.ceil(Math.max(this.#deadline - now(), 0));
     this.#native?.shutdown(this.#dropsWaiting, left > MAX_DELAY ? -1 : left);
     return closing;
   }

@@ -4,6 +4,8 @@
 // delivery.js and the pool's own life to lifecycle.js.
 
 const { AsyncResource } = require('node:async_hooks');
+const { Buffer } = require('node:buffer');
+const process = require('node:process');
 const { closedProperly, warnIfAbandoned } = require('./abandoned');
 const { Batches } = require('./batch');
 const { Cancellation } = require('./cancellation');
@@ -13,6 +15,7 @@ const { Diagnostics } = require('./diagnostics');
 const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('./errors');
 const { functionSource } = require('./function-source');
 const { HandlerNumbers } = require('./handler-numbers');
+const { Promise } = require('./intrinsics');
 const { invalidType, invalidValue } = require('./invalid');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./listening-emitter');

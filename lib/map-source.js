@@ -2,7 +2,8 @@
 
 // Where `map()` takes its tasks from: any iterable, read as `for await` reads it.
 
-const { setImmediate } = require('node:timers');
+const { setImmediate } = require('./clock');
+const { Promise } = require('./intrinsics');
 const { invalidType } = require('./invalid');
 const { rethrow } = require('./rethrow');
 

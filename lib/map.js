@@ -12,17 +12,15 @@
 // Nothing is pulled but for a consumer: by its first `next()`, and then whenever it has taken a result.
 
 const { AsyncResource } = require('node:async_hooks');
-const { performance } = require('node:perf_hooks');
-const { setTimeout } = require('node:timers');
 const { watchOf } = require('./abort-watch');
+const { now, setTimeout } = require('./clock');
 const { AbortError, PoolClosedError, QueueFullError } = require('./errors');
 const { Fifo } = require('./fifo');
+const { Promise } = require('./intrinsics');
 const { END, Source, assertIterable } = require('./map-source');
 const { MappedTask } = require('./task');
 const { NO_OPTIONS, TASK_OPTIONS, resolveTaskOptions } = require('./task-options');
 const { flag, integer, ownOptions } = require('./validators');
-
-const now = performance.now.bind(performance);
 
 /** What tiny tasks need so that no worker waits for the consumer; more only takes memory. */
 const DEEPEST = 1024;

@@ -1,7 +1,7 @@
 'use strict';
 
 const path = require('node:path');
-const { pathToFileURL } = require('node:url');
+const { URL, pathToFileURL } = require('node:url');
 const { invalidType, invalidValue } = require('./invalid');
 const { text } = require('./validators');
 
@@ -13,12 +13,26 @@ const { text } = require('./validators');
  * @returns {string} file URL
  */
 function moduleUrl(name, value) {
-  if (value instanceof URL) return fileUrl(name, value);
+  if (isUrl(value)) return fileUrl(name, value);
   if (typeof value !== 'string') throw invalidType(name, 'of type string or an instance of URL', value);
   text(name, value);
   if (!/^[a-z][a-z+.-]+:/i.test(value)) return pathToFileURL(path.resolve(value)).href;
   if (!URL.canParse(value)) throw invalidValue(name, value, 'must be a path or a file URL');
   return fileUrl(name, new URL(value));
+}
+
+/**
+ * By its form and not its class, as Node does it: test environments bring a URL of their own.
+ *
+ * @param {any} value
+ * @returns {value is URL}
+ */
+function isUrl(value) {
+  if (value instanceof URL) return true;
+  if (typeof value !== 'object' || value === null) return false;
+  // What url.parse() gives has `auth` and `path` as well.
+  const { href, protocol, auth, path } = value;
+  return typeof href === 'string' && typeof protocol === 'string' && auth === undefined && path === undefined;
 }
 
 /**
@@ -31,4 +45,4 @@ function fileUrl(name, url) {
   return url.href;
 }
 
-module.exports = { moduleUrl };
+module.exports = { isUrl, moduleUrl };

@@ -2,6 +2,8 @@
 
 // The native addon, and what of it the JavaScript side relies on.
 
+const process = require('node:process');
+
 /**
  * Everything present; null means none.
  *

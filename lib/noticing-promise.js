@@ -2,6 +2,8 @@
 
 // Promises that may be ignored, and know whether they are.
 
+const { Promise } = require('./intrinsics');
+
 const { then } = Promise.prototype;
 
 /**

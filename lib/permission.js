@@ -1,5 +1,6 @@
 'use strict';
 
+const process = require('node:process');
 const { HOST, denoPermits } = require('./host');
 const { splitOptions } = require('./node-flags');
 

@@ -9,6 +9,7 @@
 // A task of `distributeTask()` that fails with it has an `error` event of its own, as any other failure of such a task.
 
 const { errorMonitor } = require('node:events');
+const process = require('node:process');
 const { rethrow } = require('./rethrow');
 
 /** @typedef {Error & Record<string, any>} PoolError */

@@ -1,6 +1,6 @@
 'use strict';
 
-const { setImmediate } = require('node:timers');
+const { setImmediate } = require('./clock');
 
 /**
  * Lets what user code has thrown take the way of any exception in an event (`uncaughtException`), without taking the caller

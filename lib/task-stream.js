@@ -11,6 +11,7 @@
 // worker is told when half of them were: a word for each would cost more than the value.
 
 const { Fifo } = require('./fifo');
+const { Promise } = require('./intrinsics');
 
 /** @typedef {{ ticket: number, highWaterMark: number }} Opened */
 /** @typedef {{ resolve: (result: IteratorResult<any>) => void, reject: (error: unknown) => void }} Reader */

@@ -4,6 +4,7 @@
 
 const Module = require('node:module');
 const path = require('node:path');
+const process = require('node:process');
 const { OwnMap } = require('./intrinsics');
 
 /** Compiled functions that are kept. A program has a handful; one that builds its sources would fill the heap. */

@@ -6,6 +6,8 @@
 // uncaught exception ends the process without process.reallyExit(). A signal leaves no time for any of this; that is
 // why nothing but the replies of one batch is ever held back.
 
+const process = require('node:process');
+
 /** @param {import('./channel').Channel} channel */
 function flushBeforeExit(channel) {
   // First among the `exit` listeners; what the later ones say is written as they say it.

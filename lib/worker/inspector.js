@@ -3,10 +3,11 @@
 // The debugger that the supervisor has Node open, by SIGUSR1, in order to see where an overdue task hangs. Node opens it
 // on the loopback interface; it is closed again as soon as JavaScript gets to it.
 
+const process = require('node:process');
+const { setImmediate, setTimeout } = require('../clock');
+
 /** ms after which the supervisor has given up asking; a debugger that opened so late was not closed before. */
 const LATE = 2_000;
-
-const { setImmediate, setTimeout } = globalThis;
 
 class Inspector {
   #node;

@@ -2,11 +2,16 @@
 
 // What only the worker needs of ../intrinsics.js, and all of that.
 
-const { performance } = require('node:perf_hooks');
+const process = require('node:process');
 const intrinsics = require('../intrinsics');
+
+const { Promise } = intrinsics;
 
 /** @type {(promise: Promise<unknown>, onValue: (value: unknown) => void, onThrown: (thrown: unknown) => void) => unknown} */
 const onSettled = Function.prototype.call.bind(Promise.prototype.then);
+
+/** Made for user code. Where it is missing, tasks that do not ask for a signal need none. */
+const { AbortController, DOMException } = globalThis;
 
 /** @type {(event: string, ...args: unknown[]) => boolean} */
 const emit = /** @type {any} */ (process.emit).bind(process);
@@ -15,7 +20,6 @@ module.exports = {
   ...intrinsics,
   AbortController,
   DOMException,
-  PromiseClass: Promise,
   /** @type {(iterable: Iterable<any>) => any[]} */
   arrayFrom: Array.from.bind(Array),
   emit,
@@ -24,13 +28,9 @@ module.exports = {
   /** @type {(event: string) => number} */
   listenerCount: process.listenerCount.bind(process),
   max: Math.max,
-  nextTick: process.nextTick.bind(process),
-  /** Milliseconds, monotonic, with a fraction. */
-  now: performance.now.bind(performance),
   onSettled,
   /** @type {(value: any) => Promise<any>} */
   promiseOf: Promise.resolve.bind(Promise),
   round: Math.round,
-  setImmediate,
   toStringTag: /** @type {typeof Symbol.toStringTag} */ (Symbol.toStringTag),
 };

@@ -2,7 +2,9 @@
 
 // process.send and its kin, as a script under child_process.fork knows them.
 
-const { OwnSet, assign, defineProperty, emit, nextTick } = require('./intrinsics');
+const process = require('node:process');
+const { nextTick } = require('../clock');
+const { OwnSet, assign, defineProperty, emit } = require('./intrinsics');
 
 const SENDABLE = new OwnSet(['string', 'object', 'number', 'boolean']);
 

@@ -5,6 +5,7 @@
 const { existsSync, statSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const path = require('node:path');
+const process = require('node:process');
 const { fileURLToPath, pathToFileURL } = require('node:url');
 const { HOST } = require('../host');
 

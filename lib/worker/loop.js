@@ -12,23 +12,12 @@
 // lately, and then lets no reply wait for user code.
 
 const { isPromise } = require('node:util/types');
+const { nextTick, now, setImmediate } = require('../clock');
 const { decode } = require('../serialize');
 const { Task, TaskContext } = require('./context');
 const { LATER } = require('./fork-script');
 const { Credit, stream } = require('./stream');
-const {
-  OwnMap,
-  arrayFrom,
-  max,
-  nextTick,
-  now,
-  onSettled,
-  parse,
-  promiseOf,
-  round,
-  setImmediate,
-  toStringTag,
-} = require('./intrinsics');
+const { OwnMap, arrayFrom, max, onSettled, parse, promiseOf, round, toStringTag } = require('./intrinsics');
 
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;

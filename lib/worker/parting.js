@@ -2,7 +2,9 @@
 
 // How a worker leaves: told to, or because the pool is gone.
 
-const { PromiseClass, exit } = require('./intrinsics');
+const console = require('node:console');
+const process = require('node:process');
+const { Promise, exit } = require('./intrinsics');
 
 class Parting {
   #channel;
@@ -68,7 +70,7 @@ async function printed() {
 async function printedTo(name) {
   try {
     const stream = process[name];
-    if (stream.writableLength > 0) await new PromiseClass((resolve) => stream.write('', resolve));
+    if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve));
   } catch {
     // A standard stream that cannot even be opened has nothing left to print.
   }

@@ -3,7 +3,7 @@
 // The values of a task that gives several, one by one and no faster than they are taken: the supervisor says by `credit` how
 // many may be on their way, and until it does, the generator stays where it yields.
 
-const { PromiseClass } = require('./intrinsics');
+const { Promise } = require('./intrinsics');
 
 const { asyncIterator, iterator } = Symbol;
 
@@ -40,7 +40,7 @@ class Credit {
 
   /** @returns {Promise<void>} until `wake` */
   wait() {
-    return new PromiseClass((resolve) => {
+    return new Promise((resolve) => {
       this.#resume = resolve;
     });
   }

@@ -1,0 +1,105 @@
+// What lib/ takes from its surroundings, and when. A host may replace any global after the package was loaded, or have none by
+// that name; so lib/ uses none but those of the language, and has everything else from a `node:` module at load.
+
+import { relative, sep } from 'node:path';
+import { createContext, runInContext } from 'node:vm';
+import ts from 'typescript';
+import { expect, test } from 'vitest';
+import { moduleFile, root } from './support/harness.js';
+
+/** What V8 puts into a realm of its own, without any host. */
+const language = new Set(runInContext('Object.getOwnPropertyNames(globalThis)', createContext()));
+// Of these, programs replace some (fake clocks, promise libraries), and Node adds to others.
+for (const name of ['Date', 'Promise', 'console', 'globalThis', 'WebAssembly']) language.delete(name);
+const ofModules = new Set(['require', 'module', '__dirname', 'undefined']);
+
+/** Taken at load, where only one of several hosts has it. */
+const AT_LOAD = { 'lib/host.js': ['globalThis'], 'lib/worker/intrinsics.js': ['globalThis'] };
+/** Time has one home. */
+const CLOCK = 'lib/clock.js';
+const CLOCK_MODULES = new Set(['node:timers', 'node:timers/promises', 'node:perf_hooks']);
+const CLOCK_METHODS = new Set(['nextTick', 'hrtime', 'uptime']);
+
+/** Whether an identifier is looked up as a variable, and not the name of a property or of something that is declared. */
+function isVariable(node) {
+  const { parent } = node;
+  if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
+  if (ts.isBindingElement(parent)) return parent.initializer === node;
+  if (ts.isPropertyAssignment(parent)) return parent.initializer === node;
+  return !ts.isMethodDeclaration(parent) && !ts.isPropertyDeclaration(parent) && !ts.isMetaProperty(parent);
+}
+
+/** What is wrong in these files, as `<file>:<line> <what>`. */
+function lateGlobals(files, base = root) {
+  const options = { allowJs: true, noEmit: true, target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.Node20 };
+  const program = ts.createProgram(files, { ...options, types: ['node'], typeRoots: [`${root}/node_modules/@types`] });
+  const checker = program.getTypeChecker();
+  const found = [];
+  for (const path of files) {
+    const source = program.getSourceFile(path);
+    const file = relative(base, path).split(sep).join('/');
+    const report = (node, what) => {
+      const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
+      found.push(`${file}:${line + 1} ${what}`);
+    };
+    const isOwn = (declaration) => files.includes(declaration.getSourceFile().fileName);
+    const checkIdentifier = (node, late) => {
+      const { text, parent } = node;
+      if (!isVariable(node) || language.has(text) || ofModules.has(text)) return;
+      const symbol = ts.isShorthandPropertyAssignment(parent)
+        ? checker.getShorthandAssignmentValueSymbol(parent)
+        : checker.getSymbolAtLocation(node);
+      if (symbol?.declarations?.some(isOwn)) return;
+      if (late || !AT_LOAD[file]?.includes(text)) report(node, text);
+    };
+    const visit = (node, late) => {
+      if (ts.isIdentifier(node)) checkIdentifier(node, late);
+      if (file !== CLOCK) {
+        if (ts.isStringLiteral(node) && CLOCK_MODULES.has(node.text)) report(node, node.text);
+        const isMethod = ts.isPropertyAccessExpression(node) && CLOCK_METHODS.has(node.name.text);
+        if (isMethod && node.expression.getText(source) === 'process') report(node, `process.${node.name.text}`);
+      }
+      ts.forEachChild(node, (child) => visit(child, late || ts.isFunctionLike(node)));
+    };
+    visit(source, false);
+  }
+  return found;
+}
+
+test('[A1, A2] lib/ uses no global but those of the language, and time from lib/clock.js only', () => {
+  const { fileNames } = ts.parseJsonConfigFileContent(
+    { include: ['lib/**/*.js'], compilerOptions: { allowJs: true } },
+    ts.sys,
+    root,
+  );
+  expect(fileNames.length).toBeGreaterThan(60);
+  expect(lateGlobals(fileNames)).toEqual([]);
+}, 120_000);
+
+test('[A1, A2] the check of globals finds those of the host, replaced ones of the language, and other sources of time', () => {
+  const file = moduleFile(
+    `'use strict';
+    const { setImmediate } = require('node:timers');
+    const early = performance;
+    function late({ URL, Promise: P = Promise }, performance) {
+      setImmediate(() => setTimeout(() => new URL(performance), Date.now()));
+      process.nextTick(P, { Map, structuredClone, Buffer: 1 }, globalThis.fetch);
+      return process.nextTick;
+    }
+    module.exports = { late, early };`,
+    'late.cjs',
+  );
+  expect(lateGlobals([file], `${file}/..`)).toEqual([
+    'late.cjs:2 node:timers',
+    'late.cjs:3 performance',
+    'late.cjs:4 Promise',
+    'late.cjs:5 setTimeout',
+    'late.cjs:5 Date',
+    'late.cjs:6 process.nextTick',
+    'late.cjs:6 process',
+    'late.cjs:6 structuredClone',
+    'late.cjs:6 globalThis',
+    'late.cjs:7 process.nextTick',
+    'late.cjs:7 process',
+  ]);
+}, 120_000);
