@@ -4,6 +4,9 @@
 
 const { inspect } = require('node:util');
 
+/** Errors of this file. @type {WeakSet<object>} */
+const made = new WeakSet();
+
 /**
  * @template {Error} E
  * @param {E} error
@@ -13,6 +16,7 @@ const { inspect } = require('node:util');
  */
 function coded(error, code, above) {
   Error.captureStackTrace(error, above);
+  made.add(error);
   return Object.assign(error, { code });
 }
 
@@ -129,4 +133,9 @@ function editDistance(a, b) {
   return row[b.length];
 }
 
-module.exports = { invalidType, invalidValue, outOfRange, unknownOption };
+/** @param {unknown} error */
+function isArgumentError(error) {
+  return made.has(/** @type {object} */ (error));
+}
+
+module.exports = { constructorName, invalidType, invalidValue, isArgumentError, outOfRange, unknownOption };

@@ -70,6 +70,10 @@ class Lifecycle {
     this.#onClosed = onClosed;
   }
 
+  get state() {
+    return this.#state;
+  }
+
   /** The native pool, or null once it is closed. */
   get native() {
     return this.#native;

@@ -6,8 +6,10 @@
 const { AsyncResource } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
 const process = require('node:process');
+const { inspect } = require('node:util');
 const { closedProperly, warnIfAbandoned } = require('./abandoned');
 const { Batches } = require('./batch');
+const { forCaller, fromCaller } = require('./caller');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { assertMayNest } = require('./depth');
@@ -16,7 +18,7 @@ const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } =
 const { functionSource } = require('./function-source');
 const { HandlerNumbers } = require('./handler-numbers');
 const { Promise } = require('./intrinsics');
-const { invalidType, invalidValue } = require('./invalid');
+const { constructorName, invalidType, invalidValue } = require('./invalid');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./listening-emitter');
 const { Liveness } = require('./liveness');
@@ -86,7 +88,7 @@ class ProcessManager extends ListeningEmitter {
   /** @param {import('../index').Options} [options] */
   constructor(options) {
     super((event) => this.#listenersChanged(event));
-    const { config, kind } = resolveOptions(options, native.availableParallelism);
+    const { config, kind } = forCaller(ProcessManager, () => resolveOptions(options, native.availableParallelism));
     assertMaySpawn();
     if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
     assertMayNest(native.depth());
@@ -144,7 +146,7 @@ class ProcessManager extends ListeningEmitter {
       this.#accept(record, task, options);
     } catch (error) {
       record.emitDestroy();
-      throw error;
+      throw fromCaller(error, ProcessManager.prototype.distributeTask);
     }
     return record.id;
   }
@@ -157,7 +159,11 @@ class ProcessManager extends ListeningEmitter {
   run(task, options) {
     // What is thrown in here rejects.
     return new Promise((resolve, reject) => {
-      this.#accept(new PromisedTask(resolve, reject), task, options);
+      try {
+        this.#accept(new PromisedTask(resolve, reject), task, options);
+      } catch (error) {
+        throw fromCaller(error, ProcessManager.prototype.run);
+      }
     });
   }
 
@@ -169,11 +175,15 @@ class ProcessManager extends ListeningEmitter {
    */
   exec(fn, args = [], options = undefined) {
     return new Promise((resolve, reject) => {
-      const source = functionSource(fn);
-      if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
-      if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
-      const resolved = resolveTaskOptions(options, this.#kind);
-      this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
+      try {
+        const source = functionSource(fn);
+        if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
+        if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
+        const resolved = resolveTaskOptions(options, this.#kind);
+        this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
+      } catch (error) {
+        throw fromCaller(error, ProcessManager.prototype.exec);
+      }
     });
   }
 
@@ -182,12 +192,16 @@ class ProcessManager extends ListeningEmitter {
    * @returns {any} functions by any name, of the types that the caller knows
    */
   createProxy(options) {
-    const resolved = resolveProxyOptions(options, this.#kind);
-    return proxyOf((name, args) => {
+    const resolved = forCaller(ProcessManager.prototype.createProxy, () => resolveProxyOptions(options, this.#kind));
+    return proxyOf((name, args, fn) => {
       return new Promise((resolve, reject) => {
-        this.#assertCallable(name, args, resolved.filename);
-        const call = callOf(args, this.#config.serialization);
-        this.#acceptWith(new PromisedTask(resolve, reject), args, { ...resolved, handler: name }, call);
+        try {
+          this.#assertCallable(name, args, resolved.filename);
+          const call = callOf(args, this.#config.serialization);
+          this.#acceptWith(new PromisedTask(resolve, reject), args, { ...resolved, handler: name }, call);
+        } catch (error) {
+          throw fromCaller(error, fn);
+        }
       });
     });
   }
@@ -231,13 +245,15 @@ class ProcessManager extends ListeningEmitter {
    * @param {unknown} message
    */
   send(workerId, message) {
-    integer('workerId', workerId, 1, MAX_WORKERS);
-    return this.#tell(workerId, message) > 0;
+    return forCaller(ProcessManager.prototype.send, () => {
+      integer('workerId', workerId, 1, MAX_WORKERS);
+      return this.#tell(workerId, message) > 0;
+    });
   }
 
   /** @param {unknown} message */
   broadcast(message) {
-    return this.#tell(ALL_WORKERS, message);
+    return forCaller(ProcessManager.prototype.broadcast, () => this.#tell(ALL_WORKERS, message));
   }
 
   /**
@@ -270,6 +286,7 @@ class ProcessManager extends ListeningEmitter {
       capacity: () => this.#size.maxWorkers * this.#config.concurrency,
       refusal: () => this.#lifecycle.refusal(),
       pulling: this.#pulling,
+      called: ProcessManager.prototype.map,
     };
     return map(host, iterable, options, this.#kind);
   }
@@ -279,7 +296,8 @@ class ProcessManager extends ListeningEmitter {
    * @param {unknown} [reason]
    */
   cancel(id, reason) {
-    if (typeof id !== 'string' && typeof id !== 'number') throw invalidType('id', 'of type string or number', id);
+    if (typeof id !== 'string' && typeof id !== 'number')
+      throw fromCaller(invalidType('id', 'of type string or number', id), ProcessManager.prototype.cancel);
     const tickets = this.#tickets.withId(id);
     for (const ticket of tickets) this.#cancellation.cancel(ticket, reason);
     return tickets.length > 0;
@@ -313,7 +331,7 @@ class ProcessManager extends ListeningEmitter {
     try {
       this.#size = resolveSize(size, this.#size);
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(fromCaller(error, ProcessManager.prototype.resize));
     }
     return this.#lifecycle.resize(this.#size);
   }
@@ -331,7 +349,7 @@ class ProcessManager extends ListeningEmitter {
     try {
       return this.#lifecycle.shutdown(resolveShutdownOptions(options));
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(fromCaller(error, ProcessManager.prototype.shutdown));
     }
   }
 
@@ -351,6 +369,28 @@ class ProcessManager extends ListeningEmitter {
 
   async [asyncDispose]() {
     await this.shutdown();
+  }
+
+  /**
+   * What console.log() shows of a pool.
+   *
+   * @param {number} depth levels that are left; less than 0: none
+   * @param {import('node:util').InspectOptionsStylized} options
+   */
+  [inspect.custom](depth, options) {
+    // The prototype, and a Proxy of a pool, are none.
+    if (!(#lifecycle in this)) return this;
+    const name = constructorName(this) || 'ProcessManager';
+    if (depth < 0) return options.stylize(`[${name}]`, 'special');
+    const {
+      workers,
+      queue: { tasks, bytes },
+    } = this.stats();
+    /** @type {Record<string, number>} */
+    const states = {};
+    for (const { state } of workers) states[state] = (states[state] ?? 0) + 1;
+    const about = { name: this.#config.name, state: this.#lifecycle.state, workers: states, queue: { tasks, bytes } };
+    return `${name} ${inspect(about, { ...options, depth: 1 })}`;
   }
 
   /** @param {string | symbol | undefined} event */

@@ -13,6 +13,7 @@
 
 const { AsyncResource } = require('node:async_hooks');
 const { watchOf } = require('./abort-watch');
+const { fromCaller } = require('./caller');
 const { now, setTimeout } = require('./clock');
 const { AbortError, PoolClosedError, QueueFullError } = require('./errors');
 const { Fifo } = require('./fifo');
@@ -44,6 +45,7 @@ const LONGEST_PAUSE = 100;
  * @property {() => Promise<void>} ready
  * @property {() => number} capacity tasks that can run at once
  * @property {() => Error | null} refusal why the pool takes no more tasks, if so
+ * @property {Function} called what the user has called, where the stacks of errors begin
  * @property {Set<Mapping>} pulling those that wait for their source: they are told when the pool takes no more tasks
  */
 
@@ -89,7 +91,7 @@ class Mapping {
       if (!resolved.ordered) this.#results = new AsCompleted();
       ({ highWaterMark, signal: this.#signal, task: this.#options } = resolved);
     } catch (error) {
-      this.#failure = { error };
+      this.#failure = { error: fromCaller(error, host.called) };
     }
     this.#window = new Window(highWaterMark, host.capacity);
   }

@@ -12,7 +12,7 @@ const NOT_FUNCTIONS = Object.freeze(['then', 'toJSON']);
 const TARGET = Object.freeze({});
 
 /**
- * @param {(name: string, args: unknown[]) => Promise<any>} call
+ * @param {(name: string, args: unknown[], fn: Function) => Promise<any>} call `fn`: what the caller has called
  * @returns {Record<string, (...args: unknown[]) => Promise<any>>}
  */
 function proxyOf(call) {
@@ -25,9 +25,10 @@ function proxyOf(call) {
       if (name in target) return Reflect.get(target, name);
       let fn = functions.get(name);
       if (fn === undefined) {
-        fn = (...args) => call(name, args);
-        Object.defineProperty(fn, 'name', { value: name });
-        functions.set(name, fn);
+        const made = (/** @type {unknown[]} */ ...args) => call(name, args, made);
+        Object.defineProperty(made, 'name', { value: name });
+        functions.set(name, made);
+        fn = made;
       }
       return fn;
     },

@@ -10,6 +10,7 @@
 // As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes room for another, which the
 // worker is told when half of them were: a word for each would cost more than the value.
 
+const { fromCaller } = require('./caller');
 const { Fifo } = require('./fifo');
 const { Promise } = require('./intrinsics');
 
@@ -63,7 +64,7 @@ class TaskStream {
         this.#opened = this.#pool.open(this);
       } catch (error) {
         this.#ended = true;
-        return Promise.reject(error);
+        return Promise.reject(fromCaller(error, TaskStream.prototype.next));
       }
     }
     if (this.#values.size > 0) {
