@@ -219,7 +219,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * Runs a function by value in a worker of Node's.
    *
    * @param fn Self-contained: its source text is what travels, so that it sees globals and dynamic `import()`, and
-   *   nothing of its surroundings. Native and bound functions and classes have no text that could run.
+   *   nothing of its surroundings: no outer variable, no import, no helper of a compiler (but esbuild's `__name` and Vite's
+   *   `import()`). A ReferenceError for one of these says so. Native and bound functions and classes have no text that could run.
    * @param args Its arguments, serialised as a task is.
    * @param options Of this task.
    * @returns What the function returned, awaited. Never throws: what is wrong rejects.
@@ -410,7 +411,11 @@ declare namespace ProcessManager {
   export interface Options {
     /**
      * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a path or as a file URL; a
-     * relative path starts at `process.cwd()`), or any executable that speaks the wire protocol.
+     * relative path starts at `process.cwd()`), or any executable that speaks the wire protocol. As with `fork()` the extension may
+     * be left out, and the module is the main one of its process (`require.main`); `./worker.js` finds `worker.ts`, as with tsx.
+     *
+     * A module that starts a pool of itself when it is loaded is refused in its workers (`ERR_POOL_RECURSION`): it asks `isWorker` of
+     * `bulkhead/worker` first.
      *
      * @defaultValue the built-in worker, which runs `exec` functions and tasks that name a `filename`, and returns the
      *   `data` of any other task

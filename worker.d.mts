@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: what handlers take is known only to whoever writes them
 
 /**
- * Types for worker modules.
+ * Types for worker modules, and {@link isWorker}.
  *
  * A worker module exports one or more of:
  *
@@ -10,10 +10,18 @@
  * - other functions, which the option `handler` and `pool.proxy` name
  * - `setup` and `teardown` ({@link WorkerHook}): before the first task, and on an orderly stop
  *
+ * The default export, `processTask` and `handlers` may be promises, which are awaited before `setup`.
+ *
  * A module without default export and `handlers` that listens to `process.on('message')` is a worker in the way of `child_process.fork`.
  *
  * @module bulkhead/worker
  */
+
+/**
+ * Whether this process is a worker of a pool: for a module that is program and worker at once, which must not start its pool in
+ * its workers again.
+ */
+export declare const isWorker: boolean;
 
 /** What a handler learns about its task, and what it can say while it runs. */
 export interface TaskContext {

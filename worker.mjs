@@ -1,3 +1,4 @@
-// 'bulkhead/worker' is for types (see worker.d.mts): what a worker module gets, it gets as arguments.
+// See worker.js.
+import worker from './worker.js';
 
-export {};
+export const { isWorker } = worker;

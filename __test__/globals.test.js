@@ -11,10 +11,14 @@ import { moduleFile, root } from './support/harness.js';
 const language = new Set(runInContext('Object.getOwnPropertyNames(globalThis)', createContext()));
 // Of these, programs replace some (fake clocks, promise libraries), and Node adds to others.
 for (const name of ['Date', 'Promise', 'console', 'globalThis', 'WebAssembly']) language.delete(name);
-const ofModules = new Set(['require', 'module', '__dirname', 'undefined']);
+const ofModules = new Set(['require', 'module', '__dirname', '__filename', 'undefined']);
 
 /** Taken at load, where only one of several hosts has it. */
-const AT_LOAD = { 'lib/host.js': ['globalThis'], 'lib/worker/intrinsics.js': ['globalThis'] };
+const AT_LOAD = {
+  'lib/host.js': ['globalThis'],
+  'lib/worker/exec.js': ['globalThis'],
+  'lib/worker/intrinsics.js': ['globalThis'],
+};
 /** Time has one home. */
 const CLOCK = 'lib/clock.js';
 const CLOCK_MODULES = new Set(['node:timers', 'node:timers/promises', 'node:perf_hooks']);

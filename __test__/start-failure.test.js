@@ -76,6 +76,44 @@ describe('for good: there is no second attempt', () => {
     expect(cause).toMatchObject({ code: 'ERR_MODULE_NOT_FOUND' });
   });
 
+  test.each([
+    ['worker.mjs', 'worker.js', 'another extension'],
+    ['worker.js', 'worker.ts', 'its JavaScript'],
+    ['worker.mjs', 'worker', 'its extension, which `require` would not find'],
+    ['index.mjs', '', 'its folder, which has no index.js'],
+  ])('[A7] a module that does not exist, where %s does: the error asks whether %s is that', async (there, name) => {
+    const file = module('export default () => 1;', there);
+    const { message, cause } = await expectBroken({ worker: join(file, '..', name) }, once);
+    expect(message).toContain(`; did you mean ${file}?`);
+    expect(cause.code).toBe(name === '' ? 'ERR_UNSUPPORTED_DIR_IMPORT' : 'ERR_MODULE_NOT_FOUND');
+  });
+
+  test.each([
+    ['import.meta.main', 'worker.mjs', 'if (import.meta.main) process.on("message", () => {});'],
+    ['require.main', 'worker.cjs', 'if (require.main !== module) process.on("message", () => {});'],
+  ])('[A9] a script that listens depending on %s, which the error names', async (asked, name, source) => {
+    const { message, cause } = await expectBroken({ worker: module(source, name) }, once);
+    expect(cause.code).toBe('ERR_NO_HANDLER');
+    expect(message).toContain(`The module asks ${asked}, which is `);
+    expect(message).toContain('isWorker of "bulkhead/worker"');
+  });
+
+  test.each([
+    ['a flag that Node does not know', { execArgv: ['--no-such-flag'] }, 9, 'bad option: --no-such-flag'],
+    ['the same in NODE_OPTIONS', { env: { NODE_OPTIONS: '--no-such-flag' } }, 9, 'is not allowed in NODE_OPTIONS'],
+    ['a file of flags that is not there', { execArgv: ['--env-file=missing.env'] }, 9, 'missing.env: not found'],
+    ['-r of a file that is not there', { execArgv: ['-r', './missing.cjs'] }, 1, "Cannot find module './missing.cjs'"],
+    ['-r of a package that is not there', { execArgv: ['-r', 'bulkhead-no-such'] }, 1, 'bulkhead-no-such'],
+    ['--import of a file that is not there', { execArgv: ['--import', './missing.mjs'] }, 1, 'missing.mjs'],
+    ['--import of a package that is not there', { execArgv: ['--import', 'bulkhead-no-such'] }, 1, 'bulkhead-no-such'],
+    ['--no-addons', { execArgv: ['--no-addons'] }, 1, 'addons are switched off'],
+  ])('[A14] %s', async (_, options, exitCode, words) => {
+    const worker = module('export default () => 1;');
+    const error = await expectBroken({ worker, ...options }, once);
+    expect(error).toMatchObject({ reason: 'exit', exitCode });
+    expect(error.stderr).toContain(words);
+  });
+
   test('a module whose own import does not exist', async () => {
     const { message } = await expectBroken({ worker: module('import "./missing.mjs"; export default () => 1;') }, once);
     expect(message).toContain('missing.mjs');
@@ -149,6 +187,21 @@ describe('again and again: a bounded number of attempts', () => {
     const error = await expectBroken({ worker: module('console.error("so long"); process.exit(7);') }, bounded);
     expect(error).toMatchObject({ reason: 'exit', exitCode: 7, signal: null, outOfMemory: false, stderr: 'so long\n' });
     expect(error.message).toBe('the worker exited with code 7 before it was ready; last words: so long');
+  });
+
+  test("[A14] a module that exits with code 9, which is not Node's refusal of a flag", async () => {
+    const error = await expectBroken({ worker: module('console.error("no database"); process.exit(9);') }, bounded);
+    expect(error).toMatchObject({ exitCode: 9, stderr: 'no database\n' });
+    expect(error.message).toContain('no database');
+  });
+
+  test('[B8] a handler as a promise that rejects', async () => {
+    const { cause } = await expectBroken(
+      { worker: module('export default Promise.reject(new RangeError("no database"));') },
+      bounded,
+    );
+    expect(cause).toBeInstanceOf(RangeError);
+    expect(cause.message).toBe('no database');
   });
 
   test('a module that kills its process', async () => {

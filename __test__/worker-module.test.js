@@ -2,12 +2,24 @@
 // sees.
 
 import { once } from 'node:events';
-import { realpathSync, writeFileSync } from 'node:fs';
+import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runInThisContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { failure, moduleFile, pool, program, project, record, root } from './support/harness.js';
+
+/** Reads CommonJS files itself, so that Node compiles them in its other way. */
+const HOOK = `
+  import { register } from 'node:module';
+  register('data:text/javascript,' + encodeURIComponent(\`
+    import { readFileSync } from 'node:fs';
+    import { fileURLToPath } from 'node:url';
+    export async function load(url, context, next) {
+      const loaded = await next(url, context);
+      if (loaded.format === 'commonjs' && url.endsWith('worker.cjs')) loaded.source = readFileSync(fileURLToPath(url));
+      return loaded;
+    }\`));`;
 
 /** A pool with one worker, which runs this module. */
 function poolOf(source, options, name = 'worker.mjs') {
@@ -79,6 +91,103 @@ describe('a handler is', () => {
     );
     const run = (name) => pool({ worker: join(folder, name), maxWorkers: 1 }).run({ data: 21 });
     expect(await Promise.all(['esm.mts', 'common.cts'].map(run))).toEqual([42, 42]);
+  });
+});
+
+describe('[B8] a handler may be a promise of one:', () => {
+  const init = `const init = async (handler) => { await new Promise(setImmediate); return handler; };
+    const double = (task) => task.data * 2;`;
+
+  test.each([
+    ['the default export', 'worker.mjs', 'export default init(double);'],
+    ['processTask', 'worker.mjs', 'export const processTask = init(double);'],
+    ['handlers', 'worker.mjs', 'export const handlers = init({ double });'],
+    ['a default export that becomes an object', 'worker.mjs', 'export default init({ processTask: double });'],
+    ['one within the other', 'worker.mjs', 'export default init({ handlers: init({ double }) });'],
+    ['an object with then()', 'worker.mjs', 'export default { then: (resolve) => resolve(double) };'],
+    ['module.exports', 'worker.cjs', 'module.exports = init(double);'],
+    ['exports.processTask', 'worker.cjs', 'exports.processTask = init(double);'],
+    ['exports.handlers', 'worker.cjs', 'exports.handlers = init({ double });'],
+  ])('%s (%s)', async (_, name, source) => {
+    const manager = poolOf(`${init}\n${source}`, {}, name);
+    await expect(manager.run({ type: 'double', data: 21 })).resolves.toBe(42);
+  });
+
+  test('it is there before setup()', async () => {
+    const manager = poolOf(`${init}
+      let ready = false;
+      export default init(() => ready).then((handler) => { ready = 'by the promise'; return handler; });
+      export const setup = () => { ready += ', then setup'; };`);
+    await expect(manager.run(1)).resolves.toBe('by the promise, then setup');
+  });
+
+  test('of a module that a task of the built-in worker names', async () => {
+    const filename = moduleFile(`${init} export default init(double);`);
+    await expect(pool({ maxWorkers: 1 }).run({ data: 21 }, { filename })).resolves.toBe(42);
+  });
+
+  test('other promises that a module exports are not waited for', async () => {
+    const manager = poolOf('export const closed = new Promise(() => {}); export default () => "runs";');
+    await expect(manager.run(1)).resolves.toBe('runs');
+  });
+});
+
+describe('[A7] a worker module is found as `fork()` finds it:', () => {
+  test.each([
+    ['without its extension', 'worker.js', 'worker'],
+    ['as a folder with an index.js', 'index.js', ''],
+  ])('%s', async (_, name, asked) => {
+    const file = moduleFile('module.exports = () => [__filename, process.argv[1]];', name);
+    const worker = join(file, '..', asked);
+    await expect(pool({ worker, maxWorkers: 1 }).run(1)).resolves.toEqual([file, file]);
+    await expect(pool({ maxWorkers: 1 }).run(1, { filename: worker })).resolves.toEqual([file, expect.any(String)]);
+  });
+
+  test('as a folder with a package.json that names it', async () => {
+    const folder = project({ 'package.json': '{ "main": "main.cjs" }', 'main.cjs': 'module.exports = () => "main";' });
+    await expect(pool({ worker: folder, maxWorkers: 1 }).run(1)).resolves.toBe('main');
+  });
+});
+
+describe('[A9] the main module of a worker', () => {
+  const guarded = `process.on('message', ({ id }) => process.send({ taskId: id, result: facts() }));`;
+
+  test.each([
+    ['loaded by import()', []],
+    ['loaded through hooks of import()', ['--import', `data:text/javascript,${encodeURIComponent(HOOK)}`]],
+  ])(
+    'is its CommonJS module, %s: a fork-style script behind `require.main === module` is a worker',
+    async (_, execArgv) => {
+      const folder = project({
+        'worker.cjs': `
+        const other = require('./other.cjs');
+        const facts = () => [require.main === module, process.mainModule === module, module.parent ?? null, other];
+        if (require.main === module) ${guarded}`,
+        'other.cjs': 'module.exports = [require.main === module, require.main.filename];',
+      });
+      const worker = join(folder, 'worker.cjs');
+      await expect(pool({ worker, maxWorkers: 1, execArgv }).run({ id: 1 })).resolves.toEqual([
+        true,
+        true,
+        null,
+        [false, worker],
+      ]);
+    },
+  );
+
+  test('is none where the worker is an ES module, or the built-in one', async () => {
+    const folder = project({
+      'worker.mjs': `import main from './main.cjs'; export default () => [main, process.mainModule === undefined];`,
+      'main.cjs': 'module.exports = require.main === undefined;',
+    });
+    await expect(pool({ worker: join(folder, 'worker.mjs'), maxWorkers: 1 }).run(1)).resolves.toEqual([true, true]);
+    await expect(pool({ maxWorkers: 1 }).exec(() => require.main === undefined)).resolves.toBe(true);
+  });
+
+  test('may be reached by a link', async () => {
+    const folder = project({ 'worker.cjs': 'module.exports = () => require.main === module;' });
+    symlinkSync(join(folder, 'worker.cjs'), join(folder, 'link.cjs'));
+    await expect(pool({ worker: join(folder, 'link.cjs'), maxWorkers: 1 }).run(1)).resolves.toBe(true);
   });
 });
 

@@ -9,17 +9,20 @@ const { ENGINE, HOST } = require('./host');
 const { Builtin } = require('./worker/builtin');
 const { Channel } = require('./worker/channel');
 const { WorkerContext } = require('./worker/context');
+const { isRecursion, markWorker, pathOf } = require('./worker-process');
 const { flushBeforeExit } = require('./worker/exit');
 const { withFault } = require('./worker/fault');
 const { exit, parse } = require('./worker/intrinsics');
 const { Inspector } = require('./worker/inspector');
 const { Ipc } = require('./worker/ipc');
 const { isPermanent } = require('./worker/load');
+const { withoutMain } = require('./worker/main-module');
 const { Loop } = require('./worker/loop');
 const { Parting } = require('./worker/parting');
 const { openPort } = require('./worker/port');
 const { openModule } = require('./worker/program');
 const { Replies } = require('./worker/replies');
+const { resolveModule } = require('./worker/resolve');
 
 const PROTOCOL_VERSION = 1;
 
@@ -73,7 +76,7 @@ async function start(init) {
   const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
-  await program.setup(context).catch((thrown) => refuse(replies, thrown, false));
+  await program.setup(context).catch((thrown) => refuse(replies, thrown, isRecursion(thrown)));
 
   ipc.program = program;
   const { concurrency } = init;
@@ -99,16 +102,22 @@ async function open(init, context) {
     const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
-  const { worker, captureStack, engine = 'V8' } = init.options;
+  const { worker, captureStack, engine = 'V8', line = [] } = init.options;
+  const self = markWorker(line, () => loop?.busy === true);
   if (captureStack && HOST !== 'Node.js')
     throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
   if (init.serialization === 'advanced' && engine !== ENGINE) {
     throw unavailable(`serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`);
   }
-  if (worker === null) return new Builtin(context);
+  if (worker === null) {
+    withoutMain();
+    return new Builtin(context, self);
+  }
+  const url = resolveModule(worker);
+  self.line.add(pathOf(url));
   // As under fork, where this file would not be in between.
-  process.argv[1] = fileURLToPath(worker);
-  return openModule(worker);
+  process.argv[1] = fileURLToPath(url);
+  return openModule(url);
 }
 
 /** @param {string} message */

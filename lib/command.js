@@ -2,7 +2,6 @@
 
 // How a worker process is started: command line, environment, directory, and what it is told on the channel.
 
-const path = require('node:path');
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
 const { ENGINE, HOST, assertRuntime, ownRuntime } = require('./host');
@@ -10,10 +9,10 @@ const { inspectorFlags } = require('./inspector-flags');
 const { invalidType, invalidValue } = require('./invalid');
 const { isUrl, moduleUrl } = require('./module-url');
 const { nodeOptions, quoted, splitOptions } = require('./node-flags');
+const { bootstrapFile } = require('./package-folder');
 const { namesRestrictions, ownRestrictions } = require('./permission');
 const { ownOptions, text, texts } = require('./validators');
-
-const BOOTSTRAP = path.join(__dirname, 'bootstrap.js');
+const { lineOfPools } = require('./worker-process');
 
 const COVERAGE = 'NODE_V8_COVERAGE';
 
@@ -64,9 +63,11 @@ function node(own, runtime, env) {
   const ofNode = HOST === 'Node.js' || execPath !== runtime.execPath;
   const inspector = ofNode ? inspectorFlags(execArgv, variable('NODE_OPTIONS', env)) : null;
   return {
+    worker,
     kind: worker === null ? /** @type {const} */ ('built-in') : /** @type {const} */ ('module'),
     command: execPath,
-    args: [...execArgv, BOOTSTRAP, ...argv],
+    args: [...execArgv, bootstrapFile(), ...argv],
+    isNode: ofNode,
     // The port that each worker is told stands behind the flags: the last one decides, whoever has said the others.
     inspect: inspector && { position: execArgv.length, host: inspector.host, port: inspector.port },
     waits: inspector?.waits === true,
@@ -75,6 +76,7 @@ function node(own, runtime, env) {
       argv,
       captureStack: own.captureStack === true || undefined,
       engine: ENGINE === 'V8' ? undefined : ENGINE,
+      line: lineOfPools(),
     }),
   };
 }
@@ -97,9 +99,11 @@ function foreign(own) {
   }
   const worker = ownOptions('options.worker', own.worker, ['command', 'args']);
   return {
+    worker: null,
     kind: /** @type {const} */ ('command'),
     command: text('options.worker.command', worker.command),
     args: worker.args === undefined ? [] : texts('options.worker.args', worker.args),
+    isNode: false,
     inspect: null,
     waits: false,
     initOptions: '{}',

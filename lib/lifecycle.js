@@ -21,6 +21,7 @@ class Lifecycle {
   /** Null once the pool is closed. @type {NativePool | null} */
   #native;
   #liveness;
+  #assertMayStart;
   #onStart;
   #onError;
   #onDrain;
@@ -52,6 +53,7 @@ class Lifecycle {
    * @param {NativePool} native
    * @param {import('./liveness').Liveness} liveness
    * @param {object} events
+   * @param {() => void} events.assertMayStart throws if no worker may be started
    * @param {() => void} events.onStart
    * @param {(error: Error, told: boolean) => void} events.onError the pool broke; `told`: a promise rejects with the error, and
    *   does not go unseen
@@ -60,9 +62,10 @@ class Lifecycle {
    *   consumer of a `map()` is told
    * @param {() => void} events.onClosed
    */
-  constructor(native, liveness, { onStart, onError, onDrain, onRefusing, onClosed }) {
+  constructor(native, liveness, { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed }) {
     this.#native = native;
     this.#liveness = liveness;
+    this.#assertMayStart = assertMayStart;
     this.#onStart = onStart;
     this.#onError = onError;
     this.#onDrain = onDrain;
@@ -113,6 +116,7 @@ class Lifecycle {
 
   #open() {
     this.#refuse();
+    this.#assertMayStart();
     this.#state = 'open';
     /** @type {NativePool} */ (this.#native).start();
     this.#onStart();

@@ -39,6 +39,7 @@ const {
 const { TaskStream } = require('./task-stream');
 const { Tickets } = require('./tickets');
 const { integer } = require('./validators');
+const { assertNotItself } = require('./worker-process');
 
 /** @typedef {import('./task').Task} Task */
 /** @typedef {import('./task-options').TaskOptions} ResolvedTaskOptions */
@@ -88,7 +89,9 @@ class ProcessManager extends ListeningEmitter {
   /** @param {import('../index').Options} [options] */
   constructor(options) {
     super((event) => this.#listenersChanged(event));
-    const { config, kind } = forCaller(ProcessManager, () => resolveOptions(options, native.availableParallelism));
+    const { config, kind, worker } = forCaller(ProcessManager, () =>
+      resolveOptions(options, native.availableParallelism),
+    );
     assertMaySpawn();
     if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
     assertMayNest(native.depth());
@@ -107,6 +110,7 @@ class ProcessManager extends ListeningEmitter {
     this.#liveness = new Liveness(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#liveness, {
+      assertMayStart: () => assertNotItself(worker),
       onStart: () => {
         warnIfAbandoned(this, config.name);
         this.#diagnostics.poolOpened();
@@ -444,6 +448,7 @@ class ProcessManager extends ListeningEmitter {
    */
   #acceptWith(record, task, options, how) {
     const { signal, handler, filename, onProgress, trace } = options;
+    if (filename !== null) assertNotItself(filename);
     const exec = 'exec' in how ? how.exec : undefined;
     // Reads the function's name and length, which may be getters.
     const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);

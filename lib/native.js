@@ -3,6 +3,7 @@
 // The native addon, and what of it the JavaScript side relies on.
 
 const process = require('node:process');
+const { missingAddon } = require('./missing-addon');
 
 /**
  * Everything present; null means none.
@@ -11,6 +12,7 @@ const process = require('node:process');
  * @property {string} name
  * @property {string} command
  * @property {string[]} args
+ * @property {boolean} isNode the command is Node.js, which is told to run a worker of ours
  * @property {{ position: number, host: string, port: number } | null} inspect the flags in `args` or `env` have Node open
  *   its inspector: where in `args` each worker's own port goes, and what they say; port 0: any
  * @property {string[]} env `KEY=value`
@@ -101,12 +103,9 @@ function load() {
   const addon = '../native.cjs';
   try {
     return require(addon);
-  } catch (cause) {
-    throw new Error(
-      `bulkhead has no native addon for ${process.platform}-${process.arch} here: reinstall it without ` +
-        '--omit=optional (and without a lockfile made on another platform), or run `npm run build` in a checkout of it',
-      { cause },
-    );
+  } catch {
+    // What it says is about every candidate that it knows, and about npm.
+    throw missingAddon((id) => require(id));
   }
 }
 

@@ -62,6 +62,7 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
  * @typedef {object} Settings
  * @property {NativeConfig} config
  * @property {'built-in' | 'module' | 'command'} kind of worker
+ * @property {string | null} worker file URL of the module
  */
 
 /**
@@ -76,11 +77,12 @@ function resolveOptions(options, availableParallelism) {
   /** @param {string} key @param {number} fallback @param {number} [min] */
   const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
 
-  const { kind, waits, ...command } = resolveCommand(own);
+  const { kind, worker, waits, ...command } = resolveCommand(own);
   const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
   const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
   return {
     kind,
+    worker,
     config: {
       name: text('options.name', or(own.name, 'bulkhead')),
       ...command,

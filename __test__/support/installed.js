@@ -1,21 +1,32 @@
 // Projects of users in which the package is installed as npm does it, and programs that are run in them to their end.
 
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import manifest from '../../package.json' with { type: 'json' };
 import { project, root } from './harness.js';
 
-/** A project in which the package is a folder of its own, as npm installs it: runners treat links to elsewhere as sources. */
-export function installed(files) {
+/**
+ * A project in which the package is a folder of its own, as npm installs it: tools treat links to elsewhere as sources.
+ *
+ * @param {Record<string, string>} files by path
+ * @param {string[]} links paths of other packages, which are linked
+ * @returns {string} the folder
+ */
+export function installed(files, links = []) {
   const folder = join(project({}), 'user');
-  const own = join(folder, 'node_modules', 'bulkhead');
+  const packages = join(folder, 'node_modules');
+  const own = join(packages, 'bulkhead');
   mkdirSync(own, { recursive: true });
   const addons = readdirSync(root).filter((name) => name.endsWith('.node'));
   for (const name of ['package.json', ...manifest.files, ...addons]) {
     cpSync(join(root, name), join(own, name), { recursive: true });
   }
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  for (const path of links) symlinkSync(path, join(packages, basename(path)));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
   return folder;
 }
 

@@ -4,10 +4,12 @@
 // `data` of any other task back.
 
 const { fileURLToPath } = require('node:url');
-const { compile } = require('./exec');
+const { exec } = require('./exec');
 const { Handlers } = require('./handlers');
-const { OwnMap, apply, hasOwn } = require('./intrinsics');
+const { OwnMap, hasOwn } = require('./intrinsics');
 const { load } = require('./load');
+const { pathOf } = require('../worker-process');
+const { resolveModule } = require('./resolve');
 
 /**
  * @typedef {import('./context').Task} Task
@@ -23,10 +25,15 @@ class Builtin {
   /** @type {Map<string, Promise<Handlers>>} */
   #loading = new OwnMap();
   #context;
+  #self;
 
-  /** @param {WorkerContext} context */
-  constructor(context) {
+  /**
+   * @param {WorkerContext} context
+   * @param {import('../worker-process').WorkerProcess} self
+   */
+  constructor(context, self) {
     this.#context = context;
+    this.#self = self;
   }
 
   async setup() {}
@@ -38,7 +45,7 @@ class Builtin {
    */
   start(task, context) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
+    if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.filename !== undefined) {
       const known = this.#modules.get(frame.filename);
       if (known !== undefined) return known.start(frame, payload, context);
@@ -84,13 +91,19 @@ class Builtin {
 
   /** @param {string} filename */
   async #load(filename) {
+    const { opening } = this.#self;
+    let path = '';
     try {
-      const handlers = new Handlers(await load(filename), fileURLToPath(filename));
+      const url = resolveModule(filename);
+      path = pathOf(url);
+      opening.add(path);
+      const handlers = await Handlers.of(await load(url), fileURLToPath(url));
       if (!handlers.found && !handlers.foundFunctions) throw handlers.nothingFound();
       await handlers.hook('setup')?.(this.#context);
       this.#modules.set(filename, handlers);
       return handlers;
     } finally {
+      opening.delete(path);
       this.#loading.delete(filename);
     }
   }

@@ -3,9 +3,9 @@
 // A script written for child_process.fork: it exports no handler and listens for messages. Each task reaches it as a message,
 // and the message it sends back with the task's `taskId` is the result.
 
-const { compile } = require('./exec');
+const { exec } = require('./exec');
 const { isEnvelope } = require('./envelope');
-const { OwnMap, apply, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
+const { OwnMap, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
 
 /** What `start` returns for a task whose end comes by `process.send`. */
 const LATER = Symbol('ends by process.send');
@@ -45,7 +45,7 @@ class ForkScript {
    */
   start(task) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
+    if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.call === true) {
       throw new TypeError(`this worker is a fork-style script: it takes messages, and no call of "${frame.handler}"`);
     }

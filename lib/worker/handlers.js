@@ -2,6 +2,7 @@
 
 // Finds what a worker module offers, and the handler that a task is for.
 
+const { readFileSync } = require('node:fs');
 const { OwnMap, apply, bind, getOwnPropertyDescriptor, hasOwn, join, keysOf, stringify } = require('./intrinsics');
 
 const LOOKED_FOR =
@@ -23,6 +24,12 @@ const RESERVED = Object.freeze({
   'module.exports': true,
 });
 
+/** What asks whether its module is the program itself. */
+const ASKS_MAIN = /\b(?:import\.meta|require)\.main\b/;
+
+/** Exports that are awaited where they are promises. Others may be promises of something else, and for ever. */
+const AWAITED = ['processTask', 'handlers'];
+
 /** @typedef {(task: any, context: import('./context').TaskContext) => unknown} Handler */
 
 class Handlers {
@@ -42,10 +49,20 @@ class Handlers {
   /**
    * @param {object} namespace what import() gave
    * @param {string} file
+   * @returns {Promise<Handlers>} once exports that are promises are there
+   * @throws what such a promise rejects with
    */
-  constructor(namespace, file) {
+  static async of(namespace, file) {
+    return new Handlers(await exportPlaces(namespace), file);
+  }
+
+  /**
+   * @param {any[]} places
+   * @param {string} file
+   */
+  constructor(places, file) {
     this.#file = file;
-    this.#places = exportPlaces(namespace);
+    this.#places = places;
     this.#default = this.#findDefault();
     this.#map = this.#find('handlers', (/** @type {unknown} */ value) => typeof value === 'object' && value !== null);
   }
@@ -109,7 +126,8 @@ class Handlers {
   nothingFound() {
     const names = [...new Set(this.#places.flatMap((place) => Object.keys(place)))];
     const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`;
-    const error = new TypeError(`${this.#file} is no worker module: looked for ${LOOKED_FOR}; it ${exported}`);
+    const what = `looked for ${LOOKED_FOR}; it ${exported}${mainGuardHint(this.#file)}`;
+    const error = new TypeError(`${this.#file} is no worker module: ${what}`);
     return Object.assign(error, { code: 'ERR_NO_HANDLER' });
   }
 
@@ -223,19 +241,57 @@ function argumentsOf(frame, payload) {
 
 /**
  * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled from an ES module, the
- * real default export is one level further down.
+ * real default export is one level further down. What a promise becomes stands in the place of the promise.
  *
  * @param {any} namespace
- * @returns {any[]}
+ * @returns {Promise<any[]>}
  */
-function exportPlaces(namespace) {
+async function exportPlaces(namespace) {
   const places = [namespace];
+  /** @type {Record<string, any>} */
+  const awaited = {};
   let place = namespace;
-  while (places.length < 3 && hasOwn(place, 'default') && isObject(place.default)) {
-    place = place.default;
+  for (;;) {
+    for (const name of AWAITED) {
+      if (awaited[name] === undefined && hasOwn(place, name) && isThenable(place[name]))
+        awaited[name] = await place[name];
+    }
+    if (places.length === 3 || !hasOwn(place, 'default')) break;
+    place = isThenable(place.default) ? await place.default : place.default;
+    if (!isObject(place)) break;
     places.push(place);
   }
-  return places;
+  // Before the others, where the promises are.
+  return Object.keys(awaited).length === 0 ? places : [awaited, ...places];
+}
+
+/**
+ * @param {any} value
+ * @returns {boolean} whether it is a promise; a function with a method `then` is a handler
+ */
+function isThenable(value) {
+  return typeof value === 'object' && value !== null && typeof value.then === 'function';
+}
+
+/**
+ * What to say of a module in which nothing was found, if it looks at whether it is the main one.
+ *
+ * @param {string} file
+ */
+function mainGuardHint(file) {
+  let text = '';
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return ''; // It was there a moment ago; what was found in it is told without.
+  }
+  const asked = ASKS_MAIN.exec(text)?.[0];
+  if (asked === undefined) return '';
+  const answer =
+    asked === 'require.main'
+      ? 'which is the worker module itself, as under fork'
+      : 'which is not true in a worker, whose module is imported';
+  return `. The module asks ${asked}, ${answer}; ask isWorker of "bulkhead/worker" as well`;
 }
 
 /** @param {unknown} value */

@@ -2,18 +2,25 @@
 
 // Loads a worker module: ES module or CommonJS, JavaScript or TypeScript.
 
-const { existsSync, statSync } = require('node:fs');
-const { createRequire } = require('node:module');
+const { readFileSync } = require('node:fs');
+const Module = require('node:module');
 const path = require('node:path');
 const process = require('node:process');
 const { fileURLToPath, pathToFileURL } = require('node:url');
 const { HOST } = require('../host');
+const { isRecursion } = require('../worker-process');
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
 /** Of these, Node's own type stripping knows nothing. */
 const JSX = /\.tsx$/;
 const STRIP_FLAG = /^--experimental-(?:strip|transform)-types$/;
-const LOADER_FLAG = /^(?:--import|--loader|--experimental-loader|--require|-r)(?:=|$)/;
+const IMPORT_FLAG = /^(?:--import|--loader|--experimental-loader)(?:=|$)/;
+const REQUIRE_FLAG = /^(?:--require|-r)(?:=|$)/;
+/** What `require` knows without a hook. */
+const WITHOUT_HOOK = new Set(['.js', '.json', '.node']);
+/** Codes of files that import() has not run, but a hook of `require` may: also those for types that Node cannot strip. */
+/** @type {Set<unknown>} */
+const NOT_IMPORTED = new Set(['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX']);
 
 /** Codes of Node's module loader, and some of ours, that the next attempt would meet again. */
 /** @type {Set<unknown>} */
@@ -23,6 +30,7 @@ const PERMANENT = new Set([
   'ERR_NO_HANDLER',
   'ERR_PACKAGE_IMPORT_NOT_DEFINED',
   'ERR_PACKAGE_PATH_NOT_EXPORTED',
+  'ERR_POOL_DEPTH',
   'ERR_PROTOCOL',
   'ERR_REQUIRE_ESM',
   'ERR_UNKNOWN_BUILTIN_MODULE',
@@ -33,20 +41,75 @@ const PERMANENT = new Set([
 ]);
 
 /**
- * @param {string} url file URL
+ * @param {string} url file URL of a file, see resolve.js
  * @returns {Promise<object>} the module's namespace
  */
 async function load(url) {
   const file = fileURLToPath(url);
-  if (!existsSync(file)) throw coded('ERR_MODULE_NOT_FOUND', `worker module not found: ${file}`);
-  if (statSync(file).isDirectory()) {
-    throw coded('ERR_UNSUPPORTED_DIR_IMPORT', `worker module is a directory: ${file}`);
-  }
   try {
-    return await (TYPESCRIPT.test(file) ? loadTypeScript(url, file) : import(url));
+    return await (isHooked(file) ? loadHooked(url, file) : loadUnhooked(url, file));
   } catch (error) {
     if (doesNotParse(error)) locate(/** @type {SyntaxError} */ (error), file);
     throw error;
+  }
+}
+
+/**
+ * A file that a hook of `require` compiles: ts-node, esbuild-register, @swc-node/register and their like. What comes by
+ * `--import` has the first word, as it may well compile for import() what it compiles for `require`.
+ *
+ * @param {string} url
+ * @param {string} file
+ */
+async function loadHooked(url, file) {
+  if (hasFlag(IMPORT_FLAG)) {
+    try {
+      return await import(url);
+    } catch (error) {
+      if (!NOT_IMPORTED.has(codeOf(error))) throw error;
+    }
+  }
+  return required(url, file);
+}
+
+/**
+ * @param {string} url
+ * @param {string} file
+ */
+function loadUnhooked(url, file) {
+  return TYPESCRIPT.test(file) ? loadTypeScript(url, file) : import(url);
+}
+
+/**
+ * @param {string} url
+ * @param {string} file
+ * @returns {object} what import() gives of a CommonJS module
+ */
+function required(url, file) {
+  return { default: Module.createRequire(url)(file) };
+}
+
+/**
+ * Whether `require` would run this file, and only because of a hook that the user has registered.
+ *
+ * @param {string} file
+ */
+function isHooked(file) {
+  const extension = path.extname(file);
+  const { _extensions } = /** @type {{ _extensions?: Record<string, unknown> }} */ (/** @type {unknown} */ (Module));
+  if (HOST !== 'Node.js' || WITHOUT_HOOK.has(extension) || _extensions?.[extension] === undefined) return false;
+  return extension === '.cts' || (extension !== '.mts' && extension !== '.mjs' && inCommonJsPackage(file));
+}
+
+/** @param {string} file */
+function inCommonJsPackage(file) {
+  for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
+    try {
+      return JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')).type !== 'module';
+    } catch (error) {
+      // One that does not parse is the loader's to complain of.
+      if (error instanceof SyntaxError || folder === path.dirname(folder)) return true;
+    }
   }
 }
 
@@ -57,7 +120,7 @@ async function load(url) {
 async function loadTypeScript(url, file) {
   if (HOST !== 'Node.js' || (stripsTypes() && !JSX.test(file))) return import(url);
   // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a second one is in the way.
-  if (hasLoader()) {
+  if (hasFlag(IMPORT_FLAG) || hasFlag(REQUIRE_FLAG)) {
     try {
       return await import(url);
     } catch (error) {
@@ -69,17 +132,18 @@ async function loadTypeScript(url, file) {
   }
   await registerTsx(file);
   // tsx takes a .cts file for an ES module when it is imported.
-  return file.endsWith('.cts') ? { default: createRequire(url)(file) } : import(url);
+  return file.endsWith('.cts') ? required(url, file) : import(url);
 }
 
-function hasLoader() {
-  return nodeFlags().some((flag) => LOADER_FLAG.test(flag));
+/** @param {RegExp} pattern */
+function hasFlag(pattern) {
+  return nodeFlags().some((flag) => pattern.test(flag));
 }
 
 function stripsTypes() {
   // Newer than the types: 'strip' or 'transform'.
   const { typescript } = /** @type {{ typescript?: unknown }} */ (/** @type {unknown} */ (process.features));
-  return Boolean(typescript) || nodeFlags().some((flag) => STRIP_FLAG.test(flag));
+  return Boolean(typescript) || hasFlag(STRIP_FLAG);
 }
 
 function nodeFlags() {
@@ -95,7 +159,7 @@ async function registerTsx(file) {
   for (const from of [file, path.join(process.cwd(), 'here.js')]) {
     let entry;
     try {
-      entry = createRequire(from).resolve('tsx');
+      entry = Module.createRequire(from).resolve('tsx');
     } catch {
       continue; // Not installed there.
     }
@@ -111,7 +175,8 @@ function typeScriptUnsupported(file) {
   return coded(
     'ERR_UNKNOWN_FILE_EXTENSION',
     `worker module is TypeScript, which Node ${process.versions.node} does not run by itself: ${file}; ` +
-      'use Node 22.18 or later (or 22.6 with execArgv: ["--experimental-strip-types"]), or install tsx',
+      'use Node 22.18 or later (or 22.6 with execArgv: ["--experimental-strip-types"]), install tsx, or register a ' +
+      'compiler by execArgv (-r ts-node/register)',
   );
 }
 
@@ -134,7 +199,7 @@ function codeOf(thrown) {
  * @param {unknown} error
  */
 function isPermanent(error) {
-  return PERMANENT.has(codeOf(error)) || doesNotParse(error);
+  return PERMANENT.has(codeOf(error)) || doesNotParse(error) || isRecursion(error);
 }
 
 /**

@@ -15,6 +15,7 @@ const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
 const { decode } = require('../serialize');
 const { Task, TaskContext } = require('./context');
+const { explain } = require('./exec');
 const { LATER } = require('./fork-script');
 const { Credit, stream } = require('./stream');
 const { OwnMap, arrayFrom, max, onSettled, parse, promiseOf, round, toStringTag } = require('./intrinsics');
@@ -104,6 +105,11 @@ class Loop {
     this.#onStop = onStop;
     this.#onMessage = onMessage;
     this.#inspector = inspector;
+  }
+
+  /** Whether user code runs for a task. */
+  get busy() {
+    return this.#pumping || this.#running.size > 0;
   }
 
   /** Bytes may be in the port. Called from the event loop, never from a task. */
@@ -314,6 +320,7 @@ class Loop {
    */
   #fail(task, thrown, amidst) {
     if (task.settled) return;
+    if (task.frame.exec !== undefined) explain(task.frame.exec, thrown);
     const elapsed = this.#settle(task);
     this.#replies.error(task.id, elapsed, thrown, amidst);
     if (this.#running.delete(task.id)) this.#resume();

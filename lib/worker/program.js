@@ -4,11 +4,12 @@
 // worker (builtin.js).
 
 const { fileURLToPath } = require('node:url');
-const { compile } = require('./exec');
+const { exec } = require('./exec');
 const { ForkScript } = require('./fork-script');
 const { Handlers } = require('./handlers');
-const { apply, listenerCount } = require('./intrinsics');
+const { listenerCount } = require('./intrinsics');
 const { load } = require('./load');
+const { asMain } = require('./main-module');
 
 /**
  * @typedef {object} Program
@@ -47,7 +48,7 @@ class ModuleProgram {
    */
   start(task, context) {
     const { frame, payload } = task;
-    if (frame.exec !== undefined) return apply(compile(frame.exec), undefined, payload);
+    if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.filename !== undefined) {
       throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
     }
@@ -70,7 +71,8 @@ class ModuleProgram {
  * @throws what its loading throws, and when there is nothing in it that could take a task
  */
 async function openModule(url) {
-  const handlers = new Handlers(await load(url), fileURLToPath(url));
+  const file = fileURLToPath(url);
+  const handlers = await Handlers.of(await asMain(file, () => load(url)), file);
   if (handlers.found) return new ModuleProgram(handlers);
   // A script that listens may well export some of its functions, to its own tests for one.
   if (listenerCount('message') > 0) return new ForkScript(handlers);

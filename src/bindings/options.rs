@@ -20,6 +20,8 @@ pub struct NativeConfig {
     pub name: String,
     pub command: String,
     pub args: Vec<String>,
+    /// The command is Node.js, which is told to run a worker of ours.
+    pub is_node: bool,
     pub inspect: Option<NativeInspect>,
     /// `KEY=value`.
     pub env: Vec<String>,
@@ -133,6 +135,7 @@ impl NativeConfig {
             name: self.name.clone(),
             command: c_string("command", &self.command)?,
             args: c_strings("args", &self.args)?,
+            is_node: self.is_node,
             inspect: self.inspect.as_ref().map(|inspect| InspectConfig {
                 position: inspect.position as usize,
                 host: inspect.host.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()),

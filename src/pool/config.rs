@@ -108,6 +108,8 @@ pub struct WorkerConfig {
     pub command: CString,
     /// Arguments after the executable's own name.
     pub args: Vec<CString>,
+    /// It is Node.js, which is told to run a worker of ours.
+    pub is_node: bool,
     /// Where the arguments or the environment have Node open its inspector: a port for each worker.
     pub inspect: Option<InspectConfig>,
     /// The whole environment, as `KEY=value`.
@@ -135,6 +137,7 @@ impl WorkerConfig {
             name: "bulkhead".to_owned(),
             command: command.to_owned(),
             args,
+            is_node: false,
             inspect: None,
             env: Vec::new(),
             cwd: None,

@@ -22,6 +22,7 @@ use crate::pool::state::{Counters, Pool, Times, WorkerRow};
 use crate::warm::Bytes;
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
+use crate::worker::last_words;
 use crate::worker::life::ExitReason;
 use crate::worker::link::Link;
 
@@ -529,6 +530,10 @@ impl Core {
         if !link.ready && !self.pool.is_broken() {
             self.last_start_failure = obituary.start_failure();
         }
+        if !link.ready && link.refusal.is_none() && cannot_begin(shared, &obituary) {
+            // As if it had said so itself.
+            self.handle(shared, shared.now(), Event::StartRefused { worker: link.key, permanent: true }, None);
+        }
         // A start failure says it, too.
         self.violation_told = !link.ready || link.violation_told;
         self.obituary = Some(obituary);
@@ -835,6 +840,14 @@ impl Links {
     fn is_empty(&self) -> bool {
         self.others.is_empty() && self.places.iter().all(Option::is_none)
     }
+}
+
+/// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
+fn cannot_begin(shared: &Shared, obituary: &Obituary) -> bool {
+    let config = &shared.worker_config;
+    config.is_node
+        && matches!(obituary.leaving, None | Some(ExitReason::Startup))
+        && last_words::say_node_cannot_begin(&obituary.stderr, obituary.code, &config.command.to_string_lossy())
 }
 
 fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {

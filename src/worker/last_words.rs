@@ -18,6 +18,39 @@ pub fn say_out_of_memory(stderr: &str, code: Option<i32>, signal: Option<i32>) -
     }
 }
 
+/// Exceptions that a worker meets before it can say why it does not start: a preloaded module (`--require`, `--import`) is not
+/// there, or our own addon must not or cannot be loaded.
+const BEFORE_IT_SPEAKS: [&str; 4] =
+    ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND", "ERR_DLOPEN_DISABLED", "ERR_DLOPEN_FAILED"];
+
+/// Whether Node.js, started as `command`, says that it cannot even begin, because of its flags or of what it is to load first.
+/// That is the same at every attempt.
+pub fn say_node_cannot_begin(stderr: &str, code: Option<i32>, command: &str) -> bool {
+    match code {
+        // Node's "invalid argument". User code may end with it as well, but not with words of Node's own.
+        Some(9) => {
+            let speakers = stderr.lines().filter_map(|line| line.split_once(": "));
+            let own = ["node", file_name(command)];
+            speakers.map(|(by, _)| file_name(by)).any(|by| own.contains(&by))
+        }
+        // An exception that nobody catches, with its fields.
+        Some(1) => {
+            let fatal = stderr.lines().rfind(|line| !line.is_empty()).is_some_and(|line| line.starts_with("Node.js v"));
+            fatal && stderr.lines().filter_map(code_field).any(|code| BEFORE_IT_SPEAKS.contains(&code))
+        }
+        _ => false,
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The code of an exception as Node prints it, among its fields.
+fn code_field(line: &str) -> Option<&str> {
+    line.strip_prefix("  code: '")?.trim_end_matches(',').strip_suffix('\'')
+}
+
 fn is_abort_for_memory(line: &str) -> bool {
     let line = line.trim_end();
     // Behind whatever stood on the line before.
@@ -57,6 +90,30 @@ mod tests {
         let python = "Traceback (most recent call last):\n  File \"w.py\", line 3\nMemoryError\n\n";
         assert!(say_out_of_memory(python, Some(1), None));
         assert!(say_out_of_memory("MemoryError: cannot allocate 4 GiB", Some(1), None));
+    }
+
+    #[test]
+    fn node_cannot_begin() {
+        let says = say_node_cannot_begin;
+        assert!(says("/usr/bin/node: bad option: --no-such-flag\n", Some(9), "/usr/bin/node"));
+        assert!(says("node: --nope is not allowed in NODE_OPTIONS\n", Some(9), "/opt/run-node.sh"));
+        assert!(says("Try --help for options\nnodejs: missing.env: not found\n", Some(9), "/usr/bin/nodejs"));
+        let required = "node:internal/modules/cjs/loader:1210\n  throw err;\n  ^\n\nError: Cannot find module './a.js'\n\
+                        Require stack:\n- internal/preload\n    at Module._load {\n  code: 'MODULE_NOT_FOUND',\n  \
+                        requireStack: [ 'internal/preload' ]\n}\n\nNode.js v20.20.2\n";
+        assert!(says(required, Some(1), "node"));
+        let imported = "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'a' imported from /b/\n    at resolve {\n  \
+                        code: 'ERR_MODULE_NOT_FOUND'\n}\n\nNode.js v26.12.1\n";
+        assert!(says(imported, Some(1), "node"));
+
+        assert!(!says("", Some(9), "node"));
+        assert!(!says("no database\n", Some(9), "node"));
+        assert!(!says("worker: no database: node: down\n", Some(9), "node"));
+        assert!(!says(required, Some(9), "node"));
+        assert!(!says(required, Some(2), "node"));
+        assert!(!says(required, None, "node"));
+        assert!(!says("  code: 'MODULE_NOT_FOUND'\nCannot find module, going on\n", Some(1), "node"));
+        assert!(!says("TypeError: a is not a function\n\nNode.js v20.20.2\n", Some(1), "node"));
     }
 
     #[test]

@@ -1,0 +1,89 @@
+// The native addon cannot be loaded: the error says which of the possible reasons it is.
+
+import { cpSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { installed } from './support/installed.js';
+import { run } from './support/toolchain.js';
+
+const { arch, platform } = process;
+const libc = platform !== 'linux' ? '' : process.report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl';
+const target = `${platform}-${arch}${libc}`;
+
+const print = `
+  const about = ({ message, code, cause }) => ({ message, code, cause: cause && about(cause) });
+  try { require('bulkhead'); console.log('{}'); } catch (error) { console.log(JSON.stringify(about(error))); }`;
+
+/** A project whose bulkhead was changed, and what is thrown when it is loaded there. */
+function refusal(change, { source = print, nodeArgs = [] } = {}) {
+  const folder = installed({ 'package.json': '{ "name": "user" }', 'main.cjs': source });
+  const own = join(folder, 'node_modules', 'bulkhead');
+  change(own, folder);
+  const { stdout, stderr } = run([...nodeArgs, 'main.cjs'], { cwd: folder });
+  expect(stderr).toBe('');
+  return JSON.parse(stdout);
+}
+
+const addonIn = (own) =>
+  join(
+    own,
+    readdirSync(own).find((name) => name.endsWith('.node')),
+  );
+
+describe('[A8] without its native addon, bulkhead names the reason:', () => {
+  test('the package of this platform is not installed; no other is named', () => {
+    const { message, code, cause } = refusal((own) => rmSync(addonIn(own)));
+    expect({ message, code }).toEqual({
+      message: expect.stringMatching(
+        `^bulkhead has no native addon for ${target} here: the package bulkhead-${target} is not installed; .*omit=optional`,
+      ),
+      code: 'MODULE_NOT_FOUND',
+    });
+    expect(cause).toMatchObject({ code: 'MODULE_NOT_FOUND' });
+    expect(cause.cause).toBe(undefined);
+    expect(cause.message).toContain(`Cannot find module 'bulkhead-${target}'`);
+    // Each candidate that is named is this platform's.
+    const named = JSON.stringify([message, cause]).match(/bulkhead-\w+-\w+(?:-\w+)?(?=[' ])/g);
+    expect(new Set(named)).toEqual(new Set([`bulkhead-${target}`]));
+    expect(JSON.stringify([message, cause])).not.toMatch(/wasm|npm has a bug/);
+  });
+
+  test('addons are switched off by --no-addons', () => {
+    const refused = refusal(() => {}, { nodeArgs: ['--no-addons'] });
+    expect(refused).toMatchObject({ code: 'ERR_DLOPEN_DISABLED', cause: { code: 'ERR_DLOPEN_DISABLED' } });
+    expect(refused.message).toMatch(/addons are switched off in this process; start it without --no-addons/);
+  });
+
+  test('the addon is there and cannot be loaded: the cause is what the system says', () => {
+    const refused = refusal((own) => writeFileSync(addonIn(own), 'no addon'));
+    expect(refused).toMatchObject({ code: 'ERR_DLOPEN_FAILED', cause: { code: 'ERR_DLOPEN_FAILED' } });
+    expect(refused.message).toContain(`bulkhead cannot load its native addon for ${target}: `);
+    expect(refused.message).toContain(refused.cause.message);
+  });
+
+  test('the platform is none that it supports: it says which are', () => {
+    const pretence = `Object.defineProperty(process, 'arch', { value: 'mips' });`;
+    const refused = refusal((own) => rmSync(addonIn(own)), { source: pretence + print });
+    expect(refused.code).toBe('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
+    expect(refused.message).toMatch(/^bulkhead does not support \S+-mips\S*: it runs on .*linux-x64-gnu.*darwin-arm64/);
+  });
+
+  test('its JavaScript is in another place: it was bundled', () => {
+    const refused = refusal((own, folder) => {
+      cpSync(join(own, 'dist', 'index.js'), join(folder, 'copy', 'index.js'));
+      renameSync(own, join(folder, 'node_modules', 'gone'));
+      cpSync(join(folder, 'copy', 'index.js'), join(folder, 'node_modules', 'bulkhead', 'index.js'));
+    });
+    expect(refused.code).toBe('MODULE_NOT_FOUND');
+    expect(refused.message).toMatch(/^bulkhead was bundled into \S+index\.js, away from its native addon/);
+  });
+});
+
+test('[A8] a bundle that has found the addon, but not what workers start with, says so when a pool is made', () => {
+  const source = `
+    const { ProcessManager } = require('bulkhead');
+    try { new ProcessManager(); } catch ({ message, code }) { console.log(JSON.stringify({ message, code })); }`;
+  const refused = refusal((own) => rmSync(join(own, 'dist', 'bootstrap.js')), { source });
+  expect(refused.code).toBe('MODULE_NOT_FOUND');
+  expect(refused.message).toMatch(/^bulkhead was bundled .*from what its workers start with: mark it as external/);
+});

@@ -1,0 +1,34 @@
+// Compilers and bundlers that users of the package have and the package itself has not: `npm run test:toolchain` installs
+// them. Without them their tests are skipped, except where CI is set.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+import { root } from './harness.js';
+
+const folder = join(root, '__test__', 'toolchain');
+const require = createRequire(join(folder, 'package.json'));
+
+export const withToolchain = describe.skipIf(!existsSync(join(folder, 'node_modules')) && !process.env.CI);
+
+/** Path of a package of the toolchain. */
+export function toolPath(name) {
+  return join(folder, 'node_modules', name);
+}
+
+/** What such a package exports. */
+export const tool = (name) => require(name);
+
+/** Runs a program of Node's to its end, whatever that is. */
+export function run(args, { cwd, ...options } = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd,
+    encoding: 'utf8',
+    timeout: 120_000,
+    killSignal: 'SIGKILL',
+    ...options,
+  });
+  return { status, stdout, stderr };
+}
