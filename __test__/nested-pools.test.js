@@ -69,6 +69,7 @@ describe('[A12] a module that starts a pool of itself', () => {
         else {
           const refused = new Promise((resolve) => pool.once('message', resolve));
           await pool.startWorkers();
+          pool.ref();
           await report(Promise.all([await refused, pool.run({ data: 21 })]));
           await pool.shutdown();
         }
