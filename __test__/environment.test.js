@@ -266,6 +266,45 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
     expect(crashes).toHaveLength(3);
   });
 
+  test.skipIf(!can('cc', '--version'))(
+    '[C7] forks it, and the copy leaves by exit(): the workers are not its own',
+    async () => {
+      // Any library will do: what is no addon is refused once its constructor has run.
+      const library = `
+      #include <stdlib.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      __attribute__((constructor)) static void split(void) {
+        pid_t child = fork();
+        if (child == 0) exit(0);
+        // How it ended does not matter: Node.js has threads that are not in the copy, and may miss them on its way out.
+        int status;
+        if (waitpid(child, &status, 0) != child) abort();
+      }`;
+      const folder = project({ 'forks.c': library });
+      const [from, to] = [join(folder, 'forks.c'), join(folder, 'forks.node')];
+      execFileSync('cc', ['-shared', '-fPIC', '-o', to, from]);
+      const outcome = await program(`
+      import ProcessManager from 'bulkhead';
+      const pool = new ProcessManager({ worker: ${crash}, minWorkers: 2, maxWorkers: 2 });
+      let exits = 0;
+      pool.on('exit', () => exits++);
+      await pool.startWorkers();
+      const pids = pool.workers.map(({ pid }) => pid);
+      let refused = '';
+      try {
+        process.dlopen({ exports: {} }, ${JSON.stringify(to)});
+      } catch ({ code }) {
+        refused = code;
+      }
+      const echoed = await Promise.all([1, 2, 3].map((data) => pool.run({ type: 'echo', data })));
+      const same = pool.workers.every(({ pid }, index) => pid === pids[index]);
+      console.log(JSON.stringify({ refused, echoed, same, exits }));
+      await pool.shutdown();`);
+      expect(printed(outcome)).toEqual({ refused: 'ERR_DLOPEN_FAILED', echoed: [1, 2, 3], same: true, exits: 0 });
+    },
+  );
+
   test('crashes it by a segmentation fault: no worker is left', async () => {
     const load = library('__attribute__((constructor)) static void load(void) { *(volatile int *)0 = 1; }');
     const source = `
@@ -351,6 +390,25 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
       await ended;`;
     const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child', '--mount-proc'], source);
     expect(printed(outcome)).toEqual({ same: true, state: 'S' });
+  });
+
+  test('[A15] where /proc is that of another PID namespace: no size is told, and no limit on memory acts on a stranger', async () => {
+    const source = `
+      import { once } from 'node:events';
+      import ProcessManager from 'bulkhead';
+      const codes = [];
+      process.on('warning', ({ code }) => codes.push(code));
+      const pool = new ProcessManager({ worker: ${crash}, minWorkers: 2, maxWorkers: 2, maxMemory: 1 << 20 });
+      let exits = 0;
+      pool.on('exit', () => exits++);
+      await pool.startWorkers();
+      const echoed = await Promise.all([1, 2, 3].map((data) => pool.run({ type: 'echo', data })));
+      const sizes = pool.workers.map(({ rss }) => rss);
+      console.log(JSON.stringify({ pid: process.pid, echoed, sizes, exits, codes }));
+      await pool.shutdown();`;
+    const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child'], source, { nodeArgs: ['--no-warnings'] });
+    const codes = ['BULKHEAD_NO_MEMORY_LIMITS'];
+    expect(printed(outcome)).toEqual({ pid: 1, echoed: [1, 2, 3], sizes: [null, null], exits: 0, codes });
   });
 
   test.each([

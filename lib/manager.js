@@ -560,13 +560,16 @@ function wakerOf(batches) {
 }
 
 /**
- * Elsewhere than on Linux, and where `/proc` is not mounted.
+ * Elsewhere than on Linux, and where `/proc` is not mounted, or is that of another PID namespace.
  *
  * @param {string} name of the pool
  */
 function warnOfMemory(name) {
   const message = `${name}: maxMemory and recycleMemory have no effect here, as the memory of processes cannot be read`;
-  process.emitWarning(message, { code: 'BULKHEAD_NO_MEMORY_LIMITS', detail: 'They need Linux, with /proc mounted.' });
+  process.emitWarning(message, {
+    code: 'BULKHEAD_NO_MEMORY_LIMITS',
+    detail: 'They need Linux, with /proc mounted in the PID namespace of this process.',
+  });
 }
 
 /**

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use crate::pool::actor;
 use crate::pool::core::{Shared, SharedPool};
 use crate::process::CallError;
-use crate::process::at_exit::at_exit;
+use crate::process::at_exit::{at_exit, is_ours};
 
 /// The way to the thread, once there is one.
 static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
@@ -58,6 +58,10 @@ pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
 
 /// The process ends: no worker, and nothing that a worker has started, may be left.
 extern "C" fn end() {
+    // The workers are not those of a copy of this process.
+    if !is_ours() {
+        return;
+    }
     // The lock is only ever held for moments, but a process that ends must not wait for anything.
     if let Ok(pools) = POOLS.try_lock() {
         pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.end());
