@@ -259,7 +259,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    *
    * @param workerId From 1 to `maxWorkers`.
    * @param message Any value that can be serialised, except undefined.
-   * @returns Whether there is such a worker, and it is ready; otherwise nothing was sent. One that replaces it starts without it.
+   * @returns Whether it was sent. `false`: there is no such worker, it is not ready, or it does not read and 16 MiB of messages wait
+   *   for it already (a single message of any size may always wait). A worker that replaces this one starts without the message.
    * @throws {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
    *   {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError}, and Node's argument errors.
    */
@@ -269,7 +270,7 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. What every worker has to know, those
    * that are started later as well, belongs into its `setup`.
    *
-   * @returns To how many.
+   * @returns To how many it was sent. A worker for which 16 MiB of messages wait already is left out.
    */
   broadcast(message: unknown): number;
 
@@ -1025,7 +1026,7 @@ declare namespace ProcessManager {
     running: TaskId[];
     /** Since it was spawned, in ms. */
     uptime: number;
-    /** Resident memory in bytes; null where it is not known. */
+    /** Resident memory in bytes; null where it is not known: elsewhere than on Linux, or without a `/proc` of this PID namespace. */
     rss: number | null;
     /** Tasks that it has ended, with a result or an error. */
     tasksDone: number;

@@ -26,9 +26,9 @@ use bulkhead::pool::config::{PoolConfig, QueueLimits, WorkerConfig};
 use bulkhead::pool::core::{Shared, SharedPool};
 use bulkhead::pool::messages::{Body, Event, Micros, NewTask, Ticket, WireId, WorkerKey};
 use bulkhead::pool::outlet::{Kind, Outlet};
-use bulkhead::process::Pid;
 use bulkhead::process::channel::channel_pair;
 use bulkhead::process::readiness::watch;
+use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::wire::LineSplitter;
 use bulkhead::worker::hearing::Hearing;
@@ -172,7 +172,7 @@ fn process(key: WorkerKey) -> (Ear, Worker, Link) {
     };
     // No process ever has such a number, so signals to it go nowhere.
     let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few")).expect("it is positive");
-    let link = Link::new(key, pid, 0, Arc::clone(&channel), Some(page), Arc::new(Notify::new()));
+    let link = Link::new(key, Target::of(pid), 0, Arc::clone(&channel), Some(page), Arc::new(Notify::new()));
     (Ear { channel, hearing: Hearing::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
 }
 
@@ -183,7 +183,7 @@ impl Client {
         self.scratch.extend_from_slice(b",\"task\":");
         self.scratch.extend_from_slice(itoa::Buffer::new().format(ticket).as_bytes());
         self.scratch.extend_from_slice(b"}\n");
-        let body = Body::plain(self.scratch.as_slice().into());
+        let body = Body::plain(&self.scratch);
         let accepted_at = self.shared.now();
         let task = NewTask { ticket, accepted_at, body, ..NewTask::default() };
         self.shared.submit(task).expect("there is room");

@@ -389,7 +389,11 @@ function isSeen(promise) {
 }
 
 /** @param {Record<string, any>} about */
-function leftBehind({ workerId, pid, after }) {
+function leftBehind({ workerId, pid, after, code }) {
+  if (code !== null) {
+    const why = `this process may not signal it (${code}), as where it runs as another user`;
+    return `worker ${workerId} (pid ${pid}) cannot be killed and is no longer waited for: ${why}; end it as that user or as root`;
+  }
   const why = 'a debugger keeps it, or the kernel (a disk that does not answer, say)';
   return `worker ${workerId} (pid ${pid}) is still there ${after} ms after SIGKILL, and is no longer waited for: ${why}`;
 }

@@ -21,8 +21,8 @@ use bulkhead::pool::core::{Shared, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask, Ticket, WireId, WorkerKey};
 use bulkhead::pool::outlet::{Batch, Kind, Outlet, flags};
 use bulkhead::pool::report::Obituary;
-use bulkhead::process::Pid;
 use bulkhead::process::readiness::watch;
+use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE};
 use bulkhead::wire::{LineSplitter, Serialization};
@@ -145,7 +145,7 @@ impl World {
         });
         // No process ever has such a number, so signals to it go nowhere.
         let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32).expect("it is positive");
-        let link = Link::new(key, pid, 0, Arc::new(channel), page, Arc::new(Notify::new()));
+        let link = Link::new(key, Target::of(pid), 0, Arc::new(channel), page, Arc::new(Notify::new()));
         let process = Process {
             key,
             hearing: Hearing::new(key, MAX_MESSAGE),
@@ -202,7 +202,7 @@ impl World {
         }
         self.tasks.insert(ticket, Record::default());
         let text = format!(",\"task\":{{\"n\":{ticket}}}}}\n").into_bytes().into_boxed_slice();
-        let body = Body::plain(text);
+        let body = Body::plain(&text);
         let handler = (ticket % 3) as u8;
         let task = NewTask { ticket, handler, retries: ticket % 2, body, ..NewTask::default() };
         self.shared.submit(task).expect("there is room");

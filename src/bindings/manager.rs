@@ -342,7 +342,7 @@ impl Intake {
         if size > self.max_message_size {
             return Ok(size as f64);
         }
-        let body = Body::plain(self.finish());
+        let body = self.finish();
         let (timeout, retries, accepted_at) = (self.task_timeout, self.retries, self.shared.now());
         let task = NewTask { ticket, timeout, retries, accepted_at, body, ..NewTask::default() };
         Ok(self.accept(task))
@@ -371,13 +371,13 @@ impl Intake {
         if size > self.max_message_size {
             return Ok(Err(size));
         }
-        let mut body = Body::plain(self.finish());
+        let mut body = self.finish();
         if !lengths.is_empty() {
             let mut bytes = Bytes::with_capacity(total);
             for binary in binaries {
                 bytes.append(binary);
             }
-            body.raw = Some(Box::new(RawBody { bytes, lengths }));
+            body.raw = Some(Arc::new(RawBody { bytes, lengths }));
         }
         Ok(Ok(body))
     }
@@ -408,11 +408,11 @@ impl Intake {
     }
 
     /// What was put together, in a piece of memory of exactly its size.
-    fn finish(&mut self) -> Box<[u8]> {
+    fn finish(&mut self) -> Body {
         self.scratch.extend_from_slice(END);
-        let text = self.scratch.as_slice().into();
+        let body = Body::plain(&self.scratch);
         self.tidy();
-        text
+        body
     }
 
     /// One giant task must not cost its size for ever.

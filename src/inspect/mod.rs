@@ -17,7 +17,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::process::{Pid, Signal};
+use crate::process::{Pid, Signal, Target};
+use crate::stats;
 use session::Session;
 
 /// From the signal to the stack. JavaScript that runs answers within a fraction of it; what does not, is not in JavaScript.
@@ -27,11 +28,11 @@ const LEAVE: Duration = Duration::from_millis(200);
 
 /// Has the process open its inspector. Fails where that would kill it instead: its own code, an option or the permission
 /// model may have taken Node's handler of this signal away.
-pub fn open(pid: Pid) -> std::io::Result<()> {
-    if !catches_usr1(pid) {
+pub fn open(worker: &Target) -> std::io::Result<()> {
+    if !catches_usr1(worker.pid()) {
         return Err(std::io::ErrorKind::Unsupported.into());
     }
-    Ok(rustix::process::kill_process(pid, Signal::USR1)?)
+    worker.signal_alone(Signal::USR1)
 }
 
 /// The worker's stack, in lines like those of an Error's. `url`: where the inspector listens, once the worker has said so;
@@ -48,9 +49,8 @@ pub async fn capture(url: oneshot::Receiver<String>) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 fn catches_usr1(pid: Pid) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-    // Without /proc nothing is known; nearly always it does.
-    status.map_or(true, |status| catches(&status, Signal::USR1))
+    // Where nothing is known, it nearly always does.
+    stats::of_process(pid.as_raw_pid(), "status").is_none_or(|status| catches(&status, Signal::USR1))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -85,7 +85,7 @@ mod tests {
     fn does_not_kill_a_process_that_would_die_of_the_signal() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("there is a sleep");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small")).expect("nor is it 0");
-        assert_eq!(open(pid).map_err(|error| error.kind()), Err(std::io::ErrorKind::Unsupported));
+        assert_eq!(open(&Target::of(pid)).map_err(|error| error.kind()), Err(std::io::ErrorKind::Unsupported));
         assert!(child.try_wait().expect("it is our child").is_none());
         child.kill().expect("it is our child");
         child.wait().expect("it is our child");

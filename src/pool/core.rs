@@ -269,7 +269,8 @@ impl Shared {
         Snapshot { workers, counters: pool.counters(), waiting: pool.waiting(), times: pool.times(self.now()) }
     }
 
-    /// Sends a message to all workers that are ready, or to the one of this number: to how many.
+    /// Sends a message to all workers that are ready, or to the one of this number, except where too much waits already. To
+    /// how many.
     pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
         let mut core = self.lock();
         // What was submitted before this call goes first.
@@ -278,9 +279,8 @@ impl Shared {
         let mut reached = 0;
         for worker in pool.listeners(worker_id) {
             if let Some(link) = links.get(worker) {
-                link.send_message(message);
+                reached += u32::from(link.send_message(message));
                 link.flush();
-                reached += 1;
             }
         }
         reached
@@ -516,11 +516,11 @@ impl Core {
         self.pool.leaving(worker)
     }
 
-    /// It was killed, and nobody waits for its end any more.
+    /// It was killed, or could not be, and nobody waits for its end any more.
     pub fn left_behind(&mut self, shared: &Shared, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
-        self.tell(shared, worker_id, &report::left_behind(worker_id, link.raw_pid(), after));
+        self.tell(shared, worker_id, &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable));
     }
 
     /// It is gone, or as good as: settles what it had.
@@ -915,8 +915,8 @@ mod tests {
     use super::*;
     use crate::pool::config::RestartConfig;
     use crate::pool::outlet::Outlet;
-    use crate::process::Pid;
     use crate::process::readiness::watch;
+    use crate::process::{Pid, Target};
     use crate::worker::hearing::Hearing;
     use crate::worker::output::Tail;
 
@@ -942,7 +942,7 @@ mod tests {
         let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
         // No process has such a number.
         let pid = Pid::from_raw(i32::MAX).expect("it is positive");
-        core.spawned(&shared, Link::new(key, pid, 0, channel, None, Arc::new(Notify::new())));
+        core.spawned(&shared, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
         core.tick(&shared);
         assert_eq!(core.leaving(key), Some(ExitReason::Startup));
 

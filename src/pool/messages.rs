@@ -1,7 +1,10 @@
 //! The values that go into the pool's state machine and come out of it. Plain data: no handles, no clocks, no JSON.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::pool::state::Sticky;
-use crate::warm::Bytes;
+use crate::warm::{Bytes, KEPT_FROM};
 use crate::worker::life::ExitReason;
 
 /// A point in time, or a span, in microseconds on the monotonic clock. Only differences mean anything.
@@ -40,9 +43,42 @@ impl WorkerKey {
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     /// `,"task":…}` and the newline, with the task's other constant members before. (Of a message: `,"message":…}`.)
-    pub text: Box<[u8]>,
+    pub text: Text,
     /// Its raw bytes, if it has any. Few do.
-    pub raw: Option<Box<RawBody>>,
+    pub raw: Option<Arc<RawBody>>,
+}
+
+/// The text of a task. A long one is in memory of its own, which the task and the channels that it is written to share.
+#[derive(Clone, Debug)]
+pub enum Text {
+    /// Copied where it is needed.
+    Short(Box<[u8]>),
+    /// Shared.
+    Long(Arc<Bytes>),
+}
+
+impl Text {
+    /// A copy of this text.
+    pub fn copy_of(text: &[u8]) -> Self {
+        if text.len() < KEPT_FROM { Self::Short(text.into()) } else { Self::Long(Arc::new(Bytes::copy_of(text))) }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Short(Box::default())
+    }
+}
+
+impl Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Short(text) => text,
+            Self::Long(text) => text,
+        }
+    }
 }
 
 /// The raw bytes of a task.
@@ -56,8 +92,8 @@ pub struct RawBody {
 
 impl Body {
     /// A task without raw bytes.
-    pub fn plain(text: Box<[u8]>) -> Self {
-        Self { text, raw: None }
+    pub fn plain(text: &[u8]) -> Self {
+        Self { text: Text::copy_of(text), raw: None }
     }
 
     /// In bytes.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::pool::messages::{ClosedReport, Micros};
-use crate::process::signal;
+use crate::process::{CallError, signal};
 use crate::worker::last_words;
 use crate::worker::life::ExitReason;
 
@@ -276,9 +276,13 @@ pub fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
     text(&serde_json::json!({ "event": "lost-key", "workerId": worker_id, "key": key }))
 }
 
-/// A process that was killed and is not gone.
-pub fn left_behind(worker_id: u32, pid: i32, after: Micros) -> Vec<u8> {
-    text(&serde_json::json!({ "event": "left-behind", "workerId": worker_id, "pid": pid, "after": millis(after) }))
+/// A process that was killed and is not gone, or could not be killed.
+pub fn left_behind(worker_id: u32, pid: i32, after: Micros, unkillable: Option<CallError>) -> Vec<u8> {
+    let code = unkillable.map(|error| error.code());
+    let after = millis(after);
+    text(&serde_json::json!({
+        "event": "left-behind", "workerId": worker_id, "pid": pid, "after": after, "code": code,
+    }))
 }
 
 /// The end of a shutdown.

@@ -430,7 +430,7 @@ impl World {
                     priority: f64::from(priority),
                     sticky: key.map(|key| Box::new(Sticky::new(&format!("key {key}")))),
                     accepted_at: self.now,
-                    body: Body::plain(text),
+                    body: Body::plain(&text),
                 }));
             }
             Act::Cancel(number) => {

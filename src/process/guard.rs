@@ -107,12 +107,11 @@ fn wait_by_pidfd(_: Pid) -> bool {
     false
 }
 
-/// Kills our process group if it is ours alone, else this process. Does not return.
+/// Kills the process group that was ours alone, if it was, and this process, which may have left it. Does not return.
 fn end_with_group() -> ! {
     let me = rustix::process::getpid();
-    if rustix::process::getpgrp() == me {
-        let _ = rustix::process::kill_current_process_group(Signal::KILL);
-    }
+    // While we have this number, no group but our own can have it.
+    let _ = signal::kill_group(me, Signal::KILL);
     let _ = rustix::process::kill_process(me, Signal::KILL);
     // The init process of a PID namespace is still here: it is immune to its own signals.
     // SAFETY: _exit has no preconditions. It runs no destructors, which other threads may be in the middle of.

@@ -8,7 +8,7 @@
 //! - [`wait`] hears of its end and reaps it: by pidfd where the kernel has them, else by a thread for each worker.
 //! - [`readiness`] has the runtime watch a descriptor.
 //! - [`directory`] is where it starts; [`nice`] says how much of the processors it gets.
-//! - [`signal`] sends signals to it and to its process group, and names them.
+//! - [`target`] sends signals to it and to its process group; [`signal`] names them.
 //! - [`guard`] is the other side: what a worker does to not outlive its parent; [`inherited`], what it was given.
 //! - [`at_exit`] is called at the end of this process.
 //! - [`depth`] counts pools within pools.
@@ -25,6 +25,7 @@ pub mod nice;
 pub mod readiness;
 pub mod signal;
 pub mod spawn;
+pub mod target;
 pub mod wait;
 
 mod errno;
@@ -37,6 +38,7 @@ pub use errno::CallError;
 pub use late::look_up;
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
+pub use target::Target;
 pub use wait::{Exit, Waiter, kill_and_reap};
 
 #[cfg(test)]

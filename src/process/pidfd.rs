@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
@@ -14,10 +15,10 @@ use super::readiness;
 use super::wait::{Life, life};
 
 /// A handle on one process: it stays that process's even when the pid is used again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PidFd {
     pid: Pid,
-    fd: AsyncFd<OwnedFd>,
+    fd: Arc<AsyncFd<OwnedFd>>,
 }
 
 /// What asking for a pidfd gives.
@@ -42,7 +43,7 @@ impl PidFd {
             return Ok(Opened::Unsupported);
         }
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(fd) => Ok(Opened::Handle(Self { pid, fd: readiness::watch(fd, Interest::READABLE)? })),
+            Ok(fd) => Ok(Opened::Handle(Self { pid, fd: Arc::new(readiness::watch(fd, Interest::READABLE)?) })),
             Err(Errno::SRCH) => Ok(Opened::Gone),
             // EPERM is what a sandbox answers in place of ENOSYS; the call itself knows no permissions.
             Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {

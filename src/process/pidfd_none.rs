@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal};
 use super::errno::CallError;
 
 /// Never exists here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PidFd(Infallible);
 
 /// What asking for a pidfd gives: always `Unsupported`.

@@ -1,5 +1,5 @@
-//! Signals by name, and to whole process groups. For a single worker, use [`Waiter::signal`](super::Waiter::signal),
-//! which knows whether the pid is still that worker's.
+//! Signals by name, and to whole process groups. For a worker, use its [`Target`](super::Target), which knows whether the
+//! pid is still that worker's.
 
 #![expect(unsafe_code, reason = "a thread's signal mask is set in C")]
 
@@ -59,13 +59,6 @@ pub fn name(signal: i32) -> Cow<'static, str> {
 /// Fails with `ESRCH` when nobody is left, and (on macOS) with `EPERM` when only a zombie is.
 pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(leader, signal)?)
-}
-
-/// Asks the group of `leader` to stop: SIGTERM, and SIGCONT behind it, without which a stopped process would not hear.
-/// The same condition and errors as [`kill_group`].
-pub fn ask_to_stop(leader: Pid) -> io::Result<()> {
-    kill_group(leader, Signal::TERM)?;
-    kill_group(leader, Signal::CONT)
 }
 
 /// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was not meant for it, but

@@ -200,8 +200,10 @@ fn waiting_can_be_given_up_and_taken_up_again() {
         assert_eq!(waiter.reap().unwrap().code, Some(3));
         waiter.exited().await;
         assert_eq!(life(child.pid), Life::Reaped);
-        assert_eq!(waiter.signal(Signal::KILL).unwrap_err().raw_os_error(), Some(libc::ESRCH));
-        assert_eq!(waiter.kill_group(Signal::KILL).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        for sent in [waiter.target().kill(), waiter.target().signal_alone(Signal::KILL), waiter.target().ask_to_stop()]
+        {
+            assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        }
         assert_eq!(child.output(), "");
     });
 }
@@ -257,8 +259,8 @@ fn asking_to_stop_reaches_a_stopped_child() {
         let mut child = shell("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done");
         assert_eq!(child.line(), "ready");
         let mut waiter = waiter(child.pid).unwrap();
-        waiter.signal(Signal::STOP).unwrap();
-        waiter.ask_to_stop().unwrap();
+        waiter.target().signal_alone(Signal::STOP).unwrap();
+        waiter.target().ask_to_stop().unwrap();
         waiter.exited().await;
         assert_eq!(waiter.finish().unwrap().code, Some(5));
     });

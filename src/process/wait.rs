@@ -10,12 +10,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::errno::CallError;
 use super::pidfd::{Opened, PidFd};
-use super::signal;
+use super::target::Target;
 use super::wait_thread::WaitThread;
 
 /// How a process ended. Both `None`: someone else in this process reaped our child, and nobody can know any more.
@@ -23,7 +22,7 @@ use super::wait_thread::WaitThread;
 pub struct Exit {
     /// What it passed to `exit`, 0 to 255.
     pub code: Option<i32>,
-    /// The signal that ended it; see [`signal::name`].
+    /// The signal that ended it; see [`signal::name`](super::signal::name).
     pub signal: Option<i32>,
     /// The most memory it has had resident, in bytes, or 0 where that cannot be told.
     ///
@@ -97,9 +96,9 @@ impl Waiter {
     /// still alive is killed by this, and the error is `WouldBlock` until it is dead. Never blocks. Later calls give the
     /// same answer again.
     pub fn finish(&mut self) -> io::Result<Exit> {
-        if self.exit.is_none() && life(self.pid) != Life::Reaped {
-            // Nobody left to kill is what we want, and no other error tells us anything to do.
-            let _ = signal::kill_group(self.pid, Signal::KILL);
+        if self.exit.is_none() {
+            // It has ended, or the error was told when it was killed before.
+            let _ = self.target().kill();
         }
         self.reap()
     }
@@ -114,44 +113,23 @@ impl Waiter {
         Ok(exit)
     }
 
-    /// Sends `signal` to the child alone; `ESRCH` if it is reaped.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        self.check_unreaped()?;
+    /// Where signals to the child go.
+    pub fn target(&self) -> Target {
         match &self.mechanism {
-            Mechanism::PidFd(handle) => handle.signal(signal),
-            // Only we reap, so the pid is still the child's.
-            Mechanism::Thread(_) => Ok(rustix::process::kill_process(self.pid, signal)?),
-            Mechanism::Gone => Err(Errno::SRCH.into()),
+            Mechanism::PidFd(handle) => Target::with_handle(self.pid, handle.clone()),
+            Mechanism::Thread(_) | Mechanism::Gone => Target::of(self.pid),
         }
-    }
-
-    /// Sends `signal` to the child's process group; `ESRCH` if the child is reaped.
-    pub fn kill_group(&self, signal: Signal) -> io::Result<()> {
-        self.check_unreaped()?;
-        signal::kill_group(self.pid, signal)
-    }
-
-    /// Asks the child's process group to stop: SIGTERM, then SIGCONT. `ESRCH` if the child is reaped.
-    pub fn ask_to_stop(&self) -> io::Result<()> {
-        self.check_unreaped()?;
-        signal::ask_to_stop(self.pid)
-    }
-
-    fn check_unreaped(&self) -> io::Result<()> {
-        if self.exit.is_some() || matches!(self.mechanism, Mechanism::Gone) {
-            return Err(Errno::SRCH.into());
-        }
-        Ok(())
     }
 }
 
-/// Kills the group of a child that has no [`Waiter`], and reaps the child. Blocks until it is dead, which after SIGKILL
-/// takes microseconds (longer only while the kernel holds it, for instance in a core dump).
+/// Kills a child that has no [`Waiter`], with its group, and reaps the child. Blocks until it is dead, which after SIGKILL
+/// takes microseconds (longer only while the kernel holds it, for instance in a core dump). A child that may not be killed
+/// (its program is another user's, and set to run as that user) is not waited for: `EPERM`.
 pub fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
-    // The group may have no members yet or any more; the child itself is killed in any case.
-    let _ = signal::kill_group(pid, Signal::KILL);
-    let _ = rustix::process::kill_process(pid, Signal::KILL);
-    wait4(pid, 0, own_peak_rss())?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    match Target::of(pid).kill() {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+        _ => wait4(pid, 0, own_peak_rss())?.ok_or_else(|| io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 /// Set in the environment to wait by threads although there are pidfds.

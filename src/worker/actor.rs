@@ -22,7 +22,7 @@ use crate::pool::report::{Obituary, SpawnFailure};
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::directory::Directory;
 use crate::process::readiness::watch;
-use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter, signal};
+use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter};
 use crate::shm::SharedPage;
 use crate::stats::{self, oom};
 use crate::wire;
@@ -197,7 +197,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     }
     let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
     let wake = Arc::new(Notify::new());
-    let mut link = Link::new(key, pid, core::now(), Arc::clone(&channel), page, Arc::clone(&wake));
+    let mut link = Link::new(key, waiter.target(), core::now(), Arc::clone(&channel), page, Arc::clone(&wake));
     link.send_init(&wire::down::init(&Init {
         worker_id: key.worker_id(),
         pool: &config.name,
@@ -266,19 +266,21 @@ impl Actor {
                 () = pass_on(&self.forward, &mut self.backlog) => {}
             }
         }
+        drop(channel);
         self.end().await;
     }
 
     /// What is wanted of the worker's process; the link says when there is news.
     fn look_at_link(&mut self) {
-        let (backed_up, wants_stack, killed) = {
+        let (backed_up, wants_stack, limit) = {
             let mut core = self.shared.lock();
-            let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), link.killed);
-            core.link(self.key).map_or((false, false, false), state)
+            let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), death_limit(link));
+            core.link(self.key).map_or((false, false, None), state)
         };
         self.backed_up(backed_up);
-        if killed && self.give_up_at.is_none() {
-            self.give_up_at = Some(Instant::now() + UNKILLABLE);
+        if let Some(limit) = limit {
+            let at = Instant::now() + limit;
+            self.give_up_at = Some(self.give_up_at.map_or(at, |earlier| earlier.min(at)));
         }
         if wants_stack {
             self.capture();
@@ -385,7 +387,7 @@ impl Actor {
         if let Some(users) = self.announcements.as_ref().and_then(Announcements::users) {
             // It has one already. The other end is the task below's, which is still to come.
             let _ = announced.send(users.to_owned());
-        } else if inspect::open(self.pid).is_ok() {
+        } else if inspect::open(&self.waiter.target()).is_ok() {
             self.announcements.get_or_insert_default().expect(announced);
         }
         // Where it cannot be asked, the address is known never to come.
@@ -432,7 +434,7 @@ impl Actor {
     async fn end(mut self) {
         self.shared.lock().died(&self.shared, self.key);
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
-        let _ = signal::kill_group(self.pid, Signal::KILL);
+        let _ = self.waiter.target().kill();
         self.drain_channel();
         self.take_in_held();
         for kind in [Kind::Stdout, Kind::Stderr] {
@@ -448,7 +450,7 @@ impl Actor {
             (self.hearing.ends_in_outcome(|wire| core.expects(self.key, wire)), core.bury(self.key))
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
-        let reaped = self.reap(Some(until)).await;
+        let reaped = reap(&mut self.waiter, Some(until)).await;
         // Of an end that is still to come, or that somebody else has seen, nothing is known but that it came.
         let exit = reaped.unwrap_or_default();
         if let Some(link) = buried {
@@ -481,29 +483,17 @@ impl Actor {
         // Too late for anything else: its last words, if standard error takes them.
         let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
         if reaped.is_none() {
-            // The pool has done with it; it still must not stay a zombie.
-            self.waiter.exited().await;
-            self.reap(None).await;
+            // The pool has done with it; it still must not stay a zombie. Of its channel and pipes it sees the end, and
+            // one that could not be killed may leave for that reason.
+            let mut waiter = self.hang_up();
+            waiter.exited().await;
+            reap(&mut waiter, None).await;
         }
     }
 
-    /// What is known of its end, once it is there to be reaped; `None`: it was not until then.
-    async fn reap(&mut self, until: Option<Instant>) -> Option<Exit> {
-        let [mut pause, longest] = LOOK_AGAIN;
-        loop {
-            match self.waiter.finish() {
-                // Not dead yet, or not to be seen by us: a debugger comes before a parent.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if until.is_some_and(|until| until <= Instant::now()) {
-                        return None;
-                    }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(longest);
-                }
-                // An error: somebody else has reaped it.
-                exit => return Some(exit.unwrap_or_default()),
-            }
-        }
+    /// Closes all that the worker has the other end of. What is left to wait for is its end.
+    fn hang_up(self) -> Waiter {
+        self.waiter
     }
 
     fn drain_channel(&mut self) {
@@ -618,6 +608,30 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
             }
         }
         _ => std::future::pending().await,
+    }
+}
+
+/// How long the process is waited for once it was killed. Where that failed, there is nothing to wait for.
+fn death_limit(link: &Link) -> Option<Duration> {
+    link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { UNKILLABLE })
+}
+
+/// What is known of the end of a process, once it is there to be reaped; `None`: it was not until then.
+async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
+    let [mut pause, longest] = LOOK_AGAIN;
+    loop {
+        match waiter.finish() {
+            // Not dead yet, or not to be seen by us: a debugger comes before a parent.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if until.is_some_and(|until| until <= Instant::now()) {
+                    return None;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            // An error: somebody else has reaped it.
+            exit => return Some(exit.unwrap_or_default()),
+        }
     }
 }
 

@@ -1,30 +1,30 @@
-//! The parent's hold on one worker process: what is written to its channel, its claim word, its process group.
+//! The parent's hold on one worker process: what is written to its channel, its claim word, the signals to it.
 //!
 //! A link exists exactly as long as its process has not been reaped, so its process id cannot have been given away.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::pool::messages::{Body, Evidence, ForgedClaim, Micros, WireId, WorkerKey};
-use crate::process::{Pid, Signal, signal};
+use crate::process::{CallError, Target};
 use crate::shm::page::{SharedPage, Way, Writer};
 use crate::shm::ring::{self, Read};
 use crate::warm::Bytes;
 use crate::wire::down::{self, AbortReason};
+use crate::worker::outbox::{Content, Outbox};
 
-/// An output buffer larger than this is given back once it is empty.
-const KEEP_BUFFER: usize = 1 << 20;
+/// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless no other message waits.
+const MESSAGE_BYTES: usize = 16 << 20;
 
 /// See the module.
 pub struct Link {
     pub key: WorkerKey,
-    pub pid: Pid,
+    target: Target,
     pub spawned_at: Micros,
     /// The handshake is complete, and was in time.
     pub ready: bool,
@@ -38,6 +38,8 @@ pub struct Link {
     pub refusal: Option<Box<serde_json::value::RawValue>>,
     /// It was killed by us.
     pub killed: bool,
+    /// Why it could not be, if that failed.
+    pub unkillable: Option<CallError>,
     /// The worker's actor is to find out where it hangs.
     wants_stack: bool,
     channel: Arc<AsyncFd<OwnedFd>>,
@@ -48,14 +50,7 @@ pub struct Link {
     up: Read,
     /// Tells the worker's actor that something waits for the channel to become writable.
     wake: Arc<Notify>,
-    out: Vec<u8>,
-    /// How much of `out` is written.
-    at: usize,
-    /// Bytes ever put into `out`, and ever written.
-    queued: u64,
-    written: u64,
-    /// Starts whose frames are not completely written, with where they end.
-    unwritten: VecDeque<(WireId, u64)>,
+    out: Outbox,
     /// The sending side is closed once `out` is empty.
     last: bool,
     closed: bool,
@@ -64,7 +59,7 @@ pub struct Link {
 impl Link {
     pub fn new(
         key: WorkerKey,
-        pid: Pid,
+        target: Target,
         spawned_at: Micros,
         channel: Arc<AsyncFd<OwnedFd>>,
         page: Option<SharedPage>,
@@ -72,7 +67,7 @@ impl Link {
     ) -> Self {
         Self {
             key,
-            pid,
+            target,
             spawned_at,
             ready: false,
             shares: false,
@@ -80,17 +75,14 @@ impl Link {
             violation_told: false,
             refusal: None,
             killed: false,
+            unkillable: None,
             wants_stack: false,
             channel,
             page,
             down: Writer::default(),
             up: Read::default(),
             wake,
-            out: Vec::new(),
-            at: 0,
-            queued: 0,
-            written: 0,
-            unwritten: VecDeque::new(),
+            out: Outbox::default(),
             last: false,
             closed: false,
         }
@@ -98,7 +90,7 @@ impl Link {
 
     /// The process id as a number.
     pub fn raw_pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.target.pid().as_raw_nonzero().get()
     }
 
     /// Whether a worker that says it uses the claim word can.
@@ -108,33 +100,40 @@ impl Link {
 
     /// Queues the first frame.
     pub fn send_init(&mut self, frame: &[u8]) {
-        self.append(|out| out.extend_from_slice(frame));
+        self.append(Content::Control, |out| out.extend_from_slice(frame));
     }
 
     /// Queues a task.
     pub fn send_task(&mut self, wire: WireId, epoch: Option<u32>, attempt: u32, body: &Body) {
-        self.send_body(body, |out, lengths, shared| down::task_prefix(out, wire, epoch, attempt, lengths, shared));
-        if epoch.is_none() {
-            // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
-            self.unwritten.push_back((wire, self.queued));
-        }
-    }
-
-    /// Queues a message.
-    pub fn send_message(&mut self, body: &Body) {
-        self.send_body(body, down::message_prefix);
-    }
-
-    fn send_body(&mut self, body: &Body, prefix: impl FnOnce(&mut Vec<u8>, &[usize], Option<u64>)) {
-        let (lengths, bytes) = body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
-        let shared = self.share(bytes);
-        self.append(|out| {
-            prefix(out, lengths, shared);
-            out.extend_from_slice(&body.text);
-            if shared.is_none() {
-                out.extend_from_slice(bytes);
-            }
+        // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
+        let content = if epoch.is_some() { Content::Task } else { Content::Start(wire) };
+        self.send_body(content, body, |out, lengths, shared| {
+            down::task_prefix(out, wire, epoch, attempt, lengths, shared);
         });
+    }
+
+    /// Queues a message: `true`. `false`: too many bytes of messages wait already, or nothing is sent any more.
+    pub fn send_message(&mut self, body: &Body) -> bool {
+        let waiting = self.out.waiting_messages();
+        let is_full = waiting > 0 && waiting.saturating_add(body.size()) > MESSAGE_BYTES;
+        if is_full || self.last || self.closed {
+            return false;
+        }
+        self.send_body(Content::Message, body, down::message_prefix);
+        true
+    }
+
+    fn send_body(&mut self, content: Content, body: &Body, prefix: impl FnOnce(&mut Vec<u8>, &[usize], Option<u64>)) {
+        let (lengths, bytes) = body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
+        // What lies in the shared memory is there until the worker has read its frame, so that such a task stays in the
+        // channel when it is taken back. More text than raw bytes might then pile up without end.
+        let shared = if body.text.len() <= bytes.len() { self.share(bytes) } else { None };
+        let content = if shared.is_some() && content == Content::Task { Content::Control } else { content };
+        if self.last || self.closed {
+            return;
+        }
+        let prefix = |out: &mut Vec<u8>| prefix(out, lengths, shared);
+        self.out.add_body(content, prefix, body, shared.is_none());
     }
 
     /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
@@ -150,17 +149,17 @@ impl Link {
 
     /// Queues word that nobody waits for this start any more.
     pub fn send_abort(&mut self, wire: WireId, reason: AbortReason) {
-        self.append(|out| down::abort(out, wire, reason));
+        self.append(Content::Control, |out| down::abort(out, wire, reason));
     }
 
     /// Queues word that this start may give so many more values.
     pub fn send_credit(&mut self, wire: WireId, count: u32) {
-        self.append(|out| down::credit(out, wire, count));
+        self.append(Content::Control, |out| down::credit(out, wire, count));
     }
 
     /// Queues `stop`; nothing is sent after it.
     pub fn send_stop(&mut self) {
-        self.append(down::stop);
+        self.append(Content::Control, down::stop);
         self.last = true;
     }
 
@@ -169,12 +168,10 @@ impl Link {
         if let Some(page) = &self.page {
             page.release(Way::Up, &mut self.up);
         }
-        while self.at < self.out.len() && !self.closed {
-            match send(self.channel.get_ref(), &self.out[self.at..]) {
-                Ok(n) => {
-                    self.at += n;
-                    self.written += n as u64;
-                }
+        while self.out.waiting() > 0 && !self.closed {
+            let channel = self.channel.get_ref();
+            match self.out.write(|bytes| send(channel, bytes)) {
+                Ok(()) => {}
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
                     self.wake.notify_one();
@@ -191,15 +188,10 @@ impl Link {
                 }
             }
         }
-        self.out.clear();
-        self.at = 0;
-        if self.out.capacity() > KEEP_BUFFER {
-            self.out = Vec::new();
+        if self.closed {
+            return self.out.cut_off();
         }
-        while self.unwritten.front().is_some_and(|&(_, end)| end <= self.written) {
-            self.unwritten.pop_front();
-        }
-        if self.last && !self.closed {
+        if self.last {
             self.closed = true;
             // Fails only where the other end is gone already.
             let _ = rustix::net::shutdown(self.channel.get_ref(), rustix::net::Shutdown::Write);
@@ -208,11 +200,18 @@ impl Link {
 
     /// Whether something waits for the channel to become writable.
     pub fn is_backed_up(&self) -> bool {
-        self.at < self.out.len() && !self.closed
+        self.out.waiting() > 0 && !self.closed
     }
 
-    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of what was sent so far.
-    pub fn take_back(&self, epoch: u32) -> Result<u32, ForgedClaim> {
+    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of what was sent so far, and
+    /// what of it is not on its way is not sent.
+    pub fn take_back(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
+        let started = self.move_on(epoch)?;
+        self.out.drop_tasks();
+        Ok(started)
+    }
+
+    fn move_on(&self, epoch: u32) -> Result<u32, ForgedClaim> {
         let page = self.page.as_ref().ok_or(ForgedClaim)?;
         let (_, started) = page.claim_word().take_back(epoch).map_err(|_| ForgedClaim)?;
         Ok(started)
@@ -221,8 +220,8 @@ impl Link {
     /// What is known of its starts, once it is dead. `epoch`: the one that the claim word should be in.
     pub fn evidence(&self, epoch: Option<u32>) -> Evidence {
         match epoch {
-            Some(epoch) => Evidence::Claims(self.take_back(epoch)),
-            None => Evidence::Unwritten(self.unwritten.iter().map(|&(wire, _)| wire).collect()),
+            Some(epoch) => Evidence::Claims(self.move_on(epoch)),
+            None => Evidence::Unwritten(self.out.unwritten()),
         }
     }
 
@@ -242,44 +241,46 @@ impl Link {
         std::mem::take(&mut self.wants_stack)
     }
 
-    /// SIGTERM to the group, and SIGCONT, as a stopped process does not act on it.
+    /// SIGTERM, and SIGCONT, as a stopped process does not act on it.
     pub fn terminate(&self) {
-        // Fails only where nobody is left in the group.
-        let _ = signal::ask_to_stop(self.pid);
+        // If it may not be signalled, that is told when it is to be killed: it may leave by itself before.
+        let _ = self.target.ask_to_stop();
     }
 
-    /// SIGKILL to the group.
+    /// SIGKILL.
     pub fn kill(&mut self) {
         self.kill_untold();
         // Which waits only so long for its end.
         self.wake.notify_one();
     }
 
-    /// SIGKILL to the group, of which the worker's actor is not told.
+    /// SIGKILL, of which the worker's actor is not told.
     pub fn kill_untold(&mut self) {
         self.killed = true;
-        let _ = signal::kill_group(self.pid, Signal::KILL);
+        let killed = self.target.kill().map_err(CallError::of("kill"));
+        // One that is gone is as good as killed.
+        self.unkillable = killed.err().filter(|error| error.errno != libc::ESRCH);
     }
 
-    fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.last || self.closed {
-            return;
+    fn append(&mut self, content: Content, write: impl FnOnce(&mut Vec<u8>)) {
+        if !(self.last || self.closed) {
+            self.out.add(content, write);
         }
-        let before = self.out.len();
-        write(&mut self.out);
-        self.queued += (self.out.len() - before) as u64;
     }
 }
 
 #[cfg(target_os = "linux")]
-fn send(channel: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
-    rustix::net::send(channel.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL)
-}
-
+const SEND: SendFlags = SendFlags::NOSIGNAL;
 // Elsewhere SIGPIPE is kept off by Node, which ignores it in every process it runs in.
 #[cfg(not(target_os = "linux"))]
-fn send(channel: &OwnedFd, bytes: &[u8]) -> rustix::io::Result<usize> {
-    rustix::net::send(channel.as_fd(), bytes, rustix::net::SendFlags::empty())
+const SEND: SendFlags = SendFlags::empty();
+
+/// Writes as many of these bytes as there is room for.
+fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    match bytes {
+        [bytes] => rustix::net::send(channel.as_fd(), bytes, SEND),
+        _ => rustix::net::sendmsg(channel.as_fd(), bytes, &mut SendAncillaryBuffer::default(), SEND),
+    }
 }
 
 /// Reads what is there: how much, and whether that is all of it.

@@ -45,7 +45,7 @@ fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
            read -r init <&3; read -r task <&3
            while true; do say '     '; sleep 0.01; done"#,
     );
-    let body = Body::plain((*b",\"task\":1}\n").into());
+    let body = Body::plain(b",\"task\":1}\n");
     let task = NewTask { ticket: 7, body, ..NewTask::default() };
     shared.submit(task).expect("there is room");
     let said = told(&shared, "half a minute");

@@ -1,0 +1,430 @@
+//! The bytes that wait for room in one worker's channel.
+//!
+//! Whole frames are added at the end, and bytes leave at the front, as many as the channel takes. They lie in pieces, so
+//! that what is written can be given up although more is added all the time. Long texts and raw bytes are not copied: the
+//! queue has them as well. The frames of tasks that were taken back from a worker that does not read are taken out again.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use crate::pool::messages::{Body, RawBody, Text, WireId};
+use crate::warm::{Bytes, KEPT_FROM};
+
+/// A piece of more bytes than this does not grow any more.
+const PIECE: usize = 256 * 1024;
+/// Where tasks are added behind more bytes than this, each can be found again. Fewer bytes are on their way in any case.
+const MARK_FROM: usize = 64 * 1024;
+/// The number of pieces that are written at a time, at most.
+const AT_A_TIME: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// What is before the tail. There is nothing while the channel has room and tasks are small.
+    front: VecDeque<Piece>,
+    /// What was added last.
+    tail: Vec<u8>,
+    /// The length of the written part of the first piece.
+    at: usize,
+    /// The number of bytes in all pieces before the tail.
+    before: usize,
+    /// The position in the stream of the first byte of the first piece.
+    base: u64,
+    /// Frames that wait and matter one by one, in their order.
+    marks: VecDeque<Mark>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    Text(Arc<Bytes>),
+    Raw(Arc<RawBody>),
+}
+
+/// One frame, or several messages in a row, by positions in the stream.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    what: Content,
+    start: u64,
+    end: u64,
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Something that is written in any case.
+    Control,
+    /// A task whose claim can be taken back.
+    Task,
+    /// This start of a task, for a worker without a claim word.
+    Start(WireId),
+    /// A user's message.
+    Message,
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Text(text) => text,
+            Self::Raw(raw) => &raw.bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Adds a frame: what `write` appends.
+    pub fn add(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.begin();
+        write(&mut self.tail);
+        self.end(what, start);
+    }
+
+    /// Adds a frame: what `write` appends, the body's text, and its raw bytes if they are to be behind it.
+    pub fn add_body(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>), body: &Body, raw: bool) {
+        let start = self.begin();
+        write(&mut self.tail);
+        match &body.text {
+            Text::Short(text) => self.tail.extend_from_slice(text),
+            Text::Long(text) => self.push(Piece::Text(Arc::clone(text))),
+        }
+        match body.raw.as_ref().filter(|_| raw) {
+            Some(raw) if raw.bytes.len() < KEPT_FROM => self.tail.extend_from_slice(&raw.bytes),
+            Some(raw) => self.push(Piece::Raw(Arc::clone(raw))),
+            None => {}
+        }
+        self.end(what, start);
+    }
+
+    /// A frame begins at this position.
+    fn begin(&mut self) -> u64 {
+        if self.tail.len() > PIECE {
+            self.close_tail();
+        }
+        self.position()
+    }
+
+    fn end(&mut self, what: Content, start: u64) {
+        let is_marked = match what {
+            Content::Control => false,
+            Content::Task => start - self.written() > MARK_FROM as u64,
+            Content::Start(_) | Content::Message => true,
+        };
+        if !is_marked {
+            return;
+        }
+        let end = self.position();
+        match self.marks.back_mut() {
+            Some(last) if what == Content::Message && last.what == what && last.end == start => last.end = end,
+            _ => self.marks.push_back(Mark { what, start, end }),
+        }
+    }
+
+    fn push(&mut self, piece: Piece) {
+        self.close_tail();
+        self.before += piece.bytes().len();
+        self.front.push_back(piece);
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.before += self.tail.len();
+            self.front.push_back(Piece::Own(std::mem::take(&mut self.tail)));
+        }
+    }
+
+    /// The number of bytes that wait.
+    pub fn waiting(&self) -> usize {
+        self.before + self.tail.len() - self.at
+    }
+
+    /// The number of bytes of messages that wait.
+    pub fn waiting_messages(&self) -> usize {
+        let written = self.written();
+        let messages = self.marks.iter().filter(|mark| mark.what == Content::Message);
+        let bytes = messages.map(|mark| mark.end.saturating_sub(mark.start.max(written))).sum::<u64>();
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// The starts whose frames are not completely written.
+    pub fn unwritten(&self) -> Vec<WireId> {
+        let written = self.written();
+        let starts = self.marks.iter().filter(|mark| mark.end > written);
+        starts.filter_map(|mark| if let Content::Start(wire) = mark.what { Some(wire) } else { None }).collect()
+    }
+
+    /// Has `write` write what is next, of which some waits: how many bytes it has written.
+    pub fn write<E>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<(), E> {
+        let n = if self.front.is_empty() {
+            write(&[IoSlice::new(&self.tail[self.at..])])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); AT_A_TIME];
+            let pieces = self.front.iter().map(Piece::bytes).chain([self.tail.as_slice()]);
+            let mut count = 0;
+            for (slice, bytes) in slices.iter_mut().zip(pieces) {
+                *slice = IoSlice::new(if count == 0 { &bytes[self.at..] } else { bytes });
+                count += 1;
+            }
+            write(&slices[..count])?
+        };
+        self.wrote(n);
+        Ok(())
+    }
+
+    /// The next `n` bytes are written: gives up their memory.
+    fn wrote(&mut self, n: usize) {
+        self.at += n;
+        while let Some(first) = self.front.front() {
+            let length = first.bytes().len();
+            if self.at < length {
+                break;
+            }
+            self.at -= length;
+            self.before -= length;
+            self.base += length as u64;
+            self.front.pop_front();
+        }
+        if self.waiting() == 0 {
+            self.base = self.position();
+            self.at = 0;
+            self.tail.clear();
+            self.marks.clear();
+            if self.tail.capacity() > 2 * PIECE {
+                self.tail = Vec::new();
+            }
+        }
+        let written = self.written();
+        while self.marks.front().is_some_and(|mark| mark.end <= written) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Gives up what waits: it will never be written, and counts as unwritten.
+    pub fn cut_off(&mut self) {
+        *self = Self { base: self.written(), marks: std::mem::take(&mut self.marks), ..Self::default() };
+    }
+
+    /// Takes out the tasks that were taken back, except one whose first bytes are written.
+    pub fn drop_tasks(&mut self) {
+        let written = self.written();
+        let goes = |mark: &Mark| mark.what == Content::Task && mark.start >= written;
+        let gone: Vec<Mark> = self.marks.iter().copied().filter(goes).collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.close_tail();
+        let mut position = self.base;
+        self.front.retain_mut(|piece| {
+            let start = position;
+            position += piece.bytes().len() as u64;
+            let end = position;
+            let mut inside = gone.iter().filter(|mark| mark.start < end && mark.end > start);
+            match piece {
+                Piece::Own(bytes) => cut(bytes, start, inside),
+                // Each is a part of one frame.
+                Piece::Text(_) | Piece::Raw(_) => return inside.next().is_none(),
+            }
+            !piece.bytes().is_empty()
+        });
+        self.before = self.front.iter().map(|piece| piece.bytes().len()).sum();
+        let mut before = 0;
+        self.marks.retain_mut(|mark| {
+            if goes(mark) {
+                before += mark.end - mark.start;
+                return false;
+            }
+            mark.start -= before;
+            mark.end -= before;
+            true
+        });
+    }
+
+    /// The position up to which the stream is written.
+    fn written(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
+    /// The position behind the last byte.
+    fn position(&self) -> u64 {
+        self.base + (self.before + self.tail.len()) as u64
+    }
+}
+
+/// Takes these frames, or the parts of them that are there, out of bytes that begin at `start` in the stream.
+fn cut<'a>(bytes: &mut Vec<u8>, start: u64, frames: impl Iterator<Item = &'a Mark>) {
+    let index = |position: u64| usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
+    let [mut from, mut to] = [0; 2];
+    for frame in frames {
+        let next = index(frame.start);
+        bytes.copy_within(from..next, to);
+        to += next - from;
+        from = index(frame.end).min(bytes.len());
+    }
+    bytes.copy_within(from.., to);
+    bytes.truncate(to + bytes.len() - from);
+    if bytes.capacity() > 2 * PIECE {
+        bytes.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Its first byte as the prefix, two thirds of the rest as text, one as raw bytes.
+    fn add(outbox: &mut Outbox, what: Content, bytes: &[u8]) {
+        let (prefix, rest) = bytes.split_at(1);
+        let (text, raw) = rest.split_at(rest.len() - rest.len() / 3);
+        let raw = RawBody { bytes: Bytes::copy_of(raw), lengths: [raw.len()].into() };
+        let body = Body { text: Text::copy_of(text), raw: Some(Arc::new(raw)) };
+        outbox.add_body(what, |out| out.extend_from_slice(prefix), &body, true);
+    }
+
+    fn write(outbox: &mut Outbox, n: usize) -> Vec<u8> {
+        let mut written = Vec::new();
+        while written.len() < n {
+            let mut part = |slices: &[IoSlice<'_>]| {
+                let before = written.len();
+                for slice in slices {
+                    written.extend_from_slice(&slice[..slice.len().min(n - written.len())]);
+                }
+                Ok::<_, ()>(written.len() - before)
+            };
+            outbox.write(&mut part).expect("there is room");
+        }
+        written
+    }
+
+    /// The bytes that it keeps, written or not, and those of tasks.
+    fn memory(outbox: &Outbox) -> usize {
+        let owned = |piece: &Piece| if let Piece::Own(bytes) = piece { bytes.capacity() } else { piece.bytes().len() };
+        outbox.front.iter().map(owned).sum::<usize>() + outbox.tail.capacity()
+    }
+
+    #[test]
+    fn the_memory_follows_what_waits_although_the_buffer_is_never_empty() {
+        for size in [100, 10_000, 2 << 20] {
+            let mut outbox = Outbox::default();
+            let frame = vec![b'x'; size];
+            let count = 1 + (1 << 20) / size;
+            for _ in 0..=count {
+                add(&mut outbox, Content::Task, &frame);
+            }
+            for _ in 0..20 * count {
+                write(&mut outbox, size);
+                add(&mut outbox, Content::Task, &frame);
+                assert!(memory(&outbox) <= 2 * (outbox.waiting() + 2 * PIECE), "{} {size}", memory(&outbox));
+            }
+            assert_eq!(outbox.waiting(), (count + 1) * size);
+            let waiting = outbox.waiting();
+            write(&mut outbox, waiting);
+            assert!(memory(&outbox) <= 2 * PIECE && outbox.marks.is_empty());
+        }
+    }
+
+    #[test]
+    fn messages_are_counted_until_they_are_written() {
+        let mut outbox = Outbox::default();
+        add(&mut outbox, Content::Message, &[b'm'; 10]);
+        add(&mut outbox, Content::Message, &[b'm'; 10]);
+        add(&mut outbox, Content::Control, &[b'c'; 10]);
+        add(&mut outbox, Content::Message, &[b'm'; 10]);
+        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (30, 2));
+        write(&mut outbox, 15);
+        assert_eq!(outbox.waiting_messages(), 15);
+        write(&mut outbox, 10);
+        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (10, 1));
+        write(&mut outbox, 15);
+        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (0, 0));
+    }
+
+    #[test]
+    fn starts_are_unwritten_until_their_last_byte_is_written() {
+        let mut outbox = Outbox::default();
+        for wire in 1..=3 {
+            add(&mut outbox, Content::Start(wire), b"task\n");
+        }
+        assert_eq!(outbox.unwritten(), [1, 2, 3]);
+        write(&mut outbox, 9);
+        assert_eq!(outbox.unwritten(), [2, 3]);
+        write(&mut outbox, 6);
+        assert!(outbox.unwritten().is_empty());
+        add(&mut outbox, Content::Start(4), b"task\n");
+        write(&mut outbox, 4);
+        for _ in 0..2 {
+            outbox.cut_off();
+            assert_eq!((outbox.unwritten(), outbox.waiting()), (vec![4], 0));
+        }
+    }
+
+    #[test]
+    fn tasks_that_were_taken_back_take_no_memory() {
+        let mut outbox = Outbox::default();
+        let body = vec![b't'; 2 << 20];
+        for _ in 0..100 {
+            add(&mut outbox, Content::Task, &body);
+            outbox.drop_tasks();
+        }
+        // The first went into an empty buffer, and counts as on its way.
+        assert_eq!(outbox.waiting(), body.len());
+        assert!(memory(&outbox) <= body.len() + PIECE);
+    }
+
+    /// What may happen to an outbox, and how many bytes it concerns.
+    fn steps() -> impl Strategy<Value = Vec<(u8, usize)>> {
+        proptest::collection::vec((0..6u8, prop_oneof![1..100usize, 30_000..120_000usize]), 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_what_was_added_less_the_tasks_that_were_dropped(steps in steps()) {
+            let mut outbox = Outbox::default();
+            let mut written = Vec::new();
+            // Each frame with its content, how many bytes were added before it, and whether it may be dropped.
+            let mut frames: VecDeque<(Content, Vec<u8>, bool)> = VecDeque::new();
+            let mut expected = Vec::new();
+            let mut begun = 0;
+            for (number, (step, size)) in steps.into_iter().enumerate() {
+                let what = [Content::Control, Content::Task, Content::Message].get(usize::from(step));
+                match (what, step) {
+                    (Some(&what), _) => {
+                        let bytes = vec![b'a' + (number % 26) as u8; size];
+                        let marked = what == Content::Task && outbox.waiting() > MARK_FROM;
+                        add(&mut outbox, what, &bytes);
+                        frames.push_back((what, bytes, marked));
+                    }
+                    (None, 3 | 4) => {
+                        let n = size.min(outbox.waiting());
+                        written.extend(write(&mut outbox, n));
+                        begun += n;
+                        while let Some((_, bytes, _)) = frames.front().filter(|(_, bytes, _)| bytes.len() <= begun) {
+                            begun -= bytes.len();
+                            expected.extend_from_slice(bytes);
+                            frames.pop_front();
+                        }
+                    }
+                    _ => {
+                        outbox.drop_tasks();
+                        let mut first = begun > 0;
+                        frames.retain(|(_, _, marked)| std::mem::take(&mut first) || !marked);
+                    }
+                }
+                let waiting = frames.iter().map(|(_, bytes, _)| bytes.len()).sum::<usize>() - begun;
+                prop_assert_eq!(outbox.waiting(), waiting);
+                prop_assert!(memory(&outbox) <= 2 * (waiting + 2 * PIECE) + 120_000);
+                let is_message = |what| what == Content::Message;
+                let messages = frames.iter().filter(|(what, ..)| is_message(*what)).map(|(_, bytes, _)| bytes.len());
+                let cut = if frames.front().is_some_and(|(what, ..)| is_message(*what)) { begun } else { 0 };
+                prop_assert_eq!(outbox.waiting_messages(), messages.sum::<usize>() - cut);
+            }
+            let rest = outbox.waiting();
+            written.extend(write(&mut outbox, rest));
+            prop_assert_eq!(outbox.waiting_messages(), 0);
+            frames.iter().for_each(|(_, bytes, _)| expected.extend_from_slice(bytes));
+            prop_assert_eq!(written, expected);
+        }
+    }
+}
