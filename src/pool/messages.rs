@@ -57,10 +57,19 @@ pub enum Text {
     Long(Arc<Bytes>),
 }
 
+// Every task has one, and is moved about.
+const _: () = assert!(size_of::<Text>() == size_of::<Box<[u8]>>());
+
 impl Text {
     /// A copy of this text.
+    #[inline]
     pub fn copy_of(text: &[u8]) -> Self {
-        if text.len() < KEPT_FROM { Self::Short(text.into()) } else { Self::Long(Arc::new(Bytes::copy_of(text))) }
+        if text.len() < KEPT_FROM { Self::Short(text.into()) } else { Self::long(text) }
+    }
+
+    #[cold]
+    fn long(text: &[u8]) -> Self {
+        Self::Long(Arc::new(Bytes::copy_of(text)))
     }
 }
 
@@ -73,6 +82,7 @@ impl Default for Text {
 impl Deref for Text {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match self {
             Self::Short(text) => text,
