@@ -4,7 +4,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
-import { pool, program, project } from './support/harness.js';
+import { pool, program, project, shellWorker } from './support/harness.js';
 
 const worker = `export default () => { try { return process.cwd(); } catch ({ code }) { return code; } };`;
 
@@ -50,6 +50,26 @@ test('[A13] workers start in the directory of the process after it was removed, 
   expect(await printed(`${remove} mkdirSync(folder + '/sub');`, { first })).toEqual(['./sub', 'ENOENT']);
   expect(await printed('', { first: first + remove })).toEqual(['ENOENT', 'ENOENT']);
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  '[A13] workers start in a directory that the process may not enter any more',
+  async () => {
+    const says = String.raw`printf '{"type":"result","id":%s,"result":"%s"}\n' "$id" "$(pwd -P)" >&3`;
+    const source = `
+    import { mkdirSync } from 'node:fs';
+    import ProcessManager from 'bulkhead';
+    mkdirSync('private', { mode: 0o700 });
+    process.chdir('private');
+    process.setgid(65534);
+    process.setuid(65534);
+    const worker = ${JSON.stringify(shellWorker(says))};
+    const pool = new ProcessManager({ worker, maxWorkers: 1 });
+    console.log(await pool.run(1));
+    await pool.shutdown();`;
+    const { code, stdout, stderr } = await program(source);
+    expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: '', stdout: expect.stringMatching(/private\n$/) });
+  },
+);
 
 test('[A13] cwd is a path, a file URL, or a file URL as text', async () => {
   const folder = join(realpathSync(project({})), 'a b#c%20d');

@@ -74,6 +74,9 @@ const NOT_NEEDED = [
   ['ftruncate', ['ENOMEM', 'EPERM']],
   ['fcntl', ['EPERM'], 1],
   ['mmap', ['ENOMEM', 'EPERM'], 1],
+  // Whether a path leads to our directory: the worker is there as well if none does.
+  ['newfstatat', ['EACCES', 'ENOENT', 'ENOMEM']],
+  ['faccessat2', ['EACCES', 'ENOSYS']],
   // The C library knows an older call.
   ['clone3', ['ENOSYS']],
   ['prlimit64', ['EPERM']],

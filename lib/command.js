@@ -147,7 +147,7 @@ function environment(env) {
     }
     pairs.push(`${key}=${text(name, String(value), { empty: true })}`);
   }
-  // As under child_process, so that coverage is measured in programs that pick their workers' variables.
+  // As under child_process: coverage is measured whatever variables a program picks for its workers.
   const coverage = process.env[COVERAGE];
   if (coverage && !Object.hasOwn(env, COVERAGE)) pairs.push(`${COVERAGE}=${coverage}`);
   return pairs;
@@ -164,8 +164,8 @@ function inheritedEnvironment() {
 }
 
 /**
- * As under child_process in newer versions of Node.js: flags and variables of their own free workers of none of the restrictions that
- * this process is under, unless they name restrictions themselves.
+ * As under child_process in newer versions of Node.js: flags and variables of their own free workers
+ * of none of the restrictions that this process is under, unless they name restrictions themselves.
  *
  * @param {string[]} pairs `KEY=value`
  * @param {readonly string[]} args
