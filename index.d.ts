@@ -157,10 +157,13 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * Starts `minWorkers`. Idempotent; tasks need not wait for it.
    *
    * @returns A promise of their readiness, the same at every call, which keeps the process alive while it is pending. It
-   *   rejects with {@link ProcessManager.PoolBrokenError} when workers die again and again before they are ready (which
-   *   is an `error` event as well, if the pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is
-   *   closed. It may be ignored: its rejection is never an unhandled one. A pool without an `error` listener that breaks
-   *   while the promise is ignored, and rejects no other, tells of it by a warning of the process (`BULKHEAD_POOL_ERROR`).
+   *   rejects with {@link ProcessManager.PoolBrokenError} when no worker gets ready (which is an `error` event as well, if
+   *   the pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is closed. It may be ignored:
+   *   its rejection is never an unhandled one. A pool without an `error` listener that breaks while the promise is ignored,
+   *   and rejects no other, tells of it by a warning of the process (`BULKHEAD_POOL_ERROR`).
+   *   Where some workers get ready and others do not (descriptors or processes run out, say), the pool serves with those that
+   *   do and tries the others again, with growing pauses: the promise waits for `minWorkers` meanwhile, and a process warning
+   *   (`BULKHEAD_WORKERS_MISSING`) says why. Tasks need not wait for it.
    */
   startWorkers(): Promise<void>;
 
@@ -351,9 +354,9 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * `'idle'`).
    *
    * @param size The new bounds; what is left out stays.
-   * @returns Resolves when all workers beyond `maxWorkers` are gone and `minWorkers` are ready (a pool that has not started starts
-   *   none); calls that overlap, when the last of them is complete. Rejects when the pool is closed or broken, or becomes so (a
-   *   pending one may be ignored then), and with Node's argument errors.
+   * @returns Resolves when all workers beyond `maxWorkers` are gone and `minWorkers` are ready (a pool that has not started
+   *   has none to wait for: at once); calls that overlap, when the last of them is complete. Rejects when the pool is closed
+   *   or broken, or becomes so (a pending one may be ignored then), and with Node's argument errors.
    */
   resize(size: ProcessManager.PoolSize): Promise<void>;
 
@@ -362,7 +365,7 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * ready before the one that it replaces leaves (`exit` with the reason `'reload'`), which ends what it runs: no task is lost or
    * started twice. Tasks that are sent meanwhile may still run on the old code.
    *
-   * @returns Resolves when all are replaced; calls that overlap, when the last of them is complete. Rejects with
+   * @returns Resolves when all are replaced (at once where the pool has not started); calls that overlap, when the last of them is complete. Rejects with
    *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (those that are not replaced yet go on), and when
    *   the pool is closed or broken, or becomes so.
    */
@@ -502,7 +505,8 @@ declare namespace ProcessManager {
     /** When workers that die before they are ready break the pool. What is left out has its default. */
     restart?: RestartOptions;
     /**
-     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms.
+     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms. 0: at once. Whatever it
+     * is, a worker has half a second to take up a task that it was sent, before it counts as hung.
      *
      * @defaultValue `2_000`
      */
@@ -829,7 +833,7 @@ declare namespace ProcessManager {
      * - `'timeout'`, `'aborted'`: it did not end a task that ran too long, or was cancelled;
      * - `'memory'`: it was beyond `maxMemory`;
      * - `'startup'`: it did not get ready;
-     * - `'crashed'`: it ended by itself, was killed by somebody else, or broke the protocol.
+     * - `'crashed'`: it ended by itself, was killed by somebody else, closed its channel, or broke the protocol.
      */
     reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
     /** From spawn to death, in ms. */
@@ -1096,6 +1100,8 @@ declare namespace ProcessManager {
      * out-of-memory killer ended the worker, as the count of its memory group (cgroup v1 or v2) shows; or it exceeded `maxMemory`.
      */
     outOfMemory: boolean;
+    /** It had closed its channel and lived on, and was ended for that: `signal` is how. */
+    channelClosed: boolean;
     /** The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught exception is in it. */
     stderr: string;
     /** Of the worker, from spawn to death, in ms. */
@@ -1125,13 +1131,16 @@ declare namespace ProcessManager {
     signal: NodeJS.Signals | null;
     /** See {@link WorkerCrashedError.outOfMemory}. */
     outOfMemory: boolean;
+    /** See {@link WorkerCrashedError.channelClosed}. */
+    channelClosed: boolean;
     /** The last 8 KiB of its standard error, whatever `stdio` says. */
     stderr: string;
   }
 
   /**
-   * Workers die again and again before they are ready; the pool takes no tasks any more. Each task that waits ends with it,
-   * and so does each later call. For how the pool itself tells of it, see {@link Events.error}.
+   * Workers die again and again before they are ready, or can never start, and none serves or may still get ready; the pool
+   * takes no tasks any more. Each task that waits ends with it, and so does each later call. As an event it comes once,
+   * whatever the pool was doing; for how the pool itself tells of it, see {@link Events.error}.
    */
   export class PoolBrokenError extends BulkheadError {
     readonly code: 'ERR_POOL_BROKEN';

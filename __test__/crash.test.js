@@ -343,7 +343,8 @@ describe.each([
     const manager = pool({ worker, maxWorkers: 1, gracePeriod: 50 });
     const log = record(manager, ['exit']);
     const error = await failure(manager.run({ type: 'disconnect', data: { trap } }));
-    expect(error).toMatchObject({ name: 'WorkerCrashedError', signal, maybeExecuted: true });
+    expect(error).toMatchObject({ name: 'WorkerCrashedError', signal, maybeExecuted: true, channelClosed: true });
+    expect(error.message).toContain(`) closed its channel, and was ended for that by ${signal}, while it ran a`);
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
     expect(exitsIn(log)).toEqual([expect.objectContaining({ signal, reason: 'crashed' })]);
   });

@@ -305,8 +305,25 @@ test('one that closes its channel and goes on is a crash of its task', async () 
   });
   const error = await failure(manager.run({ data: 'bad' }));
   expect(error).toBeInstanceOf(WorkerCrashedError);
+  expect(error).toMatchObject({ signal: 'SIGTERM', channelClosed: true });
+  expect(error.message).toContain('closed its channel');
   await until(() => isGone(error.pid), `gone: ${error.pid}`);
   await expect(manager.run({ data: 'good' })).resolves.toBe('good');
+});
+
+test('[C15] a worker that closes its channel and exits by itself, or before it is ready, is told as what it did', async () => {
+  // Its end is not taken for the pool's work, however short the grace period.
+  const exits = pool({ worker: shell(`exec 3>&-; exit 7`), maxWorkers: 1, gracePeriod: 0, restart: { minDelay: 1 } });
+  const crashed = await failure(exits.run({ data: 'bad' }));
+  expect(crashed).toMatchObject({ exitCode: 7, signal: null, channelClosed: false });
+  expect(crashed.message).toContain('exited with code 7');
+
+  const worker = { command: 'sh', args: ['-c', 'exec 3>&-; sleep 60'] };
+  const silent = pool({ worker, maxWorkers: 1, gracePeriod: 1, restart: { limit: 0 } });
+  record(silent, ['error']);
+  const { cause } = await failure(silent.run({}));
+  expect(cause).toMatchObject({ reason: 'exit', signal: 'SIGTERM', channelClosed: true });
+  expect(cause.message).toBe('the worker closed its channel before it was ready, and was ended for that');
 });
 
 test('its standard error is in the error of its crash', async () => {

@@ -81,8 +81,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
       setTimeout(() => { while (hoard.length > 0) closeSync(hoard.pop()); }, 50);
       const served = await waits;
       await patient.shutdown();
-      // The supervisor lets go of a worker's a moment after it has told of its end.
-      await eventually(() => descriptors() <= before);
+      await eventually(() => hoard.length === 0);
       report({ outcomes, served, children: childrenOf().length, more: descriptors() - before, errors: serving.errors });
       await serving.shutdown();`;
     const facts = factsOf(await runShort(['prlimit', '--nofile=96:96'], source));
@@ -98,6 +97,42 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
       });
     }
     expect(new Set(failed.map(({ syscall }) => syscall))).toEqual(new Set(['socketpair', 'pipe', 'spawn']));
+  });
+
+  test.each([
+    [64, 16],
+    [256, 64],
+  ])('[A11] of %d descriptors a pool of %d serves with the workers that can be had', async (limit, workers) => {
+    const source = `
+      await serving.shutdown();
+      const warnings = [];
+      process.on('warning', ({ name, code, message }) => warnings.push({ name, code, message }));
+      const pool = new ProcessManager({ ...options, minWorkers: ${workers}, maxWorkers: ${workers} });
+      const started = pool.startWorkers().then(() => 'all', told);
+      const results = await Promise.all(Array.from({ length: 40 }, (_, id) => pool.run({ id })));
+      await eventually(() => warnings.length > 0);
+      const served = pool.workers.filter(({ state }) => state === 'idle').length;
+      // Fewer workers will do: the promise that waited for the others waits no longer.
+      await pool.resize({ minWorkers: 1, maxWorkers: served });
+      report({ results: new Set(results).size, served, warnings, more: descriptors() < ${limit} });
+      await pool.shutdown();`;
+    const { code, stdout, stderr } = await runShort(['prlimit', `--nofile=${limit}:${limit}`], source);
+    expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('BULKHEAD_WORKERS_MISSING') });
+    const facts = JSON.parse(stdout);
+    expect(facts).toEqual({
+      results: 1,
+      served: expect.any(Number),
+      warnings: [
+        {
+          name: 'BulkheadWarning',
+          code: 'BULKHEAD_WORKERS_MISSING',
+          message: expect.stringMatching(/^workers of a pool do not start: .*EMFILE: .*; the others serve/),
+        },
+      ],
+      more: true,
+    });
+    expect(facts.served).toBeGreaterThan(2);
+    expect(facts.served).toBeLessThan(workers);
   });
 });
 

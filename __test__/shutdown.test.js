@@ -371,3 +371,33 @@ test('a task that is given after the listeners heard of the last exit is refused
     pool.shutdown();`;
   expect(await program(source)).toMatchObject({ code: 0, stdout: 'ERR_POOL_CLOSED\n', stderr: '' });
 });
+
+test('[C13] a pool has closed every descriptor of its own when shutdown() or terminate() resolves', async () => {
+  const { code, stdout, stderr } = await program(`
+    import { readdirSync, readlinkSync } from 'node:fs';
+    import ProcessManager from 'bulkhead';
+    const open = () => readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        return [fd + ' ' + readlinkSync('/proc/self/fd/' + fd)];
+      } catch {
+        return []; // The one by which the folder was read.
+      }
+    });
+    const cycle = async (round) => {
+      const pool = new ProcessManager({ maxWorkers: 2, stdio: ['inherit', 'pipe', 'ignore'][round % 3] });
+      await Promise.all([pool.run({ data: 1 }), pool.run({ data: 2 })]);
+      await (round % 2 === 0 ? pool.shutdown() : pool.terminate());
+    };
+    // What is made for the first pool of a process stays: the supervisor's own.
+    await cycle(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const own = new Set(open());
+    const left = [];
+    for (let round = 0; round < 20; round += 1) {
+      await cycle(round);
+      left.push(...open().filter((fd) => !own.has(fd)));
+    }
+    console.log(JSON.stringify(left));`);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(JSON.parse(stdout)).toEqual([]);
+});

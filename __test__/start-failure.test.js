@@ -5,7 +5,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolBrokenError, WorkerStartError } from '../index.mjs';
-import { failure, pool, processState, project, record, until } from './support/harness.js';
+import { failure, pool, processState, program, project, record, until } from './support/harness.js';
 
 const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
 const quiet = { restart, stdio: 'ignore' };
@@ -312,6 +312,87 @@ test('replacements that do not start break the pool, and what waits is told', as
     expect(error.maybeExecuted).toBe(false);
   }
   expect(log.filter(([event]) => event === 'error')).toEqual([['error', expect.any(PoolBrokenError)]]);
+});
+
+/**
+ * A pool that does this, in a program of its own, where an error event that nobody listens to any more ends it.
+ *
+ * @returns what its error events said
+ */
+async function toldBy(worker, options, then) {
+  const { code, stdout, stderr } = await program(`
+    import ProcessManager from 'bulkhead';
+    import { existsSync, rmSync } from 'node:fs';
+    const worker = ${JSON.stringify(worker)};
+    const pool = new ProcessManager({ worker, maxWorkers: 4, stdio: 'ignore', ...${JSON.stringify(options)} });
+    const told = [];
+    const ended = new Promise((resolve) => {
+      pool.once('error', ({ name, message }) => {
+        told.push(name + ': ' + message);
+        resolve();
+      });
+    });
+    ${then}
+    console.log(JSON.stringify(told));`);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
+}
+
+describe.each(['shutdown', 'terminate'])('[A4] a pool that breaks and is closed by %s() at once', (end) => {
+  const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
+  const close = `pool.startWorkers(); await ended; await pool.${end}();`;
+
+  test.each([
+    ['does not exist', null, {}, 'worker module not found'],
+    ['throws', 'throw new Error("thrown at load");', {}, 'thrown at load'],
+    ['hangs', 'for (;;);', { startTimeout: 300 }, 'the worker was not ready within 300 ms'],
+    ['exits', 'process.exit(7);', {}, 'the worker exited with code 7'],
+    ['is slow to fail in some workers', slowToFail(), {}, 'cannot'],
+  ])('tells one error with its true reason: the module %s', async (_, source, options, reason) => {
+    const told = await toldBy(module(source), { restart, ...options }, close);
+    expect(told).toEqual([expect.stringContaining(reason)]);
+    expect(told[0]).toMatch(/^PoolBrokenError: /);
+  });
+});
+
+/** A module that throws, in its second worker half a second after all others. */
+function slowToFail() {
+  return `
+    export async function setup({ workerId }) {
+      if (workerId === 2) await new Promise((resolve) => setTimeout(resolve, 500));
+      throw new Error('cannot');
+    }
+    export default () => 1;`;
+}
+
+test('[A4] a pool that drains while its module is gone breaks once, and says why', async () => {
+  const worker = module(`
+    export default () => new Promise(() => {
+      process.send('begun');
+      setInterval(() => {}, 1000);
+    });`);
+  const told = await toldBy(
+    worker,
+    { maxWorkers: 2, prefetch: 1 },
+    `
+    const { promise: begun, resolve } = Promise.withResolvers?.() ?? (() => {
+      const deferred = {};
+      deferred.promise = new Promise((resolve) => (deferred.resolve = resolve));
+      return deferred;
+    })();
+    let messages = 0;
+    pool.on('message', () => (messages += 1) === 2 && resolve());
+    const tasks = Array.from({ length: 6 }, () => pool.run({}).catch(({ name, message }) => name + ': ' + message));
+    await begun;
+    rmSync(worker);
+    const closing = pool.shutdown();
+    for (const { pid } of pool.workers) process.kill(pid, 'SIGKILL');
+    const { rejected } = await closing;
+    told.push(rejected, ...(await Promise.all(tasks)));`,
+  );
+  const broken = expect.stringMatching(/^PoolBrokenError: .*worker module not found/);
+  const crashed = expect.stringMatching(/^WorkerCrashedError: .*SIGKILL/);
+  expect(told).toEqual([broken, 6, crashed, crashed, broken, broken, broken, broken]);
 });
 
 test('5000 tasks that end at once are each told', async () => {

@@ -181,3 +181,17 @@ test('many overdue tasks: each is an error, and every worker is replaced', async
   expect(new Set(errors.map(({ pid }) => pid)).size).toBe(6);
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
+
+test('[C14] workers that are sound are not killed for short time limits, even with gracePeriod: 0', async () => {
+  const manager = pool({ maxWorkers: 2, gracePeriod: 0 });
+  const log = record(manager, ['exit']);
+  await manager.startWorkers();
+  const tasks = Array.from({ length: 200 }, (_, data) => manager.run({ data }, { timeout: 1 }));
+  const outcomes = await Promise.allSettled(tasks);
+  const overdue = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.name);
+  expect(new Set(overdue)).toEqual(new Set(overdue.length === 0 ? [] : ['TaskTimeoutError']));
+  await manager.shutdown();
+  // One that has an overdue task has no grace; no other is killed.
+  const killed = log.filter(([, { reason }]) => reason !== 'shutdown');
+  expect(killed.length).toBeLessThanOrEqual(overdue.length);
+});

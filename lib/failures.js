@@ -22,6 +22,7 @@ const { fromWire, withoutStack } = require('./rebuilt-errors');
  * @property {number | null} exitCode
  * @property {string | null} signal
  * @property {boolean} outOfMemory
+ * @property {boolean} channelClosed
  * @property {string} stderr
  * @property {object | null} error what the worker itself says
  * @property {number} workerId
@@ -75,7 +76,7 @@ function toError(failure, about = {}, reason = undefined) {
  * @param {About} about
  */
 function crashMessage(crash, about) {
-  const { workerId, pid, exitCode, signal, phase, reason, maybeExecuted, stderr } = crash;
+  const { workerId, pid, phase, reason, maybeExecuted, stderr } = crash;
   const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
   const when = {
     running: `while it ran ${task}`,
@@ -83,7 +84,7 @@ function crashMessage(crash, about) {
     stopping: `while it was being stopped (${reason}) with ${task} still running`,
   }[/** @type {string} */ (phase)];
   const doubt = maybeExecuted ? '; the task may have been executed' : '';
-  const end = `${memory(crash)}${ending(exitCode, signal)} ${when}`;
+  const end = `${memory(crash)}${ending(crash)} ${when}`;
   return `worker ${workerId} (pid ${pid}) ${end}${poison(about) ?? doubt}${quoted(stderr)}`;
 }
 
@@ -103,11 +104,9 @@ function poison({ attempts = 1 }) {
   return `; the task was started ${attempts} times, and each start ended with the death of its worker`;
 }
 
-/**
- * @param {number | null} exitCode
- * @param {string | null} signal
- */
-function ending(exitCode, signal) {
+/** @param {Record<string, any>} crash */
+function ending({ exitCode, signal, channelClosed }) {
+  if (channelClosed) return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
   if (signal !== null) return `was killed by ${signal}`;
   if (exitCode !== null) return `exited with code ${exitCode}`;
   // Somebody else in this process has waited for it.

@@ -263,6 +263,11 @@ class Lifecycle {
         return this.#requestDone(this.#reloads, about.number, (request) => request.reject(startError(about.cause)));
       case 'broken':
         return this.#onBroken(startError(about.cause));
+      case 'short':
+        return process.emitWarning(short(startError(about.cause)), {
+          type: 'BulkheadWarning',
+          code: 'BULKHEAD_WORKERS_MISSING',
+        });
       case 'left-behind':
         return process.emitWarning(leftBehind(about), { type: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' });
       case 'closed':
@@ -386,6 +391,11 @@ class Deferred {
 /** @param {Promise<unknown>} promise */
 function isSeen(promise) {
   return promise instanceof NoticingPromise && promise.isSeen;
+}
+
+/** @param {Error} cause */
+function short({ message }) {
+  return `workers of a pool do not start: ${message}; the others serve, and starts are tried again`;
 }
 
 /** @param {Record<string, any>} about */

@@ -239,7 +239,7 @@ impl World {
             refusal: link.refusal.clone(),
             ..Obituary::default()
         };
-        core.exited(&self.shared, &link, obituary);
+        core.exited(&self.shared, link, obituary);
         self.shared.turn(&mut core);
     }
 

@@ -458,11 +458,13 @@ impl Core {
     /// It was not, for this reason, or because it was no longer wanted.
     pub fn spawn_failed(&mut self, shared: &Shared, worker: WorkerKey, failure: Option<SpawnFailure>) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
-        if failure.is_some() && !self.pool.is_broken() {
-            let obituary = Obituary { worker_id: worker.worker_id(), spawn_failure: failure, ..Obituary::default() };
-            self.last_start_failure = obituary.start_failure();
-        }
+        self.obituary = failure.map(|failure| Obituary {
+            worker_id: worker.worker_id(),
+            spawn_failure: Some(failure),
+            ..Obituary::default()
+        });
         self.handle(shared, shared.now(), Event::SpawnFailed { worker, permanent }, None);
+        self.obituary = None;
     }
 
     /// The worker's end of the channel is closed.
@@ -524,20 +526,22 @@ impl Core {
     }
 
     /// It is gone, or as good as: settles what it had.
-    pub fn exited(&mut self, shared: &Shared, link: &Link, mut obituary: Obituary) {
-        obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(link.key));
-        let evidence = link.evidence(self.pool.claims(link.key));
-        if !link.ready && !self.pool.is_broken() {
-            self.last_start_failure = obituary.start_failure();
-        }
+    pub fn exited(&mut self, shared: &Shared, link: Link, mut obituary: Obituary) {
+        let worker = link.key;
+        obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
+        obituary.start_timeout = self.pool.has_missed_start(worker).then_some(self.start_timeout);
+        obituary.channel_closed = obituary.ended_by_us() && self.pool.was_ended_for_silence(worker);
+        let evidence = link.evidence(self.pool.claims(worker));
         if !link.ready && link.refusal.is_none() && cannot_begin(shared, &obituary) {
             // As if it had said so itself.
-            self.handle(shared, shared.now(), Event::StartRefused { worker: link.key, permanent: true }, None);
+            self.handle(shared, shared.now(), Event::StartRefused { worker, permanent: true }, None);
         }
         // A start failure says it, too.
         self.violation_told = !link.ready || link.violation_told;
+        // Its descriptors are closed before anybody is told of its end, which may be that of the pool.
+        drop(link);
         self.obituary = Some(obituary);
-        self.handle(shared, shared.now(), Event::Exited { worker: link.key, evidence }, None);
+        self.handle(shared, shared.now(), Event::Exited { worker, evidence }, None);
         self.obituary = None;
     }
 
@@ -726,6 +730,15 @@ impl Core {
                     let event = report::reload_failed(number, &self.last_start_failure);
                     self.tell(shared, 0, &event);
                 }
+                Effect::StartFailed { .. } => {
+                    if let Some(obituary) = &self.obituary {
+                        self.last_start_failure = obituary.start_failure();
+                    }
+                }
+                Effect::Short => {
+                    let event = report::short_event(&self.last_start_failure);
+                    self.tell(shared, 0, &event);
+                }
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);
                     self.tell(shared, 0, &event);
@@ -793,11 +806,6 @@ impl Core {
             // Cannot be: tasks crash only when their worker is buried.
             None => Obituary { worker_id: worker.worker_id(), ..Obituary::default() }.crashed(),
         }
-    }
-
-    /// When a worker that never got ready was due.
-    pub fn start_timeout(&self) -> Micros {
-        self.start_timeout
     }
 }
 
@@ -952,11 +960,11 @@ mod tests {
         hearing.take_in(late.len(), &shared, &mut core, &mut Tail::default());
         let link = core.bury(key).expect("it was not buried before");
         assert!(!link.ready);
-        core.exited(&shared, &link, Obituary { worker_id: 1, start_timeout: Some(7_000), ..Obituary::default() });
+        core.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
         shared.turn(&mut core);
         drop(core);
         let told = shared.outlet.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");
-        assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 7"), "{told}");
+        assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 0"), "{told}");
     }
 }

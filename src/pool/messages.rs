@@ -234,7 +234,12 @@ pub enum Effect {
     Reloaded { number: u32 },
     /// They are not, as the new ones do not get ready.
     ReloadFailed { number: u32 },
-    /// The pool is given up.
+    /// This worker, which is gone or never came to be, did not get ready. What was the matter with it is why the pool breaks,
+    /// is short of workers or was not reloaded, where one of these follows.
+    StartFailed { worker: WorkerKey },
+    /// Workers that are missing do not get ready, again and again, and others serve. Said once.
+    Short,
+    /// The pool is given up. Said once.
     Broken,
     /// Shutdown is complete.
     Closed(ClosedReport),

@@ -23,6 +23,10 @@ pub const STALL: Micros = 2 * PREFETCH_WORK;
 /// grace period, where that is shorter.
 pub const COOPERATION: Micros = 100_000;
 
+/// How long a worker may leave lying what it is due to run, at least: a sound one may have to wait for a busy machine. The
+/// grace period, where that is longer.
+pub const HESITATION: Micros = 500_000;
+
 /// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by itself, and shorter.
 pub const CAPTURE: Micros = 2_000_000;
 

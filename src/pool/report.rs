@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::pool::messages::{ClosedReport, Micros};
-use crate::process::{CallError, signal};
+use crate::process::{CallError, Signal, signal};
 use crate::worker::last_words;
 use crate::worker::life::ExitReason;
 
@@ -40,8 +40,10 @@ pub struct Obituary {
     pub refusal: Option<Box<RawValue>>,
     /// Why there is no process.
     pub spawn_failure: Option<SpawnFailure>,
-    /// The start deadline passed.
+    /// The start deadline, if it was missed.
     pub start_timeout: Option<Micros>,
+    /// It was ended because it had closed its channel.
+    pub channel_closed: bool,
     /// The kernel killed it for want of memory.
     pub oom_killed: bool,
     /// Why the pool was ending it, if it was.
@@ -76,6 +78,7 @@ struct Crashed<'a> {
     reason: &'static str,
     maybe_executed: bool,
     out_of_memory: bool,
+    channel_closed: bool,
     stderr: &'a str,
     uptime: f64,
     rss: u64,
@@ -91,6 +94,7 @@ struct StartFailure<'a> {
     exit_code: Option<i32>,
     signal: Option<Cow<'static, str>>,
     out_of_memory: bool,
+    channel_closed: bool,
     stderr: &'a str,
     error: Option<Said<'a>>,
     worker_id: u32,
@@ -125,6 +129,11 @@ impl Obituary {
         self.signal.map(signal::name)
     }
 
+    /// Whether its end may be the work of the pool's signals. A worker may have exited in its own way on SIGTERM.
+    pub fn ended_by_us(&self) -> bool {
+        self.signal.is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
+    }
+
     fn out_of_memory(&self) -> bool {
         self.memory_limit.is_some()
             || self.oom_killed
@@ -152,6 +161,7 @@ impl Obituary {
             reason: self.leaving.unwrap_or(ExitReason::Crashed).as_str(),
             maybe_executed: true,
             out_of_memory: self.out_of_memory(),
+            channel_closed: self.channel_closed,
             stderr: &self.stderr,
             uptime: millis(self.uptime),
             rss: self.rss,
@@ -193,6 +203,8 @@ impl Obituary {
             )
         } else if let Some(limit) = self.start_timeout {
             ("timeout", format!("the worker was not ready within {} ms", millis(limit)))
+        } else if self.channel_closed {
+            ("exit", "the worker closed its channel before it was ready, and was ended for that".to_owned())
         } else {
             let how = match (self.code, self.signal_name()) {
                 (_, Some(signal)) => format!("was killed by {signal}"),
@@ -207,6 +219,7 @@ impl Obituary {
             exit_code: self.code,
             signal: self.signal_name(),
             out_of_memory: self.out_of_memory(),
+            channel_closed: self.channel_closed,
             stderr: &self.stderr,
             error: self.refusal.as_deref().map(Said::ByWorker).or(self.spawn_failure.as_ref().map(Said::from)),
             worker_id: self.worker_id,
@@ -247,6 +260,11 @@ pub fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
 /// The event that tells of it.
 pub fn broken_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
+}
+
+/// The event that tells that workers are missing, while others serve; `cause` is a start failure.
+pub fn short_event(cause: &[u8]) -> Vec<u8> {
+    [b"{\"event\":\"short\",\"cause\":", cause, b"}"].concat()
 }
 
 /// The event that tells that all workers were replaced, or their number changed, as `number` asked for.

@@ -52,6 +52,8 @@ pub struct Renewal {
     pub reason: ExitReason,
     /// As soon as the other is ready; otherwise once it has had all tasks that it may have.
     pub at_once: bool,
+    /// The reason is a reload, which may be given up, and it is to be replaced without that as well: whether at once.
+    pub besides: Option<bool>,
 }
 
 /// One process, from the decision to spawn it until it is gone.
@@ -90,6 +92,10 @@ pub struct Worker {
     pub keys: Option<Box<Keys>>,
     /// It broke the protocol.
     pub violated: bool,
+    /// It was not ready in time.
+    pub missed_start: bool,
+    /// It leaves because it closed its channel.
+    pub hung_up: bool,
     /// It said that it cannot start, and whether trying again can help.
     pub refused: Option<bool>,
     /// It is being asked where it hangs, since this start is overdue; until when that may take.
@@ -256,6 +262,8 @@ impl Worker {
             dead: false,
             keys: None,
             violated: false,
+            missed_start: false,
+            hung_up: false,
             refused: None,
             capture: None,
             reclaim: Vec::new(),

@@ -80,6 +80,18 @@ enum Phase {
     Closed,
 }
 
+/// Whether another start is worth it, by what became of the last ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// Workers get ready, or may.
+    Given,
+    /// Enough starts have failed to break the pool, and no worker serves. Those under way may still get ready, and no other
+    /// is begun until they have, or have failed as well.
+    Suspended,
+    /// The pool is broken, and told so. It stays that even where it is being closed.
+    Lost,
+}
+
 /// Tasks by outcome, since the pool was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -128,6 +140,9 @@ pub struct Pool {
     next_wire: WireId,
     /// How long a start takes here, from the decision to readiness: a moving average.
     start_time: Micros,
+    trust: Trust,
+    /// Whether `Short` was said.
+    short: bool,
     /// When a task that waits will have waited for long enough to start another worker.
     grow_at: Option<Micros>,
     /// Some worker is being replaced.
@@ -164,6 +179,8 @@ impl Pool {
             jitter,
             next_wire: 1,
             start_time: 0,
+            trust: Trust::Given,
+            short: false,
             grow_at: None,
             renewing: false,
             resizing: None,
@@ -191,7 +208,7 @@ impl Pool {
             Event::Replied { worker, wire, elapsed, failed } => self.replied(now, worker, wire, elapsed, failed),
             Event::TakenBack { worker, started } => self.taken_back(now, worker, started),
             Event::Violated { worker } => self.violated(now, worker),
-            Event::ChannelClosed { worker } => self.leave(now, worker, ExitReason::Crashed, Rung::Asked),
+            Event::ChannelClosed { worker } => self.channel_closed(now, worker),
             Event::Memory { worker, rss } => self.memory(now, worker, rss),
             Event::Captured { worker } => self.captured(now, worker),
             Event::Died { worker } => self.died(worker),
@@ -202,6 +219,7 @@ impl Pool {
             Event::Reload { number } => self.reload(now, number),
             Event::Terminate => self.terminate(now),
         }
+        self.see_to_trust(now);
         self.see_to_renewals(now);
         self.see_to_resize(now);
         self.see_to_reload();
@@ -221,14 +239,16 @@ impl Pool {
     /// Gives waiting tasks to workers with a free place, starts workers for those that found none, and sends short
     /// tasks ahead to busy workers.
     pub fn dispatch(&mut self, now: Micros) {
-        if self.queue.is_empty() || !matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. }) {
+        if self.queue.is_empty() || !self.works() {
             return;
         }
         loop {
             self.fill_places(now);
             if !self.queue.is_empty() {
-                self.start_homes(now);
-                self.grow(now);
+                if self.trust == Trust::Given {
+                    self.start_homes(now);
+                    self.grow(now);
+                }
                 self.send_ahead(now);
             }
             // What was sent may have used up a worker whose successor stands by.
@@ -280,7 +300,7 @@ impl Pool {
     pub fn is_hungry(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
-            None => slot.restart_at.is_none(),
+            None => slot.restart_at.is_none() && self.trust == Trust::Given,
         };
         !matches!(self.phase, Phase::Open) || self.places().iter().any(free)
     }
@@ -290,9 +310,14 @@ impl Pool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
     }
 
-    /// Whether the pool was given up.
+    /// Whether the pool was given up, and since then perhaps closed.
     pub fn is_broken(&self) -> bool {
-        self.phase == Phase::Broken
+        self.trust == Trust::Lost
+    }
+
+    /// Whether waiting tasks are still to be run.
+    fn works(&self) -> bool {
+        self.trust != Trust::Lost && matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. })
     }
 
     /// Whether this worker has broken the protocol.
@@ -308,6 +333,17 @@ impl Pool {
     /// Whether this worker was killed for the memory it used.
     pub fn is_over_memory(&self, key: WorkerKey) -> bool {
         self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.over_memory)
+    }
+
+    /// Whether this worker was killed because it was not ready in time.
+    pub fn has_missed_start(&self, key: WorkerKey) -> bool {
+        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.missed_start)
+    }
+
+    /// Whether this worker was made to leave by signals because it had closed its channel.
+    pub fn was_ended_for_silence(&self, key: WorkerKey) -> bool {
+        let worker = self.slots.get(key.slot).and_then(|slot| slot.find(key));
+        worker.is_some_and(|worker| worker.hung_up && worker.life.is_forced())
     }
 
     /// Why this worker is on its way out, if it is.
@@ -458,11 +494,7 @@ impl Pool {
             }
             Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
                 self.queue.pass_by(size);
-                let failure = match self.phase {
-                    Phase::Broken => Failure::Broken { maybe_executed: false },
-                    _ => Failure::Closed { maybe_executed: false },
-                };
-                self.fail(key, None, failure);
+                self.fail(key, None, self.refusal(false));
             }
         }
     }
@@ -506,6 +538,15 @@ impl Pool {
         self.effects.push_back(Effect::Fail { ticket: task.ticket, run, failure });
     }
 
+    /// How tasks end that this pool does not run any more.
+    fn refusal(&self, maybe_executed: bool) -> Failure {
+        match self.phase {
+            Phase::Closing { terminated: true, .. } | Phase::Closed => Failure::Closed { maybe_executed },
+            _ if self.is_broken() => Failure::Broken { maybe_executed },
+            _ => Failure::Closed { maybe_executed },
+        }
+    }
+
     /// Ends all that wait in the queue or between two attempts.
     fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
         let pausing = std::mem::take(&mut self.pausing).into_sorted_vec().into_iter().rev();
@@ -520,7 +561,7 @@ impl Pool {
 
     /// Puts starts that never happened back to the front, in their old order, as if they had not been sent.
     fn put_back(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
-        let dropping = matches!(self.phase, Phase::Closing { drop_waiting: true, .. } | Phase::Broken);
+        let dropping = self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let mut dropped = Vec::new();
         for start in starts.rev() {
             let Some(key) = start.task else { continue };
@@ -531,24 +572,22 @@ impl Pool {
             if dropping {
                 dropped.push(key);
             } else {
-                self.queue.push_front(Entry { key, size, home: self.home(key) });
+                // While it was away, its place may have been given up, or others of its key moved to another one.
+                let home = self.rehome(key);
+                self.queue.push_front(Entry { key, size, home });
             }
         }
         for key in dropped.into_iter().rev() {
             let maybe_executed = self.tasks.get(key).is_some_and(|task| task.attempt > 0);
-            let failure = match self.phase {
-                Phase::Broken => Failure::Broken { maybe_executed },
-                _ => Failure::Closed { maybe_executed },
-            };
-            self.fail(key, None, failure);
+            self.fail(key, None, self.refusal(maybe_executed));
         }
     }
 
     /// The worker died with a start that may have happened: again, if the task allows it, or the end.
     fn lost(&mut self, now: Micros, worker: WorkerKey, start: &InFlight, failure: Failure) {
         let Some(key) = start.task else { return };
+        let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let open = matches!(self.phase, Phase::Open | Phase::Closing { drop_waiting: false, terminated: false, .. });
         if open && start.overdue.is_none() && task.attempt <= task.retries {
             let pause = policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
             task.place = Place::Pausing;
@@ -755,9 +794,10 @@ impl Pool {
         }
     }
 
-    /// The worker did not take up what it was due to run. For how long that is forgiven is the grace period.
+    /// The worker did not take up what it was due to run. For how long that is forgiven is the grace period, but not less
+    /// than a sound worker may need on a busy machine.
     fn hesitates(&mut self, now: Micros, key: WorkerKey) {
-        let grace = self.config.grace_period;
+        let grace = self.config.grace_period.max(policy::HESITATION);
         let Some(worker) = self.worker(key) else { return };
         let since = *worker.unresponsive_since.get_or_insert(now);
         if now.saturating_sub(since) >= grace {
@@ -841,6 +881,10 @@ impl Pool {
         self.slots.iter().flat_map(Slot::processes).map(|worker| (worker.key, worker.life)).collect()
     }
 
+    fn any_life(&self, is: impl Fn(Life) -> bool) -> bool {
+        self.slots.iter().flat_map(Slot::processes).any(|worker| is(worker.life))
+    }
+
     fn has_surplus(&self) -> bool {
         self.phase == Phase::Open && self.ready_workers() > self.config.min_workers
     }
@@ -876,8 +920,11 @@ impl Pool {
         }
     }
 
-    /// Begins the next life of this slot, unless its back-off is not over.
+    /// Begins the next life of this slot, unless its back-off is not over or no other start is worth it.
     fn begin(&mut self, now: Micros, slot: usize) -> Option<Worker> {
+        if self.trust != Trust::Given {
+            return None;
+        }
         let place = &mut self.slots[slot];
         if place.not_before > now {
             place.restart_at = Some(place.not_before);
@@ -947,6 +994,9 @@ impl Pool {
         self.budget.succeed();
         self.effects.push_back(Effect::Online { worker: key });
         self.say_started();
+        if self.trust == Trust::Suspended {
+            self.go_on(now);
+        }
     }
 
     fn start_refused(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
@@ -969,8 +1019,19 @@ impl Pool {
         self.leave(now, key, reason, Rung::Killed);
     }
 
+    /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else it is made to.
+    fn channel_closed(&mut self, now: Micros, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        worker.hung_up |= worker.life.reason().is_none();
+        let grace = self.config.grace_period.max(policy::COOPERATION);
+        self.leave_within(now, key, ExitReason::Crashed, Rung::Asked, grace);
+    }
+
     fn leave(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung) {
-        let grace = self.config.grace_period;
+        self.leave_within(now, key, reason, from, self.config.grace_period);
+    }
+
+    fn leave_within(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung, grace: Micros) {
         let Some(worker) = self.worker(key) else { return };
         // A worker that never got ready has failed to start, whoever found out; unless it was we who no longer want it.
         let reason = match (worker.life, reason) {
@@ -1017,7 +1078,7 @@ impl Pool {
         let (failed, generation) = (matches!(worker.life, Life::Starting { .. }), worker.generation);
         self.slots[key.slot].remove(key);
         if failed {
-            self.start_failed(now, key.slot, generation, permanent);
+            self.start_failed(now, key, generation, permanent);
         }
         self.fill(now, key.slot);
     }
@@ -1050,7 +1111,7 @@ impl Pool {
         self.lose_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
-            ExitReason::Startup => self.start_failed(now, key.slot, worker.generation, worker.refused == Some(true)),
+            ExitReason::Startup => self.start_failed(now, key, worker.generation, worker.refused == Some(true)),
             // Its place is served by another.
             _ if seat == Seat::Going => {}
             ExitReason::Crashed | ExitReason::Memory => {
@@ -1074,31 +1135,75 @@ impl Pool {
     }
 
     /// A start failed: the slot pauses, and the pool may break.
-    fn start_failed(&mut self, now: Micros, slot: usize, generation: u32, permanent: bool) {
+    fn start_failed(&mut self, now: Micros, worker: WorkerKey, generation: u32, permanent: bool) {
+        if !self.works() || (self.phase != Phase::Open && self.tasks.is_empty()) {
+            // It was no longer needed, or was killed because the pool broke.
+            return;
+        }
         let restart = self.config.restart;
         let spent = self.budget.spend(now, &restart);
         let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
-        self.slots[slot].not_before = now.saturating_add(self.jitter.apply(pause));
-        // As long as one worker serves, the pool does.
-        let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves) || slot.going_load() > 0;
-        if permanent || spent {
-            self.give_up_reload(now, generation);
-            if !self.slots.iter().any(serves) {
-                self.break_down(now);
-            }
+        self.slots[worker.slot].not_before = now.saturating_add(self.jitter.apply(pause));
+        self.effects.push_back(Effect::StartFailed { worker });
+        if !permanent && !spent && self.trust == Trust::Given {
+            return;
+        }
+        self.give_up_reload(now, generation);
+        if self.serves() {
+            self.say_short(worker.slot);
+        } else if self.is_starting() {
+            self.trust = Trust::Suspended;
+        } else {
+            self.break_down(now);
+        }
+    }
+
+    /// Whether tasks can count on some worker. As long as one serves, the pool does.
+    fn serves(&self) -> bool {
+        let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves);
+        self.slots.iter().any(|slot| serves(slot) || slot.has_standby() || slot.going_load() > 0)
+    }
+
+    /// Whether some worker may still get ready.
+    fn is_starting(&self) -> bool {
+        self.any_life(|life| matches!(life, Life::Starting { .. }))
+    }
+
+    /// The pool serves, and a worker is missing that does not get ready. (A successor that does not leaves none missing.)
+    fn say_short(&mut self, slot: usize) {
+        if !self.short && self.phase == Phase::Open && self.has_place(slot) && self.slots[slot].worker.is_none() {
+            self.short = true;
+            self.effects.push_back(Effect::Short);
+        }
+    }
+
+    /// Starts that were under way when the last one failed may have been withdrawn since, by a change of the pool: then they
+    /// say nothing about the next one.
+    fn see_to_trust(&mut self, now: Micros) {
+        if self.trust != Trust::Suspended || self.is_starting() {
+            return;
+        }
+        if !self.any_life(|life| life.reason() == Some(ExitReason::Startup)) {
+            self.go_on(now);
+        }
+    }
+
+    /// Starts are worth it again.
+    fn go_on(&mut self, now: Micros) {
+        self.trust = Trust::Given;
+        if self.phase == Phase::Open {
+            self.restore(now);
         }
     }
 
     fn break_down(&mut self, now: Micros) {
-        if !matches!(self.phase, Phase::Open | Phase::Closing { .. }) {
-            return;
-        }
+        self.trust = Trust::Lost;
         self.effects.push_back(Effect::Broken);
         if self.phase == Phase::Open {
             self.phase = Phase::Broken;
         }
         self.fail_waiting(|maybe_executed| Failure::Broken { maybe_executed });
-        self.kill_all(now, ExitReason::Startup);
+        self.kill_all(now, ExitReason::Shutdown);
     }
 
     fn kill_all(&mut self, now: Micros, reason: ExitReason) {
@@ -1134,6 +1239,7 @@ impl Pool {
         let coming = self.coming();
         let awaited = self.queue.homes().any(|home| home == slot);
         let wanted = match self.phase {
+            _ if !self.works() => false,
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
             Phase::Open => coming < self.queue.len().min(self.config.max_workers),
@@ -1186,7 +1292,9 @@ impl Pool {
     fn tick_worker(&mut self, now: Micros, key: WorkerKey) {
         let (grace, concurrency) = (self.config.grace_period, self.config.concurrency);
         let Some(worker) = self.worker(key) else { return };
+        let starting = matches!(worker.life, Life::Starting { .. });
         let step = worker.life.advance(now, grace);
+        worker.missed_start |= starting && step == Step::Kill;
         let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
 
         let overdue: Vec<_> = match due(worker.task_deadline(concurrency)) {

@@ -4,20 +4,24 @@
 //! submit, cancel and close. After each sequence everything still open is brought to its end, and the promises are
 //! checked: every accepted task ends exactly once (2); at most `retries + 1` starts that may have happened, and a claim
 //! that none happened is true (3); what never started is started again in order, silently (4); starts happen by priority
-//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its exit (5).
+//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its exit (5). A pool breaks at
+//! most once, only when no worker serves or may still get ready, and one that is not closed has its workers in the end.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use proptest::prelude::*;
 
 use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
+use proptest::test_runner::RngSeed;
+
 use crate::pool::messages::{
     Body, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, Ticket, WireId, WorkerKey,
 };
+use crate::pool::policy;
 use crate::pool::state::{Pool, Sticky};
 
 /// What chance may do next. Numbers are reduced to what there is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Act {
     Start,
     Submit {
@@ -28,6 +32,14 @@ enum Act {
         key: Option<u8>,
     },
     Cancel(u8),
+    /// The reader of a task's values has room for another one.
+    Credit(u8),
+    /// The worker gives one of several values.
+    Chunk(u8),
+    /// One of the processes that were asked for cannot be had.
+    NoProcess {
+        permanent: bool,
+    },
     /// The worker gets ready.
     Ready(u8),
     /// The worker says that it cannot start.
@@ -81,6 +93,8 @@ struct Process {
     /// The process exists. Until then signals have nobody to go to.
     spawned: bool,
     ready: bool,
+    /// It was told to go before it was.
+    late: bool,
     claims: bool,
     epoch: u32,
     started: u32,
@@ -93,6 +107,10 @@ struct Process {
     tasks: u64,
     asked: bool,
     killed: bool,
+    /// It was told to go, by whatever means.
+    told: bool,
+    /// It has closed its channel.
+    closed: bool,
     dead: bool,
 }
 
@@ -128,11 +146,23 @@ struct World {
     tasks: HashMap<Ticket, Record>,
     free: Vec<Ticket>,
     settled: Vec<Record>,
+    /// What each start was of.
+    sent: HashMap<WireId, Ticket>,
     next_ticket: Ticket,
     accepted: u64,
     spawns: usize,
     closed: u32,
     closing: bool,
+    terminated: bool,
+    /// Workers were asked for.
+    begun: bool,
+    /// Those that never got ready, and are gone.
+    failed: HashSet<(usize, u32)>,
+    /// Whose failure to start was last told.
+    start_failure: Option<WorkerKey>,
+    broken: bool,
+    short: bool,
+    min_workers: usize,
     max_workers: usize,
     /// Requests so far.
     requests: u32,
@@ -167,6 +197,7 @@ impl World {
             concurrency: config.concurrency,
             max_tasks: config.max_tasks,
             recycles: config.max_tasks.is_some() || config.max_age.is_some() || config.recycle_memory.is_some(),
+            min_workers: config.min_workers,
             max_workers: config.max_workers,
             takers: HashMap::new(),
             pool: Pool::new(config),
@@ -177,11 +208,18 @@ impl World {
             tasks: HashMap::new(),
             free: Vec::new(),
             settled: Vec::new(),
+            sent: HashMap::new(),
             next_ticket: 0,
             accepted: 0,
             spawns: 0,
             closed: 0,
             closing: false,
+            terminated: false,
+            begun: false,
+            failed: HashSet::new(),
+            start_failure: None,
+            broken: false,
+            short: false,
             requests: 0,
             resizing: None,
             reloading: None,
@@ -212,6 +250,7 @@ impl World {
                 self.spawns += 1;
                 let claims = self.pages;
                 assert!(worker.slot < self.max_workers, "a process is started beyond the places there are");
+                assert!(!self.broken && !self.terminated, "a process is started for a pool that is over");
                 let others = self.processes.keys().filter(|(slot, _)| *slot == worker.slot).count();
                 assert!(others <= usize::from(self.recycles), "a slot holds one process, or two while it is renewed");
                 self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
@@ -233,6 +272,8 @@ impl World {
                     assert!(!self.tasks.values().any(earlier), "another task was due before this one");
                 }
                 self.tasks.get_mut(&ticket).expect("it was there").sent = true;
+                assert!(!self.broken, "a pool that is broken sends a task");
+                assert!(self.sent.insert(wire, ticket).is_none(), "two starts of one number");
                 let concurrency = self.concurrency;
                 let taker = self.takers.entry(worker.slot).or_insert(worker.life);
                 assert!(*taker <= worker.life, "a worker that has given its place away is sent a task");
@@ -262,15 +303,26 @@ impl World {
                 let Some(process) = self.process(worker) else { return };
                 assert!(process.ready && !process.killed, "only workers that live are asked");
             }
-            Effect::Abort { .. } | Effect::Credit { .. } | Effect::Terminate { .. } => {}
+            Effect::Abort { wire, .. } => assert!(self.sent.contains_key(&wire), "an end of a start that never was"),
+            Effect::Credit { worker, wire, .. } => {
+                let Some(process) = self.process(worker) else { panic!("room for values of a worker that is gone") };
+                let has = process.running.contains(&wire) || process.inbox.iter().any(|frame| frame.0 == wire);
+                assert!(has || process.forged, "room for values of a start that the worker does not have");
+            }
+            Effect::Terminate { worker } => {
+                if let Some(process) = self.process(worker) {
+                    process.told = true;
+                }
+            }
             Effect::Stop { worker } => {
                 if let Some(process) = self.process(worker) {
-                    process.asked = true;
+                    (process.asked, process.told) = (true, true);
                 }
             }
             Effect::Kill { worker } => {
-                if let Some(process) = self.process(worker).filter(|process| process.spawned) {
-                    process.killed = true;
+                if let Some(process) = self.process(worker) {
+                    process.told = true;
+                    process.killed = process.spawned;
                 }
             }
             Effect::Complete { ticket, run } => {
@@ -309,7 +361,27 @@ impl World {
                 }
             }
             Effect::ReloadFailed { number } => drop(self.reloading.take_if(|(latest, _)| *latest == number)),
-            Effect::Started | Effect::Broken | Effect::LostKeys { .. } => {}
+            Effect::Started | Effect::LostKeys { .. } => {}
+            Effect::StartFailed { worker } => {
+                assert!(!self.broken && !self.terminated && self.closed == 0, "news of a start that nobody waits for");
+                assert!(self.failed.contains(&(worker.slot, worker.life)), "the start of this worker has not failed");
+                self.start_failure = Some(worker);
+            }
+            Effect::Short => {
+                assert!(self.start_failure.is_some(), "short of workers, for no reason");
+                assert!(!self.short && !self.broken, "said twice, or of a pool that is broken");
+                self.short = true;
+            }
+            Effect::Broken => {
+                assert!(self.start_failure.is_some(), "broken, for no reason");
+                assert!(!self.broken && !self.terminated && self.closed == 0, "a pool breaks once, and before its end");
+                self.broken = true;
+                let most = self.max_tasks.unwrap_or(u64::MAX);
+                let sound = self.processes.values().filter(|process| !process.dead && !process.told && !process.closed);
+                let serving = |process: &Process| process.ready && process.tasks < most;
+                assert!(!sound.clone().any(|process| !process.ready), "broken, while a worker may still get ready");
+                assert!(!sound.clone().any(serving), "broken, while a worker serves");
+            }
             Effect::Closed(_) => {
                 self.closed += 1;
                 assert!(self.tasks.is_empty(), "closed with tasks unsettled");
@@ -374,6 +446,9 @@ impl World {
         self.drop(key);
         let Some(process) = self.processes.remove(&key) else { return };
         let worker = WorkerKey { slot: key.0, life: key.1 };
+        if !process.ready || process.late {
+            self.failed.insert(key);
+        }
         let evidence = match (process.claims && process.ready, process.forged) {
             (true, true) => Evidence::Claims(Err(ForgedClaim)),
             (true, false) => Evidence::Claims(Ok(process.started)),
@@ -391,6 +466,20 @@ impl World {
         }
     }
 
+    /// The next of the processes that were asked for cannot be had.
+    fn no_process(&mut self, permanent: bool) {
+        let Some((&key, _)) = self.processes.iter().find(|(_, process)| !process.spawned) else { return };
+        self.processes.remove(&key);
+        self.failed.insert(key);
+        self.event(Event::SpawnFailed { worker: WorkerKey { slot: key.0, life: key.1 }, permanent });
+    }
+
+    fn open_ticket(&self, number: u8) -> Option<Ticket> {
+        let mut open: Vec<_> = self.tasks.keys().copied().collect();
+        open.sort_unstable();
+        (!open.is_empty()).then(|| open[usize::from(number) % open.len()])
+    }
+
     fn act(&mut self, act: &Act) {
         // These need a process; the others may come before there is one.
         let needs_none = matches!(
@@ -398,6 +487,8 @@ impl World {
             Act::Start
                 | Act::Submit { .. }
                 | Act::Cancel(_)
+                | Act::Credit(_)
+                | Act::NoProcess { .. }
                 | Act::Resize { .. }
                 | Act::Reload
                 | Act::Shutdown { .. }
@@ -407,11 +498,16 @@ impl World {
             self.spawn();
         }
         match *act {
-            Act::Start => self.event(Event::Start),
+            Act::Start => {
+                self.begun |= !self.closing;
+                self.event(Event::Start);
+            }
+            Act::NoProcess { permanent } => self.no_process(permanent),
             Act::Submit { timeout, retries, handler, priority, key } => {
                 if self.closing {
                     return;
                 }
+                self.begun = true;
                 let ticket = self.free.pop().unwrap_or_else(|| {
                     self.next_ticket += 1;
                     self.next_ticket
@@ -434,20 +530,29 @@ impl World {
                 }));
             }
             Act::Cancel(number) => {
-                let mut open: Vec<_> = self.tasks.keys().copied().collect();
-                open.sort_unstable();
-                if !open.is_empty() {
-                    let ticket = open[usize::from(number) % open.len()];
+                if let Some(ticket) = self.open_ticket(number) {
                     self.tasks.get_mut(&ticket).expect("it is open").cancelled = true;
                     self.event(Event::Cancel(ticket));
                     assert!(!self.tasks.contains_key(&ticket), "a cancelled task ends at once");
                 }
             }
+            Act::Credit(number) => {
+                if let Some(ticket) = self.open_ticket(number) {
+                    self.event(Event::Credit { ticket, count: 1 });
+                }
+            }
+            Act::Chunk(number) => {
+                let Some((slot, life)) = self.pick(number) else { return };
+                let Some(&wire) = self.processes[&(slot, life)].running.first() else { return };
+                if let Some(ticket) = self.pool.take_chunk(WorkerKey { slot, life }, wire) {
+                    assert_eq!(self.sent.get(&wire), Some(&ticket), "a value of another task");
+                }
+            }
             Act::Ready(number) => {
                 let Some((slot, life)) = self.pick(number) else { return };
                 let process = self.processes.get_mut(&(slot, life)).expect("it was picked");
-                if !process.ready {
-                    process.ready = true;
+                if !process.ready && !process.closed {
+                    (process.ready, process.late) = (true, process.told);
                     let claims = process.claims;
                     self.event(Event::Ready { worker: WorkerKey { slot, life }, claims });
                 }
@@ -493,6 +598,7 @@ impl World {
             }
             Act::Close(number) => {
                 if let Some((slot, life)) = self.pick(number) {
+                    self.processes.get_mut(&(slot, life)).expect("it was picked").closed = true;
                     self.event(Event::ChannelClosed { worker: WorkerKey { slot, life } });
                 }
             }
@@ -514,7 +620,7 @@ impl World {
             Act::Wait(span) => self.wait(Micros::from(span)),
             Act::Resize { min, max } => {
                 self.requests += 1;
-                self.max_workers = max;
+                (self.min_workers, self.max_workers) = (min.min(max), max);
                 self.resizing = Some(self.requests);
                 self.event(Event::Resize { min_workers: min.min(max), max_workers: max, number: self.requests });
             }
@@ -530,7 +636,7 @@ impl World {
                 self.event(Event::Shutdown { drop_waiting, timeout });
             }
             Act::Terminate => {
-                self.closing = true;
+                (self.closing, self.terminated) = (true, true);
                 self.event(Event::Terminate);
             }
         }
@@ -559,6 +665,12 @@ impl World {
         }
     }
 
+    /// Whether as many workers serve as the pool is to have, if it is to have any.
+    fn is_staffed(&self) -> bool {
+        let ready = self.pool.workers().filter(|row| ["idle", "busy"].contains(&row.state)).count();
+        !self.begun || self.broken || ready >= self.min_workers
+    }
+
     fn check_counts(&self) {
         let counters = self.pool.counters();
         let ended = counters.completed + counters.failed + counters.cancelled;
@@ -574,19 +686,20 @@ impl World {
         }
         for round in 0.. {
             self.spawn();
-            assert!(round < 20_000, "never comes to an end: {} tasks open\n{:#?}", self.tasks.len(), self.pool);
+            assert!(round < 20_000, "never comes to an end: {} tasks open", self.tasks.len());
             let changing = self.resizing.is_some() || self.reloading.is_some();
-            if self.tasks.is_empty() && if close { self.closed > 0 } else { !changing } {
+            let done = if close { self.closed > 0 } else { !changing && self.is_staffed() };
+            if self.tasks.is_empty() && done {
                 break;
             }
             let keys: Vec<_> = self.processes.keys().copied().collect();
             for key in keys {
                 let Some(process) = self.processes.get_mut(&key) else { continue };
                 let worker = WorkerKey { slot: key.0, life: key.1 };
-                if process.dead || process.forged || (process.asked && process.running.is_empty()) {
+                if process.dead || process.forged || process.closed || (process.asked && process.running.is_empty()) {
                     self.die(key);
                 } else if !process.ready {
-                    process.ready = true;
+                    (process.ready, process.late) = (true, process.told);
                     let claims = process.claims;
                     self.event(Event::Ready { worker, claims });
                 } else {
@@ -627,6 +740,9 @@ fn act() -> impl Strategy<Value = Act> {
         }),
         2 => number().prop_map(Act::Cancel),
         6 => number().prop_map(Act::Ready),
+        1 => number().prop_map(Act::Credit),
+        1 => number().prop_map(Act::Chunk),
+        1 => number().prop_map(|number| Act::NoProcess { permanent: number < 32 }),
         1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
         8 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
         10 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
@@ -659,7 +775,9 @@ fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
     let max_age = prop_oneof![3 => Just(None), 1 => (1_000..100_000u64).prop_map(Some)];
     let memory = prop_oneof![1 => Just((None, None)), 1 => Just((Some(500), Some(1_000)))];
     let pages = prop_oneof![3 => Just(true), 1 => Just(false)];
-    (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, (memory, any::<bool>())).prop_map(
+    let grace = prop_oneof![3 => Just(20_000), 1 => Just(0)];
+    let rest = (memory, any::<bool>(), grace);
+    (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, rest).prop_map(
         |(
             workers,
             min,
@@ -668,35 +786,68 @@ fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
             pages,
             max_tasks,
             max_age,
-            ((recycle_memory, max_memory), capture_stack),
+            ((recycle_memory, max_memory), capture_stack, grace_period),
         )| {
-            let config = config(workers, min, concurrency, prefetch);
+            let config = PoolConfig { grace_period, ..config(workers, min, concurrency, prefetch) };
             (PoolConfig { max_tasks, max_age, recycle_memory, max_memory, capture_stack, ..config }, pages)
         },
     )
 }
 
+/// Everything that chance decides of one sequence.
+#[derive(Clone, Debug)]
+struct Sequence {
+    config: PoolConfig,
+    pages: bool,
+    acts: Vec<Act>,
+    close: bool,
+}
+
+fn sequence() -> impl Strategy<Value = Sequence> {
+    let before = proptest::collection::vec(act(), 0..60);
+    // Another end may follow the first.
+    let after = proptest::collection::vec(prop_oneof![12 => act().prop_map(Some), 1 => ending()], 0..20);
+    (settings(), before, ending(), after, any::<bool>()).prop_map(|((config, pages), before, end, after, close)| {
+        let acts: Vec<Act> = before.into_iter().chain(end).chain(after.into_iter().flatten()).collect();
+        let ends = |act: &Act| matches!(act, Act::Shutdown { .. } | Act::Terminate);
+        let close = close || acts.iter().any(ends);
+        Sequence { config, pages, acts, close }
+    })
+}
+
+fn play(Sequence { config, pages, acts, close }: Sequence) {
+    let mut world = World::new(config, pages);
+    for act in &acts {
+        world.act(act);
+    }
+    world.finish(close);
+}
+
+/// A sequence that failed is kept in `proptest-regressions/`, and played first from then on.
+fn chance(cases: u32, rng_seed: RngSeed) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed, ..ProptestConfig::default() }
+}
+
+/// Of the test that plays other sequences in each run. `npm run explore` asks for a million.
+fn cases() -> u32 {
+    std::env::var("BULKHEAD_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5_000)
+}
+
 proptest! {
-    // 10 000 sequences where it counts, and fewer while one is working on it.
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("BULKHEAD_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(chance(5_000, RngSeed::Fixed(20_261_128)))]
 
     #[test]
-    fn keeps_its_promises_whatever_happens(
-        (config, pages) in settings(),
-        before in proptest::collection::vec(act(), 0..60),
-        end in ending(),
-        after in proptest::collection::vec(act(), 0..20),
-        close in any::<bool>(),
-    ) {
-        let mut world = World::new(config, pages);
-        for act in before.iter().chain(&end).chain(&after) {
-            world.act(act);
-        }
-        world.finish(close || end.is_some());
+    fn keeps_its_promises_whatever_happened_once(sequence in sequence()) {
+        play(sequence);
+    }
+}
+
+proptest! {
+    #![proptest_config(chance(cases(), RngSeed::Random))]
+
+    #[test]
+    fn keeps_its_promises_whatever_happens(sequence in sequence()) {
+        play(sequence);
     }
 }
 
@@ -811,7 +962,7 @@ fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
 #[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     /// From sending a frame to its being read, far beyond the time limit and the grace period.
-    const WAY: Micros = 90_000;
+    const WAY: Micros = 9 * policy::HESITATION / 5;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
     world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
@@ -842,11 +993,226 @@ fn a_pool_whose_workers_never_get_ready_breaks() {
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     submit(&mut world, 3);
     for _ in 0..5 {
+        assert!(!world.broken);
         world.act(&Act::Die(0));
         world.act(&Act::Wait(10_000));
     }
+    assert!(!world.broken, "one more is on its way, and may get ready");
+    world.act(&Act::Die(0));
+    assert!(world.broken);
     assert!(world.tasks.is_empty(), "every task has ended");
-    assert!(world.spawns <= 6, "{} spawns", world.spawns);
+    assert_eq!(world.spawns, 6, "none was started in vain");
+    world.finish(true);
+}
+
+/// A pool of four, with a task, of which one cannot start, for good.
+fn refused() -> World {
+    let mut world = World::new(config(4, 4, 1, Prefetch::Auto), true);
+    submit(&mut world, 1);
+    world.act(&Act::Refuse { worker: 0, permanent: true });
+    assert!(!world.broken, "three others may still get ready");
+    world.act(&Act::Wait(100_000));
+    assert_eq!(world.spawns, 4, "no other is started until it is known what becomes of them");
+    world
+}
+
+#[test]
+fn a_pool_breaks_once_all_starts_under_way_have_failed_and_never_again() {
+    for end in [Act::Shutdown { drop_waiting: false, timeout: None }, Act::Terminate] {
+        let mut world = refused();
+        for _ in 0..2 {
+            world.act(&Act::Refuse { worker: 0, permanent: true });
+            assert!(!world.broken);
+        }
+        world.act(&Act::Refuse { worker: 0, permanent: true });
+        assert!(world.broken);
+        // What the world asserts by itself: it is not told again.
+        world.act(&end);
+        world.finish(true);
+        assert_eq!((world.spawns, world.pool.counters().failed), (4, 1));
+    }
+}
+
+#[test]
+fn a_pool_serves_with_the_workers_that_start_and_tries_the_others_again() {
+    let mut world = refused();
+    world.act(&Act::Ready(0));
+    world.act(&Act::Wait(100_000));
+    world.spawn();
+    assert_eq!(world.spawns, 5, "the one that failed is started again");
+    for _ in 0..20 {
+        submit(&mut world, 1);
+        world.act(&Act::Claim { worker: 1, count: 1 });
+        world.act(&Act::Reply { worker: 1, which: 0, elapsed: 5, failed: false });
+        world.act(&Act::Refuse { worker: 0, permanent: true });
+        world.act(&Act::Wait(100_000));
+    }
+    assert!(world.short && !world.broken);
+    assert!(world.pool.counters().completed >= 20);
+    world.finish(false);
+    assert_eq!(world.pool.counters().failed, 0);
+}
+
+#[test]
+fn starts_that_cannot_be_had_for_now_leave_a_pool_with_those_that_can() {
+    let mut world = World::new(config(16, 16, 1, Prefetch::Auto), true);
+    submit(&mut world, 40);
+    for _ in 0..10 {
+        world.act(&Act::NoProcess { permanent: false });
+    }
+    assert!(!world.broken);
+    world.finish(false);
+    assert_eq!((world.pool.counters().completed, world.broken), (40, false));
+}
+
+#[test]
+fn starts_that_are_withdrawn_while_others_depend_on_them_are_made_up_for() {
+    let mut world = refused();
+    world.act(&Act::Reload);
+    for _ in 0..3 {
+        world.act(&Act::Die(0));
+    }
+    assert!(!world.broken, "they were told to go, and have not failed");
+    world.finish(false);
+    assert_eq!(world.pool.counters().completed, 1);
+}
+
+#[test]
+fn a_pool_that_drains_and_can_start_no_worker_any_more_breaks_once() {
+    let mut world = World::new(config(2, 2, 1, Prefetch::Fixed(1)), true);
+    submit(&mut world, 5);
+    for worker in [0, 1] {
+        world.act(&Act::Ready(worker));
+        world.act(&Act::Claim { worker, count: 1 });
+    }
+    world.act(&Act::Shutdown { drop_waiting: false, timeout: None });
+    world.act(&Act::Die(0));
+    world.act(&Act::Refuse { worker: 0, permanent: true });
+    assert!(!world.broken, "the other serves");
+    world.act(&Act::Die(0));
+    world.act(&Act::Wait(100_000));
+    while !world.broken {
+        world.act(&Act::Refuse { worker: 0, permanent: true });
+        world.act(&Act::Wait(100_000));
+    }
+    assert_eq!(world.closed, 1, "nothing is left of it");
+    assert_eq!(world.pool.counters().failed, 5);
+}
+
+#[test]
+fn a_start_that_fails_when_a_closing_pool_has_no_task_left_is_no_news() {
+    let mut world = World::new(config(2, 2, 1, Prefetch::Fixed(1)), true);
+    submit(&mut world, 1);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Close(1));
+    world.act(&Act::Shutdown { drop_waiting: false, timeout: None });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
+    world.act(&Act::Die(1));
+    assert!(world.start_failure.is_none());
+    world.finish(true);
+}
+
+#[test]
+fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
+    let mut moved = 0;
+    for key in 0..4 {
+        // Two tasks of a worker that has given its place to another, as it may have no more.
+        let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(2, 2, 2, Prefetch::Fixed(1)) }, true);
+        world.act(&Act::Start);
+        for worker in [0, 1] {
+            world.act(&Act::Ready(worker));
+        }
+        for timeout in [None, Some(500)] {
+            world.act(&Act::Submit { timeout, retries: 0, handler: 0, priority: 0, key: Some(key) });
+        }
+        world.spawn();
+        if world.processes.contains_key(&(1, 2)) {
+            world.act(&Act::Ready(2));
+            world.act(&Act::Resize { min: 0, max: 1 });
+            world.act(&Act::Die(2));
+            // One is overdue and was not taken up: both come back. Now nothing but their old worker is left in their place,
+            // and no other may be started there, as the world asserts.
+            world.act(&Act::Wait(1_000));
+            moved += 1;
+        }
+        world.finish(false);
+        assert_eq!(world.pool.counters().completed, 2);
+    }
+    assert!(moved > 0, "no key belongs to the second place");
+    // The same, for every key and whatever the process was doing when its place went.
+    for key in 0..16 {
+        for end in [None, Some(Act::Die(0)), Some(Act::Close(0)), Some(Act::Forge(0)), Some(Act::Terminate)] {
+            let mut world = World::new(config(4, 4, 1, Prefetch::Fixed(4)), true);
+            for _ in 0..6 {
+                world.act(&Act::Submit { timeout: None, retries: 1, handler: 0, priority: 0, key: Some(key) });
+            }
+            for worker in 0..4 {
+                world.act(&Act::Ready(worker));
+            }
+            world.act(&Act::Resize { min: 1, max: 1 });
+            let closes = end == Some(Act::Terminate);
+            end.iter().for_each(|act| world.act(act));
+            world.finish(closes);
+            assert_eq!(world.settled.len(), 6);
+        }
+    }
+}
+
+#[test]
+fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_period() {
+    let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(1)) };
+    let mut world = World::new(config, true);
+    for _ in 0..50 {
+        world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
+    }
+    world.act(&Act::Ready(0));
+    // Every task's time is over before the worker gets to it: the machine is busy.
+    world.act(&Act::Wait(100_000));
+    assert_eq!((world.spawns, world.processes[&(0, 1)].told), (1, false));
+    while !world.tasks.is_empty() {
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
+    }
+    assert_eq!((world.spawns, world.pool.counters().completed), (1, 50));
+    // One that does not take anything up at all is replaced in the end.
+    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
+    world.act(&Act::Wait(u32::try_from(2 * policy::HESITATION).expect("it is short")));
+    world.spawn();
+    assert_eq!(world.spawns, 2);
+    world.finish(true);
+}
+
+#[test]
+fn a_worker_that_has_closed_its_channel_is_given_a_moment_to_die_by_itself() {
+    let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(1)) };
+    let mut world = World::new(config, true);
+    submit(&mut world, 1);
+    world.act(&Act::Ready(0));
+    let worker = WorkerKey { slot: 0, life: 1 };
+    world.act(&Act::Close(0));
+    world.act(&Act::Wait(50_000));
+    assert!(!world.processes[&(0, 1)].killed && !world.pool.was_ended_for_silence(worker));
+    world.now += policy::COOPERATION;
+    world.event(Event::Tick);
+    assert!(world.pool.was_ended_for_silence(worker), "and then it is made to");
+    world.act(&Act::Wait(1_000));
+    world.finish(true);
+}
+
+#[test]
+fn only_a_worker_that_was_killed_at_its_start_deadline_has_missed_it() {
+    let mut world = World::new(config(3, 3, 1, Prefetch::Auto), true);
+    world.act(&Act::Start);
+    world.spawn();
+    let missed = |world: &World, slot| world.pool.has_missed_start(WorkerKey { slot, life: 1 });
+    world.event(Event::Memory { worker: WorkerKey { slot: 0, life: 1 }, rss: 1 });
+    world.act(&Act::Lie(1));
+    assert!(!missed(&world, 0));
+    world.now += 200_000;
+    world.event(Event::Tick);
+    assert!(missed(&world, 0) && missed(&world, 2));
+    world.reap_killed();
     world.finish(true);
 }
 
@@ -953,6 +1319,25 @@ fn a_reload_whose_workers_cannot_start_leaves_the_old_ones_in_their_places() {
     assert_eq!(world.spawns, 2, "nor is it tried again");
     world.finish(true);
     assert_eq!(world.pool.counters().completed, 1);
+}
+
+#[test]
+fn a_worker_that_is_used_up_is_replaced_even_if_the_reload_that_was_to_do_so_is_given_up() {
+    let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
+    submit(&mut world, 1);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Reload);
+    for _ in 0..2 {
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
+        submit(&mut world, 1);
+    }
+    world.spawn();
+    assert_eq!(world.processes.len(), 2);
+    world.act(&Act::Close(1));
+    world.act(&Act::Die(1));
+    world.finish(false);
+    assert_eq!(world.pool.counters().completed, 3);
 }
 
 #[test]

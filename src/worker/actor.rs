@@ -453,9 +453,11 @@ impl Actor {
         let reaped = reap(&mut self.waiter, Some(until)).await;
         // Of an end that is still to come, or that somebody else has seen, nothing is known but that it came.
         let exit = reaped.unwrap_or_default();
+        // All that it has open is closed before anybody is told of its end, which may be that of the pool.
+        drop((self.channel, self.room, self.stdout, self.stderr, self._port));
+        let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = buried {
             let mut core = self.shared.lock();
-            let start_timeout = (!link.ready && link.killed).then(|| core.start_timeout());
             let obituary = Obituary {
                 worker_id: self.key.worker_id(),
                 pid: Some(link.raw_pid()),
@@ -467,33 +469,26 @@ impl Actor {
                 rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
-                spawn_failure: None,
-                start_timeout,
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
                 leaving: core.leaving(self.key),
-                memory_limit: None,
+                ..Obituary::default()
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             if reaped.is_none() {
                 core.left_behind(&self.shared, &link, UNKILLABLE);
             }
-            core.exited(&self.shared, &link, obituary);
+            core.exited(&self.shared, link, obituary);
             self.shared.turn(&mut core);
         }
-        // Too late for anything else: its last words, if standard error takes them.
-        let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
-        if reaped.is_none() {
-            // The pool has done with it; it still must not stay a zombie. Of its channel and pipes it sees the end, and
-            // one that could not be killed may leave for that reason.
-            let mut waiter = self.hang_up();
+        if self.backlog.is_some() {
+            // Too late for anything else: its last words, if standard error takes them.
+            let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+        }
+        if let Some(mut waiter) = waiter {
+            // The pool has done with it; it still must not stay a zombie.
             waiter.exited().await;
             reap(&mut waiter, None).await;
         }
-    }
-
-    /// Closes all that the worker has the other end of. What is left to wait for is its end.
-    fn hang_up(self) -> Waiter {
-        self.waiter
     }
 
     fn drain_channel(&mut self) {
@@ -557,6 +552,25 @@ impl Stream {
     }
 }
 
+/// What is known of a worker's end, once it is there to be reaped; `None`: it was not until then.
+async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
+    let [mut pause, longest] = LOOK_AGAIN;
+    loop {
+        match waiter.finish() {
+            // Not dead yet, or not to be seen by us: a debugger comes before a parent.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if until.is_some_and(|until| until <= Instant::now()) {
+                    return None;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+            // An error: somebody else has reaped it.
+            exit => return Some(exit.unwrap_or_default()),
+        }
+    }
+}
+
 /// Returns when a read may succeed; whether it does, the read itself finds out.
 async fn readable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
     // An error here means that the runtime is shutting down, which it never does.
@@ -614,25 +628,6 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
 /// How long the process is waited for once it was killed. Where that failed, there is nothing to wait for.
 fn death_limit(link: &Link) -> Option<Duration> {
     link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { UNKILLABLE })
-}
-
-/// What is known of the end of a process, once it is there to be reaped; `None`: it was not until then.
-async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
-    let [mut pause, longest] = LOOK_AGAIN;
-    loop {
-        match waiter.finish() {
-            // Not dead yet, or not to be seen by us: a debugger comes before a parent.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if until.is_some_and(|until| until <= Instant::now()) {
-                    return None;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
-            }
-            // An error: somebody else has reaped it.
-            exit => return Some(exit.unwrap_or_default()),
-        }
-    }
 }
 
 fn is_transient(error: &io::Error) -> bool {

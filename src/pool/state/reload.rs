@@ -6,7 +6,7 @@
 //! started as well, and that it is given up when the new ones cannot start.
 
 use crate::pool::messages::{Effect, Micros};
-use crate::pool::slots::{Beside, Slot, Worker};
+use crate::pool::slots::{Beside, Renewal, Slot, Worker};
 use crate::pool::state::Pool;
 use crate::worker::life::{ExitReason, Life, Rung};
 
@@ -47,7 +47,10 @@ impl Pool {
         for slot in 0..self.slots.len() {
             let place = &mut self.slots[slot];
             if let Some(worker) = place.worker.as_mut() {
-                worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload);
+                if let Some(reload) = worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload) {
+                    let recycled = |at_once| Renewal { reason: ExitReason::Recycled, at_once, besides: None };
+                    worker.renewal = reload.besides.map(recycled);
+                }
                 let stays = worker.renewal.is_none();
                 if stays && matches!(&place.beside, Beside::Coming(_)) {
                     self.dismiss(now, slot);

@@ -15,7 +15,11 @@ impl Pool {
     /// tasks that it may have. Its `exit` will give this reason.
     pub(super) fn renew(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
         let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready()) else { return };
-        worker.renewal.get_or_insert(Renewal { reason, at_once }).at_once |= at_once;
+        let renewal = worker.renewal.get_or_insert(Renewal { reason, at_once, besides: None });
+        renewal.at_once |= at_once;
+        if reason != renewal.reason && renewal.reason == ExitReason::Reload {
+            *renewal.besides.get_or_insert_default() |= at_once;
+        }
         self.renewing = true;
     }
 
@@ -47,7 +51,7 @@ impl Pool {
 
     /// Moves every replacement on as far as it goes now. Whether a worker has taken over.
     pub(super) fn see_to_renewals(&mut self, now: Micros) -> bool {
-        if !self.renewing || !matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. }) {
+        if !self.renewing || !self.works() {
             return false;
         }
         self.renewing = false;

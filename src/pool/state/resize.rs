@@ -43,7 +43,7 @@ impl Pool {
     }
 
     /// Starts as many workers as are missing.
-    fn restore(&mut self, now: Micros) {
+    pub(super) fn restore(&mut self, now: Micros) {
         let missing = self.config.min_workers.saturating_sub(self.coming());
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
