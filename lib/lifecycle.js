@@ -178,10 +178,16 @@ class Lifecycle {
       return Promise.reject(error);
     }
     const number = this.#nextRequest++;
+    const native = /** @type {NativePool} */ (this.#native);
+    if (this.#state === 'new') {
+      // There is no worker that this could have to wait for.
+      make(native, number);
+      return Promise.resolve();
+    }
     const request = new Deferred(NoticingPromise);
     requests.set(number, request);
     this.#liveness.hold();
-    make(/** @type {NativePool} */ (this.#native), number);
+    make(native, number);
     return request.promise;
   }
 
