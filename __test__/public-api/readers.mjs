@@ -1,0 +1,76 @@
+// Readers of `map()` and `stream()`: to the end, ahead of the results, not to the end, or not for a while.
+
+import { Planned } from './bad-calls.mjs';
+import { brief } from './brief.mjs';
+
+/** Calls of `next()` at a time of a reader that is ahead. */
+const AHEAD = 3;
+
+/**
+ * @typedef {object} Reading
+ * @property {unknown[]} values
+ * @property {any} error
+ * @property {boolean} isComplete the iterator has told its end
+ */
+
+/**
+ * @param {import('./world.mjs').World} world
+ * @param {AsyncIterableIterator<unknown>} iterator
+ * @param {{ label: string, reader: string, isEndless: boolean }} how `isEndless`: only the end of the pool ends it
+ * @returns {Promise<Reading>}
+ */
+export async function read(world, iterator, { label, reader, isEndless }) {
+  /** @type {Reading} */
+  const reading = { values: [], error: undefined, isComplete: false };
+  // Where the pool is not closed, its reader has to leave.
+  if (isEndless && world.endsOpen) world.released.then(() => iterator.return?.());
+  const once = async () => {
+    const { done, value } = await iterator.next();
+    if (done) reading.isComplete = true;
+    else reading.values.push(value);
+    return done;
+  };
+  try {
+    if (reader === 'leaves' || reader === 'throws') {
+      if (!(await once())) await leave(world, iterator, { label, reader });
+      reading.isComplete = false;
+      return reading;
+    }
+    if (reader === 'parks') {
+      if (await once()) return reading;
+      await world.released;
+    }
+    const atOnce = reader === 'ahead' ? AHEAD : 1;
+    while (!reading.isComplete) await all(Array.from({ length: atOnce }, once));
+  } catch (error) {
+    reading.error = error;
+    reading.isComplete = true;
+    const after = await iterator.next().catch((again) => ({ error: again }));
+    if (!('done' in after) || after.done !== true)
+      world.wrong('iterators', `${label}: after its error comes ${brief(after)}`);
+  }
+  return reading;
+}
+
+/** Every one of them, and then the first error, so that nothing is left unhandled. */
+async function all(promises) {
+  const settled = await Promise.allSettled(promises);
+  for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function leave(world, iterator, { label, reader }) {
+  if (reader === 'leaves') {
+    const result = await iterator.return('bye');
+    if (result.done !== true || result.value !== 'bye')
+      world.wrong('iterators', `${label}: return() gives ${brief(result)}`);
+  } else {
+    const planned = new Planned('by the reader');
+    const error = await iterator.throw(planned).then(
+      (value) => value,
+      (reason) => reason,
+    );
+    if (error !== planned) world.wrong('iterators', `${label}: throw() gives ${brief(error)}`);
+  }
+  const after = await iterator.next();
+  if (after.done !== true) world.wrong('iterators', `${label}: after leaving comes ${brief(after)}`);
+}

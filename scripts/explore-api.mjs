@@ -1,0 +1,106 @@
+// Plays random plans against the public API, and shrinks the first that goes wrong: `npm run explore:api -- --runs 2000`.
+//
+//   --runs 2000          how many plans (FC_RUNS)
+//   --seed 7             those of that seed (FC_SEED)
+//   --path 12:0:3        only the plan at this place, as a failure names it (FC_PATH)
+//   --plan FILE          only the plan in this file, as a failure writes it
+//   --times 20           each plan so many times: processes are not seeded, and a plan that failed once may pass the next time
+//   --shrink 60          how many seconds a failure may be shrunk for
+//   --patience 20000     ms after which something hangs
+//   --strict             what is known to be wrong (known.mjs) counts as well
+//   --timeline           what happened in the run that failed, line by line
+//
+// Ends with 1 if a single plan went wrong.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import fc from 'fast-check';
+import { beStrict, tolerated } from '../__test__/public-api/known.mjs';
+import { anyPlan, describe } from '../__test__/public-api/plan.mjs';
+import { prepare, runPlan, watchProcess } from '../__test__/public-api/run.mjs';
+
+const { env } = process;
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: env.FC_RUNS ?? '200' },
+    seed: { type: 'string', default: env.FC_SEED ?? String(Math.floor(Math.random() * 2 ** 31)) },
+    path: { type: 'string', default: env.FC_PATH },
+    plan: { type: 'string' },
+    times: { type: 'string', default: '1' },
+    shrink: { type: 'string', default: '60' },
+    patience: { type: 'string', default: '20000' },
+    strict: { type: 'boolean', default: false },
+    timeline: { type: 'boolean', default: false },
+  },
+});
+const [runs, seed, times, patience] = [values.runs, values.seed, values.times, values.patience].map(Number);
+
+/** Times that a smaller plan is tried, as what is looked for may need luck. */
+const TRIES = 3;
+/** Plans between two lines that say how far it is. */
+const PACE = 100;
+/** ms that a smaller plan may hang for. */
+const SHORT = 5_000;
+
+if (values.strict) beStrict();
+watchProcess();
+await prepare();
+/** When shrinking has to end, once something has failed. */
+let deadline = Infinity;
+/** Of the smallest plan that failed. */
+let failure;
+let done = 0;
+const start = performance.now();
+const elapsed = () => `${((performance.now() - start) / 1000).toFixed(0)} s`;
+
+/** Plays a plan, and throws what went wrong. */
+async function hold(plan) {
+  const isShrinking = failure !== undefined;
+  if (performance.now() > deadline) return;
+  for (let attempt = 0; attempt < (isShrinking ? TRIES : times); attempt++) {
+    const { violations, timeline } = await runPlan(plan, isShrinking ? Math.min(SHORT, patience) : patience);
+    const wrong = violations.filter((violation) => !tolerated(violation, plan));
+    // What it is shrunk to is the same fault, and not the next one.
+    const isSame = !isShrinking || wrong.some(({ rule }) => rule === failure.wrong[0].rule);
+    if (wrong.length === 0 || !isSame) continue;
+    failure = { plan, wrong, timeline };
+    if (!isShrinking) {
+      deadline = performance.now() + Number(values.shrink) * 1000;
+      console.log(
+        `plan ${done + 1} fails, after ${elapsed()}: ${wrong[0].rule}: ${wrong[0].what}\n${describe(plan)}\nshrinking`,
+      );
+    }
+    throw new Error(wrong[0].rule);
+  }
+  done += isShrinking ? 0 : 1;
+  if (!isShrinking && done % PACE === 0) console.log(`  ${done} plans, ${elapsed()}`);
+}
+
+if (values.plan !== undefined) {
+  await hold(JSON.parse(readFileSync(values.plan, 'utf8'))).catch(() => {});
+} else {
+  console.log(`${runs} plans of seed ${seed}${values.path === undefined ? '' : ` at ${values.path}`}`);
+  const details = await fc.check(fc.asyncProperty(anyPlan, hold), { numRuns: runs, seed, path: values.path });
+  if (failure !== undefined) {
+    const { counterexamplePath, numShrinks } = details;
+    console.log(
+      `shrunk ${numShrinks} times; again: npm run explore:api -- --seed ${seed} --path ${counterexamplePath} --times 20`,
+    );
+  }
+}
+
+if (failure === undefined) {
+  console.log(`${done} plans hold, ${elapsed()}`);
+} else {
+  const { plan, wrong, timeline } = failure;
+  const file = join(tmpdir(), `bulkhead-api-plan-${seed}.json`);
+  writeFileSync(file, JSON.stringify(plan));
+  console.log(`\n${describe(plan)}\n`);
+  for (const { rule, what } of wrong) console.log(`does not hold: ${rule}: ${what}`);
+  if (values.timeline) console.log(`\n${timeline.join('\n')}`);
+  console.log(`\nthe plan by itself: npm run explore:api -- --plan ${file} --times 20 --timeline`);
+  // What went wrong may keep this process, and its workers.
+  process.exit(1);
+}
