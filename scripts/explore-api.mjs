@@ -49,7 +49,11 @@ watchProcess();
 await prepare();
 /** When shrinking has to end, once something has failed. */
 let deadline = Infinity;
-/** Of the smallest plan that failed. */
+/**
+ * Of the smallest plan that failed.
+ *
+ * @type {{ plan: import('../__test__/public-api/plan.mjs').Plan, wrong: { rule: string, what: string }[], timeline: string[] } | undefined}
+ */
 let failure;
 let done = 0;
 const start = performance.now();

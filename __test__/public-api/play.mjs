@@ -131,6 +131,8 @@ export async function close(world, patience) {
   if (!(await waitFor(world, () => world.pending.size === 0, patience)))
     return hangs(world, [...world.pending.values()].join('; '));
   await thrownIsSeen(world, patience);
+  // What nobody listens to is thrown behind the event, in a turn of the event loop of its own.
+  if (!world.plan.hearsErrors) await waitFor(world, () => world.isSettled, patience);
   checkTasks(world);
   checkClosed(world, checkLedger(world));
   await checkRefusals(world);
@@ -146,11 +148,7 @@ export async function settle(world, patience) {
   world.isEnding = true;
   continueAll(world);
   world.release();
-  const isSettled = () => {
-    const open = [...world.tasks.values()].some(({ state, outcome }) => state === 'accepted' && outcome === null);
-    return world.pending.size === 0 && !open;
-  };
-  if (!(await waitFor(world, isSettled, patience))) {
+  if (!(await waitFor(world, () => world.pending.size === 0 && world.isSettled, patience))) {
     hangs(world, [...world.pending.values()].join('; '));
     checkTasks(world);
   }

@@ -177,6 +177,11 @@ export class World {
     if (wrong !== null) this.wrong('outcomes', `${task.label}, ${brief(outcome.error ?? outcome.value)}: ${wrong}`);
   }
 
+  /** Whether all tasks that were accepted, as far as is known, have their outcome. */
+  get isSettled() {
+    return [...this.tasks.values()].every(({ state, outcome }) => state !== 'accepted' || outcome !== null);
+  }
+
   /**
    * The task that an event is about, of those given to `distributeTask()`.
    *
