@@ -23,7 +23,13 @@ export async function read(world, iterator, { label, reader, isEndless }) {
   /** @type {Reading} */
   const reading = { values: [], error: undefined, isComplete: false };
   // Where the pool is not closed, its reader has to leave.
-  if (isEndless && world.endsOpen) world.released.then(() => iterator.return?.());
+  let hasLeft = false;
+  if (isEndless && world.endsOpen) {
+    world.released.then(() => {
+      hasLeft = true;
+      iterator.return?.();
+    });
+  }
   const once = async () => {
     const { done, value } = await iterator.next();
     if (done) reading.isComplete = true;
@@ -42,6 +48,7 @@ export async function read(world, iterator, { label, reader, isEndless }) {
     }
     const atOnce = reader === 'ahead' ? AHEAD : 1;
     while (!reading.isComplete) await all(Array.from({ length: atOnce }, once));
+    reading.isComplete = !hasLeft;
   } catch (error) {
     reading.error = error;
     reading.isComplete = true;

@@ -12,8 +12,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import ProcessManager from '../../index.mjs';
 import { outputOf } from '../support/output.mjs';
-import { childrenOf, descriptors, processState, threads } from '../support/proc.mjs';
-import { PROGRAM_ENDS, SHELL_KINDS } from './plan.mjs';
+import { childrenOf, commandLine, descriptors, processState, threads } from '../support/proc.mjs';
+import { describe, PROGRAM_ENDS, SHELL_KINDS } from './plan.mjs';
 import { close, playSteps, settle, waitFor } from './play.mjs';
 import { checkLedger, readLedger } from './rules.mjs';
 import { World } from './world.mjs';
@@ -24,6 +24,8 @@ const collect = /** @type {() => void} */ (runInNewContext('gc'));
 
 /** ms between two looks at what the system has. */
 const LOOK = 5;
+/** In a row, after which there is nothing more to come from a pool that was dropped. */
+const LOOKS = 4;
 
 /** The exit codes of programs that end by themselves, and where they are not to end so. */
 const CODES = { leave: 0, exit: 7, throw: 1, killed: null };
@@ -36,6 +38,10 @@ const WARNINGS = [/garbage-collected without shutdown/, /BULKHEAD_POOL_ERROR/];
  * @property {{ rule: string, what: string }[]} violations
  * @property {string[]} timeline
  */
+
+/** Plans that were played, the last ones: a process that comes later may be theirs. @type {{ plan: any, folder: string }[]} */
+const recent = [];
+const RECENT = 10;
 
 /** The run that is going on. @type {World | null} */
 let current = null;
@@ -83,6 +89,8 @@ export async function runPlan(plan, patience) {
     return await (isProgram ? runProgram(plan, folder, patience) : runHere(plan, folder, patience));
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    recent.push({ plan, folder });
+    if (recent.length > RECENT) recent.shift();
   }
 }
 
@@ -112,21 +120,34 @@ async function drop(world, patience) {
   world.forget();
 }
 
+/** Its arguments name the run that it belongs to. */
+function describeProcess(pid) {
+  const line = commandLine(pid);
+  const earlier = recent.find(({ folder }) => line.includes(folder));
+  const owner = earlier === undefined ? '' : `, of an earlier run:\n${describe(earlier.plan)}\n`;
+  return `${pid} ${processState(pid)} (${line}${owner})`;
+}
+
 async function nothingIsLeft(world, before, patience) {
-  const isDropped = world.plan.end.how === 'dropped';
+  const { dropped } = world;
   const deadline = performance.now() + patience;
   const left = () => {
     const wrong = [];
     const children = childrenOf();
-    if (children.length > 0) wrong.push(`children ${children.map((pid) => `${pid} ${processState(pid)}`)}`);
+    if (children.length > 0) wrong.push(`children ${children.map(describeProcess)}`);
     if (descriptors() > before.descriptors) wrong.push(`${descriptors()} descriptors, ${before.descriptors} before`);
     if (threads().length > before.threads) wrong.push(`${threads().length} threads, ${before.threads} before`);
     return wrong;
   };
-  while (left().length > 0 && performance.now() < deadline) {
-    if (isDropped) collect();
+  // A pool that was collected may just be starting a worker, which it ends then.
+  for (let quiet = dropped === null ? LOOKS : 0; quiet < LOOKS && performance.now() < deadline; quiet++) {
+    // What a WeakRef has given is kept up to the next turn.
     await waitFor(world, () => false, LOOK);
+    collect();
+    if (dropped.deref() !== undefined || left().length > 0) quiet = 0;
   }
+  while (left().length > 0 && performance.now() < deadline) await waitFor(world, () => false, LOOK);
+  if (dropped?.deref() !== undefined) world.wrong('nothing is left', 'the pool, which nothing leads to');
   for (const what of left()) world.wrong('nothing is left', what);
   // Whatever it is, it must not be the next run's.
   for (const pid of childrenOf()) process.kill(pid, 'SIGKILL');

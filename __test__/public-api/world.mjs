@@ -55,6 +55,8 @@ export class World {
   /** @type {Set<number>} pids */
   onlines = new Set();
   brokenEvents = 0;
+  /** The pool that was left to the garbage collector. @type {WeakRef<object> | null} */
+  dropped = null;
   /** Tasks of `bulkhead:task:start`, and what became of them. @type {Map<object, string | undefined>} */
   published = new Map();
   /** What user code has thrown on purpose, and was not yet seen as an uncaught exception. @type {Set<unknown>} */
@@ -321,7 +323,10 @@ export class World {
 
   /** Gives up whatever leads to the pool. */
   forget() {
+    this.dropped = new WeakRef(this.pool);
     this.pool.removeAllListeners();
+    // What a worker says at its end is still heard, by somebody who knows nothing of this run.
+    if (this.plan.hearsErrors) this.pool.on('error', () => {});
     this.signals = [];
     this.tasks.clear();
     this.published.clear();

@@ -35,6 +35,15 @@ export function childrenOf(pid = 'self') {
   );
 }
 
+/**
+ * What a process was started with, or nothing where it has ended.
+ *
+ * @param {number} pid
+ */
+export function commandLine(pid) {
+  return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
+}
+
 /** How many descriptors this process has. */
 export function descriptors() {
   return readdirSync('/proc/self/fd').length;
