@@ -11,7 +11,7 @@ import { root } from './support/harness.js';
 import { outputOf } from './support/output.mjs';
 
 /** Of a run of the whole suite; `npm run explore:api` plays as many as told. */
-const PLANS = process.env.FC_RUNS ?? '60';
+const PLANS = process.env.FC_RUNS ?? '120';
 /** ms. The plans take about half a minute; the rest is for machines that are busy, and for shrinking. */
 const PATIENCE = 600_000;
 

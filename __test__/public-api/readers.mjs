@@ -24,6 +24,7 @@ export async function read(world, iterator, { label, reader, isEndless }) {
   const reading = { values: [], error: undefined, isComplete: false };
   // Where the pool is not closed, its reader has to leave.
   let hasLeft = false;
+  let hasEnded = false;
   if (isEndless && world.endsOpen) {
     world.released.then(() => {
       hasLeft = true;
@@ -32,8 +33,9 @@ export async function read(world, iterator, { label, reader, isEndless }) {
   }
   const once = async () => {
     const { done, value } = await iterator.next();
-    if (done) reading.isComplete = true;
-    else reading.values.push(value);
+    if (!done) reading.values.push(value);
+    else if (hasLeft) hasEnded = true;
+    else reading.isComplete = hasEnded = true;
     return done;
   };
   try {
@@ -47,8 +49,7 @@ export async function read(world, iterator, { label, reader, isEndless }) {
       await world.released;
     }
     const atOnce = reader === 'ahead' ? AHEAD : 1;
-    while (!reading.isComplete) await all(Array.from({ length: atOnce }, once));
-    reading.isComplete = !hasLeft;
+    while (!hasEnded) await all(Array.from({ length: atOnce }, once));
   } catch (error) {
     reading.error = error;
     reading.isComplete = true;

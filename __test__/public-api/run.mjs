@@ -109,6 +109,8 @@ async function runHere(plan, folder, patience) {
     world.pool = null;
   }
   await nothingIsLeft(world, before, patience);
+  // What nobody caught comes in a turn of the event loop of its own.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
   current = null;
   return world;
 }

@@ -70,9 +70,9 @@ export class Task {
   wrongValue(value) {
     const { call, u } = this;
     const { deed, n, until } = call;
-    if ((isEndless(deed) || deed === 'throw') && until > this.retries && this.world.hasDeeds) {
-      return deed === 'throw' || call.call === 'proxy' ? null : `a task that ${deed}s has a result`;
-    }
+    const isPerformed = this.world.hasDeeds && !['exec', 'proxy'].includes(call.call);
+    const isEndlessHere = isEndless(deed) && until > this.retries;
+    if (isPerformed && (deed === 'throw' || isEndlessHere)) return `the deed "${deed}" has a result`;
     const expected = this.#expected({ deed, u, n });
     return isDeepStrictEqual(value, expected)
       ? null
