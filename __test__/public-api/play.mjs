@@ -135,7 +135,7 @@ export async function close(world, patience) {
   if (!world.plan.hearsErrors) await waitFor(world, () => world.isSettled, patience);
   checkTasks(world);
   checkClosed(world, checkLedger(world));
-  await checkRefusals(world);
+  if (!(await within(patience, checkRefusals(world)))) hangs(world, 'a call of a closed pool');
 }
 
 /**

@@ -115,7 +115,7 @@ function countTasks(world) {
 export async function checkRefusals(world) {
   const { pool } = world;
   const refusals = {
-    distributeTask: async () => pool.distributeTask({ data: 1 }),
+    distributeTask: () => pool.distributeTask({ data: 1 }),
     run: () => pool.run({ data: 1 }),
     stream: () => pool.stream({ data: 1 }).next(),
     map: () => pool.map([{ data: 1 }]).next(),
@@ -123,14 +123,11 @@ export async function checkRefusals(world) {
     ready: () => pool.ready(),
     resize: () => pool.resize({ maxWorkers: 1 }),
     reload: () => pool.reload(),
-    send: async () => pool.send(1, 'hello'),
-    broadcast: async () => pool.broadcast('hello'),
+    send: () => pool.send(1, 'hello'),
+    broadcast: () => pool.broadcast('hello'),
   };
   for (const [name, act] of Object.entries(refusals)) {
-    const outcome = await act().then(
-      (value) => ({ value }),
-      (error) => ({ error }),
-    );
+    const outcome = await (async () => ({ value: await act() }))().catch((error) => ({ error }));
     if (outcome.error?.code !== 'ERR_POOL_CLOSED')
       world.wrong('a closed pool refuses', `${name}() gives ${brief(outcome)}`);
   }
@@ -140,4 +137,5 @@ export async function checkRefusals(world) {
   if (again.some((promise) => promise !== (world.closed ?? again[0])))
     world.wrong('a closed pool refuses', 'shutdown() gives another promise');
   await again[0];
+  return true;
 }
