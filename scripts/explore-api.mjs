@@ -7,7 +7,6 @@
 //   --times 20           each plan so many times: processes are not seeded, and a plan that failed once may pass the next time
 //   --shrink 60          how many seconds a failure may be shrunk for
 //   --patience 20000     ms after which something hangs
-//   --strict             what is known to be wrong (known.mjs) counts as well
 //   --timeline           what happened in the run that failed, line by line
 //
 // Ends with 1 if a single plan went wrong.
@@ -17,7 +16,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
-import { beStrict, tolerated } from '../__test__/public-api/known.mjs';
 import { anyPlan, describe } from '../__test__/public-api/plan.mjs';
 import { prepare, runPlan, watchProcess } from '../__test__/public-api/run.mjs';
 
@@ -31,7 +29,6 @@ const { values } = parseArgs({
     times: { type: 'string', default: '1' },
     shrink: { type: 'string', default: '60' },
     patience: { type: 'string', default: '20000' },
-    strict: { type: 'boolean', default: false },
     timeline: { type: 'boolean', default: false },
   },
 });
@@ -44,7 +41,6 @@ const PACE = 100;
 /** ms that a smaller plan may hang for. */
 const SHORT = 5_000;
 
-if (values.strict) beStrict();
 watchProcess();
 await prepare();
 /** When shrinking has to end, once something has failed. */
@@ -64,8 +60,7 @@ async function hold(plan) {
   const isShrinking = failure !== undefined;
   if (performance.now() > deadline) return;
   for (let attempt = 0; attempt < (isShrinking ? TRIES : times); attempt++) {
-    const { violations, timeline } = await runPlan(plan, isShrinking ? Math.min(SHORT, patience) : patience);
-    const wrong = violations.filter((violation) => !tolerated(violation, plan));
+    const { violations: wrong, timeline } = await runPlan(plan, isShrinking ? Math.min(SHORT, patience) : patience);
     // What it is shrunk to is the same fault, and not the next one.
     const isSame = !isShrinking || wrong.some(({ rule }) => rule === failure.wrong[0].rule);
     if (wrong.length === 0 || !isSame) continue;
