@@ -11,12 +11,14 @@
 //! - [`port`]: the worker's end of its channel.
 //! - [`wire`]: the JSON-lines protocol between supervisor and workers.
 //! - [`shm`]: the memory that a worker shares: the claim word, and large raw bytes.
+//! - [`errors`]: the texts of errors, to be read as copy.
 //! - [`stats`]: readings from `/proc`.
 //! - [`warm`]: memory for large raw bytes, used again while it is warm.
 
 #![deny(unsafe_code)]
 
 pub mod bindings;
+pub mod errors;
 pub mod inspect;
 pub mod pool;
 pub mod port;

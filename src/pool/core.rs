@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::errors::Breach;
 use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
 use crate::pool::messages::{Body, Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
 use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
@@ -473,7 +474,8 @@ impl Core {
     }
 
     /// The worker said what makes no sense.
-    pub fn violated(&mut self, shared: &Shared, worker: WorkerKey, what: String) {
+    pub fn violated(&mut self, shared: &Shared, worker: WorkerKey, what: impl ToString) {
+        let what = what.to_string();
         tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
         if let Some(link) = self.link(worker) {
             link.violation.get_or_insert(what);
@@ -548,12 +550,12 @@ impl Core {
     /// One frame of a worker, which was read at `now`.
     pub fn receive(&mut self, shared: &Shared, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
-            return self.violated(shared, worker, "it used the encoding `v8`, which is not this pool's".to_owned());
+            return self.violated(shared, worker, Breach::Encoding);
         }
         let link = self.link(worker);
         let pid = link.as_ref().map_or(0, |link| link.raw_pid());
         let Some(blobs) = frame.raw.copies(|at, lengths| link?.take_shared(at, lengths)) else {
-            return self.violated(shared, worker, "its raw bytes are not where it says".to_owned());
+            return self.violated(shared, worker, Breach::SharedOffset);
         };
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
@@ -590,14 +592,14 @@ impl Core {
             }
             Up::Ready { version, page, shares } => {
                 if *version != crate::wire::PROTOCOL_VERSION {
-                    let ours = crate::wire::PROTOCOL_VERSION;
-                    return self.violated(shared, worker, format!("it speaks version {version}, not {ours}"));
+                    let pool = crate::wire::PROTOCOL_VERSION;
+                    return self.violated(shared, worker, Breach::Version { worker: *version, pool });
                 }
                 // One that was told to go has not got ready, even if it says so now: its start has failed.
                 let in_time = self.pool.leaving(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
-                    return self.violated(shared, worker, "it said ready twice".to_owned());
+                    return self.violated(shared, worker, Breach::ReadyTwice);
                 }
                 link.ready = in_time;
                 let claims = *page && link.has_page();
@@ -607,7 +609,7 @@ impl Core {
             Up::Fail { error, permanent } => {
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
-                    return self.violated(shared, worker, "it said fail after it was ready".to_owned());
+                    return self.violated(shared, worker, Breach::FailAfterReady);
                 }
                 link.refusal = Some((*error).to_owned());
                 self.handle(shared, now, Event::StartRefused { worker, permanent: *permanent }, None);
@@ -645,7 +647,7 @@ impl Core {
             (elapsed > 0 || self.pool.claims(worker).is_some()).then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
         if !self.pool.expects(worker, wire) {
             let excerpt = crate::wire::excerpt(frame.line);
-            return self.violated(shared, worker, format!("it replied to a task it does not have: {excerpt}"));
+            return self.violated(shared, worker, Breach::UnknownTask { excerpt });
         }
         self.handle(shared, now, Event::Replied { worker, wire, elapsed, failed }, Some(reply));
     }
@@ -682,7 +684,7 @@ impl Core {
                     if self.pool.has_violated(worker)
                         && let Some(link) = self.link(worker)
                     {
-                        link.violation.get_or_insert_with(|| "its claim word holds what was never sent".to_owned());
+                        link.violation.get_or_insert_with(|| Breach::Claims.to_string());
                     }
                 }
                 Effect::Spawn { worker } => self.spawns.push_back(worker),

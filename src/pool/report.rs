@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::errors::{Breach, NotReady};
 use crate::pool::messages::{ClosedReport, Micros};
 use crate::process::{CallError, Signal, signal};
 use crate::worker::last_words;
@@ -171,7 +172,8 @@ impl Obituary {
 
     /// Failure object of a task whose worker broke the protocol.
     pub fn protocol(&self) -> Vec<u8> {
-        let what = self.violation.as_deref().unwrap_or("it said what makes no sense");
+        let unknown = Breach::Unknown.to_string();
+        let what = self.violation.as_deref().unwrap_or(&unknown);
         text(&serde_json::json!({
             "kind": "protocol", "what": what, "workerId": self.worker_id, "pid": self.pid, "maybeExecuted": true,
         }))
@@ -187,35 +189,29 @@ impl Obituary {
 
     /// Start failure of a worker that never got ready.
     pub fn start_failure(&self) -> Vec<u8> {
-        let (reason, message) = if self.spawn_failure.is_some() {
-            ("spawn", "the worker could not be started".to_owned())
+        let (reason, why) = if self.spawn_failure.is_some() {
+            ("spawn", NotReady::Spawn)
         } else if self.refusal.is_some() {
-            ("fail", "the worker could not start".to_owned())
+            ("fail", NotReady::Refused)
         } else if let Some(what) = &self.violation {
-            ("protocol", format!("the worker broke the protocol before it was ready: {what}"))
+            ("protocol", NotReady::Protocol { what: what.clone() })
         } else if let Some(limit) = self.memory_limit {
-            (
-                "exit",
-                format!(
-                    "the worker was killed before it was ready: {} bytes are more than maxMemory ({limit})",
-                    self.rss
-                ),
-            )
+            ("exit", NotReady::Memory { used: self.rss, limit })
         } else if let Some(limit) = self.start_timeout {
-            ("timeout", format!("the worker was not ready within {} ms", millis(limit)))
+            ("timeout", NotReady::Timeout { limit: millis(limit) })
         } else if self.channel_closed {
-            ("exit", "the worker closed its channel before it was ready, and was ended for that".to_owned())
+            ("exit", NotReady::ChannelClosed)
         } else {
-            let how = match (self.code, self.signal_name()) {
-                (_, Some(signal)) => format!("was killed by {signal}"),
-                (Some(code), None) => format!("exited with code {code}"),
-                (None, None) => "ended".to_owned(),
+            let why = match (self.code, self.signal_name()) {
+                (_, Some(signal)) => NotReady::Killed { signal: signal.into_owned() },
+                (Some(code), None) => NotReady::Exited { code },
+                (None, None) => NotReady::Gone,
             };
-            ("exit", format!("the worker {how} before it was ready"))
+            ("exit", why)
         };
         text(&StartFailure {
             reason,
-            message,
+            message: why.to_string(),
             exit_code: self.code,
             signal: self.signal_name(),
             out_of_memory: self.out_of_memory(),

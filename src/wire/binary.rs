@@ -7,6 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor}
 use serde_json::value::RawValue;
 
 use super::envelope::by_name;
+use crate::errors::reason;
 
 /// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much more in JavaScript.
 pub(super) const MAX_CHUNKS: usize = 1 << 20;
@@ -76,15 +77,17 @@ impl<'de> Visitor<'de> for PlacesVisitor<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         for &length in self.0 {
             let Some(Place { size }) = seq.next_element()? else {
-                return Err(de::Error::custom("`binary` is shorter than `bytes`"));
+                return Err(de::Error::custom(reason::BINARY_TOO_SHORT));
             };
             if length % size != 0 {
-                return Err(de::Error::custom(format_args!("{length} bytes are no whole elements of {size}")));
+                return Err(de::Error::custom(format_args!(
+                    "{length} bytes do not make whole elements of {size} bytes"
+                )));
             }
         }
         match seq.next_element::<IgnoredAny>()? {
             None => Ok(()),
-            Some(_) => Err(de::Error::custom("`binary` is longer than `bytes`")),
+            Some(_) => Err(de::Error::custom(reason::BINARY_TOO_LONG)),
         }
     }
 }
@@ -104,12 +107,12 @@ impl<'de> Deserialize<'de> for Place {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Place, A::Error> {
-                let short = || de::Error::custom("[type, path] is too short");
+                let short = || de::Error::custom(reason::PLACE_TOO_SHORT);
                 let ElementSize(size) = seq.next_element()?.ok_or_else(short)?;
                 let Path = seq.next_element()?.ok_or_else(short)?;
                 match seq.next_element::<IgnoredAny>()? {
                     None => Ok(Place { size }),
-                    Some(_) => Err(de::Error::custom("[type, path] is too long")),
+                    Some(_) => Err(de::Error::custom(reason::PLACE_TOO_LONG)),
                 }
             }
         }
@@ -144,7 +147,7 @@ impl<'de> Deserialize<'de> for Path {
                     // number of nothing but digits is a non-negative integer.
                     let text = step.get().as_bytes();
                     if text[0] != b'"' && !text.iter().all(u8::is_ascii_digit) {
-                        return Err(de::Error::custom("a path has keys and indices only"));
+                        return Err(de::Error::custom(reason::PATH_STEP));
                     }
                 }
                 Ok(Path)

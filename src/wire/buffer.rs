@@ -1,7 +1,7 @@
 //! The receive buffer of one channel. It hands out spare room to read into and finds the ends of lines; what a line
 //! means is not its business.
 
-use super::error::{WireError, excerpt};
+use crate::errors::{WireError, excerpt};
 
 /// One generous read: what a socket with raised buffers can hold at a time.
 const INITIAL: usize = 256 * 1024;

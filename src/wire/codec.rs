@@ -13,7 +13,7 @@
 use super::binary::Lengths;
 use super::buffer::FrameBuffer;
 use super::envelope::{self, Up};
-use super::error::{WireError, excerpt};
+use crate::errors::{WireError, excerpt, reason};
 use crate::warm::Bytes;
 
 /// What an envelope may add to the largest payload.
@@ -269,12 +269,12 @@ fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<Option<u64>,
     match values.next() {
         Some(Ok(Lengths(found))) => *lengths = found,
         Some(Err(error)) => return Err(WireError::malformed(error, line)),
-        None => return Err(WireError::malformed("nothing after `bytes`", line)),
+        None => return Err(WireError::malformed(reason::BYTES_TYPE, line)),
     }
     let Some(position) = list[values.byte_offset()..].strip_prefix(b",\"shared\":") else { return Ok(None) };
     match serde_json::Deserializer::from_slice(position).into_iter::<u64>().next() {
         Some(Ok(position)) => Ok(Some(position).filter(|_| !lengths.is_empty())),
-        _ => Err(WireError::malformed("`shared` is no position", line)),
+        _ => Err(WireError::malformed(reason::SHARED_TYPE, line)),
     }
 }
 

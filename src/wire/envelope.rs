@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
 use super::binary::{self, Lengths};
-use super::error::WireError;
+use crate::errors::{WireError, excerpt, reason};
 
 /// One line from a worker.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ type Parsed<'a> = (Up<'a>, Option<u64>);
 pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Parsed<'a>, WireError> {
     lengths.clear();
     let text = std::str::from_utf8(line)
-        .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to(), excerpt: super::error::excerpt(line) })?;
+        .map_err(|error| WireError::NotUtf8 { at: error.valid_up_to(), excerpt: excerpt(line) })?;
     if let Some(up) = plain_result(text) {
         return Ok((up, None));
     }
@@ -278,35 +278,35 @@ impl<'a> Line<'a> {
     fn sort_out(self, lengths: &[usize]) -> Result<Up<'a>, Cow<'static, str>> {
         let carries_payload = matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress | Kind::Chunk);
         if !carries_payload && !lengths.is_empty() {
-            return Err("raw bytes belong to a payload, and this line has none".into());
+            return Err(reason::BYTES_WITHOUT_PAYLOAD.into());
         }
         Ok(match self.kind {
             Kind::Ready => Up::Ready {
-                version: self.version.ok_or("no `version`")?,
+                version: self.version.ok_or(reason::NO_VERSION)?,
                 page: self.page.unwrap_or(false),
                 shares: self.shares.unwrap_or(false),
             },
             Kind::Result => Up::Result {
-                id: self.id.ok_or("no `id`")?,
+                id: self.id.ok_or(reason::NO_ID)?,
                 elapsed: self.elapsed.unwrap_or(0),
                 envelope: self.envelope.unwrap_or(false),
                 payload: self.payload(self.result, lengths)?,
             },
             Kind::Error => Up::Error {
-                id: self.id.ok_or("no `id`")?,
+                id: self.id.ok_or(reason::NO_ID)?,
                 elapsed: self.elapsed.unwrap_or(0),
                 error: object(self.error)?,
             },
             Kind::Message => Up::Message { payload: self.payload(self.message, lengths)? },
             Kind::Progress => {
-                Up::Progress { id: self.id.ok_or("no `id`")?, payload: self.payload(self.value, lengths)? }
+                Up::Progress { id: self.id.ok_or(reason::NO_ID)?, payload: self.payload(self.value, lengths)? }
             }
             Kind::Chunk => Up::Chunk {
-                id: self.id.ok_or("no `id`")?,
+                id: self.id.ok_or(reason::NO_ID)?,
                 index: self.index,
                 payload: self.payload(self.value, lengths)?,
             },
-            Kind::Log => Up::Log { text: lossy_string(self.text.ok_or("no `text`")?)? },
+            Kind::Log => Up::Log { text: lossy_string(self.text.ok_or(reason::NO_TEXT)?)? },
             Kind::Fail => Up::Fail { error: object(self.error)?, permanent: self.permanent.unwrap_or(false) },
         })
     }
@@ -316,21 +316,21 @@ impl<'a> Line<'a> {
         let binary = match (encoding, self.binary) {
             (Encoding::V8, None) if lengths.is_empty() => {
                 if !json.is_some_and(is_text) {
-                    return Err("the encoding `v8` takes a chunk of raw bytes, or text".into());
+                    return Err(reason::V8_FORM.into());
                 }
                 None
             }
             (Encoding::V8, _) if lengths.len() != 1 => {
-                return Err("the encoding `v8` takes no more than one chunk of raw bytes".into());
+                return Err(reason::V8_CHUNKS.into());
             }
-            (Encoding::V8, Some(_)) => return Err("the encoding `v8` has no `binary`".into()),
+            (Encoding::V8, Some(_)) => return Err(reason::V8_BINARY.into()),
             (Encoding::V8, None) => None,
-            (Encoding::Json, None) if !lengths.is_empty() => return Err("`bytes` without `binary`".into()),
+            (Encoding::Json, None) if !lengths.is_empty() => return Err(reason::BYTES_WITHOUT_BINARY.into()),
             (Encoding::Json, None) => None,
             (Encoding::Json, Some(binary)) => {
                 binary::check(binary, lengths).map_err(|error| error.to_string())?;
                 if !lengths.is_empty() && json.is_none() {
-                    return Err("raw bytes belong into a payload, and there is none".into());
+                    return Err(reason::BYTES_WITHOUT_PAYLOAD.into());
                 }
                 (!lengths.is_empty()).then_some(binary)
             }
@@ -344,7 +344,7 @@ fn is_text(json: &RawValue) -> bool {
 }
 
 fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static, str>> {
-    error.filter(|error| error.get().starts_with('{')).ok_or_else(|| "`error` is no object".into())
+    error.filter(|error| error.get().starts_with('{')).ok_or_else(|| reason::ERROR_TYPE.into())
 }
 
 /// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those are replaced, since a
@@ -376,7 +376,7 @@ fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
     }
 
     if !raw.get().starts_with('"') {
-        return Err("`text` is no string".into());
+        return Err(reason::TEXT_TYPE.into());
     }
     let Text(text) = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
     Ok(text)

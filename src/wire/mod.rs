@@ -18,12 +18,11 @@ pub mod envelope;
 
 mod binary;
 mod buffer;
-mod error;
 
+pub use crate::errors::{WireError, excerpt};
 pub use codec::{Decoder, DownFrame, Frame, LineSplitter};
 pub use down::{AbortReason, Init, Serialization};
 pub use envelope::{Encoding, Payload, Up};
-pub use error::{WireError, excerpt};
 
 /// The version that `init` and `ready` carry.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -336,7 +336,7 @@ impl Actor {
         let Some(error) = self.hearing.look() else { return };
         self.hearing.close();
         let mut core = self.shared.lock();
-        core.violated(&self.shared, self.key, error.to_string());
+        core.violated(&self.shared, self.key, error);
         self.shared.turn(&mut core);
     }
 

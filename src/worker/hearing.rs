@@ -85,7 +85,7 @@ impl Hearing {
                 Ok(None) => break,
                 Err(error) => {
                     self.deaf = true;
-                    core.violated(shared, self.worker, error.to_string());
+                    core.violated(shared, self.worker, error);
                 }
             }
         }
