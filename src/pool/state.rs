@@ -13,6 +13,8 @@
 mod reload;
 mod renewal;
 mod resize;
+#[cfg(test)]
+mod soundness;
 mod sticky;
 
 use std::cmp::Reverse;

@@ -232,6 +232,7 @@ impl World {
         self.perform();
         self.pool.dispatch(self.now);
         self.perform();
+        self.pool.assert_sound();
     }
 
     fn perform(&mut self) {
@@ -728,35 +729,65 @@ impl World {
     }
 }
 
-fn act() -> impl Strategy<Value = Act> {
+/// How often things happen in one sequence. What is rare in all of them would hardly ever meet: so in some it is not.
+#[derive(Clone, Copy, Debug)]
+struct Weights {
+    keys: u32,
+    timeouts: u32,
+    priorities: u32,
+    streams: u32,
+    failed_starts: u32,
+    faults: u32,
+    deaths: u32,
+    memory: u32,
+    changes: u32,
+    pauses: u32,
+}
+
+fn weights() -> impl Strategy<Value = Weights> {
+    let weight = || prop_oneof![1 => Just(1u32), 2 => Just(8), 1 => Just(40)];
+    let all = proptest::array::uniform10(weight());
+    all.prop_map(|[keys, timeouts, priorities, streams, failed_starts, faults, deaths, memory, changes, pauses]| {
+        Weights { keys, timeouts, priorities, streams, failed_starts, faults, deaths, memory, changes, pauses }
+    })
+}
+
+fn act(often: Weights) -> impl Strategy<Value = Act> {
     let number = any::<u8>;
-    let timeout = prop_oneof![3 => Just(None), 1 => (200u16..).prop_map(Some)];
-    let priority = prop_oneof![3 => Just(0), 1 => -2..4i8];
-    let key = prop_oneof![3 => Just(None), 1 => (0..4u8).prop_map(Some)];
-    prop_oneof![
-        1 => Just(Act::Start),
-        12 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(|(timeout, retries, handler, priority, key)| {
-            Act::Submit { timeout, retries, handler, priority, key }
-        }),
-        2 => number().prop_map(Act::Cancel),
-        6 => number().prop_map(Act::Ready),
-        1 => number().prop_map(Act::Credit),
-        1 => number().prop_map(Act::Chunk),
-        1 => number().prop_map(|number| Act::NoProcess { permanent: number < 32 }),
-        1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
-        8 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
-        10 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
-            .prop_map(|(worker, which, elapsed, failed)| Act::Reply { worker, which, elapsed, failed }),
-        3 => number().prop_map(Act::Captured),
+    let timeout = prop_oneof![24 => Just(None), often.timeouts => (200u16..).prop_map(Some)];
+    let priority = prop_oneof![24 => Just(0), often.priorities => -2..4i8];
+    let key = prop_oneof![24 => Just(None), often.keys => (0..4u8).prop_map(Some)];
+    let lost = prop_oneof![
         1 => number().prop_map(Act::Lie),
         1 => number().prop_map(Act::Forge),
         1 => number().prop_map(Act::Close),
-        1 => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
-        1 => number().prop_map(Act::Drop),
-        2 => number().prop_map(Act::Die),
-        4 => prop_oneof![3 => 0u32..3_000, 1 => 0u32..300_000].prop_map(Act::Wait),
+    ];
+    let failed_start = prop_oneof![
+        1 => number().prop_map(|number| Act::NoProcess { permanent: number < 32 }),
+        1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
+    ];
+    let change = prop_oneof![
         1 => (0..5usize, 1..5usize).prop_map(|(min, max)| Act::Resize { min, max }),
         1 => Just(Act::Reload),
+    ];
+    prop_oneof![
+        8 => Just(Act::Start),
+        96 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(|(timeout, retries, handler, priority, key)| {
+            Act::Submit { timeout, retries, handler, priority, key }
+        }),
+        16 => number().prop_map(Act::Cancel),
+        48 => number().prop_map(Act::Ready),
+        64 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
+        80 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
+            .prop_map(|(worker, which, elapsed, failed)| Act::Reply { worker, which, elapsed, failed }),
+        24 => number().prop_map(Act::Captured),
+        2 * often.streams => prop_oneof![number().prop_map(Act::Credit), number().prop_map(Act::Chunk)],
+        2 * often.failed_starts => failed_start,
+        3 * often.faults => lost,
+        3 * often.deaths => prop_oneof![1 => number().prop_map(Act::Drop), 2 => number().prop_map(Act::Die)],
+        often.memory => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
+        4 * often.pauses => prop_oneof![6 => 0u32..3_000, 2 => 0u32..300_000, 1 => 0u32..1_500_000].prop_map(Act::Wait),
+        2 * often.changes => change,
     ]
 }
 
@@ -804,10 +835,13 @@ struct Sequence {
 }
 
 fn sequence() -> impl Strategy<Value = Sequence> {
-    let before = proptest::collection::vec(act(), 0..60);
-    // Another end may follow the first.
-    let after = proptest::collection::vec(prop_oneof![12 => act().prop_map(Some), 1 => ending()], 0..20);
-    (settings(), before, ending(), after, any::<bool>()).prop_map(|((config, pages), before, end, after, close)| {
+    let acts = weights().prop_flat_map(|often| {
+        let before = proptest::collection::vec(act(often), 0..60);
+        // Another end may follow the first.
+        let next = prop_oneof![12 => act(often).prop_map(Some), 1 => ending()];
+        (before, ending(), proptest::collection::vec(next, 0..20))
+    });
+    (settings(), acts, any::<bool>()).prop_map(|((config, pages), (before, end, after), close)| {
         let acts: Vec<Act> = before.into_iter().chain(end).chain(after.into_iter().flatten()).collect();
         let ends = |act: &Act| matches!(act, Act::Shutdown { .. } | Act::Terminate);
         let close = close || acts.iter().any(ends);

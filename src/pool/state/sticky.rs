@@ -48,6 +48,11 @@ impl Sticky {
         self.home
     }
 
+    #[cfg(test)]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What this place draws.
     fn draw(&self, place: usize) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -1,0 +1,37 @@
+//! What must hold of a pool between two events, whatever happened. For tests, which look after each.
+
+use std::collections::HashMap;
+
+use crate::pool::slots::{Slot, Worker};
+use crate::pool::state::{Phase, Place, Pool, Trust};
+use crate::worker::life::Life;
+
+impl Pool {
+    /// Panics where it does not.
+    pub fn assert_sound(&self) {
+        for home in self.queue.homes() {
+            assert!(self.has_place(home), "a task waits for place {home}, which was given up");
+        }
+        let mut homes: HashMap<&str, usize> = HashMap::new();
+        let mut queued = 0;
+        for task in self.tasks.values().filter(|task| task.place == Place::Queued) {
+            queued += 1;
+            let Some(sticky) = &task.sticky else { continue };
+            let home = *homes.entry(sticky.name()).or_insert(sticky.home());
+            assert_eq!(home, sticky.home(), "two tasks of one key wait for different places");
+        }
+        assert_eq!(self.queue.len(), queued, "the queue has lost count");
+        for worker in self.slots.iter().flat_map(Slot::processes) {
+            for start in worker.in_flight() {
+                let Some(task) = start.task.and_then(|key| self.tasks.get(key)) else { continue };
+                assert_eq!(task.place, Place::Sent { worker: worker.key, wire: start.wire }, "a task is elsewhere");
+            }
+        }
+        if self.trust == Trust::Suspended {
+            assert!(!self.serves(), "starts are suspended, though a worker serves");
+            let pending = |worker: &Worker| matches!(worker.life, Life::Starting { .. } | Life::Leaving { .. });
+            let any = self.slots.iter().flat_map(Slot::processes).any(pending);
+            assert!(any || self.phase == Phase::Closed, "starts are suspended for ever");
+        }
+    }
+}
