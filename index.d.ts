@@ -441,6 +441,7 @@ declare namespace ProcessManager {
     maxWorkers?: number;
     /**
      * How long a worker above `minWorkers` may idle before it leaves (`exit` with the reason `'idle'`), in ms.
+     * `Infinity`: no worker leaves for that reason, and a pool that has grown stays as large.
      *
      * @defaultValue `10_000`
      */
@@ -465,14 +466,14 @@ declare namespace ProcessManager {
      */
     maxQueueBytes?: number;
     /**
-     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a number from 1 to 64 fixes
-     * it, 1 turns it off. Workers of `{ command }` never hold any ahead.
+     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a number from 1 to 256 (what
+     * `'auto'` sends at most) fixes it, 1 turns it off. Workers of `{ command }` never hold any ahead.
      *
      * @defaultValue `'auto'`
      */
     prefetch?: 'auto' | number;
     /**
-     * How long a task may run, in ms. A worker that is stuck in a synchronous loop is killed, too.
+     * How long a task may run, in ms; 0 or `Infinity`: without limit. A worker that is stuck in a synchronous loop is killed, too.
      *
      * @defaultValue `0`, no limit
      */
@@ -491,13 +492,13 @@ declare namespace ProcessManager {
      */
     retries?: number;
     /**
-     * Before the first of these, in ms; doubled for each further one.
+     * Before the first of these, in ms; doubled for each further one. It is finite, as every accepted task ends.
      *
      * @defaultValue `100`
      */
     retryDelay?: number;
     /**
-     * From spawning a worker to its readiness, in ms.
+     * From spawning a worker to its readiness, in ms; `Infinity`: without limit.
      *
      * @defaultValue `30_000`; where `--inspect-brk` or `--inspect-wait` has workers wait for a debugger, as long as it can be
      */
@@ -505,8 +506,9 @@ declare namespace ProcessManager {
     /** When workers that die before they are ready break the pool. What is left out has its default. */
     restart?: RestartOptions;
     /**
-     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms. 0: at once. Whatever it
-     * is, a worker has half a second to take up a task that it was sent, before it counts as hung.
+     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms. 0: at once. It is finite:
+     * a worker that ignores the one ends by the other. Whatever it is, a worker has half a second to take up a task that it
+     * was sent, before it counts as hung.
      *
      * @defaultValue `2_000`
      */
@@ -660,7 +662,7 @@ declare namespace ProcessManager {
      * @defaultValue `5`
      */
     limit?: number;
-    /** How long such a death counts, in ms. @defaultValue `10_000` */
+    /** How long such a death counts, in ms; `Infinity`: as long as the pool lives. @defaultValue `10_000` */
     window?: number;
     /** Before the first new attempt, in ms, with jitter; it doubles. @defaultValue `100` */
     minDelay?: number;
@@ -689,7 +691,7 @@ declare namespace ProcessManager {
      * @defaultValue none: any worker
      */
     key?: string;
-    /** How long this task may run, in ms; 0: without limit. @defaultValue the pool's `taskTimeout` */
+    /** How long this task may run, in ms; 0 or `Infinity`: without limit. @defaultValue the pool's `taskTimeout` */
     timeout?: number;
     /**
      * Cancels the task when it is aborted; the error's `cause` is the signal's reason. Any number of tasks, maps and pools may share
@@ -764,7 +766,7 @@ declare namespace ProcessManager {
 
   /** Options of `shutdown()`. */
   export interface ShutdownOptions {
-    /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}. @defaultValue none */
+    /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}; `Infinity`: nothing is. @defaultValue none */
     timeout?: number;
     /** `'running'` drops the tasks that have not started: they end with {@link PoolClosedError}. @defaultValue `'all'` */
     drain?: 'all' | 'running';

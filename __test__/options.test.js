@@ -176,13 +176,15 @@ describe('wrong options', () => {
     ['maxQueue', -1],
     ['maxQueueBytes', 0.5],
     ['prefetch', 0],
-    ['prefetch', 65],
+    ['prefetch', 257],
+    ['idleTimeout', -Infinity],
     ['taskTimeout', -1],
     ['taskTimeout', 2 ** 31],
     ['retries', -1],
     ['retryDelay', Infinity],
     ['startTimeout', 0],
     ['gracePeriod', -1],
+    ['gracePeriod', Infinity],
     ['maxMessageSize', 0],
     ['maxMessageSize', 2 ** 40],
     ['nice', -21],
@@ -278,6 +280,57 @@ describe('restart', () => {
     });
     const contradiction = { restart: { minDelay: 9_000, maxDelay: 1 } };
     expectRefused(contradiction, 'ERR_OUT_OF_RANGE', /"options\.restart\.minDelay"/);
+  });
+});
+
+describe('Infinity', () => {
+  test('[B7] a time limit of Infinity is no limit, in pools, tasks and restarts', () => {
+    const never = { idleTimeout: Infinity, taskTimeout: Infinity, startTimeout: Infinity, maxWorkerAge: Infinity };
+    expect(configOf({ ...never, restart: { window: Infinity } })).toMatchObject({
+      idleTimeout: Infinity,
+      taskTimeout: 0,
+      startTimeout: Infinity,
+      maxWorkerAge: 0,
+      restartWindow: Infinity,
+    });
+    expect(resolveTaskOptions({ timeout: Infinity }, 'module').timeout).toBe(0);
+    expect(resolveShutdownOptions({ timeout: Infinity }).timeout).toBe(Infinity);
+  });
+
+  test('[B7] a pool without any time limit serves, survives a worker that cannot start, and shuts down', async () => {
+    const pool = new ProcessManager({
+      minWorkers: 0,
+      maxWorkers: 2,
+      idleTimeout: Infinity,
+      taskTimeout: Infinity,
+      startTimeout: Infinity,
+      restart: { window: Infinity },
+      prefetch: 256,
+    });
+    const tasks = Array.from({ length: 500 }, (_, data) => pool.run({ data }, { timeout: Infinity }));
+    expect(await Promise.all(tasks)).toEqual(Array.from(tasks.keys()));
+    await pool.shutdown({ timeout: Infinity });
+
+    const broken = new ProcessManager({
+      worker: { command: process.execPath, args: ['-e', 'process.exit(3)'] },
+      maxWorkers: 1,
+      restart: { limit: 1, window: Infinity, minDelay: 1, maxDelay: 1 },
+    });
+    broken.on('error', () => {});
+    await expect(broken.run(1)).rejects.toMatchObject({ code: 'ERR_POOL_BROKEN' });
+    await broken.shutdown();
+  });
+
+  test.each([['retryDelay'], ['gracePeriod']])('[B7] %s is finite, as a task or a worker would never end', (option) => {
+    expectRefused({ [option]: Infinity }, 'ERR_OUT_OF_RANGE', /an integer >= 0 && <= 2147483647\. Received Infinity/);
+  });
+
+  test('[B7] what is too long is refused with the remedy Infinity', () => {
+    expectRefused({ idleTimeout: 2 ** 31 }, 'ERR_OUT_OF_RANGE', /<= 2147483647, or Infinity\. Received/);
+  });
+
+  test('[B7] prefetch may be set to as many tasks as "auto" sends ahead', () => {
+    expect(configOf({ prefetch: 256 }).prefetch).toBe(256);
   });
 });
 

@@ -4,13 +4,14 @@
 
 const { invalidType, outOfRange } = require('./invalid');
 const { resolveCommand } = require('./command');
-const { MAX_DELAY, bytes, delay, flag, integer, oneOf, ownOptions, text } = require('./validators');
+const { MAX_DELAY, bytes, delay, delayOrNever, flag, integer, oneOf, ownOptions, text } = require('./validators');
 
 /** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
 const MAX_WORKERS = 1024;
 /** Beyond it a worker is a queue, not a worker. */
 const MAX_CONCURRENCY = 1024;
-const MAX_PREFETCH = 64;
+/** As many as `'auto'` ever sends ahead. */
+const MAX_PREFETCH = 256;
 /** A message and what is around it become one JavaScript string, and those end a little below 512 MiB. */
 const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
 const MAX_RETRIES = 1_000_000;
@@ -76,6 +77,8 @@ function resolveOptions(options, availableParallelism) {
   const count = (key, fallback, min, max) => integer(`options.${key}`, or(own[key], fallback), min, max);
   /** @param {string} key @param {number} fallback @param {number} [min] */
   const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
+  /** @param {string} key @param {number} fallback @param {number} [min] */
+  const limit = (key, fallback, min) => delayOrNever(`options.${key}`, or(own[key], fallback), min);
 
   const { kind, worker, waits, ...command } = resolveCommand(own);
   const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
@@ -90,17 +93,17 @@ function resolveOptions(options, availableParallelism) {
       nice: own.nice === undefined ? null : count('nice', 0, -20, 19),
       serialization,
       ...poolSize('options', own, { minWorkers: cores, maxWorkers: cores }),
-      idleTimeout: time('idleTimeout', 10_000),
+      idleTimeout: limit('idleTimeout', 10_000),
       concurrency: count('concurrency', 1, 1, MAX_CONCURRENCY),
       maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
       maxQueueBytes: finite(count('maxQueueBytes', 1024 * MEBIBYTE, 0, Infinity)),
       prefetch: prefetch(or(own.prefetch, 'auto')),
-      taskTimeout: time('taskTimeout', 0),
+      taskTimeout: unlimited(limit('taskTimeout', 0)),
       priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
       retries: count('retries', 0, 0, MAX_RETRIES),
       retryDelay: time('retryDelay', 100),
       // A worker that waits for a debugger waits for a human.
-      startTimeout: time('startTimeout', waits ? MAX_DELAY : 30_000, 1),
+      startTimeout: limit('startTimeout', waits ? MAX_DELAY : 30_000, 1),
       ...restartPolicy(own.restart),
       gracePeriod: time('gracePeriod', 2_000),
       ...workerLimits(own),
@@ -174,7 +177,7 @@ function restartPolicy(restart) {
   }
   return {
     restartLimit: integer('options.restart.limit', or(own.limit, 5), 0, MAX_RETRIES),
-    restartWindow: delay('options.restart.window', or(own.window, 10_000), 1),
+    restartWindow: delayOrNever('options.restart.window', or(own.window, 10_000), 1),
     restartMinDelay: minDelay,
     restartMaxDelay: maxDelay,
   };
@@ -190,7 +193,7 @@ function workerLimits(own) {
   const limit = (key, check) => (own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key])));
   const limits = {
     maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) => integer(name, value, 1, Infinity)),
-    maxWorkerAge: limit('maxWorkerAge', (name, value) => (value === Infinity ? value : delay(name, value, 1))),
+    maxWorkerAge: limit('maxWorkerAge', (name, value) => delayOrNever(name, value, 1)),
     recycleMemory: limit('recycleMemory', (name, value) => bytes(name, value, 1)),
     maxMemory: limit('maxMemory', (name, value) => bytes(name, value, 1)),
   };
@@ -221,7 +224,7 @@ function finite(value) {
 function resolveShutdownOptions(options) {
   const own = ownOptions('options', options, ['timeout', 'drain']);
   return {
-    timeout: own.timeout === undefined || own.timeout === Infinity ? Infinity : delay('options.timeout', own.timeout),
+    timeout: delayOrNever('options.timeout', or(own.timeout, Infinity)),
     drain: oneOf('options.drain', or(own.drain, 'all'), ['all', 'running']),
   };
 }

@@ -5,7 +5,7 @@
 const { invalidType, invalidValue } = require('./invalid');
 const { moduleUrl } = require('./module-url');
 const { traceparent } = require('./traceparent');
-const { delay, integer, listener, number, ownOptions, text } = require('./validators');
+const { delayOrNever, integer, listener, number, ownOptions, text } = require('./validators');
 
 const TASK_OPTIONS = Object.freeze([
   'priority',
@@ -64,7 +64,7 @@ function resolveTaskOptions(options, kind) {
   return {
     priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
     key: own.key === undefined ? null : text('options.key', own.key),
-    timeout: own.timeout === undefined ? DEFAULT : delay('options.timeout', own.timeout),
+    timeout: own.timeout === undefined ? DEFAULT : timeLimit(own.timeout),
     retries: own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
@@ -99,6 +99,15 @@ function resolveProxyOptions(options, kind) {
   if (handler !== null)
     throw invalidValue('options.handler', handler, 'is for single tasks: a proxy has a function for each handler');
   return resolved;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} ms; 0 for none
+ */
+function timeLimit(value) {
+  const timeout = delayOrNever('options.timeout', value);
+  return timeout === Infinity ? 0 : timeout;
 }
 
 /**

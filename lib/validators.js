@@ -34,14 +34,22 @@ function ownOptions(name, options, known) {
  * @param {unknown} value
  * @param {number} min
  * @param {number} max
+ * @param {string} [range] what is allowed, for the message
  * @returns {number}
  */
-function integer(name, value, min, max) {
+function integer(name, value, min, max, range = rangeText(min, max)) {
   if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
-  const range = max === Infinity ? `an integer >= ${min}, or Infinity` : `an integer >= ${min} && <= ${max}`;
   const whole = Number.isInteger(value) || (value === Infinity && max === Infinity);
   if (!whole || value < min || value > max) throw outOfRange(name, range, value);
   return value;
+}
+
+/**
+ * @param {number} min
+ * @param {number} max
+ */
+function rangeText(min, max) {
+  return max === Infinity ? `an integer >= ${min}, or Infinity` : `an integer >= ${min} && <= ${max}`;
 }
 
 /**
@@ -68,6 +76,19 @@ function number(name, value, min, max) {
  */
 function delay(name, value, min = 0) {
   return integer(name, value, min, MAX_DELAY);
+}
+
+/**
+ * A time in ms, or Infinity: never.
+ *
+ * @param {string} name
+ * @param {unknown} value
+ * @param {number} [min]
+ */
+function delayOrNever(name, value, min = 0) {
+  if (value === Infinity) return value;
+  const range = `an integer >= ${min} && <= ${MAX_DELAY}, or Infinity`;
+  return integer(name, value, min, MAX_DELAY, range);
 }
 
 /* What a size may be given in: SI's powers of 1000 are what disks are sold by, and Node, V8 and the kernel count in
@@ -160,4 +181,17 @@ function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
 }
 
-module.exports = { MAX_DELAY, bytes, delay, flag, integer, listener, number, oneOf, ownOptions, text, texts };
+module.exports = {
+  MAX_DELAY,
+  bytes,
+  delay,
+  delayOrNever,
+  flag,
+  integer,
+  listener,
+  number,
+  oneOf,
+  ownOptions,
+  text,
+  texts,
+};

@@ -74,7 +74,7 @@ impl RestartBudget {
     pub fn spend(&mut self, now: Micros, config: &RestartConfig) -> bool {
         self.in_a_row += 1;
         self.recent.push_back(now);
-        while self.recent.front().is_some_and(|&at| at + config.window < now) {
+        while self.recent.front().is_some_and(|&at| at.saturating_add(config.window) < now) {
             self.recent.pop_front();
         }
         self.recent.len() > config.limit || self.in_a_row > config.limit
