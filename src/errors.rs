@@ -79,8 +79,8 @@ pub mod reason {
     pub const PLACE_TOO_SHORT: &str = "an entry of `binary` has fewer than two items, and must be [type, path]";
     pub const PLACE_TOO_LONG: &str = "an entry of `binary` has more than two items, and must be [type, path]";
     pub const PATH_STEP: &str = "a path in `binary` has an item that is neither a key nor an index";
-    pub const V8_FORM: &str = "the encoding `v8` needs one chunk of raw bytes, or text";
-    pub const V8_CHUNKS: &str = "the encoding `v8` takes one chunk of raw bytes";
+    pub const ERROR_BYTES: &str = "an entry of `binary` for an error has raw bytes, and must have none";
+    pub const V8_FORM: &str = "the encoding `v8` needs raw bytes, or text";
     pub const V8_BINARY: &str = "the encoding `v8` excludes `binary`";
 }
 

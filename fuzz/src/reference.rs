@@ -23,9 +23,10 @@ pub struct Said {
     pub shared: Option<u64>,
 }
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "type",
     "id",
+    "index",
     "elapsed",
     "version",
     "page",
@@ -65,6 +66,7 @@ pub fn read(line: &[u8]) -> Option<Said> {
     let mut said = Said { kind: json::string(found.get("type")?)?, ..Said::default() };
     let id = number("id", u64::MAX)?;
     let elapsed = number("elapsed", u64::MAX)?.unwrap_or(0);
+    number("index", u64::MAX)?;
     let version = number("version", u64::from(u32::MAX))?;
     let (shared, shares) = (number("shared", u64::MAX)?, flag("shares")?);
     let (page, envelope, permanent) = (flag("page")?, flag("envelope")?, flag("permanent")?);
@@ -90,15 +92,17 @@ pub fn read(line: &[u8]) -> Option<Said> {
         }
         "result" => (said.payload, said.id, said.elapsed, said.flag) = (owned("result"), id?, elapsed, envelope),
         "message" => said.payload = owned("message"),
-        "progress" => (said.payload, said.id) = (owned("value"), id?),
+        "progress" | "chunk" => (said.payload, said.id) = (owned("value"), id?),
         "log" => said.payload = Some(owned("text").filter(|text| text.starts_with('"'))?),
         _ => return None,
     }
-    if !matches!(said.kind.as_str(), "result" | "message" | "progress") {
+    if !matches!(said.kind.as_str(), "result" | "message" | "progress" | "chunk") {
         return said.lengths.is_empty().then_some(said);
     }
     match (said.v8, found.get("binary")) {
-        (true, None) if said.lengths.len() == 1 => {}
+        // A chunk, and others that it refers to; or text.
+        (true, None) if !said.lengths.is_empty() => {}
+        (true, None) if said.payload.as_ref().is_some_and(|text| text.starts_with('"')) => {}
         (true, _) => return None,
         (false, None) if said.lengths.is_empty() => {}
         (false, None) => return None,
@@ -129,8 +133,10 @@ fn places(binary: &str, lengths: &[u64]) -> Option<()> {
     for (place, length) in places.into_iter().zip(lengths) {
         let [name, path] = json::elements(place)?.try_into().ok()?;
         let size = match json::string(name)?.as_str() {
+            "Error" if *length > 0 => return None,
+            "Error" => 1,
             "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
-            "Int16Array" | "Uint16Array" => 2,
+            "Int16Array" | "Uint16Array" | "Float16Array" => 2,
             "Int32Array" | "Uint32Array" | "Float32Array" => 4,
             "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,
             _ => return None,

@@ -54,11 +54,13 @@ pub(super) fn check(binary: &RawValue, lengths: &[usize]) -> Result<(), serde_js
     json.deserialize_seq(PlacesVisitor(lengths))
 }
 
-/// The bytes of one element; the addon and JavaScript know no other types.
+/// The bytes of one element; the addon and JavaScript know no other types. 0: there are no bytes, and the type says what the
+/// JSON in its place is.
 fn element_size(name: &str) -> Option<usize> {
     Some(match name {
+        "Error" => 0,
         "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
-        "Int16Array" | "Uint16Array" => 2,
+        "Int16Array" | "Uint16Array" | "Float16Array" => 2,
         "Int32Array" | "Uint32Array" | "Float32Array" => 4,
         "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,
         _ => return None,
@@ -79,7 +81,10 @@ impl<'de> Visitor<'de> for PlacesVisitor<'_> {
             let Some(Place { size }) = seq.next_element()? else {
                 return Err(de::Error::custom(reason::BINARY_TOO_SHORT));
             };
-            if length % size != 0 {
+            if size == 0 && length > 0 {
+                return Err(de::Error::custom(reason::ERROR_BYTES));
+            }
+            if size > 0 && length % size != 0 {
                 return Err(de::Error::custom(format_args!(
                     "{length} bytes do not make whole elements of {size} bytes"
                 )));

@@ -96,8 +96,8 @@ pub struct Payload<'a> {
 pub enum Encoding {
     /// As JSON, with raw chunks in the places that `binary` names.
     Json,
-    /// By V8's serializer: the frame's only chunk is the value, and `json` says nothing; or there is no chunk, and `json` is the
-    /// value as text, in base64.
+    /// By V8's serializer: the frame's first chunk is the value, the others are bytes that it refers to by number, and `json`
+    /// says nothing; or there is no chunk, and `json` is the value as text, in base64.
     V8,
 }
 
@@ -319,9 +319,6 @@ impl<'a> Line<'a> {
                     return Err(reason::V8_FORM.into());
                 }
                 None
-            }
-            (Encoding::V8, _) if lengths.len() != 1 => {
-                return Err(reason::V8_CHUNKS.into());
             }
             (Encoding::V8, Some(_)) => return Err(reason::V8_BINARY.into()),
             (Encoding::V8, None) => None,

@@ -79,6 +79,33 @@ fn v8_data_may_be_text_in_the_line() {
 }
 
 #[test]
+fn v8_data_may_have_bytes_beside_it() {
+    let line = b"{\"type\":\"message\",\"message\":null,\"bytes\":[2,0,3],\"encoding\":\"v8\"}\nv8abc";
+    let mut seen = Vec::new();
+    decode(line, &[1], |frame| {
+        let Up::Message { payload } = frame.envelope else { panic!() };
+        assert_eq!((payload.encoding, payload.binary.is_none()), (Encoding::V8, true));
+        seen = frame.raw.chunks().map(<[u8]>::to_vec).collect();
+    })
+    .unwrap();
+    assert_eq!(seen, [&b"v8"[..], b"", b"abc"]);
+}
+
+#[test]
+fn an_error_in_a_payload_is_the_json_in_its_place() {
+    let line = r#"{"type":"message","message":[{"message":"no"},null],"bytes":[0,2],"binary":[["Error",[0]],["Float16Array",[1]]]}"#;
+    let mut seen = false;
+    decode(format!("{line}\nab").as_bytes(), &[1], |frame| {
+        let Up::Message { payload } = frame.envelope else { panic!() };
+        assert_eq!(payload.binary.map(|json| json.get()), Some(r#"[["Error",[0]],["Float16Array",[1]]]"#));
+        assert_eq!(frame.raw.chunks().map(<[u8]>::len).collect::<Vec<_>>(), [0, 2]);
+        seen = true;
+    })
+    .unwrap();
+    assert!(seen);
+}
+
+#[test]
 fn undefined_and_null_differ() {
     let value = |line: &str| {
         let mut seen = None;
@@ -224,7 +251,10 @@ fn hostile_lines_are_refused() {
         r#"{"type":"message","bytes":[1],"binary":[["Buffer",[]]]}"#,
         r#"{"type":"message","message":null,"bytes":[1],"encoding":"v9"}"#,
         r#"{"type":"message","message":null,"bytes":[1],"encoding":{"v8":null}}"#,
-        r#"{"type":"message","message":null,"bytes":[1,1],"encoding":"v8"}"#,
+        r#"{"type":"message","message":null,"bytes":[3],"binary":[["Float16Array",[]]]}"#,
+        r#"{"type":"message","message":{},"bytes":[1],"binary":[["Error",[]]]}"#,
+        r#"{"type":"message","message":{},"bytes":[],"binary":[["Error",[]]]}"#,
+        r#"{"type":"message","message":null,"bytes":[1,1],"encoding":"v8","binary":[["Buffer",[]],["Buffer",[]]]}"#,
         r#"{"type":"message","encoding":"v8"}"#,
         r#"{"type":"message","message":null,"encoding":"v8"}"#,
         r#"{"type":"message","message":["AA=="],"encoding":"v8"}"#,
