@@ -131,7 +131,7 @@ type UnnamedOptions<Module> =
  *
  * @typeParam Worker The worker module's type, `typeof import('./worker.js')`, by which `run` and `proxy` know its functions:
  *   their names, what they take, and what they give. Left out, tasks and results can be anything. (What does not survive the
- *   pool's `serialization`, such as a `Map` in JSON, has the type that it had before.)
+ *   pool's `serialization`, such as a `Date` in JSON, has the type that it had before.)
  *
  * @example
  * ```js
@@ -559,9 +559,11 @@ declare namespace ProcessManager {
      */
     captureStack?: boolean;
     /**
-     * How values travel. `'json'` loses what JSON loses (a `Map`, `undefined` in arrays, `NaN`, …); `'advanced'` is the
-     * structured clone algorithm, for Node workers only, and not between Bun and another runtime. Buffers, typed arrays and
-     * ArrayBuffers arrive as what they were, byte for byte, in both.
+     * How values travel. `'json'` is JSON, by which a `Date` becomes text, `NaN` null, and an instance of a class a plain object; what
+     * JSON would make an empty object (a `Map`, a `RegExp`, a `Blob`) is refused with a {@link SerializationError} that says where.
+     * `'advanced'` is the structured clone algorithm, for Node workers only, and not between Bun and another runtime. Buffers, typed
+     * arrays and ArrayBuffers arrive as what they were, byte for byte, in both, and so do errors in `'json'`. What becomes of each kind of
+     * value: `docs/values.md`.
      *
      * @defaultValue `'json'`
      */
@@ -569,7 +571,8 @@ declare namespace ProcessManager {
     /**
      * The largest task, result or message, in bytes, up to 511 MiB. A larger task is refused with
      * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with that error, and the worker
-     * lives.
+     * lives. JSON may become 28 times as large in the heap: a result whose objects and arrays would take more than half of this
+     * process's heap (`--max-old-space-size`) ends its task in the same way.
      *
      * @defaultValue `67108864` (64 MiB)
      */
@@ -766,7 +769,11 @@ declare namespace ProcessManager {
 
   /** Options of `shutdown()`. */
   export interface ShutdownOptions {
-    /** After so many ms, whatever still runs is killed, and its task ends with {@link PoolClosedError}; `Infinity`: nothing is. @defaultValue none */
+    /**
+     * After this time (ms), whatever still runs is killed, and its task ends with {@link PoolClosedError}; `Infinity`: nothing is killed.
+     *
+     * @defaultValue none
+     */
     timeout?: number;
     /** `'running'` drops the tasks that have not started: they end with {@link PoolClosedError}. @defaultValue `'all'` */
     drain?: 'all' | 'running';
@@ -1053,9 +1060,9 @@ declare namespace ProcessManager {
   /**
    * Base of all errors that are bulkhead's own. `instanceof` works across two copies of the package.
    *
-   * What a handler throws arrives as itself instead: class of the built-in errors, name, message, `code`, own fields that
-   * JSON can hold, `cause` chain (up to 16) and `AggregateError.errors` kept, the worker's stack kept, `taskId`, `workerId`
-   * and `pid` added. A thrown value that is no error arrives as the `cause` of an `Error`.
+   * What a handler throws arrives as itself instead: class of the built-in errors, name, message, `code`, own fields, `cause`
+   * chain (up to 16) and `AggregateError.errors` kept, the worker's stack kept, `taskId`, `workerId` and `pid` added. A field that the
+   * pool's `serialization` cannot carry is text that says what it was. A thrown value that is no error arrives as the `cause` of an `Error`.
    */
   export class BulkheadError extends Error {
     /**
@@ -1199,7 +1206,7 @@ declare namespace ProcessManager {
     path?: string;
   }
 
-  /** A value is larger than `maxMessageSize`. */
+  /** A value is larger than `maxMessageSize`, or would take more than half of this process's heap. */
   export class MessageTooLargeError extends BulkheadError {
     readonly code: 'ERR_MESSAGE_TOO_LARGE';
     /** In bytes; where it was too large to be measured, at least so many. */

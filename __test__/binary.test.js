@@ -310,7 +310,6 @@ test('as JSON, values lose what JSON loses', async () => {
   const data = {
     numbers: [Number.NaN, Infinity, -0, undefined, () => 1, Symbol('s')],
     date: new Date(0),
-    map: new Map([[1, 2]]),
     boxed: [new Number(7), new String('s'), new Boolean(false)],
     nothing: undefined,
     fn() {},
@@ -320,7 +319,6 @@ test('as JSON, values lose what JSON loses', async () => {
   expect(await manager.run({ type: 'echo', data })).toEqual({
     numbers: [null, null, 0, null, null, null],
     date: '1970-01-01T00:00:00.000Z',
-    map: {},
     boxed: [7, 's', false],
     own: 'replaced own',
     bytes: Buffer.from('a'),

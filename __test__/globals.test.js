@@ -15,6 +15,8 @@ const ofModules = new Set(['require', 'module', '__dirname', '__filename', 'unde
 
 /** Taken at load, where only one of several hosts has it. */
 const AT_LOAD = {
+  'lib/binary.js': ['globalThis'],
+  'lib/cloneable.js': ['Date'],
   'lib/host.js': ['globalThis'],
   'lib/worker/exec.js': ['globalThis'],
   'lib/worker/intrinsics.js': ['globalThis'],

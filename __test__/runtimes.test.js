@@ -216,6 +216,8 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       const outcome = manager.run({ type: 'echo', data: new Map([[1, 2n]]) });
       if (name === 'Deno') {
         expect(await outcome).toEqual(new Map([[1, 2n]]));
+        const views = { small: Buffer.from('ab'), large: new Float64Array(5_000).fill(1.5) };
+        expect(await manager.run({ type: 'echo', data: views })).toEqual(views);
         return;
       }
       const { cause } = await failure(outcome);

@@ -64,7 +64,6 @@ describe('JSON', () => {
     ['primitives', [1, -0, Number.NaN, Infinity, 'é\u2028\ud800\0', null, undefined, Symbol('s'), () => 1]],
     ['falsy things', ['', 0, null, [], {}, false]],
     ['a class instance', new Point()],
-    ['a Map and a Set', { map: new Map([[1, 2]]), set: new Set([1]) }],
     ['boxed primitives', [new Number(3), new String('x'), new Boolean(false)]],
     ['a toJSON that sees its key', { nested: { toJSON: (key) => ({ key, toJSON: 'is called once' }) } }],
     ['a function with a toJSON', { fn: Object.assign(() => 1, { toJSON: () => 'from a function' }) }],
@@ -84,24 +83,22 @@ describe('JSON', () => {
       undefined: false,
     });
     // The thorough way gives the same for what did not need it.
-    expect(JSON.stringify(new Flattener('value').flatten(value))).toBe(JSON.stringify(value));
+    expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(JSON.stringify(value));
   });
 
   test('any value: both ways as JSON.stringify has it', () => {
     const values = fc.anything({
       withBoxedValues: true,
       withDate: true,
-      withMap: true,
       withNullPrototype: true,
       withObjectString: true,
-      withSet: true,
       withSparseArray: true,
     });
     fc.assert(
       fc.property(values, (value) => {
         const { json, undefined: isUndefined } = encode(value, 'json');
         expect(isUndefined ? undefined : json).toBe(JSON.stringify(value));
-        expect(JSON.stringify(new Flattener('value').flatten(value))).toBe(JSON.stringify(value));
+        expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(JSON.stringify(value));
       }),
     );
   });
@@ -275,7 +272,7 @@ describe('what cannot be sent', () => {
 });
 
 describe('errors', () => {
-  const roundTrip = (thrown) => fromWire(JSON.parse(JSON.stringify(toWire(thrown))));
+  const roundTrip = (thrown) => fromWire(JSON.parse(JSON.stringify(toWire(thrown))), false);
 
   test('class, name, message, stack, code and own fields are kept', () => {
     class ValidationError extends TypeError {
@@ -293,7 +290,7 @@ describe('errors', () => {
       field: { path: ['a', 0] },
     });
     expect(copy.stack).toBe(error.stack);
-    expect('unsendable' in copy).toBe(false);
+    expect(copy.unsendable).toBe('1n');
     expect(Object.keys(copy)).not.toContain('stack');
   });
 
@@ -382,7 +379,7 @@ describe('errors', () => {
     [{ nonError: true }],
     [{ class: 'AggregateError', errors: [null, [], { class: 'AggregateError', errors: 5 }] }],
   ])('whatever a worker reports becomes an error: %o', (wire) => {
-    const error = fromWire(wire);
+    const error = fromWire(wire, false);
     expect(error).toBeInstanceOf(Error);
     expect(typeof error.message).toBe('string');
     expect(typeof error.stack).toBe('string');

@@ -5,6 +5,7 @@
 //
 // A task that has left the table is settled, whatever is thrown on the way: what may run user code is guarded by itself.
 
+const { BulkheadError } = require('./errors');
 const { fromWire } = require('./rebuilt-errors');
 const { protocolError, toError } = require('./failures');
 const { FLAG, KIND } = require('./batch');
@@ -27,6 +28,7 @@ const { rethrow } = require('./rethrow');
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
  * @property {(pid: number, what: string, result: boolean) => void} condemn has a worker killed for what it said; `result`:
  *   as the result of a task
+ * @property {boolean} advanced whether values may come in V8's format
  */
 
 class Delivery {
@@ -38,11 +40,12 @@ class Delivery {
   #poolErrors;
   #onLifecycle;
   #condemn;
+  #advanced;
   /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
   #onProgress = new Map();
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, diagnostics, poolName, onLifecycle, condemn }) {
+  constructor({ emitter, tickets, cancellation, liveness, diagnostics, poolName, onLifecycle, condemn, advanced }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
@@ -50,6 +53,7 @@ class Delivery {
     this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
     this.#condemn = condemn;
+    this.#advanced = advanced;
     this.#poolErrors = new PoolErrors({
       emitter,
       emit: (event, error) => this.emit(event, error),
@@ -104,6 +108,8 @@ class Delivery {
    */
   onMalformed(row, error) {
     const { kind, ticket, workerId, pid } = row;
+    // A sound value that this process cannot take: it has not the memory for it, or not the class.
+    if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError) return this.#ended(row, error);
     const reason = error instanceof Error ? error.message : String(error);
     const what = `a value that cannot be read: ${reason}`;
     const failure = { what, workerId, pid };
@@ -149,18 +155,34 @@ class Delivery {
    * @param {unknown} wire
    */
   #thrown(row, wire) {
+    if (this.#tickets.get(row.ticket) === undefined) return;
+    let error;
+    try {
+      error = fromWire(wire, this.#advanced);
+    } catch (thrown) {
+      error = /** @type {Error} */ (thrown);
+    }
+    this.#ended(row, error);
+  }
+
+  /**
+   * A task has ended with an error, which is to say where.
+   *
+   * @param {Row} row
+   * @param {Error} error
+   */
+  #ended(row, error) {
     const { ticket, workerId, pid } = row;
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
     this.#settled(ticket);
-    let error;
     try {
-      error = fromWire(wire);
       define(error, 'taskId', task.id);
       define(error, 'workerId', workerId);
       define(error, 'pid', pid);
     } catch (thrown) {
-      error = /** @type {Error} */ (thrown);
+      this.#reject(ticket, task, /** @type {Error} */ (thrown), 'failed', row);
+      return;
     }
     this.#reject(ticket, task, error, 'failed', row);
   }

@@ -151,7 +151,7 @@ function startError(failure) {
       const memory = failure.outOfMemory ? '; it ran out of memory' : '';
       return new WorkerStartError(`${message}${memory}${quoted(failure.stderr)}`, fields);
     }
-    const cause = fromWire(error);
+    const cause = fromWire(error, false);
     return new WorkerStartError(`${message}: ${cause.message}`, { ...fields, cause });
   });
 }

@@ -133,6 +133,7 @@ class ProcessManager extends ListeningEmitter {
       poolName: config.name,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
       condemn: (pid, what, result) => this.#lifecycle.native?.condemn(pid, what, result),
+      advanced: config.serialization === 'advanced',
     });
   }
 
@@ -425,7 +426,8 @@ class ProcessManager extends ListeningEmitter {
    */
   #acceptResolved(record, task, options) {
     const isObject = typeof task === 'object' && task !== null;
-    if (isObject && options === NO_OPTIONS && this.#config.serialization === 'json' && looksPlain(task)) {
+    const { serialization, maxMessageSize } = this.#config;
+    if (isObject && options === NO_OPTIONS && serialization === 'json' && looksPlain(task, maxMessageSize)) {
       const { id, type } = task;
       if (typeof id === 'string' || Number.isFinite(id)) {
         record.id = id;

@@ -2,65 +2,131 @@
 
 // Errors made again from what came over the channel. The peer may have sent anything at all.
 
-const { define } = require('./flatten');
+const { deserialize, fromBase64 } = require('./advanced');
+const { fromBytes } = require('./binary');
+const { define, defineProperty, getOwnPropertyDescriptor, hasOwn, isArray, keysOf } = require('./intrinsics');
+const { containerAt } = require('./places');
 const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-error');
 
+const ErrorClass = Error;
+const Aggregate = AggregateError;
 const TOO_DEEP = Symbol('too deep');
 
 /**
- * @param {unknown} wire as it came from the worker
+ * @param {unknown} wire as it came over the channel, which is changed
+ * @param {boolean} advanced whether it may have values in V8's format
  * @returns {Error & Record<string, unknown>}
  */
-function fromWire(wire) {
+function fromWire(wire, advanced) {
   if (!isRecord(wire)) return withCause(build('Error', 'the worker reported a failure in an unknown form'), wire);
-  if (!wire.nonError) return errorFromWire(wire, 0);
+  const reader = new Reader(advanced);
+  if (!wire.nonError) return reader.error(wire, 0);
+  reader.fill(wire, 0);
   const text = typeof wire.message === 'string' ? wire.message : `a value of type ${typeof wire.value}`;
   return withCause(build('Error', `the handler threw what is not an error: ${text}`), wire.value);
 }
 
-/**
- * @param {Record<string, unknown>} wire
- * @param {number} depth
- * @returns {Error & Record<string, unknown>}
- */
-function errorFromWire(wire, depth) {
-  const message = typeof wire.message === 'string' ? wire.message : '';
-  const error = build(wire.class, message, errorsFromWire(wire, depth));
-  if (typeof wire.name === 'string' && wire.name !== error.name) hide(error, 'name', wire.name);
-  if (isRecord(wire.fields)) {
-    for (const [key, value] of Object.entries(wire.fields)) {
-      if (!RESERVED.has(key) || key === 'errors') define(error, key, value);
+class Reader {
+  #advanced;
+
+  /** @param {boolean} advanced */
+  constructor(advanced) {
+    this.#advanced = advanced;
+  }
+
+  /**
+   * @param {Record<string, unknown>} wire
+   * @param {number} depth
+   * @returns {Error & Record<string, unknown>}
+   */
+  error(wire, depth) {
+    this.fill(wire, depth);
+    const message = typeof wire.message === 'string' ? wire.message : '';
+    const error = build(wire.class, message, this.#list(wire.errors, depth));
+    if (typeof wire.name === 'string' && wire.name !== error.name) hide(error, 'name', wire.name);
+    const { fields } = wire;
+    if (isRecord(fields)) {
+      const keys = keysOf(fields);
+      for (let i = 0; i < keys.length; i++) {
+        const key = keys[i];
+        if (!RESERVED.has(key) || key === 'errors') define(error, key, fields[key]);
+      }
+    }
+    if (typeof wire.code === 'string' || typeof wire.code === 'number') define(error, 'code', wire.code);
+    if (hasOwn(wire, 'cause')) {
+      const cause = this.#nested(wire.cause, depth);
+      if (cause !== TOO_DEEP) withCause(error, cause);
+    }
+    hide(error, 'stack', typeof wire.stack === 'string' ? wire.stack : `${error.name}: ${message}`);
+    return error;
+  }
+
+  /**
+   * Puts into their places what JSON has no form for. What makes no sense stays the JSON that it is.
+   *
+   * @param {Record<string, unknown>} wire
+   * @param {number} depth
+   */
+  fill(wire, depth) {
+    const { places } = wire;
+    if (!isArray(places)) return;
+    for (let i = 0; i < places.length; i++) {
+      try {
+        const type = places[i][0];
+        const path = places[i][1];
+        // What the user has put into the error: no place turns a message or a stack into something else.
+        if (path[0] !== 'fields' && path[0] !== 'value') continue;
+        const container = containerAt(wire, path);
+        const key = path[path.length - 1];
+        define(container, key, this.#value(type, container[key], depth));
+      } catch {
+        // Nothing that a sender of ours makes.
+      }
     }
   }
-  if (typeof wire.code === 'string' || typeof wire.code === 'number') define(error, 'code', wire.code);
-  if (Object.hasOwn(wire, 'cause')) {
-    const cause = nestedFromWire(wire.cause, depth);
-    if (cause !== TOO_DEEP) withCause(error, cause);
+
+  /**
+   * @param {unknown} type
+   * @param {unknown} there JSON
+   * @param {number} depth
+   * @returns {unknown}
+   * @throws for what no sender makes
+   */
+  #value(type, there, depth) {
+    if (type === 'Error') {
+      const value = this.#nested(there, depth);
+      return value === TOO_DEEP ? there : value;
+    }
+    if (type !== 'v8') return fromBytes(/** @type {string} */ (type), fromBase64(there));
+    return this.#advanced ? deserialize(fromBase64(there), []) : there;
   }
-  hide(error, 'stack', typeof wire.stack === 'string' ? wire.stack : `${error.name}: ${message}`);
-  return error;
-}
 
-/**
- * @param {unknown} wire
- * @param {number} depth
- */
-function nestedFromWire(wire, depth) {
-  if (!isRecord(wire)) return wire;
-  if (!Object.hasOwn(wire, 'message') && !Object.hasOwn(wire, 'class')) return wire.value;
-  return depth < MAX_DEPTH ? errorFromWire(wire, depth + 1) : TOO_DEEP;
-}
+  /**
+   * @param {unknown} wire
+   * @param {number} depth
+   */
+  #nested(wire, depth) {
+    if (!isRecord(wire)) return wire;
+    if (!hasOwn(wire, 'message') && !hasOwn(wire, 'class')) {
+      this.fill(wire, depth);
+      return wire.value;
+    }
+    return depth < MAX_DEPTH ? this.error(wire, depth + 1) : TOO_DEEP;
+  }
 
-/**
- * @param {Record<string, unknown>} wire
- * @param {number} depth
- */
-function errorsFromWire({ errors }, depth) {
-  if (!Array.isArray(errors)) return undefined;
-  return errors
-    .slice(0, MAX_ERRORS)
-    .map((item) => nestedFromWire(item, depth))
-    .filter((item) => item !== TOO_DEEP);
+  /**
+   * @param {unknown} errors
+   * @param {number} depth
+   */
+  #list(errors, depth) {
+    if (!isArray(errors)) return undefined;
+    const list = [];
+    for (let i = 0; i < errors.length && i < MAX_ERRORS; i++) {
+      const item = this.#nested(errors[i], depth);
+      if (item !== TOO_DEEP) list[list.length] = item;
+    }
+    return list;
+  }
 }
 
 /**
@@ -71,8 +137,13 @@ function errorsFromWire({ errors }, depth) {
  */
 function build(className, message, errors) {
   return withoutStack(() => {
-    if (className === 'AggregateError') return new AggregateError(errors ?? [], message);
-    const Class = CLASSES.get(/** @type {string} */ (className)) ?? Error;
+    if (className === 'AggregateError') {
+      const error = new Aggregate([], message);
+      // Its constructor would take them by an iterator, which user code may have patched.
+      hide(error, 'errors', errors ?? []);
+      return error;
+    }
+    const Class = CLASSES.get(/** @type {string} */ (className)) ?? ErrorClass;
     const error = new Class(message);
     if (errors !== undefined) hide(error, 'errors', errors);
     return error;
@@ -88,13 +159,13 @@ function build(className, message, errors) {
  * @returns {T & Record<string, any>}
  */
 function withoutStack(make) {
-  const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+  const limit = getOwnPropertyDescriptor(ErrorClass, 'stackTraceLimit');
   if (!limit?.writable) return /** @type {any} */ (make());
-  Error.stackTraceLimit = 0;
+  ErrorClass.stackTraceLimit = 0;
   try {
     return /** @type {any} */ (make());
   } finally {
-    Error.stackTraceLimit = limit.value;
+    ErrorClass.stackTraceLimit = limit.value;
   }
 }
 
@@ -116,7 +187,7 @@ function withCause(error, cause) {
  * @param {unknown} value
  */
 function hide(error, key, value) {
-  Object.defineProperty(error, key, { value, writable: true, enumerable: false, configurable: true });
+  defineProperty(error, key, { value, writable: true, enumerable: false, configurable: true });
 }
 
 /**
@@ -124,7 +195,7 @@ function hide(error, key, value) {
  * @returns {value is Record<string, unknown>}
  */
 function isRecord(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !isArray(value);
 }
 
 module.exports = { fromWire, withoutStack };

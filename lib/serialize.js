@@ -2,24 +2,23 @@
 
 // Values to what goes over the channel, and back. The same on both sides of it.
 
-const { Buffer, constants } = require('node:buffer');
-const { MessageTooLargeError, SerializationError } = require('./errors');
+const { constants } = require('node:buffer');
+const { deserialize, fromBase64, prepareAdvanced, serialize, toBase64 } = require('./advanced');
 const { fromBytes } = require('./binary');
-const { Flattener, define, reasonOf } = require('./flatten');
+const { assertCloneable, findCulprit } = require('./cloneable');
+const { MessageTooLargeError, SerializationError } = require('./errors');
+const { Flattener } = require('./flatten');
+const { containerAt } = require('./places');
+const { fromWire } = require('./rebuilt-errors');
+const { reasonOf } = require('./refusal');
+const { LONG_ARRAY, isSparse } = require('./sparse');
 const { LONG } = require('./text');
-const { getPrototypeOf, hasOwn, isArray, stringify: toJson, uncurry } = require('./intrinsics');
+const { isError, toWire } = require('./wire-errors');
+const { define, getPrototypeOf, isArray, stringify: toJson } = require('./intrinsics');
 
 const { prototype: arrays } = Array;
 const { prototype: objects } = Object;
-const { isInteger } = Number;
-const { floor, max } = Math;
-const { allocUnsafeSlow } = Buffer;
-// What toString() and write() call; those look them up where user code may have put something else.
-const { base64Slice, base64Write } = /** @type {any} */ (Buffer.prototype);
-/** @type {(bytes: Buffer, from: number, to: number) => string} */
-const toBase64 = uncurry(base64Slice);
-/** @type {(bytes: Buffer, text: string, from: number, length: number) => number} */
-const writeBase64 = uncurry(base64Write);
+const { min } = Math;
 
 /**
  * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are read and written together,
@@ -27,18 +26,9 @@ const writeBase64 = uncurry(base64Write);
  */
 const SHORT = 4096;
 
-/** @type {Pick<typeof import('node:v8'), 'deserialize' | 'serialize'> | null} */
-let v8 = null;
-
-/**
- * Node's own format. It takes a few milliseconds to load, which few processes need: to be called before user code runs
- * where it will be used.
- */
-function prepareAdvanced() {
-  const { deserialize, serialize } = require('node:v8');
-  v8 ??= { deserialize, serialize };
-  return v8;
-}
+/** Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer: those are the cheap ones. */
+let room = 0;
+const MAX_ROOM = 2 ** 30 - 1;
 
 /** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
 const PLAIN_DEPTH = 4_000;
@@ -54,40 +44,56 @@ const PLAIN_DEPTH = 4_000;
 
 /**
  * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing with a toJSON, nothing
- * binary, no long string, no cycle. May say false for what in fact is plain.
+ * binary, no long string, no cycle, and no more than there is room for. May say false for what in fact is plain.
  *
  * @param {any} value
  * @param {number} [depth] how much deeper to look
  * @returns {boolean}
  */
 function isPlain(value, depth = PLAIN_DEPTH) {
-  if (typeof value === 'string') return value.length < LONG;
+  if (typeof value === 'string') {
+    room -= value.length;
+    return room >= 0 && value.length < LONG;
+  }
   if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
   if (value === null) return true;
   if (depth === 0 || value.toJSON !== undefined) return false;
   const prototype = getPrototypeOf(value);
   if (prototype === arrays) {
-    for (let i = 0; i < value.length; i++) {
-      if (!isPlain(value[i], depth - 1)) return false;
+    const { length } = value;
+    room -= length;
+    if (room < 0 || (length > LONG_ARRAY && isSparse(value))) return false;
+    let text = 0;
+    for (let i = 0; i < length; i++) {
+      const item = value[i];
+      // Most are one of these, and a call for each costs more than the check.
+      if (typeof item === 'number') continue;
+      if (typeof item === 'string' && item.length < LONG) text += item.length;
+      else if (!isPlain(item, depth - 1)) return false;
     }
-    return true;
+    room -= text;
+    return room >= 0;
   }
   if (prototype !== objects && prototype !== null) return false;
+  let text = 0;
   for (const key in value) {
     const item = value[key];
-    // Most are one of these, and a call for each costs more than the check.
-    if (typeof item === 'number' || (typeof item === 'string' && item.length < LONG)) continue;
-    if (!isPlain(item, depth - 1)) return false;
+    if (typeof item === 'number') continue;
+    if (typeof item === 'string' && item.length < LONG) text += item.length;
+    else if (!isPlain(item, depth - 1)) return false;
   }
-  return true;
+  room -= text;
+  return room >= 0;
 }
 
 /**
  * `isPlain` for any input: a getter or a Proxy that throws here will throw again where the error can say what it was.
  *
  * @param {unknown} value
+ * @param {number} limit bytes that it may have
  */
-function looksPlain(value) {
+function looksPlain(value, limit) {
+  room = min(limit, MAX_ROOM);
   try {
     return isPlain(value);
   } catch {
@@ -99,33 +105,39 @@ function looksPlain(value) {
  * @param {unknown} value
  * @param {'json' | 'advanced'} serialization
  * @param {string} [what] the value is, for messages
- * @param {boolean} [texts] whether the other side knows long strings as raw bytes
+ * @param {boolean} [ours] whether the other side is: it knows long strings as raw bytes, and errors as what they are
  * @param {number} [limit] bytes that a payload may have
  * @returns {Encoded}
  * @throws {SerializationError | MessageTooLargeError}
  */
-function encode(value, serialization, what = 'value', texts = true, limit = Infinity) {
+function encode(value, serialization, what = 'value', ours = true, limit = Infinity) {
   if (typeof value === 'function' || typeof value === 'symbol') {
     const message = `a ${typeof value} cannot be a ${what}`;
     throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
   }
   if (value === undefined) return encoded('null', true);
-  return serialization === 'advanced' ? encodeAdvanced(value, what, limit) : encodeJson(value, what, texts);
+  return serialization === 'advanced' ? encodeAdvanced(value, what, limit) : encodeJson(value, what, ours, limit);
 }
 
 /**
  * @param {unknown} value
  * @param {string} what
- * @param {boolean} texts
+ * @param {boolean} ours
+ * @param {number} limit
  */
-function encodeJson(value, what, texts) {
-  if (looksPlain(value)) return encoded(stringify(value, what));
-  const flattener = new Flattener(what, texts);
+function encodeJson(value, what, ours, limit) {
+  if (looksPlain(value, limit)) return encoded(stringify(value, what));
+  const flattener = new Flattener(what, errorForm, ours, limit);
   const flat = flattener.flatten(value);
   if (flat === undefined) return encoded('null', true);
   const { blobs, binary } = flattener;
   const json = stringify(flat, what);
   return blobs.length === 0 ? encoded(json) : { ...encoded(json), blobs, binary };
+}
+
+/** @param {unknown} value */
+function errorForm(value) {
+  return isError(value) ? toWire(value) : null;
 }
 
 /**
@@ -135,14 +147,24 @@ function encodeJson(value, what, texts) {
  * @returns {Encoded}
  */
 function encodeAdvanced(value, what, limit) {
+  assertCloneable(value, what, limit);
+  /** @type {Uint8Array[]} */
+  const apart = [];
+  let bytes;
   try {
-    const bytes = (v8 ?? prepareAdvanced()).serialize(value);
-    // As text they are longer by a third.
-    if (bytes.length > SHORT || bytes.length * 2 > limit) return { ...encoded('null'), blobs: [bytes], encoding: 'v8' };
-    return { ...encoded(`"${toBase64(bytes, 0, bytes.length)}"`), encoding: 'v8' };
+    bytes = serialize(value, apart);
   } catch (cause) {
+    findCulprit(value, what);
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
+  // As text they are longer by a third.
+  if (apart.length === 0 && bytes.length <= SHORT && bytes.length * 2 <= limit) {
+    return { ...encoded(`"${toBase64(bytes)}"`), encoding: 'v8' };
+  }
+  /** @type {Uint8Array[]} */
+  const blobs = [bytes];
+  for (let i = 0; i < apart.length; i++) blobs[i + 1] = apart[i];
+  return { ...encoded('null'), blobs, encoding: 'v8' };
 }
 
 /**
@@ -176,7 +198,7 @@ function stringify(value, what) {
 }
 
 /**
- * Puts raw bytes back to where they were.
+ * Puts raw bytes back to where they were, and makes errors of what stands for them.
  *
  * @param {any} value parsed JSON, which is changed
  * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, since it comes from another process
@@ -192,30 +214,14 @@ function restore(value, binary, blobs) {
     const type = place[0];
     const path = place[1];
     if (typeof type !== 'string' || !isArray(path)) throw new TypeError('malformed place of a binary');
-    const item = fromBytes(type, blobs[i]);
-    if (path.length === 0) root = item;
-    else define(containerAt(root, path), path[path.length - 1], item);
+    const container = containerAt(root, path);
+    const key = path[path.length - 1];
+    const there = container === undefined ? root : container[key];
+    const item = type === 'Error' ? fromWire(there, false) : fromBytes(type, blobs[i]);
+    if (container === undefined) root = item;
+    else define(container, key, item);
   }
   return root;
-}
-
-/**
- * @param {any} root
- * @param {unknown[]} path not empty
- * @returns {object} which has the last key of `path` as its own
- */
-function containerAt(root, path) {
-  let container = root;
-  for (let i = 0; i < path.length; i++) {
-    const key = path[i];
-    const valid = typeof key === 'string' || (typeof key === 'number' && isInteger(key));
-    if (!valid || typeof container !== 'object' || container === null || !hasOwn(container, key)) {
-      throw new TypeError('a binary has no place in its message');
-    }
-    if (i === path.length - 1) break;
-    container = container[key];
-  }
-  return container;
 }
 
 /**
@@ -228,23 +234,20 @@ function containerAt(root, path) {
  * @throws for what no sender makes
  */
 function decode(value, { binary, encoding }, blobs) {
-  if (encoding === 'v8') return (v8 ?? prepareAdvanced()).deserialize(blobs[0] ?? fromBase64(value));
+  if (encoding === 'v8') return decodeAdvanced(value, blobs);
   return binary === undefined || binary === null ? value : restore(value, binary, blobs);
 }
 
 /**
- * In memory of its own, as binary data in the value will be views of it.
- *
- * @param {unknown} text which the other side has written without line breaks
- * @throws {TypeError} for what no sender makes
+ * @param {unknown} text what there is, if there are no blobs
+ * @param {Uint8Array[]} blobs
  */
-function fromBase64(text) {
-  if (typeof text !== 'string') throw new TypeError('a value in the format of V8 is no text');
-  const { length } = text;
-  const padding = text[length - 1] !== '=' ? 0 : text[length - 2] !== '=' ? 1 : 2;
-  const bytes = allocUnsafeSlow(max(floor((length * 3) / 4) - padding, 0));
-  if (writeBase64(bytes, text, 0, bytes.length) !== bytes.length) throw new TypeError('malformed base64');
-  return bytes;
+function decodeAdvanced(text, blobs) {
+  if (blobs.length === 0) return deserialize(fromBase64(text), blobs);
+  /** @type {Uint8Array[]} */
+  const apart = [];
+  for (let i = 1; i < blobs.length; i++) apart[i - 1] = blobs[i];
+  return deserialize(blobs[0], apart);
 }
 
 module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };

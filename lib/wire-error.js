@@ -32,9 +32,17 @@ const CLASSES = new OwnMap(
 );
 
 /** Not among `fields`: they have a place of their own. */
-const RESERVED = new OwnSet(['name', 'message', 'stack', 'class', 'code', 'cause', 'errors']);
+const RESERVED = new OwnSet(['name', 'message', 'stack', 'cause', 'errors']);
 
 /**
+ * What is in `fields` or is a `value` is JSON. Where JSON has no form for it, `places` says what stands for it there:
+ *
+ * - `Error`: another WireError;
+ * - `v8`: base64 of V8's format, with `serialization: 'advanced'` only;
+ * - what raw bytes are called (see binary.js): base64 of these bytes.
+ *
+ * @typedef {[type: string, path: (string | number)[]]} Place `path` begins with `fields` or `value`
+ *
  * @typedef {object} WireError
  * @property {string} [name]
  * @property {string} [message]
@@ -42,10 +50,13 @@ const RESERVED = new OwnSet(['name', 'message', 'stack', 'class', 'code', 'cause
  * @property {string} [class] the nearest class that the other side has as well
  * @property {string | number} [code]
  * @property {Record<string, unknown>} [fields] own enumerable properties
- * @property {WireError | { value?: unknown }} [cause]
- * @property {(WireError | { value?: unknown })[]} [errors]
+ * @property {WireError | WireValue} [cause]
+ * @property {(WireError | WireValue)[]} [errors]
  * @property {boolean} [nonError] what was thrown is no error, but `value`
  * @property {unknown} [value]
+ * @property {Place[]} [places]
+ *
+ * @typedef {{ value?: unknown, places?: Place[] }} WireValue what is no error
  */
 
 module.exports = { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED };

@@ -70,7 +70,8 @@ class Replies {
    * @param {boolean} amidst user code, which goes on
    */
   error(id, elapsed, thrown, amidst) {
-    this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${this.#wireError(thrown)}}\n`);
+    const error = this.#wireError(thrown, this.#serialization === 'advanced');
+    this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${error}}\n`);
     if (amidst) this.#channel.hold();
   }
 
@@ -127,7 +128,7 @@ class Replies {
    * @param {boolean} permanent trying again cannot help
    */
   fail(thrown, permanent) {
-    this.#channel.say(`{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown)}}\n`);
+    this.#channel.say(`{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown, false)}}\n`);
   }
 
   /**
@@ -174,11 +175,12 @@ class Replies {
 
   /**
    * @param {unknown} thrown
+   * @param {boolean} advanced whether it may have values in V8's format
    * @returns {string} JSON of a wire error that fits into a message
    */
-  #wireError(thrown) {
+  #wireError(thrown, advanced) {
     try {
-      const json = stringify(toWire(thrown));
+      const json = stringify(toWire(thrown, advanced));
       if (json.length * 3 <= this.#limit || byteLength(json) <= this.#limit) return json;
       return minimalError(`the handler threw an error of ${byteLength(json)} bytes, more than maxMessageSize`);
     } catch (reason) {
