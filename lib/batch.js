@@ -3,8 +3,9 @@
 // Reads what the native side has collected, row by row. It hands over as many rows as there are, at most ROWS at a time,
 // and the event loop gets its turn in between: a pool that is flooded with results must not starve timers and sockets.
 
-const { rethrow } = require('./rethrow');
 const { setImmediate } = require('./clock');
+const { assertFits } = require('./heap');
+const { rethrow } = require('./rethrow');
 const { decode } = require('./serialize');
 const { sharedNumbers } = require('./shared-numbers');
 
@@ -36,6 +37,8 @@ const FLAG = Object.freeze({
   V8: 8,
   /** The value is `{ value, binary }`, and blobs belong into it. */
   BINARY: 16,
+  /** This and its multiples: the MiB of the heap that the value's text may become, where that is worth a look. */
+  HEAP: 256,
 });
 
 /** @type {Buffer[]} */
@@ -130,6 +133,7 @@ class Batches {
       let value;
       try {
         if (text === null && values instanceof Error) throw values;
+        if (row.flags >= FLAG.HEAP) assertFits(Math.floor(row.flags / FLAG.HEAP));
         value = readValue(row.flags, text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text), own);
       } catch (error) {
         this.#malformed(row, error);

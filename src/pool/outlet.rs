@@ -53,6 +53,8 @@ pub mod flags {
     pub const V8: u32 = 8;
     /// The value is `{ "value": …, "binary": [[type, path], …] }`, with one blob for each entry.
     pub const BINARY: u32 = 16;
+    /// From this bit on: the MiB of JavaScript's heap that the value may take, where that is worth a look.
+    pub const HEAP: u32 = 8;
 }
 
 /// One row. Times are milliseconds.
@@ -92,6 +94,13 @@ impl Row {
     }
 }
 
+/// Objects and arrays of a value that is no burden to anybody: about 128 MiB of them.
+const LIGHT: usize = 2 << 20;
+/// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with its part of a hidden class, of
+/// an element.
+const OF_CONTAINER: usize = 64;
+const OF_KEY: usize = 24;
+const OF_ELEMENT: usize = 8;
 /// A value of more bytes than this is handed over as a string of its own: joining large ones only copies them.
 const APART_FROM: usize = 4096;
 /// Rows that are taken at a time, at most.
@@ -109,6 +118,35 @@ const ALL_BYTES: usize = 64 << 20;
 const SPARE: usize = 2;
 /// Text of a larger capacity is not kept with them, in bytes.
 const KEEP_JSON: usize = 256 << 10;
+
+/// How many MiB of the heap JSON becomes, about; 0 for what has no more than [`LIGHT`] objects and arrays.
+fn heap_for(json: &[u8]) -> u32 {
+    // Each has two brackets. Those in strings count here as well, which is quick to find out.
+    if json.len() / 2 <= LIGHT || json.iter().filter(|&&byte| byte == b'{' || byte == b'[').count() <= LIGHT {
+        return 0;
+    }
+    let (mut containers, mut keys, mut elements) = (0, 0, 0);
+    let mut bytes = json.iter();
+    let mut is_text = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => is_text = !is_text,
+            b'\\' => {
+                bytes.next();
+            }
+            _ if is_text => {}
+            b'{' | b'[' => containers += 1,
+            b':' => keys += 1,
+            b',' => elements += 1,
+            _ => {}
+        }
+    }
+    if containers <= LIGHT {
+        return 0;
+    }
+    let size = json.len() + containers * OF_CONTAINER + keys * OF_KEY + elements * OF_ELEMENT;
+    u32::try_from(size >> 20).unwrap_or(u32::MAX).min(u32::MAX >> flags::HEAP)
+}
 
 /// Rows and their values.
 #[derive(Debug, Default)]
@@ -152,7 +190,7 @@ impl Batch {
             self.json.push(b',');
         }
         if value.len() > APART_FROM {
-            row.flags |= flags::APART;
+            row.flags |= flags::APART | heap_for(value) << flags::HEAP;
             self.json.push(b'0');
             self.strings.push(value.to_vec());
         } else {
@@ -510,6 +548,24 @@ mod tests {
         let batch = outlet.take().expect("the last row");
         assert_eq!((batch.json.as_slice(), batch.strings.len()), (b"0".as_slice(), 1));
         assert_eq!(batch.rows[0][2], f64::from(flags::APART));
+    }
+
+    #[test]
+    fn what_may_be_too_much_for_javascript_says_how_much() {
+        let flags_of = |value: &[u8]| {
+            let mut batch = Batch::default();
+            batch.push(Row::new(Kind::Message, 1), value, Vec::new());
+            batch.rows[0][2] as u32
+        };
+        let nested = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
+        assert_eq!(flags_of(&nested(LIGHT)), flags::APART);
+        assert_eq!(flags_of(&nested(LIGHT + 1)), flags::APART | (128 + 4) << flags::HEAP);
+        let objects = [b"[".to_vec(), br#"{"a":1},"#.repeat(LIGHT), b"1]".to_vec()].concat();
+        assert_eq!(flags_of(&objects) >> flags::HEAP, 2 * (64 + 24 + 8) + 2 * 8);
+        // As large, and as many brackets, but one string.
+        let text = [b"\"\\\"".to_vec(), nested(LIGHT + 1), b"\"".to_vec()].concat();
+        assert_eq!(flags_of(&text), flags::APART);
+        assert_eq!(flags_of(&vec![b'1'; 5 * LIGHT]), flags::APART);
     }
 
     #[test]
