@@ -828,7 +828,7 @@ declare namespace ProcessManager {
     workerId: number;
     /** Of its process. */
     pid: number;
-    /** Exit code, or null if a signal ended it. Both null: nobody knows how it ended, or it is not gone 10 s after SIGKILL. */
+    /** Exit code, or null if a signal ended it. Both null: the status is unknown, or the worker is not gone 10 s after SIGKILL. */
     code: number | null;
     /** The signal that ended it, by name, or null if it exited. */
     signal: NodeJS.Signals | null;
@@ -1085,7 +1085,7 @@ declare namespace ProcessManager {
   /** The worker died while it ran the task, or before the result was complete. */
   export class WorkerCrashedError extends BulkheadError {
     readonly code: 'ERR_WORKER_CRASHED';
-    /** What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: nobody knows how it ended. */
+    /** What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: the status is unknown. */
     exitCode: number | null;
     /** The signal that ended it, by name. */
     signal: NodeJS.Signals | null;

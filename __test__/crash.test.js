@@ -75,7 +75,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
     const words = way.startsWith('an un') ? '; last words: RangeError: thrown where nobody catches' : '';
     expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
-      `worker 1 (pid ${pid}) ${how} while it ran task "fatal"; the task may have been executed${words}`,
+      `worker 1 (pid ${pid}) ${how} while running task "fatal"; the task may have been executed${words}`,
     );
     expect(others).toEqual([1, 2, 3]);
     await until(() => exitsIn(log).length > 0, 'an exit');
@@ -162,7 +162,7 @@ test('half a result is no result', async () => {
   const log = record(manager, ['error']);
   const error = await failure(manager.run({ type: 'within' }));
   expect(error).toMatchObject({ name: 'WorkerCrashedError', phase: 'result', signal: 'SIGKILL', maybeExecuted: true });
-  expect(error.message).toContain('was killed by SIGKILL while it wrote the result of task');
+  expect(error.message).toContain('was killed by SIGKILL while writing the result of task');
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
   expect(log).toEqual([]);
 });
@@ -220,7 +220,9 @@ test('running out of heap is told apart', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--max-old-space-size=30'] });
   const error = await failure(manager.run({ id: 1, type: 'outOfMemory' }));
   expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: true });
-  expect(error.message).toMatch(/ran out of memory and was killed by SIG\w+ while it ran task 1;.*heap out of memory$/);
+  expect(error.message).toMatch(
+    /ran out of memory and was killed by SIG\w+ while running task 1;.*heap out of memory$/,
+  );
   expect(error.stderr).toContain('heap out of memory');
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
@@ -242,7 +244,7 @@ test('a message is one line, whatever was printed and whatever the task is calle
     manager.run({ id: `a\n${'b'.repeat(1_000)}`, type: 'sayThenDie', data: { text, way: 'exit(1)' } }),
   );
   expect(error.message).toMatch(
-    /^worker 1 \(pid \d+\) exited with code 1 while it ran task "a\\nb{62}…"; .*; last words: Error: (?:very )+/,
+    /^worker 1 \(pid \d+\) exited with code 1 while running task "a\\nb{62}…"; .*; last words: Error: (?:very )+/,
   );
   expect(error.message.length).toBeLessThan(500);
   expect(error.stderr).toBe(text);
@@ -344,7 +346,7 @@ describe.each([
     const log = record(manager, ['exit']);
     const error = await failure(manager.run({ type: 'disconnect', data: { trap } }));
     expect(error).toMatchObject({ name: 'WorkerCrashedError', signal, maybeExecuted: true, channelClosed: true });
-    expect(error.message).toContain(`) closed its channel, and was ended for that by ${signal}, while it ran a`);
+    expect(error.message).toContain(`) closed its channel, and was ended for that by ${signal}, while running task 1`);
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
     expect(exitsIn(log)).toEqual([expect.objectContaining({ signal, reason: 'crashed' })]);
   });

@@ -100,7 +100,7 @@ test('a worker that the kernel kills for want of memory is told from one that so
     outOfMemory: true,
     phase: 'running',
   });
-  expect(greedy.message).toContain('ran out of memory and was killed by SIGKILL while it ran task "greedy"');
+  expect(greedy.message).toContain('ran out of memory and was killed by SIGKILL while running task "greedy"');
   // The other worker lived when the kernel struck, and still: that death is explained.
   expect(later).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL', outOfMemory: false });
   expect(both).toEqual([1, 2]);

@@ -212,6 +212,35 @@ describe('binaries', () => {
 });
 
 describe('what cannot be sent', () => {
+  test.each(['json', 'advanced'])(
+    '[B3] what a getter or a trap throws is the cause of a SerializationError that names the place (%s)',
+    (serialization) => {
+      const cause = new EvalError('on purpose');
+      const fail = () => {
+        throw cause;
+      };
+      const values = {
+        getter: Object.defineProperty({}, 'x', { get: fail, enumerable: true }),
+        ownKeys: new Proxy({}, { ownKeys: fail }),
+        get: new Proxy({ x: 1 }, { get: fail }),
+        array: new Proxy([1], { get: fail }),
+        getPrototypeOf: new Proxy({ x: 1 }, { getPrototypeOf: fail, ownKeys: fail }),
+      };
+      for (const [name, value] of Object.entries(values)) {
+        let error;
+        try {
+          encode({ list: [value] }, serialization);
+        } catch (thrown) {
+          error = thrown;
+        }
+        expect(error, name).toBeInstanceOf(SerializationError);
+        expect(error.cause, name).toBe(cause);
+        expect(error.path, name).toMatch(/^list\[0\]/);
+        expect(error.message, name).toContain('on purpose');
+      }
+    },
+  );
+
   const cycle = { a: { b: [1] } };
   cycle.a.b.push(cycle);
 

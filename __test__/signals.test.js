@@ -26,7 +26,7 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])(
       maybeExecuted: true,
     });
     expect(error.message).toBe(
-      `worker 1 (pid ${pid}) was killed by ${signal} while it ran task 1; the task may have been executed`,
+      `worker 1 (pid ${pid}) was killed by ${signal} while running task 1; the task may have been executed`,
     );
     const next = await manager.run({ type: 'pid' });
     expect(next).not.toBe(pid);

@@ -92,6 +92,7 @@ const NOT_NEEDED = [
   // What says that it has ended, and what kills the rest of its group.
   ['waitid', ['EPERM', 'ENOSYS']],
   ['kill', ['EPERM']],
+  ...(process.env.BULKHEAD_NO_PIDFD === '1' ? [] : [['pidfd_send_signal', ['EPERM', 'ENOSYS']]]),
 ];
 
 /** The kernel gives no error that a sound program could see, or one that changes nothing. */

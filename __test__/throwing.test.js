@@ -364,7 +364,7 @@ const CASES = [
     },
     {
       thrown: 'thrown by the handler',
-      crashed: expect.stringContaining('was killed by SIGKILL while it ran task "crashed"'),
+      crashed: expect.stringContaining('was killed by SIGKILL while running task "crashed"'),
     },
     0,
   ],

@@ -159,7 +159,7 @@ test('a task that goes down with the worker of an overdue one is told so', async
     reason: 'timeout',
     maybeExecuted: true,
   });
-  expect(error.message).toContain('while it was being stopped (timeout) with task "beside" still running');
+  expect(error.message).toContain('while being stopped (timeout) with task "beside" still running');
 });
 
 test('short tasks do not wait behind a long one', async () => {

@@ -289,7 +289,7 @@ describe('exported functions', () => {
     ]) {
       const error = await failure(manager.run(task, options));
       expect(error).toBeInstanceOf(TypeError);
-      expect(error.message).toContain(`has ${what}; it has by the option "handler" `);
+      expect(error.message).toContain(`has ${what}; the module has by the option "handler" `);
       // A namespace has its names in alphabetical order.
       expect(error.message.split('"handler" ').at(-1)).toBe('double, later, limits');
     }
@@ -385,7 +385,7 @@ describe('exported functions', () => {
     const nothing = moduleFile('export class Parser {}; export const setup = () => {};', 'nothing.mjs');
     expect(await failure(manager.run(1, { filename: nothing, handler: 'setup' }))).toMatchObject({
       code: 'ERR_NO_HANDLER',
-      message: expect.stringContaining('it exports Parser, setup'),
+      message: expect.stringContaining('the module exports Parser, setup'),
     });
   });
 });

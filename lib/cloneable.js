@@ -5,6 +5,7 @@
 
 const { types } = require('node:util');
 const { isBinary, toBytes } = require('./binary');
+const { MessageTooLargeError, SerializationError } = require('./errors');
 const { OwnSet, getPrototypeOf, isArray, keysOf, uncurry } = require('./intrinsics');
 const { CLONED, article, opaqueName } = require('./opaque');
 const { assertBearable, isTooDeep, reasonOf, refusal } = require('./refusal');
@@ -85,7 +86,7 @@ function assertCloneable(value, what, limit) {
   } catch {
     // A getter, or a trap of a Proxy: it throws again below, or where the value is cloned.
   }
-  look(new Survey(what, limit), value);
+  look(new Survey(what, limit), value, what);
 }
 
 /**
@@ -96,20 +97,24 @@ function assertCloneable(value, what, limit) {
  * @throws {SerializationError} with the place
  */
 function findCulprit(value, what) {
-  look(new Survey(what, Infinity, true), value);
+  look(new Survey(what, Infinity, true), value, what);
 }
 
 /**
  * @param {Survey} survey
  * @param {unknown} value
+ * @param {string} what it is
  */
-function look(survey, value) {
+function look(survey, value, what) {
   try {
     survey.visit(value);
   } catch (error) {
     // V8 needs less of the stack for each level, and has a word of its own for what is too deep for
     // it as well.
-    if (!isTooDeep(error)) throw error;
+    if (isTooDeep(error)) return;
+    if (error instanceof SerializationError || error instanceof MessageTooLargeError) throw error;
+    // What user code has thrown: a getter, or a trap of a Proxy.
+    throw refusal(what, survey.path, reasonOf(error), error);
   }
 }
 
@@ -120,7 +125,7 @@ class Survey {
   #size = 0;
   #strict;
   /** From the root to where the look is. @type {(string | number)[]} */
-  #path = [];
+  path = [];
   /** @type {Set<object>} */
   #seen = new OwnSet();
 
@@ -216,9 +221,9 @@ class Survey {
    */
   #enter(key, value) {
     if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return;
-    this.#path[this.#path.length] = key;
+    this.path[this.path.length] = key;
     this.visit(value);
-    this.#path.length -= 1;
+    this.path.length -= 1;
   }
 
   /** @param {number} bytes that are added to the value, at least */
@@ -232,7 +237,7 @@ class Survey {
    * @returns {never}
    */
   #refuse(reason) {
-    throw refusal(this.#what, this.#path, reason, new TypeError(reason));
+    throw refusal(this.#what, this.path, reason, new TypeError(reason));
   }
 }
 

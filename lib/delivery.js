@@ -111,7 +111,7 @@ class Delivery {
     // A sound value that this process cannot take: it has not the memory for it, or not the class.
     if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError) return this.#ended(row, error);
     const reason = error instanceof Error ? error.message : String(error);
-    const what = `a value that cannot be read: ${reason}`;
+    const what = `unreadable value: ${reason}`;
     const failure = { what, workerId, pid };
     this.#condemn(pid, what, kind === KIND.RESULT);
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
@@ -281,7 +281,7 @@ class Delivery {
   #chunk({ ticket, pid }, value) {
     const task = this.#tickets.get(ticket);
     if (task === undefined || ('push' in task && task.push(value))) return;
-    this.#condemn(pid, 'more values of a task than it was asked for', false);
+    this.#condemn(pid, 'stream sent more chunks than its credit allows', false);
   }
 
   /**

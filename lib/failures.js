@@ -79,9 +79,9 @@ function crashMessage(crash, about) {
   const { workerId, pid, phase, reason, maybeExecuted, stderr } = crash;
   const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
   const when = {
-    running: `while it ran ${task}`,
-    result: `while it wrote the result of ${task}`,
-    stopping: `while it was being stopped (${reason}) with ${task} still running`,
+    running: `while running ${task}`,
+    result: `while writing the result of ${task}`,
+    stopping: `while being stopped (${reason}) with ${task} still running`,
   }[/** @type {string} */ (phase)];
   const doubt = maybeExecuted ? '; the task may have been executed' : '';
   const end = `${memory(crash)}${ending(crash)} ${when}`;
@@ -109,8 +109,8 @@ function ending({ exitCode, signal, channelClosed }) {
   if (channelClosed) return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
   if (signal !== null) return `was killed by ${signal}`;
   if (exitCode !== null) return `exited with code ${exitCode}`;
-  // Somebody else in this process has waited for it.
-  return 'ended, nobody knows how,';
+  // Other code in this process has reaped the worker.
+  return 'exited with unknown status';
 }
 
 /** @param {string | number} taskId */

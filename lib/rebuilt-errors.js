@@ -23,7 +23,7 @@ function fromWire(wire, advanced) {
   if (!wire.nonError) return reader.error(wire, 0);
   reader.fill(wire, 0);
   const text = typeof wire.message === 'string' ? wire.message : `a value of type ${typeof wire.value}`;
-  return withCause(build('Error', `the handler threw what is not an error: ${text}`), wire.value);
+  return withCause(build('Error', `the handler threw a non-Error value: ${text}`), wire.value);
 }
 
 class Reader {

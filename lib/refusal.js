@@ -41,7 +41,7 @@ function assertBearable(what, size, limit) {
 
 /** @param {unknown} error */
 function reasonOf(error) {
-  if (isTooDeep(error)) return 'it is nested too deeply';
+  if (isTooDeep(error)) return 'the value is nested too deeply';
   try {
     return error instanceof Error ? String(error.message) : String(error);
   } catch {

@@ -116,7 +116,7 @@ pub enum Breach {
         excerpt: String,
     },
     /// The claim word says that more tasks began than were sent, or is of another epoch.
-    #[error("claim count exceeds the number of tasks sent")]
+    #[error("claim word does not match the tasks that were sent")]
     Claims,
     /// For a worker that is ended for a breach that was told elsewhere.
     #[error("unrecognized frame")]

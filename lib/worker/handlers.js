@@ -126,8 +126,8 @@ class Handlers {
   nothingFound() {
     const names = [...new Set(this.#places.flatMap((place) => Object.keys(place)))];
     const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`;
-    const what = `looked for ${LOOKED_FOR}; it ${exported}${mainGuardHint(this.#file)}`;
-    const error = new TypeError(`${this.#file} is no worker module: ${what}`);
+    const what = `looked for ${LOOKED_FOR}; the module ${exported}${mainGuardHint(this.#file)}`;
+    const error = new TypeError(`${this.#file} is not a worker module: ${what}`);
     return Object.assign(error, { code: 'ERR_NO_HANDLER' });
   }
 
@@ -223,7 +223,7 @@ class Handlers {
     const functions = join(this.#functionNames(), ', ');
     const named = functions === '' ? '' : `by the option "handler" ${functions}`;
     const there = all === '' || named === '' ? `${all}${named}` : `${all}, and ${named}`;
-    return new TypeError(`${this.#file} has ${what}; it has ${there === '' ? 'none' : there}`);
+    return new TypeError(`${this.#file} has ${what}; the module has ${there === '' ? 'none' : there}`);
   }
 }
 
