@@ -40,14 +40,14 @@ const KNOWN = new OwnSet(TYPED_ARRAYS);
 const BINARY_TYPES = Object.freeze(['Buffer', 'ArrayBuffer', 'DataView', ...TYPED_ARRAYS]);
 
 /**
- * Those that this runtime has: Float16Array came with Node.js 24. A global that is an accessor is none, and to read it would
- * load a part of the runtime that few programs need.
+ * Those that this runtime has: Float16Array came with Node.js 24. Test environments (Vitest with jsdom) make accessors of these
+ * globals.
  *
  * @type {Map<string, Uint8ArrayConstructor>}
  */
 const CLASSES = new OwnMap();
 for (const name of TYPED_ARRAYS) {
-  const Class = Object.getOwnPropertyDescriptor(globalThis, name)?.value;
+  const Class = /** @type {any} */ (globalThis)[name];
   if (typeof Class === 'function') CLASSES.set(name, Class);
 }
 
