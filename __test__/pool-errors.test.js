@@ -234,7 +234,7 @@ describe('an idle worker that breaks the protocol', () => {
   });
 });
 
-test('[A3] startWorkers() is a promise as any other, whoever waits for it', async () => {
+test('[A3] startWorkers() gives a promise that works as any other', async () => {
   const manager = pool({ worker: moduleFile('export default (task) => task;'), maxWorkers: 1 });
   const started = manager.startWorkers();
   expect(started).toBeInstanceOf(Promise);

@@ -7,7 +7,7 @@ const { setImmediate } = require('./clock');
 const { assertFits } = require('./heap');
 const { rethrow } = require('./rethrow');
 const { decode } = require('./serialize');
-const { sharedNumbers } = require('./shared-numbers');
+const { numberArray } = require('./number-array');
 
 /** Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of blobs. */
 const FIELDS = 9;
@@ -61,7 +61,7 @@ const NO_BLOBS = [];
 
 class Batches {
   /** Field by field, row by row; written by the native side in `drain()`. */
-  meta = sharedNumbers(ROWS * FIELDS);
+  meta = numberArray(ROWS * FIELDS);
   /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
   #native = null;
   #onRow;

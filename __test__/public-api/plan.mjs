@@ -9,7 +9,7 @@ import { BAD_CALLS } from './bad-calls.mjs';
  * @property {{ kind: string, options: Record<string, unknown> }} pool
  * @property {boolean} hearsErrors whether there is a listener for `error`
  * @property {boolean} hearsAll whether there are listeners for messages, progress and output as well
- * @property {boolean} subscribes whether somebody subscribes to the channels of `node:diagnostics_channel`
+ * @property {boolean} subscribes whether there are subscribers to the channels of `node:diagnostics_channel`
  * @property {Reaction[]} reactions
  * @property {Step[]} steps
  * @property {End} end
@@ -301,7 +301,7 @@ export function isViolent(plan) {
 }
 
 /**
- * How many starts of workers may fail in this plan because somebody kills them.
+ * How many starts of workers may fail in this plan because the plan kills them.
  *
  * @param {Plan} plan
  */

@@ -50,7 +50,7 @@ export function checkLedger(world) {
 }
 
 /**
- * Of every end that somebody can wait for.
+ * Of every end that can be waited for.
  *
  * @param {import('./world.mjs').World} world
  */

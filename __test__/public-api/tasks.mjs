@@ -20,7 +20,7 @@ export class Task {
   state = 'new';
   /** @type {{ value?: unknown, error?: any } | null} */
   outcome = null;
-  /** Somebody has cancelled it by its id. */
+  /** The plan has cancelled it by its id. */
   cancelled = false;
 
   /**

@@ -41,7 +41,7 @@ export class World {
   signals = Array.from({ length: 3 }, () => new AbortController());
   /** Why anything was cancelled. @type {Set<unknown>} */
   reasons = new Set();
-  /** Somebody has begun to close the pool. */
+  /** The plan has begun to close the pool. */
   closing = false;
   /** Of the first call of `shutdown()` or `terminate()`. @type {Promise<unknown> | null} */
   closed = null;

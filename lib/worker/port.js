@@ -3,7 +3,7 @@
 // The native half of the worker, as far as lib/worker relies on it.
 
 const native = require('../native');
-const { sharedNumbers } = require('../shared-numbers');
+const { numberArray } = require('../number-array');
 
 /**
  * @typedef {object} Port the channel on descriptor 3 and the claim word on descriptor 4
@@ -40,7 +40,7 @@ const FRAMES = 64;
 
 /** @returns {{ port: Port, starts: Float64Array }} */
 function openPort() {
-  const starts = sharedNumbers(2 * FRAMES);
+  const starts = numberArray(2 * FRAMES);
   return { port: new native.WorkerPort(starts), starts };
 }
 

@@ -10,8 +10,8 @@
  * @param {number} length
  * @returns {Float64Array}
  */
-function sharedNumbers(length) {
+function numberArray(length) {
   return new Float64Array(new ArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
 }
 
-module.exports = { sharedNumbers };
+module.exports = { numberArray };
