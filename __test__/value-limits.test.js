@@ -127,7 +127,9 @@ describe('JSON of many objects and arrays', () => {
     const pool = new ProcessManager({ worker: { command: process.execPath, args: [new URL('worker.mjs', import.meta.url).pathname] }, maxWorkers: 1 });
     const pid = await pool.run({});
     const outcome = await pool.run({ large: true }).then((value) => ({ length: value.length }), (error) => ({ name: error.name, code: error.code, message: error.message, size: error.size, limit: error.limit, taskId: error.taskId }));
-    console.log(JSON.stringify({ ...outcome, same: pid === await pool.run({}) }));
+    const same = pid === await pool.run({});
+    const { completed, failed } = pool.stats().tasks;
+    console.log(JSON.stringify({ ...outcome, same, completed, failed }));
     await pool.shutdown();`;
   const run = async (expression, nodeArgs) => {
     const { stdout, stderr, code, signal } = await program(main, {
@@ -147,6 +149,7 @@ describe('JSON of many objects and arrays', () => {
     async (_, expression) => {
       const outcome = await run(expression, ['--max-old-space-size=256']);
       expect(outcome).toMatchObject({ name: 'MessageTooLargeError', code: 'ERR_MESSAGE_TOO_LARGE', same: true });
+      expect(outcome).toMatchObject({ completed: 2, failed: 1 });
       expect(outcome.message).toMatch(/^the value is too large for this process: .* \d+ MiB, .*--max-old-space-size$/);
       expect(outcome.size).toBeGreaterThan(outcome.limit);
       expect(outcome.limit).toBeLessThan(400 * 2 ** 20);
@@ -155,9 +158,19 @@ describe('JSON of many objects and arrays', () => {
 
   test('[C10] what only looks so, in strings, and what has room in the heap arrives', async () => {
     const strings = "'[' + JSON.stringify('[{'.repeat(15_000)).concat(',').repeat(200) + '1]'";
-    expect(await run(strings, ['--max-old-space-size=256'])).toEqual({ length: 201, same: true });
+    expect(await run(strings, ['--max-old-space-size=256'])).toEqual({
+      length: 201,
+      same: true,
+      completed: 3,
+      failed: 0,
+    });
     const arrays = "'[' + '[],'.repeat(3_000_000) + '1]'";
-    expect(await run(arrays, ['--max-old-space-size=1024'])).toEqual({ length: 3_000_001, same: true });
+    expect(await run(arrays, ['--max-old-space-size=1024'])).toEqual({
+      length: 3_000_001,
+      same: true,
+      completed: 3,
+      failed: 0,
+    });
   });
 });
 

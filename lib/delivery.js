@@ -26,8 +26,8 @@ const { rethrow } = require('./rethrow');
  * @property {import('./diagnostics').Diagnostics} diagnostics
  * @property {string} poolName
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
- * @property {(pid: number, what: string, result: boolean) => void} condemn has a worker killed for what it said; `result`:
- *   as the result of a task
+ * @property {(pid: number, what: string) => void} condemn has a worker killed for what it said
+ * @property {() => void} disownResult a result could not be taken, and its task fails
  * @property {boolean} advanced whether values may come in V8's format
  */
 
@@ -40,12 +40,24 @@ class Delivery {
   #poolErrors;
   #onLifecycle;
   #condemn;
+  #disownResult;
   #advanced;
   /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
   #onProgress = new Map();
 
   /** @param {Parts} parts */
-  constructor({ emitter, tickets, cancellation, liveness, diagnostics, poolName, onLifecycle, condemn, advanced }) {
+  constructor({
+    emitter,
+    tickets,
+    cancellation,
+    liveness,
+    diagnostics,
+    poolName,
+    onLifecycle,
+    condemn,
+    disownResult,
+    advanced,
+  }) {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
@@ -53,6 +65,7 @@ class Delivery {
     this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
     this.#condemn = condemn;
+    this.#disownResult = disownResult;
     this.#advanced = advanced;
     this.#poolErrors = new PoolErrors({
       emitter,
@@ -108,12 +121,13 @@ class Delivery {
    */
   onMalformed(row, error) {
     const { kind, ticket, workerId, pid } = row;
+    if (kind === KIND.RESULT) this.#disownResult();
     // A sound value that this process cannot take: it has not the memory for it, or not the class.
     if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError) return this.#ended(row, error);
     const reason = error instanceof Error ? error.message : String(error);
     const what = `unreadable value: ${reason}`;
     const failure = { what, workerId, pid };
-    this.#condemn(pid, what, kind === KIND.RESULT);
+    this.#condemn(pid, what);
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
     else this.#poolErrors.protocolBroken(protocolError(failure));
   }
@@ -281,7 +295,7 @@ class Delivery {
   #chunk({ ticket, pid }, value) {
     const task = this.#tickets.get(ticket);
     if (task === undefined || ('push' in task && task.push(value))) return;
-    this.#condemn(pid, 'stream sent more chunks than its credit allows', false);
+    this.#condemn(pid, 'stream sent more chunks than its credit allows');
   }
 
   /**

@@ -132,7 +132,8 @@ class ProcessManager extends ListeningEmitter {
       diagnostics: this.#diagnostics,
       poolName: config.name,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
-      condemn: (pid, what, result) => this.#lifecycle.native?.condemn(pid, what, result),
+      condemn: (pid, what) => this.#lifecycle.native?.condemn(pid, what),
+      disownResult: () => this.#lifecycle.native?.disownResult(),
       advanced: config.serialization === 'advanced',
     });
   }

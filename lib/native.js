@@ -60,8 +60,8 @@ const { missingAddon } = require('./missing-addon');
  *   worker, or to all (0) that are ready: to how many; less than 0: the size in bytes, negative, which exceeds `maxMessageSize`
  * @property {(ticket: number, count: number) => void} credit so many more values of a task may be on their way
  * @property {(ticket: number) => void} cancel
- * @property {(pid: number, what: string, result: boolean) => void} condemn kills a worker for what it said; `result`: as
- *   the result of a task
+ * @property {(pid: number, what: string) => void} condemn kills a worker for what it said
+ * @property {() => void} disownResult the result of a task could not be taken: the task counts as failed
  * @property {(drainRunning: boolean, timeout: number) => void} shutdown ms; -1: none
  * @property {(minWorkers: number, maxWorkers: number, number: number) => void} resize an event "resized" with this number tells
  *   when it is done

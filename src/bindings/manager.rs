@@ -194,10 +194,16 @@ impl ProcessManager {
     }
 
     /// What the worker with this process id said could not be read, and whoever waited for it was told: kills it, if it is
-    /// still there. `result`: it was the result of a task.
+    /// still there.
     #[napi]
-    pub fn condemn(&self, pid: i32, what: String, result: bool) {
-        self.shared.condemn(pid, what, result);
+    pub fn condemn(&self, pid: i32, what: String) {
+        self.shared.condemn(pid, what);
+    }
+
+    /// A result could not be taken, and its task has failed.
+    #[napi]
+    pub fn disown_result(&self) {
+        self.shared.disown_result();
     }
 
     /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all workers. `timeout` in ms,

@@ -288,13 +288,9 @@ impl Shared {
     }
 
     /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
-    /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already. `result`: it was
-    /// the result of a task, which has failed instead.
-    pub fn condemn(&self, pid: i32, what: String, result: bool) {
+    /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already.
+    pub fn condemn(&self, pid: i32, what: String) {
         let mut core = self.lock();
-        if result {
-            core.pool.disown_result();
-        }
         let mut sender = None;
         core.links.each(|link| {
             if link.raw_pid() == pid && link.violation.is_none() {
@@ -306,6 +302,11 @@ impl Shared {
             core.violated(self, worker, what);
         }
         self.turn(&mut core);
+    }
+
+    /// JavaScript could not take the result of a task, which has failed instead.
+    pub fn disown_result(&self) {
+        self.lock().pool.disown_result();
     }
 
     fn nudge(&self) {
