@@ -103,7 +103,7 @@ describe('a call rejects', () => {
     for (const name of ['absent', 'setup', 'handlers', 'default', 'toLocaleLowerCase', '']) {
       const error = await failure(proxy[name]());
       expect(error).toBeInstanceOf(TypeError);
-      if (name !== '') expect(error.message).toMatch(/it has resize, and by the option "handler" crop, exit$/);
+      if (name !== '') expect(error.message).toMatch(/the module has resize, and by the option "handler" crop, exit$/);
     }
   });
 
@@ -198,7 +198,7 @@ describe('createProxy()', () => {
     const both = await Promise.all([proxy.twice(2), proxy.about(undefined, 3)]);
     expect(both).toEqual([4, { args: ['undefined', 'Number'], second: 3, rest: [] }]);
     expect(await proxy.about(1)).toMatchObject({ args: ['Number'] });
-    expect((await failure(proxy.absent())).message).toMatch(/it has twice, and by the option "handler" about$/);
+    expect((await failure(proxy.absent())).message).toMatch(/the module has twice, and by the option "handler" about$/);
     expect(await failure(manager.createProxy({ filename: '/nowhere/at/all.mjs' }).twice())).toMatchObject({
       code: 'ERR_MODULE_NOT_FOUND',
     });

@@ -309,7 +309,7 @@ describe('exported functions', () => {
     await expect(manager.run(1, { handler: 'other' })).resolves.toBe('other');
     await expect(manager.run({ type: 'other' })).resolves.toBe('default');
     expect((await failure(manager.run(1, { handler: 'absent' }))).message).toMatch(
-      /it has default, same, setup, and by the option "handler" other, same$/,
+      /the module has default, same, setup, and by the option "handler" other, same$/,
     );
   });
 
@@ -359,7 +359,9 @@ describe('exported functions', () => {
       export default Object.assign(new (class extends Base { method() { return 2; } })(), { own: () => 3 });`);
     await expect(manager.run(1, { handler: 'own' })).resolves.toBe(3);
     for (const handler of ['inherited', 'method', 'hasOwnProperty']) {
-      expect((await failure(manager.run(1, { handler }))).message).toMatch(/it has by the option "handler" own$/);
+      expect((await failure(manager.run(1, { handler }))).message).toMatch(
+        /the module has by the option "handler" own$/,
+      );
     }
   });
 
