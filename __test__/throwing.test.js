@@ -409,7 +409,7 @@ test('[C1] process.emitWarning() throws: the pool that breaks closes all the sam
     import ProcessManager from 'bulkhead';
     process.on('uncaughtException', (error) => console.log('uncaught', error.message));
     process.emitWarning = () => { throw new Error('mine'); };
-    const pool = new ProcessManager({ worker: './nowhere.mjs' });
+    const pool = new ProcessManager({ worker: './nowhere.mjs', maxWorkers: 1 });
     pool.startWorkers();
     await new Promise((resolve) => pool.once('exit', resolve));
     await pool.shutdown();

@@ -253,7 +253,7 @@ async function exportPlaces(namespace) {
   let place = namespace;
   for (;;) {
     for (const name of AWAITED) {
-      if (awaited[name] === undefined && hasOwn(place, name) && isThenable(place[name]))
+      if (awaited[name] === undefined && hasOwn(place, name) && isAwaited(name, place[name]))
         awaited[name] = await place[name];
     }
     if (places.length === 3 || !hasOwn(place, 'default')) break;
@@ -263,6 +263,15 @@ async function exportPlaces(namespace) {
   }
   // Before the others, where the promises are.
   return Object.keys(awaited).length === 0 ? places : [awaited, ...places];
+}
+
+/**
+ * @param {string} name of an export
+ * @param {any} value
+ * @returns {boolean} whether it is a promise of what it stands for. Among `handlers`, a function `then` is one of them
+ */
+function isAwaited(name, value) {
+  return isThenable(value) && !(name === 'handlers' && hasOwn(value, 'then'));
 }
 
 /**
