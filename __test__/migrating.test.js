@@ -140,7 +140,10 @@ function isDeclared(name) {
     `^ +(?:export |readonly |get |static )*(?:class |interface |type )?${name}(?:[?(<:]| |;)`,
     'm',
   );
-  return member.test(contract) || new RegExp(`^declare (?:class|namespace) ${name} `, 'm').test(contract);
+  return (
+    member.test(contract) ||
+    new RegExp(`^(?:export )?declare (?:class|namespace|const) ${name}[ :]`, 'm').test(contract)
+  );
 }
 
 test('what is said to be there instead is declared', () => {

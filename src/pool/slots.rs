@@ -222,6 +222,15 @@ impl Slot {
         }
     }
 
+    /// Whether tasks of a key may wait for this place. One whose worker has had all its tasks serves again only once a
+    /// successor is ready: without one on its way, they would wait for a start that may never succeed.
+    pub fn keeps_keys(&self) -> bool {
+        match &self.worker {
+            Some(worker) => worker.left > 0 || worker.load() > 0 || matches!(self.beside, Beside::Coming(_)),
+            None => self.restart_at.is_none(),
+        }
+    }
+
     /// Whether the one that is to take over could do so now.
     pub fn has_standby(&self) -> bool {
         matches!(&self.beside, Beside::Coming(other) if other.life.is_ready())

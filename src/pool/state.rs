@@ -1153,6 +1153,9 @@ impl Pool {
         self.give_up_reload(now, generation);
         if self.serves() {
             self.say_short(worker.slot);
+            if !self.slots[worker.slot].keeps_keys() {
+                self.move_bound(worker.slot);
+            }
         } else if self.is_starting() {
             self.trust = Trust::Suspended;
         } else {

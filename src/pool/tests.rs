@@ -1408,6 +1408,34 @@ fn a_worker_whose_successors_fail_goes_on_and_one_that_is_used_up_does_not_hold_
 }
 
 #[test]
+fn a_task_of_a_key_does_not_wait_for_a_used_up_worker_whose_successors_fail() {
+    for key in 0..4 {
+        let restart = RestartConfig { limit: 0, ..config(2, 2, 1, Prefetch::Auto).restart };
+        let pool = PoolConfig { max_tasks: Some(1), restart, ..config(2, 2, 1, Prefetch::Auto) };
+        let mut world = World::new(pool, true);
+        world.act(&Act::Start);
+        for worker in [0, 1] {
+            world.act(&Act::Ready(worker));
+        }
+        let keyed = Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: Some(key) };
+        world.act(&keyed);
+        for worker in [0, 1] {
+            world.act(&Act::Claim { worker, count: 1 });
+            world.act(&Act::Reply { worker, which: 0, elapsed: 900, failed: false });
+        }
+        world.act(&keyed);
+        assert_eq!(world.pool.waiting().0, 1, "it waits for the successor of the worker that had the first one");
+        world.spawn();
+        let successor = *world.processes.keys().find(|(_, life)| *life == 2).expect("a successor is being started");
+        world.die(successor);
+        world.act(&Act::Wait(1));
+        assert_eq!(world.pool.waiting().0, 0, "the other worker has it");
+        assert!(!world.pool.is_broken());
+        world.finish(true);
+    }
+}
+
+#[test]
 fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
     for pages in [true, false] {
         let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), pages);

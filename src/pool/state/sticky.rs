@@ -1,14 +1,13 @@
 //! Tasks with a key: all of one key go to one worker, which may keep in memory what they need.
 //!
 //! A key belongs to a place by rendezvous hashing: each place draws a number for it, and the highest wins. So a place more or
-//! less moves only the keys that it wins or had. While a place waits to be started again after one crash too many, its keys belong to
-//! the next best. What a worker kept is gone with its process: then users are told which keys it had run tasks of.
+//! less moves only the keys that it wins or had. While a place waits to be started again after one crash too many, or for a successor that fails to start, its
+//! keys belong to the next best. What a worker kept is gone with its process: then users are told which keys it had run tasks of.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::pool::messages::{Effect, Micros, TaskKey, WorkerKey};
-use crate::pool::slots::Slot;
 use crate::pool::state::{Phase, Pool, waiting_since};
 
 /// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of these.
@@ -69,10 +68,9 @@ impl Pool {
 
     /// Finds the place that a key belongs to now.
     pub(super) fn settle_home(&self, sticky: &mut Sticky) -> usize {
-        let serves = |slot: &Slot| slot.worker.is_some() || slot.restart_at.is_none();
         let places = || self.places().iter().enumerate();
         let best = |any: bool| {
-            let open = places().filter(|(_, slot)| any || serves(slot)).map(|(place, _)| place);
+            let open = places().filter(|(_, slot)| any || slot.keeps_keys()).map(|(place, _)| place);
             open.max_by_key(|&place| sticky.draw(place))
         };
         if let Some(home) = best(false).or_else(|| best(true)) {
