@@ -10,6 +10,7 @@
 
 const { types } = require('node:util');
 const { isBinary, toBytes } = require('./binary');
+const { MessageTooLargeError } = require('./errors');
 const { OwnSet, apply, define, getPrototypeOf, isArray, keysOf, uncurry } = require('./intrinsics');
 const { CLONED, article, opaqueName } = require('./opaque');
 const { assertBearable, reasonOf, refusal } = require('./refusal');
@@ -69,7 +70,7 @@ class Flattener {
     try {
       return this.#visit(value, '');
     } catch (error) {
-      if (this.#isTooLarge) throw error;
+      if (this.#isTooLarge && error instanceof MessageTooLargeError) throw error;
       throw refusal(this.#what, this.#path, reasonOf(error), error);
     }
   }

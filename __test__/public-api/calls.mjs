@@ -64,7 +64,13 @@ const CALLS = {
     const task = world.task(call);
     const { name, n } = call;
     const options = { ...optionsOf(world, task), handler: undefined };
-    const proxy = Object.keys(call.options).length === 0 ? world.pool.proxy : world.pool.createProxy(options);
+    let proxy;
+    try {
+      proxy = Object.keys(call.options).length === 0 ? world.pool.proxy : world.pool.createProxy(options);
+    } catch (error) {
+      // What is wrong with the options is thrown where they are given, and no task is accepted.
+      return world.refused(task, error);
+    }
     promised(world, task, proxy[name](task.u, n));
   },
 
