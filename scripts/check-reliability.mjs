@@ -9,7 +9,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Rows of the catalogue, and how many of them have a test at the least. */
-const ROWS = { A: 20, B: 15, C: 12, D: 17, E: 21, F: 14, G: 26, H: 11 };
+const ROWS = { A: 20, B: 15, C: 12, D: 17, E: 22, F: 16, G: 26, H: 11 };
 const TESTED = 110;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

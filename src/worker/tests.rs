@@ -48,7 +48,7 @@ fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
     let body = Body::plain(b",\"task\":1}\n");
     let task = NewTask { ticket: 7, body, ..NewTask::default() };
     shared.submit(task).expect("there is room");
-    let said = told(&shared, "half a minute");
+    let said = told(&shared, "no progress for 30 s");
     assert!(said.contains(r#""kind":"protocol""#), "{said}");
     assert!(said.contains("SIGKILL") || told(&shared, "SIGKILL").contains("exit"), "{said}");
     shared.post(Event::Terminate);
