@@ -31,7 +31,7 @@ const LOOKS = 4;
 const CODES = { leave: 0, exit: 7, throw: 1, killed: null };
 
 /** Warnings that are allowed: a pool that was dropped, an error of the pool without a listener. */
-const WARNINGS = [/garbage-collected without shutdown/, /BULKHEAD_POOL_ERROR/];
+const WARNINGS = [/garbage-collected without shutdown/, /BULKHEAD_POOL_ERROR/, /BULKHEAD_WORKERS_MISSING/];
 
 /**
  * @typedef {object} Outcome
