@@ -5,6 +5,13 @@ import vm from 'node:vm';
 /** Thrown by user code on purpose, and found again as itself. */
 export class Planned extends Error {
   name = 'Planned';
+
+  /** @param {string} message */
+  constructor(message) {
+    super(message);
+    // A text, so that it does not hold what the stack was made of: a pool is to be collected.
+    this.stack = `Planned: ${message}`;
+  }
 }
 
 const planned = () => {

@@ -330,9 +330,6 @@ export class World {
     this.tasks.clear();
     this.published.clear();
     this.closed = null;
-    // An error holds what its stack was made of.
-    this.#seen.clear();
-    this.mayThrow.clear();
   }
 
   unsubscribe() {
