@@ -22,7 +22,12 @@ function misbehave(deed) {
     case 'stubborn':
       return new Promise(() => {});
     case 'close':
-      return closeSync(CHANNEL);
+      try {
+        closeSync(CHANNEL);
+      } catch {
+        // Another task has closed it, and the worker has not noticed yet.
+      }
+      return;
     case 'disconnect':
       return process.disconnect();
     case 'garbage':
