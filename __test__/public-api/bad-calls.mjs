@@ -9,7 +9,7 @@ export class Planned extends Error {
   /** @param {string} message */
   constructor(message) {
     super(message);
-    // A text, so that it does not hold what the stack was made of: a pool is to be collected.
+    // A text holds no frames of the stack, which would keep a dropped pool from being collected.
     this.stack = `Planned: ${message}`;
   }
 }

@@ -4,6 +4,17 @@
 import fc from 'fast-check';
 import { BAD_CALLS } from './bad-calls.mjs';
 
+/** Of `node:diagnostics_channel`. */
+export const CHANNELS = [
+  'bulkhead:pool:open',
+  'bulkhead:pool:close',
+  'bulkhead:worker:online',
+  'bulkhead:worker:exit',
+  'bulkhead:task:start',
+  'bulkhead:task:retry',
+  'bulkhead:task:end',
+];
+
 /**
  * @typedef {object} Plan
  * @property {{ kind: string, options: Record<string, unknown> }} pool
@@ -54,13 +65,7 @@ const PLACES = [
   'toJSON',
   'source',
   'abort',
-  'bulkhead:pool:open',
-  'bulkhead:pool:close',
-  'bulkhead:worker:online',
-  'bulkhead:worker:exit',
-  'bulkhead:task:start',
-  'bulkhead:task:retry',
-  'bulkhead:task:end',
+  ...CHANNELS,
 ];
 
 /** A name more often than the others, first, so that shrinking ends there. */

@@ -5,21 +5,11 @@ import { inspect } from 'node:util';
 import { Planned } from './bad-calls.mjs';
 import { brief } from './brief.mjs';
 import { perform } from './calls.mjs';
-import { BREAKING_KINDS, isViolent, killsOf, SHELL_KINDS } from './plan.mjs';
+import { BREAKING_KINDS, CHANNELS, isViolent, killsOf, SHELL_KINDS } from './plan.mjs';
 import { context, Task } from './tasks.mjs';
 
 /** Of failed starts that a pool outlives, by default. */
 const RESTART_LIMIT = 5;
-
-const CHANNELS = [
-  'bulkhead:pool:open',
-  'bulkhead:pool:close',
-  'bulkhead:worker:online',
-  'bulkhead:worker:exit',
-  'bulkhead:task:start',
-  'bulkhead:task:retry',
-  'bulkhead:task:end',
-];
 
 /** Where what user code throws comes back to the caller, and is no uncaught exception. */
 const QUIET_PLACES = ['getter', 'toJSON', 'source'];
@@ -324,7 +314,7 @@ export class World {
   forget() {
     this.dropped = new WeakRef(this.pool);
     this.pool.removeAllListeners();
-    // What a worker says at its end is still heard, by somebody who knows nothing of this run.
+    // What a worker says at its end is still heard, by a listener that knows nothing of this run.
     if (this.plan.hearsErrors) this.pool.on('error', () => {});
     this.signals = [];
     this.tasks.clear();
