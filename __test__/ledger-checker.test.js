@@ -1,8 +1,12 @@
 // The checker of the ledger is only worth what it finds: one forged history for each way to break a promise.
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { check } from './ledger/checker.mjs';
+import { readHistory } from './ledger/history.mjs';
 import { planOf } from './ledger/plan.mjs';
+import { ledgerFolder, readLedger } from './support/ledger.js';
 
 const POSSESSIONS = { children: [], descriptors: 20, threads: 10 };
 const PID = 11;
@@ -342,4 +346,20 @@ const VIOLATIONS = [
 
 test.each(VIOLATIONS)('%s: %s is found', (invariant, _, change) => {
   expect(forged(change).map((found) => found.invariant)).toContain(invariant);
+});
+
+test('a line that SIGKILL has cut off is not taken for another task’s', () => {
+  const folder = ledgerFolder();
+  writeFileSync(join(folder, 'plan.json'), '{}');
+  writeFileSync(join(folder, 'parent.jsonl'), '');
+  writeFileSync(join(folder, 'worker-7.log'), 'start 305 1 7 10\nend 305 1 7 11 d\nstart 30');
+  expect(readHistory(folder).workers[0].map(({ mark, id }) => [mark, id])).toEqual([
+    ['start', 305],
+    ['end', 305],
+  ]);
+
+  const counted = ledgerFolder();
+  writeFileSync(join(counted, '7.log'), 'start 305 1\nend 305 1\nstart 30');
+  const { starts } = readLedger(counted, 400);
+  expect([starts[305], starts[30]]).toEqual([1, 0]);
 });

@@ -13,6 +13,7 @@
 
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { wholeLines } from '../support/lines.mjs';
 
 /** Lines that are collected before they are written. */
 const BATCH = 512;
@@ -71,7 +72,7 @@ export function workerLog(folder) {
  *   lines of each worker's file
  */
 export function readHistory(folder) {
-  const lines = (name) => readFileSync(join(folder, name), 'utf8').split('\n').filter(Boolean);
+  const lines = (name) => wholeLines(join(folder, name));
   return {
     plan: JSON.parse(readFileSync(join(folder, 'plan.json'), 'utf8')),
     events: lines('parent.jsonl').map((line) => JSON.parse(line)),

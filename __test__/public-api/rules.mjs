@@ -1,7 +1,8 @@
 // What has to hold once a pool has ended.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { wholeLines } from '../support/lines.mjs';
 import { brief } from './brief.mjs';
 
 /**
@@ -16,7 +17,7 @@ export function readLedger(folder) {
   for (const name of readdirSync(folder)) {
     if (!/^\d+$/.test(name)) continue;
     pids.push(Number(name));
-    for (const line of readFileSync(join(folder, name), 'utf8').split('\n')) {
+    for (const line of wholeLines(join(folder, name))) {
       const [, u, attempt] = line.match(/^start (\d+) (\d+)$/) ?? [];
       if (u !== undefined) starts.set(Number(u), [...(starts.get(Number(u)) ?? []), Number(attempt)]);
     }

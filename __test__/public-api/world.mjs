@@ -189,7 +189,10 @@ export class World {
     }
     const open = all.filter((task) => task.state === 'accepted' && task.outcome === null);
     const fits = (task) => (error === undefined ? task.wrongValue(value) : task.wrongError(error)) === null;
-    return open.find(fits) ?? open[0] ?? all[0];
+    const fitting = open.filter(fits);
+    // Several tasks of one id may end alike: the context of its caller says which of them this one is.
+    const here = fitting.find((task) => task.u === context.getStore());
+    return here ?? fitting[0] ?? open[0] ?? all[0];
   }
 
   // ---- Events

@@ -1,9 +1,10 @@
 // What the workers of `fixtures/ledger.mjs` wrote down, against what the pool said.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { wholeLines } from './lines.mjs';
 
 /** A folder for the ledger of one test, which the workers are given as their argument. */
 export function ledgerFolder() {
@@ -18,8 +19,7 @@ export function readLedger(folder, tasks) {
   const ends = new Uint16Array(tasks);
   const attempts = new Map();
   for (const name of readdirSync(folder)) {
-    for (const line of readFileSync(join(folder, name), 'utf8').split('\n')) {
-      if (line === '') continue;
+    for (const line of wholeLines(join(folder, name))) {
       const [mark, id, attempt] = line.split(' ');
       if (mark === 'end') {
         ends[id] += 1;
