@@ -77,6 +77,11 @@ impl Queue {
         self.free.live
     }
 
+    /// Whether a task waits that is bound to a place.
+    pub fn has_bound(&self) -> bool {
+        self.bound_live > 0
+    }
+
     /// Places that bound tasks wait for.
     pub fn homes(&self) -> impl Iterator<Item = usize> {
         let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };

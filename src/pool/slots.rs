@@ -23,6 +23,8 @@ pub struct Slot {
     pub not_before: Micros,
     /// Deaths in a row without one finished task.
     pub crashes: usize,
+    /// Its keys belong to other places for now: [`Slot::keeps_keys`] at the last [`Pool::move_keys`](super::state::Pool).
+    pub lends_keys: bool,
 }
 
 /// Who shares a place with its worker. There is never more than one, so a pool has at most two processes to a place,

@@ -226,6 +226,7 @@ impl Pool {
         self.see_to_resize(now);
         self.see_to_reload();
         self.close_if_done(now);
+        self.see_to_keys();
     }
 
     /// Whether there is anything to do.
@@ -253,8 +254,10 @@ impl Pool {
                 }
                 self.send_ahead(now);
             }
-            // What was sent may have used up a worker whose successor stands by.
-            if !self.see_to_renewals(now) {
+            // What was sent may have used up a worker whose successor stands by, and a place that waits lends its keys.
+            let taken_over = self.see_to_renewals(now);
+            let moved = self.see_to_keys();
+            if !taken_over && !moved {
                 return;
             }
         }
@@ -470,7 +473,10 @@ impl Pool {
         let ticket = task.ticket;
         let size = task.body.size();
         let (priority, accepted_at) = (task.priority, task.accepted_at);
-        let home = task.sticky.as_mut().map(|sticky| self.settle_home(sticky));
+        let home = task.sticky.as_mut().map(|sticky| {
+            self.move_keys();
+            self.settle_home(sticky)
+        });
         let key = self.tasks.insert(Task {
             ticket,
             handler: task.handler,
@@ -575,7 +581,7 @@ impl Pool {
                 dropped.push(key);
             } else {
                 // While it was away, its place may have been given up, or others of its key moved to another one.
-                let home = self.rehome(key);
+                let home = self.return_home(key);
                 self.queue.push_front(Entry { key, size, home });
             }
         }
@@ -1153,9 +1159,6 @@ impl Pool {
         self.give_up_reload(now, generation);
         if self.serves() {
             self.say_short(worker.slot);
-            if !self.slots[worker.slot].keeps_keys() {
-                self.move_bound(worker.slot);
-            }
         } else if self.is_starting() {
             self.trust = Trust::Suspended;
         } else {
@@ -1231,9 +1234,6 @@ impl Pool {
             Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => place.hand_over(now),
             _ => self.replace(now, slot),
         }
-        if self.slots[slot].worker.is_none() {
-            self.move_bound(slot);
-        }
     }
 
     /// Whether a slot that has become empty is filled again, and when.
@@ -1274,7 +1274,6 @@ impl Pool {
             if self.slots[slot].restart_at.is_some_and(|at| at <= now) {
                 self.slots[slot].restart_at = None;
                 self.plan(now, slot);
-                self.move_all_bound();
             }
             let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()].map(|worker| Some(worker?.key));
             for key in keys.into_iter().flatten() {
@@ -1290,7 +1289,7 @@ impl Pool {
         task.place = Place::Queued;
         let size = task.body.size();
         // Its worker is gone, and perhaps its place.
-        let home = self.rehome(key);
+        let home = self.return_home(key);
         self.queue.push_front(Entry { key, size, home });
     }
 

@@ -1436,6 +1436,35 @@ fn a_task_of_a_key_does_not_wait_for_a_used_up_worker_whose_successors_fail() {
 }
 
 #[test]
+fn two_tasks_of_one_key_wait_for_one_place_though_a_worker_is_used_up_between_them() {
+    for key in 0..4 {
+        let pool = PoolConfig { max_tasks: Some(1), ..config(2, 1, 1, Prefetch::Auto) };
+        let mut world = World::new(pool, true);
+        let submit = |key| Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key };
+        let claim = |worker| Act::Claim { worker, count: 1 };
+        let reply = |worker| Act::Reply { worker, which: 0, elapsed: 0, failed: false };
+        for act in [
+            submit(None),
+            Act::Ready(0),
+            Act::Ready(125),
+            submit(None),
+            Act::Ready(53),
+            claim(28),
+            submit(None),
+            reply(52),
+            submit(Some(key)),
+            claim(109),
+            reply(233),
+            submit(Some(key)),
+        ] {
+            world.act(&act);
+            world.pool.assert_sound();
+        }
+        world.finish(true);
+    }
+}
+
+#[test]
 fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
     for pages in [true, false] {
         let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), pages);
