@@ -40,7 +40,7 @@ const MUTATIONS = [
     // any more, except where a worker dies at the fault points of a write, so the one does not stand in for the other.
     name: 'drain',
     what: 'reading what a dead worker had said before its tasks are settled',
-    edits: [{ file: 'src/worker/actor.rs', from: '        self.drain_channel();\n', to: '' }],
+    edits: [{ file: 'src/supervisor/worker_task.rs', from: '        self.drain_channel();\n', to: '' }],
     seeds: [42, 73, 15, 850],
   },
   {
@@ -48,7 +48,7 @@ const MUTATIONS = [
     // takes tiny tasks, and workers that die within a task, many a time.
     name: 'held',
     what: 'reading what a dead worker had not written yet',
-    edits: [{ file: 'src/worker/actor.rs', from: '        self.take_in_held();\n', to: '' }],
+    edits: [{ file: 'src/supervisor/worker_task.rs', from: '        self.take_in_held();\n', to: '' }],
     seeds: [424, 808, 850, 748],
   },
   {

@@ -4,7 +4,7 @@
 use napi::Env;
 use napi::bindgen_prelude::*;
 
-use crate::warm::Bytes;
+use crate::buffer_pool::Bytes;
 
 /// From this size on bytes are handed over as the memory they are in; smaller ones are cheaper to copy.
 const EXTERNAL_FROM: usize = 16 * 1024;

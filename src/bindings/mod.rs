@@ -1,31 +1,31 @@
 //! The border to JavaScript: the only code that knows Node-API.
 //!
 //! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
-//! numbers, JSON text and raw bytes out. [`manager`] is the native half of `lib/manager.js`, [`port`] that of `lib/worker/`;
-//! [`tie`] ends a pool with its environment; [`hot`] makes functions that cost little to call; [`options`] turns the one
+//! numbers, JSON text and raw bytes out. [`process_manager`] is the native half of `lib/manager.js`, [`worker_port`] that of `lib/worker/`;
+//! [`environment`] ends a pool with its environment; [`fast_function`] makes functions that cost little to call; [`native_config`] turns the one
 //! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
 //! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
 
 mod buffers;
-mod hot;
+mod environment;
+mod fast_function;
 mod log;
-mod manager;
-mod options;
-mod port;
+mod native_config;
+mod process_manager;
 mod strings;
-mod tie;
 mod uv;
+mod worker_port;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::{process, stats};
+use crate::process;
 
 /// Whether it can be seen how much memory a process uses.
 #[napi]
 pub fn reads_memory() -> bool {
-    i32::try_from(std::process::id()).is_ok_and(|pid| stats::resident_set(pid).is_some())
+    i32::try_from(std::process::id()).is_ok_and(|pid| process::memory::resident_set(pid).is_some())
 }
 
 /// A string as raw bytes, as `lib/text.js` describes them.

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString, JsValue, sys};
 
-use crate::warm::Bytes;
+use crate::buffer_pool::Bytes;
 
 /// Bytes of the longest character in UTF-8. With this much room left, nothing was cut off.
 const LONGEST: usize = 4;

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use napi::bindgen_prelude::*;
 use napi::{Env, sys};
 
-use crate::process::look_up;
+use crate::process::weak_symbols::look_up;
 
 /// A `uv_poll_t`, whose size libuv tells.
 type Handle = *mut c_void;

@@ -2,14 +2,14 @@
 //!
 //! SIGUSR1 has Node open its inspector even while JavaScript is in a loop. It announces the address on standard error
 //! ([`announcement`]), we connect ([`session`]), have JavaScript paused, take the frames ([`frames`]), let it go on and leave.
-//! Where the user's flags have opened it already, that one is used; its port comes from [`port`].
+//! Where the user's flags have opened it already, that one is used; its port comes from [`ports`].
 //!
 //! Everything that is read here are a worker's bytes, and so not to be trusted: we connect to this machine only, read a bounded
 //! number of bytes in a bounded time, and take nothing but text from them. Whatever does not work out, there is no stack.
 
 pub mod announcement;
 mod frames;
-pub mod port;
+pub mod ports;
 mod session;
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::process::memory;
 use crate::process::{Pid, Signal, Target};
-use crate::stats;
 use session::Session;
 
 /// From the signal to the stack. JavaScript that runs answers within a fraction of it; what does not, is not in JavaScript.
@@ -50,7 +50,7 @@ pub async fn capture(url: oneshot::Receiver<String>) -> Option<String> {
 #[cfg(target_os = "linux")]
 fn catches_usr1(pid: Pid) -> bool {
     // Where nothing is known, it nearly always does.
-    stats::of_process(pid.as_raw_pid(), "status").is_none_or(|status| catches(&status, Signal::USR1))
+    memory::of_process(pid.as_raw_pid(), "status").is_none_or(|status| catches(&status, Signal::USR1))
 }
 
 #[cfg(not(target_os = "linux"))]

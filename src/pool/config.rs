@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use serde_json::value::RawValue;
 
-use crate::inspect::port::InspectConfig;
+use crate::inspect::ports::InspectConfig;
 use crate::pool::messages::Micros;
 use crate::process::directory::Directory;
 use crate::wire::Serialization;

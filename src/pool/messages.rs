@@ -3,9 +3,9 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::buffer_pool::{Bytes, KEPT_FROM};
+use crate::pool::lifecycle::ExitReason;
 use crate::pool::state::Sticky;
-use crate::warm::{Bytes, KEPT_FROM};
-use crate::worker::life::ExitReason;
 
 /// A point in time, or a span, in microseconds on the monotonic clock. Only differences mean anything.
 pub type Micros = u64;

@@ -10,12 +10,12 @@
 //! ready: see [`renewal`], which is the one way to replace a sound worker. [`resize`] changes the number of workers, [`reload`]
 //! replaces all of them, [`sticky`] keeps tasks of one key together.
 
+mod affinity;
 mod reload;
-mod renewal;
+mod replacement;
 mod resize;
 #[cfg(test)]
 mod soundness;
-mod sticky;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -23,17 +23,17 @@ use std::collections::{BinaryHeap, VecDeque};
 use slotmap::SlotMap;
 
 use crate::pool::config::PoolConfig;
+use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
 use crate::pool::messages::{
     Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, RunInfo, TaskKey, Ticket,
     WireId, WorkerKey,
 };
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
 use crate::pool::queue::{Due, Entry, Queue};
-use crate::pool::slots::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
+use crate::pool::slot::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
 use crate::pool::timing::{Spread, Timing};
-use crate::worker::life::{ExitReason, Life, Rung, Step};
 
-pub use sticky::{Keys, Sticky};
+pub use affinity::{Keys, Sticky};
 
 /// One accepted, unsettled task.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use rustix::fs::{Access, AtFlags, CWD, Stat, accessat, stat};
 
-use super::late::late;
+use super::weak_symbols::late;
 
 /// Where workers start, whatever becomes of this process's own directory.
 #[derive(Clone, Debug)]

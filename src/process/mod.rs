@@ -9,7 +9,8 @@
 //! - [`readiness`] has the runtime watch a descriptor.
 //! - [`directory`] is where it starts; [`nice`] says how much of the processors it gets.
 //! - [`target`] sends signals to it and to its process group; [`signal`] names them.
-//! - [`guard`] is the other side: what a worker does to not outlive its parent; [`inherited`], what it was given.
+//! - [`memory`] reads how much memory a process uses, [`oom`] whether the kernel has ended one for it.
+//! - [`weak_symbols`] looks up functions that not every system has.
 //! - [`at_exit`] is called at the end of this process.
 //! - [`depth`] counts pools within pools.
 //!
@@ -19,9 +20,9 @@ pub mod at_exit;
 pub mod channel;
 pub mod depth;
 pub mod directory;
-pub mod guard;
-pub mod inherited;
+pub mod memory;
 pub mod nice;
+pub mod oom;
 pub mod readiness;
 pub mod signal;
 pub mod spawn;
@@ -29,13 +30,12 @@ pub mod target;
 pub mod wait;
 
 mod errno;
-mod late;
 #[cfg_attr(not(target_os = "linux"), path = "pidfd_none.rs")]
 mod pidfd;
 mod wait_thread;
+pub mod weak_symbols;
 
 pub use errno::CallError;
-pub use late::look_up;
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
 pub use target::Target;

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::errno;
-use super::late::{Late, late};
+use super::weak_symbols::{Late, late};
 
 /// Where the worker finds its channel.
 pub const CHANNEL_FD: RawFd = 3;

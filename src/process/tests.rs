@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use super::late::{Late, late};
 use super::spawn::spawn_by;
 use super::wait::{Life, life};
+use super::weak_symbols::{Late, late};
 use super::*;
 
 /// A child, our ends of its channel and of its stdout.

@@ -27,7 +27,7 @@ use memmap2::MmapRaw;
 
 use super::claim::ClaimWord;
 use super::ring::{RING, Read, Ring, Written};
-use crate::warm::Bytes;
+use crate::buffer_pool::Bytes;
 
 /// Where the length of what is held is: not in the claim word's cache line.
 const HELD_LENGTH: usize = 64;

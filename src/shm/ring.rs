@@ -19,7 +19,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::warm::Bytes;
+use crate::buffer_pool::Bytes;
 
 /// Bytes of one direction. What is larger takes the channel, in which copying is no longer what costs most.
 pub const RING: usize = 8 << 20;

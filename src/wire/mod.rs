@@ -3,26 +3,26 @@
 //! A frame is one line of JSON, ended by `\n`. A line may announce raw bytes (`"bytes":[n, ...]`), which follow its
 //! newline directly, in order and without separators.
 //!
-//! - [`codec`] cuts a stream of bytes into frames: [`Decoder`] for what a worker says, which nobody trusts, and
+//! - [`decoder`] cuts a stream of bytes into frames: [`Decoder`] for what a worker says, which nobody trusts, and
 //!   [`LineSplitter`] for what the supervisor says.
-//! - [`envelope`] reads the envelope of a worker's line. Payloads stay the text they are: nothing here builds a JSON tree,
+//! - [`up`] reads the envelope of a worker's line. Payloads stay the text they are: nothing here builds a JSON tree,
 //!   because a tree would refuse what JavaScript may send (deep nesting, lone surrogates, `1e400`).
 //! - [`down`] writes the supervisor's frames.
 //!
 //! Nothing here does I/O, keeps a clock or knows which ids are in flight: that a well-formed reply also makes sense is
 //! for the caller to check.
 
-pub mod codec;
+pub mod decoder;
 pub mod down;
-pub mod envelope;
+pub mod up;
 
 mod binary;
 mod buffer;
 
 pub use crate::errors::{WireError, excerpt};
-pub use codec::{Decoder, DownFrame, Frame, LineSplitter};
+pub use decoder::{Decoder, DownFrame, Frame, LineSplitter};
 pub use down::{AbortReason, Init, Serialization};
-pub use envelope::{Encoding, Payload, Up};
+pub use up::{Encoding, Payload, Up};
 
 /// The version that `init` and `ready` carry.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,14 +1,11 @@
-//! One child process: the course of its life ([`life`], pure), the actor that reads, writes and reaps it
-//! ([`actor`]), the parent's end of its channel ([`link`]) and what waits to be written there ([`outbox`]), what the worker
-//! says ([`hearing`]), what it printed ([`output`]) and what that says of its end ([`last_words`]).
+//! What runs in a worker process: the Rust half of `lib/worker/`, as far as it is not a matter of Node-API.
+//!
+//! - [`outgoing`]: the worker's way out to its supervisor.
+//! - [`parent_watch`]: how a worker ends with its parent.
+//! - [`inherited`]: the descriptors that a worker was given.
+//! - [`failpoints`]: where a worker dies on purpose, in tests.
 
-pub mod actor;
-pub mod hearing;
-pub mod last_words;
-pub mod life;
-pub mod link;
-mod outbox;
-pub mod output;
-
-#[cfg(test)]
-mod tests;
+pub mod failpoints;
+pub mod inherited;
+pub mod outgoing;
+pub mod parent_watch;

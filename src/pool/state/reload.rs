@@ -5,10 +5,10 @@
 //! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns those that have just been
 //! started as well, and that it is given up when the new ones cannot start.
 
+use crate::pool::lifecycle::{ExitReason, Life, Rung};
 use crate::pool::messages::{Effect, Micros};
-use crate::pool::slots::{Beside, Renewal, Slot, Worker};
+use crate::pool::slot::{Beside, Renewal, Slot, Worker};
 use crate::pool::state::Pool;
-use crate::worker::life::{ExitReason, Life, Rung};
 
 impl Pool {
     /// Has all workers replaced. `number` tells this request from others.

@@ -4,10 +4,10 @@
 //! they run, and leave. Places are never taken away again, so that news of a process that was there can always be told from
 //! that of a later one.
 
+use crate::pool::lifecycle::{ExitReason, Life, Rung};
 use crate::pool::messages::{Effect, Micros};
-use crate::pool::slots::Slot;
+use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
-use crate::worker::life::{ExitReason, Life, Rung};
 
 impl Pool {
     /// From now on there are so many workers. `number` tells this request from others.

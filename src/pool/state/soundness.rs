@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::pool::slots::{Slot, Worker};
+use crate::pool::lifecycle::Life;
+use crate::pool::slot::{Slot, Worker};
 use crate::pool::state::{Phase, Place, Pool, Trust};
-use crate::worker::life::Life;
 
 impl Pool {
     /// Panics where it does not.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal};
 
-use super::signal;
-use super::spawn::{CHANNEL_FD, PAGE_FD};
+use crate::process::signal;
+use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 
 /// How often to look for the parent where nothing tells us of its end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -10,13 +10,13 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuff
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
+use crate::buffer_pool::Bytes;
 use crate::pool::messages::{Body, Evidence, ForgedClaim, Micros, WireId, WorkerKey};
 use crate::process::{CallError, Target};
 use crate::shm::page::{SharedPage, Way, Writer};
 use crate::shm::ring::{self, Read};
-use crate::warm::Bytes;
+use crate::supervisor::send_queue::{Content, Outbox};
 use crate::wire::down::{self, AbortReason};
-use crate::worker::outbox::{Content, Outbox};
 
 /// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless no other message waits.
 const MESSAGE_BYTES: usize = 16 << 20;

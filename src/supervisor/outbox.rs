@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::warm::Bytes;
+use crate::buffer_pool::Bytes;
 
 /// What a row is about. The discriminants are the contract with `lib/batch.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
 
-use crate::pool::core::SharedPool;
+use crate::supervisor::driver::SharedPool;
 
 /// Weak, so that an idle pool does not keep the process alive (`refer` makes it); a plain callee without an error argument,
 /// as waking cannot fail; unbounded, as it is called once until JavaScript has re-armed it.

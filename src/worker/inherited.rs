@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use super::spawn::{CHANNEL_FD, PAGE_FD};
+use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 
 /// The worker's end of its channel, and the shared page if there is one, as close-on-exec duplicates: user code may
 /// close the originals, or read from them, without pulling the ground from under us. Fails where descriptor 3 is no

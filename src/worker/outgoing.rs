@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use crate::port::fault;
 use crate::process::signal;
 use crate::shm::SharedPage;
+use crate::worker::failpoints;
 
 /// How long something may be held.
 const HOLD: Duration = Duration::from_millis(1);
@@ -121,7 +121,7 @@ impl Inner {
     }
 
     fn write_frames(&self, lines: &[u8], blobs: &[&[u8]]) -> io::Result<()> {
-        if let Some((length, fault)) = fault::cut(lines, blobs.iter().map(|blob| blob.len()).sum()) {
+        if let Some((length, fault)) = failpoints::cut(lines, blobs.iter().map(|blob| blob.len()).sum()) {
             write_all(&self.channel, &[&[lines], blobs].concat().concat()[..length])?;
             fault.happen();
         }
@@ -129,7 +129,7 @@ impl Inner {
         for blob in blobs {
             write_all(&self.channel, blob)?;
         }
-        fault::written(lines);
+        failpoints::written(lines);
         Ok(())
     }
 }

@@ -14,18 +14,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::buffer_pool::Bytes;
 use crate::errors::Breach;
 use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
+use crate::pool::lifecycle::ExitReason;
 use crate::pool::messages::{Body, Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
-use crate::pool::outlet::{Batch, Kind, Outlet, Row, flags};
-use crate::pool::report::{self, Obituary, SpawnFailure, millis};
 use crate::pool::state::{Counters, Pool, Times, WorkerRow};
-use crate::warm::Bytes;
+use crate::supervisor::link::Link;
+use crate::supervisor::oom_message;
+use crate::supervisor::outbox::{Batch, Kind, Outlet, Row, flags};
+use crate::supervisor::report::{self, Obituary, SpawnFailure, millis};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
-use crate::worker::last_words;
-use crate::worker::life::ExitReason;
-use crate::worker::link::Link;
 
 /// Microseconds since the first call in this process, on the monotonic clock.
 pub fn now() -> Micros {
@@ -858,7 +858,7 @@ fn cannot_begin(shared: &Shared, obituary: &Obituary) -> bool {
     let config = &shared.worker_config;
     config.is_node
         && matches!(obituary.leaving, None | Some(ExitReason::Startup))
-        && last_words::say_node_cannot_begin(&obituary.stderr, obituary.code, &config.command.to_string_lossy())
+        && oom_message::say_node_cannot_begin(&obituary.stderr, obituary.code, &config.command.to_string_lossy())
 }
 
 fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
@@ -925,11 +925,11 @@ mod tests {
 
     use super::*;
     use crate::pool::config::RestartConfig;
-    use crate::pool::outlet::Outlet;
     use crate::process::readiness::watch;
     use crate::process::{Pid, Target};
-    use crate::worker::hearing::Hearing;
-    use crate::worker::output::Tail;
+    use crate::supervisor::outbox::Outlet;
+    use crate::supervisor::output::Tail;
+    use crate::supervisor::reader::Hearing;
 
     /// A pool of one worker that may fail to start once, and has no time to get ready.
     fn hasty() -> Shared {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::pool::core::SharedPool;
-use crate::worker;
+use crate::supervisor::driver::SharedPool;
+use crate::supervisor::worker_task;
 
 /// Runs until the pool is closed and its last worker reaped.
 pub async fn run(shared: SharedPool) {
@@ -23,7 +23,7 @@ pub async fn run(shared: SharedPool) {
         };
         if !spawns.is_empty() {
             for worker in spawns {
-                worker::actor::start(&shared, worker);
+                worker_task::start(&shared, worker);
             }
             continue;
         }

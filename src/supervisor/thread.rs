@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::pool::actor;
-use crate::pool::core::{Shared, SharedPool};
 use crate::process::CallError;
 use crate::process::at_exit::{at_exit, is_ours};
+use crate::supervisor::driver::{Shared, SharedPool};
+use crate::supervisor::pool_task;
 
 /// The way to the thread, once there is one.
 static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
@@ -80,7 +80,7 @@ fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
         local.block_on(&runtime, async move {
             // The sending side is static, so this ends with the process.
             while let Some(pool) = incoming.recv().await {
-                tokio::task::spawn_local(actor::run(pool));
+                tokio::task::spawn_local(pool_task::run(pool));
             }
         });
     };

@@ -8,7 +8,7 @@ use napi::{Error, Result, Status};
 use napi_derive::napi;
 use serde_json::value::RawValue;
 
-use crate::inspect::port::InspectConfig;
+use crate::inspect::ports::InspectConfig;
 use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
 use crate::pool::messages::Micros;
 use crate::process::directory::Directory;

@@ -9,17 +9,17 @@ use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::bindings::hot::{self, Arguments, Hot};
-use crate::bindings::options::{self, NativeConfig};
-use crate::bindings::tie::{Tie, Waker};
+use crate::bindings::environment::{Tie, Waker};
+use crate::bindings::fast_function::{self, Arguments, Hot};
+use crate::bindings::native_config::{self, NativeConfig};
 use crate::bindings::{buffers, log, strings};
-use crate::pool::core::{self, QueueFull, Shared, SharedPool};
+use crate::buffer_pool::Bytes;
 use crate::pool::messages::{Body, Event, Micros, NewTask, RawBody, Ticket};
-use crate::pool::outlet::{BATCH_ROWS, Outlet, Row};
 use crate::pool::state::Sticky;
-use crate::stats;
-use crate::supervisor;
-use crate::warm::Bytes;
+use crate::process::memory;
+use crate::supervisor::driver::{self, QueueFull, Shared, SharedPool};
+use crate::supervisor::outbox::{BATCH_ROWS, Outlet, Row};
+use crate::supervisor::thread;
 
 /// Rows, text of the array of their values, values that are apart, raw bytes.
 type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
@@ -98,7 +98,7 @@ impl ProcessManager {
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
         let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outlet::new(wake)));
         let tie = Tie::new(env, Arc::clone(&shared), waker)?;
-        if let Err(error) = supervisor::host(Arc::clone(&shared)) {
+        if let Err(error) = thread::host(Arc::clone(&shared)) {
             tie.cut(env)?;
             // Thrown here, as only so it can have a code of its own.
             env.throw_error(&error.to_string(), Some(&error.code()))?;
@@ -124,14 +124,14 @@ impl ProcessManager {
     /// full in tasks or in bytes; otherwise its size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
     pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Submit(Rc::clone(&self.intake)))
+        fast_function::create(env, Submit(Rc::clone(&self.intake)))
     }
 
     /// A function `submit(ticket, json, handler, header)`: the same for a task with defaults only, but with a `handler`, an index for
     /// the prediction of run times, and a `header`, members of its frame.
     #[napi(ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number")]
     pub fn headed_submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, SubmitHeaded(Rc::clone(&self.intake)))
+        fast_function::create(env, SubmitHeaded(Rc::clone(&self.intake)))
     }
 
     /// As the function that `headed_submitter` gives, with options: `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
@@ -151,7 +151,7 @@ impl ProcessManager {
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
         let mut intake = self.intake.borrow_mut();
-        let timeout = if timeout < 0.0 { intake.task_timeout } else { options::limit(timeout) };
+        let timeout = if timeout < 0.0 { intake.task_timeout } else { native_config::limit(timeout) };
         let retries = u32::try_from(retries).unwrap_or(intake.retries);
         let handler = u8::try_from(handler).unwrap_or(0);
         let body = match intake.body(TASK, &header, &json, &binaries.unwrap_or_default())? {
@@ -210,7 +210,7 @@ impl ProcessManager {
     /// negative: none. May be called again, to be stricter.
     #[napi]
     pub fn shutdown(&self, drop_waiting: bool, timeout: f64) {
-        let timeout = (timeout >= 0.0).then(|| options::micros(timeout));
+        let timeout = (timeout >= 0.0).then(|| native_config::micros(timeout));
         self.shared.post(Event::Shutdown { drop_waiting, timeout });
     }
 
@@ -295,8 +295,8 @@ impl ProcessManager {
                 "pid": process.map(|(pid, _)| pid),
                 "state": row.state,
                 "running": row.running,
-                "uptime": process.map_or(0, |(_, since)| core::now().saturating_sub(since) / 1000),
-                "rss": process.and_then(|(pid, _)| stats::resident_set(pid)),
+                "uptime": process.map_or(0, |(_, since)| driver::now().saturating_sub(since) / 1000),
+                "rss": process.and_then(|(pid, _)| memory::resident_set(pid)),
                 "tasksDone": row.tasks_done,
                 "restarts": row.restarts,
             })

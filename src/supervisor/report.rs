@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::errors::{Breach, NotReady};
+use crate::pool::lifecycle::ExitReason;
 use crate::pool::messages::{ClosedReport, Micros};
 use crate::process::{CallError, Signal, signal};
-use crate::worker::last_words;
-use crate::worker::life::ExitReason;
+use crate::supervisor::oom_message;
 
 /// Milliseconds with three decimals, as users are told times.
 pub fn millis(span: Micros) -> f64 {
@@ -138,7 +138,7 @@ impl Obituary {
     fn out_of_memory(&self) -> bool {
         self.memory_limit.is_some()
             || self.oom_killed
-            || last_words::say_out_of_memory(&self.stderr, self.code, self.signal)
+            || oom_message::say_out_of_memory(&self.stderr, self.code, self.signal)
     }
 
     /// What it was doing when it died.

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::pool::config::{PoolConfig, Prefetch};
+use crate::pool::lifecycle::{ExitReason, Life};
 use crate::pool::messages::{Evidence, ForgedClaim, Micros, TaskKey, Ticket, WireId, WorkerKey};
 use crate::pool::policy;
 use crate::pool::state::Keys;
-use crate::worker::life::{ExitReason, Life};
 
 /// A place for one worker at a time. While it is being replaced, it has two processes.
 #[derive(Debug, Default)]

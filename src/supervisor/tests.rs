@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::pool::config::{PoolConfig, QueueLimits, RestartConfig, WorkerConfig};
-use crate::pool::core::{Shared, SharedPool};
 use crate::pool::messages::{Body, Event, NewTask};
-use crate::pool::outlet::Outlet;
-use crate::supervisor;
+use crate::supervisor::driver::{Shared, SharedPool};
+use crate::supervisor::outbox::Outlet;
+use crate::supervisor::thread;
 
 /// A pool of one worker: a shell that runs `script`.
 fn pool(script: &str) -> SharedPool {
@@ -19,7 +19,7 @@ fn pool(script: &str) -> SharedPool {
     let worker = WorkerConfig { env, ..WorkerConfig::of(c"/bin/sh", args) };
     let limits = QueueLimits { tasks: 100, bytes: 1 << 20 };
     let shared = Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})));
-    supervisor::host(Arc::clone(&shared)).expect("there is a supervisor");
+    thread::host(Arc::clone(&shared)).expect("there is a supervisor");
     shared
 }
 

@@ -1,7 +1,5 @@
 //! Readings of what a process uses, from the kernel.
 
-pub mod oom;
-
 #[cfg(target_os = "linux")]
 use std::sync::LazyLock;
 

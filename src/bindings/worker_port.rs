@@ -12,17 +12,18 @@ use napi_derive::napi;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
-use crate::bindings::hot::{self, Arguments, Hot};
+use crate::bindings::fast_function::{self, Arguments, Hot};
 use crate::bindings::uv::Watch;
 use crate::bindings::{buffers, strings};
-use crate::port::fault::{self, Phase};
-use crate::port::outgoing::Outgoing;
-use crate::process::{depth, guard, inherited, spawn};
+use crate::buffer_pool::Bytes;
+use crate::process::{depth, spawn};
 use crate::shm::SharedPage;
 use crate::shm::page::{Way, Writer};
 use crate::shm::ring::{self, Read};
-use crate::warm::Bytes;
 use crate::wire::{LineSplitter, down};
+use crate::worker::failpoints::{self, Phase};
+use crate::worker::outgoing::Outgoing;
+use crate::worker::{inherited, parent_watch};
 
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
 const BATCH_FRAMES: usize = 64;
@@ -69,11 +70,11 @@ impl Hot for Claim {
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
-        fault::pass(Phase::BeforeClaim);
+        failpoints::pass(Phase::BeforeClaim);
         let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         if claimed {
             self.out.watch();
-            fault::pass(Phase::AfterClaim);
+            failpoints::pass(Phase::AfterClaim);
         }
         Ok(f64::from(u8::from(claimed)))
     }
@@ -187,7 +188,7 @@ impl WorkerPort {
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
-        fault::pass(Phase::Read);
+        failpoints::pass(Phase::Read);
         self.splitter.push(&buffer[..n]);
     }
 
@@ -199,12 +200,12 @@ impl WorkerPort {
         match rustix::net::recv(self.channel.as_fd(), buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => -1,
             Ok((n, _)) => {
-                fault::pass(Phase::Read);
+                failpoints::pass(Phase::Read);
                 self.splitter.filled(n);
                 i32::try_from(n).unwrap_or(i32::MAX)
             }
             Err(Errno::AGAIN) => {
-                fault::pass(Phase::Idle);
+                failpoints::pass(Phase::Idle);
                 0
             }
             Err(Errno::INTR) => 0,
@@ -271,14 +272,14 @@ impl WorkerPort {
     /// where there is no page). From then on what is held is written within a millisecond, whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
+        fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
     /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: it survives this process. `kind`: 0 a
     /// value, 1 a whole envelope, 2 undefined; 4 more where user code goes on, so that it is written as by `hold`.
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
     pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        hot::create(env, Reply(Rc::clone(&self.out)))
+        fast_function::create(env, Reply(Rc::clone(&self.out)))
     }
 
     /// Takes in whole lines: they survive this process, and are written within a millisecond, whatever user code does.
@@ -330,21 +331,21 @@ impl WorkerPort {
     #[napi]
     pub fn arm(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
-        fault::arm().map_err(Error::from_reason)?;
-        fault::pass(Phase::Start);
-        Ok(guard::arm(parent_pid))
+        failpoints::arm().map_err(Error::from_reason)?;
+        failpoints::pass(Phase::Start);
+        Ok(parent_watch::arm(parent_pid))
     }
 
     /// Whether the environment asks for a death on purpose in this phase.
     #[napi]
     pub fn expects_fault(&self, phase: String) -> Result<bool> {
-        Ok(fault::expects(self::phase(&phase)?))
+        Ok(failpoints::expects(self::phase(&phase)?))
     }
 
     /// Dies here if the environment asks for it.
     #[napi]
     pub fn pass(&self, phase: String) -> Result<()> {
-        fault::pass(self::phase(&phase)?);
+        failpoints::pass(self::phase(&phase)?);
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use crate::buffer_pool::{Bytes, KEPT_FROM};
 use crate::pool::messages::{Body, RawBody, Text, WireId};
-use crate::warm::{Bytes, KEPT_FROM};
 
 /// A piece of more bytes than this does not grow any more.
 const PIECE: usize = 256 * 1024;

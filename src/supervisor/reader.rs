@@ -1,10 +1,10 @@
 //! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no clock, so a test can speak
 //! in a worker's place, byte by byte.
 
-use crate::pool::core::{Core, Shared};
 use crate::pool::messages::{WireId, WorkerKey};
+use crate::supervisor::driver::{Core, Shared};
+use crate::supervisor::output::Tail;
 use crate::wire::{Decoder, Up, WireError};
-use crate::worker::output::Tail;
 
 /// One worker's stream.
 #[derive(Debug)]

@@ -12,9 +12,9 @@
 
 use super::binary::Lengths;
 use super::buffer::FrameBuffer;
-use super::envelope::{self, Up};
+use super::up::{self, Up};
+use crate::buffer_pool::Bytes;
 use crate::errors::{WireError, excerpt, reason};
-use crate::warm::Bytes;
 
 /// What an envelope may add to the largest payload.
 const SLACK: usize = 64 * 1024;
@@ -143,7 +143,7 @@ impl Decoder {
         let pending = self.stream.buffer.pending();
         let line = &pending[..line_length];
         // A frame that had to wait for its raw bytes is read twice; those are rare, and their lines are short.
-        let (envelope, shared) = envelope::parse(line, &mut self.lengths)?;
+        let (envelope, shared) = up::parse(line, &mut self.lengths)?;
         let announced = Lengths::sum(&self.lengths);
         if announced > self.limit as u64 {
             return Err(WireError::TooManyBytes { announced, limit: self.limit, excerpt: excerpt(line) });

@@ -13,23 +13,23 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::inspect::announcement::Announcements;
-use crate::inspect::{self, port::Port};
+use crate::inspect::{self, ports::Port};
 use crate::pool::config::StdioMode;
-use crate::pool::core::{self, SharedPool};
 use crate::pool::messages::{Micros, WorkerKey};
-use crate::pool::outlet::Kind;
-use crate::pool::report::{Obituary, SpawnFailure};
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::directory::Directory;
 use crate::process::readiness::watch;
 use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter};
+use crate::process::{memory, oom};
 use crate::shm::SharedPage;
-use crate::stats::{self, oom};
+use crate::supervisor::driver::{self, SharedPool};
+use crate::supervisor::link::{self, Link};
+use crate::supervisor::outbox::Kind;
+use crate::supervisor::output::{self, Tail};
+use crate::supervisor::reader::{self, Hearing};
+use crate::supervisor::report::{Obituary, SpawnFailure};
 use crate::wire;
 use crate::wire::down::Init;
-use crate::worker::hearing::{self, Hearing};
-use crate::worker::link::{self, Link};
-use crate::worker::output::{self, Tail};
 
 /// Room that is asked for at each read of the channel.
 const READ: usize = 64 * 1024;
@@ -197,7 +197,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     }
     let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
     let wake = Arc::new(Notify::new());
-    let mut link = Link::new(key, waiter.target(), core::now(), Arc::clone(&channel), page, Arc::clone(&wake));
+    let mut link = Link::new(key, waiter.target(), driver::now(), Arc::clone(&channel), page, Arc::clone(&wake));
     link.send_init(&wire::down::init(&Init {
         worker_id: key.worker_id(),
         pool: &config.name,
@@ -342,11 +342,11 @@ impl Actor {
 
     /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
     fn look_at_memory(&mut self, pause: Micros) {
-        let now = core::now();
+        let now = driver::now();
         if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
             return;
         }
-        let rss = stats::resident_set(self.pid.as_raw_nonzero().get());
+        let rss = memory::resident_set(self.pid.as_raw_nonzero().get());
         self.rss = (rss.unwrap_or(self.rss.0), now);
         if let Some(rss) = rss
             && self.shared.memory_threshold.is_some_and(|threshold| rss > threshold)
@@ -465,7 +465,7 @@ impl Actor {
                 signal: exit.signal,
                 mid_outcome,
                 stderr: self.tail.text(),
-                uptime: core::now().saturating_sub(link.spawned_at),
+                uptime: driver::now().saturating_sub(link.spawned_at),
                 rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
@@ -511,7 +511,7 @@ impl Actor {
     fn take_in_held(&mut self) {
         let mut core = self.shared.lock();
         let held = core.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        hearing::take_in_held(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
+        reader::take_in_held(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
     }
 
