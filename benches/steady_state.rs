@@ -22,12 +22,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bulkhead::pool::config::{PoolConfig, QueueLimits, WorkerConfig};
-use bulkhead::pool::messages::{Body, Event, Micros, NewTask, Ticket, WireId, WorkerKey};
+use bulkhead::pool::config::PoolConfig;
+use bulkhead::pool::ids::{Micros, Ticket, WireId, WorkerKey};
+use bulkhead::pool::messages::{Body, Event, NewTask};
 use bulkhead::process::channel::channel_pair;
 use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
+use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
 use bulkhead::supervisor::driver::{Shared, SharedPool};
 use bulkhead::supervisor::link::{self, Link};
 use bulkhead::supervisor::outbox::{Kind, Outlet};

@@ -16,9 +16,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bulkhead::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, WorkerConfig};
+use bulkhead::pool::config::{PoolConfig, Prefetch, RestartConfig};
+use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
 use bulkhead::supervisor::driver::{Shared, SharedPool};
-use bulkhead::pool::messages::{Body, Event, NewTask, Ticket, WireId, WorkerKey};
+use bulkhead::pool::messages::{Body, Event, NewTask};
+use bulkhead::pool::ids::{Ticket, WireId, WorkerKey};
 use bulkhead::supervisor::outbox::{Batch, Kind, Outlet, flags};
 use bulkhead::supervisor::report::Obituary;
 use bulkhead::process::readiness::watch;
@@ -226,7 +228,7 @@ impl World {
         let mut core = self.shared.lock();
         core.died(&self.shared, process.key);
         let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        hearing::take_in_held(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
+        reader::take_in_held(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
         let mid_outcome = process.hearing.ends_in_outcome(|wire| core.expects(process.key, wire));
         let link = core.bury(process.key).expect("it was not buried before");

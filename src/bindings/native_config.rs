@@ -9,9 +9,10 @@ use napi_derive::napi;
 use serde_json::value::RawValue;
 
 use crate::inspect::ports::InspectConfig;
-use crate::pool::config::{PoolConfig, Prefetch, QueueLimits, RestartConfig, StdioMode, WorkerConfig};
-use crate::pool::messages::Micros;
+use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
+use crate::pool::ids::Micros;
 use crate::process::directory::Directory;
+use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::wire::Serialization;
 
 /// Everything a pool needs to know; every field is present, times are milliseconds, sizes bytes.

@@ -1,6 +1,6 @@
 //! The course of one worker's life: starting → ready → leaving → gone. Pure: what to do next is returned, not done.
 
-use crate::pool::messages::Micros;
+use crate::pool::ids::Micros;
 
 /// Why a worker left; the `reason` of its `exit` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,8 @@
 //! It does no I/O: `supervisor` drives it.
 
 pub mod config;
+pub mod ids;
+pub mod key;
 pub mod lifecycle;
 pub mod messages;
 pub mod policy;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::pool::config::RestartConfig;
-use crate::pool::messages::Micros;
+use crate::pool::ids::Micros;
 
 /// Work that is sent ahead to one worker, by prediction: depth is worth an order of magnitude for tiny tasks and nothing
 /// for long ones, whose wait it would only make unfair.

@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use crate::pool::messages::TaskKey;
+use crate::pool::ids::TaskKey;
 
 /// A point in time, in microseconds; with priority, long before the clock began.
 pub type Due = i64;

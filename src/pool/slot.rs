@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use crate::pool::config::{PoolConfig, Prefetch};
+use crate::pool::ids::{Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::key::Keys;
 use crate::pool::lifecycle::{ExitReason, Life};
-use crate::pool::messages::{Evidence, ForgedClaim, Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::messages::{Evidence, ForgedClaim};
 use crate::pool::policy;
-use crate::pool::state::Keys;
 
 /// A place for one worker at a time. While it is being replaced, it has two processes.
 #[derive(Debug, Default)]

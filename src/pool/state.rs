@@ -23,17 +23,14 @@ use std::collections::{BinaryHeap, VecDeque};
 use slotmap::SlotMap;
 
 use crate::pool::config::PoolConfig;
+use crate::pool::ids::{Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::key::Sticky;
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
-use crate::pool::messages::{
-    Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, RunInfo, TaskKey, Ticket,
-    WireId, WorkerKey,
-};
+use crate::pool::messages::{Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo};
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
 use crate::pool::queue::{Due, Entry, Queue};
 use crate::pool::slot::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
 use crate::pool::timing::{Spread, Timing};
-
-pub use affinity::{Keys, Sticky};
 
 /// One accepted, unsettled task.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use proptest::prelude::*;
 use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use proptest::test_runner::RngSeed;
 
-use crate::pool::messages::{
-    Body, Effect, Event, Evidence, Failure, ForgedClaim, Micros, NewTask, Ticket, WireId, WorkerKey,
-};
+use crate::pool::ids::{Micros, Ticket, WireId, WorkerKey};
+use crate::pool::key::Sticky;
+use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim, NewTask};
 use crate::pool::policy;
-use crate::pool::state::{Pool, Sticky};
+use crate::pool::state::Pool;
 
 /// What chance may do next. Numbers are reduced to what there is.
 #[derive(Clone, Debug, PartialEq)]

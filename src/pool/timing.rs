@@ -2,7 +2,8 @@
 
 use hdrhistogram::Histogram;
 
-use crate::pool::messages::{Micros, RunInfo};
+use crate::pool::ids::Micros;
+use crate::pool::messages::RunInfo;
 
 /// Significant decimal digits of what a histogram keeps: its figures are right within one percent, and it takes 28 KiB.
 const DIGITS: u8 = 2;
@@ -98,7 +99,7 @@ fn spread(histogram: &Histogram<u64>) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::messages::WorkerKey;
+    use crate::pool::ids::WorkerKey;
 
     #[test]
     fn a_spread_is_right_within_a_percent_whatever_the_size_of_the_numbers() {

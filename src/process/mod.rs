@@ -29,6 +29,7 @@ pub mod spawn;
 pub mod target;
 pub mod wait;
 
+mod child_state;
 mod errno;
 #[cfg_attr(not(target_os = "linux"), path = "pidfd_none.rs")]
 mod pidfd;

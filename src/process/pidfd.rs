@@ -10,9 +10,9 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::child_state::{ChildState, child_state};
 use super::errno::CallError;
 use super::readiness;
-use super::wait::{Life, life};
 
 /// A handle on one process: it stays that process's even when the pid is used again.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl PidFd {
         loop {
             // Fails only when the runtime is being shut down, and then nobody polls us again.
             let Ok(mut guard) = self.fd.readable().await else { return std::future::pending().await };
-            if life(self.pid) != Life::Running {
+            if child_state(self.pid) != ChildState::Running {
                 return;
             }
             guard.clear_ready();

@@ -6,9 +6,9 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
+use super::child_state::{ChildState, child_state};
 use super::pidfd::PidFd;
 use super::signal;
-use super::wait::{Life, life};
 
 /// One child, for as long as it is not reaped. Afterwards its number may be a stranger's, and nothing is sent any more.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Target {
             None => rustix::process::kill_process(self.pid, signal).map_err(io::Error::from),
         };
         // Some systems refuse signals to what has ended.
-        sent.or_else(|error| if life(self.pid) == Life::Zombie { Ok(()) } else { Err(error) })
+        sent.or_else(|error| if child_state(self.pid) == ChildState::Zombie { Ok(()) } else { Err(error) })
     }
 
     fn is_in_group(&self) -> bool {
@@ -80,6 +80,6 @@ impl Target {
     }
 
     fn check_unreaped(&self) -> io::Result<()> {
-        if life(self.pid) == Life::Reaped { Err(Errno::SRCH.into()) } else { Ok(()) }
+        if child_state(self.pid) == ChildState::Reaped { Err(Errno::SRCH.into()) } else { Ok(()) }
     }
 }

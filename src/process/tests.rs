@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use super::child_state::{ChildState, child_state};
 use super::spawn::spawn_by;
-use super::wait::{Life, life};
 use super::weak_symbols::{Late, late};
 use super::*;
 
@@ -195,11 +195,11 @@ fn waiting_can_be_given_up_and_taken_up_again() {
         assert_eq!(rustix::io::write(&child.channel, b"\n").unwrap(), 1);
         waiter.exited().await;
         // Not reaped by being waited for.
-        assert_eq!(life(child.pid), Life::Zombie);
+        assert_eq!(child_state(child.pid), ChildState::Zombie);
         waiter.exited().await;
         assert_eq!(waiter.reap().unwrap().code, Some(3));
         waiter.exited().await;
-        assert_eq!(life(child.pid), Life::Reaped);
+        assert_eq!(child_state(child.pid), ChildState::Reaped);
         for sent in [waiter.target().kill(), waiter.target().signal_alone(Signal::KILL), waiter.target().ask_to_stop()]
         {
             assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::ESRCH));

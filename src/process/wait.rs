@@ -10,7 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions};
+use rustix::process::Pid;
 
 use super::errno::CallError;
 use super::pidfd::{Opened, PidFd};
@@ -135,27 +135,6 @@ pub fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
 /// Set in the environment to wait by threads although there are pidfds.
 static NO_PIDFD: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("BULKHEAD_NO_PIDFD").is_some_and(|value| value == "1"));
-
-/// What has become of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    /// It runs, or is stopped.
-    Running,
-    /// It has ended, and its pid is still its own.
-    Zombie,
-    /// It was reaped, by us or by someone else.
-    Reaped,
-}
-
-/// Looks at our child `pid` without changing anything.
-pub(super) fn life(pid: Pid) -> Life {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    match rustix::process::waitid(WaitId::Pid(pid), options) {
-        Ok(Some(_)) => Life::Zombie,
-        Ok(None) => Life::Running,
-        Err(_) => Life::Reaped,
-    }
-}
 
 /// `Ok(None)`: not ended yet. A child that someone else has reaped gives an unknown exit.
 fn wait4(pid: Pid, options: i32, rss_floor: u64) -> io::Result<Option<Exit>> {

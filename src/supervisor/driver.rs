@@ -16,10 +16,12 @@ use tokio::sync::Notify;
 
 use crate::buffer_pool::Bytes;
 use crate::errors::Breach;
-use crate::pool::config::{PoolConfig, QueueLimits, StdioMode, WorkerConfig};
+use crate::pool::config::PoolConfig;
+use crate::pool::ids::{Micros, Ticket, WireId, WorkerKey};
 use crate::pool::lifecycle::ExitReason;
-use crate::pool::messages::{Body, Effect, Event, Failure, Micros, NewTask, RunInfo, Ticket, WireId, WorkerKey};
+use crate::pool::messages::{Body, Effect, Event, Failure, NewTask, RunInfo};
 use crate::pool::state::{Counters, Pool, Times, WorkerRow};
+use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::link::Link;
 use crate::supervisor::oom_message;
 use crate::supervisor::outbox::{Batch, Kind, Outlet, Row, flags};

@@ -11,7 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::buffer_pool::Bytes;
-use crate::pool::messages::{Body, Evidence, ForgedClaim, Micros, WireId, WorkerKey};
+use crate::pool::ids::{Micros, WireId, WorkerKey};
+use crate::pool::messages::{Body, Evidence, ForgedClaim};
 use crate::process::{CallError, Target};
 use crate::shm::page::{SharedPage, Way, Writer};
 use crate::shm::ring::{self, Read};

@@ -9,6 +9,7 @@
 //!
 //! Nothing here knows Node-API; `bindings` does.
 
+pub mod config;
 pub mod driver;
 pub mod link;
 pub mod oom_message;

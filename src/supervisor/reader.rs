@@ -1,7 +1,7 @@
 //! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no clock, so a test can speak
 //! in a worker's place, byte by byte.
 
-use crate::pool::messages::{WireId, WorkerKey};
+use crate::pool::ids::{WireId, WorkerKey};
 use crate::supervisor::driver::{Core, Shared};
 use crate::supervisor::output::Tail;
 use crate::wire::{Decoder, Up, WireError};

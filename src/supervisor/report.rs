@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::errors::{Breach, NotReady};
+use crate::pool::ids::Micros;
 use crate::pool::lifecycle::ExitReason;
-use crate::pool::messages::{ClosedReport, Micros};
+use crate::pool::messages::ClosedReport;
 use crate::process::{CallError, Signal, signal};
 use crate::supervisor::oom_message;
 

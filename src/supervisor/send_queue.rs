@@ -9,7 +9,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::buffer_pool::{Bytes, KEPT_FROM};
-use crate::pool::messages::{Body, RawBody, Text, WireId};
+use crate::pool::ids::WireId;
+use crate::pool::messages::{Body, RawBody, Text};
 
 /// A piece of more bytes than this does not grow any more.
 const PIECE: usize = 256 * 1024;

@@ -4,8 +4,9 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pool::config::{PoolConfig, QueueLimits, RestartConfig, WorkerConfig};
+use crate::pool::config::{PoolConfig, RestartConfig};
 use crate::pool::messages::{Body, Event, NewTask};
+use crate::supervisor::config::{QueueLimits, WorkerConfig};
 use crate::supervisor::driver::{Shared, SharedPool};
 use crate::supervisor::outbox::Outlet;
 use crate::supervisor::thread;

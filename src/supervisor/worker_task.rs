@@ -14,14 +14,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::inspect::announcement::Announcements;
 use crate::inspect::{self, ports::Port};
-use crate::pool::config::StdioMode;
-use crate::pool::messages::{Micros, WorkerKey};
+use crate::pool::ids::{Micros, WorkerKey};
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::directory::Directory;
 use crate::process::readiness::watch;
 use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter};
 use crate::process::{memory, oom};
 use crate::shm::SharedPage;
+use crate::supervisor::config::StdioMode;
 use crate::supervisor::driver::{self, SharedPool};
 use crate::supervisor::link::{self, Link};
 use crate::supervisor::outbox::Kind;

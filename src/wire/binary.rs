@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::up::by_name;
+use super::json::by_name;
 use crate::errors::reason;
 
 /// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much more in JavaScript.

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::PROTOCOL_VERSION;
-use super::up::leading_integer;
+use super::json::leading_integer;
 
 /// What the first frame tells a worker.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,7 @@ pub mod up;
 
 mod binary;
 mod buffer;
+mod json;
 
 pub use crate::errors::{WireError, excerpt};
 pub use decoder::{Decoder, DownFrame, Frame, LineSplitter};

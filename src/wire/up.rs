@@ -4,12 +4,12 @@
 //! between commas in a larger document without a hostile worker reaching beyond its own element.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::binary::{self, Lengths};
+use super::json::{by_name, is_text, leading_integer, lossy_string, object, present};
 use crate::errors::{WireError, excerpt, reason};
 
 /// One line from a worker.
@@ -141,32 +141,6 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
-/// What a string names, and nothing but a string: an enum that derives Deserialize takes `{"ready":null}` for `"ready"`.
-pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
-    deserializer: D,
-    what: &'static str,
-    find: fn(&str) -> Option<T>,
-) -> Result<T, D::Error> {
-    struct NameVisitor<T> {
-        what: &'static str,
-        find: fn(&str) -> Option<T>,
-    }
-
-    impl<T> Visitor<'_> for NameVisitor<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "the name of {}", self.what)
-        }
-
-        fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
-            (self.find)(name).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
-        }
-    }
-
-    deserializer.deserialize_str(NameVisitor { what, find })
-}
-
 /// Every key that any kind of line can have. Unknown keys are skipped, known ones may come once.
 #[derive(serde::Deserialize)]
 struct Line<'a> {
@@ -196,11 +170,6 @@ struct Line<'a> {
     value: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     text: Option<&'a RawValue>,
-}
-
-/// Keeps a `null` that is there apart from a key that is not; serde's own `Option` makes both `None`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// What a line says, and where in the shared memory its raw bytes are, if not behind it.
@@ -255,23 +224,6 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
     }
     let payload = Payload { json, binary: None, encoding };
     Some(Up::Result { id, elapsed, envelope, payload })
-}
-
-/// A JSON integer of at most 19 digits, which always fits, and what follows it.
-pub(super) fn leading_integer(text: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0;
-    let mut digits = 0;
-    for byte in text.iter().take_while(|byte| byte.is_ascii_digit()) {
-        if digits == 19 {
-            return None;
-        }
-        number = number * 10 + u64::from(byte - b'0');
-        digits += 1;
-    }
-    if digits == 0 || (digits > 1 && text[0] == b'0') {
-        return None;
-    }
-    Some((number, &text[digits..]))
 }
 
 impl<'a> Line<'a> {
@@ -334,47 +286,4 @@ impl<'a> Line<'a> {
         };
         Ok(Payload { json, binary, encoding })
     }
-}
-
-fn is_text(json: &RawValue) -> bool {
-    json.get().starts_with('"')
-}
-
-fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static, str>> {
-    error.filter(|error| error.get().starts_with('{')).ok_or_else(|| reason::ERROR_TYPE.into())
-}
-
-/// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those are replaced, since a
-/// log line is no reason to end a worker.
-fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
-    struct Text<'a>(Cow<'a, str>);
-
-    impl<'de> Deserialize<'de> for Text<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct TextVisitor;
-            impl<'de> Visitor<'de> for TextVisitor {
-                type Value = Text<'de>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a string")
-                }
-
-                fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
-                    Ok(Text(String::from_utf8_lossy(bytes)))
-                }
-
-                fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
-                    Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
-                }
-            }
-            // serde_json reads a string asked for as bytes without insisting on paired surrogates.
-            deserializer.deserialize_bytes(TextVisitor)
-        }
-    }
-
-    if !raw.get().starts_with('"') {
-        return Err(reason::TEXT_TYPE.into());
-    }
-    let Text(text) = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
-    Ok(text)
 }

@@ -6,61 +6,10 @@
 //! begins or ends to lend its keys. What a worker kept is gone with its process: then users are told which keys it had run tasks
 //! of.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use crate::pool::messages::{Effect, Micros, TaskKey, WorkerKey};
+use crate::pool::ids::{Micros, TaskKey, WorkerKey};
+use crate::pool::key::{Keys, Sticky};
+use crate::pool::messages::Effect;
 use crate::pool::state::{Phase, Pool, waiting_since};
-
-/// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of these.
-const REMEMBERED: usize = 65_536;
-
-/// The key of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sticky {
-    name: Box<str>,
-    hash: u64,
-    /// The place that it belongs to.
-    home: usize,
-}
-
-/// The keys that a worker has run tasks of.
-#[derive(Debug, Default)]
-pub struct Keys(HashSet<Box<str>>);
-
-impl Keys {
-    fn remember(&mut self, name: &str) {
-        if self.0.len() < REMEMBERED && !self.0.contains(name) {
-            self.0.insert(name.into());
-        }
-    }
-}
-
-impl Sticky {
-    pub fn new(name: &str) -> Self {
-        // Of keys that nobody is attacked by: the same in every process, as nothing else depends on it.
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        Self { name: name.into(), hash: hasher.finish(), home: 0 }
-    }
-
-    /// The place that it belongs to.
-    pub(super) fn home(&self) -> usize {
-        self.home
-    }
-
-    #[cfg(test)]
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What this place draws.
-    fn draw(&self, place: usize) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.hash, place).hash(&mut hasher);
-        hasher.finish()
-    }
-}
 
 impl Pool {
     /// The place that this task is bound to, if it has a key.

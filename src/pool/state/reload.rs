@@ -5,8 +5,9 @@
 //! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns those that have just been
 //! started as well, and that it is given up when the new ones cannot start.
 
+use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
-use crate::pool::messages::{Effect, Micros};
+use crate::pool::messages::Effect;
 use crate::pool::slot::{Beside, Renewal, Slot, Worker};
 use crate::pool::state::Pool;
 

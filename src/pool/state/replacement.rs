@@ -5,8 +5,8 @@
 //! ends what it runs, however long that takes, and is told to leave when it has; as many tasks as it still runs, the
 //! other is sent less. If the other cannot start, the worker goes on, and another attempt follows after a pause.
 
+use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
-use crate::pool::messages::{Micros, WorkerKey};
 use crate::pool::slot::{Beside, Renewal, Worker};
 use crate::pool::state::{Phase, Pool};
 

@@ -4,8 +4,9 @@
 //! they run, and leave. Places are never taken away again, so that news of a process that was there can always be told from
 //! that of a later one.
 
+use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
-use crate::pool::messages::{Effect, Micros};
+use crate::pool::messages::Effect;
 use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
 

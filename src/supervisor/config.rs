@@ -1,0 +1,81 @@
+//! How the supervisor starts workers, and how much it accepts for them.
+
+use std::ffi::{CStr, CString};
+
+use serde_json::value::RawValue;
+
+use crate::inspect::ports::InspectConfig;
+use crate::process::directory::Directory;
+use crate::wire::Serialization;
+
+/// How a worker process is started; constant for the life of the pool.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// The pool's name, as the worker is told it.
+    pub name: String,
+    /// Executable: a path, or a name that is looked up in `PATH`.
+    pub command: CString,
+    /// Arguments after the executable's own name.
+    pub args: Vec<CString>,
+    /// It is Node.js, which is told to run a worker of ours.
+    pub is_node: bool,
+    /// Where the arguments or the environment have Node open its inspector: a port for each worker.
+    pub inspect: Option<InspectConfig>,
+    /// The whole environment, as `KEY=value`.
+    pub env: Vec<CString>,
+    /// Working directory; `None`: the parent's at the time.
+    pub cwd: Option<Directory>,
+    /// Nice value, -20 to 19; `None`: the parent's.
+    pub nice: Option<i32>,
+    /// Where a worker's output goes.
+    pub stdio: StdioMode,
+    /// JSON object that is handed through to the worker in `init`.
+    pub init_options: Box<RawValue>,
+    /// How tasks are written, as the worker is told it.
+    pub serialization: Serialization,
+    /// Bytes of the largest message in either direction.
+    pub max_message_size: usize,
+    /// Tasks that one worker runs at a time, as the worker is told it.
+    pub concurrency: usize,
+}
+
+impl WorkerConfig {
+    /// A worker of this command line, whose output nobody wants, with an empty environment and messages of a mebibyte.
+    pub fn of(command: &CStr, args: Vec<CString>) -> Self {
+        Self {
+            name: "bulkhead".to_owned(),
+            command: command.to_owned(),
+            args,
+            is_node: false,
+            inspect: None,
+            env: Vec::new(),
+            cwd: None,
+            nice: None,
+            stdio: StdioMode::Ignore,
+            init_options: RawValue::from_string("{}".to_owned()).expect("it is JSON"),
+            serialization: Serialization::Json,
+            max_message_size: 1 << 20,
+            concurrency: 1,
+        }
+    }
+}
+
+/// See the `stdio` option. Standard error is read in every mode, for crash reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdioMode {
+    /// The worker writes where the parent does.
+    Inherit,
+    /// Output becomes `stdout` and `stderr` events.
+    Pipe,
+    /// Output is thrown away.
+    Ignore,
+}
+
+/// What may be accepted before `QueueFullError`.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Tasks that may wait beyond those that can run at once.
+    pub tasks: usize,
+    /// Bytes of the tasks that wait.
+    pub bytes: usize,
+}
