@@ -273,7 +273,7 @@ describe('the programs of docs/observability.md', () => {
   });
 
   test('every channel of the table exists, and the other way round', async () => {
-    const source = readFileSync(join(root, 'lib/diagnostics.js'), 'utf8');
+    const source = readFileSync(join(root, 'lib/pool/diagnostics.js'), 'utf8');
     const namesIn = (text) => [...new Set(text.match(/bulkhead:\w+:\w+/g))].sort();
     expect(namesIn(page)).toEqual(namesIn(source));
     expect(namesIn(page)).toEqual([...TASKS, ...OTHERS].sort());

@@ -15,10 +15,10 @@ const ofModules = new Set(['require', 'module', '__dirname', '__filename', 'unde
 
 /** Taken at load, where only one of several hosts has it. */
 const AT_LOAD = {
-  'lib/binary.js': ['globalThis'],
-  'lib/cloneable.js': ['Date'],
-  'lib/host.js': ['globalThis'],
-  'lib/worker/exec.js': ['globalThis'],
+  'lib/codec/binary.js': ['globalThis'],
+  'lib/codec/cloneable.js': ['Date'],
+  'lib/platform/runtime.js': ['globalThis'],
+  'lib/worker/compile.js': ['globalThis'],
   'lib/worker/intrinsics.js': ['globalThis'],
 };
 /** Time has one home. */

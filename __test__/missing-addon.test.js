@@ -83,7 +83,7 @@ test('[A8] a bundle that has found the addon, but not what workers start with, s
   const source = `
     const { ProcessManager } = require('bulkhead');
     try { new ProcessManager(); } catch ({ message, code }) { console.log(JSON.stringify({ message, code })); }`;
-  const refused = refusal((own) => rmSync(join(own, 'dist', 'bootstrap.js')), { source });
+  const refused = refusal((own) => rmSync(join(own, 'dist', 'worker.js')), { source });
   expect(refused.code).toBe('MODULE_NOT_FOUND');
   expect(refused.message).toMatch(/^bulkhead was bundled .*from what its workers start with: mark it as external/);
 });

@@ -7,8 +7,8 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import ProcessManager from '../index.mjs';
 
 const require = createRequire(import.meta.url);
-const { resolveOptions, resolveShutdownOptions } = require('../lib/options.js');
-const { resolveTaskOptions } = require('../lib/task-options.js');
+const { resolveOptions, resolveShutdownOptions } = require('../lib/options/pool-options.js');
+const { resolveTaskOptions } = require('../lib/options/task-options.js');
 
 const CORES = 4;
 
@@ -347,7 +347,7 @@ describe('worker', () => {
     expect(kind).toBe('module');
     expect(JSON.parse(config.initOptions)).toEqual({ worker: url, argv: ['--fast'] });
     expect(config.args.at(-1)).toBe('--fast');
-    expect(config.args.at(-2)).toMatch(/bootstrap\.js$/);
+    expect(config.args.at(-2)).toMatch(/dist\/worker\.js$/);
   });
 
   test('none: the built-in one', () => {

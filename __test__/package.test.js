@@ -82,7 +82,7 @@ describe('the tarball', () => {
     );
     expect(files).toEqual(expect.arrayContaining([...entries, 'native.cjs', 'native.d.cts']));
     expect(files).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'LICENSE']));
-    expect(files.filter((file) => file.includes('/'))).toEqual(['dist/bootstrap.js', 'dist/index.js']);
+    expect(files.filter((file) => file.includes('/'))).toEqual(['dist/index.js', 'dist/worker.js']);
     expect(files.filter((file) => /\.(node|rs|toml|lock)$/.test(file))).toEqual([]);
   });
 

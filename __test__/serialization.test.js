@@ -7,17 +7,17 @@ import { afterAll, describe, expect, test } from 'vitest';
 import ProcessManager from '../index.mjs';
 
 const require = createRequire(import.meta.url);
-const { decode, encode } = require('../lib/serialize.js');
-const { Flattener } = require('../lib/flatten.js');
-const { fromWire } = require('../lib/rebuilt-errors.js');
-const { toWire } = require('../lib/wire-errors.js');
+const { decode, encode } = require('../lib/codec/serialize.js');
+const { Flattener } = require('../lib/codec/flatten.js');
+const { fromWire } = require('../lib/errors/from-wire.js');
+const { toWire } = require('../lib/errors/to-wire.js');
 const {
   AbortError,
   BulkheadError,
   MessageTooLargeError,
   QueueFullError,
   SerializationError,
-} = require('../lib/errors.js');
+} = require('../lib/errors/classes.js');
 
 /** Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address the bytes are. */
 function travel(value, serialization = 'json', shift = 0) {
@@ -424,7 +424,7 @@ describe('errors', () => {
   });
 
   test('instanceof survives two copies of the package', () => {
-    const file = require.resolve('../lib/errors.js');
+    const file = require.resolve('../lib/errors/classes.js');
     const first = require(file);
     delete require.cache[file];
     const second = require(file);

@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 import { program, until } from './support/harness.js';
 
 const require = createRequire(import.meta.url);
-const { Batches } = require('../lib/batch.js');
+const { Batches } = require('../lib/pool/rows.js');
 
 const WORKER = `
   import { existsSync, writeFileSync } from 'node:fs';

@@ -43,7 +43,7 @@ import ProcessManager, {
 
 import Required = require('../index.js');
 
-import type { ProcessManager as Implementation } from '../lib/manager.js';
+import type { ProcessManager as Implementation } from '../lib/pool/process-manager.js';
 import type { TaskContext, TaskHandler, WorkerContext, WorkerHook } from '../worker.js';
 
 const pool = new ProcessManager();

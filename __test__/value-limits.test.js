@@ -7,7 +7,7 @@ import { MessageTooLargeError, ProtocolError, SerializationError } from '../inde
 import { failure, moduleFile, pool, program, root } from './support/harness.js';
 
 const require = createRequire(import.meta.url);
-const { decode, encode } = require('../lib/serialize.js');
+const { decode, encode } = require('../lib/codec/serialize.js');
 
 const LIMIT = 64 * 2 ** 20;
 
@@ -235,7 +235,7 @@ describe('what is no value in V8’s format', () => {
   // Changed at random, a small value is another, or none: V8 reads it, or throws. It is another process that would end.
   test('[C9] bytes changed at random end no process', { timeout: 120_000 }, async () => {
     const source = `
-      const { encode, decode } = require(${JSON.stringify(join(root, 'lib', 'serialize.js'))});
+      const { encode, decode } = require(${JSON.stringify(join(root, 'lib', 'codec', 'serialize.js'))});
       const value = { a: [1, -2.5, 'text', null, undefined, 10n ** 30n], m: new Map([[{}, new Set([1])]]), d: new Date(0), r: /a+/g, e: new RangeError('m', { cause: 1 }), b: Buffer.from('bytes'), f: new Float64Array(3), ab: new ArrayBuffer(9), o: Object('s'), sparse: [, , 3] };
       value.self = value;
       const sound = Buffer.from(JSON.parse(encode(value, 'advanced').json), 'base64');

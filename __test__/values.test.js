@@ -521,7 +521,7 @@ describe('errors inside values', () => {
   });
 
   test('[B3] what stands for an error reaches into nothing, whatever a worker says', async () => {
-    const { decode } = require('../lib/serialize.js');
+    const { decode } = require('../lib/codec/serialize.js');
     const restored = (value, ...paths) =>
       decode(
         value,
@@ -619,8 +619,8 @@ describe('what an error carries', () => {
   });
 
   test('[B4] V8’s format in an error of a worker in JSON mode is not read', async () => {
-    const { fromWire } = require('../lib/rebuilt-errors.js');
-    const { toWire } = require('../lib/wire-errors.js');
+    const { fromWire } = require('../lib/errors/from-wire.js');
+    const { toWire } = require('../lib/errors/to-wire.js');
     const wire = () => JSON.parse(JSON.stringify(toWire(Object.assign(new Error('m'), { map: new Map() }), true)));
     expect(fromWire(wire(), true).map).toEqual(new Map());
     expect(fromWire(wire(), false).map).toEqual(expect.any(String));
@@ -646,7 +646,7 @@ describe('views', () => {
   );
 
   test('[B1] every class of typed arrays that this runtime has can travel', () => {
-    const { BINARY_TYPES } = require('../lib/binary.js');
+    const { BINARY_TYPES } = require('../lib/codec/binary.js');
     expect(BINARY_TYPES).toEqual(expect.arrayContaining(typedArrays));
     expect(typedArrays).toContain('BigUint64Array');
   });

@@ -11,8 +11,8 @@ const { fstat } = require('node:fs');
 const { performance } = require('node:perf_hooks');
 const process = require('node:process');
 const timers = require('node:timers');
-const { HOST } = require('./host');
 const { Promise, uncurry } = require('./intrinsics');
+const { HOST } = require('./platform/runtime');
 
 /** @type {(fn: Function) => string} */
 const sourceOf = uncurry(Function.prototype.toString);

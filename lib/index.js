@@ -1,7 +1,7 @@
 'use strict';
 
-const errors = require('./errors');
-const { ProcessManager } = require('./manager');
+const errors = require('./errors/classes');
+const { ProcessManager } = require('./pool/process-manager');
 
 // require('bulkhead') is the class itself; everything else that can be imported by name hangs on it. (By definition and
 // not by assignment, so that a name that functions or emitters have by inheritance could never be written through.)

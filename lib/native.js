@@ -3,7 +3,7 @@
 // The native addon, and what of it the JavaScript side relies on.
 
 const process = require('node:process');
-const { missingAddon } = require('./missing-addon');
+const { missingAddon } = require('./platform/missing-addon');
 
 /**
  * Everything present; null means none.
@@ -86,10 +86,10 @@ const { missingAddon } = require('./missing-addon');
 /**
  * @typedef {object} NativeAddon
  * @property {new (config: NativeConfig, meta: Float64Array, onBatch: () => void) => NativePool} ProcessManager
- * @property {new (starts: Float64Array) => import('./worker/port').Port} WorkerPort
+ * @property {new (starts: Float64Array) => import('./worker/native-port').Port} WorkerPort
  * @property {() => number} availableParallelism
  * @property {() => boolean} readsMemory whether it can be seen how much memory a process uses
- * @property {(text: string) => Buffer} encodeText see lib/text.js
+ * @property {(text: string) => Buffer} encodeText see lib/codec/long-strings.js
  * @property {() => number} depth how deep in pools within pools this process is; 0: no pool has started it
  */
 

@@ -1,4 +1,4 @@
-// Puts lib/ together: dist/index.js is what the package's users load, dist/bootstrap.js what a Node worker starts with.
+// Puts lib/ together: dist/index.js is what the package's users load, dist/worker.js what a Node worker starts with.
 // Each is one file, as finding, reading and compiling thirty takes Node longer than anything else in the start of a worker.
 // Nothing is renamed or left out: what runs is what lib/ says, and stack traces show its names. `npm run build` and the
 // tests make them.
@@ -21,16 +21,19 @@ const OWN_MODULE = /\brequire\("(\.[^"]+)"\)/g;
 
 export async function bundle() {
   await mkdir(join(root, 'dist'), { recursive: true });
-  await Promise.all([bundleEntry('index'), bundleEntry('bootstrap')]);
+  await Promise.all([bundleEntry('index', 'index'), bundleEntry('worker/main', 'worker')]);
 }
 
-/** @param {string} name of a file in lib/ and in dist/ */
-async function bundleEntry(name) {
+/**
+ * @param {string} from path in lib/
+ * @param {string} to name in dist/
+ */
+async function bundleEntry(from, to) {
   /** By path, in the order in which they are to run. @type {Map<string, string>} */
   const parts = new Map();
-  const entry = await add(join(lib, `${name}.js`), parts, []);
+  const entry = await add(join(lib, `${from}.js`), parts, []);
   const text = ["'use strict';", ...parts.values(), `module.exports = ${entry};`, ''].join('\n');
-  await writeFile(join(root, 'dist', `${name}.js`), text);
+  await writeFile(join(root, 'dist', `${to}.js`), text);
 }
 
 /**

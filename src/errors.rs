@@ -2,7 +2,7 @@
 //!
 //! Each is lower case and fits behind the words that name its object: [`WireError`] and [`Breach`] behind
 //! "worker 3 (pid 7) broke the protocol: ", [`NotReady`] stands for itself. What a system call says is in
-//! [`process::errno`](crate::process); what JavaScript makes of all of it, in `lib/failures.js`.
+//! [`process::errno`](crate::process); what JavaScript makes of all of it, in `lib/errors/from-native.js`.
 
 /// A frame that no honest worker writes. The stream is of no further use: the caller ends the worker.
 ///

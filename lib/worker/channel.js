@@ -25,7 +25,7 @@ class Channel {
 
   #reply;
 
-  /** @param {import('./port').Port} port */
+  /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
     // Asked for once, as a method would look its object up each time.

@@ -95,7 +95,7 @@ class TaskContext {
 
   /**
    * @param {Task} task
-   * @param {{ workerId: number, replies: import('./replies').Replies, context: WorkerContext }} worker
+   * @param {{ workerId: number, replies: import('./frame-writer').Replies, context: WorkerContext }} worker
    */
   constructor(task, worker) {
     this.#task = task;
@@ -140,7 +140,7 @@ class TaskContext {
 class WorkerContext {
   /**
    * @param {number} workerId
-   * @param {import('./replies').Replies} replies
+   * @param {import('./frame-writer').Replies} replies
    */
   constructor(workerId, replies) {
     this.workerId = workerId;

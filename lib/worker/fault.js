@@ -4,9 +4,9 @@
 // changed where it is asked for, so that no task has to look.
 
 /**
- * @param {import('./port').Port} port
- * @param {import('./program').Program} program
- * @returns {import('./program').Program} which may die once the synchronous part of a handler has run
+ * @param {import('./native-port').Port} port
+ * @param {import('./module-program').Program} program
+ * @returns {import('./module-program').Program} which may die once the synchronous part of a handler has run
  */
 function withFault(port, program) {
   if (!port.expectsFault('task')) return program;

@@ -3,7 +3,7 @@
 // A script written for child_process.fork: it exports no handler and listens for messages. Each task reaches it as a message,
 // and the message it sends back with the task's `taskId` is the result.
 
-const { exec } = require('./exec');
+const { exec } = require('./compile');
 const { isEnvelope } = require('./envelope');
 const { OwnMap, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
 
@@ -16,7 +16,7 @@ const PLAIN = Object.prototype;
 /**
  * @typedef {import('./context').Task} Task
  * @typedef {import('./context').WorkerContext} WorkerContext
- * @typedef {import('./program').Program} Program
+ * @typedef {import('./module-program').Program} Program
  */
 
 /** @implements {Program} */

@@ -15,13 +15,13 @@ class Ipc {
   /**
    * What the worker runs, once that is known: it may take messages as results of its tasks.
    *
-   * @type {import('./program').Program | null}
+   * @type {import('./module-program').Program | null}
    */
   program = null;
 
   /**
    * @param {import('./channel').Channel} channel
-   * @param {import('./replies').Replies} replies
+   * @param {import('./frame-writer').Replies} replies
    * @param {() => void} onDisconnect the script has closed the channel
    */
   constructor(channel, replies, onDisconnect) {

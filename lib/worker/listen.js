@@ -3,14 +3,14 @@
 // Reads the channel as things arrive on it, whichever way this runtime has for it.
 
 const { Buffer } = require('node:buffer');
-const { HOST } = require('../host');
+const { HOST } = require('../platform/runtime');
 
 const READ_BYTES = 64 * 1024;
 
 /**
  * Puts what arrives into the port, and keeps the process alive for as long as more may come.
  *
- * @param {import('./port').Port} port
+ * @param {import('./native-port').Port} port
  * @param {() => void} onBytes bytes were given to the port
  * @param {() => void} onEnd the supervisor has closed its side, or is gone
  * @returns {() => void} to be called once: reads no more, and says goodbye: the supervisor sees the end of the stream
@@ -38,7 +38,7 @@ function listen(port, onBytes, onEnd) {
  * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended itself
  * when the supervisor does would take the channel away under a reply that is still to come.
  *
- * @param {import('./port').Port} port
+ * @param {import('./native-port').Port} port
  * @param {() => void} onBytes
  * @param {() => void} onEnd
  */
@@ -57,7 +57,7 @@ function listenBySocket(port, onBytes, onEnd) {
 
 /**
  * @param {typeof import('node:net')} net
- * @param {import('./port').Port} port
+ * @param {import('./native-port').Port} port
  * @param {() => void} onBytes
  */
 function open(net, port, onBytes) {

@@ -7,8 +7,8 @@ const Module = require('node:module');
 const path = require('node:path');
 const process = require('node:process');
 const { fileURLToPath, pathToFileURL } = require('node:url');
-const { HOST } = require('../host');
-const { isRecursion } = require('../worker-process');
+const { HOST } = require('../platform/runtime');
+const { isRecursion } = require('../platform/worker-process');
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
 /** Of these, Node's own type stripping knows nothing. */

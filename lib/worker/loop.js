@@ -13,12 +13,12 @@
 
 const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
-const { decode } = require('../serialize');
+const { decode } = require('../codec/serialize');
+const { explain } = require('./compile');
 const { Task, TaskContext } = require('./context');
-const { explain } = require('./exec');
 const { LATER } = require('./fork-script');
-const { Credit, stream } = require('./stream');
 const { OwnMap, arrayFrom, max, onSettled, parse, promiseOf, round, toStringTag } = require('./intrinsics');
+const { Credit, stream } = require('./stream');
 
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;
@@ -81,11 +81,11 @@ class Loop {
 
   /**
    * @param {object} parts
-   * @param {import('./port').Port} parts.port
+   * @param {import('./native-port').Port} parts.port
    * @param {Float64Array} parts.starts which the port writes when something is taken from it
    * @param {import('./channel').Channel} parts.channel
-   * @param {import('./replies').Replies} parts.replies
-   * @param {import('./program').Program} parts.program
+   * @param {import('./frame-writer').Replies} parts.replies
+   * @param {import('./module-program').Program} parts.program
    * @param {import('./context').WorkerContext} parts.context
    * @param {number} parts.concurrency tasks that run at a time
    * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`

@@ -6,7 +6,7 @@
 const { realpathSync } = require('node:fs');
 const Module = require('node:module');
 const process = require('node:process');
-const { HOST } = require('../host');
+const { HOST } = require('../platform/runtime');
 
 /**
  * Loads a module as the main one. Whoever loads it (import(), or `require` with a hook) makes a `module` of a CommonJS file

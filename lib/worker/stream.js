@@ -50,7 +50,7 @@ class Credit {
  * @param {import('./context').Task} task
  * @param {Credit} credit
  * @param {any} returned by its handler
- * @param {import('./replies').Replies} replies
+ * @param {import('./frame-writer').Replies} replies
  */
 async function stream(task, credit, returned, replies) {
   const source = await returned;

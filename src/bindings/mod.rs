@@ -1,7 +1,7 @@
 //! The border to JavaScript: the only code that knows Node-API.
 //!
-//! It is thin and private: plain values in (`lib/options.js` has validated them and filled in every default), rows of
-//! numbers, JSON text and raw bytes out. [`process_manager`] is the native half of `lib/manager.js`, [`worker_port`] that of `lib/worker/`;
+//! It is thin and private: plain values in (`lib/options/pool-options.js` has validated them and filled in every default), rows of
+//! numbers, JSON text and raw bytes out. [`process_manager`] is the native half of `lib/pool/process-manager.js`, [`worker_port`] that of `lib/worker/`;
 //! [`environment`] ends a pool with its environment; [`fast_function`] makes functions that cost little to call; [`native_config`] turns the one
 //! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
 //! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
@@ -28,7 +28,7 @@ pub fn reads_memory() -> bool {
     i32::try_from(std::process::id()).is_ok_and(|pid| process::memory::resident_set(pid).is_some())
 }
 
-/// A string as raw bytes, as `lib/text.js` describes them.
+/// A string as raw bytes, as `lib/codec/long-strings.js` describes them.
 #[napi]
 pub fn encode_text<'env>(env: &'env Env, text: JsString<'_>) -> Result<BufferSlice<'env>> {
     buffers::create(env, strings::to_bytes(&text)?)

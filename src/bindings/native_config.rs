@@ -1,4 +1,4 @@
-//! From the one configuration object that `lib/options.js` makes to the pool's settings.
+//! From the one configuration object that `lib/options/pool-options.js` makes to the pool's settings.
 
 use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -176,7 +176,7 @@ fn c_string(field: &str, text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| invalid(field, text))
 }
 
-/// `lib/options.js` lets nothing through that ends here.
+/// `lib/options/pool-options.js` lets nothing through that ends here.
 fn invalid(field: &str, value: &str) -> Error {
     Error::new(Status::InvalidArg, format!("the native option {field} cannot be {value:?}"))
 }

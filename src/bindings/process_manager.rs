@@ -1,4 +1,4 @@
-//! The native half of `lib/manager.js`.
+//! The native half of `lib/pool/process-manager.js`.
 #![expect(unsafe_code, reason = "writing into an array that JavaScript owns")]
 
 use std::cell::RefCell;
@@ -238,7 +238,7 @@ impl ProcessManager {
     #[napi(ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null")]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
         let Some(mut batch) = self.shared.outlet.take() else { return Ok(None) };
-        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/batch.js` never shares the array with
+        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/pool/rows.js` never shares the array with
         // another.
         let meta = unsafe { self.meta.as_mut() };
         for (place, row) in meta.chunks_exact_mut(Row::WIDTH).zip(&batch.rows) {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::buffer_pool::Bytes;
 
-/// What a row is about. The discriminants are the contract with `lib/batch.js`.
+/// What a row is about. The discriminants are the contract with `lib/pool/rows.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {

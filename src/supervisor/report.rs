@@ -1,4 +1,4 @@
-//! What JavaScript is told about failures and events, as JSON. One place, so that `lib/failures.js` has one counterpart.
+//! What JavaScript is told about failures and events, as JSON. One place, so that `lib/errors/from-native.js` has one counterpart.
 
 use std::borrow::Cow;
 

@@ -1,0 +1,230 @@
+'use strict';
+
+// The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do (toJSON, getters, boxed
+// primitives, what is left out), once, and on the way takes out what is binary, finds what cannot be sent, and knows
+// the path to it. Long strings are taken out like binary data. (A replacer function would see a Buffer only after its toJSON
+// had made an array of numbers of it.)
+//
+// Errors stay in their places, in the form in which errors travel, and are marked as such. What JSON would make an empty object of
+// although there is something in it (a Map, a Promise, a Blob) is refused.
+
+const { types } = require('node:util');
+const { MessageTooLargeError } = require('../errors/classes');
+const { OwnSet, apply, define, getPrototypeOf, isArray, keysOf, uncurry } = require('../intrinsics');
+const { isBinary, toBytes } = require('./binary');
+const { LONG, encodeText } = require('./long-strings');
+const { CLONED, article, opaqueName } = require('./opaque');
+const { assertBearable, reasonOf, refusal } = require('./refusal');
+const { isSparse } = require('./sparse');
+
+const { prototype: objects } = Object;
+/** @type {(array: unknown[], value: unknown) => void} */
+const fill = uncurry(Array.prototype.fill);
+const List = Array;
+/** What says that JSON which is there already is an error. */
+const NO_BYTES = new Uint8Array(0);
+
+/** How an error travels, and whether a value is one. @typedef {(value: unknown) => object | null} ErrorForm */
+
+/** Node 22 and later: text that goes into the JSON as it is, and so must keep its identity. */
+const isRawJSON = /** @type {{ isRawJSON?: (value: unknown) => boolean }} */ (/** @type {unknown} */ (JSON)).isRawJSON;
+
+class Flattener {
+  /** @type {Uint8Array[]} */
+  blobs = [];
+  /** @type {[type: string, path: (string | number)[]][]} */
+  binary = [];
+  #what;
+  #errorForm;
+  #marks;
+  #limit;
+  /** Bytes that the JSON and the raw bytes have at least, for what was visited. */
+  #size = 0;
+  /** These are too many. */
+  #isTooLarge = false;
+  /** From the root to where the walk is. @type {(string | number)[]} */
+  #path = [];
+  /** The objects on that path. @type {Set<object>} */
+  #ancestors = new OwnSet();
+
+  /**
+   * @param {string} what the value is, for messages
+   * @param {ErrorForm} errorForm
+   * @param {boolean} [marks] whether long strings are taken out as well, and errors marked as such: the other side is ours
+   * @param {number} [limit] bytes that the value may have
+   */
+  constructor(what, errorForm, marks = true, limit = Infinity) {
+    this.#what = what;
+    this.#errorForm = errorForm;
+    this.#marks = marks;
+    this.#limit = limit;
+  }
+
+  /**
+   * @param {unknown} value
+   * @returns {unknown} plain data for JSON.stringify, where null stands in for each of `blobs`; undefined for what JSON
+   *   has no form for
+   * @throws {SerializationError | MessageTooLargeError}
+   */
+  flatten(value) {
+    try {
+      return this.#visit(value, '');
+    } catch (error) {
+      if (this.#isTooLarge && error instanceof MessageTooLargeError) throw error;
+      throw refusal(this.#what, this.#path, reasonOf(error), error);
+    }
+  }
+
+  /**
+   * @param {any} value
+   * @param {string | number} key that it was found under
+   * @returns {unknown}
+   */
+  #visit(value, key) {
+    if (typeof value === 'object' && value !== null && isBinary(value)) return this.#takeOut(value);
+    let data = value;
+    if ((typeof data === 'object' && data !== null) || typeof data === 'function' || typeof data === 'bigint') {
+      const { toJSON } = data;
+      if (typeof toJSON === 'function') {
+        data = apply(toJSON, data, [`${key}`]);
+        if (typeof data === 'object' && data !== null && isBinary(data)) return this.#takeOut(data);
+      }
+    }
+    if (typeof data === 'bigint') throw noForm('BigInt');
+    if (typeof data === 'function' || typeof data === 'symbol') return undefined;
+    if (typeof data === 'string') return this.#visitText(data);
+    if (typeof data !== 'object' || data === null) return data;
+    if (isRawJSON?.(data)) return data;
+    const prototype = getPrototypeOf(data);
+    if (prototype === objects || prototype === null || isArray(data)) return this.#visitChildren(data);
+    if (types.isBoxedPrimitive(data)) return unboxed(data);
+    const error = this.#errorForm(data);
+    if (error !== null) {
+      if (this.#marks) this.#add('Error', NO_BYTES);
+      return error;
+    }
+    assertVisible(data);
+    return this.#visitChildren(data);
+  }
+
+  /** @param {string} text */
+  #visitText(text) {
+    this.#count(text.length + 2);
+    return this.#marks && text.length >= LONG ? this.#add('String', encodeText(text)) : text;
+  }
+
+  /** @param {number} bytes more that the value has, at least */
+  #count(bytes) {
+    this.#size += bytes;
+    this.#isTooLarge = true;
+    assertBearable(this.#what, this.#size, this.#limit);
+    this.#isTooLarge = false;
+  }
+
+  /** @param {any} data */
+  #visitChildren(data) {
+    if (this.#ancestors.has(data)) throw new TypeError('the value refers back to an object that contains it');
+    this.#ancestors.add(data);
+    const copy = isArray(data) ? this.#copyArray(data) : this.#copyObject(data);
+    this.#ancestors.delete(data);
+    return copy;
+  }
+
+  /** @param {unknown[]} data */
+  #copyArray(data) {
+    const { length } = data;
+    this.#count(length + 1);
+    if (isSparse(data)) return this.#copySparse(data);
+    const copy = [];
+    for (let i = 0; i < length; i++) {
+      this.#path[this.#path.length] = i;
+      copy[i] = this.#visit(data[i], i);
+      this.#path.length -= 1;
+    }
+    return copy;
+  }
+
+  /** @param {unknown[]} data */
+  #copySparse(data) {
+    const keys = keysOf(data);
+    // The rest are holes, each of which is a null.
+    this.#count(4 * (data.length - keys.length));
+    /** @type {unknown[]} */
+    const copy = new List(data.length);
+    fill(copy, null);
+    for (let i = 0; i < keys.length; i++) {
+      const index = Number(keys[i]);
+      // An array may have other properties, which JSON has no form for.
+      if (!(index < copy.length) || `${index}` !== keys[i]) continue;
+      this.#path[this.#path.length] = index;
+      copy[index] = this.#visit(data[index], index);
+      this.#path.length -= 1;
+    }
+    return copy;
+  }
+
+  /** @param {Record<string, unknown>} data */
+  #copyObject(data) {
+    /** @type {Record<string, unknown>} */
+    const copy = {};
+    const keys = keysOf(data);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i];
+      this.#count(key.length + 3);
+      this.#path[this.#path.length] = key;
+      const value = this.#visit(data[key], key);
+      this.#path.length -= 1;
+      if (value === undefined) continue;
+      if (key === '__proto__') define(copy, key, value);
+      else copy[key] = value;
+    }
+    return copy;
+  }
+
+  /** @param {object} value */
+  #takeOut(value) {
+    const { type, bytes } = toBytes(value);
+    this.#count(bytes.byteLength);
+    return this.#add(type, bytes);
+  }
+
+  /**
+   * @param {string} type
+   * @param {Uint8Array} bytes
+   */
+  #add(type, bytes) {
+    /** @type {(string | number)[]} */
+    const path = [];
+    for (let i = 0; i < this.#path.length; i++) path[i] = this.#path[i];
+    this.blobs[this.blobs.length] = bytes;
+    this.binary[this.binary.length] = [type, path];
+    return null;
+  }
+}
+
+/**
+ * @param {object} data of a class
+ * @throws {TypeError} JSON would lose what is in it
+ */
+function assertVisible(data) {
+  const name = opaqueName(data, keysOf(data).length === 0);
+  if (name === null) return;
+  if (CLONED.includes(name)) throw noForm(name);
+  throw new TypeError(`JSON has no form for ${article(name)}, send its content instead or give it a toJSON()`);
+}
+
+/** @param {string} name of a class that structured clone carries */
+function noForm(name) {
+  return new TypeError(`JSON has no form for ${article(name)}, use the pool's option serialization: 'advanced'`);
+}
+
+/** @param {object} boxed such as `new Number(1)` */
+function unboxed(boxed) {
+  if (types.isNumberObject(boxed)) return Number(boxed);
+  if (types.isStringObject(boxed)) return String(boxed);
+  if (types.isBooleanObject(boxed)) return Boolean.prototype.valueOf.call(boxed);
+  if (types.isBigIntObject(boxed)) throw noForm('BigInt');
+  throw new TypeError('JSON has no form for a Symbol');
+}
+
+module.exports = { Flattener };

@@ -1,0 +1,253 @@
+'use strict';
+
+// Values to what goes over the channel, and back. The same on both sides of it.
+
+const { constants } = require('node:buffer');
+const { MessageTooLargeError, SerializationError } = require('../errors/classes');
+const { fromWire } = require('../errors/from-wire');
+const { isError, toWire } = require('../errors/to-wire');
+const { define, getPrototypeOf, isArray, stringify: toJson } = require('../intrinsics');
+const { deserialize, fromBase64, prepareAdvanced, serialize, toBase64 } = require('./advanced');
+const { fromBytes } = require('./binary');
+const { assertCloneable, findCulprit } = require('./cloneable');
+const { Flattener } = require('./flatten');
+const { LONG } = require('./long-strings');
+const { containerAt } = require('./places');
+const { reasonOf } = require('./refusal');
+const { LONG_ARRAY, isSparse } = require('./sparse');
+
+const { prototype: arrays } = Array;
+const { prototype: objects } = Object;
+const { min } = Math;
+
+/**
+ * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are read and written together,
+ * while raw bytes end a batch.
+ */
+const SHORT = 4096;
+
+/** Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer: those are the cheap ones. */
+let room = 0;
+const MAX_ROOM = 2 ** 30 - 1;
+
+/** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
+const PLAIN_DEPTH = 4_000;
+
+/**
+ * @typedef {object} Encoded
+ * @property {string} json the payload; `null` where it is in `blobs`, or the value is undefined
+ * @property {Uint8Array[] | null} blobs raw bytes that follow the frame; views, so that they must be used at once
+ * @property {[type: string, path: (string | number)[]][] | null} binary what each of `blobs` is and where it belongs
+ * @property {'v8' | null} encoding `'v8'`: the only one of `blobs`, or text in `json`
+ * @property {boolean} undefined
+ */
+
+/**
+ * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing with a toJSON, nothing
+ * binary, no long string, no cycle, and no more than there is room for. May say false for what in fact is plain.
+ *
+ * @param {any} value
+ * @param {number} [depth] how much deeper to look
+ * @returns {boolean}
+ */
+function isPlain(value, depth = PLAIN_DEPTH) {
+  if (typeof value === 'string') {
+    room -= value.length;
+    return room >= 0 && value.length < LONG;
+  }
+  if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
+  if (value === null) return true;
+  if (depth === 0 || value.toJSON !== undefined) return false;
+  const prototype = getPrototypeOf(value);
+  if (prototype === arrays) {
+    const { length } = value;
+    room -= length;
+    if (room < 0 || (length > LONG_ARRAY && isSparse(value))) return false;
+    let text = 0;
+    for (let i = 0; i < length; i++) {
+      const item = value[i];
+      // Most are one of these, and a call for each costs more than the check.
+      if (typeof item === 'number') continue;
+      if (typeof item === 'string' && item.length < LONG) text += item.length;
+      else if (!isPlain(item, depth - 1)) return false;
+    }
+    room -= text;
+    return room >= 0;
+  }
+  if (prototype !== objects && prototype !== null) return false;
+  let text = 0;
+  for (const key in value) {
+    const item = value[key];
+    if (typeof item === 'number') continue;
+    if (typeof item === 'string' && item.length < LONG) text += item.length;
+    else if (!isPlain(item, depth - 1)) return false;
+  }
+  room -= text;
+  return room >= 0;
+}
+
+/**
+ * `isPlain` for any input: a getter or a Proxy that throws here will throw again where the error can say what it was.
+ *
+ * @param {unknown} value
+ * @param {number} limit bytes that it may have
+ */
+function looksPlain(value, limit) {
+  room = min(limit, MAX_ROOM);
+  try {
+    return isPlain(value);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @param {'json' | 'advanced'} serialization
+ * @param {string} [what] the value is, for messages
+ * @param {boolean} [ours] whether the other side is: it knows long strings as raw bytes, and errors as what they are
+ * @param {number} [limit] bytes that a payload may have
+ * @returns {Encoded}
+ * @throws {SerializationError | MessageTooLargeError}
+ */
+function encode(value, serialization, what = 'value', ours = true, limit = Infinity) {
+  if (typeof value === 'function' || typeof value === 'symbol') {
+    const message = `a ${typeof value} cannot be a ${what}`;
+    throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
+  }
+  if (value === undefined) return encoded('null', true);
+  return serialization === 'advanced' ? encodeAdvanced(value, what, limit) : encodeJson(value, what, ours, limit);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what
+ * @param {boolean} ours
+ * @param {number} limit
+ */
+function encodeJson(value, what, ours, limit) {
+  if (looksPlain(value, limit)) return encoded(stringify(value, what));
+  const flattener = new Flattener(what, errorForm, ours, limit);
+  const flat = flattener.flatten(value);
+  if (flat === undefined) return encoded('null', true);
+  const { blobs, binary } = flattener;
+  const json = stringify(flat, what);
+  return blobs.length === 0 ? encoded(json) : { ...encoded(json), blobs, binary };
+}
+
+/** @param {unknown} value */
+function errorForm(value) {
+  return isError(value) ? toWire(value) : null;
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} what
+ * @param {number} limit
+ * @returns {Encoded}
+ */
+function encodeAdvanced(value, what, limit) {
+  assertCloneable(value, what, limit);
+  /** @type {Uint8Array[]} */
+  const apart = [];
+  let bytes;
+  try {
+    bytes = serialize(value, apart);
+  } catch (cause) {
+    findCulprit(value, what);
+    throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
+  }
+  // As text they are longer by a third.
+  if (apart.length === 0 && bytes.length <= SHORT && bytes.length * 2 <= limit) {
+    return { ...encoded(`"${toBase64(bytes)}"`), encoding: 'v8' };
+  }
+  /** @type {Uint8Array[]} */
+  const blobs = [bytes];
+  for (let i = 0; i < apart.length; i++) blobs[i + 1] = apart[i];
+  return { ...encoded('null'), blobs, encoding: 'v8' };
+}
+
+/**
+ * @param {string} json
+ * @param {boolean} [isUndefined]
+ * @returns {Encoded}
+ */
+function encoded(json, isUndefined = false) {
+  return { json, blobs: null, binary: null, encoding: null, undefined: isUndefined };
+}
+
+/**
+ * @param {unknown} value plain, and not undefined
+ * @param {string} what
+ * @returns {string}
+ */
+function stringify(value, what) {
+  try {
+    return toJson(value);
+  } catch (cause) {
+    if (cause instanceof RangeError && /string length/i.test(cause.message)) {
+      const limit = constants.MAX_STRING_LENGTH;
+      throw new MessageTooLargeError(`the ${what} is larger than any string can be (${limit} characters)`, {
+        size: limit + 1,
+        limit,
+        cause,
+      });
+    }
+    throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * Puts raw bytes back to where they were, and makes errors of what stands for them.
+ *
+ * @param {any} value parsed JSON, which is changed
+ * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, since it comes from another process
+ * @param {Uint8Array[]} blobs given away
+ * @returns {unknown}
+ * @throws {TypeError} for what no sender makes
+ */
+function restore(value, binary, blobs) {
+  if (!isArray(binary) || binary.length !== blobs.length) throw new TypeError('wrong number of binaries');
+  let root = value;
+  for (let i = 0; i < blobs.length; i++) {
+    const place = isArray(binary[i]) ? binary[i] : [];
+    const type = place[0];
+    const path = place[1];
+    if (typeof type !== 'string' || !isArray(path)) throw new TypeError('malformed place of a binary');
+    const container = containerAt(root, path);
+    const key = path[path.length - 1];
+    const there = container === undefined ? root : container[key];
+    const item = type === 'Error' ? fromWire(there, false) : fromBytes(type, blobs[i]);
+    if (container === undefined) root = item;
+    else define(container, key, item);
+  }
+  return root;
+}
+
+/**
+ * The opposite of `encode`.
+ *
+ * @param {any} value parsed payload
+ * @param {{ binary?: unknown, encoding?: unknown }} how
+ * @param {Buffer[]} blobs given away
+ * @returns {unknown}
+ * @throws for what no sender makes
+ */
+function decode(value, { binary, encoding }, blobs) {
+  if (encoding === 'v8') return decodeAdvanced(value, blobs);
+  return binary === undefined || binary === null ? value : restore(value, binary, blobs);
+}
+
+/**
+ * @param {unknown} text what there is, if there are no blobs
+ * @param {Uint8Array[]} blobs
+ */
+function decodeAdvanced(text, blobs) {
+  if (blobs.length === 0) return deserialize(fromBase64(text), blobs);
+  /** @type {Uint8Array[]} */
+  const apart = [];
+  for (let i = 1; i < blobs.length; i++) apart[i - 1] = blobs[i];
+  return deserialize(blobs[0], apart);
+}
+
+module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };

@@ -1,0 +1,173 @@
+'use strict';
+
+// The one table from what the native side reports to the classes that users see.
+
+const {
+  AbortError,
+  BulkheadError,
+  PoolBrokenError,
+  PoolClosedError,
+  ProtocolError,
+  TaskTimeoutError,
+  WorkerCrashedError,
+  WorkerStartError,
+} = require('./classes');
+const { fromWire, withoutStack } = require('./from-wire');
+const { lastWords } = require('./stderr-summary');
+
+/**
+ * @typedef {object} StartFailure why a worker did not get ready
+ * @property {'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'} reason
+ * @property {string} message
+ * @property {number | null} exitCode
+ * @property {string | null} signal
+ * @property {boolean} outOfMemory
+ * @property {boolean} channelClosed
+ * @property {string} stderr
+ * @property {object | null} error what the worker itself says
+ * @property {number} workerId
+ * @property {number | null} pid null where there was no process
+ */
+
+/**
+ * Why a task failed other than by its handler. Each kind has the fields that its line in the table takes.
+ *
+ * @typedef {{ kind: string } & Record<string, any>} Failure
+ */
+
+/** @typedef {{ taskId?: string | number, attempts?: number }} About */
+
+/** UTF-16 units of a task's id in a message; ids are the user's and may be of any length. */
+const MAX_ID = 64;
+
+/** @type {Map<string, (failure: Failure, about: About, reason: unknown) => Error>} */
+const TABLE = new Map(
+  Object.entries({
+    crashed: ({ kind, memoryLimit, ...fields }, about) =>
+      new WorkerCrashedError(crashMessage({ ...fields, memoryLimit }, about), { ...about, ...fields }),
+    timeout: ({ kind, ...fields }, about) =>
+      new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, { ...about, ...fields }),
+    aborted: (_, about, reason) => new AbortError('the task was cancelled', { ...about, cause: reason }),
+    closed: ({ maybeExecuted }, about) => poolClosed({ ...about, maybeExecuted }),
+    broken: ({ cause, maybeExecuted }, about) => poolBroken(startError(cause), { ...about, maybeExecuted }),
+    protocol: ({ kind, ...fields }, about) => new ProtocolError(protocolMessage(fields), { ...about, ...fields }),
+  }),
+);
+
+/**
+ * @param {Failure} failure
+ * @param {About} [about] the task, where it is about one
+ * @param {unknown} [reason] that the task was cancelled for
+ * @returns {Error & Record<string, any>}
+ */
+function toError(failure, about = {}, reason = undefined) {
+  return withoutStack(() => {
+    const make = TABLE.get(failure.kind);
+    return make === undefined
+      ? new BulkheadError(`unknown failure: ${failure.kind}`, { ...about })
+      : make(failure, about, reason);
+  });
+}
+
+/**
+ * The story in a sentence, for whoever sees only the message.
+ *
+ * @param {Record<string, any>} crash
+ * @param {About} about
+ */
+function crashMessage(crash, about) {
+  const { workerId, pid, phase, reason, maybeExecuted, stderr } = crash;
+  const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
+  const when = {
+    running: `while running ${task}`,
+    result: `while writing the result of ${task}`,
+    stopping: `while being stopped (${reason}) with ${task} still running`,
+  }[/** @type {string} */ (phase)];
+  const doubt = maybeExecuted ? '; the task may have been executed' : '';
+  const end = `${memory(crash)}${ending(crash)} ${when}`;
+  return `worker ${workerId} (pid ${pid}) ${end}${poison(about) ?? doubt}${quoted(stderr)}`;
+}
+
+/** @param {Record<string, any>} crash */
+function memory({ outOfMemory, memoryLimit, rss }) {
+  if (typeof memoryLimit === 'number') return `used ${rss} bytes of memory, more than maxMemory (${memoryLimit}), and `;
+  return outOfMemory ? 'ran out of memory and ' : '';
+}
+
+/**
+ * A task that has killed one worker after the other will probably do so again.
+ *
+ * @param {About} about
+ */
+function poison({ attempts = 1 }) {
+  if (attempts < 2) return undefined;
+  return `; the task was started ${attempts} times, and each start ended with the death of its worker`;
+}
+
+/** @param {Record<string, any>} crash */
+function ending({ exitCode, signal, channelClosed }) {
+  if (channelClosed) return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
+  if (signal !== null) return `was killed by ${signal}`;
+  if (exitCode !== null) return `exited with code ${exitCode}`;
+  // Other code in this process has reaped the worker.
+  return 'exited with unknown status';
+}
+
+/** @param {string | number} taskId */
+function name(taskId) {
+  if (typeof taskId === 'number') return String(taskId);
+  return JSON.stringify(taskId.length > MAX_ID ? `${taskId.slice(0, MAX_ID)}…` : taskId);
+}
+
+/** @param {string} stderr */
+function quoted(stderr) {
+  const words = lastWords(stderr);
+  return words === '' ? '' : `; last words: ${words}`;
+}
+
+/** @param {Record<string, any>} breach */
+function protocolMessage({ workerId, pid, what }) {
+  return `worker ${workerId} (pid ${pid}) broke the protocol: ${what}`;
+}
+
+/**
+ * A worker that ran no task broke the protocol.
+ *
+ * @param {{ what: string, workerId: number, pid: number }} breach
+ */
+function protocolError({ what, workerId, pid }) {
+  const fields = { what, workerId, pid };
+  return withoutStack(() => new ProtocolError(protocolMessage(fields), fields));
+}
+
+/**
+ * @param {StartFailure} failure
+ * @returns {Error & Record<string, any>}
+ */
+function startError(failure) {
+  return withoutStack(() => {
+    const { message, error, ...fields } = failure;
+    if (error === null || error === undefined) {
+      const memory = failure.outOfMemory ? '; it ran out of memory' : '';
+      return new WorkerStartError(`${message}${memory}${quoted(failure.stderr)}`, fields);
+    }
+    const cause = fromWire(error, false);
+    return new WorkerStartError(`${message}: ${cause.message}`, { ...fields, cause });
+  });
+}
+
+/**
+ * @param {Error} cause the last start error
+ * @param {Record<string, unknown>} [fields]
+ * @returns {Error & Record<string, any>}
+ */
+function poolBroken(cause, fields = {}) {
+  return new PoolBrokenError(`the pool is broken, its workers do not start: ${cause.message}`, { ...fields, cause });
+}
+
+/** @param {Record<string, unknown>} [fields] */
+function poolClosed(fields) {
+  return new PoolClosedError('the pool is closed', fields);
+}
+
+module.exports = { poolBroken, poolClosed, protocolError, startError, toError };

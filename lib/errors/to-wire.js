@@ -1,0 +1,396 @@
+'use strict';
+
+// Errors, as data for the channel: what a handler throws, and what is in a value. It expects the
+// worst: errors that are frozen, cyclic or endless, and getters that throw. What cannot be carried
+// of an error becomes text that says what it was.
+
+const { inspect, types } = require('node:util');
+const { serialize, toBase64 } = require('../codec/advanced');
+const { assertCloneable } = require('../codec/cloneable');
+const { Flattener } = require('../codec/flatten');
+const { containerAt } = require('../codec/places');
+const { OwnMap, define, getPrototypeOf, hasOwn, isArray, keysOf, stringify, uncurry } = require('../intrinsics');
+const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-format');
+
+/** @typedef {import('./wire-format').WireError} WireError */
+/** @typedef {import('./wire-format').WireValue} WireValue */
+
+/**
+ * Where a value of an error goes.
+ *
+ * @typedef {object} Spot
+ * @property {WireError | WireValue} wire
+ * @property {object} container in it
+ * @property {string} key of `container`
+ * @property {string[]} path from `wire` to there
+ * @property {object[]} above the errors that lead to it
+ */
+
+const ErrorClass = Error;
+const { isNativeError } = types;
+const { is: isSame } = Object;
+const { isFinite: isFiniteNumber } = Number;
+/** @type {(text: string, from: number, to: number) => string} */
+const slice = uncurry(String.prototype.slice);
+
+/** UTF-16 units of a message or a stack, and of all own fields together. */
+const MAX_TEXT = 1024 * 1024;
+/**
+ * Errors that are followed from one, at most: each may be a field of another, that many times over.
+ */
+const MAX_TOTAL = 1024;
+/** A prototype chain that is longer is a Proxy's joke. */
+const MAX_PROTOTYPES = 64;
+
+/** @type {Map<unknown, string>} */
+const NAMES = new OwnMap([...CLASSES].map(([name, Class]) => [Class.prototype, name]));
+NAMES.set(AggregateError.prototype, 'AggregateError');
+
+/**
+ * @param {unknown} thrown
+ * @param {boolean} [advanced] whether the other side reads V8's format
+ * @returns {WireError} plain data that JSON.stringify takes
+ */
+function toWire(thrown, advanced = false) {
+  const writer = new Writer(advanced);
+  if (isError(thrown)) return writer.error(/** @type {object} */ (thrown), []);
+  return { ...writer.value(thrown), nonError: true, message: describe(thrown) };
+}
+
+/** @param {unknown} value */
+function isError(value) {
+  try {
+    return isNativeError(value) || value instanceof ErrorClass;
+  } catch {
+    // A Proxy with a trap that throws.
+    return false;
+  }
+}
+
+class Writer {
+  #advanced;
+  /** Errors that may still be followed. */
+  #left = MAX_TOTAL;
+
+  /** @param {boolean} advanced */
+  constructor(advanced) {
+    this.#advanced = advanced;
+  }
+
+  /**
+   * @param {object} error
+   * @param {object[]} above the errors that this one was found in
+   * @returns {WireError}
+   */
+  error(error, above) {
+    const className = nearestClass(error);
+    /** @type {object[]} */
+    const path = [];
+    for (let i = 0; i < above.length; i++) path[i] = above[i];
+    path[path.length] = error;
+    /** @type {WireError} */
+    const wire = {
+      name: asText(read(error, 'name')) ?? className,
+      message: asText(read(error, 'message')) ?? '',
+      class: className,
+    };
+    const stack = asText(read(error, 'stack'));
+    if (stack !== undefined) wire.stack = stack;
+    const code = read(error, 'code');
+    if (typeof code === 'string' || typeof code === 'number') wire.code = code;
+    if (owns(error, 'cause')) {
+      const cause = this.#nested(read(error, 'cause'), path);
+      if (cause !== null) wire.cause = cause;
+    }
+    const errors = owns(error, 'errors') ? read(error, 'errors') : undefined;
+    const nested = isArray(errors) && (className === 'AggregateError' || hasError(errors));
+    if (nested) wire.errors = this.#list(errors, path);
+    this.#fields(wire, error, nested, path);
+    return wire;
+  }
+
+  /**
+   * What is no error, and was thrown or is the cause of one.
+   *
+   * @param {unknown} value
+   * @returns {WireValue}
+   */
+  value(value) {
+    /** @type {WireValue} */
+    const wire = {};
+    if (value === undefined) return wire;
+    const spot = { wire, container: wire, key: 'value', path: ['value'], above: [] };
+    this.#put(spot, typeof value === 'function' ? describe(value) : value, MAX_TEXT);
+    return wire;
+  }
+
+  /**
+   * @param {unknown[]} values
+   * @param {object[]} above
+   */
+  #list(values, above) {
+    /** @type {(WireError | WireValue)[]} */
+    const list = [];
+    for (let i = 0; i < values.length && i < MAX_ERRORS; i++) {
+      const item = this.#nested(values[i], above);
+      if (item !== null) list[list.length] = item;
+    }
+    return list;
+  }
+
+  /**
+   * @param {unknown} value
+   * @param {object[]} above
+   * @returns {WireError | WireValue | null} null for an error beyond MAX_DEPTH
+   */
+  #nested(value, above) {
+    return isError(value) ? this.#nestedError(/** @type {object} */ (value), above) : this.value(value);
+  }
+
+  /**
+   * @param {object} error
+   * @param {object[]} above
+   * @returns {WireError | WireValue | null} null beyond MAX_DEPTH
+   */
+  #nestedError(error, above) {
+    for (let i = 0; i < above.length; i++) {
+      if (above[i] === error) return { value: '[Circular]' };
+    }
+    if (above.length >= MAX_DEPTH || this.#left === 0) return null;
+    this.#left -= 1;
+    return this.error(error, above);
+  }
+
+  /**
+   * @param {WireError} wire
+   * @param {object} error
+   * @param {boolean} nested `errors` has been dealt with
+   * @param {object[]} path of errors, with this one
+   */
+  #fields(wire, error, nested, path) {
+    let room = MAX_TEXT;
+    const keys = ownKeys(error);
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i];
+      if (key === 'errors' ? nested : RESERVED.has(key)) continue;
+      if (key === 'code' && wire.code !== undefined) continue;
+      const value = read(error, key);
+      // Methods are no data. What is undefined has no form in JSON, as everywhere in JSON.
+      if (typeof value === 'function' || (value === undefined && !this.#advanced)) continue;
+      wire.fields ??= {};
+      room -= key.length;
+      room -= this.#put({ wire, container: wire.fields, key, path: ['fields', key], above: path }, value, room);
+    }
+  }
+
+  /**
+   * Puts a value where it belongs, in the best form that there is for it.
+   *
+   * @param {Spot} spot
+   * @param {unknown} value
+   * @param {number} room UTF-16 units that it may have
+   * @returns {number} UTF-16 units that it has
+   */
+  #put(spot, value, room) {
+    if (isPlain(value)) {
+      define(spot.container, spot.key, value);
+      return 0;
+    }
+    if (typeof value === 'string') return putText(spot, value, room);
+    if (isError(value)) {
+      define(spot.container, spot.key, this.#inner(/** @type {object} */ (value), spot.above));
+      mark(spot.wire, 'Error', spot.path);
+      return 0;
+    }
+    const size = (this.#advanced ? putClone(spot, value, room) : 0) || this.#putJson(spot, value, room);
+    return size || putText(spot, describe(value), room);
+  }
+
+  /**
+   * @param {object} error somewhere in a field of another
+   * @param {object[]} above
+   * @returns {WireError | WireValue}
+   */
+  #inner(error, above) {
+    return this.#nestedError(error, above) ?? { value: describe(error) };
+  }
+
+  /**
+   * @param {Spot} spot
+   * @param {unknown} value
+   * @param {number} room
+   * @returns {number} UTF-16 units; 0: JSON has no form for it
+   */
+  #putJson({ wire, container, key, path, above }, value, room) {
+    const form = (/** @type {unknown} */ inner) =>
+      isError(inner) ? this.#inner(/** @type {object} */ (inner), above) : null;
+    const flattener = new Flattener('field', form, true, room);
+    let flat;
+    let size = 0;
+    try {
+      flat = flattener.flatten(value);
+      if (flat === undefined) return 0;
+      size = stringify(flat).length;
+    } catch {
+      // It is described instead.
+      return 0;
+    }
+    const { blobs, binary } = flattener;
+    for (let i = 0; i < blobs.length; i++) size += blobs[i].length * 2;
+    if (size > room) return 0;
+    define(container, key, flat);
+    for (let i = 0; i < blobs.length; i++) {
+      const type = binary[i][0];
+      const place = joined(path, binary[i][1]);
+      if (type !== 'Error') define(containerAt(wire, place), place[place.length - 1], toBase64(blobs[i]));
+      mark(wire, type, place);
+    }
+    return size;
+  }
+}
+
+/**
+ * Whether JSON has the value as it is.
+ *
+ * @param {unknown} value
+ */
+function isPlain(value) {
+  return typeof value === 'boolean' || value === null || (isFiniteNumber(value) && !isSame(value, -0));
+}
+
+/**
+ * @param {Spot} spot
+ * @param {string} text
+ * @param {number} room
+ * @returns {number} UTF-16 units
+ */
+function putText({ container, key }, text, room) {
+  const fitting = text.length > room ? `[left out: ${text.length} characters]` : text;
+  define(container, key, fitting);
+  return fitting.length;
+}
+
+/**
+ * @param {Spot} spot
+ * @param {unknown} value
+ * @param {number} room
+ * @returns {number} UTF-16 units; 0: V8 does not clone it without loss
+ */
+function putClone({ wire, container, key, path }, value, room) {
+  let text;
+  try {
+    assertCloneable(value, 'field', room);
+    text = toBase64(serialize(value, null));
+  } catch {
+    // JSON may have a form for it, or it is described.
+    return 0;
+  }
+  if (text.length > room) return 0;
+  define(container, key, text);
+  mark(wire, 'v8', path);
+  return text.length;
+}
+
+/**
+ * @param {WireError | WireValue} wire
+ * @param {string} type
+ * @param {(string | number)[]} path
+ */
+function mark(wire, type, path) {
+  wire.places ??= [];
+  wire.places[wire.places.length] = [type, path];
+}
+
+/**
+ * @param {string[]} start
+ * @param {(string | number)[]} rest
+ */
+function joined(start, rest) {
+  /** @type {(string | number)[]} */
+  const path = [];
+  for (let i = 0; i < start.length; i++) path[i] = start[i];
+  for (let i = 0; i < rest.length; i++) path[path.length] = rest[i];
+  return path;
+}
+
+/** @param {unknown[]} values */
+function hasError(values) {
+  for (let i = 0; i < values.length; i++) {
+    if (isError(values[i])) return true;
+  }
+  return false;
+}
+
+/** @param {object} error */
+function nearestClass(error) {
+  let name;
+  try {
+    let prototype = getPrototypeOf(error);
+    for (let i = 0; i < MAX_PROTOTYPES && prototype !== null && name === undefined; i++) {
+      name = NAMES.get(prototype);
+      prototype = getPrototypeOf(prototype);
+    }
+  } catch {
+    // A Proxy's trap: an Error, then.
+  }
+  if (name !== undefined) return name;
+  // An error of another realm (node:vm) has other prototypes, but the same names.
+  const own = read(error, 'name');
+  return typeof own === 'string' && (CLASSES.has(own) || own === 'AggregateError') ? own : 'Error';
+}
+
+/**
+ * @param {any} object
+ * @param {string} key
+ * @returns {unknown}
+ */
+function read(object, key) {
+  try {
+    return object[key];
+  } catch {
+    // A getter that throws is as good as none: the error matters, not this.
+    return undefined;
+  }
+}
+
+/**
+ * @param {object} object
+ * @param {string} key
+ */
+function owns(object, key) {
+  try {
+    return hasOwn(object, key);
+  } catch {
+    return false;
+  }
+}
+
+/** @param {object} object */
+function ownKeys(object) {
+  try {
+    return keysOf(object);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * @param {unknown} value
+ * @returns {string | undefined}
+ */
+function asText(value) {
+  if (typeof value !== 'string') return undefined;
+  return value.length > MAX_TEXT ? `${slice(value, 0, MAX_TEXT)}... (${value.length} characters)` : value;
+}
+
+/** @param {unknown} value */
+function describe(value) {
+  if (typeof value === 'string') return /** @type {string} */ (asText(value));
+  try {
+    return /** @type {string} */ (asText(inspect(value, { depth: 1, customInspect: false, getters: false })));
+  } catch {
+    return `a value of type ${typeof value}`;
+  }
+}
+
+module.exports = { isError, toWire };

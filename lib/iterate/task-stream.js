@@ -1,0 +1,170 @@
+'use strict';
+
+// What `stream()` gives: the values of one task, one by one, as an async iterator. It is at the same time how the pool remembers
+// the task.
+//
+//   handler ─▶ yield ─▶ chunk ─▶ push ─▶ [ values ] ─▶ next()
+//                ▲                                       │
+//                └──────────────── credit ◀──────────────┘
+//
+// As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes room for another, which the
+// worker is told when half of them were: a word for each would cost more than the value.
+
+const { fromCaller } = require('../errors/caller');
+const { Promise } = require('../intrinsics');
+const { Fifo } = require('./fifo');
+
+/** @typedef {{ ticket: number, highWaterMark: number }} Opened */
+/** @typedef {{ resolve: (result: IteratorResult<any>) => void, reject: (error: unknown) => void }} Reader */
+
+/** @implements {AsyncIterableIterator<any>} */
+class TaskStream {
+  /** @type {string | number} */
+  id = 0;
+  #pool;
+  /** Null before the first `next()`. @type {Opened | null} */
+  #opened = null;
+  /** The task is settled, or nobody wants its values any more. */
+  #ended = false;
+  /** Why it failed, until that is told. @type {{ error: unknown } | null} */
+  #failure = null;
+  /** @type {Fifo<any>} */
+  #values = new Fifo();
+  /** Of calls of `next()` that wait. There are some only while there are no values. @type {Fifo<Reader>} */
+  #readers = new Fifo();
+  /** Values that were taken since the worker was told. */
+  #taken = 0;
+
+  /**
+   * @param {object} pool
+   * @param {(stream: TaskStream) => Opened} pool.open has the task accepted
+   * @param {(ticket: number, count: number) => void} pool.credit
+   * @param {(ticket: number) => void} pool.cancel
+   */
+  constructor(pool) {
+    this.#pool = pool;
+  }
+
+  get announced() {
+    return /** @type {const} */ (false);
+  }
+
+  get awaited() {
+    return !this.#ended;
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  /** @returns {Promise<IteratorResult<any>>} */
+  next() {
+    if (this.#opened === null && !this.#ended) {
+      try {
+        this.#opened = this.#pool.open(this);
+      } catch (error) {
+        this.#ended = true;
+        return Promise.reject(fromCaller(error, TaskStream.prototype.next));
+      }
+    }
+    if (this.#values.size > 0) {
+      const value = this.#values.shift();
+      this.#take();
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#ended) return this.#end();
+    return new Promise((resolve, reject) => {
+      this.#readers.push({ resolve, reject });
+    });
+  }
+
+  /**
+   * @param {any} [value]
+   * @returns {Promise<IteratorResult<any>>}
+   */
+  return(value) {
+    this.#stop();
+    return Promise.resolve({ done: true, value });
+  }
+
+  /**
+   * @param {unknown} [error]
+   * @returns {Promise<IteratorResult<any>>}
+   */
+  throw(error) {
+    this.#stop();
+    return Promise.reject(error);
+  }
+
+  // ---- From the pool: how its task goes on.
+
+  /**
+   * @param {unknown} value
+   * @returns {boolean} whether it may have come: whether it was asked for
+   */
+  push(value) {
+    if (this.#ended) return true;
+    const reader = this.#readers.shift();
+    if (reader === undefined) {
+      this.#values.push(value);
+      return this.#values.size <= (this.#opened?.highWaterMark ?? 0);
+    }
+    this.#take();
+    reader.resolve({ done: false, value });
+    return true;
+  }
+
+  /**
+   * The task has its end.
+   *
+   * @param {unknown} [value] of a worker that knows nothing of streams: the only one
+   */
+  resolve(value) {
+    if (value !== undefined) this.push(value);
+    this.#ended = true;
+    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
+      reader.resolve({ done: true, value: undefined });
+    }
+  }
+
+  /** @param {unknown} error */
+  reject(error) {
+    if (this.#ended) return;
+    this.#ended = true;
+    const reader = this.#readers.shift();
+    if (reader === undefined) this.#failure = { error };
+    else reader.reject(error);
+    this.resolve();
+  }
+
+  // ----
+
+  /** The failure, once; then that there is nothing more. */
+  #end() {
+    const failure = this.#failure;
+    this.#failure = null;
+    /** @type {Promise<IteratorResult<any>>} */
+    const end = failure === null ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(failure.error);
+    return end;
+  }
+
+  #take() {
+    if (this.#opened === null || this.#ended) return;
+    const { ticket, highWaterMark } = this.#opened;
+    this.#taken += 1;
+    if (this.#taken * 2 < highWaterMark) return;
+    this.#pool.credit(ticket, this.#taken);
+    this.#taken = 0;
+  }
+
+  /** Nobody wants more. */
+  #stop() {
+    const goesOn = this.#opened !== null && !this.#ended;
+    this.#values = new Fifo();
+    this.#failure = null;
+    this.resolve();
+    if (goesOn) this.#pool.cancel(/** @type {Opened} */ (this.#opened).ticket);
+  }
+}
+
+module.exports = { TaskStream };

@@ -1,0 +1,242 @@
+'use strict';
+
+// The options of a pool and of its methods: checked, completed with their defaults, and nothing missing afterwards.
+
+const { invalidType, outOfRange } = require('./argument-errors');
+const { MAX_DELAY, bytes, delay, delayOrNever, flag, integer, oneOf, ownOptions, text } = require('./validators');
+const { resolveCommand } = require('./worker-command');
+
+/** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
+const MAX_WORKERS = 1024;
+/** Beyond it a worker is a queue, not a worker. */
+const MAX_CONCURRENCY = 1024;
+/** As many as `'auto'` ever sends ahead. */
+const MAX_PREFETCH = 256;
+/** A message and what is around it become one JavaScript string, and those end a little below 512 MiB. */
+const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
+const MAX_RETRIES = 1_000_000;
+
+const MEBIBYTE = 1024 * 1024;
+
+const OPTIONS = Object.freeze([
+  'worker',
+  'minWorkers',
+  'maxWorkers',
+  'idleTimeout',
+  'concurrency',
+  'maxQueue',
+  'maxQueueBytes',
+  'prefetch',
+  'taskTimeout',
+  'priorityAgeing',
+  'retries',
+  'retryDelay',
+  'startTimeout',
+  'restart',
+  'gracePeriod',
+  'maxTasksPerWorker',
+  'maxWorkerAge',
+  'recycleMemory',
+  'maxMemory',
+  'captureStack',
+  'serialization',
+  'maxMessageSize',
+  'env',
+  'argv',
+  'execArgv',
+  'execPath',
+  'cwd',
+  'stdio',
+  'nice',
+  'name',
+]);
+
+const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay']);
+
+/**
+ * What the native pool is made from; see `NativeConfig` in native.js.
+ *
+ * @typedef {import('../native').NativeConfig} NativeConfig
+ *
+ * @typedef {{ minWorkers: number, maxWorkers: number }} PoolSize
+ *
+ * @typedef {object} Settings
+ * @property {NativeConfig} config
+ * @property {'built-in' | 'module' | 'command'} kind of worker
+ * @property {string | null} worker file URL of the module
+ */
+
+/**
+ * @param {unknown} options as the user gave them
+ * @param {() => number} availableParallelism cores that this process may really use
+ * @returns {Settings}
+ */
+function resolveOptions(options, availableParallelism) {
+  const own = ownOptions('options', options, OPTIONS);
+  /** @param {string} key @param {number} fallback @param {number} min @param {number} max */
+  const count = (key, fallback, min, max) => integer(`options.${key}`, or(own[key], fallback), min, max);
+  /** @param {string} key @param {number} fallback @param {number} [min] */
+  const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
+  /** @param {string} key @param {number} fallback @param {number} [min] */
+  const limit = (key, fallback, min) => delayOrNever(`options.${key}`, or(own[key], fallback), min);
+
+  const { kind, worker, waits, ...command } = resolveCommand(own);
+  const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
+  const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
+  return {
+    kind,
+    worker,
+    config: {
+      name: text('options.name', or(own.name, 'bulkhead')),
+      ...command,
+      stdio: oneOf('options.stdio', or(own.stdio, 'inherit'), ['inherit', 'pipe', 'ignore']),
+      nice: own.nice === undefined ? null : count('nice', 0, -20, 19),
+      serialization,
+      ...poolSize('options', own, { minWorkers: cores, maxWorkers: cores }),
+      idleTimeout: limit('idleTimeout', 10_000),
+      concurrency: count('concurrency', 1, 1, MAX_CONCURRENCY),
+      maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
+      maxQueueBytes: finite(count('maxQueueBytes', 1024 * MEBIBYTE, 0, Infinity)),
+      prefetch: prefetch(or(own.prefetch, 'auto')),
+      taskTimeout: unlimited(limit('taskTimeout', 0)),
+      priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
+      retries: count('retries', 0, 0, MAX_RETRIES),
+      retryDelay: time('retryDelay', 100),
+      // A worker that waits for a debugger waits for a human.
+      startTimeout: limit('startTimeout', waits ? MAX_DELAY : 30_000, 1),
+      ...restartPolicy(own.restart),
+      gracePeriod: time('gracePeriod', 2_000),
+      ...workerLimits(own),
+      captureStack: flag('options.captureStack', or(own.captureStack, false)),
+      maxMessageSize: count('maxMessageSize', 64 * MEBIBYTE, 1, MAX_MESSAGE_SIZE),
+    },
+  };
+}
+
+/**
+ * Undefined is as if not given; null is a mistake, which the check finds.
+ *
+ * @param {unknown} value
+ * @param {unknown} fallback
+ */
+function or(value, fallback) {
+  return value === undefined ? fallback : value;
+}
+
+/**
+ * One bound given alone draws the other with it, where they would contradict each other.
+ *
+ * @param {string} name of the object
+ * @param {Record<string, unknown>} own
+ * @param {PoolSize} otherwise
+ * @returns {PoolSize}
+ */
+function poolSize(name, own, { minWorkers, maxWorkers }) {
+  /** @param {string} key @param {number} least */
+  const bound = (key, least) =>
+    own[key] === undefined ? undefined : integer(`${name}.${key}`, own[key], least, MAX_WORKERS);
+  const min = bound('minWorkers', 0);
+  const max = bound('maxWorkers', 1);
+  if (min !== undefined && max !== undefined && min > max) {
+    throw outOfRange(`${name}.minWorkers`, `<= ${name}.maxWorkers (${max})`, min);
+  }
+  return {
+    minWorkers: min ?? Math.min(minWorkers, max ?? minWorkers),
+    maxWorkers: max ?? Math.max(maxWorkers, min ?? maxWorkers),
+  };
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} 0 for 'auto'
+ */
+function prefetch(value) {
+  if (typeof value === 'string') {
+    oneOf('options.prefetch', value, ['auto']);
+    return 0;
+  }
+  return integer('options.prefetch', value, 1, MAX_PREFETCH);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} ms; of Infinity, so many that no task ever waits as long
+ */
+function ageing(value) {
+  return value === Infinity ? MAX_DELAY : delay('options.priorityAgeing', value, 1);
+}
+
+/** @param {unknown} restart */
+function restartPolicy(restart) {
+  const own = ownOptions('options.restart', restart, RESTART_OPTIONS);
+  const minDelay = delay('options.restart.minDelay', or(own.minDelay, 100));
+  // A longer first delay alone is no contradiction: the last one follows.
+  const maxDelay = delay('options.restart.maxDelay', or(own.maxDelay, Math.max(5_000, minDelay)));
+  if (minDelay > maxDelay) {
+    throw outOfRange('options.restart.minDelay', `<= options.restart.maxDelay (${maxDelay})`, minDelay);
+  }
+  return {
+    restartLimit: integer('options.restart.limit', or(own.limit, 5), 0, MAX_RETRIES),
+    restartWindow: delayOrNever('options.restart.window', or(own.window, 10_000), 1),
+    restartMinDelay: minDelay,
+    restartMaxDelay: maxDelay,
+  };
+}
+
+/**
+ * When a worker has had enough; 0: never.
+ *
+ * @param {Record<string, unknown>} own
+ */
+function workerLimits(own) {
+  /** @param {string} key @param {(name: string, value: unknown) => number} check */
+  const limit = (key, check) => (own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key])));
+  const limits = {
+    maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) => integer(name, value, 1, Infinity)),
+    maxWorkerAge: limit('maxWorkerAge', (name, value) => delayOrNever(name, value, 1)),
+    recycleMemory: limit('recycleMemory', (name, value) => bytes(name, value, 1)),
+    maxMemory: limit('maxMemory', (name, value) => bytes(name, value, 1)),
+  };
+  const { recycleMemory, maxMemory } = limits;
+  if (maxMemory > 0 && recycleMemory >= maxMemory)
+    throw outOfRange('options.recycleMemory', `< options.maxMemory (${maxMemory} bytes)`, own.recycleMemory);
+  return limits;
+}
+
+/** @param {number} limit Infinity: none */
+function unlimited(limit) {
+  return limit === Infinity ? 0 : limit;
+}
+
+/**
+ * The native side counts in whole numbers.
+ *
+ * @param {number} value
+ */
+function finite(value) {
+  return Math.min(value, Number.MAX_SAFE_INTEGER);
+}
+
+/**
+ * @param {unknown} options of `shutdown()`
+ * @returns {{ timeout: number, drain: 'all' | 'running' }} `timeout`: Infinity for none
+ */
+function resolveShutdownOptions(options) {
+  const own = ownOptions('options', options, ['timeout', 'drain']);
+  return {
+    timeout: delayOrNever('options.timeout', or(own.timeout, Infinity)),
+    drain: oneOf('options.drain', or(own.drain, 'all'), ['all', 'running']),
+  };
+}
+
+/**
+ * @param {unknown} size of `resize()`
+ * @param {PoolSize} now
+ * @returns {PoolSize}
+ */
+function resolveSize(size, now) {
+  if (size === undefined) throw invalidType('size', 'of type object', size);
+  return poolSize('size', ownOptions('size', size, ['minWorkers', 'maxWorkers']), now);
+}
+
+module.exports = { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize };

@@ -1,0 +1,141 @@
+'use strict';
+
+// The options of one task.
+
+const { invalidType, invalidValue } = require('./argument-errors');
+const { moduleUrl } = require('./module-url');
+const { traceparent } = require('./traceparent');
+const { delayOrNever, integer, listener, number, ownOptions, text } = require('./validators');
+
+const TASK_OPTIONS = Object.freeze([
+  'priority',
+  'key',
+  'timeout',
+  'signal',
+  'retries',
+  'handler',
+  'filename',
+  'onProgress',
+  'trace',
+]);
+/** The pool's own timeout, or its own number of retries. */
+const DEFAULT = -1;
+const MAX_PRIORITY = 1_000_000;
+const MAX_RETRIES = 1_000_000;
+/** As Node's own streams of objects. */
+const HIGH_WATER_MARK = 16;
+const MAX_HIGH_WATER_MARK = 65_536;
+const SIGNAL = 'an AbortSignal, which has "aborted", "addEventListener()" and "removeEventListener()"';
+
+/**
+ * @typedef {object} TaskOptions
+ * @property {number} priority
+ * @property {string | null} key
+ * @property {number} timeout ms; -1: the pool's
+ * @property {number} retries -1: the pool's
+ * @property {AbortSignal | null} signal
+ * @property {string | null} handler
+ * @property {string | null} filename file URL
+ * @property {((value: any, about: any) => void) | null} onProgress
+ * @property {string | null} trace W3C traceparent
+ */
+
+/** @type {Readonly<TaskOptions>} */
+const NO_OPTIONS = Object.freeze({
+  priority: 0,
+  key: null,
+  timeout: DEFAULT,
+  retries: DEFAULT,
+  signal: null,
+  handler: null,
+  filename: null,
+  onProgress: null,
+  trace: null,
+});
+
+/**
+ * @param {unknown} options as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions>}
+ */
+function resolveTaskOptions(options, kind) {
+  if (options === undefined) return NO_OPTIONS;
+  const own = ownOptions('options', options, TASK_OPTIONS);
+  return {
+    priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
+    key: own.key === undefined ? null : text('options.key', own.key),
+    timeout: own.timeout === undefined ? DEFAULT : timeLimit(own.timeout),
+    retries: own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
+    signal: own.signal === undefined ? null : abortSignal(own.signal),
+    handler: own.handler === undefined ? null : text('options.handler', own.handler),
+    filename: own.filename === undefined ? null : filename(own.filename, kind),
+    onProgress: own.onProgress === undefined ? null : listener('options.onProgress', own.onProgress),
+    trace: own.trace === undefined ? null : traceparent('options.trace', own.trace),
+  };
+}
+
+/**
+ * A stream is never started a second time: its first values may have been taken.
+ *
+ * @param {unknown} options as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions & { highWaterMark: number }>}
+ */
+function resolveStreamOptions(options, kind) {
+  const known = TASK_OPTIONS.filter((name) => name !== 'retries');
+  const { highWaterMark = HIGH_WATER_MARK, ...rest } = ownOptions('options', options, [...known, 'highWaterMark']);
+  integer('options.highWaterMark', highWaterMark, 1, MAX_HIGH_WATER_MARK);
+  return { ...resolveTaskOptions(rest, kind), retries: 0, highWaterMark: Number(highWaterMark) };
+}
+
+/**
+ * @param {unknown} options of `createProxy()`, as the user gave them
+ * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @returns {Readonly<TaskOptions>} for each call; `handler` is the name of the function then
+ */
+function resolveProxyOptions(options, kind) {
+  const resolved = resolveTaskOptions(options, kind);
+  const { handler } = resolved;
+  if (handler !== null)
+    throw invalidValue('options.handler', handler, 'is for single tasks: a proxy has a function for each handler');
+  return resolved;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {number} ms; 0 for none
+ */
+function timeLimit(value) {
+  const timeout = delayOrNever('options.timeout', value);
+  return timeout === Infinity ? 0 : timeout;
+}
+
+/**
+ * By its form and not its class, as Node does it: test environments bring an AbortSignal of their own.
+ *
+ * @param {any} signal
+ * @returns {AbortSignal}
+ */
+function abortSignal(signal) {
+  const valid =
+    typeof signal === 'object' &&
+    signal !== null &&
+    'aborted' in signal &&
+    typeof signal.addEventListener === 'function' &&
+    typeof signal.removeEventListener === 'function';
+  if (!valid) throw invalidType('options.signal', SIGNAL, signal);
+  return signal;
+}
+
+/**
+ * @param {unknown} value
+ * @param {'built-in' | 'module' | 'command'} kind
+ */
+function filename(value, kind) {
+  if (kind !== 'built-in') {
+    throw invalidValue('options.filename', value, 'is for the built-in worker only; this pool has a worker of its own');
+  }
+  return moduleUrl('options.filename', value);
+}
+
+module.exports = { DEFAULT, NO_OPTIONS, TASK_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions };

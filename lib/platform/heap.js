@@ -1,0 +1,31 @@
+'use strict';
+
+// Whether there is memory for what JSON stands for. A worker's message of 64 MiB may be thirty
+// million arrays, which take 28 times as much of the heap; and where that is full, V8 ends the
+// process.
+
+const { MessageTooLargeError } = require('../errors/classes');
+
+const MEBIBYTE = 1024 * 1024;
+/** Of the heap, that a single value may take. */
+const PART = 0.5;
+
+let limit = 0;
+
+/**
+ * @param {number} mebibytes that a value of many objects and arrays will take, about
+ * @throws {MessageTooLargeError} they are more than half of the heap
+ */
+function assertFits(mebibytes) {
+  // The module takes milliseconds to load, and such a value hardly ever comes.
+  if (limit === 0) limit = require('node:v8').getHeapStatistics().heap_size_limit * PART;
+  const size = mebibytes * MEBIBYTE;
+  if (!(size > limit)) return;
+  const message =
+    `the value is too large for this process: its objects and arrays would take about ${mebibytes} MiB, more than half of ` +
+    `the heap (${Math.floor(limit / MEBIBYTE)} MiB), send it in parts or as binary data, or start this process with a ` +
+    'larger --max-old-space-size';
+  throw new MessageTooLargeError(message, { size, limit });
+}
+
+module.exports = { assertFits };

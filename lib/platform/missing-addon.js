@@ -1,0 +1,92 @@
+'use strict';
+
+// Why there is no native addon: one sentence for whoever has to do something about it.
+
+const { existsSync } = require('node:fs');
+const path = require('node:path');
+const process = require('node:process');
+const { bundled, packageFolder } = require('./package-folder');
+
+/** What `napi.targets` of package.json comes to. */
+const SUPPORTED = [
+  'linux-x64-gnu',
+  'linux-x64-musl',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'darwin-x64',
+  'darwin-arm64',
+];
+
+/**
+ * @param {(id: string) => unknown} load `require` of a file in a folder of this package
+ * @returns {Error} with the cause that is about this platform
+ */
+function missingAddon(load) {
+  const folder = packageFolder();
+  if (folder === undefined) return bundled();
+  const target = ownTarget();
+  if (!SUPPORTED.includes(target)) {
+    const there = `it runs on ${SUPPORTED.join(', ')}`;
+    return failed(`bulkhead does not support ${target}: ${there}`, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', undefined);
+  }
+  const cause = attempt(load, folder, target);
+  const { code, message } = cause;
+  if (code === 'ERR_DLOPEN_DISABLED') {
+    return failed(
+      'bulkhead cannot load its native addon: addons are switched off in this process; start it without --no-addons, ' +
+        'or, with --permission, with --allow-addons',
+      code,
+      cause,
+    );
+  }
+  if (code === 'MODULE_NOT_FOUND') {
+    return failed(
+      `bulkhead has no native addon for ${target} here: the package bulkhead-${target} is not installed; reinstall ` +
+        'bulkhead without --omit=optional (and without a lockfile or a node_modules made on another platform), or run ' +
+        '`npm run build` in a checkout of it',
+      code,
+      cause,
+    );
+  }
+  return failed(`bulkhead cannot load its native addon for ${target}: ${message}`, code ?? 'ERR_DLOPEN_FAILED', cause);
+}
+
+/**
+ * The loader that the build generates knows only that none of its candidates came; this asks the one that should have.
+ *
+ * @param {(id: string) => unknown} load
+ * @param {string} folder of the package
+ * @param {string} target
+ * @returns {Error & { code?: string }}
+ */
+function attempt(load, folder, target) {
+  const file = path.join(folder, `bulkhead.${target}.node`);
+  try {
+    load(existsSync(file) ? file : `bulkhead-${target}`);
+  } catch (error) {
+    return /** @type {Error} */ (error);
+  }
+  return new Error(`its loader native.cjs does not find what is there: bulkhead-${target}`);
+}
+
+function ownTarget() {
+  const { arch, platform } = process;
+  return `${platform}-${arch}${platform !== 'linux' ? '' : isMusl() ? '-musl' : '-gnu'}`;
+}
+
+function isMusl() {
+  const report = /** @type {any} */ (process.report?.getReport());
+  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
+}
+
+/**
+ * @param {string} message
+ * @param {string} code
+ * @param {Error | undefined} cause
+ */
+function failed(message, code, cause) {
+  const error = cause === undefined ? new Error(message) : new Error(message, { cause });
+  return Object.assign(error, { code });
+}
+
+module.exports = { missingAddon };

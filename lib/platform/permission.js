@@ -1,0 +1,47 @@
+'use strict';
+
+const process = require('node:process');
+const { splitOptions } = require('./node-flags');
+const { HOST, denoPermits } = require('./runtime');
+
+/** The first is that of Node.js 20. */
+const RESTRICTS = /^--(?:experimental-)?permission(?:-audit)?$/;
+const ALLOWS = /^--allow-[a-z-]+(?:=|$)/;
+const WITH_VALUE = /^--allow-fs-(?:read|write|vfs)$/;
+
+/** @type {{ permission?: { has(scope: string): boolean } }} */
+const { permission } = /** @type {any} */ (process);
+
+/**
+ * The permission models of Node and Deno do not see what an addon spawns. They are asked all the same: whoever forbids
+ * child processes means ours too.
+ */
+function assertMaySpawn() {
+  if (HOST === 'Deno' && !denoPermits('run')) throw denied('--allow-run');
+  if (permission !== undefined && !permission.has('child')) throw denied('--allow-child-process');
+}
+
+/** @param {string} flag of Node.js */
+function namesRestrictions(flag) {
+  return RESTRICTS.test(flag);
+}
+
+/** @returns {string[]} the flags of Node's permission model that this process was started with */
+function ownRestrictions() {
+  if (HOST !== 'Node.js' || permission === undefined) return [];
+  const flags = [...splitOptions(process.env.NODE_OPTIONS ?? ''), ...process.execArgv];
+  const own = [];
+  for (let i = 0; i < flags.length; i++) {
+    if (WITH_VALUE.test(flags[i]) && i + 1 < flags.length) own.push(`${flags[i]}=${flags[++i]}`);
+    else if (RESTRICTS.test(flags[i]) || ALLOWS.test(flags[i])) own.push(flags[i]);
+  }
+  return own;
+}
+
+/** @param {string} flag */
+function denied(flag) {
+  const message = `Access to this API has been restricted. Use ${flag} to let bulkhead start its workers.`;
+  return Object.assign(new Error(message), { code: 'ERR_ACCESS_DENIED', permission: 'ChildProcess' });
+}
+
+module.exports = { assertMaySpawn, namesRestrictions, ownRestrictions };

@@ -1,0 +1,150 @@
+'use strict';
+
+// What tracing and metrics may subscribe to: channels of node:diagnostics_channel. Without subscribers a task costs a
+// look at its channels, and nothing is made for it.
+
+const { channel } = require('node:diagnostics_channel');
+
+const poolOpen = channel('bulkhead:pool:open');
+const poolClose = channel('bulkhead:pool:close');
+const workerOnline = channel('bulkhead:worker:online');
+const workerExit = channel('bulkhead:worker:exit');
+const taskStart = channel('bulkhead:task:start');
+const taskRetry = channel('bulkhead:task:retry');
+const taskEnd = channel('bulkhead:task:end');
+
+/** @typedef {import('../../index').TaskMessage} TaskMessage */
+/** @typedef {{ -readonly [Key in keyof TaskMessage]: TaskMessage[Key] }} Message */
+
+/** @typedef {Pick<import('./rows').Row, 'workerId' | 'pid' | 'attempt' | 'waitTime' | 'runTime'>} Run */
+
+/** Of a task that never started, as far as is known. @type {Run} */
+const NO_RUN = Object.freeze({ workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 });
+
+class Diagnostics {
+  #pool;
+  #poolName;
+  #opened = false;
+  /** Of unsettled tasks, by ticket: only of those that somebody has heard of. @type {Map<number, Message>} */
+  #messages = new Map();
+
+  /**
+   * @param {any} pool
+   * @param {string} poolName
+   */
+  constructor(pool, poolName) {
+    this.#pool = pool;
+    this.#poolName = poolName;
+  }
+
+  /** Whether `taskStarted` is to be told. */
+  get watchesTasks() {
+    return taskStart.hasSubscribers || taskEnd.hasSubscribers || taskRetry.hasSubscribers;
+  }
+
+  /** Whether `taskEnded` is to be told. */
+  get watchesEnds() {
+    return taskEnd.hasSubscribers || this.#messages.size > 0;
+  }
+
+  poolOpened() {
+    this.#opened = true;
+    if (poolOpen.hasSubscribers) poolOpen.publish(this.#about());
+  }
+
+  /** One that never opened has nothing to close. */
+  poolClosed() {
+    if (this.#opened && poolClose.hasSubscribers) poolClose.publish(this.#about());
+  }
+
+  /** @param {import('../../index').WorkerInfo} worker */
+  workerOnline({ id, pid }) {
+    if (workerOnline.hasSubscribers) workerOnline.publish({ ...this.#about(), workerId: id, pid });
+  }
+
+  /** @param {import('../../index').WorkerExit} exit */
+  workerExited(exit) {
+    if (workerExit.hasSubscribers) workerExit.publish({ ...this.#about(), ...exit });
+  }
+
+  /**
+   * @param {number} ticket
+   * @param {string | number} taskId
+   * @param {string | null} trace
+   */
+  taskStarted(ticket, taskId, trace) {
+    const message = this.#messageOf(taskId, trace);
+    this.#messages.set(ticket, message);
+    taskStart.publish(message);
+  }
+
+  /**
+   * @param {number} ticket
+   * @param {string | number} taskId
+   * @param {number} attempt which comes next
+   * @param {Error} error that ended the one before
+   */
+  taskRetried(ticket, taskId, attempt, error) {
+    if (!taskRetry.hasSubscribers) return;
+    let message = this.#messages.get(ticket);
+    if (message === undefined) {
+      message = this.#messageOf(taskId, null);
+      this.#messages.set(ticket, message);
+    }
+    message.attempt = attempt;
+    message.error = error;
+    taskRetry.publish(message);
+  }
+
+  /**
+   * @param {number} ticket
+   * @param {string | number} taskId
+   * @param {'completed' | 'failed' | 'cancelled'} outcome
+   * @param {Run | undefined} run the last one
+   * @param {(Error & Record<string, any>) | undefined} error
+   */
+  taskEnded(ticket, taskId, outcome, run = NO_RUN, error = undefined) {
+    const message = this.#messages.get(ticket) ?? this.#messageOf(taskId, null);
+    this.#messages.delete(ticket);
+    message.outcome = outcome;
+    message.error = error;
+    // 0 is "not known" in all of them, except for the times of a task that did run.
+    message.workerId = run.workerId || error?.workerId;
+    message.pid = run.pid || error?.pid || undefined;
+    if (run.attempt > 0) {
+      message.attempt = run.attempt;
+      message.waitTime = run.waitTime;
+      message.runTime = run.runTime;
+    }
+    taskEnd.publish(message);
+  }
+
+  #about() {
+    return { pool: this.#pool, poolName: this.#poolName };
+  }
+
+  /**
+   * All its members from the beginning, so that all messages are of one shape.
+   *
+   * @param {string | number} taskId
+   * @param {string | null} trace
+   * @returns {Message}
+   */
+  #messageOf(taskId, trace) {
+    return {
+      pool: this.#pool,
+      poolName: this.#poolName,
+      taskId,
+      trace: trace ?? undefined,
+      attempt: undefined,
+      outcome: undefined,
+      workerId: undefined,
+      pid: undefined,
+      waitTime: undefined,
+      runTime: undefined,
+      error: undefined,
+    };
+  }
+}
+
+module.exports = { Diagnostics };

@@ -1,0 +1,417 @@
+'use strict';
+
+// The life of a pool, and the promises that go with it.
+//
+//   new ──▶ open ──▶ closing ──▶ closed
+//    │       └─▶ broken ─▶┘        ▲
+//    └─────────────────────────────┘   shut down before it was started
+
+const process = require('node:process');
+const { now } = require('../clock');
+const { poolBroken, poolClosed, startError } = require('../errors/from-native');
+const { rethrow } = require('../errors/rethrow');
+const { Promise } = require('../intrinsics');
+const { MAX_DELAY } = require('../options/validators');
+const { NoticingPromise, ignorable } = require('./noticing-promise');
+
+/** @typedef {import('../native').NativePool} NativePool */
+/** @typedef {{ completed: number, rejected: number, killed: number }} ShutdownReport */
+
+class Lifecycle {
+  /** Null once the pool is closed. @type {NativePool | null} */
+  #native;
+  #liveness;
+  #assertMayStart;
+  #onStart;
+  #onError;
+  #onDrain;
+  #onRefusing;
+  #onClosed;
+  /** @type {'new' | 'open' | 'broken' | 'closing' | 'closed'} */
+  #state = 'new';
+  /** The last start error of a broken pool. @type {Error | null} */
+  #cause = null;
+  #started = false;
+  /** Of `startWorkers()`. @type {Deferred<void> | null} */
+  #startup = null;
+  /** Of `ready()`. @type {Deferred<void> | null} */
+  #room = null;
+  /** Of `resize()`, by the number of the request. @type {Map<number, Deferred<void>>} */
+  #resizes = new Map();
+  /** Of `reload()`. @type {Map<number, Deferred<void>>} */
+  #reloads = new Map();
+  #nextRequest = 1;
+  /** Of `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
+  #closing = null;
+  /** In ms of `now()`. */
+  #deadline = Infinity;
+  #dropsWaiting = false;
+  /** A task was refused since the queue last had room. */
+  #refused = false;
+
+  /**
+   * @param {NativePool} native
+   * @param {import('./keep-alive').Liveness} liveness
+   * @param {object} events
+   * @param {() => void} events.assertMayStart throws if no worker may be started
+   * @param {() => void} events.onStart
+   * @param {(error: Error, told: boolean) => void} events.onError the pool broke; `told`: a promise rejects with the error, and
+   *   does not go unseen
+   * @param {() => void} events.onDrain the queue has room again, after a task was refused
+   * @param {(error: Error) => boolean} events.onRefusing from here on no task is taken, for this reason; returns whether the
+   *   consumer of a `map()` is told
+   * @param {() => void} events.onClosed
+   */
+  constructor(native, liveness, { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed }) {
+    this.#native = native;
+    this.#liveness = liveness;
+    this.#assertMayStart = assertMayStart;
+    this.#onStart = onStart;
+    this.#onError = onError;
+    this.#onDrain = onDrain;
+    this.#onRefusing = onRefusing;
+    this.#onClosed = onClosed;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** The native pool, or null once it is closed. */
+  get native() {
+    return this.#native;
+  }
+
+  /**
+   * To be asked for every task, after user code (a toJSON, a getter) has run and right before it is given away.
+   *
+   * @returns {NativePool} which takes tasks
+   */
+  admit() {
+    if (this.#state !== 'open') this.#open();
+    return /** @type {NativePool} */ (this.#native);
+  }
+
+  /**
+   * The same for what starts no pool.
+   *
+   * @returns {NativePool | null} null where no worker was ever asked for
+   */
+  running() {
+    if (this.#state !== 'open') this.#refuse();
+    return this.#state === 'open' ? this.#native : null;
+  }
+
+  /** @returns {Error | null} why the pool takes no tasks, if so */
+  refusal() {
+    if (this.#closing !== null) return poolClosed();
+    return this.#cause === null ? null : poolBroken(this.#cause);
+  }
+
+  /** @throws {Error} that says why the pool takes no tasks, if so */
+  #refuse() {
+    const refusal = this.refusal();
+    if (refusal !== null) throw refusal;
+  }
+
+  #open() {
+    this.#refuse();
+    this.#assertMayStart();
+    this.#state = 'open';
+    /** @type {NativePool} */ (this.#native).start();
+    this.#onStart();
+    // Whoever was told of the start may have ended it.
+    this.#refuse();
+  }
+
+  /** @returns {Promise<void>} which may be ignored: then a failure is told in another way */
+  startWorkers() {
+    try {
+      this.admit();
+    } catch (error) {
+      return ignorable(Promise.reject(error));
+    }
+    if (this.#startup === null) {
+      this.#startup = new Deferred(NoticingPromise);
+      ignorable(this.#startup.promise);
+      if (this.#started) this.#startup.resolve();
+      else this.#liveness.hold();
+    }
+    return this.#startup.promise;
+  }
+
+  /** @returns {Promise<void>} */
+  ready() {
+    if (this.#room !== null) return this.#room.promise;
+    try {
+      if (this.admit().wantRoom()) return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#room = new Deferred();
+    this.#liveness.hold();
+    return this.#room.promise;
+  }
+
+  /**
+   * @param {import('../options/pool-options').PoolSize} size
+   * @returns {Promise<void>}
+   */
+  resize({ minWorkers, maxWorkers }) {
+    return this.#request(this.#resizes, (native, number) => native.resize(minWorkers, maxWorkers, number));
+  }
+
+  /** @returns {Promise<void>} */
+  reload() {
+    return this.#request(this.#reloads, (native, number) => native.reload(number));
+  }
+
+  /**
+   * @param {Map<number, Deferred<void>>} requests of its kind
+   * @param {(native: NativePool, number: number) => void} make
+   * @returns {Promise<void>}
+   */
+  #request(requests, make) {
+    try {
+      this.#refuse();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const number = this.#nextRequest++;
+    const native = /** @type {NativePool} */ (this.#native);
+    if (this.#state === 'new') {
+      // There is no worker that this could have to wait for.
+      make(native, number);
+      return Promise.resolve();
+    }
+    const request = new Deferred(NoticingPromise);
+    requests.set(number, request);
+    this.#liveness.hold();
+    make(native, number);
+    return request.promise;
+  }
+
+  /**
+   * @param {Map<number, Deferred<void>>} requests
+   * @param {number} number of the latest that is done: the earlier ones have come to the same end
+   * @param {(request: Deferred<void>) => boolean} settle
+   */
+  #requestDone(requests, number, settle) {
+    for (const [earlier, request] of requests) {
+      if (earlier > number) return;
+      requests.delete(earlier);
+      if (settle(request)) this.#liveness.release();
+    }
+  }
+
+  /** A task was refused for lack of room: the native side tells when there is some. */
+  refused() {
+    this.#refused = true;
+  }
+
+  /**
+   * @param {{ timeout: number, drain: 'all' | 'running' }} options
+   * @returns {Promise<ShutdownReport>}
+   */
+  shutdown({ timeout, drain }) {
+    const deadline = now() + timeout;
+    const dropsWaiting = drain === 'running';
+    const first = this.#closing === null;
+    const closing = this.#close();
+    const stricter = deadline < this.#deadline || (dropsWaiting && !this.#dropsWaiting);
+    if (!(first || stricter) || this.#deadline === -Infinity) return closing;
+    this.#deadline = Math.min(deadline, this.#deadline);
+    this.#dropsWaiting ||= dropsWaiting;
+    const left = Math.ceil(Math.max(this.#deadline - now(), 0));
+    this.#native?.shutdown(this.#dropsWaiting, left > MAX_DELAY ? -1 : left);
+    return closing;
+  }
+
+  /** @returns {Promise<ShutdownReport>} */
+  terminate() {
+    const closing = this.#close();
+    // No later shutdown() is stricter than this.
+    this.#deadline = -Infinity;
+    this.#native?.terminate();
+    return closing;
+  }
+
+  /** From here on no task is taken. */
+  #close() {
+    if (this.#closing !== null) return this.#closing.promise;
+    this.#closing = new Deferred();
+    if (this.#state === 'new') {
+      this.#native?.terminate();
+      this.#finish({ completed: 0, rejected: 0, killed: 0 });
+    } else {
+      this.#state = 'closing';
+      this.#liveness.hold();
+      this.#disappoint(poolClosed());
+    }
+    this.#onRefusing(poolClosed());
+    return this.#closing.promise;
+  }
+
+  /**
+   * @param {{ event: string } & Record<string, any>} event of the native pool
+   */
+  onEvent({ event, ...about }) {
+    switch (event) {
+      case 'started':
+        return this.#onStarted();
+      case 'drain':
+        return this.#onRoom();
+      case 'resized':
+        return this.#requestDone(this.#resizes, about.number, (request) => request.resolve());
+      case 'reloaded':
+        return this.#requestDone(this.#reloads, about.number, (request) => request.resolve());
+      case 'reload-failed':
+        return this.#requestDone(this.#reloads, about.number, (request) => request.reject(startError(about.cause)));
+      case 'broken':
+        return this.#onBroken(startError(about.cause));
+      case 'short':
+        return process.emitWarning(short(startError(about.cause)), {
+          type: 'BulkheadWarning',
+          code: 'BULKHEAD_WORKERS_MISSING',
+        });
+      case 'left-behind':
+        return process.emitWarning(leftBehind(about), { type: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' });
+      case 'closed':
+        return this.#finish({ completed: about.completed, rejected: about.rejected, killed: about.killed });
+    }
+  }
+
+  #onStarted() {
+    this.#started = true;
+    if (this.#startup?.resolve()) this.#liveness.release();
+  }
+
+  #onRoom() {
+    const waiting = this.#room;
+    this.#room = null;
+    if (waiting?.resolve()) this.#liveness.release();
+    if (!this.#refused) return;
+    this.#refused = false;
+    this.#onDrain();
+  }
+
+  /** @param {Error} cause */
+  #onBroken(cause) {
+    if (this.#cause !== null) return;
+    this.#cause = cause;
+    if (this.#state === 'open') this.#state = 'broken';
+    const error = poolBroken(cause);
+    const told = this.#disappoint(error);
+    const consumerTold = this.#onRefusing(error);
+    this.#onError(error, told || consumerTold);
+  }
+
+  /**
+   * Rejects what is pending of `startWorkers()`, `ready()`, `resize()` and `reload()`.
+   *
+   * @param {Error} error
+   * @returns {boolean} whether one of these promises does not go unseen
+   */
+  #disappoint(error) {
+    let told = false;
+    if (this.#startup?.reject(error)) {
+      told = isSeen(this.#startup.promise);
+      this.#liveness.release();
+    }
+    if (this.#room?.reject(error)) {
+      told = true;
+      this.#liveness.release();
+    }
+    this.#room = null;
+    for (const requests of [this.#resizes, this.#reloads]) {
+      this.#requestDone(requests, Infinity, (request) => {
+        // Whoever has closed the pool need not wait for this as well, and that it broke is told in any case.
+        ignorable(request.promise);
+        told ||= isSeen(request.promise);
+        return request.reject(error);
+      });
+    }
+    return told;
+  }
+
+  /** @param {ShutdownReport} report */
+  #finish(report) {
+    this.#state = 'closed';
+    try {
+      this.#onClosed();
+    } catch (error) {
+      rethrow(error);
+    }
+    this.#liveness.end();
+    this.#native?.release();
+    this.#native = null;
+    this.#closing?.resolve(report);
+  }
+}
+
+/**
+ * A promise with its ends in other hands.
+ *
+ * @template T
+ */
+class Deferred {
+  /** @type {Promise<T>} */
+  promise;
+  /** @type {(value: T) => void} */
+  #resolve = () => {};
+  /** @type {(error: unknown) => void} */
+  #reject = () => {};
+  #settled = false;
+
+  /** @param {PromiseConstructor} [Class] */
+  constructor(Class = Promise) {
+    this.promise = new Class((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /**
+   * @param {T} value
+   * @returns {boolean} whether this settled it
+   */
+  resolve(value) {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#resolve(value);
+    return true;
+  }
+
+  /**
+   * @param {unknown} error
+   * @returns {boolean} whether this settled it
+   */
+  reject(error) {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#reject(error);
+    return true;
+  }
+}
+
+/** @param {Promise<unknown>} promise */
+function isSeen(promise) {
+  return promise instanceof NoticingPromise && promise.isSeen;
+}
+
+/** @param {Error} cause */
+function short({ message }) {
+  return `workers of a pool do not start: ${message}; the others serve, and starts are tried again`;
+}
+
+/** @param {Record<string, any>} about */
+function leftBehind({ workerId, pid, after, code }) {
+  if (code !== null) {
+    const why = `this process may not signal it (${code}), as where it runs as another user`;
+    return `worker ${workerId} (pid ${pid}) cannot be killed and is no longer waited for: ${why}; end it as that user or as root`;
+  }
+  const why = 'a debugger keeps it, or the kernel (a disk that does not answer, say)';
+  return `worker ${workerId} (pid ${pid}) is still there ${after} ms after SIGKILL, and is no longer waited for: ${why}`;
+}
+
+module.exports = { Lifecycle };

@@ -1,0 +1,619 @@
+'use strict';
+
+// The class that users see: it checks what it is given, hands it to the native pool, and leaves the answers to
+// delivery.js and the pool's own life to lifecycle.js.
+
+const { AsyncResource } = require('node:async_hooks');
+const { Buffer } = require('node:buffer');
+const process = require('node:process');
+const { inspect } = require('node:util');
+const { encode, looksPlain, prepareAdvanced, stringify } = require('../codec/serialize');
+const { forCaller, fromCaller } = require('../errors/caller');
+const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('../errors/classes');
+const { Promise } = require('../intrinsics');
+const { map } = require('../iterate/mapping');
+const native = require('../native');
+const { constructorName, invalidType, invalidValue } = require('../options/argument-errors');
+const { functionSource } = require('../options/function-source');
+const { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize } = require('../options/pool-options');
+const { assertMayNest } = require('../platform/nesting');
+const { assertMaySpawn } = require('../platform/permission');
+const { Cancellation } = require('./cancellation');
+const { Delivery } = require('./delivery');
+const { Diagnostics } = require('./diagnostics');
+const { closedProperly, warnIfAbandoned } = require('./gc-warning');
+const { HandlerNumbers } = require('./handler-ids');
+const { Liveness } = require('./keep-alive');
+const { Lifecycle } = require('./lifecycle');
+const { ListeningEmitter } = require('./observed-emitter');
+const { callOf, proxyOf } = require('./proxy');
+const { Batches } = require('./rows');
+const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
+const {
+  DEFAULT,
+  NO_OPTIONS,
+  resolveProxyOptions,
+  resolveStreamOptions,
+  resolveTaskOptions,
+} = require('../options/task-options');
+const { TaskStream } = require('../iterate/task-stream');
+const { integer } = require('../options/validators');
+const { assertNotItself } = require('../platform/worker-process');
+const { Tickets } = require('./tickets');
+
+/** @typedef {import('./task').Task} Task */
+/** @typedef {import('../options/task-options').TaskOptions} ResolvedTaskOptions */
+/** @typedef {import('../../index').TaskOptions} TaskOptions */
+/** @typedef {import('../../index').Stats} Stats */
+/** @typedef {import('../../index').WorkerStats} WorkerStats */
+
+/**
+ * Node has it from 20.5 on.
+ *
+ * @type {typeof Symbol.asyncDispose}
+ */
+const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
+
+/** What the native side answers to a task; more than 0 is the size of one that is too large. */
+const ACCEPTED = 0;
+const FULL_BYTES = -2;
+const NO_ANSWER = Number.NaN;
+
+/** As the number of a worker. */
+const ALL_WORKERS = 0;
+
+class ProcessManager extends ListeningEmitter {
+  #kind;
+  #config;
+  /** @type {import('../options/pool-options').PoolSize} */
+  #size;
+  /** @type {Tickets<Task>} */
+  #tickets = new Tickets();
+  #handlers = new HandlerNumbers();
+  #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
+  #batches;
+  #submitPlain;
+  #submitHeaded;
+  #liveness;
+  #lifecycle;
+  #delivery;
+  #diagnostics;
+  /** Mappings that wait for their source. @type {import('../iterate/mapping').Host['pulling']} */
+  #pulling = new Set();
+  #nextId = 1;
+  /** @type {ReturnType<typeof proxyOf> | undefined} made when it is first asked for */
+  #proxy;
+  /** What `stats()` says of a pool that is closed. */
+  #finalStats = '';
+
+  /** @param {import('../../index').Options} [options] */
+  constructor(options) {
+    super((event) => this.#listenersChanged(event));
+    const { config, kind, worker } = forCaller(ProcessManager, () =>
+      resolveOptions(options, native.availableParallelism),
+    );
+    assertMaySpawn();
+    if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
+    assertMayNest(native.depth());
+    if (config.serialization === 'advanced') prepareAdvanced();
+    this.#config = config;
+    this.#size = { minWorkers: config.minWorkers, maxWorkers: config.maxWorkers };
+    this.#kind = kind;
+    this.#batches = new Batches(
+      (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
+      (row, error) => this.#delivery.onMalformed(row, error),
+    );
+    const pool = new native.ProcessManager(config, this.#batches.meta, wakerOf(this.#batches));
+    this.#batches.attach(pool);
+    this.#submitPlain = pool.submitter();
+    this.#submitHeaded = pool.headedSubmitter();
+    this.#liveness = new Liveness(pool, this);
+    this.#diagnostics = new Diagnostics(this, config.name);
+    this.#lifecycle = new Lifecycle(pool, this.#liveness, {
+      assertMayStart: () => assertNotItself(worker),
+      onStart: () => {
+        warnIfAbandoned(this, config.name);
+        this.#diagnostics.poolOpened();
+      },
+      onError: (error, told) => this.#delivery.poolBroke(error, told),
+      onDrain: () => this.#delivery.emit('drain'),
+      onRefusing: (error) => {
+        const mappings = [...this.#pulling];
+        for (const mapping of mappings) mapping.refused(error);
+        return mappings.length > 0;
+      },
+      onClosed: () => this.#closed(),
+    });
+    this.#delivery = new Delivery({
+      emitter: this,
+      tickets: this.#tickets,
+      cancellation: this.#cancellation,
+      liveness: this.#liveness,
+      diagnostics: this.#diagnostics,
+      poolName: config.name,
+      onLifecycle: (event) => this.#lifecycle.onEvent(event),
+      condemn: (pid, what) => this.#lifecycle.native?.condemn(pid, what),
+      disownResult: () => this.#lifecycle.native?.disownResult(),
+      advanced: config.serialization === 'advanced',
+    });
+  }
+
+  startWorkers() {
+    return this.#lifecycle.startWorkers();
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {TaskOptions} [options]
+   */
+  distributeTask(task, options) {
+    const record = new AnnouncedTask();
+    try {
+      this.#accept(record, task, options);
+    } catch (error) {
+      record.emitDestroy();
+      throw fromCaller(error, ProcessManager.prototype.distributeTask);
+    }
+    return record.id;
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {TaskOptions} [options]
+   * @returns {Promise<any>}
+   */
+  run(task, options) {
+    // What is thrown in here rejects.
+    return new Promise((resolve, reject) => {
+      try {
+        this.#accept(new PromisedTask(resolve, reject), task, options);
+      } catch (error) {
+        throw fromCaller(error, ProcessManager.prototype.run);
+      }
+    });
+  }
+
+  /**
+   * @param {(...args: any[]) => unknown} fn
+   * @param {readonly unknown[]} [args]
+   * @param {TaskOptions} [options]
+   * @returns {Promise<any>}
+   */
+  exec(fn, args = [], options = undefined) {
+    return new Promise((resolve, reject) => {
+      try {
+        const source = functionSource(fn);
+        if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
+        if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
+        const resolved = resolveTaskOptions(options, this.#kind);
+        this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
+      } catch (error) {
+        throw fromCaller(error, ProcessManager.prototype.exec);
+      }
+    });
+  }
+
+  /**
+   * @param {import('../../index').ProxyOptions} [options]
+   * @returns {any} functions by any name, of the types that the caller knows
+   */
+  createProxy(options) {
+    const resolved = forCaller(ProcessManager.prototype.createProxy, () => resolveProxyOptions(options, this.#kind));
+    return proxyOf((name, args, fn) => {
+      return new Promise((resolve, reject) => {
+        try {
+          this.#assertCallable(name, args, resolved.filename);
+          const call = callOf(args, this.#config.serialization);
+          this.#acceptWith(new PromisedTask(resolve, reject), args, { ...resolved, handler: name }, call);
+        } catch (error) {
+          throw fromCaller(error, fn);
+        }
+      });
+    });
+  }
+
+  /** @returns {any} */
+  get proxy() {
+    this.#proxy ??= this.createProxy();
+    return this.#proxy;
+  }
+
+  /**
+   * @param {string} name of a function
+   * @param {unknown[]} args
+   * @param {string | null} filename of its module
+   */
+  #assertCallable(name, args, filename) {
+    const what = `proxy.${name}`;
+    if (this.#kind === 'command') throw invalidValue(what, args, 'cannot be called in a { command, args } worker');
+    if (this.#kind === 'built-in' && filename === null)
+      throw invalidValue(what, args, 'is in no module: give the pool a worker, or createProxy() a filename');
+  }
+
+  /**
+   * @param {unknown} task
+   * @param {import('../../index').StreamOptions} [options]
+   */
+  stream(task, options) {
+    return new TaskStream({
+      open: (stream) => {
+        const { highWaterMark, ...rest } = resolveStreamOptions(options, this.#kind);
+        const ticket = this.#acceptWith(stream, task, rest, { stream: highWaterMark });
+        return { ticket, highWaterMark };
+      },
+      credit: (ticket, count) => this.#lifecycle.native?.credit(ticket, count),
+      cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
+    });
+  }
+
+  /**
+   * @param {number} workerId
+   * @param {unknown} message
+   */
+  send(workerId, message) {
+    return forCaller(ProcessManager.prototype.send, () => {
+      integer('workerId', workerId, 1, MAX_WORKERS);
+      return this.#tell(workerId, message) > 0;
+    });
+  }
+
+  /** @param {unknown} message */
+  broadcast(message) {
+    return forCaller(ProcessManager.prototype.broadcast, () => this.#tell(ALL_WORKERS, message));
+  }
+
+  /**
+   * @param {number} workerId
+   * @param {unknown} message
+   * @returns {number} of workers that it was sent to
+   */
+  #tell(workerId, message) {
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(message, serialization, 'message', this.#kind !== 'command', maxMessageSize);
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
+    if (isUndefined) throw new SerializationError('undefined cannot be a message');
+    if (json.length > maxMessageSize) throw tooLarge('message', sizeOf(json, blobs), maxMessageSize);
+    const reached = this.#lifecycle.running()?.send(workerId, json, headerOf({ binary, encoding }), blobs);
+    if (reached !== undefined && reached < 0) throw tooLarge('message', -reached, maxMessageSize);
+    return reached ?? 0;
+  }
+
+  /**
+   * @param {Iterable<unknown> | AsyncIterable<unknown>} iterable
+   * @param {import('../../index').MapOptions} [options]
+   * @returns {AsyncIterableIterator<any>}
+   */
+  map(iterable, options) {
+    /** @type {import('../iterate/mapping').Host} */
+    const host = {
+      accept: (task, item, resolved) => this.#acceptResolved(task, item, resolved),
+      cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
+      ready: () => this.#lifecycle.ready(),
+      capacity: () => this.#size.maxWorkers * this.#config.concurrency,
+      refusal: () => this.#lifecycle.refusal(),
+      pulling: this.#pulling,
+      called: ProcessManager.prototype.map,
+    };
+    return map(host, iterable, options, this.#kind);
+  }
+
+  /**
+   * @param {string | number} id
+   * @param {unknown} [reason]
+   */
+  cancel(id, reason) {
+    if (typeof id !== 'string' && typeof id !== 'number')
+      throw fromCaller(invalidType('id', 'of type string or number', id), ProcessManager.prototype.cancel);
+    const tickets = this.#tickets.withId(id);
+    for (const ticket of tickets) this.#cancellation.cancel(ticket, reason);
+    return tickets.length > 0;
+  }
+
+  ready() {
+    return this.#lifecycle.ready();
+  }
+
+  /** @returns {Stats} */
+  stats() {
+    const { workers, ...totals } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
+    return { ...totals, workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)) };
+  }
+
+  /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
+  #workerRow({ id, pid, state, running, uptime, rss, tasksDone, restarts }) {
+    const ids = running.flatMap((ticket) => this.#tickets.get(Number(ticket))?.id ?? []);
+    return { id, pid, state, running: ids, uptime, rss, tasksDone, restarts };
+  }
+
+  get workers() {
+    return this.stats().workers;
+  }
+
+  /**
+   * @param {import('../../index').PoolSize} size
+   * @returns {Promise<void>}
+   */
+  resize(size) {
+    try {
+      this.#size = resolveSize(size, this.#size);
+    } catch (error) {
+      return Promise.reject(fromCaller(error, ProcessManager.prototype.resize));
+    }
+    return this.#lifecycle.resize(this.#size);
+  }
+
+  /** @returns {Promise<void>} */
+  reload() {
+    return this.#lifecycle.reload();
+  }
+
+  /**
+   * @param {import('../../index').ShutdownOptions} [options]
+   * @returns {Promise<import('../../index').ShutdownReport>}
+   */
+  shutdown(options) {
+    try {
+      return this.#lifecycle.shutdown(resolveShutdownOptions(options));
+    } catch (error) {
+      return Promise.reject(fromCaller(error, ProcessManager.prototype.shutdown));
+    }
+  }
+
+  terminate() {
+    return this.#lifecycle.terminate();
+  }
+
+  ref() {
+    if (this.#lifecycle.native !== null) this.#liveness.ref();
+    return this;
+  }
+
+  unref() {
+    if (this.#lifecycle.native !== null) this.#liveness.unref();
+    return this;
+  }
+
+  async [asyncDispose]() {
+    await this.shutdown();
+  }
+
+  /**
+   * What console.log() shows of a pool.
+   *
+   * @param {number} depth levels that are left; less than 0: none
+   * @param {import('node:util').InspectOptionsStylized} options
+   */
+  [inspect.custom](depth, options) {
+    // The prototype, and a Proxy of a pool, are none.
+    if (!(#lifecycle in this)) return this;
+    const name = constructorName(this) || 'ProcessManager';
+    if (depth < 0) return options.stylize(`[${name}]`, 'special');
+    const {
+      workers,
+      queue: { tasks, bytes },
+    } = this.stats();
+    /** @type {Record<string, number>} */
+    const states = {};
+    for (const { state } of workers) states[state] = (states[state] ?? 0) + 1;
+    const about = { name: this.#config.name, state: this.#lifecycle.state, workers: states, queue: { tasks, bytes } };
+    return `${name} ${inspect(about, { ...options, depth: 1 })}`;
+  }
+
+  /** @param {string | symbol | undefined} event */
+  #listenersChanged(event) {
+    if (this.#config.stdio !== 'pipe') return;
+    if (event !== 'stdout' && event !== 'stderr' && event !== undefined) return;
+    const listeners = this.listenerCount('stdout') + this.listenerCount('stderr');
+    this.#lifecycle.native?.setStdioListening(listeners > 0);
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {TaskOptions | undefined} options
+   * @returns {number} the task's ticket
+   */
+  #accept(record, task, options) {
+    return this.#acceptResolved(record, task, resolveTaskOptions(options, this.#kind));
+  }
+
+  /**
+   * The usual task, plain data with an id and no options, goes straight through. Anything else goes the longer way.
+   *
+   * @param {Task} record
+   * @param {any} task
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @returns {number} the task's ticket
+   */
+  #acceptResolved(record, task, options) {
+    const isObject = typeof task === 'object' && task !== null;
+    const { serialization, maxMessageSize } = this.#config;
+    if (isObject && options === NO_OPTIONS && serialization === 'json' && looksPlain(task, maxMessageSize)) {
+      const { id, type } = task;
+      if (typeof id === 'string' || Number.isFinite(id)) {
+        record.id = id;
+        const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
+        const ticket = this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
+        if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
+        return ticket;
+      }
+    }
+    return this.#acceptWith(record, task, options, {});
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @param {{ exec?: string, stream?: number } | ReturnType<typeof callOf>} how `exec`: source of a function to run, with `task`
+   *   as its arguments; `stream`: it gives several values, so many ahead; `call`: `task` are the arguments of its handler
+   * @returns {number} the task's ticket
+   */
+  #acceptWith(record, task, options, how) {
+    const { signal, handler, filename, onProgress, trace } = options;
+    if (filename !== null) assertNotItself(filename);
+    const exec = 'exec' in how ? how.exec : undefined;
+    // Reads the function's name and length, which may be getters.
+    const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
+    if (isUndefined) throw new SerializationError('undefined cannot be a task');
+    // A getter of the task may have aborted it. Then no pool is started for it.
+    if (signal?.aborted) throw cancelledBefore(signal);
+    record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
+    const header = headerOf({ taskId: record.id, handler, filename, ...how, trace, binary, encoding });
+    const name = exec ?? filename ?? handler ?? typeOf(task);
+    const number = name === undefined ? 0 : this.#handlers.of(name);
+    const ticket = this.#submit(record, json, number, header, options, blobs);
+    // The task is accepted: from here on nothing may throw.
+    if (progressListener !== null) this.#delivery.watchProgress(ticket, progressListener);
+    if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
+    return ticket;
+  }
+
+  /**
+   * @param {Task} record
+   * @param {string} json
+   * @param {number} handler
+   * @param {string} header
+   * @param {Pick<import('../options/task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} options
+   * @param {Uint8Array[] | null} blobs
+   * @returns {number} the task's ticket
+   */
+  #submit(record, json, handler, header, options, blobs) {
+    const { maxMessageSize } = this.#config;
+    // A character is a byte at least: what is too long already need not be copied to be measured.
+    if (json.length > maxMessageSize || blobs !== null) {
+      const size = sizeOf(json, blobs);
+      if (size > maxMessageSize) throw tooLarge('task', size, maxMessageSize);
+    }
+    const pool = this.#lifecycle.admit();
+    const ticket = this.#tickets.add(record);
+    if (this.#tickets.size === 1) this.#liveness.tasks(1);
+    const { priority, key, timeout, retries, signal } = options;
+    const usual =
+      options === NO_OPTIONS || (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
+    let answer = NO_ANSWER;
+    try {
+      if (signal !== null) this.#watch(ticket, signal);
+      if (!usual || blobs !== null)
+        answer = pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
+      else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
+      else answer = this.#submitHeaded(ticket, json, handler, header);
+    } finally {
+      if (answer !== ACCEPTED) this.#takeBack(ticket);
+    }
+    if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
+    if (answer < 0) throw this.#queueFull(answer);
+    return ticket;
+  }
+
+  /**
+   * The last of the user's code before the task is given away: a method and a getter of the signal.
+   *
+   * @param {number} ticket
+   * @param {AbortSignal} signal
+   * @throws {Error} that says why the task is not accepted
+   */
+  #watch(ticket, signal) {
+    this.#cancellation.watch(ticket, signal);
+    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters have.
+    if (signal.aborted) throw cancelledBefore(signal);
+    this.#lifecycle.admit();
+  }
+
+  /** @param {number} ticket of a task that was not accepted */
+  #takeBack(ticket) {
+    this.#tickets.remove(ticket);
+    this.#cancellation.settle(ticket);
+    if (this.#tickets.size === 0) this.#liveness.tasks(0);
+  }
+
+  /** @param {number} answer of the native side */
+  #queueFull(answer) {
+    this.#lifecycle.refused();
+    const { maxQueue, maxQueueBytes } = this.#config;
+    const inBytes = answer === FULL_BYTES;
+    const limit = inBytes ? maxQueueBytes : maxQueue;
+    const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
+    return new QueueFullError(`the queue is full (${message})`, { limit });
+  }
+
+  #closed() {
+    closedProperly(this);
+    // The native side settles every task before it says that it has closed. Should it ever forget one, better a late
+    // answer than none.
+    for (const ticket of this.#tickets.all()) this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
+    this.#finalStats = this.#lifecycle.native?.stats() ?? '';
+    this.#batches.detach();
+    this.#diagnostics.poolClosed();
+  }
+}
+
+/**
+ * What the native side calls. It holds this for as long as it lives itself, which must not be for as long as it is held:
+ * hence weakly, and in a function of its own, since a closure keeps all that its neighbours need.
+ *
+ * @param {Batches} batches
+ */
+function wakerOf(batches) {
+  const weakly = new WeakRef(batches);
+  return () => weakly.deref()?.onBatch();
+}
+
+/**
+ * Elsewhere than on Linux, and where `/proc` is not mounted, or is that of another PID namespace.
+ *
+ * @param {string} name of the pool
+ */
+function warnOfMemory(name) {
+  const message = `${name}: maxMemory and recycleMemory have no effect here, as the memory of processes cannot be read`;
+  process.emitWarning(message, {
+    code: 'BULKHEAD_NO_MEMORY_LIMITS',
+    detail: 'They need Linux, with /proc mounted in the PID namespace of this process.',
+  });
+}
+
+/**
+ * @param {Record<string, unknown>} members null: left out
+ * @returns {string} JSON, without the braces
+ */
+function headerOf(members) {
+  let header = '';
+  for (const key in members) {
+    const value = members[key];
+    if (value !== null) header += `${header === '' ? '' : ','}"${key}":${JSON.stringify(value)}`;
+  }
+  return header;
+}
+
+/**
+ * @param {string} json
+ * @param {Uint8Array[] | null} blobs
+ * @returns {number} bytes
+ */
+function sizeOf(json, blobs) {
+  let size = Buffer.byteLength(json);
+  for (const blob of blobs ?? []) size += blob.byteLength;
+  return size;
+}
+
+/** @param {AbortSignal} signal */
+function cancelledBefore(signal) {
+  return new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+}
+
+/**
+ * @param {string} what
+ * @param {number} size
+ * @param {number} limit
+ */
+function tooLarge(what, size, limit) {
+  return new MessageTooLargeError(`the ${what} has ${size} bytes, more than maxMessageSize (${limit})`, {
+    size,
+    limit,
+  });
+}
+
+module.exports = { ProcessManager };

@@ -1,0 +1,112 @@
+'use strict';
+
+// The worker of a pool without a `worker` option: it runs functions by value and tasks that name a module, and gives the
+// `data` of any other task back.
+
+const { fileURLToPath } = require('node:url');
+const { pathOf } = require('../platform/worker-process');
+const { exec } = require('./compile');
+const { Handlers } = require('./handlers');
+const { OwnMap, hasOwn } = require('./intrinsics');
+const { load } = require('./load');
+const { resolveModule } = require('./resolve');
+
+/**
+ * @typedef {import('./context').Task} Task
+ * @typedef {import('./context').TaskContext} TaskContext
+ * @typedef {import('./context').WorkerContext} WorkerContext
+ * @typedef {import('./module-program').Program} Program
+ */
+
+/** @implements {Program} */
+class Builtin {
+  /** @type {Map<string, Handlers>} by file URL; what is loaded stays loaded, as with any import() */
+  #modules = new OwnMap();
+  /** @type {Map<string, Promise<Handlers>>} */
+  #loading = new OwnMap();
+  #context;
+  #self;
+
+  /**
+   * @param {WorkerContext} context
+   * @param {import('../platform/worker-process').WorkerProcess} self
+   */
+  constructor(context, self) {
+    this.#context = context;
+    this.#self = self;
+  }
+
+  async setup() {}
+
+  /**
+   * @param {Task} task
+   * @param {TaskContext} context
+   * @returns {unknown}
+   */
+  start(task, context) {
+    const { frame, payload } = task;
+    if (frame.exec !== undefined) return exec(frame.exec, payload);
+    if (frame.filename !== undefined) {
+      const known = this.#modules.get(frame.filename);
+      if (known !== undefined) return known.start(frame, payload, context);
+      return this.#startLater(frame.filename, task, context);
+    }
+    if (frame.handler !== undefined) {
+      throw new TypeError(`the built-in worker has no handler "${frame.handler}": name its module by "filename"`);
+    }
+    if (typeof payload !== 'object' || payload === null) return payload;
+    return hasOwn(payload, 'data') ? payload.data : undefined;
+  }
+
+  /**
+   * @param {string} filename of a module that is not loaded
+   * @param {Task} task
+   * @param {TaskContext} context
+   */
+  async #startLater(filename, { frame, payload }, context) {
+    const handlers = await this.#open(filename);
+    return handlers.start(frame, payload, context);
+  }
+
+  accept() {
+    return false;
+  }
+
+  async teardown() {
+    for (const handlers of this.#modules.values()) await handlers.hook('teardown')?.(this.#context);
+  }
+
+  /**
+   * Tasks that come before the module is there share one attempt. A failed one is not kept: a later task tries again.
+   *
+   * @param {string} filename
+   */
+  #open(filename) {
+    const known = this.#loading.get(filename);
+    if (known !== undefined) return known;
+    const loading = this.#load(filename);
+    this.#loading.set(filename, loading);
+    return loading;
+  }
+
+  /** @param {string} filename */
+  async #load(filename) {
+    const { opening } = this.#self;
+    let path = '';
+    try {
+      const url = resolveModule(filename);
+      path = pathOf(url);
+      opening.add(path);
+      const handlers = await Handlers.of(await load(url), fileURLToPath(url));
+      if (!handlers.found && !handlers.foundFunctions) throw handlers.nothingFound();
+      await handlers.hook('setup')?.(this.#context);
+      this.#modules.set(filename, handlers);
+      return handlers;
+    } finally {
+      opening.delete(path);
+      this.#loading.delete(filename);
+    }
+  }
+}
+
+module.exports = { Builtin };

@@ -1,0 +1,137 @@
+'use strict';
+
+// Entry of every Node worker. What it needs to know comes over the channel: nothing is read from the environment or from the
+// command line, which belong to the user.
+
+const process = require('node:process');
+const { fileURLToPath } = require('node:url');
+const { ENGINE, HOST } = require('../platform/runtime');
+const { isRecursion, markWorker, pathOf } = require('../platform/worker-process');
+const { Builtin } = require('./builtin-program');
+const { Channel } = require('./channel');
+const { WorkerContext } = require('./context');
+const { flushBeforeExit } = require('./exit');
+const { withFault } = require('./fault');
+const { Replies } = require('./frame-writer');
+const { Inspector } = require('./inspector');
+const { exit, parse } = require('./intrinsics');
+const { Ipc } = require('./ipc');
+const { isPermanent } = require('./load');
+const { Loop } = require('./loop');
+const { withoutMain } = require('./main-module');
+const { openModule } = require('./module-program');
+const { openPort } = require('./native-port');
+const { resolveModule } = require('./resolve');
+const { Parting } = require('./shutdown');
+
+const PROTOCOL_VERSION = 1;
+
+const { port, starts } = openPort();
+const channel = new Channel(port);
+/** @type {Parting | null} until `init` */
+let parting = null;
+/** @type {Loop | null} until the worker is ready */
+let loop = null;
+
+flushBeforeExit(channel);
+channel.listen(onBytes, onEnd);
+
+function onBytes() {
+  if (loop !== null) loop.readable();
+  else beforeReady();
+}
+
+// Tasks are only sent to a worker that is ready: until then there is no more than `init` and, perhaps, `stop`.
+function beforeReady() {
+  for (let text = port.take(); text !== null; text = port.take()) {
+    /** @type {import('./frames').Frame[]} */
+    const frames = parse(text);
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i];
+      if (frame.type === 'init') void start(frame);
+      // Nothing has been set up that would want to be torn down.
+      else if (frame.type === 'stop') exit(0);
+    }
+  }
+}
+
+function onEnd() {
+  if (parting === null) exit(0);
+  else parting.orphaned();
+}
+
+/** @param {import('./frames').InitFrame} init */
+async function start(init) {
+  // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
+  if (!port.arm(init.parentPid, init.depth)) exit(0);
+
+  const replies = new Replies(channel, init);
+  // What has not begun is another worker's to run: from here it could not be answered.
+  const ipc = new Ipc(channel, replies, () => loop?.stop(() => {}));
+  const context = new WorkerContext(init.workerId, replies);
+  parting = new Parting(channel, ipc);
+  process.title = `${init.pool} worker ${init.workerId}`;
+
+  const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
+  const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  const program = withFault(port, opened);
+  // That a database is down, say, may be over at the next attempt.
+  await program.setup(context).catch((thrown) => refuse(replies, thrown, isRecursion(thrown)));
+
+  ipc.program = program;
+  const { concurrency } = init;
+  const onStop = () => {
+    parting?.told();
+    port.pass('stop');
+    loop?.stop(() => void parting?.stop(program, context));
+  };
+  const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
+  loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector });
+  replies.ready(port.hasPage, port.hasRings);
+  // What came with the last bytes before this moment.
+  loop.readable();
+}
+
+/**
+ * @param {import('./frames').InitFrame} init
+ * @param {WorkerContext} context
+ * @returns {Promise<import('./module-program').Program>}
+ */
+async function open(init, context) {
+  if (init.version !== PROTOCOL_VERSION) {
+    const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
+    throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
+  }
+  const { worker, captureStack, engine = 'V8', line = [] } = init.options;
+  const self = markWorker(line, () => loop?.busy === true);
+  if (captureStack && HOST !== 'Node.js')
+    throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
+  if (init.serialization === 'advanced' && engine !== ENGINE) {
+    throw unavailable(`serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`);
+  }
+  if (worker === null) {
+    withoutMain();
+    return new Builtin(context, self);
+  }
+  const url = resolveModule(worker);
+  self.line.add(pathOf(url));
+  // As under fork, where this file would not be in between.
+  process.argv[1] = fileURLToPath(url);
+  return openModule(url);
+}
+
+/** @param {string} message */
+function unavailable(message) {
+  return Object.assign(new Error(message), { code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM' });
+}
+
+/**
+ * @param {Replies} replies
+ * @param {unknown} thrown
+ * @param {boolean} permanent
+ * @returns {never}
+ */
+function refuse(replies, thrown, permanent) {
+  replies.fail(thrown, permanent);
+  return exit(1);
+}

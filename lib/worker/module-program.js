@@ -1,0 +1,83 @@
+'use strict';
+
+// What a worker runs. There are three kinds: a module with handlers, a fork-style script (fork-script.js) and the built-in
+// worker (builtin-program.js).
+
+const { fileURLToPath } = require('node:url');
+const { exec } = require('./compile');
+const { ForkScript } = require('./fork-script');
+const { Handlers } = require('./handlers');
+const { listenerCount } = require('./intrinsics');
+const { load } = require('./load');
+const { asMain } = require('./main-module');
+
+/**
+ * @typedef {object} Program
+ * @property {(context: WorkerContext) => Promise<void>} setup before the first task
+ * @property {(task: Task, context: TaskContext) => unknown} start runs a task: what its handler returns, or LATER
+ * @property {(context: WorkerContext) => Promise<void>} teardown after the last task
+ * @property {(message: any) => boolean} accept takes a message that user code sends, if it is a task's end; whether it was
+ *
+ * @typedef {import('./context').Task} Task
+ * @typedef {import('./context').TaskContext} TaskContext
+ * @typedef {import('./context').WorkerContext} WorkerContext
+ */
+
+/**
+ * A module that exports handlers, or functions that tasks name.
+ *
+ * @implements {Program}
+ */
+class ModuleProgram {
+  #handlers;
+
+  /** @param {Handlers} handlers */
+  constructor(handlers) {
+    this.#handlers = handlers;
+  }
+
+  /** @param {WorkerContext} context */
+  async setup(context) {
+    await this.#handlers.hook('setup')?.(context);
+  }
+
+  /**
+   * @param {Task} task
+   * @param {TaskContext} context
+   * @returns {unknown}
+   */
+  start(task, context) {
+    const { frame, payload } = task;
+    if (frame.exec !== undefined) return exec(frame.exec, payload);
+    if (frame.filename !== undefined) {
+      throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
+    }
+    return this.#handlers.start(frame, payload, context);
+  }
+
+  accept() {
+    return false;
+  }
+
+  /** @param {WorkerContext} context */
+  async teardown(context) {
+    await this.#handlers.hook('teardown')?.(context);
+  }
+}
+
+/**
+ * @param {string} url file URL of the user's module
+ * @returns {Promise<Program>}
+ * @throws what its loading throws, and when there is nothing in it that could take a task
+ */
+async function openModule(url) {
+  const file = fileURLToPath(url);
+  const handlers = await Handlers.of(await asMain(file, () => load(url)), file);
+  if (handlers.found) return new ModuleProgram(handlers);
+  // A script that listens may well export some of its functions, to its own tests for one.
+  if (listenerCount('message') > 0) return new ForkScript(handlers);
+  if (handlers.foundFunctions) return new ModuleProgram(handlers);
+  throw handlers.nothingFound();
+}
+
+module.exports = { openModule };
