@@ -79,11 +79,14 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
   });
 });
 
-test('[A8] a bundle that has found the addon, but not what workers start with, says so when a pool is made', () => {
+test.each([
+  ['that has found the addon, but not what workers start with,', (own) => rmSync(join(own, 'dist', 'worker.js'))],
+  ['beside a worker.js of another program', (own) => writeFileSync(join(own, 'package.json'), '{ "name": "user" }')],
+])('[A8] a bundle %s says so when a pool is made', (_, change) => {
   const source = `
     const { ProcessManager } = require('bulkhead');
     try { new ProcessManager(); } catch ({ message, code }) { console.log(JSON.stringify({ message, code })); }`;
-  const refused = refusal((own) => rmSync(join(own, 'dist', 'worker.js')), { source });
+  const refused = refusal(change, { source });
   expect(refused.code).toBe('MODULE_NOT_FOUND');
   expect(refused.message).toMatch(/^bulkhead was bundled .*from what its workers start with: mark it as external/);
 });

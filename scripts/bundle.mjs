@@ -5,9 +5,9 @@
 //
 // Each module becomes a function that is called at once, below those of the modules that it requires:
 //
-//   const $errors = (() => { const module = { exports: {} }; …; return module.exports; })();
+//   const $errors_classes = (() => { const module = { exports: {} }; …; return module.exports; })();
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transform } from 'esbuild';
@@ -15,13 +15,20 @@ import { transform } from 'esbuild';
 /** By absolute path, as tests may run from anywhere. */
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, 'lib');
+const dist = join(root, 'dist');
 
 /** A call that names one of our own modules, as esbuild prints it. */
 const OWN_MODULE = /\brequire\("(\.[^"]+)"\)/g;
 
+/** Entries in lib/, by their names in dist/. */
+const ENTRIES = { 'index.js': 'index.js', 'worker.js': 'worker/main.js' };
+
 export async function bundle() {
-  await mkdir(join(root, 'dist'), { recursive: true });
-  await Promise.all([bundleEntry('index', 'index'), bundleEntry('worker/main', 'worker')]);
+  await mkdir(dist, { recursive: true });
+  // The package holds all of dist/, and so would hold a file that an earlier version has left there.
+  const stale = (await readdir(dist)).filter((name) => !Object.hasOwn(ENTRIES, name));
+  await Promise.all(stale.map((name) => rm(join(dist, name), { recursive: true, force: true })));
+  await Promise.all(Object.entries(ENTRIES).map(([to, from]) => bundleEntry(from, to)));
 }
 
 /**
@@ -31,9 +38,9 @@ export async function bundle() {
 async function bundleEntry(from, to) {
   /** By path, in the order in which they are to run. @type {Map<string, string>} */
   const parts = new Map();
-  const entry = await add(join(lib, `${from}.js`), parts, []);
+  const entry = await add(join(lib, from), parts, []);
   const text = ["'use strict';", ...parts.values(), `module.exports = ${entry};`, ''].join('\n');
-  await writeFile(join(root, 'dist', `${to}.js`), text);
+  await writeFile(join(dist, to), text);
 }
 
 /**
