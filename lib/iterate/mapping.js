@@ -12,22 +12,18 @@
 // Nothing is pulled but for a consumer: by its first `next()`, and then whenever it has taken a result.
 
 const { AsyncResource } = require('node:async_hooks');
-const { now, setTimeout } = require('../clock');
+const { setTimeout } = require('../clock');
 const { fromCaller } = require('../errors/caller');
 const { AbortError, PoolClosedError, QueueFullError } = require('../errors/classes');
 const { Promise } = require('../intrinsics');
 const { NO_OPTIONS, TASK_OPTIONS, resolveTaskOptions } = require('../options/task-options');
 const { flag, integer, ownOptions } = require('../options/validators');
 const { watchOf } = require('../pool/abort-watch');
-const { MappedTask } = require('../pool/task');
 const { Fifo } = require('./fifo');
+const { MappedTask } = require('./mapped-task');
+const { AsCompleted, InOrder } = require('./results');
 const { END, Source, assertIterable } = require('./source');
-
-/** What tiny tasks need so that no worker waits for the consumer; more only takes memory. */
-const DEEPEST = 1024;
-/** ms. A window that was done within the first is made twice as deep; one that took longer than the second, half as deep. */
-const QUICK = 20;
-const SLOW = 200;
+const { Window } = require('./window');
 
 /** ms, at most, between two attempts to hand in a task for which others leave no room. */
 const LONGEST_PAUSE = 100;
@@ -382,135 +378,6 @@ class Mapping {
     this.#state = 'done';
     if (this.#failure !== null) this.#waiting.shift()?.reject(this.#failure.error);
     while (this.#waiting.size > 0) this.#waiting.shift()?.resolve({ done: true, value: undefined });
-  }
-}
-
-/** Results in the order of their tasks. */
-class InOrder {
-  /** @type {Fifo<MappedTask>} */
-  #tasks = new Fifo();
-
-  get size() {
-    return this.#tasks.size;
-  }
-
-  /** @param {MappedTask} task which was accepted */
-  add(task) {
-    this.#tasks.push(task);
-  }
-
-  /** @param {MappedTask} _task which has its value */
-  settled(_task) {}
-
-  /** @returns {MappedTask | undefined} with its value */
-  take() {
-    return this.#tasks.peek()?.state === 'done' ? this.#tasks.shift() : undefined;
-  }
-
-  /**
-   * Takes out what is behind a failure, and the task that has failed.
-   *
-   * @param {MappedTask | null} failed null: what comes next has
-   * @returns {MappedTask[]}
-   */
-  cut(failed) {
-    /** @type {MappedTask[]} */
-    const dropped = [];
-    while (failed !== null && dropped.at(-1) !== failed) dropped.push(/** @type {MappedTask} */ (this.#tasks.pop()));
-    return dropped;
-  }
-
-  /** @returns {MappedTask[]} all of them */
-  clear() {
-    const dropped = [];
-    for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) dropped.push(task);
-    return dropped;
-  }
-}
-
-/** Results in the order in which they came. */
-class AsCompleted {
-  /** @type {Set<MappedTask>} */
-  #unsettled = new Set();
-  /** @type {Fifo<MappedTask>} */
-  #done = new Fifo();
-
-  get size() {
-    return this.#unsettled.size + this.#done.size;
-  }
-
-  /** @param {MappedTask} task which was accepted */
-  add(task) {
-    this.#unsettled.add(task);
-  }
-
-  /** @param {MappedTask} task which has its value */
-  settled(task) {
-    this.#unsettled.delete(task);
-    this.#done.push(task);
-  }
-
-  take() {
-    return this.#done.shift();
-  }
-
-  /**
-   * A failure is behind all that was done before it.
-   *
-   * @param {MappedTask | null} _failed
-   */
-  cut(_failed) {
-    const dropped = this.#unsettled;
-    this.#unsettled = new Set();
-    return dropped;
-  }
-
-  /** @returns {MappedTask[]} all of them */
-  clear() {
-    const dropped = [...this.cut(null)];
-    for (let task = this.take(); task !== undefined; task = this.take()) dropped.push(task);
-    return dropped;
-  }
-}
-
-/** How many tasks may be on their way from the source to the consumer. */
-class Window {
-  #isFixed;
-  #capacity;
-  #done = 0;
-  #since = 0;
-
-  /**
-   * @param {number | undefined} fixed
-   * @param {() => number} capacity tasks that can run at once; a pool may be resized
-   */
-  constructor(fixed, capacity) {
-    this.#isFixed = fixed !== undefined;
-    this.#capacity = capacity;
-    this.limit = fixed ?? this.#least();
-  }
-
-  start() {
-    this.#since = now();
-  }
-
-  /** A task was done. */
-  count() {
-    this.#done += 1;
-    if (this.#done < this.limit || this.#isFixed) return;
-    const end = now();
-    const elapsed = end - this.#since;
-    let { limit } = this;
-    if (elapsed < QUICK) limit = Math.min(2 * limit, DEEPEST);
-    else if (elapsed > SLOW) limit = Math.floor(limit / 2);
-    this.limit = Math.max(limit, this.#least());
-    this.#done = 0;
-    this.#since = end;
-  }
-
-  /** While one of them is on its way to the consumer, the next one runs. */
-  #least() {
-    return 2 * this.#capacity();
   }
 }
 
