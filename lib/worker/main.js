@@ -22,14 +22,14 @@ const { withoutMain } = require('./main-module');
 const { openModule } = require('./module-program');
 const { openPort } = require('./native-port');
 const { resolveModule } = require('./resolve');
-const { Parting } = require('./shutdown');
+const { Shutdown } = require('./shutdown');
 
 const PROTOCOL_VERSION = 1;
 
 const { port, starts } = openPort();
 const channel = new Channel(port);
-/** @type {Parting | null} until `init` */
-let parting = null;
+/** @type {Shutdown | null} until `init` */
+let shutdown = null;
 /** @type {Loop | null} until the worker is ready */
 let loop = null;
 
@@ -56,8 +56,8 @@ function beforeReady() {
 }
 
 function onEnd() {
-  if (parting === null) exit(0);
-  else parting.orphaned();
+  if (shutdown === null) exit(0);
+  else shutdown.parentGone();
 }
 
 /** @param {import('./frames').InitFrame} init */
@@ -69,7 +69,7 @@ async function start(init) {
   // What has not begun is another worker's to run: from here it could not be answered.
   const ipc = new Ipc(channel, replies, () => loop?.stop(() => {}));
   const context = new WorkerContext(init.workerId, replies);
-  parting = new Parting(channel, ipc);
+  shutdown = new Shutdown(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
   const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
@@ -81,9 +81,9 @@ async function start(init) {
   ipc.program = program;
   const { concurrency } = init;
   const onStop = () => {
-    parting?.told();
+    shutdown?.stopRequested();
     port.pass('stop');
-    loop?.stop(() => void parting?.stop(program, context));
+    loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
   loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector });

@@ -6,10 +6,10 @@ const console = require('node:console');
 const process = require('node:process');
 const { Promise, exit } = require('./intrinsics');
 
-class Parting {
+class Shutdown {
   #channel;
   #ipc;
-  #told = false;
+  #stopRequested = false;
   #tearingDown = false;
 
   /**
@@ -22,8 +22,8 @@ class Parting {
   }
 
   /** The supervisor wants the worker to stop; it closes its side without waiting for what still runs. */
-  told() {
-    this.#told = true;
+  stopRequested() {
+    this.#stopRequested = true;
   }
 
   /**
@@ -48,8 +48,8 @@ class Parting {
   }
 
   /** The supervisor has closed its side. Unless it had said so before, the pool is gone. */
-  orphaned() {
-    if (!this.#told) this.#leave(0);
+  parentGone() {
+    if (!this.#stopRequested) this.#leave(0);
   }
 
   /** @param {number} code */
@@ -76,4 +76,4 @@ async function printedTo(name) {
   }
 }
 
-module.exports = { Parting };
+module.exports = { Shutdown };
