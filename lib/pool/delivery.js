@@ -22,7 +22,7 @@ const { FLAG, KIND } = require('./rows');
  * @property {import('node:events').EventEmitter<any>} emitter
  * @property {import('./tickets').Tickets<Task>} tickets
  * @property {import('./cancellation').Cancellation} cancellation
- * @property {import('./keep-alive').Liveness} liveness
+ * @property {import('./keep-alive').KeepAlive} keepAlive
  * @property {import('./diagnostics').Diagnostics} diagnostics
  * @property {string} poolName
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
@@ -35,7 +35,7 @@ class Delivery {
   #emitter;
   #tickets;
   #cancellation;
-  #liveness;
+  #keepAlive;
   #diagnostics;
   #poolErrors;
   #onLifecycle;
@@ -50,7 +50,7 @@ class Delivery {
     emitter,
     tickets,
     cancellation,
-    liveness,
+    keepAlive,
     diagnostics,
     poolName,
     onLifecycle,
@@ -61,7 +61,7 @@ class Delivery {
     this.#emitter = emitter;
     this.#tickets = tickets;
     this.#cancellation = cancellation;
-    this.#liveness = liveness;
+    this.#keepAlive = keepAlive;
     this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
     this.#condemn = condemn;
@@ -369,7 +369,7 @@ class Delivery {
    */
   #settled(ticket) {
     if (this.#tickets.size === 0) {
-      this.#liveness.tasks(0);
+      this.#keepAlive.tasks(0);
       this.#poolErrors.allSettled();
     }
     if (this.#onProgress.size > 0) this.#onProgress.delete(ticket);

@@ -10,7 +10,7 @@
  */
 const awaited = new Set();
 
-class Liveness {
+class KeepAlive {
   #native;
   #owner;
   #held = false;
@@ -76,4 +76,4 @@ class Liveness {
   }
 }
 
-module.exports = { Liveness };
+module.exports = { KeepAlive };

@@ -20,7 +20,7 @@ const { NoticingPromise, ignorable } = require('./noticing-promise');
 class Lifecycle {
   /** Null once the pool is closed. @type {NativePool | null} */
   #native;
-  #liveness;
+  #keepAlive;
   #assertMayStart;
   #onStart;
   #onError;
@@ -51,7 +51,7 @@ class Lifecycle {
 
   /**
    * @param {NativePool} native
-   * @param {import('./keep-alive').Liveness} liveness
+   * @param {import('./keep-alive').KeepAlive} keepAlive
    * @param {object} events
    * @param {() => void} events.assertMayStart throws if no worker may be started
    * @param {() => void} events.onStart
@@ -62,9 +62,9 @@ class Lifecycle {
    *   consumer of a `map()` is told
    * @param {() => void} events.onClosed
    */
-  constructor(native, liveness, { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed }) {
+  constructor(native, keepAlive, { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed }) {
     this.#native = native;
-    this.#liveness = liveness;
+    this.#keepAlive = keepAlive;
     this.#assertMayStart = assertMayStart;
     this.#onStart = onStart;
     this.#onError = onError;
@@ -135,7 +135,7 @@ class Lifecycle {
       this.#startup = new Deferred(NoticingPromise);
       ignorable(this.#startup.promise);
       if (this.#started) this.#startup.resolve();
-      else this.#liveness.hold();
+      else this.#keepAlive.hold();
     }
     return this.#startup.promise;
   }
@@ -149,7 +149,7 @@ class Lifecycle {
       return Promise.reject(error);
     }
     this.#room = new Deferred();
-    this.#liveness.hold();
+    this.#keepAlive.hold();
     return this.#room.promise;
   }
 
@@ -186,7 +186,7 @@ class Lifecycle {
     }
     const request = new Deferred(NoticingPromise);
     requests.set(number, request);
-    this.#liveness.hold();
+    this.#keepAlive.hold();
     make(native, number);
     return request.promise;
   }
@@ -200,7 +200,7 @@ class Lifecycle {
     for (const [earlier, request] of requests) {
       if (earlier > number) return;
       requests.delete(earlier);
-      if (settle(request)) this.#liveness.release();
+      if (settle(request)) this.#keepAlive.release();
     }
   }
 
@@ -245,7 +245,7 @@ class Lifecycle {
       this.#finish({ completed: 0, rejected: 0, killed: 0 });
     } else {
       this.#state = 'closing';
-      this.#liveness.hold();
+      this.#keepAlive.hold();
       this.#disappoint(poolClosed());
     }
     this.#onRefusing(poolClosed());
@@ -283,13 +283,13 @@ class Lifecycle {
 
   #onStarted() {
     this.#started = true;
-    if (this.#startup?.resolve()) this.#liveness.release();
+    if (this.#startup?.resolve()) this.#keepAlive.release();
   }
 
   #onRoom() {
     const waiting = this.#room;
     this.#room = null;
-    if (waiting?.resolve()) this.#liveness.release();
+    if (waiting?.resolve()) this.#keepAlive.release();
     if (!this.#refused) return;
     this.#refused = false;
     this.#onDrain();
@@ -316,11 +316,11 @@ class Lifecycle {
     let told = false;
     if (this.#startup?.reject(error)) {
       told = isSeen(this.#startup.promise);
-      this.#liveness.release();
+      this.#keepAlive.release();
     }
     if (this.#room?.reject(error)) {
       told = true;
-      this.#liveness.release();
+      this.#keepAlive.release();
     }
     this.#room = null;
     for (const requests of [this.#resizes, this.#reloads]) {
@@ -342,7 +342,7 @@ class Lifecycle {
     } catch (error) {
       rethrow(error);
     }
-    this.#liveness.end();
+    this.#keepAlive.end();
     this.#native?.release();
     this.#native = null;
     this.#closing?.resolve(report);

@@ -23,7 +23,7 @@ const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
 const { closedProperly, warnIfAbandoned } = require('./gc-warning');
 const { HandlerNumbers } = require('./handler-ids');
-const { Liveness } = require('./keep-alive');
+const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./observed-emitter');
 const { callOf, proxyOf } = require('./proxy');
@@ -74,7 +74,7 @@ class ProcessManager extends ListeningEmitter {
   #batches;
   #submitPlain;
   #submitHeaded;
-  #liveness;
+  #keepAlive;
   #lifecycle;
   #delivery;
   #diagnostics;
@@ -107,9 +107,9 @@ class ProcessManager extends ListeningEmitter {
     this.#batches.attach(pool);
     this.#submitPlain = pool.submitter();
     this.#submitHeaded = pool.headedSubmitter();
-    this.#liveness = new Liveness(pool, this);
+    this.#keepAlive = new KeepAlive(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
-    this.#lifecycle = new Lifecycle(pool, this.#liveness, {
+    this.#lifecycle = new Lifecycle(pool, this.#keepAlive, {
       assertMayStart: () => assertNotItself(worker),
       onStart: () => {
         warnIfAbandoned(this, config.name);
@@ -128,7 +128,7 @@ class ProcessManager extends ListeningEmitter {
       emitter: this,
       tickets: this.#tickets,
       cancellation: this.#cancellation,
-      liveness: this.#liveness,
+      keepAlive: this.#keepAlive,
       diagnostics: this.#diagnostics,
       poolName: config.name,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
@@ -364,12 +364,12 @@ class ProcessManager extends ListeningEmitter {
   }
 
   ref() {
-    if (this.#lifecycle.native !== null) this.#liveness.ref();
+    if (this.#lifecycle.native !== null) this.#keepAlive.ref();
     return this;
   }
 
   unref() {
-    if (this.#lifecycle.native !== null) this.#liveness.unref();
+    if (this.#lifecycle.native !== null) this.#keepAlive.unref();
     return this;
   }
 
@@ -490,7 +490,7 @@ class ProcessManager extends ListeningEmitter {
     }
     const pool = this.#lifecycle.admit();
     const ticket = this.#tickets.add(record);
-    if (this.#tickets.size === 1) this.#liveness.tasks(1);
+    if (this.#tickets.size === 1) this.#keepAlive.tasks(1);
     const { priority, key, timeout, retries, signal } = options;
     const usual =
       options === NO_OPTIONS || (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
@@ -527,7 +527,7 @@ class ProcessManager extends ListeningEmitter {
   #takeBack(ticket) {
     this.#tickets.remove(ticket);
     this.#cancellation.settle(ticket);
-    if (this.#tickets.size === 0) this.#liveness.tasks(0);
+    if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
   }
 
   /** @param {number} answer of the native side */
