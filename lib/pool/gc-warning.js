@@ -28,7 +28,7 @@ function warn(name) {
  * @param {object} pool
  * @param {string} name
  */
-function warnIfAbandoned(pool, name) {
+function warnIfCollected(pool, name) {
   registry.register(pool, name, pool);
 }
 
@@ -37,4 +37,4 @@ function closedProperly(pool) {
   registry.unregister(pool);
 }
 
-module.exports = { closedProperly, warnIfAbandoned };
+module.exports = { closedProperly, warnIfCollected };

@@ -21,7 +21,7 @@ const { assertMaySpawn } = require('../platform/permission');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
-const { closedProperly, warnIfAbandoned } = require('./gc-warning');
+const { closedProperly, warnIfCollected } = require('./gc-warning');
 const { HandlerNumbers } = require('./handler-ids');
 const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
@@ -112,7 +112,7 @@ class ProcessManager extends ListeningEmitter {
     this.#lifecycle = new Lifecycle(pool, this.#keepAlive, {
       assertMayStart: () => assertNotItself(worker),
       onStart: () => {
-        warnIfAbandoned(this, config.name);
+        warnIfCollected(this, config.name);
         this.#diagnostics.poolOpened();
       },
       onError: (error, told) => this.#delivery.poolBroke(error, told),
