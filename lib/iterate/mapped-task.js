@@ -25,7 +25,7 @@ class MappedTask {
     this.#owner = owner;
   }
 
-  get announced() {
+  get emitsEvents() {
     return /** @type {const} */ (false);
   }
 

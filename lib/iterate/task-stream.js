@@ -45,7 +45,7 @@ class TaskStream {
     this.#pool = pool;
   }
 
-  get announced() {
+  get emitsEvents() {
     return /** @type {const} */ (false);
   }
 

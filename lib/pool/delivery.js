@@ -15,7 +15,7 @@ const { FLAG, KIND } = require('./rows');
 
 /** @typedef {import('./rows').Row} Row */
 /** @typedef {import('./task').Task} Task */
-/** @typedef {import('./task').AnnouncedTask} AnnouncedTask */
+/** @typedef {import('./task').EventTask} EventTask */
 
 /**
  * @typedef {object} Parts
@@ -154,9 +154,9 @@ class Delivery {
     } catch (error) {
       rethrow(error);
     }
-    if (task.announced) {
+    if (task.emitsEvents) {
       envelope ??= { taskId: task.id, result, processedBy: pid };
-      this.#announce(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
+      this.#emitInScope(task, 'result', envelope, { workerId, attempt, waitTime, runTime });
     } else {
       task.resolve(result);
     }
@@ -246,18 +246,18 @@ class Delivery {
     } catch (thrown) {
       rethrow(thrown);
     }
-    if (task.announced) this.#announce(task, 'error', error);
+    if (task.emitsEvents) this.#emitInScope(task, 'error', error);
     /** @type {PromisedTask} */ else task.reject(error);
   }
 
   /**
    * The last event of a task.
    *
-   * @param {AnnouncedTask} task
+   * @param {EventTask} task
    * @param {string} event
    * @param {unknown[]} args
    */
-  #announce(task, event, ...args) {
+  #emitInScope(task, event, ...args) {
     task.runInAsyncScope(this.emit, this, event, ...args);
     task.emitDestroy();
   }
@@ -307,7 +307,7 @@ class Delivery {
   #during(ticket, tell) {
     const task = this.#tickets.get(ticket);
     if (task === undefined) return;
-    if (task.announced) task.runInAsyncScope(tell, undefined, task);
+    if (task.emitsEvents) task.runInAsyncScope(tell, undefined, task);
     else tell(task);
   }
 

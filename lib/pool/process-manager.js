@@ -28,7 +28,7 @@ const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./observed-emitter');
 const { callOf, proxyOf } = require('./proxy');
 const { Batches } = require('./rows');
-const { AnnouncedTask, PromisedTask, idOf, typeOf } = require('./task');
+const { EventTask, PromisedTask, idOf, typeOf } = require('./task');
 const {
   DEFAULT,
   NO_OPTIONS,
@@ -147,7 +147,7 @@ class ProcessManager extends ListeningEmitter {
    * @param {TaskOptions} [options]
    */
   distributeTask(task, options) {
-    const record = new AnnouncedTask();
+    const record = new EventTask();
     try {
       this.#accept(record, task, options);
     } catch (error) {

@@ -21,7 +21,7 @@ class PromisedTask {
     this.reject = reject;
   }
 
-  get announced() {
+  get emitsEvents() {
     return /** @type {const} */ (false);
   }
 
@@ -32,7 +32,7 @@ class PromisedTask {
 }
 
 /** Of `distributeTask()`. Listeners hear of it in the async context of that call. */
-class AnnouncedTask extends AsyncResource {
+class EventTask extends AsyncResource {
   /** @type {string | number} */
   id = 0;
 
@@ -41,7 +41,7 @@ class AnnouncedTask extends AsyncResource {
     super('BulkheadTask', RESOURCE);
   }
 
-  get announced() {
+  get emitsEvents() {
     return /** @type {const} */ (true);
   }
 
@@ -50,7 +50,7 @@ class AnnouncedTask extends AsyncResource {
   }
 }
 
-/** @typedef {PromisedTask | import('../iterate/mapped-task').MappedTask | AnnouncedTask | import('../iterate/task-stream').TaskStream} Task */
+/** @typedef {PromisedTask | import('../iterate/mapped-task').MappedTask | EventTask | import('../iterate/task-stream').TaskStream} Task */
 
 /**
  * The id that a task brings along.
@@ -89,4 +89,4 @@ function ownProperty(object, key) {
   }
 }
 
-module.exports = { AnnouncedTask, PromisedTask, idOf, typeOf };
+module.exports = { EventTask, PromisedTask, idOf, typeOf };
