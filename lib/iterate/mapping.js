@@ -105,7 +105,7 @@ class Mapping {
     }
     const answer = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     this.#pull();
-    this.#answer();
+    this.#deliver();
     return answer;
   }
 
@@ -125,7 +125,7 @@ class Mapping {
     this.#unwatch();
     this.#drop(this.#results.clear());
     this.#stopSource();
-    this.#conclude();
+    this.#close();
     return this.#stopped;
   }
 
@@ -143,7 +143,7 @@ class Mapping {
     this.#results.settled(task);
     this.#window.count();
     if (this.#waiting.size === 0) return;
-    this.#answer();
+    this.#deliver();
     if (!this.#pulling && this.#hasRoom()) this.#resume();
   }
 
@@ -274,7 +274,7 @@ class Mapping {
     if (this.#state !== 'open') return true;
     if (item === END) {
       this.#state = 'ended';
-      this.#answer();
+      this.#deliver();
       return true;
     }
     const task = new MappedTask(this);
@@ -341,7 +341,7 @@ class Mapping {
     this.#failure = failure;
     this.#drop(dropped);
     this.#stopSource();
-    this.#answer();
+    this.#deliver();
   }
 
   /** @param {Iterable<MappedTask>} tasks whose outcome nobody will be told */
@@ -360,7 +360,7 @@ class Mapping {
   }
 
   /** Gives those who wait what there is for them. */
-  #answer() {
+  #deliver() {
     while (this.#waiting.size > 0) {
       const task = this.#results.take();
       if (task === undefined) break;
@@ -369,12 +369,12 @@ class Mapping {
     if (this.#state !== 'ended' || this.#results.size > 0 || this.#waiting.size === 0) return;
     this.#state = 'closing';
     this.#unwatch();
-    const conclude = () => this.#conclude();
-    if (this.#stopped === null) conclude();
-    else this.#stopped.then(conclude, conclude);
+    const close = () => this.#close();
+    if (this.#stopped === null) close();
+    else this.#stopped.then(close, close);
   }
 
-  #conclude() {
+  #close() {
     this.#state = 'done';
     if (this.#failure !== null) this.#waiting.shift()?.reject(this.#failure.error);
     while (this.#waiting.size > 0) this.#waiting.shift()?.resolve({ done: true, value: undefined });

@@ -246,7 +246,7 @@ class Lifecycle {
     } else {
       this.#state = 'closing';
       this.#keepAlive.hold();
-      this.#disappoint(poolClosed());
+      this.#rejectPending(poolClosed());
     }
     this.#onRefusing(poolClosed());
     return this.#closing.promise;
@@ -301,7 +301,7 @@ class Lifecycle {
     this.#cause = cause;
     if (this.#state === 'open') this.#state = 'broken';
     const error = poolBroken(cause);
-    const told = this.#disappoint(error);
+    const told = this.#rejectPending(error);
     const consumerTold = this.#onRefusing(error);
     this.#onError(error, told || consumerTold);
   }
@@ -312,7 +312,7 @@ class Lifecycle {
    * @param {Error} error
    * @returns {boolean} whether one of these promises does not go unseen
    */
-  #disappoint(error) {
+  #rejectPending(error) {
     let told = false;
     if (this.#startup?.reject(error)) {
       told = isSeen(this.#startup.promise);

@@ -502,7 +502,7 @@ class ProcessManager extends ListeningEmitter {
       else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
       else answer = this.#submitHeaded(ticket, json, handler, header);
     } finally {
-      if (answer !== ACCEPTED) this.#takeBack(ticket);
+      if (answer !== ACCEPTED) this.#rollback(ticket);
     }
     if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
     if (answer < 0) throw this.#queueFull(answer);
@@ -524,7 +524,7 @@ class ProcessManager extends ListeningEmitter {
   }
 
   /** @param {number} ticket of a task that was not accepted */
-  #takeBack(ticket) {
+  #rollback(ticket) {
     this.#tickets.remove(ticket);
     this.#cancellation.settle(ticket);
     if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
