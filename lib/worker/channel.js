@@ -101,13 +101,13 @@ class Channel {
    * @param {number} elapsed µs
    * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined, 3: in V8's format
    * @param {string} json
-   * @param {boolean} amidst user code, which goes on: it must not keep the result back
+   * @param {boolean} duringUserCode user code goes on: it must not keep the result back
    */
-  result(id, elapsed, kind, json, amidst) {
+  result(id, elapsed, kind, json, duringUserCode) {
     if (!this.#open) return;
     this.hold();
     try {
-      this.#reply(id, elapsed, amidst ? kind + WATCHED : kind, json);
+      this.#reply(id, elapsed, duringUserCode ? kind + WATCHED : kind, json);
     } catch {
       this.#lost();
     }

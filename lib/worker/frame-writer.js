@@ -36,22 +36,22 @@ class Replies {
    * @param {number} id
    * @param {number} elapsed µs
    * @param {unknown} value
-   * @param {boolean} amidst user code, which goes on
+   * @param {boolean} duringUserCode user code goes on
    */
-  result(id, elapsed, value, amidst) {
+  result(id, elapsed, value, duringUserCode) {
     let encoded;
     let envelope;
     try {
       encoded = this.#encode(value, 'result');
       envelope = isEnvelope(value);
     } catch (reason) {
-      this.error(id, elapsed, reason, amidst);
+      this.error(id, elapsed, reason, duringUserCode);
       return;
     }
     const { json, blobs, encoding } = encoded;
     if (blobs === null && !(envelope && encoding !== null)) {
       const kind = encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : encoding === null ? VALUE : V8;
-      this.#channel.result(id, elapsed, kind, json, amidst);
+      this.#channel.result(id, elapsed, kind, json, duringUserCode);
       return;
     }
     this.#say(
@@ -67,12 +67,12 @@ class Replies {
    * @param {number} id
    * @param {number} elapsed µs
    * @param {unknown} thrown
-   * @param {boolean} amidst user code, which goes on
+   * @param {boolean} duringUserCode user code goes on
    */
-  error(id, elapsed, thrown, amidst) {
+  error(id, elapsed, thrown, duringUserCode) {
     const error = this.#wireError(thrown, this.#serialization === 'advanced');
     this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${error}}\n`);
-    if (amidst) this.#channel.hold();
+    if (duringUserCode) this.#channel.hold();
   }
 
   /**

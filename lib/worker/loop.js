@@ -304,25 +304,25 @@ class Loop {
   /**
    * @param {Task} task
    * @param {unknown} value
-   * @param {boolean} amidst user code
+   * @param {boolean} duringUserCode user code goes on
    */
-  #end(task, value, amidst) {
+  #end(task, value, duringUserCode) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
-    this.#replies.result(task.id, elapsed, value, amidst);
+    this.#replies.result(task.id, elapsed, value, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
 
   /**
    * @param {Task} task
    * @param {unknown} thrown
-   * @param {boolean} amidst user code
+   * @param {boolean} duringUserCode user code goes on
    */
-  #fail(task, thrown, amidst) {
+  #fail(task, thrown, duringUserCode) {
     if (task.settled) return;
     if (task.frame.exec !== undefined) explain(task.frame.exec, thrown);
     const elapsed = this.#settle(task);
-    this.#replies.error(task.id, elapsed, thrown, amidst);
+    this.#replies.error(task.id, elapsed, thrown, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
 
