@@ -8,7 +8,7 @@ const { isEnvelope } = require('./envelope');
 const { OwnMap, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
 
 /** What `start` returns for a task whose end comes by `process.send`. */
-const LATER = Symbol('ends by process.send');
+const PENDING = Symbol('ends by process.send');
 
 /** Prototype of what JSON has objects for. */
 const PLAIN = Object.prototype;
@@ -63,7 +63,7 @@ class ForkScript {
       this.#remove(taskId, task);
       throw thrown;
     }
-    return LATER;
+    return PENDING;
   }
 
   /**
@@ -120,4 +120,4 @@ function asMessage(payload, taskId) {
   return payload;
 }
 
-module.exports = { ForkScript, LATER };
+module.exports = { ForkScript, PENDING };

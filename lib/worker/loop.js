@@ -16,7 +16,7 @@ const { nextTick, now, setImmediate } = require('../clock');
 const { decode } = require('../codec/serialize');
 const { explain } = require('./compile');
 const { Task, TaskContext } = require('./context');
-const { LATER } = require('./fork-script');
+const { PENDING } = require('./fork-script');
 const { OwnMap, arrayFrom, max, onSettled, parse, promiseOf, round, toStringTag } = require('./intrinsics');
 const { Credit, stream } = require('./stream');
 
@@ -226,7 +226,7 @@ class Loop {
       }
       if (frame.stream !== undefined) task.credit = new Credit(frame.stream);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
-      if (task.credit !== undefined && value !== LATER) value = stream(task, task.credit, value, this.#replies);
+      if (task.credit !== undefined && value !== PENDING) value = stream(task, task.credit, value, this.#replies);
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
       }
@@ -234,16 +234,16 @@ class Loop {
       this.#fail(task, thrown, false);
       return;
     }
-    if (value !== LATER) this.#end(task, value, false);
+    if (value !== PENDING) this.#end(task, value, false);
     else if (!task.settled) this.#running.set(task.id, task);
     // A task that goes on counts for the slice as well, whatever its synchronous part took.
-    if (value === LATER) this.#clock = now();
+    if (value === PENDING) this.#clock = now();
   }
 
   /**
    * @param {Task} task
    * @param {any} value no primitive
-   * @returns {unknown} the value to answer with, or LATER when it is still to come
+   * @returns {unknown} the value to answer with, or PENDING when it is still to come
    */
   #settled(task, value) {
     if (typeof value.then === 'function') {
@@ -253,7 +253,7 @@ class Loop {
         (outcome) => this.#resolved(task, outcome),
         (thrown) => this.failed(task, thrown),
       );
-      return LATER;
+      return PENDING;
     }
     switch (value[toStringTag]) {
       case 'AsyncGenerator':
@@ -278,7 +278,7 @@ class Loop {
       this.failed(task, thrown);
       return;
     }
-    if (value !== LATER) this.ended(task, value);
+    if (value !== PENDING) this.ended(task, value);
   }
 
   /**

@@ -14,7 +14,7 @@ const { asMain } = require('./main-module');
 /**
  * @typedef {object} Program
  * @property {(context: WorkerContext) => Promise<void>} setup before the first task
- * @property {(task: Task, context: TaskContext) => unknown} start runs a task: what its handler returns, or LATER
+ * @property {(task: Task, context: TaskContext) => unknown} start runs a task: what its handler returns, or PENDING
  * @property {(context: WorkerContext) => Promise<void>} teardown after the last task
  * @property {(message: any) => boolean} accept takes a message that user code sends, if it is a task's end; whether it was
  *
