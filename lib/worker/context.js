@@ -95,7 +95,7 @@ class TaskContext {
 
   /**
    * @param {Task} task
-   * @param {{ workerId: number, replies: import('./frame-writer').Replies, context: WorkerContext }} worker
+   * @param {{ workerId: number, writer: import('./frame-writer').FrameWriter, context: WorkerContext }} worker
    */
   constructor(task, worker) {
     this.#task = task;
@@ -126,7 +126,7 @@ class TaskContext {
   get progress() {
     this.#progress ??= (value) => {
       // A task that has ended has no progress; its id means nothing to the supervisor any more.
-      if (!this.#task.settled) this.#worker.replies.progress(this.#task.id, value);
+      if (!this.#task.settled) this.#worker.writer.progress(this.#task.id, value);
     };
     return this.#progress;
   }
@@ -140,12 +140,12 @@ class TaskContext {
 class WorkerContext {
   /**
    * @param {number} workerId
-   * @param {import('./frame-writer').Replies} replies
+   * @param {import('./frame-writer').FrameWriter} writer
    */
-  constructor(workerId, replies) {
+  constructor(workerId, writer) {
     this.workerId = workerId;
     /** @param {unknown} message */
-    this.send = (message) => replies.message(message);
+    this.send = (message) => writer.message(message);
   }
 }
 

@@ -14,7 +14,7 @@ const ENVELOPE = 1;
 const UNDEFINED = 2;
 const V8 = 3;
 
-class Replies {
+class FrameWriter {
   #channel;
   #serialization;
   #limit;
@@ -232,4 +232,4 @@ function describe(thrown) {
   }
 }
 
-module.exports = { Replies };
+module.exports = { FrameWriter };

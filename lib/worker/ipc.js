@@ -10,7 +10,7 @@ const SENDABLE = new OwnSet(['string', 'object', 'number', 'boolean']);
 
 class Ipc {
   #channel;
-  #replies;
+  #writer;
   #onDisconnect;
   /**
    * What the worker runs, once that is known: it may take messages as results of its tasks.
@@ -21,12 +21,12 @@ class Ipc {
 
   /**
    * @param {import('./channel').Channel} channel
-   * @param {import('./frame-writer').Replies} replies
+   * @param {import('./frame-writer').FrameWriter} writer
    * @param {() => void} onDisconnect the script has closed the channel
    */
-  constructor(channel, replies, onDisconnect) {
+  constructor(channel, writer, onDisconnect) {
     this.#channel = channel;
-    this.#replies = replies;
+    this.#writer = writer;
     this.#onDisconnect = onDisconnect;
     define('send', (/** @type {unknown} */ message, /** @type {unknown[]} */ ...rest) => this.#send(message, rest));
     define('disconnect', () => this.#disconnect());
@@ -74,7 +74,7 @@ class Ipc {
       nextTick(() => (callback === undefined ? emit('error', error) : callback(error)));
       return false;
     }
-    if (!this.program?.accept(message)) this.#replies.message(message);
+    if (!this.program?.accept(message)) this.#writer.message(message);
     if (callback !== undefined) nextTick(() => callback(null));
     return true;
   }

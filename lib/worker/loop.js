@@ -48,7 +48,7 @@ class Loop {
   #port;
   #starts;
   #channel;
-  #replies;
+  #writer;
   #program;
   #worker;
   #concurrency;
@@ -84,7 +84,7 @@ class Loop {
    * @param {import('./native-port').Port} parts.port
    * @param {Float64Array} parts.starts which the port writes when something is taken from it
    * @param {import('./channel').Channel} parts.channel
-   * @param {import('./frame-writer').Replies} parts.replies
+   * @param {import('./frame-writer').FrameWriter} parts.writer
    * @param {import('./module-program').Program} parts.program
    * @param {import('./context').WorkerContext} parts.context
    * @param {number} parts.concurrency tasks that run at a time
@@ -92,13 +92,13 @@ class Loop {
    * @param {(message: unknown) => void} parts.onMessage the pool's user says something to this worker
    * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector }) {
+  constructor({ port, starts, channel, writer, program, context, concurrency, onStop, onMessage, inspector }) {
     this.#port = port;
     this.#starts = starts;
     this.#channel = channel;
-    this.#replies = replies;
+    this.#writer = writer;
     this.#program = program;
-    this.#worker = { workerId: context.workerId, replies, context };
+    this.#worker = { workerId: context.workerId, writer, context };
     this.#concurrency = concurrency;
     // Asked for once, as a method would look its object up each time.
     this.#claim = port.claimer();
@@ -226,7 +226,7 @@ class Loop {
       }
       if (frame.stream !== undefined) task.credit = new Credit(frame.stream);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
-      if (task.credit !== undefined && value !== PENDING) value = stream(task, task.credit, value, this.#replies);
+      if (task.credit !== undefined && value !== PENDING) value = stream(task, task.credit, value, this.#writer);
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
       }
@@ -309,7 +309,7 @@ class Loop {
   #end(task, value, duringUserCode) {
     if (task.settled) return;
     const elapsed = this.#settle(task);
-    this.#replies.result(task.id, elapsed, value, duringUserCode);
+    this.#writer.result(task.id, elapsed, value, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
 
@@ -322,7 +322,7 @@ class Loop {
     if (task.settled) return;
     if (task.frame.exec !== undefined) explain(task.frame.exec, thrown);
     const elapsed = this.#settle(task);
-    this.#replies.error(task.id, elapsed, thrown, duringUserCode);
+    this.#writer.error(task.id, elapsed, thrown, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
 

@@ -12,7 +12,7 @@ const { Channel } = require('./channel');
 const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
 const { withFault } = require('./fault');
-const { Replies } = require('./frame-writer');
+const { FrameWriter } = require('./frame-writer');
 const { Inspector } = require('./inspector');
 const { exit, parse } = require('./intrinsics');
 const { Ipc } = require('./ipc');
@@ -65,18 +65,18 @@ async function start(init) {
   // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
   if (!port.arm(init.parentPid, init.depth)) exit(0);
 
-  const replies = new Replies(channel, init);
+  const writer = new FrameWriter(channel, init);
   // What has not begun is another worker's to run: from here it could not be answered.
-  const ipc = new Ipc(channel, replies, () => loop?.stop(() => {}));
-  const context = new WorkerContext(init.workerId, replies);
+  const ipc = new Ipc(channel, writer, () => loop?.stop(() => {}));
+  const context = new WorkerContext(init.workerId, writer);
   shutdown = new Shutdown(channel, ipc);
   process.title = `${init.pool} worker ${init.workerId}`;
 
   const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
-  const opened = await open(init, context).catch((thrown) => refuse(replies, thrown, isPermanent(thrown)));
+  const opened = await open(init, context).catch((thrown) => refuse(writer, thrown, isPermanent(thrown)));
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
-  await program.setup(context).catch((thrown) => refuse(replies, thrown, isRecursion(thrown)));
+  await program.setup(context).catch((thrown) => refuse(writer, thrown, isRecursion(thrown)));
 
   ipc.program = program;
   const { concurrency } = init;
@@ -86,8 +86,8 @@ async function start(init) {
     loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
-  loop = new Loop({ port, starts, channel, replies, program, context, concurrency, onStop, onMessage, inspector });
-  replies.ready(port.hasPage, port.hasRings);
+  loop = new Loop({ port, starts, channel, writer, program, context, concurrency, onStop, onMessage, inspector });
+  writer.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();
 }
@@ -126,12 +126,12 @@ function unavailable(message) {
 }
 
 /**
- * @param {Replies} replies
+ * @param {FrameWriter} writer
  * @param {unknown} thrown
  * @param {boolean} permanent
  * @returns {never}
  */
-function refuse(replies, thrown, permanent) {
-  replies.fail(thrown, permanent);
+function refuse(writer, thrown, permanent) {
+  writer.fail(thrown, permanent);
   return exit(1);
 }

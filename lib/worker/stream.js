@@ -50,18 +50,18 @@ class Credit {
  * @param {import('./context').Task} task
  * @param {Credit} credit
  * @param {any} returned by its handler
- * @param {import('./frame-writer').Replies} replies
+ * @param {import('./frame-writer').FrameWriter} writer
  */
-async function stream(task, credit, returned, replies) {
+async function stream(task, credit, returned, writer) {
   const source = await returned;
   if (!isIterable(source))
     throw new TypeError(`the handler of a stream must return an iterable, not ${kindOf(source)}`);
   let index = 0;
   for await (const value of source) {
-    replies.chunk(task.id, index++, value);
+    writer.chunk(task.id, index++, value);
     credit.spend();
     if (credit.spent && task.aborted === undefined) {
-      replies.flush();
+      writer.flush();
       await credit.wait();
     }
     // Leaving the loop ends the generator, with its `finally`.
