@@ -13,7 +13,7 @@ const {
   WorkerStartError,
 } = require('./classes');
 const { fromWire, withoutStack } = require('./from-wire');
-const { lastWords } = require('./stderr-summary');
+const { summarizeStderr } = require('./stderr-summary');
 
 /**
  * @typedef {object} StartFailure why a worker did not get ready
@@ -121,7 +121,7 @@ function name(taskId) {
 
 /** @param {string} stderr */
 function quoted(stderr) {
-  const words = lastWords(stderr);
+  const words = summarizeStderr(stderr);
   return words === '' ? '' : `; last words: ${words}`;
 }
 

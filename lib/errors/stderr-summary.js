@@ -19,11 +19,11 @@ const CONTROLS = /[\x00-\x1f\x7f-\x9f]+/g;
  * @param {string} stderr the end of it
  * @returns {string} one line, shortened, fit for a log; empty where there is nothing to say
  */
-function lastWords(stderr) {
+function summarizeStderr(stderr) {
   const lines = stderr.replace(ESCAPES, '').split('\n');
   const line = lines.findLast((text) => TELLING.test(text)) ?? lines.findLast((text) => !NOISE.test(text)) ?? '';
   const words = line.replace(CONTROLS, ' ').trim();
   return words.length > MAX_LENGTH ? `${words.slice(0, MAX_LENGTH)}…` : words;
 }
 
-module.exports = { lastWords };
+module.exports = { summarizeStderr };
