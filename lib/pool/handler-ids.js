@@ -4,22 +4,22 @@
 const MAX_HANDLERS = 255;
 
 /**
- * Small numbers for the names of handlers. The pool predicts by them how long a task will run, and nothing else: names
+ * Ids for the names of handlers. The pool predicts by them how long a task will run, and nothing else: names
  * beyond the 255th share 0.
  */
-class HandlerNumbers {
+class HandlerIds {
   /** @type {Map<string, number>} */
-  #numbers = new Map();
+  #ids = new Map();
 
   /** @param {string} name */
   of(name) {
-    const known = this.#numbers.get(name);
+    const known = this.#ids.get(name);
     if (known !== undefined) return known;
-    if (this.#numbers.size === MAX_HANDLERS) return 0;
-    const number = this.#numbers.size + 1;
-    this.#numbers.set(name, number);
-    return number;
+    if (this.#ids.size === MAX_HANDLERS) return 0;
+    const id = this.#ids.size + 1;
+    this.#ids.set(name, id);
+    return id;
   }
 }
 
-module.exports = { HandlerNumbers };
+module.exports = { HandlerIds };

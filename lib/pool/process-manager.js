@@ -22,7 +22,7 @@ const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
 const { closedProperly, warnIfCollected } = require('./gc-warning');
-const { HandlerNumbers } = require('./handler-ids');
+const { HandlerIds } = require('./handler-ids');
 const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./observed-emitter');
@@ -69,7 +69,7 @@ class ProcessManager extends ListeningEmitter {
   #size;
   /** @type {Tickets<Task>} */
   #tickets = new Tickets();
-  #handlers = new HandlerNumbers();
+  #handlers = new HandlerIds();
   #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
   #batches;
   #submitPlain;
