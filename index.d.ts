@@ -803,7 +803,7 @@ declare namespace ProcessManager {
   export interface ResultInfo {
     /** Id of the worker that ran the task. */
     workerId: number;
-    /** Which start of the task succeeded, from 1. */
+    /** Which attempt of the task succeeded, from 1. */
     attempt: number;
     /** From acceptance to start, in ms. */
     waitTime: number;
@@ -863,7 +863,7 @@ declare namespace ProcessManager {
   export interface Retry {
     /** Id of the task. */
     taskId: TaskId;
-    /** Which start of the task comes next, from 2. */
+    /** Which attempt of the task comes next, from 2. */
     attempt: number;
     /** What ended the start before. */
     error: Error;
@@ -953,7 +953,7 @@ declare namespace ProcessManager {
     readonly taskId: TaskId;
     /** The task option of that name. Not known of a task that was accepted before anybody subscribed to a channel of tasks. */
     readonly trace: string | undefined;
-    /** Which start of the task it is about, from 1. */
+    /** Which attempt of the task it is about, from 1. */
     readonly attempt: number | undefined;
     /** At its end. `'cancelled'`: by its signal, `cancel()`, or whoever has left a `map()` or `stream()`. */
     readonly outcome: 'completed' | 'failed' | 'cancelled' | undefined;
@@ -965,7 +965,7 @@ declare namespace ProcessManager {
     readonly waitTime: number | undefined;
     /** From that start to the end, in ms. */
     readonly runTime: number | undefined;
-    /** What the task failed with, as its caller gets it; with a retry, what ended the start before. */
+    /** What the task failed with, as its caller gets it; with a retry, what ended the attempt before. */
     readonly error: (Error & Partial<TaskErrorFields>) | undefined;
   }
 
@@ -1117,7 +1117,7 @@ declare namespace ProcessManager {
     uptime: number;
     /** The largest resident memory known of the worker, in bytes; 0: unknown. */
     rss: number;
-    /** How often the task was started. With `retries` more than once: each start ended with the death of its worker. */
+    /** How often the task was started. With `retries` more than once: each attempt ended with the death of its worker. */
     attempts: number;
   }
 

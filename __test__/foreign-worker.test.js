@@ -87,7 +87,7 @@ describe('the Python worker of the examples', () => {
 });
 
 /**
- * A worker in the shell. It is ready, and answers each task with what `answer` prints; `$id` is the number of its start,
+ * A worker in the shell. It is ready, and answers each task with what `answer` prints; `$id` is the number of its attempt,
  * `$frame` the whole line.
  */
 function shell(answer, { ready = `say '{"type":"ready","version":1}'` } = {}) {

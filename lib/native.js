@@ -86,7 +86,7 @@ const { missingAddon } = require('./platform/missing-addon');
 /**
  * @typedef {object} NativeAddon
  * @property {new (config: NativeConfig, meta: Float64Array, onBatch: () => void) => NativePool} ProcessManager
- * @property {new (starts: Float64Array) => import('./worker/native-port').Port} WorkerPort
+ * @property {new (attempts: Float64Array) => import('./worker/native-port').Port} WorkerPort
  * @property {() => number} availableParallelism
  * @property {() => boolean} readsMemory whether it can be seen how much memory a process uses
  * @property {(text: string) => Buffer} encodeText see lib/codec/long-strings.js

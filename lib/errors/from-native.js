@@ -101,7 +101,7 @@ function memory({ outOfMemory, memoryLimit, rss }) {
  */
 function poison({ attempts = 1 }) {
   if (attempts < 2) return undefined;
-  return `; the task was started ${attempts} times, and each start ended with the death of its worker`;
+  return `; the task was started ${attempts} times, and each attempt ended with the death of its worker`;
 }
 
 /** @param {Record<string, any>} crash */

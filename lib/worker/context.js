@@ -4,7 +4,7 @@
 
 const { AbortController, DOMException, hasOwn } = require('./intrinsics');
 
-/** One start of a task, from its arrival to the reply. */
+/** One attempt of a task, from its arrival to the reply. */
 class Task {
   settled = false;
   /** When it was claimed; see `now`. */
@@ -19,7 +19,7 @@ class Task {
 
   /**
    * @param {import('./loop').Loop} loop
-   * @param {number} id of this start
+   * @param {number} id of this attempt
    * @param {number} epoch of its claim
    * @param {import('./frames').TaskFrame} frame what else there is to it
    * @param {any} payload
@@ -106,7 +106,7 @@ class TaskContext {
     return this.#task.taskId;
   }
 
-  /** Which start of the task this is, from 1. */
+  /** Which attempt of the task this is, from 1. */
   get attempt() {
     return this.#task.frame.attempt ?? 1;
   }

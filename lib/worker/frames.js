@@ -21,7 +21,7 @@
 /**
  * @typedef {object} TaskFrame
  * @property {'task'} [type]
- * @property {number} [id] of this start of the task
+ * @property {number} [id] of this attempt of the task
  * @property {number} [epoch] 0 unless it says otherwise
  * @property {number} [attempt] 1 unless it says otherwise
  * @property {any} [task]

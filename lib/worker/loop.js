@@ -46,7 +46,7 @@ const PLAIN = Object.freeze({
 
 class Loop {
   #port;
-  #starts;
+  #attempts;
   #channel;
   #writer;
   #program;
@@ -63,7 +63,7 @@ class Loop {
   #queue = [];
   #head = 0;
   /**
-   * Tasks that have not ended although their handler returned, by the number of their start.
+   * Tasks that have not ended although their handler returned, by the id of their attempt.
    *
    * @type {Map<number, Task>}
    */
@@ -82,7 +82,7 @@ class Loop {
   /**
    * @param {object} parts
    * @param {import('./native-port').Port} parts.port
-   * @param {Float64Array} parts.starts which the port writes when something is taken from it
+   * @param {Float64Array} parts.attempts which the port writes when something is taken from it
    * @param {import('./channel').Channel} parts.channel
    * @param {import('./frame-writer').FrameWriter} parts.writer
    * @param {import('./module-program').Program} parts.program
@@ -92,9 +92,9 @@ class Loop {
    * @param {(message: unknown) => void} parts.onMessage the pool's user says something to this worker
    * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, starts, channel, writer, program, context, concurrency, onStop, onMessage, inspector }) {
+  constructor({ port, attempts, channel, writer, program, context, concurrency, onStop, onMessage, inspector }) {
     this.#port = port;
-    this.#starts = starts;
+    this.#attempts = attempts;
     this.#channel = channel;
     this.#writer = writer;
     this.#program = program;
@@ -155,13 +155,13 @@ class Loop {
   }
 
   #receive() {
-    const starts = this.#starts;
+    const attempts = this.#attempts;
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
       const values = parse(text);
       const queue = this.#queue;
       for (let i = 0; i < values.length; i++) {
-        const id = starts[2 * i];
-        if (id > 0) queue[queue.length] = new Task(this, id, starts[2 * i + 1], PLAIN, values[i]);
+        const id = attempts[2 * i];
+        if (id > 0) queue[queue.length] = new Task(this, id, attempts[2 * i + 1], PLAIN, values[i]);
         else this.#take(values[i]);
       }
     }

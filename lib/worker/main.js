@@ -26,7 +26,7 @@ const { Shutdown } = require('./shutdown');
 
 const PROTOCOL_VERSION = 1;
 
-const { port, starts } = openPort();
+const { port, attempts } = openPort();
 const channel = new Channel(port);
 /** @type {Shutdown | null} until `init` */
 let shutdown = null;
@@ -86,7 +86,7 @@ async function start(init) {
     loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
-  loop = new Loop({ port, starts, channel, writer, program, context, concurrency, onStop, onMessage, inspector });
+  loop = new Loop({ port, attempts, channel, writer, program, context, concurrency, onStop, onMessage, inspector });
   writer.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();

@@ -15,7 +15,7 @@ const { numberArray } = require('../platform/number-array');
  * @property {(buffer: Uint8Array, n: number) => void} push bytes that were read from the channel: the first `n`
  * @property {() => number} fill reads what has arrived, without waiting: how many bytes, -1 at the end of the stream,
  *   or where it cannot be read any more
- * @property {() => string | null} take JSON array of what the complete frames at hand say, and `starts`: of a task with nothing
+ * @property {() => string | null} take JSON array of what the complete frames at hand say, and `attempts`: of a task with nothing
  *   but an id and a payload the payload, and its id and epoch; of any other frame all of it, and zeros. A frame with raw
  *   bytes is the last of its array
  * @property {() => Buffer[]} blobs raw bytes of the last frame that was taken
@@ -38,10 +38,10 @@ const { numberArray } = require('../platform/number-array');
 /** Frames that are taken at a time, at most. */
 const FRAMES = 64;
 
-/** @returns {{ port: Port, starts: Float64Array }} */
+/** @returns {{ port: Port, attempts: Float64Array }} */
 function openPort() {
-  const starts = numberArray(2 * FRAMES);
-  return { port: new native.WorkerPort(starts), starts };
+  const attempts = numberArray(2 * FRAMES);
+  return { port: new native.WorkerPort(attempts), attempts };
 }
 
 module.exports = { openPort };
