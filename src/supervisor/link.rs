@@ -16,7 +16,7 @@ use crate::pool::messages::{Body, Evidence, ForgedClaim};
 use crate::process::{CallError, Target};
 use crate::shm::page::{SharedPage, Way, Writer};
 use crate::shm::ring::{self, Read};
-use crate::supervisor::send_queue::{Content, Outbox};
+use crate::supervisor::send_queue::{Content, SendQueue};
 use crate::wire::down::{self, AbortReason};
 
 /// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless no other message waits.
@@ -51,7 +51,7 @@ pub struct Link {
     up: Read,
     /// Tells the worker's actor that something waits for the channel to become writable.
     wake: Arc<Notify>,
-    out: Outbox,
+    out: SendQueue,
     /// The sending side is closed once `out` is empty.
     last: bool,
     closed: bool,
@@ -83,7 +83,7 @@ impl Link {
             down: Writer::default(),
             up: Read::default(),
             wake,
-            out: Outbox::default(),
+            out: SendQueue::default(),
             last: false,
             closed: false,
         }

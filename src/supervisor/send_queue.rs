@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 16;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct SendQueue {
     /// What is before the tail. There is nothing while the channel has room and tasks are small.
     front: VecDeque<Piece>,
     /// What was added last.
@@ -74,7 +74,7 @@ impl Piece {
     }
 }
 
-impl Outbox {
+impl SendQueue {
     /// Adds a frame: what `write` appends.
     pub fn add(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.begin();
@@ -276,15 +276,15 @@ mod tests {
     use super::*;
 
     /// Its first byte as the prefix, two thirds of the rest as text, one as raw bytes.
-    fn add(outbox: &mut Outbox, what: Content, bytes: &[u8]) {
+    fn add(send_queue: &mut SendQueue, what: Content, bytes: &[u8]) {
         let (prefix, rest) = bytes.split_at(1);
         let (text, raw) = rest.split_at(rest.len() - rest.len() / 3);
         let raw = RawBody { bytes: Bytes::copy_of(raw), lengths: [raw.len()].into() };
         let body = Body { text: Text::copy_of(text), raw: Some(Arc::new(raw)) };
-        outbox.add_body(what, |out| out.extend_from_slice(prefix), &body, true);
+        send_queue.add_body(what, |out| out.extend_from_slice(prefix), &body, true);
     }
 
-    fn write(outbox: &mut Outbox, n: usize) -> Vec<u8> {
+    fn write(send_queue: &mut SendQueue, n: usize) -> Vec<u8> {
         let mut written = Vec::new();
         while written.len() < n {
             let mut part = |slices: &[IoSlice<'_>]| {
@@ -294,87 +294,91 @@ mod tests {
                 }
                 Ok::<_, ()>(written.len() - before)
             };
-            outbox.write(&mut part).expect("there is room");
+            send_queue.write(&mut part).expect("there is room");
         }
         written
     }
 
     /// The bytes that it keeps, written or not, and those of tasks.
-    fn memory(outbox: &Outbox) -> usize {
+    fn memory(send_queue: &SendQueue) -> usize {
         let owned = |piece: &Piece| if let Piece::Own(bytes) = piece { bytes.capacity() } else { piece.bytes().len() };
-        outbox.front.iter().map(owned).sum::<usize>() + outbox.tail.capacity()
+        send_queue.front.iter().map(owned).sum::<usize>() + send_queue.tail.capacity()
     }
 
     #[test]
     fn the_memory_follows_what_waits_although_the_buffer_is_never_empty() {
         for size in [100, 10_000, 2 << 20] {
-            let mut outbox = Outbox::default();
+            let mut send_queue = SendQueue::default();
             let frame = vec![b'x'; size];
             let count = 1 + (1 << 20) / size;
             for _ in 0..=count {
-                add(&mut outbox, Content::Task, &frame);
+                add(&mut send_queue, Content::Task, &frame);
             }
             for _ in 0..20 * count {
-                write(&mut outbox, size);
-                add(&mut outbox, Content::Task, &frame);
-                assert!(memory(&outbox) <= 2 * (outbox.waiting() + 2 * PIECE), "{} {size}", memory(&outbox));
+                write(&mut send_queue, size);
+                add(&mut send_queue, Content::Task, &frame);
+                assert!(
+                    memory(&send_queue) <= 2 * (send_queue.waiting() + 2 * PIECE),
+                    "{} {size}",
+                    memory(&send_queue)
+                );
             }
-            assert_eq!(outbox.waiting(), (count + 1) * size);
-            let waiting = outbox.waiting();
-            write(&mut outbox, waiting);
-            assert!(memory(&outbox) <= 2 * PIECE && outbox.marks.is_empty());
+            assert_eq!(send_queue.waiting(), (count + 1) * size);
+            let waiting = send_queue.waiting();
+            write(&mut send_queue, waiting);
+            assert!(memory(&send_queue) <= 2 * PIECE && send_queue.marks.is_empty());
         }
     }
 
     #[test]
     fn messages_are_counted_until_they_are_written() {
-        let mut outbox = Outbox::default();
-        add(&mut outbox, Content::Message, &[b'm'; 10]);
-        add(&mut outbox, Content::Message, &[b'm'; 10]);
-        add(&mut outbox, Content::Control, &[b'c'; 10]);
-        add(&mut outbox, Content::Message, &[b'm'; 10]);
-        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (30, 2));
-        write(&mut outbox, 15);
-        assert_eq!(outbox.waiting_messages(), 15);
-        write(&mut outbox, 10);
-        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (10, 1));
-        write(&mut outbox, 15);
-        assert_eq!((outbox.waiting_messages(), outbox.marks.len()), (0, 0));
+        let mut send_queue = SendQueue::default();
+        add(&mut send_queue, Content::Message, &[b'm'; 10]);
+        add(&mut send_queue, Content::Message, &[b'm'; 10]);
+        add(&mut send_queue, Content::Control, &[b'c'; 10]);
+        add(&mut send_queue, Content::Message, &[b'm'; 10]);
+        assert_eq!((send_queue.waiting_messages(), send_queue.marks.len()), (30, 2));
+        write(&mut send_queue, 15);
+        assert_eq!(send_queue.waiting_messages(), 15);
+        write(&mut send_queue, 10);
+        assert_eq!((send_queue.waiting_messages(), send_queue.marks.len()), (10, 1));
+        write(&mut send_queue, 15);
+        assert_eq!((send_queue.waiting_messages(), send_queue.marks.len()), (0, 0));
     }
 
     #[test]
     fn starts_are_unwritten_until_their_last_byte_is_written() {
-        let mut outbox = Outbox::default();
+        let mut send_queue = SendQueue::default();
         for wire in 1..=3 {
-            add(&mut outbox, Content::Start(wire), b"task\n");
+            add(&mut send_queue, Content::Start(wire), b"task\n");
         }
-        assert_eq!(outbox.unwritten(), [1, 2, 3]);
-        write(&mut outbox, 9);
-        assert_eq!(outbox.unwritten(), [2, 3]);
-        write(&mut outbox, 6);
-        assert!(outbox.unwritten().is_empty());
-        add(&mut outbox, Content::Start(4), b"task\n");
-        write(&mut outbox, 4);
+        assert_eq!(send_queue.unwritten(), [1, 2, 3]);
+        write(&mut send_queue, 9);
+        assert_eq!(send_queue.unwritten(), [2, 3]);
+        write(&mut send_queue, 6);
+        assert!(send_queue.unwritten().is_empty());
+        add(&mut send_queue, Content::Start(4), b"task\n");
+        write(&mut send_queue, 4);
         for _ in 0..2 {
-            outbox.cut_off();
-            assert_eq!((outbox.unwritten(), outbox.waiting()), (vec![4], 0));
+            send_queue.cut_off();
+            assert_eq!((send_queue.unwritten(), send_queue.waiting()), (vec![4], 0));
         }
     }
 
     #[test]
     fn tasks_that_were_taken_back_take_no_memory() {
-        let mut outbox = Outbox::default();
+        let mut send_queue = SendQueue::default();
         let body = vec![b't'; 2 << 20];
         for _ in 0..100 {
-            add(&mut outbox, Content::Task, &body);
-            outbox.drop_tasks();
+            add(&mut send_queue, Content::Task, &body);
+            send_queue.drop_tasks();
         }
         // The first went into an empty buffer, and counts as on its way.
-        assert_eq!(outbox.waiting(), body.len());
-        assert!(memory(&outbox) <= body.len() + PIECE);
+        assert_eq!(send_queue.waiting(), body.len());
+        assert!(memory(&send_queue) <= body.len() + PIECE);
     }
 
-    /// What may happen to an outbox, and how many bytes it concerns.
+    /// What may happen to an send_queue, and how many bytes it concerns.
     fn steps() -> impl Strategy<Value = Vec<(u8, usize)>> {
         proptest::collection::vec((0..6u8, prop_oneof![1..100usize, 30_000..120_000usize]), 1..60)
     }
@@ -382,7 +386,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_what_was_added_less_the_tasks_that_were_dropped(steps in steps()) {
-            let mut outbox = Outbox::default();
+            let mut send_queue = SendQueue::default();
             let mut written = Vec::new();
             // Each frame with its content, how many bytes were added before it, and whether it may be dropped.
             let mut frames: VecDeque<(Content, Vec<u8>, bool)> = VecDeque::new();
@@ -393,13 +397,13 @@ mod tests {
                 match (what, step) {
                     (Some(&what), _) => {
                         let bytes = vec![b'a' + (number % 26) as u8; size];
-                        let marked = what == Content::Task && outbox.waiting() > MARK_FROM;
-                        add(&mut outbox, what, &bytes);
+                        let marked = what == Content::Task && send_queue.waiting() > MARK_FROM;
+                        add(&mut send_queue, what, &bytes);
                         frames.push_back((what, bytes, marked));
                     }
                     (None, 3 | 4) => {
-                        let n = size.min(outbox.waiting());
-                        written.extend(write(&mut outbox, n));
+                        let n = size.min(send_queue.waiting());
+                        written.extend(write(&mut send_queue, n));
                         begun += n;
                         while let Some((_, bytes, _)) = frames.front().filter(|(_, bytes, _)| bytes.len() <= begun) {
                             begun -= bytes.len();
@@ -408,22 +412,22 @@ mod tests {
                         }
                     }
                     _ => {
-                        outbox.drop_tasks();
+                        send_queue.drop_tasks();
                         let mut first = begun > 0;
                         frames.retain(|(_, _, marked)| std::mem::take(&mut first) || !marked);
                     }
                 }
                 let waiting = frames.iter().map(|(_, bytes, _)| bytes.len()).sum::<usize>() - begun;
-                prop_assert_eq!(outbox.waiting(), waiting);
-                prop_assert!(memory(&outbox) <= 2 * (waiting + 2 * PIECE) + 120_000);
+                prop_assert_eq!(send_queue.waiting(), waiting);
+                prop_assert!(memory(&send_queue) <= 2 * (waiting + 2 * PIECE) + 120_000);
                 let is_message = |what| what == Content::Message;
                 let messages = frames.iter().filter(|(what, ..)| is_message(*what)).map(|(_, bytes, _)| bytes.len());
                 let cut = if frames.front().is_some_and(|(what, ..)| is_message(*what)) { begun } else { 0 };
-                prop_assert_eq!(outbox.waiting_messages(), messages.sum::<usize>() - cut);
+                prop_assert_eq!(send_queue.waiting_messages(), messages.sum::<usize>() - cut);
             }
-            let rest = outbox.waiting();
-            written.extend(write(&mut outbox, rest));
-            prop_assert_eq!(outbox.waiting_messages(), 0);
+            let rest = send_queue.waiting();
+            written.extend(write(&mut send_queue, rest));
+            prop_assert_eq!(send_queue.waiting_messages(), 0);
             frames.iter().for_each(|(_, bytes, _)| expected.extend_from_slice(bytes));
             prop_assert_eq!(written, expected);
         }
