@@ -8,7 +8,7 @@
 //! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it others.
 //! - `guard_deliver`: JavaScript's thread takes what it is to be told.
 //!
-//! Pool, links, sockets, shared memory, decoder and outlet are those of production. Only the processes are missing, and
+//! Pool, links, sockets, shared memory, decoder and outbox are those of production. Only the processes are missing, and
 //! Node: what stands in for a worker here is not counted, nor is what JavaScript does with strings and numbers.
 //!
 //! `steady_state [TASKS]` prints one line of JSON.
@@ -32,7 +32,7 @@ use bulkhead::shm::SharedPage;
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
 use bulkhead::supervisor::driver::{Shared, SharedPool};
 use bulkhead::supervisor::link::{self, Link};
-use bulkhead::supervisor::outbox::{Kind, Outlet};
+use bulkhead::supervisor::outbox::{Kind, Outbox};
 use bulkhead::supervisor::output::Tail;
 use bulkhead::supervisor::reader::Hearing;
 use bulkhead::wire::LineSplitter;
@@ -143,7 +143,7 @@ fn pool() -> SharedPool {
     };
     let worker = WorkerConfig { max_message_size: MAX_MESSAGE, ..WorkerConfig::of(c"/nonexistent", Vec::new()) };
     let limits = QueueLimits { tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
-    Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
+    Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})))
 }
 
 /// A worker for each process that the pool asks for.
@@ -192,16 +192,16 @@ impl Client {
     }
 
     fn deliver(&mut self) {
-        while let Some(batch) = self.shared.outlet.take() {
+        while let Some(batch) = self.shared.outbox.take() {
             for row in &batch.rows {
                 if row[0] == f64::from(Kind::Result as u8) {
                     self.free.push(row[1] as Ticket);
                     self.settled += 1;
                 }
             }
-            self.shared.outlet.give_back(batch);
+            self.shared.outbox.give_back(batch);
         }
-        self.shared.outlet.rearm();
+        self.shared.outbox.rearm();
     }
 }
 

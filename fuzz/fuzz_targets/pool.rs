@@ -1,4 +1,4 @@
-//! The whole way from a worker's bytes to what JavaScript is told: hearing, decoder, envelope, pool and outlet as in
+//! The whole way from a worker's bytes to what JavaScript is told: hearing, decoder, envelope, pool and outbox as in
 //! production, with a hostile worker and an honest one beside it, without processes.
 //!
 //! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once; nobody else's task is
@@ -21,7 +21,7 @@ use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
 use bulkhead::supervisor::driver::{Shared, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask};
 use bulkhead::pool::ids::{Ticket, WireId, WorkerKey};
-use bulkhead::supervisor::outbox::{Batch, Kind, Outlet, flags};
+use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
 use bulkhead::supervisor::report::Obituary;
 use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
@@ -102,7 +102,7 @@ fn pool(options: u8) -> SharedPool {
         ..WorkerConfig::of(c"/nonexistent", Vec::new())
     };
     let limits = QueueLimits { tasks: 1000, bytes: 1 << 30 };
-    Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})))
+    Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})))
 }
 
 impl World {
@@ -257,7 +257,7 @@ impl World {
     /// JavaScript takes what there is, and checks it.
     fn listen(&mut self) {
         self.deliver();
-        while let Some(batch) = self.shared.outlet.take() {
+        while let Some(batch) = self.shared.outbox.take() {
             self.check(batch);
         }
     }

@@ -111,7 +111,7 @@ impl Tie {
 
     /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is done the second time.
     pub fn cut(&self, env: Env) -> Result<()> {
-        self.0.shared.outlet.close();
+        self.0.shared.outbox.close();
         self.0.waker.close();
         if !self.0.hooked.get() {
             return Ok(());

@@ -19,7 +19,7 @@ use crate::pool::key::Sticky;
 use crate::pool::messages::{Body, Event, NewTask, RawBody};
 use crate::process::memory;
 use crate::supervisor::driver::{self, QueueFull, Shared, SharedPool};
-use crate::supervisor::outbox::{BATCH_ROWS, Outlet, Row};
+use crate::supervisor::outbox::{BATCH_ROWS, Outbox, Row};
 use crate::supervisor::thread;
 
 /// Rows, text of the array of their values, values that are apart, raw bytes.
@@ -97,7 +97,7 @@ impl ProcessManager {
         };
         let pool = config.pool();
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
-        let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outlet::new(wake)));
+        let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
         let tie = Tie::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = thread::host(Arc::clone(&shared)) {
             tie.cut(env)?;
@@ -237,7 +237,7 @@ impl ProcessManager {
     /// the values that are apart; the raw bytes.
     #[napi(ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null")]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
-        let Some(mut batch) = self.shared.outlet.take() else { return Ok(None) };
+        let Some(mut batch) = self.shared.outbox.take() else { return Ok(None) };
         // SAFETY: JavaScript runs on this thread only, and so not now; `lib/pool/rows.js` never shares the array with
         // another.
         let meta = unsafe { self.meta.as_mut() };
@@ -252,14 +252,14 @@ impl ProcessManager {
         let texts = batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
         let blobs = batch.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect::<Result<_>>()?;
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
-        self.shared.outlet.give_back(batch);
+        self.shared.outbox.give_back(batch);
         Ok(Some((rows, json, texts, blobs)))
     }
 
     /// Whether there is more to drain; if not, `on_batch` will be called for the next.
     #[napi]
     pub fn rearm(&self) -> bool {
-        self.shared.outlet.rearm()
+        self.shared.outbox.rearm()
     }
 
     /// Whether the queue would take another task; if it would not, a `drain` event will tell when it would.

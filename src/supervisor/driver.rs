@@ -24,7 +24,7 @@ use crate::pool::state::{Counters, Pool, Times, WorkerRow};
 use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::link::Link;
 use crate::supervisor::oom_message;
-use crate::supervisor::outbox::{Batch, Kind, Outlet, Row, flags};
+use crate::supervisor::outbox::{Batch, Kind, Outbox, Row, flags};
 use crate::supervisor::report::{self, Obituary, SpawnFailure, millis};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
@@ -49,7 +49,7 @@ pub struct Shared {
     core: Mutex<Core>,
     inbox: Mutex<Vec<Event>>,
     /// What JavaScript is told.
-    pub outlet: Outlet,
+    pub outbox: Outbox,
     /// How workers are started.
     pub worker_config: WorkerConfig,
     /// Wakes the pool's actor: the inbox, a spawn or an earlier deadline waits for it.
@@ -136,7 +136,7 @@ struct Reply<'a> {
 }
 
 impl Shared {
-    pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outlet: Outlet) -> Self {
+    pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outbox: Outbox) -> Self {
         let slots = config.max_workers;
         let capacity = slots * worker_config.concurrency;
         let max_memory = config.max_memory;
@@ -157,7 +157,7 @@ impl Shared {
         Self {
             core: Mutex::new(core),
             inbox: Mutex::new(Vec::new()),
-            outlet,
+            outbox,
             worker_config,
             wake: Notify::new(),
             capacity: AtomicUsize::new(capacity),
@@ -238,7 +238,7 @@ impl Shared {
 
     /// The environment is going away: nothing can be told any more, and no process may be left.
     pub fn abandon(&self) {
-        self.outlet.close();
+        self.outbox.close();
         let mut core = self.lock();
         core.links.each(Link::kill);
         drop(core);
@@ -381,7 +381,7 @@ impl Shared {
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
             core.tell(self, 0, br#"{"event":"drain"}"#);
         }
-        self.outlet.append(&mut core.batch);
+        self.outbox.append(&mut core.batch);
         let deadline = core.pool.next_deadline();
         let earlier = deadline.is_some_and(|deadline| core.armed.is_none_or(|armed| deadline < armed));
         if earlier || !core.spawns.is_empty() || core.pool.is_closed() {
@@ -394,8 +394,8 @@ impl Shared {
         if self.worker_config.stdio == StdioMode::Pipe && self.stdio_listening.load(Ordering::Relaxed) {
             let mut batch = Batch::default();
             batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![Bytes::copy_of(chunk)]);
-            self.outlet.append(&mut batch);
-            self.outlet.wake();
+            self.outbox.append(&mut batch);
+            self.outbox.wake();
         }
     }
 
@@ -421,7 +421,7 @@ impl DerefMut for Visit<'_> {
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
         self.core = None;
-        self.shared.outlet.wake();
+        self.shared.outbox.wake();
     }
 }
 
@@ -707,8 +707,8 @@ impl Core {
                     self.say(shared, row, &report::retry(attempt, &error), Vec::new());
                     // Once the task's next start has ended, its ticket may soon be another task's: this, and what this
                     // start said of it, must have been told by then.
-                    shared.outlet.append(&mut self.batch);
-                    shared.outlet.settle(worker.worker_id());
+                    shared.outbox.append(&mut self.batch);
+                    shared.outbox.settle(worker.worker_id());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
@@ -749,8 +749,8 @@ impl Core {
                     self.tell(shared, 0, &event);
                 }
                 Effect::Closed(closed) => {
-                    shared.outlet.append(&mut self.batch);
-                    shared.outlet.settle_all();
+                    shared.outbox.append(&mut self.batch);
+                    shared.outbox.settle_all();
                     self.tell(shared, 0, &report::shut_down(closed));
                 }
             }
@@ -774,7 +774,7 @@ impl Core {
     /// JavaScript will be told this. `value` is one well-formed JSON text.
     fn say(&mut self, shared: &Shared, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
-            shared.outlet.append(&mut self.batch);
+            shared.outbox.append(&mut self.batch);
         }
         self.batch.push(row, value, blobs);
     }
@@ -929,7 +929,7 @@ mod tests {
     use crate::pool::config::RestartConfig;
     use crate::process::readiness::watch;
     use crate::process::{Pid, Target};
-    use crate::supervisor::outbox::Outlet;
+    use crate::supervisor::outbox::Outbox;
     use crate::supervisor::output::Tail;
     use crate::supervisor::reader::Hearing;
 
@@ -939,7 +939,7 @@ mod tests {
         let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
         let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
         let limits = QueueLimits { tasks: 1, bytes: 1 << 20 };
-        Shared::new(pool, worker, limits, Outlet::new(|| {}))
+        Shared::new(pool, worker, limits, Outbox::new(|| {}))
     }
 
     #[test]
@@ -968,7 +968,7 @@ mod tests {
         core.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
         shared.turn(&mut core);
         drop(core);
-        let told = shared.outlet.take().expect("the pool is broken").json;
+        let told = shared.outbox.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");
         assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 0"), "{told}");
     }

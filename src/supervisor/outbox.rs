@@ -343,7 +343,7 @@ impl State {
 }
 
 /// The way to one pool's JavaScript side.
-pub struct Outlet {
+pub struct Outbox {
     state: Mutex<State>,
     relief: Notify,
     /// JavaScript waited for what has been queued since.
@@ -351,7 +351,7 @@ pub struct Outlet {
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Outlet {
+impl Outbox {
     /// `wake` makes JavaScript call [`Self::take`] soon; it may be called from any thread and never blocks.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { armed: true, ..State::default() };
@@ -482,43 +482,43 @@ mod tests {
 
     use super::*;
 
-    fn outlet() -> (Outlet, Arc<AtomicUsize>) {
+    fn outbox() -> (Outbox, Arc<AtomicUsize>) {
         let woken = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&woken);
         (
-            Outlet::new(move || {
+            Outbox::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
             woken,
         )
     }
 
-    fn push(outlet: &Outlet, value: &[u8]) {
-        say(outlet, 1, value);
+    fn push(outbox: &Outbox, value: &[u8]) {
+        say(outbox, 1, value);
     }
 
-    fn say(outlet: &Outlet, worker_id: u32, value: &[u8]) {
+    fn say(outbox: &Outbox, worker_id: u32, value: &[u8]) {
         let mut batch = Batch::default();
         batch.push(Row::new(Kind::Message, worker_id), value, Vec::new());
-        outlet.append(&mut batch);
-        outlet.wake();
+        outbox.append(&mut batch);
+        outbox.wake();
         assert!(batch.rows.is_empty());
     }
 
     #[test]
     fn wakes_once_until_rearmed() {
-        let (outlet, woken) = outlet();
-        push(&outlet, b"1");
-        push(&outlet, b"2");
+        let (outbox, woken) = outbox();
+        push(&outbox, b"1");
+        push(&outbox, b"2");
         assert_eq!(woken.load(Ordering::SeqCst), 1);
-        let batch = outlet.take().expect("two rows wait");
+        let batch = outbox.take().expect("two rows wait");
         assert_eq!((batch.rows.len(), batch.json.as_slice()), (2, b"1,2".as_slice()));
-        push(&outlet, b"3");
+        push(&outbox, b"3");
         assert_eq!(woken.load(Ordering::SeqCst), 1, "JavaScript looks again before it re-arms");
-        assert!(outlet.rearm());
-        assert!(outlet.take().is_some());
-        assert!(!outlet.rearm());
-        push(&outlet, b"4");
+        assert!(outbox.rearm());
+        assert!(outbox.take().is_some());
+        assert!(!outbox.rearm());
+        push(&outbox, b"4");
         assert_eq!(woken.load(Ordering::SeqCst), 2);
     }
 
@@ -539,13 +539,13 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_and_large_values_stay_apart() {
-        let (outlet, _) = outlet();
+        let (outbox, _) = outbox();
         for _ in 0..BATCH_ROWS {
-            push(&outlet, b"null");
+            push(&outbox, b"null");
         }
-        push(&outlet, &[b'7'; APART_FROM + 1]);
-        assert_eq!(outlet.take().map(|batch| batch.rows.len()), Some(BATCH_ROWS));
-        let batch = outlet.take().expect("the last row");
+        push(&outbox, &[b'7'; APART_FROM + 1]);
+        assert_eq!(outbox.take().map(|batch| batch.rows.len()), Some(BATCH_ROWS));
+        let batch = outbox.take().expect("the last row");
         assert_eq!((batch.json.as_slice(), batch.strings.len()), (b"0".as_slice(), 1));
         assert_eq!(batch.rows[0][2], f64::from(flags::APART));
     }
@@ -570,33 +570,33 @@ mod tests {
 
     #[test]
     fn a_worker_is_congested_until_taken_and_all_are_silent_once_closed() {
-        let (outlet, woken) = outlet();
-        push(&outlet, &vec![b'1'; WORKER_BYTES + 1]);
-        assert!(outlet.is_congested(1));
-        assert!(!outlet.is_congested(2), "nobody else is");
-        assert!(outlet.take().is_some());
-        assert!(!outlet.is_congested(1));
+        let (outbox, woken) = outbox();
+        push(&outbox, &vec![b'1'; WORKER_BYTES + 1]);
+        assert!(outbox.is_congested(1));
+        assert!(!outbox.is_congested(2), "nobody else is");
+        assert!(outbox.take().is_some());
+        assert!(!outbox.is_congested(1));
         for _ in 0..=WORKER_ROWS {
-            push(&outlet, b"1");
+            push(&outbox, b"1");
         }
-        assert!(outlet.is_congested(1), "by number as well");
-        outlet.close();
-        assert!(!outlet.rearm());
-        push(&outlet, b"1");
-        assert!(outlet.take().is_none());
-        assert!(!outlet.is_congested(1));
+        assert!(outbox.is_congested(1), "by number as well");
+        outbox.close();
+        assert!(!outbox.rearm());
+        push(&outbox, b"1");
+        assert!(outbox.take().is_none());
+        assert!(!outbox.is_congested(1));
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
     #[test]
     fn a_flood_does_not_get_in_front_of_others_and_keeps_its_order() {
-        let (outlet, _) = outlet();
+        let (outbox, _) = outbox();
         for number in 0..20_000 {
-            push(&outlet, number.to_string().as_bytes());
+            push(&outbox, number.to_string().as_bytes());
         }
-        say(&outlet, 2, b"true");
+        say(&outbox, 2, b"true");
         let mut batches = Vec::new();
-        while let Some(batch) = outlet.take() {
+        while let Some(batch) = outbox.take() {
             assert!(batch.rows.len() <= BATCH_ROWS);
             batches.push(batch);
         }
@@ -605,42 +605,42 @@ mod tests {
         let all = batches.iter().map(|batch| std::str::from_utf8(&batch.json).expect("JSON is text"));
         let numbers: Vec<_> = all.flat_map(|json| json.split(',')).filter(|text| *text != "true").collect();
         assert_eq!(numbers, (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
-        assert!(!outlet.rearm());
+        assert!(!outbox.rearm());
     }
 
     #[test]
     fn what_was_given_back_is_filled_again_unless_it_is_large() {
-        let (outlet, _) = outlet();
-        push(&outlet, b"1");
-        let mut batch = outlet.take().expect("there is something to take");
+        let (outbox, _) = outbox();
+        push(&outbox, b"1");
+        let mut batch = outbox.take().expect("there is something to take");
         let (memory, room) = (batch.json.as_ptr(), batch.json.capacity());
         batch.strings.push(b"read".to_vec());
-        outlet.give_back(batch);
+        outbox.give_back(batch);
         let mut filled = Batch::default();
         filled.push(Row::new(Kind::Message, 1), b"2", Vec::new());
-        outlet.append(&mut filled);
+        outbox.append(&mut filled);
         assert!(filled.rows.is_empty() && filled.json.is_empty() && filled.strings.is_empty());
         assert_eq!((filled.json.as_ptr(), filled.json.capacity()), (memory, room));
-        outlet.give_back(Batch { json: Vec::with_capacity(KEEP_JSON + 1), ..Batch::default() });
-        assert!(outlet.lock().spare.is_empty());
+        outbox.give_back(Batch { json: Vec::with_capacity(KEEP_JSON + 1), ..Batch::default() });
+        assert!(outbox.lock().spare.is_empty());
         for _ in 0..10 {
-            outlet.give_back(Batch::default());
+            outbox.give_back(Batch::default());
         }
-        assert_eq!(outlet.lock().spare.len(), SPARE);
+        assert_eq!(outbox.lock().spare.len(), SPARE);
     }
 
     #[test]
     fn what_must_come_last_does() {
-        let (outlet, _) = outlet();
+        let (outbox, _) = outbox();
         for worker in [1, 2, 2] {
             for _ in 0..2 * BATCH_ROWS {
-                say(&outlet, worker, b"1");
+                say(&outbox, worker, b"1");
             }
         }
-        outlet.settle_all();
-        say(&outlet, 0, b"0");
+        outbox.settle_all();
+        say(&outbox, 0, b"0");
         let mut last = Vec::new();
-        while let Some(batch) = outlet.take() {
+        while let Some(batch) = outbox.take() {
             last = batch.json;
         }
         assert!(last.ends_with(b"0"));
@@ -648,14 +648,14 @@ mod tests {
 
     #[test]
     fn many_workers_together_are_held_back_except_those_that_say_little() {
-        let (outlet, _) = outlet();
+        let (outbox, _) = outbox();
         for worker in 1..=5 {
-            say(&outlet, worker, &vec![b'1'; WORKER_BYTES - 4096]);
+            say(&outbox, worker, &vec![b'1'; WORKER_BYTES - 4096]);
         }
-        say(&outlet, 6, b"1");
-        assert!((1..=5).all(|worker| outlet.is_congested(worker)));
-        assert!(!outlet.is_congested(6));
-        while outlet.take().is_some() {}
-        assert!((1..=6).all(|worker| !outlet.is_congested(worker)));
+        say(&outbox, 6, b"1");
+        assert!((1..=5).all(|worker| outbox.is_congested(worker)));
+        assert!(!outbox.is_congested(6));
+        while outbox.take().is_some() {}
+        assert!((1..=6).all(|worker| !outbox.is_congested(worker)));
     }
 }

@@ -8,7 +8,7 @@ use crate::pool::config::{PoolConfig, RestartConfig};
 use crate::pool::messages::{Body, Event, NewTask};
 use crate::supervisor::config::{QueueLimits, WorkerConfig};
 use crate::supervisor::driver::{Shared, SharedPool};
-use crate::supervisor::outbox::Outlet;
+use crate::supervisor::outbox::Outbox;
 use crate::supervisor::thread;
 
 /// A pool of one worker: a shell that runs `script`.
@@ -19,7 +19,7 @@ fn pool(script: &str) -> SharedPool {
     let env = vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
     let worker = WorkerConfig { env, ..WorkerConfig::of(c"/bin/sh", args) };
     let limits = QueueLimits { tasks: 100, bytes: 1 << 20 };
-    let shared = Arc::new(Shared::new(pool, worker, limits, Outlet::new(|| {})));
+    let shared = Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})));
     thread::host(Arc::clone(&shared)).expect("there is a supervisor");
     shared
 }
@@ -28,7 +28,7 @@ fn pool(script: &str) -> SharedPool {
 fn told(shared: &SharedPool, text: &str) -> String {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
-        match shared.outlet.take().map(|batch| String::from_utf8(batch.json).expect("what is told is UTF-8")) {
+        match shared.outbox.take().map(|batch| String::from_utf8(batch.json).expect("what is told is UTF-8")) {
             Some(said) if said.contains(text) => return said,
             Some(_) => {}
             None => std::thread::sleep(Duration::from_millis(5)),

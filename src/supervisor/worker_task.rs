@@ -241,7 +241,7 @@ impl Actor {
         let channel = Arc::clone(&self.channel);
         self.look_at_link();
         loop {
-            let congested = self.shared.outlet.is_congested(self.key.worker_id());
+            let congested = self.shared.outbox.is_congested(self.key.worker_id());
             let listening = !self.hearing.is_deaf() && !congested;
             self.look_at = match listening && self.hearing.has_partial() {
                 true => self.look_at.or_else(|| Some(Instant::now() + LOOK_EVERY)),
@@ -258,7 +258,7 @@ impl Actor {
                     self.look_at_memory(pause);
                 }
                 () = due(&mut self.sampler) => self.look_at_memory(0),
-                () = self.shared.outlet.relief(self.key.worker_id()), if congested => {}
+                () = self.shared.outbox.relief(self.key.worker_id()), if congested => {}
                 () = writable(&self.room), if self.backed_up => self.write_channel(),
                 () = self.wake.notified() => self.look_at_link(),
                 () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
