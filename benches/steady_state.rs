@@ -34,7 +34,7 @@ use bulkhead::supervisor::driver::{Shared, SharedPool};
 use bulkhead::supervisor::link::{self, Link};
 use bulkhead::supervisor::outbox::{Kind, Outbox};
 use bulkhead::supervisor::output::Tail;
-use bulkhead::supervisor::reader::Hearing;
+use bulkhead::supervisor::reader::Reader;
 use bulkhead::wire::LineSplitter;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -117,7 +117,7 @@ struct Client {
 /// The supervisor's end of one worker.
 struct Ear {
     channel: Arc<AsyncFd<OwnedFd>>,
-    hearing: Hearing,
+    reader: Reader,
     tail: Tail,
 }
 
@@ -175,7 +175,7 @@ fn process(key: WorkerKey) -> (Ear, Worker, Link) {
     // No process ever has such a number, so signals to it go nowhere.
     let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few")).expect("it is positive");
     let link = Link::new(key, Target::of(pid), 0, Arc::clone(&channel), Some(page), Arc::new(Notify::new()));
-    (Ear { channel, hearing: Hearing::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
+    (Ear { channel, reader: Reader::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
 }
 
 impl Client {
@@ -208,9 +208,9 @@ impl Client {
 impl Ear {
     /// As the worker's actor does where its channel is readable.
     fn hear(&mut self, shared: &SharedPool) {
-        let (n, _) = link::receive(self.channel.get_ref(), self.hearing.buffer(READ)).expect("something was written");
+        let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ)).expect("something was written");
         let mut core = shared.lock();
-        self.hearing.take_in(n, shared, &mut core, &mut self.tail);
+        self.reader.take_in(n, shared, &mut core, &mut self.tail);
         shared.turn(&mut core);
         // The pool's actor does, after it was woken.
         core.arm();

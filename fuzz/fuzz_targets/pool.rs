@@ -1,4 +1,4 @@
-//! The whole way from a worker's bytes to what JavaScript is told: hearing, decoder, envelope, pool and outbox as in
+//! The whole way from a worker's bytes to what JavaScript is told: reader, decoder, envelope, pool and outbox as in
 //! production, with a hostile worker and an honest one beside it, without processes.
 //!
 //! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once; nobody else's task is
@@ -28,7 +28,7 @@ use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE};
 use bulkhead::wire::{LineSplitter, Serialization};
-use bulkhead::supervisor::reader::{self, Hearing};
+use bulkhead::supervisor::reader::{self, Reader};
 use bulkhead::supervisor::link::Link;
 use bulkhead::supervisor::output::Tail;
 use bulkhead_fuzz::{json, memory};
@@ -51,7 +51,7 @@ const HONEST: usize = 1;
 /// What stands in for a process.
 struct Process {
     key: WorkerKey,
-    hearing: Hearing,
+    reader: Reader,
     tail: Tail,
     channel: UnixStream,
     splitter: LineSplitter,
@@ -150,7 +150,7 @@ impl World {
         let link = Link::new(key, Target::of(pid), 0, Arc::new(channel), page, Arc::new(Notify::new()));
         let process = Process {
             key,
-            hearing: Hearing::new(key, MAX_MESSAGE),
+            reader: Reader::new(key, MAX_MESSAGE),
             tail: Tail::default(),
             channel: theirs,
             splitter: LineSplitter::new(usize::MAX),
@@ -163,13 +163,13 @@ impl World {
     /// A worker says something.
     fn hear(&mut self, slot: usize, mut bytes: &[u8]) {
         let Some(process) = &mut self.processes[slot] else { return };
-        while !bytes.is_empty() && !process.hearing.is_deaf() {
-            let space = process.hearing.buffer(1);
+        while !bytes.is_empty() && !process.reader.is_closed() {
+            let space = process.reader.buffer(1);
             let n = bytes.len().min(space.len());
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
             let mut core = self.shared.lock();
-            process.hearing.take_in(n, &self.shared, &mut core, &mut process.tail);
+            process.reader.take_in(n, &self.shared, &mut core, &mut process.tail);
             self.shared.turn(&mut core);
         }
     }
@@ -228,9 +228,9 @@ impl World {
         let mut core = self.shared.lock();
         core.died(&self.shared, process.key);
         let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        reader::take_in_held(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
+        reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
-        let mid_outcome = process.hearing.ends_in_outcome(|wire| core.expects(process.key, wire));
+        let mid_outcome = process.reader.ends_in_outcome(|wire| core.expects(process.key, wire));
         let link = core.bury(process.key).expect("it was not buried before");
         let obituary = Obituary {
             worker_id: process.key.worker_id(),
@@ -321,7 +321,7 @@ impl World {
             }
             3 => {
                 if let Some(process) = &mut self.processes[HOSTILE] {
-                    process.hearing.close();
+                    process.reader.close();
                     let mut core = self.shared.lock();
                     core.channel_closed(&self.shared, process.key);
                     self.shared.turn(&mut core);
@@ -358,10 +358,10 @@ impl World {
             }
             14 => {
                 if let Some(process) = &mut self.processes[HOSTILE]
-                    && process.hearing.has_partial()
-                    && let Some(error) = process.hearing.look()
+                    && process.reader.has_partial()
+                    && let Some(error) = process.reader.look()
                 {
-                    process.hearing.close();
+                    process.reader.close();
                     let mut core = self.shared.lock();
                     core.violated(&self.shared, process.key, error.to_string());
                     self.shared.turn(&mut core);

@@ -931,7 +931,7 @@ mod tests {
     use crate::process::{Pid, Target};
     use crate::supervisor::outbox::Outbox;
     use crate::supervisor::output::Tail;
-    use crate::supervisor::reader::Hearing;
+    use crate::supervisor::reader::Reader;
 
     /// A pool of one worker that may fail to start once, and has no time to get ready.
     fn hasty() -> Shared {
@@ -960,9 +960,9 @@ mod tests {
         assert_eq!(core.leaving(key), Some(ExitReason::Startup));
 
         let late = b"{\"type\":\"ready\",\"version\":1}\n";
-        let mut hearing = Hearing::new(key, 1024);
-        hearing.buffer(late.len())[..late.len()].copy_from_slice(late);
-        hearing.take_in(late.len(), &shared, &mut core, &mut Tail::default());
+        let mut reader = Reader::new(key, 1024);
+        reader.buffer(late.len())[..late.len()].copy_from_slice(late);
+        reader.take_in(late.len(), &shared, &mut core, &mut Tail::default());
         let link = core.bury(key).expect("it was not buried before");
         assert!(!link.ready);
         core.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });

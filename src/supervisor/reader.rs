@@ -8,11 +8,11 @@ use crate::wire::{Decoder, Up, WireError};
 
 /// One worker's stream.
 #[derive(Debug)]
-pub struct Hearing {
+pub struct Reader {
     worker: WorkerKey,
     decoder: Decoder,
     /// The stream has no more to say, or nothing that means anything.
-    deaf: bool,
+    closed: bool,
     progress: Progress,
 }
 
@@ -34,20 +34,20 @@ const WALKING_PACE: u64 = 64 * 1024;
 /// What comes before the id.
 const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
 
-impl Hearing {
+impl Reader {
     /// `max_message` as in [`Decoder::new`].
     pub fn new(worker: WorkerKey, max_message: usize) -> Self {
-        Self { worker, decoder: Decoder::new(max_message), deaf: false, progress: Progress::default() }
+        Self { worker, decoder: Decoder::new(max_message), closed: false, progress: Progress::default() }
     }
 
     /// Whether listening on is of no use.
-    pub fn is_deaf(&self) -> bool {
-        self.deaf
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Nothing more is taken in.
     pub fn close(&mut self) {
-        self.deaf = true;
+        self.closed = true;
     }
 
     /// Whether it is in the middle of a frame.
@@ -72,7 +72,7 @@ impl Hearing {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
         let now = shared.now();
-        while !self.deaf {
+        while !self.closed {
             match self.decoder.next() {
                 Ok(Some(frame)) => {
                     self.progress.frames += 1;
@@ -80,11 +80,11 @@ impl Hearing {
                         tail.push(text.as_bytes());
                     }
                     core.receive(shared, now, self.worker, &frame);
-                    self.deaf = core.has_violated(self.worker);
+                    self.closed = core.has_violated(self.worker);
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.deaf = true;
+                    self.closed = true;
                     core.violated(shared, self.worker, error);
                 }
             }
@@ -118,7 +118,7 @@ fn outcome(line: &[u8]) -> Option<WireId> {
 
 /// What a dead worker held in its page and had not written. There is nobody to punish for nonsense; what is behind it is
 /// not read.
-pub fn take_in_held(held: &[u8], worker: WorkerKey, shared: &Shared, core: &mut Core) {
+pub fn read_journal(held: &[u8], worker: WorkerKey, shared: &Shared, core: &mut Core) {
     let mut decoder = Decoder::new(shared.worker_config.max_message_size);
     if held.is_empty() {
         return;

@@ -26,7 +26,7 @@ use crate::supervisor::driver::{self, SharedPool};
 use crate::supervisor::link::{self, Link};
 use crate::supervisor::outbox::Kind;
 use crate::supervisor::output::{self, Tail};
-use crate::supervisor::reader::{self, Hearing};
+use crate::supervisor::reader::{self, Reader};
 use crate::supervisor::report::{Obituary, SpawnFailure};
 use crate::wire;
 use crate::wire::down::Init;
@@ -49,7 +49,7 @@ const UNKILLABLE: Duration = Duration::from_secs(10);
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
-/// How often it is looked whether a frame that was begun is getting on. See [`Hearing::look`].
+/// How often it is looked whether a frame that was begun is getting on. See [`Reader::look`].
 #[cfg(not(test))]
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[cfg(test)]
@@ -72,7 +72,7 @@ struct Actor {
     backed_up: bool,
     stdout: Option<Stream>,
     stderr: Option<Stream>,
-    hearing: Hearing,
+    reader: Reader,
     tail: Tail,
     /// When it is to be looked whether the frame at hand is getting on, if there is one.
     look_at: Option<Instant>,
@@ -221,7 +221,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         backed_up: false,
         stdout,
         stderr: Some(stderr),
-        hearing: Hearing::new(key, config.max_message_size),
+        reader: Reader::new(key, config.max_message_size),
         tail: Tail::default(),
         look_at: None,
         give_up_at: None,
@@ -242,8 +242,8 @@ impl Actor {
         self.look_at_link();
         loop {
             let congested = self.shared.outbox.is_congested(self.key.worker_id());
-            let listening = !self.hearing.is_deaf() && !congested;
-            self.look_at = match listening && self.hearing.has_partial() {
+            let listening = !self.reader.is_closed() && !congested;
+            self.look_at = match listening && self.reader.has_partial() {
                 true => self.look_at.or_else(|| Some(Instant::now() + LOOK_EVERY)),
                 false => None,
             };
@@ -299,7 +299,7 @@ impl Actor {
 
     /// One read, and all complete frames.
     fn read_channel(&mut self, mut ready: AsyncFdReadyGuard<'_, OwnedFd>) {
-        let buffer = self.hearing.buffer(READ);
+        let buffer = self.reader.buffer(READ);
         match ready.try_io(|fd| link::receive(fd.get_ref(), buffer)) {
             Ok(Ok((0, _))) => self.hung_up(),
             Ok(Ok((n, all))) => {
@@ -319,7 +319,7 @@ impl Actor {
 
     /// Nothing more can come from it, though it may live on.
     fn hung_up(&mut self) {
-        self.hearing.close();
+        self.reader.close();
         let mut core = self.shared.lock();
         core.channel_closed(&self.shared, self.key);
         self.shared.turn(&mut core);
@@ -327,14 +327,14 @@ impl Actor {
 
     fn take_in(&mut self, n: usize) {
         let mut core = self.shared.lock();
-        self.hearing.take_in(n, &self.shared, &mut core, &mut self.tail);
+        self.reader.take_in(n, &self.shared, &mut core, &mut self.tail);
         self.shared.turn(&mut core);
     }
 
     fn look(&mut self) {
         self.look_at = None;
-        let Some(error) = self.hearing.look() else { return };
-        self.hearing.close();
+        let Some(error) = self.reader.look() else { return };
+        self.reader.close();
         let mut core = self.shared.lock();
         core.violated(&self.shared, self.key, error);
         self.shared.turn(&mut core);
@@ -436,7 +436,7 @@ impl Actor {
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
         let _ = self.waiter.target().kill();
         self.drain_channel();
-        self.take_in_held();
+        self.read_journal();
         for kind in [Kind::Stdout, Kind::Stderr] {
             self.drain_stream(kind);
         }
@@ -447,7 +447,7 @@ impl Actor {
         }
         let (mid_outcome, buried) = {
             let mut core = self.shared.lock();
-            (self.hearing.ends_in_outcome(|wire| core.expects(self.key, wire)), core.bury(self.key))
+            (self.reader.ends_in_outcome(|wire| core.expects(self.key, wire)), core.bury(self.key))
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;
@@ -493,9 +493,9 @@ impl Actor {
 
     fn drain_channel(&mut self) {
         let mut drained = 0;
-        while !self.hearing.is_deaf() && drained < DRAIN {
+        while !self.reader.is_closed() && drained < DRAIN {
             let channel = Arc::clone(&self.channel);
-            match link::receive(channel.get_ref(), self.hearing.buffer(READ)) {
+            match link::receive(channel.get_ref(), self.reader.buffer(READ)) {
                 Ok((0, _)) => break,
                 Ok((n, _)) => {
                     drained += n;
@@ -508,10 +508,10 @@ impl Actor {
     }
 
     /// Replies that the worker had not written yet. What it had, or was just writing, may be among them once more.
-    fn take_in_held(&mut self) {
+    fn read_journal(&mut self) {
         let mut core = self.shared.lock();
         let held = core.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        reader::take_in_held(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
+        reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
         self.shared.turn(&mut core);
     }
 
