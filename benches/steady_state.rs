@@ -149,11 +149,11 @@ fn pool() -> SharedPool {
 /// A worker for each process that the pool asks for.
 fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
     let mut workers = Vec::new();
-    let mut core = shared.lock();
-    while let Some(key) = core.spawns.pop_front() {
+    let mut driver = shared.lock();
+    while let Some(key) = driver.spawns.pop_front() {
         let (ear, worker, link) = process(key);
-        core.spawned(shared, link);
-        shared.turn(&mut core);
+        driver.spawned(shared, link);
+        shared.turn(&mut driver);
         workers.push((ear, worker));
     }
     workers
@@ -209,11 +209,11 @@ impl Ear {
     /// As the worker's actor does where its channel is readable.
     fn hear(&mut self, shared: &SharedPool) {
         let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ)).expect("something was written");
-        let mut core = shared.lock();
-        self.reader.take_in(n, shared, &mut core, &mut self.tail);
-        shared.turn(&mut core);
+        let mut driver = shared.lock();
+        self.reader.take_in(n, shared, &mut driver, &mut self.tail);
+        shared.turn(&mut driver);
         // The pool's actor does, after it was woken.
-        core.arm();
+        driver.arm();
     }
 }
 

@@ -120,17 +120,17 @@ impl World {
     /// The processes that the pool asks for.
     fn spawn(&mut self) {
         loop {
-            let mut core = self.shared.lock();
-            let Some(key) = core.spawns.pop_front() else { return };
+            let mut driver = self.shared.lock();
+            let Some(key) = driver.spawns.pop_front() else { return };
             assert!(self.processes[key.slot].is_none(), "a slot holds one process at a time");
-            if !core.is_wanted(key) || key.life > LIVES {
-                core.spawn_failed(&self.shared, key, None);
+            if !driver.is_wanted(key) || key.life > LIVES {
+                driver.spawn_failed(&self.shared, key, None);
             } else {
                 let (process, link) = self.process(key);
-                core.spawned(&self.shared, link);
+                driver.spawned(&self.shared, link);
                 self.processes[key.slot] = Some(process);
             }
-            self.shared.turn(&mut core);
+            self.shared.turn(&mut driver);
         }
     }
 
@@ -168,9 +168,9 @@ impl World {
             let n = bytes.len().min(space.len());
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
-            let mut core = self.shared.lock();
-            process.reader.take_in(n, &self.shared, &mut core, &mut process.tail);
-            self.shared.turn(&mut core);
+            let mut driver = self.shared.lock();
+            process.reader.take_in(n, &self.shared, &mut driver, &mut process.tail);
+            self.shared.turn(&mut driver);
         }
     }
 
@@ -225,13 +225,13 @@ impl World {
     fn die(&mut self, slot: usize) {
         self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
-        let mut core = self.shared.lock();
-        core.died(&self.shared, process.key);
-        let held = core.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut core);
-        self.shared.turn(&mut core);
-        let mid_outcome = process.reader.ends_in_outcome(|wire| core.expects(process.key, wire));
-        let link = core.bury(process.key).expect("it was not buried before");
+        let mut driver = self.shared.lock();
+        driver.died(&self.shared, process.key);
+        let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
+        reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
+        self.shared.turn(&mut driver);
+        let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, wire));
+        let link = driver.bury(process.key).expect("it was not buried before");
         let obituary = Obituary {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
@@ -241,8 +241,8 @@ impl World {
             refusal: link.refusal.clone(),
             ..Obituary::default()
         };
-        core.exited(&self.shared, link, obituary);
-        self.shared.turn(&mut core);
+        driver.exited(&self.shared, link, obituary);
+        self.shared.turn(&mut driver);
     }
 
     /// The hostile worker writes into its page.
@@ -322,9 +322,9 @@ impl World {
             3 => {
                 if let Some(process) = &mut self.processes[HOSTILE] {
                     process.reader.close();
-                    let mut core = self.shared.lock();
-                    core.channel_closed(&self.shared, process.key);
-                    self.shared.turn(&mut core);
+                    let mut driver = self.shared.lock();
+                    driver.channel_closed(&self.shared, process.key);
+                    self.shared.turn(&mut driver);
                 }
             }
             4 => {
@@ -344,9 +344,9 @@ impl World {
             8 => drop(self.answer(HOSTILE)),
             9 => drop(self.answer(HONEST)),
             10 => {
-                let mut core = self.shared.lock();
-                core.tick(&self.shared);
-                self.shared.turn(&mut core);
+                let mut driver = self.shared.lock();
+                driver.tick(&self.shared);
+                self.shared.turn(&mut driver);
             }
             11 => self.listen(),
             12 => self.hear(HOSTILE, READY),
@@ -362,9 +362,9 @@ impl World {
                     && let Some(error) = process.reader.look()
                 {
                     process.reader.close();
-                    let mut core = self.shared.lock();
-                    core.violated(&self.shared, process.key, error.to_string());
-                    self.shared.turn(&mut core);
+                    let mut driver = self.shared.lock();
+                    driver.violated(&self.shared, process.key, error.to_string());
+                    self.shared.turn(&mut driver);
                 }
             }
             _ => {

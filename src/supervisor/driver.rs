@@ -46,7 +46,7 @@ const KEEP_EVENTS: usize = 1024;
 
 /// One pool, as both threads see it.
 pub struct Shared {
-    core: Mutex<Core>,
+    driver: Mutex<Driver>,
     inbox: Mutex<Vec<Event>>,
     /// What JavaScript is told.
     pub outbox: Outbox,
@@ -74,7 +74,7 @@ pub struct Shared {
 }
 
 /// What the lock protects.
-pub struct Core {
+pub struct Driver {
     pool: Pool,
     links: Links,
     /// Workers to be started, by the supervisor thread.
@@ -97,7 +97,7 @@ pub struct Core {
 pub struct Visit<'a> {
     shared: &'a Shared,
     /// There until the end.
-    core: Option<MutexGuard<'a, Core>>,
+    driver: Option<MutexGuard<'a, Driver>>,
 }
 
 /// The links to all processes that have not been reaped.
@@ -141,7 +141,7 @@ impl Shared {
         let capacity = slots * worker_config.concurrency;
         let max_memory = config.max_memory;
         let memory_threshold = config.recycle_memory.into_iter().chain(max_memory).min();
-        let core = Core {
+        let driver = Driver {
             start_timeout: config.start_timeout,
             pool: Pool::new(config),
             links: Links { places: (0..slots).map(|_| None).collect(), others: Vec::new() },
@@ -155,7 +155,7 @@ impl Shared {
             last_start_failure: b"null".to_vec(),
         };
         Self {
-            core: Mutex::new(core),
+            driver: Mutex::new(driver),
             inbox: Mutex::new(Vec::new()),
             outbox,
             worker_config,
@@ -239,17 +239,17 @@ impl Shared {
     /// The environment is going away: nothing can be told any more, and no process may be left.
     pub fn abandon(&self) {
         self.outbox.close();
-        let mut core = self.lock();
-        core.links.each(Link::kill);
-        drop(core);
+        let mut driver = self.lock();
+        driver.links.each(Link::kill);
+        drop(driver);
         self.post(Event::Terminate);
     }
 
     /// The process is about to be gone: no other may be left, and none may be started. Wakes nobody: that takes what tokio
     /// keeps for each thread, and this thread may have given that up already.
     pub fn end(&self) {
-        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        core.links.each(Link::kill_untold);
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        driver.links.each(Link::kill_untold);
         self.lock_inbox().push(Event::Terminate);
     }
 
@@ -260,10 +260,10 @@ impl Shared {
 
     /// For `stats()`.
     pub fn snapshot(&self) -> Snapshot {
-        let mut core = self.lock();
+        let mut driver = self.lock();
         // What was submitted before this call counts.
-        self.turn(&mut core);
-        let Core { pool, links, .. } = &mut *core;
+        self.turn(&mut driver);
+        let Driver { pool, links, .. } = &mut *driver;
         let workers = pool.workers().map(|row| {
             let process = links.get(row.key).map(|link| (link.raw_pid(), link.spawned_at));
             (row, process)
@@ -275,10 +275,10 @@ impl Shared {
     /// Sends a message to all workers that are ready, or to the one of this number, except where too much waits already. To
     /// how many.
     pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
-        let mut core = self.lock();
+        let mut driver = self.lock();
         // What was submitted before this call goes first.
-        self.turn(&mut core);
-        let Core { pool, links, .. } = &mut *core;
+        self.turn(&mut driver);
+        let Driver { pool, links, .. } = &mut *driver;
         let mut reached = 0;
         for worker in pool.listeners(worker_id) {
             if let Some(link) = links.get(worker) {
@@ -292,18 +292,18 @@ impl Shared {
     /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
     /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already.
     pub fn condemn(&self, pid: i32, what: String) {
-        let mut core = self.lock();
+        let mut driver = self.lock();
         let mut sender = None;
-        core.links.each(|link| {
+        driver.links.each(|link| {
             if link.raw_pid() == pid && link.violation.is_none() {
                 link.violation_told = true;
                 sender = Some(link.key);
             }
         });
         if let Some(worker) = sender {
-            core.violated(self, worker, what);
+            driver.violated(self, worker, what);
         }
-        self.turn(&mut core);
+        self.turn(&mut driver);
     }
 
     /// JavaScript could not take the result of a task, which has failed instead.
@@ -312,8 +312,8 @@ impl Shared {
     }
 
     fn nudge(&self) {
-        match self.core.try_lock() {
-            Ok(core) => self.turn(&mut self.visit(core)),
+        match self.driver.try_lock() {
+            Ok(driver) => self.turn(&mut self.visit(driver)),
             // On the supervisor thread, and it may be past the point where it looks into the inbox.
             Err(TryLockError::WouldBlock) => self.wake.notify_one(),
             Err(TryLockError::Poisoned(poisoned)) => self.turn(&mut self.visit(poisoned.into_inner())),
@@ -340,11 +340,11 @@ impl Shared {
 
     pub fn lock(&self) -> Visit<'_> {
         // A panic in the pool is a bug; going on as well as can be is better than hanging every task.
-        self.visit(self.core.lock().unwrap_or_else(PoisonError::into_inner))
+        self.visit(self.driver.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn visit<'a>(&'a self, core: MutexGuard<'a, Core>) -> Visit<'a> {
-        Visit { shared: self, core: Some(core) }
+    fn visit<'a>(&'a self, driver: MutexGuard<'a, Driver>) -> Visit<'a> {
+        Visit { shared: self, driver: Some(driver) }
     }
 
     fn lock_inbox(&self) -> MutexGuard<'_, Vec<Event>> {
@@ -353,38 +353,38 @@ impl Shared {
 
     /// Takes in what was submitted, hands out tasks, writes to the workers and queues what JavaScript is to be told. The last
     /// thing in every visit.
-    pub fn turn(&self, core: &mut Core) {
+    pub fn turn(&self, driver: &mut Driver) {
         let now = self.now();
-        let mut events = std::mem::take(&mut core.events);
+        let mut events = std::mem::take(&mut driver.events);
         loop {
             std::mem::swap(&mut events, &mut *self.lock_inbox());
             for event in events.drain(..) {
                 tracing::trace!(?event, "event");
-                core.pool.handle(now, event);
+                driver.pool.handle(now, event);
                 // Most are tasks, which are only queued.
-                if core.pool.has_effects() {
-                    core.perform(self, now, &mut None);
+                if driver.pool.has_effects() {
+                    driver.perform(self, now, &mut None);
                 }
             }
-            core.pool.dispatch(now);
-            core.perform(self, now, &mut None);
-            self.hungry.store(core.pool.is_hungry(), Ordering::Relaxed);
+            driver.pool.dispatch(now);
+            driver.perform(self, now, &mut None);
+            self.hungry.store(driver.pool.is_hungry(), Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if self.lock_inbox().is_empty() {
                 break;
             }
         }
         if events.capacity() <= KEEP_EVENTS {
-            core.events = events;
+            driver.events = events;
         }
-        core.links.each(Link::flush);
+        driver.links.each(Link::flush);
         if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
-            core.tell(self, 0, br#"{"event":"drain"}"#);
+            driver.tell(self, 0, br#"{"event":"drain"}"#);
         }
-        self.outbox.append(&mut core.batch);
-        let deadline = core.pool.next_deadline();
-        let earlier = deadline.is_some_and(|deadline| core.armed.is_none_or(|armed| deadline < armed));
-        if earlier || !core.spawns.is_empty() || core.pool.is_closed() {
+        self.outbox.append(&mut driver.batch);
+        let deadline = driver.pool.next_deadline();
+        let earlier = deadline.is_some_and(|deadline| driver.armed.is_none_or(|armed| deadline < armed));
+        if earlier || !driver.spawns.is_empty() || driver.pool.is_closed() {
             self.wake.notify_one();
         }
     }
@@ -405,27 +405,27 @@ impl Shared {
 }
 
 impl Deref for Visit<'_> {
-    type Target = Core;
+    type Target = Driver;
 
-    fn deref(&self) -> &Core {
-        self.core.as_ref().expect("it is there until the end")
+    fn deref(&self) -> &Driver {
+        self.driver.as_ref().expect("it is there until the end")
     }
 }
 
 impl DerefMut for Visit<'_> {
-    fn deref_mut(&mut self) -> &mut Core {
-        self.core.as_mut().expect("it is there until the end")
+    fn deref_mut(&mut self) -> &mut Driver {
+        self.driver.as_mut().expect("it is there until the end")
     }
 }
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        self.core = None;
+        self.driver = None;
         self.shared.outbox.wake();
     }
 }
 
-impl Core {
+impl Driver {
     /// When the pool's actor is to wake by itself; it does so from now on.
     pub fn arm(&mut self) -> Option<Micros> {
         self.armed = self.pool.next_deadline();
@@ -948,26 +948,26 @@ mod tests {
         let _guard = runtime.enter();
         let shared = hasty();
         shared.post(Event::Start);
-        let mut core = shared.lock();
-        let key = core.spawns.pop_front().expect("a worker is wanted");
+        let mut driver = shared.lock();
+        let key = driver.spawns.pop_front().expect("a worker is wanted");
         let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_nonblocking(true).expect("it can be");
         let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
         // No process has such a number.
         let pid = Pid::from_raw(i32::MAX).expect("it is positive");
-        core.spawned(&shared, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
-        core.tick(&shared);
-        assert_eq!(core.leaving(key), Some(ExitReason::Startup));
+        driver.spawned(&shared, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
+        driver.tick(&shared);
+        assert_eq!(driver.leaving(key), Some(ExitReason::Startup));
 
         let late = b"{\"type\":\"ready\",\"version\":1}\n";
         let mut reader = Reader::new(key, 1024);
         reader.buffer(late.len())[..late.len()].copy_from_slice(late);
-        reader.take_in(late.len(), &shared, &mut core, &mut Tail::default());
-        let link = core.bury(key).expect("it was not buried before");
+        reader.take_in(late.len(), &shared, &mut driver, &mut Tail::default());
+        let link = driver.bury(key).expect("it was not buried before");
         assert!(!link.ready);
-        core.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
-        shared.turn(&mut core);
-        drop(core);
+        driver.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
+        shared.turn(&mut driver);
+        drop(driver);
         let told = shared.outbox.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");
         assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 0"), "{told}");

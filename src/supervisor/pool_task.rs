@@ -13,13 +13,13 @@ use crate::supervisor::worker_task;
 pub async fn run(shared: SharedPool) {
     loop {
         let (spawns, deadline) = {
-            let mut core = shared.lock();
-            core.tick(&shared);
-            shared.turn(&mut core);
-            if core.is_over() {
+            let mut driver = shared.lock();
+            driver.tick(&shared);
+            shared.turn(&mut driver);
+            if driver.is_over() {
                 return;
             }
-            (std::mem::take(&mut core.spawns), core.arm())
+            (std::mem::take(&mut driver.spawns), driver.arm())
         };
         if !spawns.is_empty() {
             for worker in spawns {

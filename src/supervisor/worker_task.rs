@@ -45,7 +45,7 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_mill
 /// debugger keeps it to itself.
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// With a limit on memory, every worker is looked at as often as this: what it allocates in between is by how much it may
-/// overshoot, and at this rate reading costs less than a thousandth of a core for each worker.
+/// overshoot, and at this rate reading costs less than a thousandth of a driver for each worker.
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
@@ -103,19 +103,19 @@ struct Stream {
 pub fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
     let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
-    let mut core = shared.lock();
+    let mut driver = shared.lock();
     match started {
         Ok((actor, link)) => {
             tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
-            core.spawned(shared, link);
+            driver.spawned(shared, link);
             tokio::task::spawn_local(actor.run());
         }
         Err(failure) => {
             tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
-            core.spawn_failed(shared, key, failure);
+            driver.spawn_failed(shared, key, failure);
         }
     }
-    shared.turn(&mut core);
+    shared.turn(&mut driver);
 }
 
 impl From<CallError> for SpawnFailure {
@@ -273,9 +273,9 @@ impl Actor {
     /// What is wanted of the worker's process; the link says when there is news.
     fn look_at_link(&mut self) {
         let (backed_up, wants_stack, limit) = {
-            let mut core = self.shared.lock();
+            let mut driver = self.shared.lock();
             let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), death_limit(link));
-            core.link(self.key).map_or((false, false, None), state)
+            driver.link(self.key).map_or((false, false, None), state)
         };
         self.backed_up(backed_up);
         if let Some(limit) = limit {
@@ -320,24 +320,24 @@ impl Actor {
     /// Nothing more can come from it, though it may live on.
     fn hung_up(&mut self) {
         self.reader.close();
-        let mut core = self.shared.lock();
-        core.channel_closed(&self.shared, self.key);
-        self.shared.turn(&mut core);
+        let mut driver = self.shared.lock();
+        driver.channel_closed(&self.shared, self.key);
+        self.shared.turn(&mut driver);
     }
 
     fn take_in(&mut self, n: usize) {
-        let mut core = self.shared.lock();
-        self.reader.take_in(n, &self.shared, &mut core, &mut self.tail);
-        self.shared.turn(&mut core);
+        let mut driver = self.shared.lock();
+        self.reader.take_in(n, &self.shared, &mut driver, &mut self.tail);
+        self.shared.turn(&mut driver);
     }
 
     fn look(&mut self) {
         self.look_at = None;
         let Some(error) = self.reader.look() else { return };
         self.reader.close();
-        let mut core = self.shared.lock();
-        core.violated(&self.shared, self.key, error);
-        self.shared.turn(&mut core);
+        let mut driver = self.shared.lock();
+        driver.violated(&self.shared, self.key, error);
+        self.shared.turn(&mut driver);
     }
 
     /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
@@ -351,9 +351,9 @@ impl Actor {
         if let Some(rss) = rss
             && self.shared.memory_threshold.is_some_and(|threshold| rss > threshold)
         {
-            let mut core = self.shared.lock();
-            core.memory(&self.shared, self.key, rss);
-            self.shared.turn(&mut core);
+            let mut driver = self.shared.lock();
+            driver.memory(&self.shared, self.key, rss);
+            self.shared.turn(&mut driver);
         }
     }
 
@@ -395,9 +395,9 @@ impl Actor {
         tokio::task::spawn_local(async move {
             let stack = inspect::capture(url).await;
             tracing::debug!(worker = key.worker_id(), found = stack.is_some(), "asked where it hangs");
-            let mut core = shared.lock();
-            core.captured(&shared, key, stack);
-            shared.turn(&mut core);
+            let mut driver = shared.lock();
+            driver.captured(&shared, key, stack);
+            shared.turn(&mut driver);
         });
     }
 
@@ -446,8 +446,8 @@ impl Actor {
             self.print(Kind::Stderr, &rest);
         }
         let (mid_outcome, buried) = {
-            let mut core = self.shared.lock();
-            (self.reader.ends_in_outcome(|wire| core.expects(self.key, wire)), core.bury(self.key))
+            let mut driver = self.shared.lock();
+            (self.reader.ends_in_outcome(|wire| driver.expects(self.key, wire)), driver.bury(self.key))
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;
@@ -457,7 +457,7 @@ impl Actor {
         drop((self.channel, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = buried {
-            let mut core = self.shared.lock();
+            let mut driver = self.shared.lock();
             let obituary = Obituary {
                 worker_id: self.key.worker_id(),
                 pid: Some(link.raw_pid()),
@@ -470,15 +470,15 @@ impl Actor {
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
-                leaving: core.leaving(self.key),
+                leaving: driver.leaving(self.key),
                 ..Obituary::default()
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             if reaped.is_none() {
-                core.left_behind(&self.shared, &link, UNKILLABLE);
+                driver.left_behind(&self.shared, &link, UNKILLABLE);
             }
-            core.exited(&self.shared, link, obituary);
-            self.shared.turn(&mut core);
+            driver.exited(&self.shared, link, obituary);
+            self.shared.turn(&mut driver);
         }
         if self.backlog.is_some() {
             // Too late for anything else: its last words, if standard error takes them.
@@ -509,10 +509,10 @@ impl Actor {
 
     /// Replies that the worker had not written yet. What it had, or was just writing, may be among them once more.
     fn read_journal(&mut self) {
-        let mut core = self.shared.lock();
-        let held = core.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
-        reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut core);
-        self.shared.turn(&mut core);
+        let mut driver = self.shared.lock();
+        let held = driver.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
+        reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut driver);
+        self.shared.turn(&mut driver);
     }
 
     fn drain_stream(&mut self, kind: Kind) {
