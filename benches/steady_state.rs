@@ -30,7 +30,7 @@ use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::driver::{Shared, SharedPool};
+use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
 use bulkhead::supervisor::link::{self, Link};
 use bulkhead::supervisor::outbox::{Kind, Outbox};
 use bulkhead::supervisor::output::Tail;
@@ -143,7 +143,7 @@ fn pool() -> SharedPool {
     };
     let worker = WorkerConfig { max_message_size: MAX_MESSAGE, ..WorkerConfig::of(c"/nonexistent", Vec::new()) };
     let limits = QueueLimits { tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
-    Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})))
+    Arc::new(PoolHandle::new(pool, worker, limits, Outbox::new(|| {})))
 }
 
 /// A worker for each process that the pool asks for.

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use bulkhead::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::driver::{Shared, SharedPool};
+use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask};
 use bulkhead::pool::ids::{Ticket, WireId, WorkerKey};
 use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
@@ -102,7 +102,7 @@ fn pool(options: u8) -> SharedPool {
         ..WorkerConfig::of(c"/nonexistent", Vec::new())
     };
     let limits = QueueLimits { tasks: 1000, bytes: 1 << 30 };
-    Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})))
+    Arc::new(PoolHandle::new(pool, worker, limits, Outbox::new(|| {})))
 }
 
 impl World {

@@ -18,7 +18,7 @@ use crate::pool::ids::{Micros, Ticket};
 use crate::pool::key::Sticky;
 use crate::pool::messages::{Body, Event, NewTask, RawBody};
 use crate::process::memory;
-use crate::supervisor::driver::{self, QueueFull, Shared, SharedPool};
+use crate::supervisor::driver::{self, PoolHandle, QueueFull, SharedPool};
 use crate::supervisor::outbox::{BATCH_ROWS, Outbox, Row};
 use crate::supervisor::thread;
 
@@ -97,7 +97,7 @@ impl ProcessManager {
         };
         let pool = config.pool();
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
-        let shared = Arc::new(Shared::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
+        let shared = Arc::new(PoolHandle::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
         let tie = Tie::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = thread::host(Arc::clone(&shared)) {
             tie.cut(env)?;

@@ -66,7 +66,7 @@ fn uv() -> Option<&'static Uv> {
 /// Dropping this changes nothing.
 pub struct Watch(Rc<State>);
 
-/// Shared by [`Watch`] and the handle, on the environment's thread.
+/// PoolHandle by [`Watch`] and the handle, on the environment's thread.
 struct State {
     uv: &'static Uv,
     env: sys::napi_env,

@@ -45,7 +45,7 @@ const GRACE: Micros = 100_000;
 const KEEP_EVENTS: usize = 1024;
 
 /// One pool, as both threads see it.
-pub struct Shared {
+pub struct PoolHandle {
     driver: Mutex<Driver>,
     inbox: Mutex<Vec<Event>>,
     /// What JavaScript is told.
@@ -95,7 +95,7 @@ pub struct Driver {
 
 /// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does may be to hand in a task.
 pub struct Visit<'a> {
-    shared: &'a Shared,
+    shared: &'a PoolHandle,
     /// There until the end.
     driver: Option<MutexGuard<'a, Driver>>,
 }
@@ -135,7 +135,7 @@ struct Reply<'a> {
     blobs: Vec<Bytes>,
 }
 
-impl Shared {
+impl PoolHandle {
     pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outbox: Outbox) -> Self {
         let slots = config.max_workers;
         let capacity = slots * worker_config.concurrency;
@@ -443,7 +443,7 @@ impl Driver {
     }
 
     /// Lets the pool's timers run.
-    pub fn tick(&mut self, shared: &Shared) {
+    pub fn tick(&mut self, shared: &PoolHandle) {
         self.handle(shared, shared.now(), Event::Tick, None);
     }
 
@@ -453,14 +453,14 @@ impl Driver {
     }
 
     /// A process was started.
-    pub fn spawned(&mut self, shared: &Shared, link: Link) {
+    pub fn spawned(&mut self, shared: &PoolHandle, link: Link) {
         let worker = link.key;
         self.links.add(link);
         self.handle(shared, shared.now(), Event::Spawned { worker }, None);
     }
 
     /// It was not, for this reason, or because it was no longer wanted.
-    pub fn spawn_failed(&mut self, shared: &Shared, worker: WorkerKey, failure: Option<SpawnFailure>) {
+    pub fn spawn_failed(&mut self, shared: &PoolHandle, worker: WorkerKey, failure: Option<SpawnFailure>) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
         self.obituary = failure.map(|failure| Obituary {
             worker_id: worker.worker_id(),
@@ -472,12 +472,12 @@ impl Driver {
     }
 
     /// The worker's end of the channel is closed.
-    pub fn channel_closed(&mut self, shared: &Shared, worker: WorkerKey) {
+    pub fn channel_closed(&mut self, shared: &PoolHandle, worker: WorkerKey) {
         self.handle(shared, shared.now(), Event::ChannelClosed { worker }, None);
     }
 
     /// The worker said what makes no sense.
-    pub fn violated(&mut self, shared: &Shared, worker: WorkerKey, what: impl ToString) {
+    pub fn violated(&mut self, shared: &PoolHandle, worker: WorkerKey, what: impl ToString) {
         let what = what.to_string();
         tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
         if let Some(link) = self.link(worker) {
@@ -487,12 +487,12 @@ impl Driver {
     }
 
     /// So many bytes of the worker's memory are resident.
-    pub fn memory(&mut self, shared: &Shared, worker: WorkerKey, rss: u64) {
+    pub fn memory(&mut self, shared: &PoolHandle, worker: WorkerKey, rss: u64) {
         self.handle(shared, shared.now(), Event::Memory { worker, rss }, None);
     }
 
     /// A worker was asked where it hangs.
-    pub fn captured(&mut self, shared: &Shared, worker: WorkerKey, stack: Option<String>) {
+    pub fn captured(&mut self, shared: &PoolHandle, worker: WorkerKey, stack: Option<String>) {
         self.stuck_at = stack;
         self.handle(shared, shared.now(), Event::Captured { worker }, None);
         self.stuck_at = None;
@@ -504,7 +504,7 @@ impl Driver {
     }
 
     /// The process is dead, and what it left behind is about to be read.
-    pub fn died(&mut self, shared: &Shared, worker: WorkerKey) {
+    pub fn died(&mut self, shared: &PoolHandle, worker: WorkerKey) {
         self.handle(shared, shared.now(), Event::Died { worker }, None);
     }
 
@@ -524,14 +524,14 @@ impl Driver {
     }
 
     /// It was killed, or could not be, and nobody waits for its end any more.
-    pub fn left_behind(&mut self, shared: &Shared, link: &Link, after: Duration) {
+    pub fn left_behind(&mut self, shared: &PoolHandle, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
         self.tell(shared, worker_id, &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable));
     }
 
     /// It is gone, or as good as: settles what it had.
-    pub fn exited(&mut self, shared: &Shared, link: Link, mut obituary: Obituary) {
+    pub fn exited(&mut self, shared: &PoolHandle, link: Link, mut obituary: Obituary) {
         let worker = link.key;
         obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
         obituary.start_timeout = self.pool.has_missed_start(worker).then_some(self.start_timeout);
@@ -551,7 +551,7 @@ impl Driver {
     }
 
     /// One frame of a worker, which was read at `now`.
-    pub fn receive(&mut self, shared: &Shared, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
+    pub fn receive(&mut self, shared: &PoolHandle, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
             return self.violated(shared, worker, Breach::Encoding);
         }
@@ -623,7 +623,7 @@ impl Driver {
     }
 
     /// One frame that a worker held when it died. It counts if it answers a task that is still open, or gives its next value.
-    pub fn receive_held(&mut self, shared: &Shared, worker: WorkerKey, frame: &Frame<'_>) {
+    pub fn receive_held(&mut self, shared: &PoolHandle, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
             // It may have been written as well.
@@ -637,7 +637,7 @@ impl Driver {
 
     fn replied(
         &mut self,
-        shared: &Shared,
+        shared: &PoolHandle,
         now: Micros,
         worker: WorkerKey,
         (wire, elapsed): (WireId, u64),
@@ -655,13 +655,13 @@ impl Driver {
         self.handle(shared, now, Event::Replied { worker, wire, elapsed, failed }, Some(reply));
     }
 
-    fn handle(&mut self, shared: &Shared, now: Micros, event: Event, reply: Option<Reply<'_>>) {
+    fn handle(&mut self, shared: &PoolHandle, now: Micros, event: Event, reply: Option<Reply<'_>>) {
         tracing::trace!(?event, "event");
         self.pool.handle(now, event);
         self.perform(shared, now, &mut { reply });
     }
 
-    fn perform(&mut self, shared: &Shared, now: Micros, reply: &mut Option<Reply<'_>>) {
+    fn perform(&mut self, shared: &PoolHandle, now: Micros, reply: &mut Option<Reply<'_>>) {
         while let Some(effect) = self.pool.next_effect() {
             tracing::trace!(?effect, "effect");
             match effect {
@@ -767,19 +767,19 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, shared: &Shared, worker_id: u32, event: &[u8]) {
+    fn tell(&mut self, shared: &PoolHandle, worker_id: u32, event: &[u8]) {
         self.say(shared, Row::new(Kind::Event, worker_id), event, Vec::new());
     }
 
     /// JavaScript will be told this. `value` is one well-formed JSON text.
-    fn say(&mut self, shared: &Shared, row: Row, value: &[u8], blobs: Vec<Bytes>) {
+    fn say(&mut self, shared: &PoolHandle, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
             shared.outbox.append(&mut self.batch);
         }
         self.batch.push(row, value, blobs);
     }
 
-    fn fail(&mut self, shared: &Shared, ticket: Ticket, run: Option<RunInfo>, failure: Failure) {
+    fn fail(&mut self, shared: &PoolHandle, ticket: Ticket, run: Option<RunInfo>, failure: Failure) {
         shared.settled();
         let worker = run.map(|run| run.worker);
         let value = match failure {
@@ -856,7 +856,7 @@ impl Links {
 }
 
 /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
-fn cannot_begin(shared: &Shared, obituary: &Obituary) -> bool {
+fn cannot_begin(shared: &PoolHandle, obituary: &Obituary) -> bool {
     let config = &shared.worker_config;
     config.is_node
         && matches!(obituary.leaving, None | Some(ExitReason::Startup))
@@ -916,7 +916,7 @@ fn signed(size: usize) -> i64 {
 }
 
 /// A pool as it is shared between threads.
-pub type SharedPool = Arc<Shared>;
+pub type SharedPool = Arc<PoolHandle>;
 
 #[cfg(test)]
 mod tests {
@@ -934,12 +934,12 @@ mod tests {
     use crate::supervisor::reader::Reader;
 
     /// A pool of one worker that may fail to start once, and has no time to get ready.
-    fn hasty() -> Shared {
+    fn hasty() -> PoolHandle {
         let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
         let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
         let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
         let limits = QueueLimits { tasks: 1, bytes: 1 << 20 };
-        Shared::new(pool, worker, limits, Outbox::new(|| {}))
+        PoolHandle::new(pool, worker, limits, Outbox::new(|| {}))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! in a worker's place, byte by byte.
 
 use crate::pool::ids::{WireId, WorkerKey};
-use crate::supervisor::driver::{Driver, Shared};
+use crate::supervisor::driver::{Driver, PoolHandle};
 use crate::supervisor::output::Tail;
 use crate::wire::{Decoder, Up, WireError};
 
@@ -68,7 +68,7 @@ impl Reader {
 
     /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames that are complete now. What
     /// follows a violation means nothing, however well it looks.
-    pub fn take_in(&mut self, n: usize, shared: &Shared, driver: &mut Driver, tail: &mut Tail) {
+    pub fn take_in(&mut self, n: usize, shared: &PoolHandle, driver: &mut Driver, tail: &mut Tail) {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
         let now = shared.now();
@@ -118,7 +118,7 @@ fn outcome(line: &[u8]) -> Option<WireId> {
 
 /// What a dead worker held in its page and had not written. There is nobody to punish for nonsense; what is behind it is
 /// not read.
-pub fn read_journal(held: &[u8], worker: WorkerKey, shared: &Shared, driver: &mut Driver) {
+pub fn read_journal(held: &[u8], worker: WorkerKey, shared: &PoolHandle, driver: &mut Driver) {
     let mut decoder = Decoder::new(shared.worker_config.max_message_size);
     if held.is_empty() {
         return;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::pool::config::{PoolConfig, RestartConfig};
 use crate::pool::messages::{Body, Event, NewTask};
 use crate::supervisor::config::{QueueLimits, WorkerConfig};
-use crate::supervisor::driver::{Shared, SharedPool};
+use crate::supervisor::driver::{PoolHandle, SharedPool};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::thread;
 
@@ -19,7 +19,7 @@ fn pool(script: &str) -> SharedPool {
     let env = vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
     let worker = WorkerConfig { env, ..WorkerConfig::of(c"/bin/sh", args) };
     let limits = QueueLimits { tasks: 100, bytes: 1 << 20 };
-    let shared = Arc::new(Shared::new(pool, worker, limits, Outbox::new(|| {})));
+    let shared = Arc::new(PoolHandle::new(pool, worker, limits, Outbox::new(|| {})));
     thread::host(Arc::clone(&shared)).expect("there is a supervisor");
     shared
 }

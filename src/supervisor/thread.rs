@@ -12,14 +12,14 @@ use tokio::task::LocalSet;
 
 use crate::process::CallError;
 use crate::process::at_exit::{at_exit, is_ours};
-use crate::supervisor::driver::{Shared, SharedPool};
+use crate::supervisor::driver::{PoolHandle, SharedPool};
 use crate::supervisor::pool_task;
 
 /// The way to the thread, once there is one.
 static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
 
 /// All pools that may have workers.
-static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+static POOLS: Mutex<Vec<Weak<PoolHandle>>> = Mutex::new(Vec::new());
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
