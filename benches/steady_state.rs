@@ -153,7 +153,7 @@ fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
     while let Some(key) = driver.spawns.pop_front() {
         let (ear, worker, link) = process(key);
         driver.spawned(shared, link);
-        shared.turn(&mut driver);
+        shared.run_once(&mut driver);
         workers.push((ear, worker));
     }
     workers
@@ -211,7 +211,7 @@ impl Ear {
         let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ)).expect("something was written");
         let mut driver = shared.lock();
         self.reader.take_in(n, shared, &mut driver, &mut self.tail);
-        shared.turn(&mut driver);
+        shared.run_once(&mut driver);
         // The pool's actor does, after it was woken.
         driver.arm();
     }

@@ -130,7 +130,7 @@ impl World {
                 driver.spawned(&self.shared, link);
                 self.processes[key.slot] = Some(process);
             }
-            self.shared.turn(&mut driver);
+            self.shared.run_once(&mut driver);
         }
     }
 
@@ -170,7 +170,7 @@ impl World {
             bytes = &bytes[n..];
             let mut driver = self.shared.lock();
             process.reader.take_in(n, &self.shared, &mut driver, &mut process.tail);
-            self.shared.turn(&mut driver);
+            self.shared.run_once(&mut driver);
         }
     }
 
@@ -229,7 +229,7 @@ impl World {
         driver.died(&self.shared, process.key);
         let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
         let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, wire));
         let link = driver.bury(process.key).expect("it was not buried before");
         let obituary = Obituary {
@@ -242,7 +242,7 @@ impl World {
             ..Obituary::default()
         };
         driver.exited(&self.shared, link, obituary);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
     }
 
     /// The hostile worker writes into its page.
@@ -324,7 +324,7 @@ impl World {
                     process.reader.close();
                     let mut driver = self.shared.lock();
                     driver.channel_closed(&self.shared, process.key);
-                    self.shared.turn(&mut driver);
+                    self.shared.run_once(&mut driver);
                 }
             }
             4 => {
@@ -346,7 +346,7 @@ impl World {
             10 => {
                 let mut driver = self.shared.lock();
                 driver.tick(&self.shared);
-                self.shared.turn(&mut driver);
+                self.shared.run_once(&mut driver);
             }
             11 => self.listen(),
             12 => self.hear(HOSTILE, READY),
@@ -364,7 +364,7 @@ impl World {
                     process.reader.close();
                     let mut driver = self.shared.lock();
                     driver.violated(&self.shared, process.key, error.to_string());
-                    self.shared.turn(&mut driver);
+                    self.shared.run_once(&mut driver);
                 }
             }
             _ => {

@@ -94,7 +94,7 @@ pub struct Driver {
 }
 
 /// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does may be to hand in a task.
-pub struct Visit<'a> {
+pub struct DriverGuard<'a> {
     shared: &'a PoolHandle,
     /// There until the end.
     driver: Option<MutexGuard<'a, Driver>>,
@@ -194,7 +194,7 @@ impl PoolHandle {
         // hungry, or whoever said so sees the task: both store, then load.
         fence(Ordering::SeqCst);
         if first && self.hungry.load(Ordering::Relaxed) {
-            self.nudge();
+            self.wake_or_run();
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl PoolHandle {
     /// Anything but a task: handled soon, after all that was submitted before.
     pub fn post(&self, event: Event) {
         self.lock_inbox().push(event);
-        self.nudge();
+        self.wake_or_run();
     }
 
     /// The environment is going away: nothing can be told any more, and no process may be left.
@@ -262,7 +262,7 @@ impl PoolHandle {
     pub fn snapshot(&self) -> Snapshot {
         let mut driver = self.lock();
         // What was submitted before this call counts.
-        self.turn(&mut driver);
+        self.run_once(&mut driver);
         let Driver { pool, links, .. } = &mut *driver;
         let workers = pool.workers().map(|row| {
             let process = links.get(row.key).map(|link| (link.raw_pid(), link.spawned_at));
@@ -277,7 +277,7 @@ impl PoolHandle {
     pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
         let mut driver = self.lock();
         // What was submitted before this call goes first.
-        self.turn(&mut driver);
+        self.run_once(&mut driver);
         let Driver { pool, links, .. } = &mut *driver;
         let mut reached = 0;
         for worker in pool.listeners(worker_id) {
@@ -303,7 +303,7 @@ impl PoolHandle {
         if let Some(worker) = sender {
             driver.violated(self, worker, what);
         }
-        self.turn(&mut driver);
+        self.run_once(&mut driver);
     }
 
     /// JavaScript could not take the result of a task, which has failed instead.
@@ -311,12 +311,12 @@ impl PoolHandle {
         self.lock().pool.disown_result();
     }
 
-    fn nudge(&self) {
+    fn wake_or_run(&self) {
         match self.driver.try_lock() {
-            Ok(driver) => self.turn(&mut self.visit(driver)),
+            Ok(driver) => self.run_once(&mut self.visit(driver)),
             // On the supervisor thread, and it may be past the point where it looks into the inbox.
             Err(TryLockError::WouldBlock) => self.wake.notify_one(),
-            Err(TryLockError::Poisoned(poisoned)) => self.turn(&mut self.visit(poisoned.into_inner())),
+            Err(TryLockError::Poisoned(poisoned)) => self.run_once(&mut self.visit(poisoned.into_inner())),
         }
     }
 
@@ -338,13 +338,13 @@ impl PoolHandle {
 
     // ---- From either thread ---------------------------------------------------------------------------------------
 
-    pub fn lock(&self) -> Visit<'_> {
+    pub fn lock(&self) -> DriverGuard<'_> {
         // A panic in the pool is a bug; going on as well as can be is better than hanging every task.
         self.visit(self.driver.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn visit<'a>(&'a self, driver: MutexGuard<'a, Driver>) -> Visit<'a> {
-        Visit { shared: self, driver: Some(driver) }
+    fn visit<'a>(&'a self, driver: MutexGuard<'a, Driver>) -> DriverGuard<'a> {
+        DriverGuard { shared: self, driver: Some(driver) }
     }
 
     fn lock_inbox(&self) -> MutexGuard<'_, Vec<Event>> {
@@ -353,7 +353,7 @@ impl PoolHandle {
 
     /// Takes in what was submitted, hands out tasks, writes to the workers and queues what JavaScript is to be told. The last
     /// thing in every visit.
-    pub fn turn(&self, driver: &mut Driver) {
+    pub fn run_once(&self, driver: &mut Driver) {
         let now = self.now();
         let mut events = std::mem::take(&mut driver.events);
         loop {
@@ -404,7 +404,7 @@ impl PoolHandle {
     }
 }
 
-impl Deref for Visit<'_> {
+impl Deref for DriverGuard<'_> {
     type Target = Driver;
 
     fn deref(&self) -> &Driver {
@@ -412,13 +412,13 @@ impl Deref for Visit<'_> {
     }
 }
 
-impl DerefMut for Visit<'_> {
+impl DerefMut for DriverGuard<'_> {
     fn deref_mut(&mut self) -> &mut Driver {
         self.driver.as_mut().expect("it is there until the end")
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for DriverGuard<'_> {
     fn drop(&mut self) {
         self.driver = None;
         self.shared.outbox.wake();
@@ -966,7 +966,7 @@ mod tests {
         let link = driver.bury(key).expect("it was not buried before");
         assert!(!link.ready);
         driver.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
-        shared.turn(&mut driver);
+        shared.run_once(&mut driver);
         drop(driver);
         let told = shared.outbox.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");

@@ -15,7 +15,7 @@ pub async fn run(shared: SharedPool) {
         let (spawns, deadline) = {
             let mut driver = shared.lock();
             driver.tick(&shared);
-            shared.turn(&mut driver);
+            shared.run_once(&mut driver);
             if driver.is_over() {
                 return;
             }

@@ -115,7 +115,7 @@ pub fn start(shared: &SharedPool, key: WorkerKey) {
             driver.spawn_failed(shared, key, failure);
         }
     }
-    shared.turn(&mut driver);
+    shared.run_once(&mut driver);
 }
 
 impl From<CallError> for SpawnFailure {
@@ -322,13 +322,13 @@ impl Actor {
         self.reader.close();
         let mut driver = self.shared.lock();
         driver.channel_closed(&self.shared, self.key);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
     }
 
     fn take_in(&mut self, n: usize) {
         let mut driver = self.shared.lock();
         self.reader.take_in(n, &self.shared, &mut driver, &mut self.tail);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
     }
 
     fn look(&mut self) {
@@ -337,7 +337,7 @@ impl Actor {
         self.reader.close();
         let mut driver = self.shared.lock();
         driver.violated(&self.shared, self.key, error);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
     }
 
     /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
@@ -353,7 +353,7 @@ impl Actor {
         {
             let mut driver = self.shared.lock();
             driver.memory(&self.shared, self.key, rss);
-            self.shared.turn(&mut driver);
+            self.shared.run_once(&mut driver);
         }
     }
 
@@ -397,7 +397,7 @@ impl Actor {
             tracing::debug!(worker = key.worker_id(), found = stack.is_some(), "asked where it hangs");
             let mut driver = shared.lock();
             driver.captured(&shared, key, stack);
-            shared.turn(&mut driver);
+            shared.run_once(&mut driver);
         });
     }
 
@@ -478,7 +478,7 @@ impl Actor {
                 driver.left_behind(&self.shared, &link, UNKILLABLE);
             }
             driver.exited(&self.shared, link, obituary);
-            self.shared.turn(&mut driver);
+            self.shared.run_once(&mut driver);
         }
         if self.backlog.is_some() {
             // Too late for anything else: its last words, if standard error takes them.
@@ -512,7 +512,7 @@ impl Actor {
         let mut driver = self.shared.lock();
         let held = driver.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
         reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut driver);
-        self.shared.turn(&mut driver);
+        self.shared.run_once(&mut driver);
     }
 
     fn drain_stream(&mut self, kind: Kind) {
