@@ -22,7 +22,7 @@ use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask};
 use bulkhead::pool::ids::{Ticket, WireId, WorkerKey};
 use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
-use bulkhead::supervisor::report::Obituary;
+use bulkhead::supervisor::report::ExitReport;
 use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
@@ -231,17 +231,17 @@ impl World {
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
         let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, wire));
-        let link = driver.bury(process.key).expect("it was not buried before");
-        let obituary = Obituary {
+        let link = driver.take_link(process.key).expect("it was not buried before");
+        let exit_report = ExitReport {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
             mid_outcome,
             stderr: process.tail.text(),
             violation: link.violation.clone(),
             refusal: link.refusal.clone(),
-            ..Obituary::default()
+            ..ExitReport::default()
         };
-        driver.exited(&self.shared, link, obituary);
+        driver.exited(&self.shared, link, exit_report);
         self.shared.run_once(&mut driver);
     }
 

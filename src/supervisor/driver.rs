@@ -25,7 +25,7 @@ use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::link::Link;
 use crate::supervisor::oom_message;
 use crate::supervisor::outbox::{Batch, Kind, Outbox, Row, flags};
-use crate::supervisor::report::{self, Obituary, SpawnFailure, millis};
+use crate::supervisor::report::{self, ExitReport, SpawnFailure, millis};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
 
@@ -84,7 +84,7 @@ pub struct Driver {
     /// Empty: changes places with the inbox, so that neither has to grow again and again.
     events: Vec<Event>,
     batch: Batch,
-    obituary: Option<Obituary>,
+    exit_report: Option<ExitReport>,
     /// Where the worker hangs whose overdue tasks are being ended.
     stuck_at: Option<String>,
     /// The error of a task, or of the start, says how the worker broke the protocol: no event need.
@@ -149,7 +149,7 @@ impl PoolHandle {
             armed: None,
             events: Vec::new(),
             batch: Batch::default(),
-            obituary: None,
+            exit_report: None,
             stuck_at: None,
             violation_told: false,
             last_start_failure: b"null".to_vec(),
@@ -462,13 +462,13 @@ impl Driver {
     /// It was not, for this reason, or because it was no longer wanted.
     pub fn spawn_failed(&mut self, shared: &PoolHandle, worker: WorkerKey, failure: Option<SpawnFailure>) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
-        self.obituary = failure.map(|failure| Obituary {
+        self.exit_report = failure.map(|failure| ExitReport {
             worker_id: worker.worker_id(),
             spawn_failure: Some(failure),
-            ..Obituary::default()
+            ..ExitReport::default()
         });
         self.handle(shared, shared.now(), Event::SpawnFailed { worker, permanent }, None);
-        self.obituary = None;
+        self.exit_report = None;
     }
 
     /// The worker's end of the channel is closed.
@@ -509,7 +509,7 @@ impl Driver {
     }
 
     /// The process is dead and silent: takes its link away, so that it can be reaped.
-    pub fn bury(&mut self, worker: WorkerKey) -> Option<Link> {
+    pub fn take_link(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.remove(worker)
     }
 
@@ -531,13 +531,13 @@ impl Driver {
     }
 
     /// It is gone, or as good as: settles what it had.
-    pub fn exited(&mut self, shared: &PoolHandle, link: Link, mut obituary: Obituary) {
+    pub fn exited(&mut self, shared: &PoolHandle, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
-        obituary.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
-        obituary.start_timeout = self.pool.has_missed_start(worker).then_some(self.start_timeout);
-        obituary.channel_closed = obituary.ended_by_us() && self.pool.was_ended_for_silence(worker);
+        exit_report.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
+        exit_report.start_timeout = self.pool.has_missed_start(worker).then_some(self.start_timeout);
+        exit_report.channel_closed = exit_report.ended_by_us() && self.pool.was_ended_for_silence(worker);
         let evidence = link.evidence(self.pool.claims(worker));
-        if !link.ready && link.refusal.is_none() && cannot_begin(shared, &obituary) {
+        if !link.ready && link.refusal.is_none() && cannot_begin(shared, &exit_report) {
             // As if it had said so itself.
             self.handle(shared, shared.now(), Event::StartRefused { worker, permanent: true }, None);
         }
@@ -545,9 +545,9 @@ impl Driver {
         self.violation_told = !link.ready || link.violation_told;
         // Its descriptors are closed before anybody is told of its end, which may be that of the pool.
         drop(link);
-        self.obituary = Some(obituary);
+        self.exit_report = Some(exit_report);
         self.handle(shared, shared.now(), Event::Exited { worker, evidence }, None);
-        self.obituary = None;
+        self.exit_report = None;
     }
 
     /// One frame of a worker, which was read at `now`.
@@ -721,9 +721,9 @@ impl Driver {
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
-                    let Some(obituary) = &self.obituary else { continue };
-                    let violation = obituary.violation().filter(|_| !self.violation_told);
-                    let exit = obituary.exit(reason.as_str(), tasks_done);
+                    let Some(exit_report) = &self.exit_report else { continue };
+                    let violation = exit_report.violation().filter(|_| !self.violation_told);
+                    let exit = exit_report.exit(reason.as_str(), tasks_done);
                     for event in violation.into_iter().chain([exit]) {
                         self.tell(shared, worker.worker_id(), &event);
                     }
@@ -736,8 +736,8 @@ impl Driver {
                     self.tell(shared, 0, &event);
                 }
                 Effect::StartFailed { .. } => {
-                    if let Some(obituary) = &self.obituary {
-                        self.last_start_failure = obituary.start_failure();
+                    if let Some(exit_report) = &self.exit_report {
+                        self.last_start_failure = exit_report.start_failure();
                     }
                 }
                 Effect::Short => {
@@ -786,7 +786,7 @@ impl Driver {
             Failure::Crashed => worker.map_or_else(Vec::new, |worker| self.crashed(worker)),
             Failure::Protocol => {
                 self.violation_told = true;
-                self.obituary.as_ref().map_or_else(Vec::new, Obituary::protocol)
+                self.exit_report.as_ref().map_or_else(Vec::new, ExitReport::protocol)
             }
             Failure::Timeout(limit) => {
                 let worker_id = worker.map_or(0, WorkerKey::worker_id);
@@ -806,10 +806,10 @@ impl Driver {
 
     /// Failure object of a task of the worker that is being buried.
     fn crashed(&self, worker: WorkerKey) -> Vec<u8> {
-        match &self.obituary {
-            Some(obituary) => obituary.crashed(),
+        match &self.exit_report {
+            Some(exit_report) => exit_report.crashed(),
             // Cannot be: tasks crash only when their worker is buried.
-            None => Obituary { worker_id: worker.worker_id(), ..Obituary::default() }.crashed(),
+            None => ExitReport { worker_id: worker.worker_id(), ..ExitReport::default() }.crashed(),
         }
     }
 }
@@ -856,11 +856,11 @@ impl Links {
 }
 
 /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
-fn cannot_begin(shared: &PoolHandle, obituary: &Obituary) -> bool {
+fn cannot_begin(shared: &PoolHandle, exit_report: &ExitReport) -> bool {
     let config = &shared.worker_config;
     config.is_node
-        && matches!(obituary.leaving, None | Some(ExitReason::Startup))
-        && oom_message::say_node_cannot_begin(&obituary.stderr, obituary.code, &config.command.to_string_lossy())
+        && matches!(exit_report.leaving, None | Some(ExitReason::Startup))
+        && oom_message::say_node_cannot_begin(&exit_report.stderr, exit_report.code, &config.command.to_string_lossy())
 }
 
 fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
@@ -963,9 +963,9 @@ mod tests {
         let mut reader = Reader::new(key, 1024);
         reader.buffer(late.len())[..late.len()].copy_from_slice(late);
         reader.take_in(late.len(), &shared, &mut driver, &mut Tail::default());
-        let link = driver.bury(key).expect("it was not buried before");
+        let link = driver.take_link(key).expect("it was not buried before");
         assert!(!link.ready);
-        driver.exited(&shared, link, Obituary { worker_id: 1, ..Obituary::default() });
+        driver.exited(&shared, link, ExitReport { worker_id: 1, ..ExitReport::default() });
         shared.run_once(&mut driver);
         drop(driver);
         let told = shared.outbox.take().expect("the pool is broken").json;

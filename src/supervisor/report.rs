@@ -24,7 +24,7 @@ pub fn text(report: &impl Serialize) -> Vec<u8> {
 
 /// All that is known of a worker when it is gone (or of one that never came to be).
 #[derive(Clone, Debug, Default)]
-pub struct Obituary {
+pub struct ExitReport {
     pub worker_id: u32,
     pub pid: Option<i32>,
     pub code: Option<i32>,
@@ -126,7 +126,7 @@ impl<'a> From<&'a SpawnFailure> for Said<'a> {
     }
 }
 
-impl Obituary {
+impl ExitReport {
     fn signal_name(&self) -> Option<Cow<'static, str>> {
         self.signal.map(signal::name)
     }

@@ -27,7 +27,7 @@ use crate::supervisor::link::{self, Link};
 use crate::supervisor::outbox::Kind;
 use crate::supervisor::output::{self, Tail};
 use crate::supervisor::reader::{self, Reader};
-use crate::supervisor::report::{Obituary, SpawnFailure};
+use crate::supervisor::report::{ExitReport, SpawnFailure};
 use crate::wire;
 use crate::wire::down::Init;
 
@@ -447,7 +447,7 @@ impl Actor {
         }
         let (mid_outcome, buried) = {
             let mut driver = self.shared.lock();
-            (self.reader.ends_in_outcome(|wire| driver.expects(self.key, wire)), driver.bury(self.key))
+            (self.reader.ends_in_outcome(|wire| driver.expects(self.key, wire)), driver.take_link(self.key))
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;
@@ -458,7 +458,7 @@ impl Actor {
         let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = buried {
             let mut driver = self.shared.lock();
-            let obituary = Obituary {
+            let exit_report = ExitReport {
                 worker_id: self.key.worker_id(),
                 pid: Some(link.raw_pid()),
                 code: exit.code,
@@ -471,13 +471,13 @@ impl Actor {
                 refusal: link.refusal.clone(),
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
                 leaving: driver.leaving(self.key),
-                ..Obituary::default()
+                ..ExitReport::default()
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             if reaped.is_none() {
                 driver.left_behind(&self.shared, &link, UNKILLABLE);
             }
-            driver.exited(&self.shared, link, obituary);
+            driver.exited(&self.shared, link, exit_report);
             self.shared.run_once(&mut driver);
         }
         if self.backlog.is_some() {
