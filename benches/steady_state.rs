@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bulkhead::pool::config::PoolConfig;
-use bulkhead::pool::ids::{Micros, Ticket, WireId, WorkerKey};
+use bulkhead::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use bulkhead::pool::messages::{Body, Event, NewTask};
 use bulkhead::process::channel::channel_pair;
 use bulkhead::process::readiness::watch;
@@ -126,7 +126,7 @@ struct Worker {
     channel: File,
     page: SharedPage,
     splitter: LineSplitter,
-    inbox: VecDeque<WireId>,
+    inbox: VecDeque<AttemptId>,
     buffer: Vec<u8>,
     replies: Vec<u8>,
 }

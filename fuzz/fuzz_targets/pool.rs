@@ -20,7 +20,7 @@ use bulkhead::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
 use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
 use bulkhead::pool::messages::{Body, Event, NewTask};
-use bulkhead::pool::ids::{Ticket, WireId, WorkerKey};
+use bulkhead::pool::ids::{Ticket, AttemptId, WorkerKey};
 use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
 use bulkhead::supervisor::report::ExitReport;
 use bulkhead::process::readiness::watch;
@@ -57,7 +57,7 @@ struct Process {
     splitter: LineSplitter,
     page: Option<(SharedPage, MmapRaw)>,
     /// Starts that it was sent: number, epoch, task.
-    inbox: VecDeque<(WireId, u32, Ticket)>,
+    inbox: VecDeque<(AttemptId, u32, Ticket)>,
 }
 
 /// What is known of a task.
@@ -188,11 +188,11 @@ impl World {
                     let rest = &text[text.find(key)? + key.len()..];
                     rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
                 };
-                let (Some(wire), Some(ticket)) = (number("\"id\":"), number("\"n\":")) else { continue };
+                let (Some(attempt_id), Some(ticket)) = (number("\"id\":"), number("\"n\":")) else { continue };
                 let epoch = number("\"epoch\":").unwrap_or(0) as u32;
                 let ticket = ticket as Ticket;
                 self.tasks.get_mut(&ticket).expect("it was submitted").sent_to[slot] = true;
-                process.inbox.push_back((wire, epoch, ticket));
+                process.inbox.push_back((attempt_id, epoch, ticket));
             }
         }
     }
@@ -213,9 +213,9 @@ impl World {
     /// A worker takes the next task that it was sent and answers it.
     fn answer(&mut self, slot: usize) -> bool {
         let Some(process) = &mut self.processes[slot] else { return false };
-        let Some((wire, epoch, ticket)) = process.inbox.pop_front() else { return false };
+        let Some((attempt_id, epoch, ticket)) = process.inbox.pop_front() else { return false };
         if process.page.as_ref().is_none_or(|(page, _)| page.claim_word().claim(epoch)) {
-            let reply = format!("{{\"type\":\"result\",\"id\":{wire},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n");
+            let reply = format!("{{\"type\":\"result\",\"id\":{attempt_id},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n");
             self.hear(slot, reply.as_bytes());
         }
         true
@@ -230,7 +230,7 @@ impl World {
         let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
-        let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, wire));
+        let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, attempt_id));
         let link = driver.take_link(process.key).expect("it was not buried before");
         let exit_report = ExitReport {
             worker_id: process.key.worker_id(),

@@ -13,7 +13,7 @@ pub type Ticket = u32;
 
 /// The number of one *start* of a task on the wire. Every dispatch has its own, so a reply to an earlier start, or
 /// to a task of another worker, can never be taken for this one.
-pub type WireId = u64;
+pub type AttemptId = u64;
 
 /// One life of one slot. `life` counts up with every process started there, so news of a dead one is recognised, and the
 /// two processes that a slot has while one replaces the other are told apart.

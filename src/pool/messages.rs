@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::buffer_pool::{Bytes, KEPT_FROM};
-use crate::pool::ids::{Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::Sticky;
 use crate::pool::lifecycle::ExitReason;
 
@@ -122,7 +122,7 @@ pub enum Event {
     /// The worker says that it cannot start. `permanent`: trying again cannot help.
     StartRefused { worker: WorkerKey, permanent: bool },
     /// A result or an error of the handler arrived. `elapsed`: what the worker measured, if it did.
-    Replied { worker: WorkerKey, wire: WireId, elapsed: Option<u32>, failed: bool },
+    Replied { worker: WorkerKey, attempt_id: AttemptId, elapsed: Option<u32>, failed: bool },
     /// The claim word was moved on; `started` tasks had been claimed by then.
     TakenBack { worker: WorkerKey, started: Result<u32, ForgedClaim> },
     /// The worker broke the protocol.
@@ -159,7 +159,7 @@ pub enum Evidence {
     /// The claim word's count: the first so many of all that were ever sent have started.
     Claims(Result<u32, ForgedClaim>),
     /// No claim word; these starts were not completely written to the channel. All others may have begun.
-    Unwritten(Vec<WireId>),
+    Unwritten(Vec<AttemptId>),
 }
 
 /// What is to be done, in this order.
@@ -168,11 +168,11 @@ pub enum Effect {
     /// Start a process for this slot.
     Spawn { worker: WorkerKey },
     /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
-    Send { worker: WorkerKey, wire: WireId, epoch: Option<u32>, attempt: u32, task: TaskKey },
+    Send { worker: WorkerKey, attempt_id: AttemptId, epoch: Option<u32>, attempt: u32, task: TaskKey },
     /// Tell the worker that nobody waits for this start any more.
-    Abort { worker: WorkerKey, wire: WireId, overdue: bool },
+    Abort { worker: WorkerKey, attempt_id: AttemptId, overdue: bool },
     /// Tell the worker that this start may give so many more values.
-    Credit { worker: WorkerKey, wire: WireId, count: u32 },
+    Credit { worker: WorkerKey, attempt_id: AttemptId, count: u32 },
     /// Find out where the worker's JavaScript is, and answer with [`Event::Captured`].
     Capture { worker: WorkerKey },
     /// Move the claim word on and answer with [`Event::TakenBack`], before anything else.

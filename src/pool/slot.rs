@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::pool::config::{PoolConfig, Prefetch};
-use crate::pool::ids::{Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::Keys;
 use crate::pool::lifecycle::{ExitReason, Life};
 use crate::pool::messages::{Evidence, ForgedClaim};
@@ -102,9 +102,9 @@ pub struct Worker {
     /// It said that it cannot start, and whether trying again can help.
     pub refused: Option<bool>,
     /// It is being asked where it hangs, since this start is overdue; until when that may take.
-    pub capture: Option<(WireId, Micros)>,
+    pub capture: Option<(AttemptId, Micros)>,
     /// Starts to be given up as soon as it is known which of them are running.
-    pub reclaim: Vec<(WireId, Abandon)>,
+    pub reclaim: Vec<(AttemptId, Abandon)>,
     /// Starts in the order in which they were sent, which is the order in which they are claimed.
     in_flight: VecDeque<InFlight>,
     epoch: u32,
@@ -122,7 +122,7 @@ pub struct Worker {
 /// One start of a task.
 #[derive(Debug)]
 pub struct InFlight {
-    pub wire: WireId,
+    pub attempt_id: AttemptId,
     /// `None`: the task has ended without this reply.
     pub task: Option<TaskKey>,
     pub ticket: Ticket,
@@ -155,8 +155,8 @@ pub enum Abandon {
 
 /// What a new start brings with it.
 #[derive(Debug)]
-pub struct NewStart {
-    pub wire: WireId,
+pub struct NewAttempt {
+    pub attempt_id: AttemptId,
     pub task: TaskKey,
     pub ticket: Ticket,
     pub handler: u8,
@@ -366,7 +366,7 @@ impl Worker {
     }
 
     /// Takes in a start that is being sent.
-    pub fn push(&mut self, start: NewStart, concurrency: usize, now: Micros) {
+    pub fn push(&mut self, start: NewAttempt, concurrency: usize, now: Micros) {
         let runs = self.load() < concurrency;
         if self.in_flight.is_empty() {
             self.progress_at = now;
@@ -375,7 +375,7 @@ impl Worker {
         self.bytes += start.size;
         self.timed += usize::from(start.timeout.is_some());
         self.in_flight.push_back(InFlight {
-            wire: start.wire,
+            attempt_id: start.attempt_id,
             task: Some(start.task),
             ticket: start.ticket,
             handler: start.handler,
@@ -394,14 +394,14 @@ impl Worker {
     }
 
     /// The start of this number, if it is under way here.
-    pub fn find(&mut self, wire: WireId) -> Option<&mut InFlight> {
-        let index = self.index(wire)?;
+    pub fn find(&mut self, attempt_id: AttemptId) -> Option<&mut InFlight> {
+        let index = self.index(attempt_id)?;
         self.in_flight.get_mut(index)
     }
 
     /// A reply to this start has arrived: it is no longer under way, and what is behind it moves up.
-    pub fn finish(&mut self, wire: WireId, concurrency: usize, now: Micros) -> Option<InFlight> {
-        let index = self.index(wire)?;
+    pub fn finish(&mut self, attempt_id: AttemptId, concurrency: usize, now: Micros) -> Option<InFlight> {
+        let index = self.index(attempt_id)?;
         let done = self.in_flight.remove(index)?;
         self.forget(&done);
         let claimed = done.order.wrapping_add(1);
@@ -421,11 +421,11 @@ impl Worker {
 
     /// This start is overdue by `limit`, and its task ends once the worker has been asked where it hangs. Whether there is
     /// any use in asking: not if it is about to be killed.
-    pub fn hold(&mut self, wire: WireId, limit: Micros) -> bool {
+    pub fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
         if self.abandoned > 0 || self.life.is_forced() {
             return false;
         }
-        let Some(start) = self.find(wire).filter(|start| start.task.is_some()) else { return false };
+        let Some(start) = self.find(attempt_id).filter(|start| start.task.is_some()) else { return false };
         start.overdue = Some(limit);
         let timed = start.timeout.take().is_some();
         self.timed -= usize::from(timed);
@@ -433,8 +433,8 @@ impl Worker {
     }
 
     /// Nobody waits for this start any more. The task it belonged to.
-    pub fn abandon(&mut self, wire: WireId, why: Abandon, kill_at: Micros) -> Option<TaskKey> {
-        let index = self.index(wire)?;
+    pub fn abandon(&mut self, attempt_id: AttemptId, why: Abandon, kill_at: Micros) -> Option<TaskKey> {
+        let index = self.index(attempt_id)?;
         let start = self.in_flight.get_mut(index)?;
         let task = start.task.take()?;
         start.abandoned = Some((why, kill_at));
@@ -466,7 +466,7 @@ impl Worker {
 
     /// The worker is dead: its starts, each with whether it may have begun.
     pub fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
-        let unwritten: &[WireId] = match evidence {
+        let unwritten: &[AttemptId] = match evidence {
             Evidence::Unwritten(starts) => starts,
             Evidence::Claims(_) => &[],
         };
@@ -475,7 +475,7 @@ impl Worker {
             _ => Vec::new(),
         };
         let begun = std::mem::take(&mut self.in_flight).into_iter().map(|start| {
-            let maybe = !unwritten.contains(&start.wire);
+            let maybe = !unwritten.contains(&start.attempt_id);
             (start, maybe)
         });
         begun.chain(never.into_iter().map(|start| (start, false))).collect()
@@ -502,11 +502,11 @@ impl Worker {
         (self.claims && self.life.is_ready() && self.load() > concurrency).then_some(self.progress_at + policy::STALL)
     }
 
-    fn index(&self, wire: WireId) -> Option<usize> {
+    fn index(&self, attempt_id: AttemptId) -> Option<usize> {
         // Numbers are given out in ascending order, and replies mostly come in the order of the starts.
         match self.in_flight.front() {
-            Some(first) if first.wire == wire => Some(0),
-            _ => self.in_flight.binary_search_by_key(&wire, |start| start.wire).ok(),
+            Some(first) if first.attempt_id == attempt_id => Some(0),
+            _ => self.in_flight.binary_search_by_key(&attempt_id, |start| start.attempt_id).ok(),
         }
     }
 

@@ -23,13 +23,13 @@ use std::collections::{BinaryHeap, VecDeque};
 use slotmap::SlotMap;
 
 use crate::pool::config::PoolConfig;
-use crate::pool::ids::{Micros, TaskKey, Ticket, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::Sticky;
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
 use crate::pool::messages::{Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo};
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
 use crate::pool::queue::{Due, Entry, Queue};
-use crate::pool::slot::{Abandon, Beside, InFlight, NewStart, Seat, Slot, Worker};
+use crate::pool::slot::{Abandon, Beside, InFlight, NewAttempt, Seat, Slot, Worker};
 use crate::pool::timing::{Spread, Timing};
 
 /// One accepted, unsettled task.
@@ -57,7 +57,7 @@ enum Place {
     Pausing,
     Sent {
         worker: WorkerKey,
-        wire: WireId,
+        attempt_id: AttemptId,
     },
 }
 
@@ -136,7 +136,7 @@ pub struct Pool {
     predictor: Predictor,
     budget: RestartBudget,
     jitter: Jitter,
-    next_wire: WireId,
+    next_attempt: AttemptId,
     /// How long a start takes here, from the decision to readiness: a moving average.
     start_time: Micros,
     trust: Trust,
@@ -176,7 +176,7 @@ impl Pool {
             predictor: Predictor::default(),
             budget: RestartBudget::default(),
             jitter,
-            next_wire: 1,
+            next_attempt: 1,
             start_time: 0,
             trust: Trust::Given,
             short: false,
@@ -204,7 +204,9 @@ impl Pool {
             Event::SpawnFailed { worker, permanent } => self.spawn_failed(now, worker, permanent),
             Event::Ready { worker, claims } => self.ready(now, worker, claims),
             Event::StartRefused { worker, permanent } => self.start_refused(now, worker, permanent),
-            Event::Replied { worker, wire, elapsed, failed } => self.replied(now, worker, wire, elapsed, failed),
+            Event::Replied { worker, attempt_id, elapsed, failed } => {
+                self.replied(now, worker, attempt_id, elapsed, failed)
+            }
             Event::TakenBack { worker, started } => self.taken_back(now, worker, started),
             Event::Violated { worker } => self.violated(now, worker),
             Event::ChannelClosed { worker } => self.channel_closed(now, worker),
@@ -354,24 +356,24 @@ impl Pool {
     }
 
     /// Whether this worker owes a reply to this start, wanted or not.
-    pub fn expects(&mut self, key: WorkerKey, wire: WireId) -> bool {
-        self.worker(key).is_some_and(|worker| worker.find(wire).is_some())
+    pub fn expects(&mut self, key: WorkerKey, attempt_id: AttemptId) -> bool {
+        self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())
     }
 
     /// The unsettled task of this start at this worker.
-    pub fn ticket(&mut self, key: WorkerKey, wire: WireId) -> Option<Ticket> {
-        let start = self.worker(key)?.find(wire)?;
+    pub fn ticket(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
+        let start = self.worker(key)?.find(attempt_id)?;
         start.task.map(|_| start.ticket)
     }
 
     /// How many of several values this start has given.
-    pub fn chunks(&mut self, key: WorkerKey, wire: WireId) -> Option<u64> {
-        Some(self.worker(key)?.find(wire)?.chunks)
+    pub fn chunks(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<u64> {
+        Some(self.worker(key)?.find(attempt_id)?.chunks)
     }
 
     /// Takes in another one, of the task that is returned.
-    pub fn take_chunk(&mut self, key: WorkerKey, wire: WireId) -> Option<Ticket> {
-        let start = self.worker(key)?.find(wire)?;
+    pub fn take_chunk(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
+        let start = self.worker(key)?.find(attempt_id)?;
         start.chunks += 1;
         start.task.map(|_| start.ticket)
     }
@@ -514,14 +516,14 @@ impl Pool {
                 self.fail(key, None, Failure::Aborted);
             }
             Place::Pausing => self.fail(key, None, Failure::Aborted),
-            Place::Sent { worker, wire } => self.give_up(now, worker, wire, Abandon::Aborted),
+            Place::Sent { worker, attempt_id } => self.give_up(now, worker, attempt_id, Abandon::Aborted),
         }
     }
 
     fn credit(&mut self, ticket: Ticket, count: u32) {
         let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
-        if let Some(&Task { place: Place::Sent { worker, wire }, .. }) = self.tasks.get(key) {
-            self.effects.push_back(Effect::Credit { worker, wire, count });
+        if let Some(&Task { place: Place::Sent { worker, attempt_id }, .. }) = self.tasks.get(key) {
+            self.effects.push_back(Effect::Credit { worker, attempt_id, count });
         }
     }
 
@@ -671,16 +673,16 @@ impl Pool {
     fn send(&mut self, now: Micros, slot: usize, key: TaskKey) {
         let Some(worker) = self.slots[slot].worker.as_mut() else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let wire = self.next_wire;
-        self.next_wire += 1;
+        let attempt_id = self.next_attempt;
+        self.next_attempt += 1;
         let size = task.body.size();
         let home = task.sticky.as_ref().map(|sticky| sticky.home());
         self.queue.pop(Entry { key, size, home });
         task.attempt += 1;
-        task.place = Place::Sent { worker: worker.key, wire };
+        task.place = Place::Sent { worker: worker.key, attempt_id };
         let predicted = self.predictor.predict(task.handler);
-        let start = NewStart {
-            wire,
+        let start = NewAttempt {
+            attempt_id,
             task: key,
             ticket: task.ticket,
             handler: task.handler,
@@ -692,7 +694,7 @@ impl Pool {
         worker.push(start, self.config.concurrency, now);
         self.effects.push_back(Effect::Send {
             worker: worker.key,
-            wire,
+            attempt_id,
             epoch: worker.epoch(),
             attempt: task.attempt,
             task: key,
@@ -705,11 +707,11 @@ impl Pool {
         }
     }
 
-    fn replied(&mut self, now: Micros, key: WorkerKey, wire: WireId, elapsed: Option<u32>, failed: bool) {
+    fn replied(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, elapsed: Option<u32>, failed: bool) {
         let concurrency = self.config.concurrency;
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         let Some(worker) = slot.find_mut(key) else { return };
-        let Some(start) = worker.finish(wire, concurrency, now) else {
+        let Some(start) = worker.finish(attempt_id, concurrency, now) else {
             return self.violated(now, key);
         };
         slot.crashes = 0;
@@ -743,13 +745,13 @@ impl Pool {
 
     /// Nobody waits for this start any more. Whether it runs is found out first, where that is possible: if it does
     /// not, no worker need suffer for it.
-    fn give_up(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+    fn give_up(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, why: Abandon) {
         let Some(worker) = self.worker(key) else { return };
         if worker.claims {
-            worker.reclaim.push((wire, why));
+            worker.reclaim.push((attempt_id, why));
             self.take_back(key);
         } else {
-            self.abandon(now, key, wire, why);
+            self.abandon(now, key, attempt_id, why);
         }
     }
 
@@ -766,19 +768,19 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         let reclaim = std::mem::take(&mut worker.reclaim);
         let Ok(back) = worker.take_back(started) else {
-            for (wire, why) in reclaim {
-                self.abandon(now, key, wire, why);
+            for (attempt_id, why) in reclaim {
+                self.abandon(now, key, attempt_id, why);
             }
             return self.violated(now, key);
         };
         // Not before it replies again; and if what it has begun takes longer still, not before another while.
         worker.held_back = true;
         worker.progress_at = now;
-        let never: Vec<(WireId, Ticket)> = back.iter().map(|start| (start.wire, start.ticket)).collect();
+        let never: Vec<(AttemptId, Ticket)> = back.iter().map(|start| (start.attempt_id, start.ticket)).collect();
         self.put_back(back.into_iter());
-        for (wire, why) in reclaim {
-            match (never.iter().find(|(never, _)| *never == wire), why) {
-                (None, _) => self.abandon(now, key, wire, why),
+        for (attempt_id, why) in reclaim {
+            match (never.iter().find(|(never, _)| *never == attempt_id), why) {
+                (None, _) => self.abandon(now, key, attempt_id, why),
                 (Some(&(_, ticket)), Abandon::Aborted) => self.cancel(now, ticket),
                 // The task was due to run and had not even been taken up, so its time has not begun. It waits for the
                 // next worker; this one may be out of breath, or hang outside of any task.
@@ -812,24 +814,24 @@ impl Pool {
 
     /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its worker was asked where
     /// it hangs.
-    fn abandon(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+    fn abandon(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, why: Abandon) {
         if let Abandon::Overdue(limit) = why
             && self.config.capture_stack
-            && self.capture(now, key, wire, limit)
+            && self.capture(now, key, attempt_id, limit)
         {
             return;
         }
-        self.end_start(now, key, wire, why);
+        self.end_start(now, key, attempt_id, why);
     }
 
     /// Whether the worker is being asked where it hangs. One answer does for all that become overdue meanwhile.
-    fn capture(&mut self, now: Micros, key: WorkerKey, wire: WireId, limit: Micros) -> bool {
+    fn capture(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, limit: Micros) -> bool {
         let Some(worker) = self.worker(key).filter(|worker| worker.life.is_ready()) else { return false };
-        if !worker.hold(wire, limit) {
+        if !worker.hold(attempt_id, limit) {
             return false;
         }
         if worker.capture.is_none() {
-            worker.capture = Some((wire, now.saturating_add(policy::CAPTURE)));
+            worker.capture = Some((attempt_id, now.saturating_add(policy::CAPTURE)));
             self.effects.push_back(Effect::Capture { worker: key });
         }
         true
@@ -839,23 +841,23 @@ impl Pool {
     fn captured(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let Some((asked_for, _)) = worker.capture.take() else { return };
-        let overdue = worker.in_flight().filter_map(|start| Some((start.wire, start.overdue?)));
+        let overdue = worker.in_flight().filter_map(|start| Some((start.attempt_id, start.overdue?)));
         let overdue: Vec<_> = overdue.collect();
-        if !overdue.iter().any(|(wire, _)| *wire == asked_for) {
+        if !overdue.iter().any(|(attempt_id, _)| *attempt_id == asked_for) {
             // It has ended meanwhile, but the worker is to hear that the asking is over.
-            self.effects.push_back(Effect::Abort { worker: key, wire: asked_for, overdue: true });
+            self.effects.push_back(Effect::Abort { worker: key, attempt_id: asked_for, overdue: true });
         }
-        for (wire, limit) in overdue {
-            self.end_start(now, key, wire, Abandon::Overdue(limit));
+        for (attempt_id, limit) in overdue {
+            self.end_start(now, key, attempt_id, Abandon::Overdue(limit));
         }
     }
 
     /// Ends the task of a start that runs, and gives the worker a moment to end the start.
-    fn end_start(&mut self, now: Micros, key: WorkerKey, wire: WireId, why: Abandon) {
+    fn end_start(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, why: Abandon) {
         let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
         let Some(worker) = self.worker(key) else { return };
-        let Some(task_key) = worker.abandon(wire, why, kill_at) else { return };
-        let Some(start) = worker.find(wire) else { return };
+        let Some(task_key) = worker.abandon(attempt_id, why, kill_at) else { return };
+        let Some(start) = worker.find(attempt_id) else { return };
         let (failure, overdue) = match why {
             Abandon::Aborted => (Failure::Aborted, false),
             Abandon::Overdue(limit) => (Failure::Timeout(limit), true),
@@ -867,7 +869,7 @@ impl Pool {
             wait: since.unwrap_or(now).saturating_sub(task.accepted_at),
             run: now.saturating_sub(since.unwrap_or(now)),
         });
-        self.effects.push_back(Effect::Abort { worker: key, wire, overdue });
+        self.effects.push_back(Effect::Abort { worker: key, attempt_id, overdue });
         self.fail(task_key, run, failure);
     }
 
@@ -1303,7 +1305,7 @@ impl Pool {
             false => Vec::new(),
         };
         let overdue: Vec<_> =
-            overdue.iter().filter_map(|start| Some((start.wire, Abandon::Overdue(start.timeout?)))).collect();
+            overdue.iter().filter_map(|start| Some((start.attempt_id, Abandon::Overdue(start.timeout?)))).collect();
         let killed_for = match due(worker.kill_deadline()) {
             true => worker.in_flight().find_map(|start| start.abandoned.filter(|(_, at)| *at <= now)),
             false => None,
@@ -1312,8 +1314,8 @@ impl Pool {
         let unanswered = due(worker.capture.map(|(_, until)| until));
 
         self.take_step(key, step);
-        for (wire, why) in overdue {
-            self.give_up(now, key, wire, why);
+        for (attempt_id, why) in overdue {
+            self.give_up(now, key, attempt_id, why);
         }
         if unanswered {
             self.captured(now, key);

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use proptest::test_runner::RngSeed;
 
-use crate::pool::ids::{Micros, Ticket, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::key::Sticky;
 use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim, NewTask};
 use crate::pool::policy;
@@ -100,9 +100,9 @@ struct Process {
     started: u32,
     forged: bool,
     /// Frames in its socket: start, epoch, task (its ticket and, as tickets are reused, its number).
-    inbox: VecDeque<(WireId, u32, (Ticket, u64))>,
+    inbox: VecDeque<(AttemptId, u32, (Ticket, u64))>,
     /// Taken up, not replied to.
-    running: Vec<WireId>,
+    running: Vec<AttemptId>,
     /// Tasks it was started on.
     tasks: u64,
     asked: bool,
@@ -147,7 +147,7 @@ struct World {
     free: Vec<Ticket>,
     settled: Vec<Record>,
     /// What each start was of.
-    sent: HashMap<WireId, Ticket>,
+    sent: HashMap<AttemptId, Ticket>,
     next_ticket: Ticket,
     accepted: u64,
     spawns: usize,
@@ -256,7 +256,7 @@ impl World {
                 assert!(others <= usize::from(self.recycles), "a slot holds one process, or two while it is renewed");
                 self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
             }
-            Effect::Send { worker, wire, epoch, attempt, task } => {
+            Effect::Send { worker, attempt_id, epoch, attempt, task } => {
                 let Some(body) = self.pool.body(task) else { return };
                 let ticket = Ticket::from_le_bytes(body.text[..4].try_into().expect("a ticket is in every body"));
                 let record = self.tasks.get(&ticket).expect("only unsettled tasks are sent");
@@ -274,7 +274,7 @@ impl World {
                 }
                 self.tasks.get_mut(&ticket).expect("it was there").sent = true;
                 assert!(!self.broken, "a pool that is broken sends a task");
-                assert!(self.sent.insert(wire, ticket).is_none(), "two starts of one number");
+                assert!(self.sent.insert(attempt_id, ticket).is_none(), "two starts of one number");
                 let concurrency = self.concurrency;
                 let taker = self.takers.entry(worker.slot).or_insert(worker.life);
                 assert!(*taker <= worker.life, "a worker that has given its place away is sent a task");
@@ -284,7 +284,7 @@ impl World {
                 let Some(process) = self.process(worker) else { return };
                 assert!(process.ready && !process.dead, "only workers that are ready, and live, are sent tasks");
                 assert_eq!(epoch.is_some(), process.claims);
-                process.inbox.push_back((wire, epoch.unwrap_or(0), task));
+                process.inbox.push_back((attempt_id, epoch.unwrap_or(0), task));
                 if !process.claims {
                     assert!(held < concurrency, "nothing is sent ahead to a worker without a claim word");
                 }
@@ -304,10 +304,13 @@ impl World {
                 let Some(process) = self.process(worker) else { return };
                 assert!(process.ready && !process.killed, "only workers that live are asked");
             }
-            Effect::Abort { wire, .. } => assert!(self.sent.contains_key(&wire), "an end of a start that never was"),
-            Effect::Credit { worker, wire, .. } => {
+            Effect::Abort { attempt_id, .. } => {
+                assert!(self.sent.contains_key(&attempt_id), "an end of a start that never was")
+            }
+            Effect::Credit { worker, attempt_id, .. } => {
                 let Some(process) = self.process(worker) else { panic!("room for values of a worker that is gone") };
-                let has = process.running.contains(&wire) || process.inbox.iter().any(|frame| frame.0 == wire);
+                let has =
+                    process.running.contains(&attempt_id) || process.inbox.iter().any(|frame| frame.0 == attempt_id);
                 assert!(has || process.forged, "room for values of a start that the worker does not have");
             }
             Effect::Terminate { worker } => {
@@ -417,7 +420,7 @@ impl World {
             if process.running.len() >= concurrency + 2 {
                 break;
             }
-            let Some((wire, epoch, (ticket, order))) = process.inbox.pop_front() else { break };
+            let Some((attempt_id, epoch, (ticket, order))) = process.inbox.pop_front() else { break };
             if process.claims {
                 if process.forged || epoch != process.epoch {
                     continue;
@@ -427,9 +430,9 @@ impl World {
             claimed += 1;
             process.tasks += 1;
             assert!(max_tasks.is_none_or(|most| process.tasks <= most), "started on more tasks than it may");
-            process.running.push(wire);
-            assert!(last < Some(wire), "starts are claimed in the order in which they were sent");
-            last = Some(wire);
+            process.running.push(attempt_id);
+            assert!(last < Some(attempt_id), "starts are claimed in the order in which they were sent");
+            last = Some(attempt_id);
             if let Some(record) = self.tasks.get_mut(&ticket).filter(|record| record.order == order) {
                 record.ran += 1;
             }
@@ -544,9 +547,9 @@ impl World {
             }
             Act::Chunk(number) => {
                 let Some((slot, life)) = self.pick(number) else { return };
-                let Some(&wire) = self.processes[&(slot, life)].running.first() else { return };
-                if let Some(ticket) = self.pool.take_chunk(WorkerKey { slot, life }, wire) {
-                    assert_eq!(self.sent.get(&wire), Some(&ticket), "a value of another task");
+                let Some(&attempt_id) = self.processes[&(slot, life)].running.first() else { return };
+                if let Some(ticket) = self.pool.take_chunk(WorkerKey { slot, life }, attempt_id) {
+                    assert_eq!(self.sent.get(&attempt_id), Some(&ticket), "a value of another task");
                 }
             }
             Act::Ready(number) => {
@@ -577,9 +580,9 @@ impl World {
                     return;
                 }
                 let index = usize::from(which) % process.running.len();
-                let wire = process.running.remove(index);
+                let attempt_id = process.running.remove(index);
                 let elapsed = Some(u32::from(elapsed));
-                self.event(Event::Replied { worker: WorkerKey { slot, life }, wire, elapsed, failed });
+                self.event(Event::Replied { worker: WorkerKey { slot, life }, attempt_id, elapsed, failed });
             }
             Act::Captured(number) => {
                 if let Some((slot, life)) = self.pick(number) {
@@ -589,7 +592,7 @@ impl World {
             Act::Lie(number) => {
                 if let Some((slot, life)) = self.pick(number) {
                     let worker = WorkerKey { slot, life };
-                    self.event(Event::Replied { worker, wire: 1 << 40, elapsed: None, failed: false });
+                    self.event(Event::Replied { worker, attempt_id: 1 << 40, elapsed: None, failed: false });
                 }
             }
             Act::Forge(number) => {
@@ -706,8 +709,8 @@ impl World {
                 } else {
                     self.claim(key, 4);
                     let running = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.running));
-                    for wire in running.unwrap_or_default() {
-                        self.event(Event::Replied { worker, wire, elapsed: Some(5), failed: false });
+                    for attempt_id in running.unwrap_or_default() {
+                        self.event(Event::Replied { worker, attempt_id, elapsed: Some(5), failed: false });
                     }
                 }
                 self.reap_killed();
@@ -1008,8 +1011,8 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
         for worker in 0..2 {
             world.act(&Act::Ready(worker));
             let Some(key) = world.pick(worker) else { continue };
-            let Some(&(wire, epoch, _)) = world.processes[&key].inbox.back() else { continue };
-            let since = *sent.entry(wire).or_insert(world.now);
+            let Some(&(attempt_id, epoch, _)) = world.processes[&key].inbox.back() else { continue };
+            let since = *sent.entry(attempt_id).or_insert(world.now);
             if epoch == world.processes[&key].epoch && world.now - since >= WAY {
                 world.act(&Act::Claim { worker, count: 1 });
                 world.act(&Act::Reply { worker, which: 0, elapsed: 10, failed: false });

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::buffer_pool::Bytes;
 use crate::errors::Breach;
 use crate::pool::config::PoolConfig;
-use crate::pool::ids::{Micros, Ticket, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::lifecycle::ExitReason;
 use crate::pool::messages::{Body, Effect, Event, Failure, NewTask, RunInfo};
 use crate::pool::state::{Counters, Pool, Times, WorkerRow};
@@ -514,8 +514,8 @@ impl Driver {
     }
 
     /// Whether this worker owes a reply to this start.
-    pub fn expects(&mut self, worker: WorkerKey, wire: WireId) -> bool {
-        self.pool.expects(worker, wire)
+    pub fn expects(&mut self, worker: WorkerKey, attempt_id: AttemptId) -> bool {
+        self.pool.expects(worker, attempt_id)
     }
 
     /// Why the pool is ending this worker, if it is.
@@ -640,7 +640,7 @@ impl Driver {
         shared: &PoolHandle,
         now: Micros,
         worker: WorkerKey,
-        (wire, elapsed): (WireId, u64),
+        (attempt_id, elapsed): (AttemptId, u64),
         reply: Reply<'_>,
         frame: &Frame<'_>,
     ) {
@@ -648,11 +648,11 @@ impl Driver {
         // A worker of another kind may not measure at all, and says 0.
         let elapsed =
             (elapsed > 0 || self.pool.claims(worker).is_some()).then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
-        if !self.pool.expects(worker, wire) {
+        if !self.pool.expects(worker, attempt_id) {
             let excerpt = crate::wire::excerpt(frame.line);
             return self.violated(shared, worker, Breach::UnknownTask { excerpt });
         }
-        self.handle(shared, now, Event::Replied { worker, wire, elapsed, failed }, Some(reply));
+        self.handle(shared, now, Event::Replied { worker, attempt_id, elapsed, failed }, Some(reply));
     }
 
     fn handle(&mut self, shared: &PoolHandle, now: Micros, event: Event, reply: Option<Reply<'_>>) {
@@ -672,12 +672,12 @@ impl Driver {
                         self.say(shared, row, reply.value, reply.blobs);
                     }
                 }
-                Effect::Send { worker, wire, epoch, attempt, task } => {
+                Effect::Send { worker, attempt_id, epoch, attempt, task } => {
                     // The task may have been given up since.
                     if let Some(link) = self.links.get(worker)
                         && let Some(body) = self.pool.body(task)
                     {
-                        link.send_task(wire, epoch, attempt, body);
+                        link.send_task(attempt_id, epoch, attempt, body);
                     }
                 }
                 Effect::TakeBack { worker, epoch } => {
@@ -691,11 +691,13 @@ impl Driver {
                     }
                 }
                 Effect::Spawn { worker } => self.spawns.push_back(worker),
-                Effect::Abort { worker, wire, overdue } => {
+                Effect::Abort { worker, attempt_id, overdue } => {
                     let reason = if overdue { AbortReason::Timeout } else { AbortReason::Abort };
-                    self.with_link(worker, |link| link.send_abort(wire, reason));
+                    self.with_link(worker, |link| link.send_abort(attempt_id, reason));
                 }
-                Effect::Credit { worker, wire, count } => self.with_link(worker, |link| link.send_credit(wire, count)),
+                Effect::Credit { worker, attempt_id, count } => {
+                    self.with_link(worker, |link| link.send_credit(attempt_id, count))
+                }
                 Effect::Capture { worker } => self.with_link(worker, Link::want_stack),
                 Effect::Stop { worker } => self.with_link(worker, Link::send_stop),
                 Effect::Terminate { worker } => self.with_link(worker, |link| link.terminate()),

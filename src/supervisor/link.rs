@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::buffer_pool::Bytes;
-use crate::pool::ids::{Micros, WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, WorkerKey};
 use crate::pool::messages::{Body, Evidence, ForgedClaim};
 use crate::process::{CallError, Target};
 use crate::shm::page::{SharedPage, Way, Writer};
@@ -105,11 +105,11 @@ impl Link {
     }
 
     /// Queues a task.
-    pub fn send_task(&mut self, wire: WireId, epoch: Option<u32>, attempt: u32, body: &Body) {
+    pub fn send_task(&mut self, attempt_id: AttemptId, epoch: Option<u32>, attempt: u32, body: &Body) {
         // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
-        let content = if epoch.is_some() { Content::Task } else { Content::Start(wire) };
+        let content = if epoch.is_some() { Content::Task } else { Content::Start(attempt_id) };
         self.send_body(content, body, |out, lengths, shared| {
-            down::task_prefix(out, wire, epoch, attempt, lengths, shared);
+            down::task_prefix(out, attempt_id, epoch, attempt, lengths, shared);
         });
     }
 
@@ -149,13 +149,13 @@ impl Link {
     }
 
     /// Queues word that nobody waits for this start any more.
-    pub fn send_abort(&mut self, wire: WireId, reason: AbortReason) {
-        self.append(Content::Control, |out| down::abort(out, wire, reason));
+    pub fn send_abort(&mut self, attempt_id: AttemptId, reason: AbortReason) {
+        self.append(Content::Control, |out| down::abort(out, attempt_id, reason));
     }
 
     /// Queues word that this start may give so many more values.
-    pub fn send_credit(&mut self, wire: WireId, count: u32) {
-        self.append(Content::Control, |out| down::credit(out, wire, count));
+    pub fn send_credit(&mut self, attempt_id: AttemptId, count: u32) {
+        self.append(Content::Control, |out| down::credit(out, attempt_id, count));
     }
 
     /// Queues `stop`; nothing is sent after it.

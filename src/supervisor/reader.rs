@@ -1,7 +1,7 @@
 //! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no clock, so a test can speak
 //! in a worker's place, byte by byte.
 
-use crate::pool::ids::{WireId, WorkerKey};
+use crate::pool::ids::{AttemptId, WorkerKey};
 use crate::supervisor::driver::{Driver, PoolHandle};
 use crate::supervisor::output::Tail;
 use crate::wire::{Decoder, Up, WireError};
@@ -57,7 +57,7 @@ impl Reader {
 
     /// Whether it has ended in the middle of what may be an outcome that is still owed, as `owes` tells. A worker may have
     /// died while it wrote one that was saved from its memory since.
-    pub fn ends_in_outcome(&self, owes: impl FnOnce(WireId) -> bool) -> bool {
+    pub fn ends_in_outcome(&self, owes: impl FnOnce(AttemptId) -> bool) -> bool {
         self.has_partial() && outcome(self.decoder.tail()).is_none_or(owes)
     }
 
@@ -110,7 +110,7 @@ impl Progress {
 }
 
 /// Whose outcome a line is that begins like this, if it is one as our own runtime writes it.
-fn outcome(line: &[u8]) -> Option<WireId> {
+fn outcome(line: &[u8]) -> Option<AttemptId> {
     let rest = OUTCOMES.iter().find_map(|start| line.strip_prefix(*start))?;
     let (digits, _) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);
     std::str::from_utf8(digits).ok()?.parse().ok()

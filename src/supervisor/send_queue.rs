@@ -9,7 +9,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::buffer_pool::{Bytes, KEPT_FROM};
-use crate::pool::ids::WireId;
+use crate::pool::ids::AttemptId;
 use crate::pool::messages::{Body, RawBody, Text};
 
 /// A piece of more bytes than this does not grow any more.
@@ -59,7 +59,7 @@ pub enum Content {
     /// A task whose claim can be taken back.
     Task,
     /// This start of a task, for a worker without a claim word.
-    Start(WireId),
+    Start(AttemptId),
     /// A user's message.
     Message,
 }
@@ -149,10 +149,12 @@ impl SendQueue {
     }
 
     /// The starts whose frames are not completely written.
-    pub fn unwritten(&self) -> Vec<WireId> {
+    pub fn unwritten(&self) -> Vec<AttemptId> {
         let written = self.written();
         let starts = self.marks.iter().filter(|mark| mark.end > written);
-        starts.filter_map(|mark| if let Content::Start(wire) = mark.what { Some(wire) } else { None }).collect()
+        starts
+            .filter_map(|mark| if let Content::Start(attempt_id) = mark.what { Some(attempt_id) } else { None })
+            .collect()
     }
 
     /// Has `write` write what is next, of which some waits: how many bytes it has written.
@@ -349,8 +351,8 @@ mod tests {
     #[test]
     fn starts_are_unwritten_until_their_last_byte_is_written() {
         let mut send_queue = SendQueue::default();
-        for wire in 1..=3 {
-            add(&mut send_queue, Content::Start(wire), b"task\n");
+        for attempt_id in 1..=3 {
+            add(&mut send_queue, Content::Start(attempt_id), b"task\n");
         }
         assert_eq!(send_queue.unwritten(), [1, 2, 3]);
         write(&mut send_queue, 9);

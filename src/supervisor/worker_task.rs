@@ -447,7 +447,7 @@ impl Actor {
         }
         let (mid_outcome, buried) = {
             let mut driver = self.shared.lock();
-            (self.reader.ends_in_outcome(|wire| driver.expects(self.key, wire)), driver.take_link(self.key))
+            (self.reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id)), driver.take_link(self.key))
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;

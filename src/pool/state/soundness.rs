@@ -24,7 +24,11 @@ impl Pool {
         for worker in self.slots.iter().flat_map(Slot::processes) {
             for start in worker.in_flight() {
                 let Some(task) = start.task.and_then(|key| self.tasks.get(key)) else { continue };
-                assert_eq!(task.place, Place::Sent { worker: worker.key, wire: start.wire }, "a task is elsewhere");
+                assert_eq!(
+                    task.place,
+                    Place::Sent { worker: worker.key, attempt_id: start.attempt_id },
+                    "a task is elsewhere"
+                );
             }
         }
         if self.trust == Trust::Suspended {
