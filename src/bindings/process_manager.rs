@@ -15,7 +15,7 @@ use crate::bindings::native_config::{self, NativeConfig};
 use crate::bindings::{buffers, log, strings};
 use crate::buffer_pool::Bytes;
 use crate::pool::ids::{Micros, Ticket};
-use crate::pool::key::Sticky;
+use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Event, NewTask, RawBody};
 use crate::process::memory;
 use crate::supervisor::driver::{self, PoolHandle, QueueFull, SharedPool};
@@ -160,8 +160,8 @@ impl ProcessManager {
             Err(size) => return Ok(size as f64),
         };
         let accepted_at = intake.shared.now();
-        let sticky = key.map(|key| Box::new(Sticky::new(&key)));
-        let task = NewTask { ticket, handler, timeout, retries, priority, sticky, accepted_at, body };
+        let affinity = key.map(|key| Box::new(AffinityKey::new(&key)));
+        let task = NewTask { ticket, handler, timeout, retries, priority, affinity, accepted_at, body };
         Ok(intake.accept(task))
     }
 

@@ -8,7 +8,7 @@ const REMEMBERED: usize = 65_536;
 
 /// The key of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sticky {
+pub struct AffinityKey {
     pub(super) name: Box<str>,
     hash: u64,
     /// The place that it belongs to.
@@ -27,7 +27,7 @@ impl Keys {
     }
 }
 
-impl Sticky {
+impl AffinityKey {
     pub fn new(name: &str) -> Self {
         // Of keys that nobody is attacked by: the same in every process, as nothing else depends on it.
         let mut hasher = DefaultHasher::new();

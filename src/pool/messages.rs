@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::buffer_pool::{Bytes, KEPT_FROM};
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
-use crate::pool::key::Sticky;
+use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::ExitReason;
 
 /// The bytes of a task: everything of its frame after the members that change from start to start.
@@ -95,7 +95,7 @@ pub struct NewTask {
     /// The higher, the earlier; 0 is what most have. Within a million in either direction.
     pub priority: f64,
     /// All tasks of one key go to one worker.
-    pub sticky: Option<Box<Sticky>>,
+    pub affinity: Option<Box<AffinityKey>>,
     /// When it was accepted.
     pub accepted_at: Micros,
     /// What is sent.

@@ -8,7 +8,7 @@
 //!
 //! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until its successor is
 //! ready: see [`renewal`], which is the one way to replace a sound worker. [`resize`] changes the number of workers, [`reload`]
-//! replaces all of them, [`sticky`] keeps tasks of one key together.
+//! replaces all of them, [`affinity`] keeps tasks of one key together.
 
 mod affinity;
 mod reload;
@@ -24,7 +24,7 @@ use slotmap::SlotMap;
 
 use crate::pool::config::PoolConfig;
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
-use crate::pool::key::Sticky;
+use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
 use crate::pool::messages::{Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo};
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
@@ -44,7 +44,7 @@ pub struct Task {
     /// What a worker gets on top of `timeout` to take it up.
     allowance: Micros,
     accepted_at: Micros,
-    sticky: Option<Box<Sticky>>,
+    affinity: Option<Box<AffinityKey>>,
     place: Place,
     body: Body,
 }
@@ -472,9 +472,9 @@ impl Pool {
         let ticket = task.ticket;
         let size = task.body.size();
         let (priority, accepted_at) = (task.priority, task.accepted_at);
-        let home = task.sticky.as_mut().map(|sticky| {
+        let home = task.affinity.as_mut().map(|affinity| {
             self.move_keys();
-            self.settle_home(sticky)
+            self.settle_home(affinity)
         });
         let key = self.tasks.insert(Task {
             ticket,
@@ -484,7 +484,7 @@ impl Pool {
             timeout: task.timeout,
             allowance: 0,
             accepted_at,
-            sticky: task.sticky,
+            affinity: task.affinity,
             place: Place::Queued,
             body: task.body,
         });
@@ -676,7 +676,7 @@ impl Pool {
         let attempt_id = self.next_attempt;
         self.next_attempt += 1;
         let size = task.body.size();
-        let home = task.sticky.as_ref().map(|sticky| sticky.home());
+        let home = task.affinity.as_ref().map(|affinity| affinity.home());
         self.queue.pop(Entry { key, size, home });
         task.attempt += 1;
         task.place = Place::Sent { worker: worker.key, attempt_id };

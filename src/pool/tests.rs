@@ -15,7 +15,7 @@ use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use proptest::test_runner::RngSeed;
 
 use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
-use crate::pool::key::Sticky;
+use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim, NewTask};
 use crate::pool::policy;
 use crate::pool::state::Pool;
@@ -528,7 +528,7 @@ impl World {
                     timeout: timeout.map(Micros::from),
                     retries,
                     priority: f64::from(priority),
-                    sticky: key.map(|key| Box::new(Sticky::new(&format!("key {key}")))),
+                    affinity: key.map(|key| Box::new(AffinityKey::new(&format!("key {key}")))),
                     accepted_at: self.now,
                     body: Body::plain(&text),
                 }));

@@ -7,27 +7,27 @@
 //! of.
 
 use crate::pool::ids::{Micros, TaskKey, WorkerKey};
-use crate::pool::key::{Keys, Sticky};
+use crate::pool::key::{AffinityKey, Keys};
 use crate::pool::messages::Effect;
 use crate::pool::state::{Phase, Pool, waiting_since};
 
 impl Pool {
     /// The place that this task is bound to, if it has a key.
     pub(super) fn home(&self, task: TaskKey) -> Option<usize> {
-        Some(self.tasks.get(task)?.sticky.as_ref()?.home)
+        Some(self.tasks.get(task)?.affinity.as_ref()?.home)
     }
 
     /// Finds the place that a key belongs to now.
-    pub(super) fn settle_home(&self, sticky: &mut Sticky) -> usize {
+    pub(super) fn settle_home(&self, affinity: &mut AffinityKey) -> usize {
         let places = || self.places().iter().enumerate();
         let best = |any: bool| {
             let open = places().filter(|(_, slot)| any || !slot.lends_keys).map(|(place, _)| place);
-            open.max_by_key(|&place| sticky.draw(place))
+            open.max_by_key(|&place| affinity.draw(place))
         };
         if let Some(home) = best(false).or_else(|| best(true)) {
-            sticky.home = home;
+            affinity.home = home;
         }
-        sticky.home
+        affinity.home
     }
 
     /// Binds a task that has a key and waits again: to which place.
@@ -38,9 +38,9 @@ impl Pool {
     }
 
     fn rehome(&mut self, task: TaskKey) -> Option<usize> {
-        let mut sticky = self.tasks.get_mut(task)?.sticky.take()?;
-        let home = self.settle_home(&mut sticky);
-        self.tasks.get_mut(task)?.sticky = Some(sticky);
+        let mut affinity = self.tasks.get_mut(task)?.affinity.take()?;
+        let home = self.settle_home(&mut affinity);
+        self.tasks.get_mut(task)?.affinity = Some(affinity);
         Some(home)
     }
 
@@ -107,9 +107,9 @@ impl Pool {
 
     /// The task is sent to this worker.
     pub(super) fn remember_key(&mut self, task: TaskKey, slot: usize) {
-        let Some(sticky) = self.tasks.get(task).and_then(|task| task.sticky.as_ref()) else { return };
+        let Some(affinity) = self.tasks.get(task).and_then(|task| task.affinity.as_ref()) else { return };
         if let Some(worker) = &mut self.slots[slot].worker {
-            worker.keys.get_or_insert_default().remember(&sticky.name);
+            worker.keys.get_or_insert_default().remember(&affinity.name);
         }
     }
 

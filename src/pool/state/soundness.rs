@@ -16,9 +16,9 @@ impl Pool {
         let mut queued = 0;
         for task in self.tasks.values().filter(|task| task.place == Place::Queued) {
             queued += 1;
-            let Some(sticky) = &task.sticky else { continue };
-            let home = *homes.entry(sticky.name()).or_insert(sticky.home());
-            assert_eq!(home, sticky.home(), "two tasks of one key wait for different places");
+            let Some(affinity) = &task.affinity else { continue };
+            let home = *homes.entry(affinity.name()).or_insert(affinity.home());
+            assert_eq!(home, affinity.home(), "two tasks of one key wait for different places");
         }
         assert_eq!(self.queue.len(), queued, "the queue has lost count");
         for worker in self.slots.iter().flat_map(Slot::processes) {
