@@ -113,7 +113,7 @@ fuzz_target!(|input: &[u8]| {
     let word = u64::from_ne_bytes(word);
     let (found_epoch, started) = ((word >> 32) as u32, word as u32);
     let claims = page.claim_word();
-    let taken = claims.take_back(epoch);
+    let taken = claims.reclaim(epoch);
     let claimed = claims.claim(epoch.wrapping_add(1));
     if !racing {
         match taken {

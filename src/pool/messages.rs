@@ -124,7 +124,7 @@ pub enum Event {
     /// A result or an error of the handler arrived. `elapsed`: what the worker measured, if it did.
     Replied { worker: WorkerKey, attempt_id: AttemptId, elapsed: Option<u32>, failed: bool },
     /// The claim word was moved on; `started` tasks had been claimed by then.
-    TakenBack { worker: WorkerKey, started: Result<u32, ForgedClaim> },
+    Reclaimed { worker: WorkerKey, started: Result<u32, ForgedClaim> },
     /// The worker broke the protocol.
     Violated { worker: WorkerKey },
     /// The worker's end of the channel is closed, while it may live.
@@ -132,9 +132,9 @@ pub enum Event {
     /// So many bytes of the worker's memory are resident.
     Memory { worker: WorkerKey, rss: u64 },
     /// The process is dead. What it said before may still be handled, but nothing can reach it any more.
-    Died { worker: WorkerKey },
+    ExitObserved { worker: WorkerKey },
     /// The process is gone, and everything it said has been handled.
-    Exited { worker: WorkerKey, evidence: Evidence },
+    Reaped { worker: WorkerKey, evidence: Evidence },
     /// The worker's stack was fetched, or cannot be.
     Captured { worker: WorkerKey },
     /// Time has passed.
@@ -175,8 +175,8 @@ pub enum Effect {
     Credit { worker: WorkerKey, attempt_id: AttemptId, count: u32 },
     /// Find out where the worker's JavaScript is, and answer with [`Event::Captured`].
     Capture { worker: WorkerKey },
-    /// Move the claim word on and answer with [`Event::TakenBack`], before anything else.
-    TakeBack { worker: WorkerKey, epoch: u32 },
+    /// Move the claim word on and answer with [`Event::Reclaimed`], before anything else.
+    Reclaim { worker: WorkerKey, epoch: u32 },
     /// Write `stop` and close the sending side.
     Stop { worker: WorkerKey },
     /// SIGTERM, with SIGCONT, to the group.

@@ -445,7 +445,7 @@ impl Worker {
     }
 
     /// The claim word was moved on at `started`: all later starts never happened and never will. They, in order.
-    pub fn take_back(&mut self, started: Result<u32, ForgedClaim>) -> Result<Vec<InFlight>, ForgedClaim> {
+    pub fn reclaim(&mut self, started: Result<u32, ForgedClaim>) -> Result<Vec<InFlight>, ForgedClaim> {
         let started = started?;
         // Only what lies between what replies have shown and what was sent can be true.
         if ahead(self.known_started, started) || ahead(started, self.sent) {
@@ -471,7 +471,7 @@ impl Worker {
             Evidence::Claims(_) => &[],
         };
         let never = match evidence {
-            Evidence::Claims(started) if self.claims => self.take_back(*started).unwrap_or_default(),
+            Evidence::Claims(started) if self.claims => self.reclaim(*started).unwrap_or_default(),
             _ => Vec::new(),
         };
         let begun = std::mem::take(&mut self.in_flight).into_iter().map(|start| {

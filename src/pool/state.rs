@@ -207,13 +207,13 @@ impl Pool {
             Event::Replied { worker, attempt_id, elapsed, failed } => {
                 self.replied(now, worker, attempt_id, elapsed, failed)
             }
-            Event::TakenBack { worker, started } => self.taken_back(now, worker, started),
+            Event::Reclaimed { worker, started } => self.reclaimed(now, worker, started),
             Event::Violated { worker } => self.violated(now, worker),
             Event::ChannelClosed { worker } => self.channel_closed(now, worker),
             Event::Memory { worker, rss } => self.memory(now, worker, rss),
             Event::Captured { worker } => self.captured(now, worker),
-            Event::Died { worker } => self.died(worker),
-            Event::Exited { worker, evidence } => self.exited(now, worker, &evidence),
+            Event::ExitObserved { worker } => self.died(worker),
+            Event::Reaped { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
             Event::Resize { min_workers, max_workers, number } => self.resize(now, min_workers, max_workers, number),
@@ -749,25 +749,25 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         if worker.claims {
             worker.reclaim.push((attempt_id, why));
-            self.take_back(key);
+            self.reclaim(key);
         } else {
             self.abandon(now, key, attempt_id, why);
         }
     }
 
     /// Asks for one take-back, however many reasons there are.
-    fn take_back(&mut self, key: WorkerKey) {
+    fn reclaim(&mut self, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
-        let effect = Effect::TakeBack { worker: key, epoch: worker.current_epoch() };
+        let effect = Effect::Reclaim { worker: key, epoch: worker.current_epoch() };
         if !self.effects.contains(&effect) {
             self.effects.push_back(effect);
         }
     }
 
-    fn taken_back(&mut self, now: Micros, key: WorkerKey, started: Result<u32, ForgedClaim>) {
+    fn reclaimed(&mut self, now: Micros, key: WorkerKey, started: Result<u32, ForgedClaim>) {
         let Some(worker) = self.worker(key) else { return };
         let reclaim = std::mem::take(&mut worker.reclaim);
-        let Ok(back) = worker.take_back(started) else {
+        let Ok(back) = worker.reclaim(started) else {
             for (attempt_id, why) in reclaim {
                 self.abandon(now, key, attempt_id, why);
             }
@@ -1050,7 +1050,7 @@ impl Pool {
         self.take_step(key, step);
         if step != Step::Wait && reclaims {
             // Whatever it has not begun need not wait for its end.
-            self.take_back(key);
+            self.reclaim(key);
         }
     }
 
@@ -1328,7 +1328,7 @@ impl Pool {
             self.leave(now, key, reason, Rung::Terminated);
         }
         if stalled {
-            self.take_back(key);
+            self.reclaim(key);
         }
     }
 
@@ -1370,7 +1370,7 @@ impl Pool {
             self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
             for slot in 0..self.slots.len() {
                 if let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.claims) {
-                    self.take_back(worker.key);
+                    self.reclaim(worker.key);
                 }
             }
         }

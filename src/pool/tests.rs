@@ -289,7 +289,7 @@ impl World {
                     assert!(held < concurrency, "nothing is sent ahead to a worker without a claim word");
                 }
             }
-            Effect::TakeBack { worker, epoch } => {
+            Effect::Reclaim { worker, epoch } => {
                 let Some(process) = self.process(worker) else { return };
                 let started = if process.forged {
                     Err(ForgedClaim)
@@ -298,7 +298,7 @@ impl World {
                     process.epoch = process.epoch.wrapping_add(1);
                     Ok(process.started)
                 };
-                self.pool.handle(self.now, Event::TakenBack { worker, started });
+                self.pool.handle(self.now, Event::Reclaimed { worker, started });
             }
             Effect::Capture { worker } => {
                 let Some(process) = self.process(worker) else { return };
@@ -442,7 +442,7 @@ impl World {
     fn drop(&mut self, key: (usize, u32)) {
         if let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) {
             process.dead = true;
-            self.event(Event::Died { worker: WorkerKey { slot: key.0, life: key.1 } });
+            self.event(Event::ExitObserved { worker: WorkerKey { slot: key.0, life: key.1 } });
         }
     }
 
@@ -459,7 +459,7 @@ impl World {
             // What it never read may have been written completely or not; half of it was not.
             (false, _) => Evidence::Unwritten(process.inbox.iter().rev().take(1).map(|frame| frame.0).collect()),
         };
-        self.event(Event::Exited { worker, evidence });
+        self.event(Event::Reaped { worker, evidence });
     }
 
     /// The supervisor has got round to it: all processes that were asked for exist.

@@ -71,7 +71,7 @@ impl ClaimWord {
     /// this lies between what it knew and what it sent.
     ///
     /// After a [`Violation`] the word means nothing any more.
-    pub fn take_back(&self, epoch: u32) -> Result<(u32, u32), Violation> {
+    pub fn reclaim(&self, epoch: u32) -> Result<(u32, u32), Violation> {
         // An addition in the upper half, rather than a loop of compare-and-swap: a worker that keeps claiming cannot keep
         // us here. A carry out of the epoch falls off the end, which is how it wraps.
         let (found, started) = split(self.0.fetch_add(1 << 32, Ordering::AcqRel));
@@ -110,7 +110,7 @@ mod tests {
         assert!(word.claim(0));
         assert!(!word.claim(1));
         assert_eq!(word.load(), (0, 2));
-        assert_eq!(word.take_back(0), Ok((1, 2)));
+        assert_eq!(word.reclaim(0), Ok((1, 2)));
         assert!(!word.claim(0));
         assert_eq!(word.load(), (1, 2));
         assert!(word.claim(1));
@@ -122,14 +122,14 @@ mod tests {
         let word = ClaimWord(AtomicU64::new(join(u32::MAX, u32::MAX)));
         assert!(word.claim(u32::MAX));
         assert_eq!(word.load(), (u32::MAX, 0));
-        assert_eq!(word.take_back(u32::MAX), Ok((0, 0)));
+        assert_eq!(word.reclaim(u32::MAX), Ok((0, 0)));
         assert_eq!(word.load(), (0, 0));
     }
 
     #[test]
     fn a_changed_epoch_is_noticed() {
         let word = ClaimWord(AtomicU64::new(join(7, 3)));
-        assert_eq!(word.take_back(6), Err(Violation { expected: 6, found: 7 }));
+        assert_eq!(word.reclaim(6), Err(Violation { expected: 6, found: 7 }));
     }
 
     /// The supervisor sends, takes back what has not started and sends it again, as fast as both can.
@@ -157,7 +157,7 @@ mod tests {
                         send.send((epoch, task)).unwrap();
                         sent.push_back(task);
                     }
-                    let (next, started) = word.take_back(epoch).unwrap();
+                    let (next, started) = word.reclaim(epoch).unwrap();
                     let newly = started.wrapping_sub(settled) as usize;
                     assert!(newly <= sent.len(), "{newly} of {} started", sent.len());
                     sent.drain(..newly);
@@ -198,7 +198,7 @@ mod loom_tests {
                 let word = Arc::clone(&word);
                 thread::spawn(move || [0, 0, 0, 1].map(|epoch| word.claim(epoch)))
             };
-            let (epoch, started) = word.take_back(0).unwrap();
+            let (epoch, started) = word.reclaim(0).unwrap();
             let claimed = worker.join().unwrap();
             assert_eq!(epoch, 1);
             // The supervisor's number is exactly what the worker did: the first ones, and only those.
@@ -219,8 +219,8 @@ mod loom_tests {
                 let word = Arc::clone(&word);
                 thread::spawn(move || [0, 1, 1, 2].map(|epoch| word.claim(epoch)))
             };
-            let (_, first) = word.take_back(0).unwrap();
-            let (epoch, second) = word.take_back(1).unwrap();
+            let (_, first) = word.reclaim(0).unwrap();
+            let (epoch, second) = word.reclaim(1).unwrap();
             let claimed = worker.join().unwrap();
             assert_eq!(epoch, 2);
             assert_eq!(first, u32::from(claimed[0]));

@@ -261,7 +261,7 @@ mod tests {
         let ours = SharedPage::create().unwrap();
         let theirs = SharedPage::open(ours.as_fd()).unwrap();
         assert!(theirs.claim_word().claim(0));
-        assert_eq!(ours.claim_word().take_back(0), Ok((1, 1)));
+        assert_eq!(ours.claim_word().reclaim(0), Ok((1, 1)));
         assert!(!theirs.claim_word().claim(0));
         drop(ours);
         assert_eq!(theirs.claim_word().load(), (1, 1));

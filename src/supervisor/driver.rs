@@ -505,7 +505,7 @@ impl Driver {
 
     /// The process is dead, and what it left behind is about to be read.
     pub fn died(&mut self, shared: &PoolHandle, worker: WorkerKey) {
-        self.handle(shared, shared.now(), Event::Died { worker }, None);
+        self.handle(shared, shared.now(), Event::ExitObserved { worker }, None);
     }
 
     /// The process is dead and silent: takes its link away, so that it can be reaped.
@@ -546,7 +546,7 @@ impl Driver {
         // Its descriptors are closed before anybody is told of its end, which may be that of the pool.
         drop(link);
         self.exit_report = Some(exit_report);
-        self.handle(shared, shared.now(), Event::Exited { worker, evidence }, None);
+        self.handle(shared, shared.now(), Event::Reaped { worker, evidence }, None);
         self.exit_report = None;
     }
 
@@ -680,10 +680,10 @@ impl Driver {
                         link.send_task(attempt_id, epoch, attempt, body);
                     }
                 }
-                Effect::TakeBack { worker, epoch } => {
+                Effect::Reclaim { worker, epoch } => {
                     let Some(link) = self.link(worker) else { continue };
-                    let started = link.take_back(epoch);
-                    self.pool.handle(now, Event::TakenBack { worker, started });
+                    let started = link.reclaim(epoch);
+                    self.pool.handle(now, Event::Reclaimed { worker, started });
                     if self.pool.has_violated(worker)
                         && let Some(link) = self.link(worker)
                     {

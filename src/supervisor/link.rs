@@ -206,7 +206,7 @@ impl Link {
 
     /// Moves the claim word on: the number of starts claimed until now; none will be claimed of what was sent so far, and
     /// what of it is not on its way is not sent.
-    pub fn take_back(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
+    pub fn reclaim(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
         let started = self.move_on(epoch)?;
         self.out.drop_tasks();
         Ok(started)
@@ -214,7 +214,7 @@ impl Link {
 
     fn move_on(&self, epoch: u32) -> Result<u32, ForgedClaim> {
         let page = self.page.as_ref().ok_or(ForgedClaim)?;
-        let (_, started) = page.claim_word().take_back(epoch).map_err(|_| ForgedClaim)?;
+        let (_, started) = page.claim_word().reclaim(epoch).map_err(|_| ForgedClaim)?;
         Ok(started)
     }
 

@@ -90,7 +90,7 @@ impl Pool {
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
         place.hand_over(now);
         if renewal.at_once && ahead {
-            self.take_back(key);
+            self.reclaim(key);
         }
         true
     }

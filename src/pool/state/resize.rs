@@ -31,7 +31,7 @@ impl Pool {
             }
         }
         for key in ahead {
-            self.take_back(key);
+            self.reclaim(key);
         }
         for slot in max_workers..self.slots.len() {
             // Nor may one that stands by take over there.
