@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE, Way, Writer};
+use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE, Direction, Writer};
 use bulkhead::shm::ring::{RING, Read};
 use bulkhead::wire::Decoder;
 use bulkhead_fuzz::memory;
@@ -81,7 +81,7 @@ fn rings(page: &SharedPage, worker: &MmapRaw, place: &[u8]) {
     let lengths =
         [&place[8..12], &place[12..16]].map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("four bytes")) as usize);
     let total = lengths[0] + lengths[1];
-    let (taken, peak) = memory::peak_of(|| page.take(Way::Up, &mut Read::default(), at, &lengths));
+    let (taken, peak) = memory::peak_of(|| page.take(Direction::FromWorker, &mut Read::default(), at, &lengths));
     assert!(peak <= RING + 4096, "{peak} bytes were allocated");
     match taken {
         Some(pieces) => assert!(pieces.iter().map(|piece| piece.len()).eq(lengths)),
@@ -91,7 +91,7 @@ fn rings(page: &SharedPage, worker: &MmapRaw, place: &[u8]) {
     let mut writer = Writer::default();
     for length in lengths {
         let bytes = vec![1; length % (RING / 4)];
-        if let Some(at) = page.put(Way::Down, &mut writer, &[&bytes]) {
+        if let Some(at) = page.put(Direction::ToWorker, &mut writer, &[&bytes]) {
             assert!(at as usize % RING + bytes.len() <= RING);
         }
     }

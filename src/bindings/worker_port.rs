@@ -18,7 +18,7 @@ use crate::bindings::{buffers, strings};
 use crate::buffer_pool::Bytes;
 use crate::process::{depth, spawn};
 use crate::shm::SharedPage;
-use crate::shm::page::{Way, Writer};
+use crate::shm::page::{Direction, Writer};
 use crate::shm::ring::{self, Read};
 use crate::wire::{LineSplitter, down};
 use crate::worker::failpoints::{self, Phase};
@@ -241,7 +241,7 @@ impl WorkerPort {
             starts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
             text.extend_from_slice(value);
             let (page, down) = (&self.page, &mut self.down);
-            let shared = |at, lengths: &[usize]| page.as_ref()?.take(Way::Down, down, at, lengths);
+            let shared = |at, lengths: &[usize]| page.as_ref()?.take(Direction::ToWorker, down, at, lengths);
             let Some(copies) = frame.raw.copies(shared) else {
                 return Err(Error::from_reason("the supervisor put no raw bytes where it says"));
             };
@@ -252,7 +252,7 @@ impl WorkerPort {
             return Ok(None);
         }
         if let Some(page) = &self.page {
-            page.release(Way::Down, &mut self.down);
+            page.release(Direction::ToWorker, &mut self.down);
         }
         text.push(b']');
         let array = strings::create(env, text).map(Some);
@@ -304,7 +304,7 @@ impl WorkerPort {
         let total: usize = blobs.iter().map(|blob| blob.len()).sum();
         let page = self.page.as_ref().filter(|_| total >= ring::FROM);
         // Positions stay far below what a double can hold.
-        page.and_then(|page| page.put(Way::Up, &mut self.up, &blobs)).map_or(-1.0, |at| at as f64)
+        page.and_then(|page| page.put(Direction::FromWorker, &mut self.up, &blobs)).map_or(-1.0, |at| at as f64)
     }
 
     /// Whether tasks are claimed.

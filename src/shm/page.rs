@@ -53,11 +53,11 @@ pub struct SharedPage {
 
 /// The two ways of raw bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From the supervisor to the worker.
-    Down,
+    ToWorker,
     /// And back.
-    Up,
+    FromWorker,
 }
 
 /// What the side that writes into a ring remembers of it.
@@ -92,7 +92,7 @@ impl SharedPage {
 
     /// Puts all of `pieces` into a ring, end to end, for the other side to read. Their position there; `None`: there is no
     /// room, or no ring.
-    pub fn put(&self, way: Way, writer: &mut Writer, pieces: &[&[u8]]) -> Option<u64> {
+    pub fn put(&self, way: Direction, writer: &mut Writer, pieces: &[&[u8]]) -> Option<u64> {
         let (ring, start) = self.ring(way)?;
         let back = |end: usize| {
             if end > writer.backed {
@@ -107,23 +107,23 @@ impl SharedPage {
     }
 
     /// Copies pieces of these lengths, which the other side has put there, out of a ring. `None` where it cannot have done so.
-    pub fn take(&self, way: Way, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
+    pub fn take(&self, way: Direction, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         self.ring(way)?.0.read(read, at, lengths)
     }
 
     /// What was taken may be written over.
-    pub fn release(&self, way: Way, read: &mut Read) {
+    pub fn release(&self, way: Direction, read: &mut Read) {
         if let Some((ring, _)) = self.ring(way) {
             ring.release(read);
         }
     }
 
     /// A ring, and where it begins.
-    fn ring(&self, way: Way) -> Option<(Ring<'_>, usize)> {
+    fn ring(&self, way: Direction) -> Option<(Ring<'_>, usize)> {
         if !self.has_rings() {
             return None;
         }
-        let index = usize::from(way == Way::Up);
+        let index = usize::from(way == Direction::FromWorker);
         let start = PAGE_SIZE + index * RING;
         // SAFETY: as for the claim word: within the mapping, aligned, and touched in no other way. The ring is the part of the
         // mapping that begins at `start`, which is RING bytes long; nobody makes references to it.
@@ -273,15 +273,15 @@ mod tests {
         let theirs = SharedPage::open(ours.as_fd()).unwrap();
         let (mut down, mut up) = (Writer::default(), Writer::default());
         let (task, result) = (vec![1; 3 * STEP + 7], vec![2; RING]);
-        let at = ours.put(Way::Down, &mut down, &[&task]).unwrap();
-        let back = theirs.put(Way::Up, &mut up, &[&result]).unwrap();
+        let at = ours.put(Direction::ToWorker, &mut down, &[&task]).unwrap();
+        let back = theirs.put(Direction::FromWorker, &mut up, &[&result]).unwrap();
         let (mut of_task, mut of_result) = (Read::default(), Read::default());
-        assert_eq!(theirs.take(Way::Down, &mut of_task, at, &[task.len()]).unwrap()[0][..], task);
-        assert_eq!(ours.take(Way::Up, &mut of_result, back, &[result.len()]).unwrap()[0][..], result);
+        assert_eq!(theirs.take(Direction::ToWorker, &mut of_task, at, &[task.len()]).unwrap()[0][..], task);
+        assert_eq!(ours.take(Direction::FromWorker, &mut of_result, back, &[result.len()]).unwrap()[0][..], result);
         assert_eq!((ours.held().len(), ours.claim_word().load()), (0, (0, 0)));
-        assert!(theirs.put(Way::Up, &mut up, &[&result]).is_none(), "it was not released");
-        ours.release(Way::Up, &mut of_result);
-        assert!(theirs.put(Way::Up, &mut up, &[&result]).is_some());
+        assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_none(), "it was not released");
+        ours.release(Direction::FromWorker, &mut of_result);
+        assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_some());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::buffer_pool::Bytes;
 use crate::pool::ids::{AttemptId, Micros, WorkerKey};
 use crate::pool::messages::{Body, Evidence, ForgedClaim};
 use crate::process::{CallError, Target};
-use crate::shm::page::{SharedPage, Way, Writer};
+use crate::shm::page::{Direction, SharedPage, Writer};
 use crate::shm::ring::{self, Read};
 use crate::supervisor::send_queue::{Content, SendQueue};
 use crate::wire::down::{self, AbortReason};
@@ -140,12 +140,12 @@ impl Link {
     /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
     fn share(&mut self, bytes: &[u8]) -> Option<u64> {
         let page = self.page.as_ref().filter(|_| self.shares && bytes.len() >= ring::FROM && !self.closed)?;
-        page.put(Way::Down, &mut self.down, &[bytes])
+        page.put(Direction::ToWorker, &mut self.down, &[bytes])
     }
 
     /// What the worker has put into the shared memory; `None`: there is no such thing.
     pub fn take_shared(&mut self, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
-        self.page.as_ref().filter(|_| self.shares)?.take(Way::Up, &mut self.up, at, lengths)
+        self.page.as_ref().filter(|_| self.shares)?.take(Direction::FromWorker, &mut self.up, at, lengths)
     }
 
     /// Queues word that nobody waits for this start any more.
@@ -167,7 +167,7 @@ impl Link {
     /// Writes what can be written without waiting. The rest is written by the worker's actor.
     pub fn flush(&mut self) {
         if let Some(page) = &self.page {
-            page.release(Way::Up, &mut self.up);
+            page.release(Direction::FromWorker, &mut self.up);
         }
         while self.out.waiting() > 0 && !self.closed {
             let channel = self.channel.get_ref();
