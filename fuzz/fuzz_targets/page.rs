@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE, Direction, Writer};
+use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE, Direction, Writer};
 use bulkhead::shm::ring::{RING, Read};
 use bulkhead::wire::Decoder;
 use bulkhead_fuzz::memory;
@@ -21,9 +21,9 @@ use memmap2::MmapRaw;
 /// Where things are, from docs/protocol.md.
 const LENGTH: usize = 64;
 const CONSUMED: usize = 128;
-const HELD: usize = 4096;
+const JOURNAL: usize = 4096;
 /// A copy of what is held, the decoder's buffer with it in it, and its errors.
-const ALLOWED: usize = HELD_MOST + 2 * 512 * 1024 + 16 * HELD_MOST;
+const ALLOWED: usize = JOURNAL_CAPACITY + 2 * 512 * 1024 + 16 * JOURNAL_CAPACITY;
 
 /// The supervisor's page, and the worker's own mapping of the same memory.
 struct Shared {
@@ -58,7 +58,7 @@ fn scribble() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let at = [0, LENGTH, HELD + (random >> 8) as usize % 64][random as usize % 3] + (random >> 40) as usize % 8;
+        let at = [0, LENGTH, JOURNAL + (random >> 8) as usize % 64][random as usize % 3] + (random >> 40) as usize % 8;
         byte(worker, at).store((random >> 32) as u8, Ordering::Relaxed);
     }
 }
@@ -104,9 +104,9 @@ fuzz_target!(|input: &[u8]| {
     let word: [u8; 8] = head[1..9].try_into().expect("eight bytes");
     let length: [u8; 4] = head[9..13].try_into().expect("four bytes");
     let epoch = u32::from_ne_bytes(head[13..17].try_into().expect("four bytes"));
-    let text = &text[..text.len().min(HELD_MOST)];
+    let text = &text[..text.len().min(JOURNAL_CAPACITY)];
     write(worker, 0, &word);
-    write(worker, HELD, text);
+    write(worker, JOURNAL, text);
     write(worker, LENGTH, &length);
     busy.store(racing, Ordering::SeqCst);
 
@@ -127,7 +127,7 @@ fuzz_target!(|input: &[u8]| {
     }
 
     let (held, peak) = memory::peak_of(|| {
-        let held = page.held();
+        let held = page.journal();
         let mut decoder = Decoder::new(64 * 1024);
         decoder.buffer(held.len().max(1))[..held.len()].copy_from_slice(&held);
         decoder.filled(held.len());
@@ -136,10 +136,10 @@ fuzz_target!(|input: &[u8]| {
         }
         held
     });
-    assert!(held.len() <= HELD_MOST);
+    assert!(held.len() <= JOURNAL_CAPACITY);
     assert!(peak < ALLOWED, "{peak} bytes were allocated");
     if !racing {
-        assert_eq!(held.len(), (u32::from_ne_bytes(length) as usize).min(HELD_MOST));
+        assert_eq!(held.len(), (u32::from_ne_bytes(length) as usize).min(JOURNAL_CAPACITY));
         let known = held.len().min(text.len());
         assert_eq!(held[..known], text[..known]);
     }

@@ -26,7 +26,7 @@ use bulkhead::supervisor::report::ExitReport;
 use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{HELD_MOST, PAGE_SIZE};
+use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE};
 use bulkhead::wire::{LineSplitter, Serialization};
 use bulkhead::supervisor::reader::{self, Reader};
 use bulkhead::supervisor::link::Link;
@@ -227,7 +227,7 @@ impl World {
         let Some(process) = self.processes[slot].take() else { return };
         let mut driver = self.shared.lock();
         driver.died(&self.shared, process.key);
-        let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.held());
+        let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.journal());
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
         let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, attempt_id));
@@ -339,7 +339,7 @@ impl World {
                 self.scribble(64, &(text.len() as u32).to_ne_bytes());
                 return behind;
             }
-            6 => self.scribble(64, &(HELD_MOST as u32 + u32::from(argument)).to_ne_bytes()),
+            6 => self.scribble(64, &(JOURNAL_CAPACITY as u32 + u32::from(argument)).to_ne_bytes()),
             7 => self.die(HOSTILE),
             8 => drop(self.answer(HOSTILE)),
             9 => drop(self.answer(HONEST)),

@@ -30,13 +30,13 @@ use super::ring::{RING, Read, Ring, Written};
 use crate::buffer_pool::Bytes;
 
 /// Where the length of what is held is: not in the claim word's cache line.
-const HELD_LENGTH: usize = 64;
+const JOURNAL_LENGTH: usize = 64;
 /// Where what is held begins.
-const HELD: usize = 4096;
+const JOURNAL: usize = 4096;
 /// What can be held, in bytes.
-pub const HELD_MOST: usize = 64 * 1024;
+pub const JOURNAL_CAPACITY: usize = 64 * 1024;
 /// Without the rings, in bytes.
-pub const PAGE_SIZE: usize = HELD + HELD_MOST;
+pub const PAGE_SIZE: usize = JOURNAL + JOURNAL_CAPACITY;
 /// With them.
 const WITH_RINGS: usize = PAGE_SIZE + 2 * RING;
 /// Where it stands how far each ring was read: in cache lines of their own.
@@ -146,32 +146,32 @@ impl SharedPage {
     /// The worker: puts `bytes` at the end of the `already` that are held, so that they survive it. Whether there was
     /// room.
     pub fn hold(&self, already: usize, bytes: &[u8]) -> bool {
-        let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= HELD_MOST) else { return false };
+        let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= JOURNAL_CAPACITY) else { return false };
         // SAFETY: `already..end` lies within the held part of the mapping, which is writable and lives as long as `self`.
         // Only this process writes there, and only its sender does; the supervisor reads once this process is dead.
-        unsafe { self.map.as_mut_ptr().add(HELD + already).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        // At most HELD_MOST.
-        self.held_length().store(end as u32, Ordering::Release);
+        unsafe { self.map.as_mut_ptr().add(JOURNAL + already).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // At most JOURNAL_CAPACITY.
+        self.journal_length().store(end as u32, Ordering::Release);
         true
     }
 
     /// The worker: what was held is written.
-    pub fn let_go(&self) {
-        self.held_length().store(0, Ordering::Release);
+    pub fn journal_clear(&self) {
+        self.journal_length().store(0, Ordering::Release);
     }
 
     /// The supervisor, when the worker is dead: what it still held.
-    pub fn held(&self) -> Vec<u8> {
-        let length = (self.held_length().load(Ordering::Acquire) as usize).min(HELD_MOST);
+    pub fn journal(&self) -> Vec<u8> {
+        let length = (self.journal_length().load(Ordering::Acquire) as usize).min(JOURNAL_CAPACITY);
         // Byte by byte as atomics: a process that the worker left behind may still have the memory.
-        // SAFETY: the held part is HELD_MOST bytes of the mapping, which lives as long as `self`.
-        let byte = |index: usize| unsafe { &*self.map.as_ptr().add(HELD + index).cast::<AtomicU8>() };
+        // SAFETY: the held part is JOURNAL_CAPACITY bytes of the mapping, which lives as long as `self`.
+        let byte = |index: usize| unsafe { &*self.map.as_ptr().add(JOURNAL + index).cast::<AtomicU8>() };
         (0..length).map(|index| byte(index).load(Ordering::Relaxed)).collect()
     }
 
-    fn held_length(&self) -> &AtomicU32 {
+    fn journal_length(&self) -> &AtomicU32 {
         // SAFETY: as for the claim word; the offset is a multiple of four.
-        unsafe { &*self.map.as_ptr().add(HELD_LENGTH).cast::<AtomicU32>() }
+        unsafe { &*self.map.as_ptr().add(JOURNAL_LENGTH).cast::<AtomicU32>() }
     }
 }
 
@@ -245,15 +245,15 @@ mod tests {
     fn what_is_held_is_seen_by_the_other_side_until_it_is_released() {
         let ours = SharedPage::create().unwrap();
         let theirs = SharedPage::open(ours.as_fd()).unwrap();
-        assert!(ours.held().is_empty());
+        assert!(ours.journal().is_empty());
         assert!(theirs.hold(0, b"one\n") && theirs.hold(4, b"two\n"));
-        assert_eq!(ours.held(), b"one\ntwo\n");
-        assert!(!theirs.hold(8, &[0; HELD_MOST]), "there is no room for that");
-        assert_eq!(ours.held(), b"one\ntwo\n");
-        theirs.let_go();
-        assert!(ours.held().is_empty());
-        theirs.held_length().store(u32::MAX, Ordering::Relaxed);
-        assert_eq!(ours.held().len(), HELD_MOST, "a length that makes no sense harms nobody");
+        assert_eq!(ours.journal(), b"one\ntwo\n");
+        assert!(!theirs.hold(8, &[0; JOURNAL_CAPACITY]), "there is no room for that");
+        assert_eq!(ours.journal(), b"one\ntwo\n");
+        theirs.journal_clear();
+        assert!(ours.journal().is_empty());
+        theirs.journal_length().store(u32::MAX, Ordering::Relaxed);
+        assert_eq!(ours.journal().len(), JOURNAL_CAPACITY, "a length that makes no sense harms nobody");
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         let (mut of_task, mut of_result) = (Read::default(), Read::default());
         assert_eq!(theirs.take(Direction::ToWorker, &mut of_task, at, &[task.len()]).unwrap()[0][..], task);
         assert_eq!(ours.take(Direction::FromWorker, &mut of_result, back, &[result.len()]).unwrap()[0][..], result);
-        assert_eq!((ours.held().len(), ours.claim_word().load()), (0, (0, 0)));
+        assert_eq!((ours.journal().len(), ours.claim_word().load()), (0, (0, 0)));
         assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_none(), "it was not released");
         ours.release(Direction::FromWorker, &mut of_result);
         assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_some());

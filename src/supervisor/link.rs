@@ -227,8 +227,8 @@ impl Link {
     }
 
     /// What it had to say and had not written when it died.
-    pub fn held(&self) -> Vec<u8> {
-        self.page.as_ref().map_or_else(Vec::new, SharedPage::held)
+    pub fn journal(&self) -> Vec<u8> {
+        self.page.as_ref().map_or_else(Vec::new, SharedPage::journal)
     }
 
     /// Has the worker's actor find out where it hangs.

@@ -510,7 +510,7 @@ impl Actor {
     /// Replies that the worker had not written yet. What it had, or was just writing, may be among them once more.
     fn read_journal(&mut self) {
         let mut driver = self.shared.lock();
-        let held = driver.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.held());
+        let held = driver.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.journal());
         reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
     }

@@ -111,7 +111,7 @@ impl Inner {
         held.since = None;
         let written = self.write_frames(&held.text, blobs);
         if let Some(page) = &self.page {
-            page.let_go();
+            page.journal_clear();
         }
         held.text.clear();
         if held.text.capacity() > KEEP_BUFFER {
