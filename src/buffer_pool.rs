@@ -14,11 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memmap2::MmapMut;
 
 /// Smaller pieces are left to the allocator, which keeps such memory warm by itself.
-pub const KEPT_FROM: usize = 32 * 1024;
+pub const MIN_POOLED: usize = 32 * 1024;
 /// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a time.
 const KEPT: usize = 64 << 20;
 /// A piece is used for what needs at least this part of it: larger ones are for larger bytes.
-const LEAST_PART: usize = 2;
+const MAX_OVERSIZE: usize = 2;
 /// What a mapping consists of, at least.
 const PAGE: usize = 4096;
 
@@ -34,7 +34,7 @@ struct Pool {
 impl Pool {
     /// A piece of at least `size` bytes.
     fn take(&mut self, size: usize) -> Option<MmapMut> {
-        let sizes = size..=size.saturating_mul(LEAST_PART);
+        let sizes = size..=size.saturating_mul(MAX_OVERSIZE);
         let index = self.pieces.iter().rposition(|piece| sizes.contains(&piece.len()))?;
         let piece = self.pieces.remove(index);
         self.bytes -= piece.len();
@@ -73,7 +73,7 @@ impl Default for Memory {
 impl Bytes {
     /// Empty, with room for `capacity` bytes or more.
     pub fn with_capacity(capacity: usize) -> Self {
-        let used = if capacity < KEPT_FROM { None } else { lock().take(capacity) };
+        let used = if capacity < MIN_POOLED { None } else { lock().take(capacity) };
         let memory = match used.or_else(|| fresh(capacity)) {
             Some(piece) => Memory::Mapped(piece),
             None => Memory::Heap(vec![0; capacity]),
@@ -83,7 +83,7 @@ impl Bytes {
 
     /// A copy.
     pub fn copy_of(bytes: &[u8]) -> Self {
-        if bytes.len() < KEPT_FROM {
+        if bytes.len() < MIN_POOLED {
             return Self { memory: Memory::Heap(bytes.to_vec()), length: bytes.len() };
         }
         let mut copy = Self::with_capacity(bytes.len());
@@ -123,7 +123,7 @@ impl Bytes {
 /// A mapping for so many bytes, if it pays and there can be one. Sizes that are about the same become the same, so that one
 /// serves for the other.
 fn fresh(capacity: usize) -> Option<MmapMut> {
-    if capacity < KEPT_FROM {
+    if capacity < MIN_POOLED {
         return None;
     }
     let step = (capacity.checked_next_power_of_two()? / 8).max(PAGE);
@@ -187,7 +187,7 @@ mod tests {
         let (place, size) = (piece.as_ptr(), piece.len());
         assert!((1_000_000..1_200_000).contains(&size));
         pool.give(piece);
-        assert!(pool.take(KEPT_FROM).is_none(), "it is far too large for that");
+        assert!(pool.take(MIN_POOLED).is_none(), "it is far too large for that");
         assert!(pool.take(size + 1).is_none(), "it is too small for that");
         let again = pool.take(600_000).expect("it is there");
         assert_eq!((again.as_ptr(), again.len(), pool.bytes), (place, size, 0));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_one_whatever_the_memory_was_before() {
-        for size in [0, 1, KEPT_FROM - 1, KEPT_FROM, 3 * KEPT_FROM] {
+        for size in [0, 1, MIN_POOLED - 1, MIN_POOLED, 3 * MIN_POOLED] {
             for value in 1..4 {
                 let bytes = vec![value; size];
                 let mut copy = Bytes::copy_of(&bytes);
@@ -220,7 +220,7 @@ mod tests {
                 assert!(copy.is_empty());
             }
         }
-        let mut bytes = Bytes::with_capacity(2 * KEPT_FROM);
+        let mut bytes = Bytes::with_capacity(2 * MIN_POOLED);
         bytes.append(b"one");
         bytes.append(b"two");
         assert_eq!(&*bytes, b"onetwo");

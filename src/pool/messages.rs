@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::buffer_pool::{Bytes, KEPT_FROM};
+use crate::buffer_pool::{Bytes, MIN_POOLED};
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::ExitReason;
@@ -33,7 +33,7 @@ impl Text {
     /// A copy of this text.
     #[inline]
     pub fn copy_of(text: &[u8]) -> Self {
-        if text.len() < KEPT_FROM { Self::Short(text.into()) } else { Self::long(text) }
+        if text.len() < MIN_POOLED { Self::Short(text.into()) } else { Self::long(text) }
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use crate::buffer_pool::{Bytes, KEPT_FROM};
+use crate::buffer_pool::{Bytes, MIN_POOLED};
 use crate::pool::ids::AttemptId;
 use crate::pool::messages::{Body, RawBody, Text};
 
@@ -91,7 +91,7 @@ impl SendQueue {
             Text::Long(text) => self.push(Piece::Text(Arc::clone(text))),
         }
         match body.raw.as_ref().filter(|_| raw) {
-            Some(raw) if raw.bytes.len() < KEPT_FROM => self.tail.extend_from_slice(&raw.bytes),
+            Some(raw) if raw.bytes.len() < MIN_POOLED => self.tail.extend_from_slice(&raw.bytes),
             Some(raw) => self.push(Piece::Raw(Arc::clone(raw))),
             None => {}
         }
