@@ -60,9 +60,9 @@ const { missingAddon } = require('./platform/missing-addon');
  *   worker, or to all (0) that are ready: to how many; less than 0: the size in bytes, negative, which exceeds `maxMessageSize`
  * @property {(ticket: number, count: number) => void} credit so many more values of a task may be on their way
  * @property {(ticket: number) => void} cancel
- * @property {(pid: number, what: string) => void} condemn kills a worker for what it said
+ * @property {(pid: number, what: string) => void} killForProtocolError kills a worker for what it said
  * @property {() => void} disownResult the result of a task could not be taken: the task counts as failed
- * @property {(drainRunning: boolean, timeout: number) => void} shutdown ms; -1: none
+ * @property {(dropWaiting: boolean, timeout: number) => void} shutdown ms; -1: none
  * @property {(minWorkers: number, maxWorkers: number, number: number) => void} resize an event "resized" with this number tells
  *   when it is done
  * @property {(number: number) => void} reload an event "reloaded" or "reload-failed" with this number tells when it is done

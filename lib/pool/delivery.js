@@ -26,7 +26,7 @@ const { FLAG, KIND } = require('./rows');
  * @property {import('./diagnostics').Diagnostics} diagnostics
  * @property {string} poolName
  * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
- * @property {(pid: number, what: string) => void} condemn has a worker killed for what it said
+ * @property {(pid: number, what: string) => void} killForProtocolError has a worker killed for what it said
  * @property {() => void} disownResult a result could not be taken, and its task fails
  * @property {boolean} advanced whether values may come in V8's format
  */
@@ -39,7 +39,7 @@ class Delivery {
   #diagnostics;
   #poolErrors;
   #onLifecycle;
-  #condemn;
+  #killForProtocolError;
   #disownResult;
   #advanced;
   /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
@@ -54,7 +54,7 @@ class Delivery {
     diagnostics,
     poolName,
     onLifecycle,
-    condemn,
+    killForProtocolError,
     disownResult,
     advanced,
   }) {
@@ -64,7 +64,7 @@ class Delivery {
     this.#keepAlive = keepAlive;
     this.#diagnostics = diagnostics;
     this.#onLifecycle = onLifecycle;
-    this.#condemn = condemn;
+    this.#killForProtocolError = killForProtocolError;
     this.#disownResult = disownResult;
     this.#advanced = advanced;
     this.#poolErrors = new PoolErrors({
@@ -127,7 +127,7 @@ class Delivery {
     const reason = error instanceof Error ? error.message : String(error);
     const what = `unreadable value: ${reason}`;
     const failure = { what, workerId, pid };
-    this.#condemn(pid, what);
+    this.#killForProtocolError(pid, what);
     if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
     else this.#poolErrors.protocolBroken(protocolError(failure));
   }
@@ -295,7 +295,7 @@ class Delivery {
   #chunk({ ticket, pid }, value) {
     const task = this.#tickets.get(ticket);
     if (task === undefined || ('push' in task && task.push(value))) return;
-    this.#condemn(pid, 'stream sent more chunks than its credit allows');
+    this.#killForProtocolError(pid, 'stream sent more chunks than its credit allows');
   }
 
   /**

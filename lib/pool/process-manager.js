@@ -132,7 +132,7 @@ class ProcessManager extends ListeningEmitter {
       diagnostics: this.#diagnostics,
       poolName: config.name,
       onLifecycle: (event) => this.#lifecycle.onEvent(event),
-      condemn: (pid, what) => this.#lifecycle.native?.condemn(pid, what),
+      killForProtocolError: (pid, what) => this.#lifecycle.native?.killForProtocolError(pid, what),
       disownResult: () => this.#lifecycle.native?.disownResult(),
       advanced: config.serialization === 'advanced',
     });

@@ -197,8 +197,8 @@ impl ProcessManager {
     /// What the worker with this process id said could not be read, and whoever waited for it was told: kills it, if it is
     /// still there.
     #[napi]
-    pub fn condemn(&self, pid: i32, what: String) {
-        self.shared.condemn(pid, what);
+    pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
+        self.shared.kill_for_protocol_error(pid, what);
     }
 
     /// A result could not be taken, and its task has failed.

@@ -291,7 +291,7 @@ impl PoolHandle {
 
     /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
     /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already.
-    pub fn condemn(&self, pid: i32, what: String) {
+    pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
         let mut driver = self.lock();
         let mut sender = None;
         driver.links.each(|link| {
