@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE, Direction, Writer};
+use bulkhead::shm::page::{Direction, JOURNAL_CAPACITY, PAGE_SIZE, Writer};
 use bulkhead::shm::ring::{RING, Read};
 use bulkhead::wire::Decoder;
 use bulkhead_fuzz::memory;

@@ -17,20 +17,20 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bulkhead::pool::config::{PoolConfig, Prefetch, RestartConfig};
-use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
+use bulkhead::pool::ids::{AttemptId, Ticket, WorkerKey};
 use bulkhead::pool::messages::{Body, Event, NewTask};
-use bulkhead::pool::ids::{Ticket, AttemptId, WorkerKey};
-use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
-use bulkhead::supervisor::report::ExitReport;
 use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE};
-use bulkhead::wire::{LineSplitter, Serialization};
-use bulkhead::supervisor::reader::{self, Reader};
+use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
+use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
 use bulkhead::supervisor::link::Link;
+use bulkhead::supervisor::outbox::{Batch, Kind, Outbox, flags};
 use bulkhead::supervisor::output::Tail;
+use bulkhead::supervisor::reader::{self, Reader};
+use bulkhead::supervisor::report::ExitReport;
+use bulkhead::wire::{LineSplitter, Serialization};
 use bulkhead_fuzz::{json, memory};
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapRaw;
@@ -215,7 +215,8 @@ impl World {
         let Some(process) = &mut self.processes[slot] else { return false };
         let Some((attempt_id, epoch, ticket)) = process.inbox.pop_front() else { return false };
         if process.page.as_ref().is_none_or(|(page, _)| page.claim_word().claim(epoch)) {
-            let reply = format!("{{\"type\":\"result\",\"id\":{attempt_id},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n");
+            let reply =
+                format!("{{\"type\":\"result\",\"id\":{attempt_id},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n");
             self.hear(slot, reply.as_bytes());
         }
         true
@@ -230,7 +231,7 @@ impl World {
         let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.journal());
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
-        let mid_outcome = process.reader.ends_in_outcome(|wire| driver.expects(process.key, attempt_id));
+        let mid_outcome = process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
         let link = driver.take_link(process.key).expect("it was not buried before");
         let exit_report = ExitReport {
             worker_id: process.key.worker_id(),
