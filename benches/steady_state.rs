@@ -1,15 +1,17 @@
-//! What a tiny task costs the supervisor's side in the steady state, in what can be counted: allocations, under callgrind
-//! instructions, and under strace system calls. Time is not measured: a busy machine changes nothing in these numbers.
-//! `npm run guard` runs it.
+//! What a tiny task costs the supervisor's side in the steady state, in what can be counted:
+//! allocations, under callgrind instructions, and under strace system calls. Time is not measured:
+//! a busy machine changes nothing in these numbers. `npm run guard` runs it.
 //!
 //! Three stages, each a function of its name, so that callgrind can count within them alone:
 //!
 //! - `guard_submit`: JavaScript's thread makes a task's body and hands it to the pool.
-//! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it others.
+//! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it
+//!   others.
 //! - `guard_deliver`: JavaScript's thread takes what it is to be told.
 //!
-//! Pool, links, sockets, shared memory, decoder and outbox are those of production. Only the processes are missing, and
-//! Node: what stands in for a worker here is not counted, nor is what JavaScript does with strings and numbers.
+//! Pool, links, sockets, shared memory, decoder and outbox are those of production. Only the
+//! processes are missing, and Node: what stands in for a worker here is not counted, nor is what
+//! JavaScript does with strings and numbers.
 //!
 //! `steady_state [TASKS]` prints one line of JSON.
 
@@ -97,7 +99,8 @@ struct Stage {
 
 impl Stage {
     fn run<T>(&mut self, action: impl FnOnce() -> T) -> T {
-        let (allocations, bytes) = (ALLOCATIONS.load(Ordering::Relaxed), ALLOCATED.load(Ordering::Relaxed));
+        let (allocations, bytes) =
+            (ALLOCATIONS.load(Ordering::Relaxed), ALLOCATED.load(Ordering::Relaxed));
         let value = action();
         self.allocations += ALLOCATIONS.load(Ordering::Relaxed) - allocations;
         self.bytes += ALLOCATED.load(Ordering::Relaxed) - bytes;
@@ -121,7 +124,8 @@ struct Ear {
     tail: Tail,
 }
 
-/// What stands in for the process. It reads and writes by `read` and `write`, which the supervisor's side does not use.
+/// What stands in for the process. It reads and writes by `read` and `write`, which the
+/// supervisor's side does not use.
 struct Worker {
     channel: File,
     page: SharedPage,
@@ -141,7 +145,10 @@ fn pool() -> SharedPool {
         grace_period: NEVER,
         ..PoolConfig::default()
     };
-    let worker = WorkerConfig { max_message_size: MAX_MESSAGE, ..WorkerConfig::of(c"/nonexistent", Vec::new()) };
+    let worker = WorkerConfig {
+        max_message_size: MAX_MESSAGE,
+        ..WorkerConfig::of(c"/nonexistent", Vec::new())
+    };
     let limits = QueueLimits { tasks: 2 * IN_FLIGHT, bytes: 1 << 30 };
     Arc::new(PoolHandle::new(pool, worker, limits, Outbox::new(|| {})))
 }
@@ -162,7 +169,8 @@ fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
 fn process(key: WorkerKey) -> (Ear, Worker, Link) {
     let (ours, theirs) = channel_pair().expect("a socket pair");
     rustix::io::ioctl_fionbio(&theirs, true).expect("a socket");
-    let channel = Arc::new(watch(ours, Interest::READABLE | Interest::WRITABLE).expect("room for one more"));
+    let channel =
+        Arc::new(watch(ours, Interest::READABLE | Interest::WRITABLE).expect("room for one more"));
     let page = SharedPage::create().expect("there is sealed memory here");
     let worker = Worker {
         channel: theirs.into(),
@@ -173,8 +181,16 @@ fn process(key: WorkerKey) -> (Ear, Worker, Link) {
         replies: b"{\"type\":\"ready\",\"version\":1,\"page\":true}\n".to_vec(),
     };
     // No process ever has such a number, so signals to it go nowhere.
-    let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few")).expect("it is positive");
-    let link = Link::new(key, Target::of(pid), 0, Arc::clone(&channel), Some(page), Arc::new(Notify::new()));
+    let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few"))
+        .expect("it is positive");
+    let link = Link::new(
+        key,
+        Target::of(pid),
+        0,
+        Arc::clone(&channel),
+        Some(page),
+        Arc::new(Notify::new()),
+    );
     (Ear { channel, reader: Reader::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
 }
 
@@ -208,7 +224,8 @@ impl Client {
 impl Ear {
     /// As the worker's actor does where its channel is readable.
     fn hear(&mut self, shared: &SharedPool) {
-        let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ)).expect("something was written");
+        let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ))
+            .expect("something was written");
         let mut driver = shared.lock();
         self.reader.take_in(n, shared, &mut driver, &mut self.tail);
         shared.run_once(&mut driver);
@@ -230,7 +247,9 @@ impl Worker {
         }
         for id in self.inbox.drain(..self.inbox.len().min(REPLIES)) {
             assert!(self.page.claim_word().claim(0), "nothing was taken back");
-            let reply = format!("{{\"type\":\"result\",\"id\":{id},\"elapsed\":2,\"result\":[true,null]}}\n");
+            let reply = format!(
+                "{{\"type\":\"result\",\"id\":{id},\"elapsed\":2,\"result\":[true,null]}}\n"
+            );
             self.replies.extend_from_slice(reply.as_bytes());
         }
         self.channel.write_all(&self.replies).expect("the socket has room");
@@ -265,8 +284,10 @@ fn mark(place: &str) {
 
 fn main() {
     // Cargo adds flags of its own.
-    let tasks = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(TASKS);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let tasks =
+        std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(TASKS);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let _inside = runtime.enter();
     let shared = pool();
     shared.post(Event::Start);
@@ -274,7 +295,10 @@ fn main() {
     let free = (0..IN_FLIGHT).map(|ticket| ticket as Ticket).collect();
     let mut client = Client { shared: Arc::clone(&shared), scratch: Vec::new(), free, settled: 0 };
     for (ear, worker) in &mut workers {
-        worker.channel.write_all(&std::mem::take(&mut worker.replies)).expect("the socket has room");
+        worker
+            .channel
+            .write_all(&std::mem::take(&mut worker.replies))
+            .expect("the socket has room");
         ear.hear(&shared);
     }
     while client.settled < WARM_UP {
@@ -301,7 +325,12 @@ fn main() {
         deliver.run(|| guard_deliver(&mut client));
     }
     mark("end");
-    let stages = [("submit", submit), ("reply", reply), ("deliver", deliver)]
-        .map(|(name, stage)| format!("\"{name}\":{{\"allocations\":{},\"bytes\":{}}}", stage.allocations, stage.bytes));
+    let stages =
+        [("submit", submit), ("reply", reply), ("deliver", deliver)].map(|(name, stage)| {
+            format!(
+                "\"{name}\":{{\"allocations\":{},\"bytes\":{}}}",
+                stage.allocations, stage.bytes
+            )
+        });
     println!("{{\"tasks\":{},\"stages\":{{{}}}}}", client.settled, stages.join(","));
 }

@@ -1,11 +1,11 @@
 //! Memory for raw bytes that is used again while it is still warm.
 //!
-//! Fresh memory comes from the system page by page, each with a fault: a mebibyte of it costs thirty times what copying a
-//! mebibyte into memory costs that was used before. So large pieces are not given back at once, but kept for the next ones,
-//! up to a limit, for the whole process.
+//! Fresh memory comes from the system page by page, each with a fault: a mebibyte of it costs
+//! thirty times what copying a mebibyte into memory costs that was used before. So large pieces are
+//! not given back at once, but kept for the next ones, up to a limit, for the whole process.
 //!
-//! They are mappings of their own, and nothing of the allocator's: kept there, they would lie about in its heaps, which could
-//! never shrink, and grow for ever as pieces of all sizes come and go.
+//! They are mappings of their own, and nothing of the allocator's: kept there, they would lie about
+//! in its heaps, which could never shrink, and grow for ever as pieces of all sizes come and go.
 
 use std::fmt;
 use std::ops::Deref;
@@ -15,7 +15,8 @@ use memmap2::MmapMut;
 
 /// Smaller pieces are left to the allocator, which keeps such memory warm by itself.
 pub const MIN_POOLED: usize = 32 * 1024;
-/// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a time.
+/// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a
+/// time.
 const KEPT: usize = 64 << 20;
 /// A piece is used for what needs at least this part of it: larger ones are for larger bytes.
 const MAX_OVERSIZE: usize = 2;
@@ -24,7 +25,8 @@ const PAGE: usize = 4096;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { pieces: Vec::new(), bytes: 0 });
 
-/// Pieces that nobody uses. The last one given back is taken first, and the oldest goes when there are too many.
+/// Pieces that nobody uses. The last one given back is taken first, and the oldest goes when there
+/// are too many.
 struct Pool {
     pieces: Vec<MmapMut>,
     /// Their sizes together.
@@ -120,8 +122,8 @@ impl Bytes {
     }
 }
 
-/// A mapping for so many bytes, if it pays and there can be one. Sizes that are about the same become the same, so that one
-/// serves for the other.
+/// A mapping for so many bytes, if it pays and there can be one. Sizes that are about the same
+/// become the same, so that one serves for the other.
 fn fresh(capacity: usize) -> Option<MmapMut> {
     if capacity < MIN_POOLED {
         return None;

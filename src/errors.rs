@@ -1,10 +1,13 @@
-//! The texts of the errors that users see and that are made here, in one place so that they can be read as copy.
+//! The texts of the errors that users see and that are made here, in one place so that they can be
+//! read as copy.
 //!
-//! Each is lower case and fits behind the words that name its object: [`WireError`] and [`Breach`] behind
-//! "worker 3 (pid 7) broke the protocol: ", [`NotReady`] stands for itself. What a system call says is in
-//! [`process::errno`](crate::process); what JavaScript makes of all of it, in `lib/errors/from-native.js`.
+//! Each is lower case and fits behind the words that name its object: [`WireError`] and [`Breach`]
+//! behind "worker 3 (pid 7) broke the protocol: ", [`NotReady`] stands for itself. What a system
+//! call says is in [`process::errno`](crate::process); what JavaScript makes of all of it, in
+//! `lib/errors/from-native.js`.
 
-/// A frame that no honest worker writes. The stream is of no further use: the caller ends the worker.
+/// A frame that no honest worker writes. The stream is of no further use: the caller ends the
+/// worker.
 ///
 /// Every variant quotes the beginning of what arrived, made harmless by [`excerpt`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +60,8 @@ impl WireError {
         Self::Unfinished { excerpt: excerpt(begun) }
     }
 
-    /// `reason` may repeat any part of the line (serde_json quotes strings in full), so it is shortened as well.
+    /// `reason` may repeat any part of the line (serde_json quotes strings in full), so it is
+    /// shortened as well.
     pub fn malformed(reason: impl std::fmt::Display, line: &[u8]) -> Self {
         Self::Malformed { reason: shorten(reason.to_string().chars(), 160), excerpt: excerpt(line) }
     }
@@ -72,19 +76,24 @@ pub mod reason {
     pub const ERROR_TYPE: &str = "`error` is not an object";
     pub const BYTES_TYPE: &str = "`bytes` is not a list of lengths";
     pub const SHARED_TYPE: &str = "`shared` is not a position";
-    pub const BYTES_WITHOUT_PAYLOAD: &str = "`bytes` is for frames with a payload, and this frame has none";
+    pub const BYTES_WITHOUT_PAYLOAD: &str =
+        "`bytes` is for frames with a payload, and this frame has none";
     pub const BYTES_WITHOUT_BINARY: &str = "`bytes` needs `binary`, which is missing";
     pub const BINARY_TOO_SHORT: &str = "`binary` has fewer entries than `bytes`";
     pub const BINARY_TOO_LONG: &str = "`binary` has more entries than `bytes`";
-    pub const PLACE_TOO_SHORT: &str = "an entry of `binary` has fewer than two items, and must be [type, path]";
-    pub const PLACE_TOO_LONG: &str = "an entry of `binary` has more than two items, and must be [type, path]";
+    pub const PLACE_TOO_SHORT: &str =
+        "an entry of `binary` has fewer than two items, and must be [type, path]";
+    pub const PLACE_TOO_LONG: &str =
+        "an entry of `binary` has more than two items, and must be [type, path]";
     pub const PATH_STEP: &str = "a path in `binary` has an item that is neither a key nor an index";
-    pub const ERROR_BYTES: &str = "an entry of `binary` for an error has raw bytes, and must have none";
+    pub const ERROR_BYTES: &str =
+        "an entry of `binary` for an error has raw bytes, and must have none";
     pub const V8_FORM: &str = "the encoding `v8` needs raw bytes, or text";
     pub const V8_BINARY: &str = "the encoding `v8` excludes `binary`";
 }
 
-/// A frame that is well formed, and that this worker may not send now; or shared memory that contradicts what was said.
+/// A frame that is well formed, and that this worker may not send now; or shared memory that
+/// contradicts what was said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
     /// Structured clones, in a pool whose values are JSON.
@@ -123,8 +132,8 @@ pub enum Breach {
     Unknown,
 }
 
-/// Why a worker did not get ready. Where there is a cause (what the system, or the worker itself, has said), JavaScript puts it
-/// behind this.
+/// Why a worker did not get ready. Where there is a cause (what the system, or the worker itself,
+/// has said), JavaScript puts it behind this.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotReady {
     /// There is no process.
@@ -140,7 +149,9 @@ pub enum NotReady {
         what: String,
     },
     /// The worker used too much memory. Both in bytes.
-    #[error("the worker was killed before it was ready: it used {used} bytes of memory, more than maxMemory ({limit})")]
+    #[error(
+        "the worker was killed before it was ready: it used {used} bytes of memory, more than maxMemory ({limit})"
+    )]
     Memory {
         /// What was resident.
         used: u64,
@@ -173,8 +184,8 @@ pub enum NotReady {
     Gone,
 }
 
-/// The beginning of `bytes` for an error message: at most 80 characters, with everything that could disturb a terminal
-/// or a log line escaped, and what is not UTF-8 replaced.
+/// The beginning of `bytes` for an error message: at most 80 characters, with everything that could
+/// disturb a terminal or a log line escaped, and what is not UTF-8 replaced.
 pub fn excerpt(bytes: &[u8]) -> String {
     const MOST: usize = 80;
     // 80 characters are at most 320 bytes; one more shows that something was left off.

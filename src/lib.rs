@@ -1,10 +1,12 @@
 //! bulkhead: a process pool for Node.js.
 //!
-//! Imports go one way: [`bindings`] → [`supervisor`] → [`pool`]; [`supervisor`] → [`wire`], [`shm`], [`process`], [`inspect`];
-//! [`worker`] → [`wire`], [`shm`], [`process`].
+//! Imports go one way: [`bindings`] → [`supervisor`] → [`pool`]; [`supervisor`] → [`wire`],
+//! [`shm`], [`process`], [`inspect`]; [`worker`] → [`wire`], [`shm`], [`process`].
 //!
-//! - [`bindings`]: the only code that knows Node-API; the native halves of `lib/` and `lib/worker/`.
-//! - [`supervisor`]: the parent's side: the thread, the pools' driver, the workers' channels and processes.
+//! - [`bindings`]: the only code that knows Node-API; the native halves of `lib/` and
+//!   `lib/worker/`.
+//! - [`supervisor`]: the parent's side: the thread, the pools' driver, the workers' channels and
+//!   processes.
 //! - [`pool`]: the policy, a pure state machine without clock and I/O.
 //! - [`worker`]: what runs in a worker process.
 //! - [`wire`]: the JSON-lines protocol between supervisor and workers.

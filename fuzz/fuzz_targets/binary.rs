@@ -1,5 +1,5 @@
-//! The two lists that describe raw bytes, as deep in a frame as they get: what is accepted is what a second reader accepts,
-//! and the chunks are cut as the list says.
+//! The two lists that describe raw bytes, as deep in a frame as they get: what is accepted is what
+//! a second reader accepts, and the chunks are cut as the list says.
 //!
 //! Input: the value of `bytes`, a newline, the value of `binary`.
 
@@ -20,13 +20,20 @@ fuzz_target!(|input: &[u8]| {
     if binary.contains(&b'\n') {
         return;
     }
-    let line =
-        [&b"{\"type\":\"message\",\"message\":[null],\"bytes\":"[..], bytes, b",\"binary\":", binary, b"}\n"].concat();
+    let line = [
+        &b"{\"type\":\"message\",\"message\":[null],\"bytes\":"[..],
+        bytes,
+        b",\"binary\":",
+        binary,
+        b"}\n",
+    ]
+    .concat();
     let said = reference::read(&line[..line.len() - 1]);
     let lengths = said.as_ref().map_or(&[][..], |said| &said.lengths);
     let announced = lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
     let behind = said.as_ref().is_some_and(|said| said.shared.is_none());
-    let raw: Vec<u8> = (0..if behind { announced.min(LIMIT) } else { 0 }).map(|index| index as u8).collect();
+    let raw: Vec<u8> =
+        (0..if behind { announced.min(LIMIT) } else { 0 }).map(|index| index as u8).collect();
     let (((), length), peak) = memory::peak_of(|| {
         let mut decoder = Decoder::new(MAX_MESSAGE);
         for part in [&line, &raw] {

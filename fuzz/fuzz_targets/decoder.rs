@@ -1,7 +1,9 @@
-//! A worker's stream, cut anywhere: the frames are the same, they are where a second reader finds them, what is left is
-//! left, and no more memory is taken than the limit allows, whatever is announced.
+//! A worker's stream, cut anywhere: the frames are the same, they are where a second reader finds
+//! them, what is left is left, and no more memory is taken than the limit allows, whatever is
+//! announced.
 //!
-//! Input: the lengths of the pieces (their number first), how often the rest is repeated, the stream.
+//! Input: the lengths of the pieces (their number first), how often the rest is repeated, the
+//! stream.
 
 #![no_main]
 
@@ -13,14 +15,17 @@ use libfuzzer_sys::fuzz_target;
 const MAX_MESSAGE: usize = 2048;
 /// Of a line, and of the raw bytes behind it.
 const LIMIT: usize = MAX_MESSAGE + 64 * 1024;
-/// The buffer, which holds a frame at most and what was read behind it, while it grows; and the list of lengths: two
-/// bytes of text are eight there, or sixteen, and again while the list grows.
+/// The buffer, which holds a frame at most and what was read behind it, while it grows; and the
+/// list of lengths: two bytes of text are eight there, or sixteen, and again while the list grows.
 const ALLOWED: usize = 2 * (2 * LIMIT + 512 * 1024) + 12 * LIMIT;
 
 /// A frame as text, and where it ends in the stream.
 type Seen = (String, usize);
 
-fn decode(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> (Vec<Seen>, Result<Vec<u8>, WireError>) {
+fn decode(
+    stream: &[u8],
+    mut pieces: impl Iterator<Item = usize>,
+) -> (Vec<Seen>, Result<Vec<u8>, WireError>) {
     let mut decoder = Decoder::new(MAX_MESSAGE);
     let (mut seen, mut at) = (Vec::new(), 0);
     let mut rest = stream;
@@ -39,11 +44,19 @@ fn decode(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> (Vec<Seen>,
                     assert_eq!(stream[begin + frame.line.len()], b'\n');
                     assert!(!frame.line.contains(&b'\n'));
                     assert_eq!(&stream[at - frame.raw.behind.len()..at], frame.raw.behind);
-                    let said = reference::read(frame.line).expect("what is accepted is of the protocol");
+                    let said =
+                        reference::read(frame.line).expect("what is accepted is of the protocol");
                     assert_eq!(said.shared, frame.raw.shared);
-                    assert!(said.lengths.iter().copied().eq(frame.raw.lengths.iter().map(|length| *length as u64)));
+                    assert!(
+                        said.lengths.iter().copied().eq(frame
+                            .raw
+                            .lengths
+                            .iter()
+                            .map(|length| *length as u64))
+                    );
                     if said.shared.is_none() {
-                        let lengths: Vec<u64> = frame.raw.chunks().map(|chunk| chunk.len() as u64).collect();
+                        let lengths: Vec<u64> =
+                            frame.raw.chunks().map(|chunk| chunk.len() as u64).collect();
                         assert_eq!(said.lengths, lengths);
                     }
                     assert_eq!(frame.raw.chunks().collect::<Vec<_>>().concat(), frame.raw.behind);
@@ -61,7 +74,8 @@ fn decode(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> (Vec<Seen>,
     assert_eq!(decoder.has_partial(), at < stream.len());
     // What is left is no whole frame.
     if let Some(end) = stream[at..].iter().position(|byte| *byte == b'\n') {
-        let said = reference::read(&stream[at..at + end]).expect("only a line of the protocol is waited on");
+        let said = reference::read(&stream[at..at + end])
+            .expect("only a line of the protocol is waited on");
         assert!(said.shared.is_none(), "nothing to wait for");
         assert!(said.lengths.iter().sum::<u64>() > (stream.len() - at - end - 1) as u64);
     }

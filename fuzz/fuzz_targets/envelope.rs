@@ -1,6 +1,6 @@
-//! One line: accepted exactly if a second reader of the protocol accepts it, with the same meaning; and payloads are one
-//! JSON value each, passed through byte for byte. So results can be joined by commas and parsed together, and none can
-//! shift its neighbours.
+//! One line: accepted exactly if a second reader of the protocol accepts it, with the same meaning;
+//! and payloads are one JSON value each, passed through byte for byte. So results can be joined by
+//! commas and parsed together, and none can shift its neighbours.
 
 #![no_main]
 
@@ -17,8 +17,9 @@ const ALLOWED: usize = 2 * (2 * LIMIT + 512 * 1024) + 12 * LIMIT;
 fuzz_target!(|line: &[u8]| {
     let line: Vec<u8> = line.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
     let expected = reference::read(&line);
-    let announced =
-        expected.as_ref().map_or(0, |said| said.lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
+    let announced = expected
+        .as_ref()
+        .map_or(0, |said| said.lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
     let ((), peak) = memory::peak_of(|| {
         let mut decoder = Decoder::new(MAX_MESSAGE);
         let mut feed = |bytes: &[u8]| {
@@ -33,16 +34,21 @@ fuzz_target!(|line: &[u8]| {
         }
         match (decoder.next(), expected) {
             (Ok(Some(frame)), Some(expected)) => {
-                let (said, payload) = said(&frame.envelope, expected.lengths.clone(), frame.raw.shared);
+                let (said, payload) =
+                    said(&frame.envelope, expected.lengths.clone(), frame.raw.shared);
                 if let Up::Log { text } = &frame.envelope {
-                    // A text is read, not passed through. Where it holds half a surrogate pair, that is replaced.
+                    // A text is read, not passed through. Where it holds half a surrogate pair,
+                    // that is replaced.
                     let expected = expected.payload.and_then(|text| json::string(&text));
                     assert!(expected.is_none_or(|expected| expected == **text), "{text}");
                     return;
                 }
                 assert_eq!(said, expected);
                 assert_eq!(frame.raw.lengths.iter().sum::<usize>() as u64, announced);
-                assert_eq!(frame.raw.behind.len() as u64, if frame.raw.shared.is_some() { 0 } else { announced });
+                assert_eq!(
+                    frame.raw.behind.len() as u64,
+                    if frame.raw.shared.is_some() { 0 } else { announced }
+                );
                 let Some(payload) = payload else { return };
                 assert!(json::is_value(payload.as_bytes()), "{payload}");
                 // It is that very piece of the line.
@@ -81,15 +87,17 @@ fn said<'a>(up: &Up<'a>, lengths: Vec<u64>, shared: Option<u64>) -> (Said, Optio
         (said, json)
     };
     match up {
-        Up::Ready { version, page, shares } => {
-            (Said { version: u64::from(*version), flag: *page, shares: *shares, ..of("ready") }, None)
-        }
+        Up::Ready { version, page, shares } => (
+            Said { version: u64::from(*version), flag: *page, shares: *shares, ..of("ready") },
+            None,
+        ),
         Up::Result { id, elapsed, envelope, payload } => {
             carry(Said { id: *id, elapsed: *elapsed, flag: *envelope, ..of("result") }, payload)
         }
         Up::Error { id, elapsed, error } => {
             let text = error.get();
-            let said = Said { id: *id, elapsed: *elapsed, payload: Some(text.to_owned()), ..of("error") };
+            let said =
+                Said { id: *id, elapsed: *elapsed, payload: Some(text.to_owned()), ..of("error") };
             (said, Some(text))
         }
         Up::Message { payload } => carry(of("message"), payload),

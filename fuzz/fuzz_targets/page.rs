@@ -1,8 +1,10 @@
-//! The shared page in hostile hands: the worker writes there what it likes, when it likes, also while the supervisor reads.
-//! What is read is bounded and read once; nothing waits, and nothing breaks.
+//! The shared page in hostile hands: the worker writes there what it likes, when it likes, also
+//! while the supervisor reads. What is read is bounded and read once; nothing waits, and nothing
+//! breaks.
 //!
-//! Input: whether somebody writes all the time, the claim word, the length of what is held, the epoch that the supervisor
-//! believes in, what is held. Of that, the first sixteen bytes are a position and two lengths in the rings as well.
+//! Input: whether somebody writes all the time, the claim word, the length of what is held, the
+//! epoch that the supervisor believes in, what is held. Of that, the first sixteen bytes are a
+//! position and two lengths in the rings as well.
 
 #![no_main]
 
@@ -38,7 +40,10 @@ fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
         let page = SharedPage::create().expect("there is sealed memory here");
-        let worker = memmap2::MmapOptions::new().len(PAGE_SIZE).map_raw(&page.as_fd()).expect("it can be mapped");
+        let worker = memmap2::MmapOptions::new()
+            .len(PAGE_SIZE)
+            .map_raw(&page.as_fd())
+            .expect("it can be mapped");
         std::thread::spawn(scribble);
         Shared { page, worker, busy: AtomicBool::new(false), writing: AtomicBool::new(false) }
     })
@@ -58,7 +63,8 @@ fn scribble() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let at = [0, LENGTH, JOURNAL + (random >> 8) as usize % 64][random as usize % 3] + (random >> 40) as usize % 8;
+        let at = [0, LENGTH, JOURNAL + (random >> 8) as usize % 64][random as usize % 3]
+            + (random >> 40) as usize % 8;
         byte(worker, at).store((random >> 32) as u8, Ordering::Relaxed);
     }
 }
@@ -78,10 +84,11 @@ fn write(map: &MmapRaw, at: usize, bytes: &[u8]) {
 /// The worker says that its bytes are there, and that it has read so far.
 fn rings(page: &SharedPage, worker: &MmapRaw, place: &[u8]) {
     let at = u64::from_ne_bytes(place[..8].try_into().expect("eight bytes"));
-    let lengths =
-        [&place[8..12], &place[12..16]].map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("four bytes")) as usize);
+    let lengths = [&place[8..12], &place[12..16]]
+        .map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("four bytes")) as usize);
     let total = lengths[0] + lengths[1];
-    let (taken, peak) = memory::peak_of(|| page.take(Direction::FromWorker, &mut Read::default(), at, &lengths));
+    let (taken, peak) =
+        memory::peak_of(|| page.take(Direction::FromWorker, &mut Read::default(), at, &lengths));
     assert!(peak <= RING + 4096, "{peak} bytes were allocated");
     match taken {
         Some(pieces) => assert!(pieces.iter().map(|piece| piece.len()).eq(lengths)),
@@ -118,9 +125,12 @@ fuzz_target!(|input: &[u8]| {
     if !racing {
         match taken {
             Ok(now) => assert_eq!((now, epoch), ((epoch.wrapping_add(1), started), found_epoch)),
-            Err(violation) => assert_eq!((violation.expected, violation.found), (epoch, found_epoch)),
+            Err(violation) => {
+                assert_eq!((violation.expected, violation.found), (epoch, found_epoch))
+            }
         }
-        // After a violation the word has moved on all the same, and whoever claims goes by what is there.
+        // After a violation the word has moved on all the same, and whoever claims goes by what is
+        // there.
         let next = found_epoch.wrapping_add(1);
         assert_eq!(claimed, epoch == found_epoch);
         assert_eq!(claims.load(), (next, started.wrapping_add(u32::from(claimed))));

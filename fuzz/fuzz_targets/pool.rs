@@ -1,11 +1,13 @@
-//! The whole way from a worker's bytes to what JavaScript is told: reader, decoder, envelope, pool and outbox as in
-//! production, with a hostile worker and an honest one beside it, without processes.
+//! The whole way from a worker's bytes to what JavaScript is told: reader, decoder, envelope, pool
+//! and outbox as in production, with a hostile worker and an honest one beside it, without
+//! processes.
 //!
-//! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once; nobody else's task is
-//! touched; what is told is well-formed row by row; and memory stays within bounds.
+//! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once;
+//! nobody else's task is touched; what is told is well-formed row by row; and memory stays within
+//! bounds.
 //!
-//! Input: one byte of options; then the hostile worker's stream. A zero byte in it is no part of it, but makes something
-//! happen: the byte behind it says what.
+//! Input: one byte of options; then the hostile worker's stream. A zero byte in it is no part of
+//! it, but makes something happen: the byte behind it says what.
 
 #![no_main]
 
@@ -39,7 +41,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 const MAX_MESSAGE: usize = 2048;
-/// Three workers at a time (one is replaced) with a buffer each, what waits for JavaScript, the books.
+/// Three workers at a time (one is replaced) with a buffer each, what waits for JavaScript, the
+/// books.
 const ALLOWED: usize = 8 << 20;
 /// Processes on the hostile worker's slot before there are no more.
 const LIVES: u32 = 8;
@@ -79,7 +82,9 @@ struct World {
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime"))
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime")
+    })
 }
 
 fn pool(options: u8) -> SharedPool {
@@ -109,10 +114,12 @@ impl World {
     fn new(options: u8) -> Self {
         let pages = options & 16 != 0;
         let shared = pool(options);
-        let mut world = Self { shared, processes: [None, None], tasks: HashMap::new(), pages, over: false };
+        let mut world =
+            Self { shared, processes: [None, None], tasks: HashMap::new(), pages, over: false };
         world.shared.post(Event::Start);
         world.spawn();
-        let ready = if pages { &b"{\"type\":\"ready\",\"version\":1,\"page\":true}\n"[..] } else { READY };
+        let ready =
+            if pages { &b"{\"type\":\"ready\",\"version\":1,\"page\":true}\n"[..] } else { READY };
         world.hear(HONEST, ready);
         world
     }
@@ -139,15 +146,21 @@ impl World {
         for end in [&ours, &theirs] {
             end.set_nonblocking(true).expect("a socket");
         }
-        let channel = watch(ours.into(), Interest::READABLE | Interest::WRITABLE).expect("room for one more");
+        let channel =
+            watch(ours.into(), Interest::READABLE | Interest::WRITABLE).expect("room for one more");
         let page = self.pages.then(|| SharedPage::create().expect("there is sealed memory here"));
         let theirs_too = page.as_ref().map(|page| {
-            let raw = memmap2::MmapOptions::new().len(PAGE_SIZE).map_raw(&page.as_fd()).expect("it can be mapped");
+            let raw = memmap2::MmapOptions::new()
+                .len(PAGE_SIZE)
+                .map_raw(&page.as_fd())
+                .expect("it can be mapped");
             (SharedPage::open(page.as_fd()).expect("it is a page"), raw)
         });
         // No process ever has such a number, so signals to it go nowhere.
-        let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32).expect("it is positive");
-        let link = Link::new(key, Target::of(pid), 0, Arc::new(channel), page, Arc::new(Notify::new()));
+        let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32)
+            .expect("it is positive");
+        let link =
+            Link::new(key, Target::of(pid), 0, Arc::new(channel), page, Arc::new(Notify::new()));
         let process = Process {
             key,
             reader: Reader::new(key, MAX_MESSAGE),
@@ -188,7 +201,9 @@ impl World {
                     let rest = &text[text.find(key)? + key.len()..];
                     rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
                 };
-                let (Some(attempt_id), Some(ticket)) = (number("\"id\":"), number("\"n\":")) else { continue };
+                let (Some(attempt_id), Some(ticket)) = (number("\"id\":"), number("\"n\":")) else {
+                    continue;
+                };
                 let epoch = number("\"epoch\":").unwrap_or(0) as u32;
                 let ticket = ticket as Ticket;
                 self.tasks.get_mut(&ticket).expect("it was submitted").sent_to[slot] = true;
@@ -215,8 +230,9 @@ impl World {
         let Some(process) = &mut self.processes[slot] else { return false };
         let Some((attempt_id, epoch, ticket)) = process.inbox.pop_front() else { return false };
         if process.page.as_ref().is_none_or(|(page, _)| page.claim_word().claim(epoch)) {
-            let reply =
-                format!("{{\"type\":\"result\",\"id\":{attempt_id},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n");
+            let reply = format!(
+                "{{\"type\":\"result\",\"id\":{attempt_id},\"elapsed\":1,\"result\":{{\"of\":{ticket}}}}}\n"
+            );
             self.hear(slot, reply.as_bytes());
         }
         true
@@ -228,10 +244,14 @@ impl World {
         let Some(process) = self.processes[slot].take() else { return };
         let mut driver = self.shared.lock();
         driver.died(&self.shared, process.key);
-        let held = driver.link(process.key).filter(|link| link.violation.is_none()).map(|link| link.journal());
+        let held = driver
+            .link(process.key)
+            .filter(|link| link.violation.is_none())
+            .map(|link| link.journal());
         reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
-        let mid_outcome = process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
+        let mid_outcome =
+            process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
         let link = driver.take_link(process.key).expect("it was not buried before");
         let exit_report = ExitReport {
             worker_id: process.key.worker_id(),
@@ -251,7 +271,8 @@ impl World {
         let Some(Process { page: Some((_, raw)), .. }) = &self.processes[HOSTILE] else { return };
         for (index, value) in bytes.iter().enumerate().take(PAGE_SIZE - at) {
             // SAFETY: it lies within the mapping, which lives as long as `raw`.
-            unsafe { &*raw.as_ptr().add(at + index).cast::<AtomicU8>() }.store(*value, Ordering::Relaxed);
+            unsafe { &*raw.as_ptr().add(at + index).cast::<AtomicU8>() }
+                .store(*value, Ordering::Relaxed);
         }
     }
 
@@ -271,10 +292,12 @@ impl World {
         let (mut strings, mut blobs) = (batch.strings.iter(), batch.blobs.iter());
         for (row, value) in batch.rows.iter().zip(values) {
             let [kind, ticket, flag, worker, _, _, _, _, blob_count] = *row;
-            let (ticket, flag, slot) = (ticket as Ticket, flag as u32, (worker as usize).wrapping_sub(1));
+            let (ticket, flag, slot) =
+                (ticket as Ticket, flag as u32, (worker as usize).wrapping_sub(1));
             let value = match flag & flags::APART {
                 0 => value,
-                _ => std::str::from_utf8(strings.next().expect("a string of its own")).expect("UTF-8"),
+                _ => std::str::from_utf8(strings.next().expect("a string of its own"))
+                    .expect("UTF-8"),
             };
             assert!(json::is_value(value.as_bytes()));
             let own = blobs.by_ref().take(blob_count as usize).count();
@@ -304,14 +327,18 @@ impl World {
         if slot == HONEST && well {
             assert_eq!(value, format!("{{\"of\":{ticket}}}"));
         } else if slot == HONEST {
-            assert!(self.over || value.contains("aborted"), "an honest worker's task failed: {value}");
+            assert!(
+                self.over || value.contains("aborted"),
+                "an honest worker's task failed: {value}"
+            );
         }
     }
 
     /// What a zero byte and `rest` make happen; gives what is left of the stream.
     fn act<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
         let Some((&what, rest)) = rest.split_first() else { return rest };
-        let (argument, behind) = rest.split_first().map_or((0, rest), |(first, behind)| (*first, behind));
+        let (argument, behind) =
+            rest.split_first().map_or((0, rest), |(first, behind)| (*first, behind));
         match what % 16 {
             // Only a cut in the stream.
             0 => {}
@@ -404,7 +431,12 @@ impl World {
         self.spawn();
         self.listen();
         assert!(self.shared.lock().is_over());
-        let lost: Vec<_> = self.tasks.iter().filter(|(_, record)| record.ends != 1).map(|(ticket, _)| ticket).collect();
+        let lost: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, record)| record.ends != 1)
+            .map(|(ticket, _)| ticket)
+            .collect();
         assert!(lost.is_empty(), "tasks without an end: {lost:?}");
     }
 }
@@ -413,7 +445,8 @@ const READY: &[u8] = b"{\"type\":\"ready\",\"version\":1}\n";
 
 fuzz_target!(|input: &[u8]| {
     let Some((&options, stream)) = input.split_first() else { return };
-    // What the last run has registered is given back when the driver turns, and is not this run's memory.
+    // What the last run has registered is given back when the driver turns, and is not this run's
+    // memory.
     runtime().block_on(tokio::task::yield_now());
     let _guard = runtime().enter();
     let ((), peak) = memory::peak_of(|| World::new(options).run(stream));

@@ -48,7 +48,9 @@ fn expected(stream: &[u8]) -> Split {
             Some(list) if list.first() == Some(&b'[') => lengths(list),
             _ => Some(Vec::new()),
         };
-        let sum = lengths.as_ref().map(|lengths| lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
+        let sum = lengths
+            .as_ref()
+            .map(|lengths| lengths.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
         let Some(lengths) = lengths.filter(|_| sum.is_some_and(|sum| sum <= LIMIT as u64)) else {
             return (frames, None);
         };
@@ -74,9 +76,11 @@ fn expected(stream: &[u8]) -> Split {
     (frames, Some(rest.to_vec()))
 }
 
-/// Whether the raw bytes that `line` announces are in the shared memory: a position follows their lengths.
+/// Whether the raw bytes that `line` announces are in the shared memory: a position follows their
+/// lengths.
 fn shared(line: &[u8]) -> Result<bool, ()> {
-    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.first() == Some(&b'[')) else {
+    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.first() == Some(&b'['))
+    else {
         return Ok(false);
     };
     let Some(end) = json::value_end(list, 0) else { return Ok(false) };
@@ -91,7 +95,10 @@ fn shared(line: &[u8]) -> Result<bool, ()> {
 /// The array of lengths that `text` begins with.
 fn lengths(text: &[u8]) -> Option<Vec<u64>> {
     let end = json::value_end(text, 0)?;
-    json::elements(std::str::from_utf8(&text[..end]).ok()?)?.into_iter().map(reference::integer).collect()
+    json::elements(std::str::from_utf8(&text[..end]).ok()?)?
+        .into_iter()
+        .map(reference::integer)
+        .collect()
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -108,6 +115,10 @@ fuzz_target!(|input: &[u8]| {
         let pieces = pieces.iter().cycle().map(|piece| usize::from(*piece));
         let (split, peak) = memory::peak_of(|| split(stream, pieces));
         assert_eq!(split, expected);
-        assert!(peak < ALLOWED + 64 * stream.len(), "{peak} bytes were allocated for {}", stream.len());
+        assert!(
+            peak < ALLOWED + 64 * stream.len(),
+            "{peak} bytes were allocated for {}",
+            stream.len()
+        );
     }
 });

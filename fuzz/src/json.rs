@@ -23,7 +23,9 @@ pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
             b'"' => at = string_end(text, at)?,
             b'-' | b'0'..=b'9' => at = number_end(text, at)?,
             _ => {
-                let word = [&b"true"[..], b"false", b"null"].into_iter().find(|word| text[at..].starts_with(word))?;
+                let word = [&b"true"[..], b"false", b"null"]
+                    .into_iter()
+                    .find(|word| text[at..].starts_with(word))?;
                 at += word.len();
             }
         }
@@ -141,7 +143,8 @@ pub fn elements(text: &str) -> Option<Vec<&str>> {
     Some(elements)
 }
 
-/// The members of an object, as text, keys with their quotes; `None` if it is none. White space may be around it.
+/// The members of an object, as text, keys with their quotes; `None` if it is none. White space may
+/// be around it.
 pub fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     let bytes = text.as_bytes();

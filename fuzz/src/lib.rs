@@ -1,5 +1,5 @@
-//! What the fuzz targets have in common: a second opinion on the protocol, written without any of the code under test, and
-//! an allocator that counts.
+//! What the fuzz targets have in common: a second opinion on the protocol, written without any of
+//! the code under test, and an allocator that counts.
 
 pub mod json;
 pub mod memory;

@@ -1,4 +1,5 @@
-//! An allocator that counts, so that memory taken for a worker's empty promises is found, however soon it is given back.
+//! An allocator that counts, so that memory taken for a worker's empty promises is found, however
+//! soon it is given back.
 //!
 //! libFuzzer's own limits start at a mebibyte and see the fuzzer's memory as well.
 
@@ -44,7 +45,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `action` gives, and the most bytes that were allocated at a time while it ran, on top of what was before.
+/// What `action` gives, and the most bytes that were allocated at a time while it ran, on top of
+/// what was before.
 pub fn peak_of<T>(action: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

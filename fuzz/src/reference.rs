@@ -1,4 +1,5 @@
-//! The protocol once more, from docs/protocol.md: what a worker's line means, or that it means nothing.
+//! The protocol once more, from docs/protocol.md: what a worker's line means, or that it means
+//! nothing.
 
 use std::collections::HashMap;
 
@@ -88,9 +89,13 @@ pub fn read(line: &[u8]) -> Option<Said> {
         "ready" => (said.version, said.flag, said.shares) = (version?, page, shares),
         "fail" => (said.payload, said.flag) = (Some(owned("error").filter(is_object)?), permanent),
         "error" => {
-            (said.payload, said.id, said.elapsed) = (Some(owned("error").filter(is_object)?), id?, elapsed);
+            (said.payload, said.id, said.elapsed) =
+                (Some(owned("error").filter(is_object)?), id?, elapsed);
         }
-        "result" => (said.payload, said.id, said.elapsed, said.flag) = (owned("result"), id?, elapsed, envelope),
+        "result" => {
+            (said.payload, said.id, said.elapsed, said.flag) =
+                (owned("result"), id?, elapsed, envelope)
+        }
         "message" => said.payload = owned("message"),
         "progress" | "chunk" => (said.payload, said.id) = (owned("value"), id?),
         "log" => said.payload = Some(owned("text").filter(|text| text.starts_with('"'))?),
@@ -135,13 +140,15 @@ fn places(binary: &str, lengths: &[u64]) -> Option<()> {
         let size = match json::string(name)?.as_str() {
             "Error" if *length > 0 => return None,
             "Error" => 1,
-            "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
+            "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array"
+            | "Uint8ClampedArray" => 1,
             "Int16Array" | "Uint16Array" | "Float16Array" => 2,
             "Int32Array" | "Uint32Array" | "Float32Array" => 4,
             "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,
             _ => return None,
         };
-        let step = |step: &str| step.starts_with('"') || step.bytes().all(|byte| byte.is_ascii_digit());
+        let step =
+            |step: &str| step.starts_with('"') || step.bytes().all(|byte| byte.is_ascii_digit());
         if length % size != 0 || !json::elements(path)?.into_iter().all(step) {
             return None;
         }

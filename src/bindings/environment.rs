@@ -1,18 +1,24 @@
-//! What ties a pool to the environment that made it: the way to wake its JavaScript, and the end of both.
+//! What ties a pool to the environment that made it: the way to wake its JavaScript, and the end of
+//! both.
 //!
-//! A threadsafe function is not as safe as its name says. Node frees it at the end of its environment, of a terminated
-//! worker thread for one, and before Node 24.14 it did not look whether another thread was just calling it or was still
-//! going to (nodejs/node#55706; Node 20 and 22 never got the fix). So no other thread ever has it to itself: every call
-//! is made under a lock, and under the same lock it is released by the clean-up hook of the environment. Hooks run last
-//! in, first out, and the threadsafe function registers its own as it is made, before the one here: by the time Node takes
-//! it apart, nobody can reach it, and nothing depends on what napi-rs or Node do about calls that come too late. Nor does a
-//! call ever hear that it is closing, which would give it up a second time.
+//! A threadsafe function is not as safe as its name says. Node frees it at the end of its
+//! environment, of a terminated worker thread for one, and before Node 24.14 it did not look
+//! whether another thread was just calling it or was still going to (nodejs/node#55706; Node 20 and
+//! 22 never got the fix). So no other thread ever has it to itself: every call is made under a
+//! lock, and under the same lock it is released by the clean-up hook of the environment. Hooks run
+//! last in, first out, and the threadsafe function registers its own as it is made, before the one
+//! here: by the time Node takes it apart, nobody can reach it, and nothing depends on what napi-rs
+//! or Node do about calls that come too late. Nor does a call ever hear that it is closing, which
+//! would give it up a second time.
 //!
-//! Node also unloads the library with the last environment that has loaded it, while the supervisor thread runs on. It
-//! stays where it is all the same: napi-rs pins it as soon as it makes a threadsafe function, which every pool does before
-//! it needs that thread (napi-rs/napi-rs#3443). With glibc the build marks it as never to be unloaded besides, and musl
-//! never unloads anything.
-#![expect(unsafe_code, reason = "a clean-up hook that can be taken back, and references of the threadsafe function")]
+//! Node also unloads the library with the last environment that has loaded it, while the supervisor
+//! thread runs on. It stays where it is all the same: napi-rs pins it as soon as it makes a
+//! threadsafe function, which every pool does before it needs that thread (napi-rs/napi-rs#3443).
+//! With glibc the build marks it as never to be unloaded besides, and musl never unloads anything.
+#![expect(
+    unsafe_code,
+    reason = "a clean-up hook that can be taken back, and references of the threadsafe function"
+)]
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -25,8 +31,9 @@ use napi::{Env, sys};
 
 use crate::supervisor::driver::SharedPool;
 
-/// Weak, so that an idle pool does not keep the process alive (`refer` makes it); a plain callee without an error argument,
-/// as waking cannot fail; unbounded, as it is called once until JavaScript has re-armed it.
+/// Weak, so that an idle pool does not keep the process alive (`refer` makes it); a plain callee
+/// without an error argument, as waking cannot fail; unbounded, as it is called once until
+/// JavaScript has re-armed it.
 type Callback = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
 
 /// Wakes JavaScript, from any thread, for as long as there is some to wake.
@@ -46,7 +53,8 @@ impl Waker {
     /// Has the callback called soon.
     pub fn wake(&self) {
         if let Some(callback) = &*self.lock() {
-            // Nothing to be done about a failure: the queue has no limit, and it is not closing while it is in here.
+            // Nothing to be done about a failure: the queue has no limit, and it is not closing
+            // while it is in here.
             let _ = callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
@@ -54,7 +62,8 @@ impl Waker {
     /// Keeps the process alive from now on. On the environment's thread.
     pub fn refer(&self, env: Env) {
         if let Some(callback) = &*self.lock() {
-            // SAFETY: it is not released while the lock is held, and this is its environment's thread.
+            // SAFETY: it is not released while the lock is held, and this is its environment's
+            // thread.
             unsafe { sys::napi_ref_threadsafe_function(env.raw(), callback.raw()) };
         }
     }
@@ -93,10 +102,16 @@ impl Tie {
     pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
         let ends = Rc::new(Ends { shared, waker, hooked: Cell::new(true) });
         let data = Rc::into_raw(Rc::clone(&ends));
-        // Not by `Env::add_env_cleanup_hook`: a hook that is taken back there is never freed, and the pool with it.
-        // SAFETY: `data` is what `environment_ends` takes it for, and lives until it has run or is taken back.
-        let status =
-            unsafe { sys::napi_add_env_cleanup_hook(env.raw(), Some(environment_ends), data.cast_mut().cast()) };
+        // Not by `Env::add_env_cleanup_hook`: a hook that is taken back there is never freed, and
+        // the pool with it. SAFETY: `data` is what `environment_ends` takes it for, and lives until
+        // it has run or is taken back.
+        let status = unsafe {
+            sys::napi_add_env_cleanup_hook(
+                env.raw(),
+                Some(environment_ends),
+                data.cast_mut().cast(),
+            )
+        };
         if status != sys::Status::napi_ok {
             // SAFETY: the reference that the hook would have had.
             drop(unsafe { Rc::from_raw(data) });
@@ -109,7 +124,8 @@ impl Tie {
         &self.0.waker
     }
 
-    /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is done the second time.
+    /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is
+    /// done the second time.
     pub fn cut(&self, env: Env) -> Result<()> {
         self.0.shared.outbox.close();
         self.0.waker.close();
@@ -118,8 +134,13 @@ impl Tie {
         }
         let data = Rc::as_ptr(&self.0);
         // SAFETY: the function and the data that it was registered with; it has not run.
-        let status =
-            unsafe { sys::napi_remove_env_cleanup_hook(env.raw(), Some(environment_ends), data.cast_mut().cast()) };
+        let status = unsafe {
+            sys::napi_remove_env_cleanup_hook(
+                env.raw(),
+                Some(environment_ends),
+                data.cast_mut().cast(),
+            )
+        };
         if status != sys::Status::napi_ok {
             return Err(Error::new(Status::from(status), "failed to take a clean-up hook back"));
         }

@@ -1,7 +1,8 @@
 //! Functions that are called once for every task.
 //!
-//! A method of a native class finds its object first: it checks a type tag, unwraps, registers a borrow. That costs more
-//! than most tasks do. A function made here carries a pointer to its own state instead, and nothing is looked up.
+//! A method of a native class finds its object first: it checks a type tag, unwraps, registers a
+//! borrow. That costs more than most tasks do. A function made here carries a pointer to its own
+//! state instead, and nothing is looked up.
 #![expect(unsafe_code, reason = "a bare Node-API callback with a data pointer")]
 
 use std::ffi::c_void;
@@ -43,8 +44,8 @@ pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
     const { assert!(H::ARGUMENTS <= MOST) };
     let data = Box::into_raw(Box::new(state)).cast::<c_void>();
     let mut function = ptr::null_mut();
-    // SAFETY: the name is as long as is said; `data` is what `trampoline` takes it for, and is freed by the finalizer only,
-    // when JavaScript can no longer call the function.
+    // SAFETY: the name is as long as is said; `data` is what `trampoline` takes it for, and is
+    // freed by the finalizer only, when JavaScript can no longer call the function.
     let status = unsafe {
         let length = H::NAME.len() as isize;
         let status = sys::napi_create_function(
@@ -68,28 +69,45 @@ pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
         }
     };
     if status != sys::Status::napi_ok {
-        // SAFETY: no finalizer was added, so this is the only owner; a function that was made is not handed out.
+        // SAFETY: no finalizer was added, so this is the only owner; a function that was made is
+        // not handed out.
         drop(unsafe { Box::from_raw(data.cast::<H>()) });
-        return Err(Error::new(Status::from(status), format!("failed to make the function {}", H::NAME)));
+        return Err(Error::new(
+            Status::from(status),
+            format!("failed to make the function {}", H::NAME),
+        ));
     }
     // SAFETY: it was made just now.
     unsafe { Object::from_napi_value(env.raw(), function) }
 }
 
-unsafe extern "C" fn trampoline<H: Hot>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn trampoline<H: Hot>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
     let mut values = [ptr::null_mut(); MOST];
     let mut count = H::ARGUMENTS;
     let mut data = ptr::null_mut();
-    // SAFETY: there is room for as many arguments as are asked for; missing ones are filled with `undefined`.
+    // SAFETY: there is room for as many arguments as are asked for; missing ones are filled with
+    // `undefined`.
     let status = unsafe {
-        sys::napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), ptr::null_mut(), &raw mut data)
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut count,
+            values.as_mut_ptr(),
+            ptr::null_mut(),
+            &raw mut data,
+        )
     };
     let result = if status == sys::Status::napi_ok {
         // SAFETY: `create` gave this function its state, which lives as long as the function.
         let state = unsafe { &*data.cast::<H>() };
         let arguments = Arguments { env, values: &values[..H::ARGUMENTS] };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| state.call(&arguments)))
-            .unwrap_or_else(|_| Err(Error::from_reason(format!("a bug in bulkhead: {} panicked", H::NAME))))
+            .unwrap_or_else(|_| {
+                Err(Error::from_reason(format!("a bug in bulkhead: {} panicked", H::NAME)))
+            })
     } else {
         Err(Error::new(Status::from(status), "failed to read the arguments"))
     };

@@ -4,7 +4,8 @@ use std::sync::Once;
 
 use tracing::level_filters::LevelFilter;
 
-/// Turns it on if the variable names a level (`error`, `warn`, `info`, `debug`: workers; `trace`: every event).
+/// Turns it on if the variable names a level (`error`, `warn`, `info`, `debug`: workers; `trace`:
+/// every event).
 pub fn start() {
     static START: Once = Once::new();
     START.call_once(|| {
@@ -20,7 +21,9 @@ pub fn start() {
                 // Set already only if another part of this addon did, which none does.
                 let _ = subscriber.try_init();
             }
-            Err(_) => eprintln!("bulkhead: BULKHEAD_LOG=\"{level}\" is not one of error, warn, info, debug, trace"),
+            Err(_) => eprintln!(
+                "bulkhead: BULKHEAD_LOG=\"{level}\" is not one of error, warn, info, debug, trace"
+            ),
         }
     });
 }

@@ -1,9 +1,11 @@
 //! The border to JavaScript: the only code that knows Node-API.
 //!
-//! It is thin and private: plain values in (`lib/options/pool-options.js` has validated them and filled in every default), rows of
-//! numbers, JSON text and raw bytes out. [`process_manager`] is the native half of `lib/pool/process-manager.js`, [`worker_port`] that of `lib/worker/`;
-//! [`environment`] ends a pool with its environment; [`fast_function`] makes functions that cost little to call; [`native_config`] turns the one
-//! configuration object into the pool's settings, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
+//! It is thin and private: plain values in (`lib/options/pool-options.js` has validated them and
+//! filled in every default), rows of numbers, JSON text and raw bytes out. [`process_manager`] is
+//! the native half of `lib/pool/process-manager.js`, [`worker_port`] that of `lib/worker/`;
+//! [`environment`] ends a pool with its environment; [`fast_function`] makes functions that cost
+//! little to call; [`native_config`] turns the one configuration object into the pool's settings,
+//! [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
 //! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
 
 mod buffers;

@@ -1,4 +1,5 @@
-//! From the one configuration object that `lib/options/pool-options.js` makes to the pool's settings.
+//! From the one configuration object that `lib/options/pool-options.js` makes to the pool's
+//! settings.
 
 use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -78,7 +79,8 @@ pub struct NativeInspect {
     pub port: u16,
 }
 
-/// Microseconds of a number of milliseconds; what is not positive is 0, what is too much the longest there is.
+/// Microseconds of a number of milliseconds; what is not positive is 0, what is too much the
+/// longest there is.
 pub fn micros(millis: f64) -> Micros {
     // Saturating is what `as` does, and what is wanted.
     (millis * 1000.0) as Micros
@@ -143,11 +145,12 @@ impl NativeConfig {
                 first: inspect.port,
             }),
             env: c_strings("env", &self.env)?,
-            cwd: self.cwd.as_deref().map(|cwd| c_string("cwd", cwd)).transpose()?.map(if self.own_cwd {
-                Directory::own
-            } else {
-                Directory::at
-            }),
+            cwd: self
+                .cwd
+                .as_deref()
+                .map(|cwd| c_string("cwd", cwd))
+                .transpose()?
+                .map(if self.own_cwd { Directory::own } else { Directory::at }),
             nice: self.nice,
             stdio: match self.stdio.as_str() {
                 "inherit" => StdioMode::Inherit,

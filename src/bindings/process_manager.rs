@@ -78,7 +78,8 @@ impl Hot for SubmitHeaded {
 
 #[napi]
 impl ProcessManager {
-    /// `meta` is what `drain` writes its rows into; `on_batch` is called when there is something to drain.
+    /// `meta` is what `drain` writes its rows into; `on_batch` is called when there is something to
+    /// drain.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -88,7 +89,10 @@ impl ProcessManager {
     ) -> Result<Self> {
         log::start();
         if meta.len() < BATCH_ROWS * Row::WIDTH {
-            return Err(Error::new(Status::InvalidArg, format!("meta must hold {BATCH_ROWS} rows of {}", Row::WIDTH)));
+            return Err(Error::new(
+                Status::InvalidArg,
+                format!("meta must hold {BATCH_ROWS} rows of {}", Row::WIDTH),
+            ));
         }
         let waker = Arc::new(Waker::new(on_batch)?);
         let wake = {
@@ -97,7 +101,8 @@ impl ProcessManager {
         };
         let pool = config.pool();
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
-        let shared = Arc::new(PoolHandle::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
+        let shared =
+            Arc::new(PoolHandle::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
         let tie = Tie::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = thread::host(Arc::clone(&shared)) {
             tie.cut(env)?;
@@ -121,24 +126,31 @@ impl ProcessManager {
         self.shared.post(Event::Start);
     }
 
-    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1 or -2, the queue is
-    /// full in tasks or in bytes; otherwise its size, which is too large.
+    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1
+    /// or -2, the queue is full in tasks or in bytes; otherwise its size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
     pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Submit(Rc::clone(&self.intake)))
     }
 
-    /// A function `submit(ticket, json, handler, header)`: the same for a task with defaults only, but with a `handler`, an index for
-    /// the prediction of run times, and a `header`, members of its frame.
-    #[napi(ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number")]
+    /// A function `submit(ticket, json, handler, header)`: the same for a task with defaults only,
+    /// but with a `handler`, an index for the prediction of run times, and a `header`, members of
+    /// its frame.
+    #[napi(
+        ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number"
+    )]
     pub fn headed_submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, SubmitHeaded(Rc::clone(&self.intake)))
     }
 
-    /// As the function that `headed_submitter` gives, with options: `timeout` in ms, -1 the default, 0 none; `retries`, -1 the default;
-    /// `priority`, 0 the default; `key`, of tasks that go to one worker; `binaries`, sent as raw bytes.
+    /// As the function that `headed_submitter` gives, with options: `timeout` in ms, -1 the
+    /// default, 0 none; `retries`, -1 the default; `priority`, 0 the default; `key`, of tasks that
+    /// go to one worker; `binaries`, sent as raw bytes.
     #[napi]
-    #[allow(clippy::too_many_arguments, reason = "an object would have to be taken apart, one property at a time")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "an object would have to be taken apart, one property at a time"
+    )]
     pub fn submit_with(
         &self,
         ticket: u32,
@@ -152,7 +164,8 @@ impl ProcessManager {
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
         let mut intake = self.intake.borrow_mut();
-        let timeout = if timeout < 0.0 { intake.task_timeout } else { native_config::limit(timeout) };
+        let timeout =
+            if timeout < 0.0 { intake.task_timeout } else { native_config::limit(timeout) };
         let retries = u32::try_from(retries).unwrap_or(intake.retries);
         let handler = u8::try_from(handler).unwrap_or(0);
         let body = match intake.body(TASK, &header, &json, &binaries.unwrap_or_default())? {
@@ -161,12 +174,14 @@ impl ProcessManager {
         };
         let accepted_at = intake.shared.now();
         let affinity = key.map(|key| Box::new(AffinityKey::new(&key)));
-        let task = NewTask { ticket, handler, timeout, retries, priority, affinity, accepted_at, body };
+        let task =
+            NewTask { ticket, handler, timeout, retries, priority, affinity, accepted_at, body };
         Ok(intake.accept(task))
     }
 
-    /// Sends a message to the worker of this number, or to all (0) that are ready: to how many. `header`, members of the
-    /// message's frame; `binaries`, sent as raw bytes. A negative number is the size of one that is too large.
+    /// Sends a message to the worker of this number, or to all (0) that are ready: to how many.
+    /// `header`, members of the message's frame; `binaries`, sent as raw bytes. A negative number
+    /// is the size of one that is too large.
     #[napi]
     pub fn send(
         &self,
@@ -175,7 +190,12 @@ impl ProcessManager {
         header: JsString<'_>,
         binaries: Option<Vec<Uint8ArraySlice<'_>>>,
     ) -> Result<f64> {
-        let body = self.intake.borrow_mut().body(MESSAGE, &header, &json, &binaries.unwrap_or_default())?;
+        let body = self.intake.borrow_mut().body(
+            MESSAGE,
+            &header,
+            &json,
+            &binaries.unwrap_or_default(),
+        )?;
         Ok(match body {
             Ok(body) => f64::from(self.shared.send((worker_id > 0).then_some(worker_id), &body)),
             Err(size) => -(size as f64),
@@ -194,8 +214,8 @@ impl ProcessManager {
         self.shared.post(Event::Cancel(ticket));
     }
 
-    /// What the worker with this process id said could not be read, and whoever waited for it was told: kills it, if it is
-    /// still there.
+    /// What the worker with this process id said could not be read, and whoever waited for it was
+    /// told: kills it, if it is still there.
     #[napi]
     pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
         self.shared.kill_for_protocol_error(pid, what);
@@ -207,8 +227,8 @@ impl ProcessManager {
         self.shared.disown_result();
     }
 
-    /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all workers. `timeout` in ms,
-    /// negative: none. May be called again, to be stricter.
+    /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all
+    /// workers. `timeout` in ms, negative: none. May be called again, to be stricter.
     #[napi]
     pub fn shutdown(&self, drop_waiting: bool, timeout: f64) {
         let timeout = (timeout >= 0.0).then(|| native_config::micros(timeout));
@@ -221,7 +241,8 @@ impl ProcessManager {
         self.shared.resize(min_workers as usize, max_workers.max(1) as usize, number);
     }
 
-    /// Replaces all workers. An event `reloaded` or `reload-failed` with this number tells when that is done.
+    /// Replaces all workers. An event `reloaded` or `reload-failed` with this number tells when
+    /// that is done.
     #[napi]
     pub fn reload(&self, number: u32) {
         self.shared.post(Event::Reload { number });
@@ -233,13 +254,15 @@ impl ProcessManager {
         self.shared.post(Event::Terminate);
     }
 
-    /// Takes the oldest batch: the number of its rows, which are in `meta` then; the text of an array of their values;
-    /// the values that are apart; the raw bytes.
-    #[napi(ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null")]
+    /// Takes the oldest batch: the number of its rows, which are in `meta` then; the text of an
+    /// array of their values; the values that are apart; the raw bytes.
+    #[napi(
+        ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null"
+    )]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
         let Some(mut batch) = self.shared.outbox.take() else { return Ok(None) };
-        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/pool/rows.js` never shares the array with
-        // another.
+        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/pool/rows.js` never
+        // shares the array with another.
         let meta = unsafe { self.meta.as_mut() };
         for (place, row) in meta.chunks_exact_mut(Row::WIDTH).zip(&batch.rows) {
             place.copy_from_slice(row);
@@ -249,8 +272,10 @@ impl ProcessManager {
             self.text.extend_from_slice(part);
         }
         let json = strings::create(env, &self.text)?;
-        let texts = batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
-        let blobs = batch.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect::<Result<_>>()?;
+        let texts =
+            batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
+        let blobs =
+            batch.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect::<Result<_>>()?;
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
         self.shared.outbox.give_back(batch);
         Ok(Some((rows, json, texts, blobs)))
@@ -262,7 +287,8 @@ impl ProcessManager {
         self.shared.outbox.rearm()
     }
 
-    /// Whether the queue would take another task; if it would not, a `drain` event will tell when it would.
+    /// Whether the queue would take another task; if it would not, a `drain` event will tell when
+    /// it would.
     #[napi]
     pub fn want_room(&self) -> bool {
         self.shared.want_room()
@@ -322,7 +348,8 @@ impl ProcessManager {
         .to_string()
     }
 
-    /// The pool is closed and drained: lets go of the environment. Nothing may be called after this.
+    /// The pool is closed and drained: lets go of the environment. Nothing may be called after
+    /// this.
     #[napi]
     pub fn release(&self, env: Env) -> Result<()> {
         self.tie.cut(env)
@@ -402,7 +429,8 @@ impl Intake {
         };
         let handler = u8::try_from(handler).unwrap_or(0);
         let (timeout, retries, accepted_at) = (self.task_timeout, self.retries, self.shared.now());
-        let task = NewTask { ticket, handler, timeout, retries, accepted_at, body, ..NewTask::default() };
+        let task =
+            NewTask { ticket, handler, timeout, retries, accepted_at, body, ..NewTask::default() };
         Ok(self.accept(task))
     }
 

@@ -1,5 +1,8 @@
 //! Text across the border, in as few copies as there can be.
-#![expect(unsafe_code, reason = "one call of Node-API that napi-rs offers only with an extra pass and an extra copy")]
+#![expect(
+    unsafe_code,
+    reason = "one call of Node-API that napi-rs offers only with an extra pass and an extra copy"
+)]
 
 use std::mem::MaybeUninit;
 
@@ -13,8 +16,9 @@ const LONGEST: usize = 4;
 
 /// Appends a string's UTF-8 to `into`.
 ///
-/// JavaScript strings do not know their length in UTF-8, and asking costs a pass of its own. So the text is written
-/// straight into the spare capacity; only if it fills that to the brim is it written once more, with room enough.
+/// JavaScript strings do not know their length in UTF-8, and asking costs a pass of its own. So the
+/// text is written straight into the spare capacity; only if it fills that to the brim is it
+/// written once more, with room enough.
 pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
     /// Room that is tried first; what most tasks need.
     const FIRST: usize = 1024;
@@ -23,7 +27,8 @@ pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
     if write(text, into)? {
         return Ok(());
     }
-    // Most text is ASCII, so its length in UTF-16 is a good guess; no text needs more than three times that.
+    // Most text is ASCII, so its length in UTF-16 is a good guess; no text needs more than three
+    // times that.
     let length = text.utf16_len()?;
     into.reserve(length + LONGEST + 1);
     if write(text, into)? {
@@ -44,7 +49,8 @@ const UTF_16: u8 = 1;
 pub fn to_bytes(text: &JsString<'_>) -> Result<Bytes> {
     let length = text.utf16_len()?;
     let mut bytes = Bytes::with_capacity(length + LONGEST + 2);
-    // One byte for each unit: all of it is ASCII, since everything else takes more, and there is room to show it.
+    // One byte for each unit: all of it is ASCII, since everything else takes more, and there is
+    // room to show it.
     if write_utf8(text, as_room(bytes.room()))? == length {
         bytes.room()[length] = ASCII;
         bytes.set_length(length + 1);
@@ -53,7 +59,8 @@ pub fn to_bytes(text: &JsString<'_>) -> Result<Bytes> {
     let units = text.into_utf16()?;
     const { assert!(cfg!(target_endian = "little"), "the other side reads it as little endian") };
     // SAFETY: so many units of two bytes each, of which every byte is initialised.
-    let units = unsafe { std::slice::from_raw_parts(units.as_slice().as_ptr().cast::<u8>(), 2 * length) };
+    let units =
+        unsafe { std::slice::from_raw_parts(units.as_slice().as_ptr().cast::<u8>(), 2 * length) };
     let mut bytes = Bytes::with_capacity(units.len() + 1);
     bytes.append(units);
     bytes.append(&[UTF_16]);
@@ -73,14 +80,22 @@ fn write(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<bool> {
     Ok(true)
 }
 
-/// As much of a string's UTF-8 as fits, in whole characters, and a zero behind it: the number of bytes without that.
+/// As much of a string's UTF-8 as fits, in whole characters, and a zero behind it: the number of
+/// bytes without that.
 fn write_utf8(text: &JsString<'_>, room: &mut [MaybeUninit<u8>]) -> Result<usize> {
     let value = text.value();
     let mut written = 0;
-    // SAFETY: `value` is a live string of this environment, as it is an argument of the call that is being served.
-    // Node-API writes at most as many bytes as there are, the terminating zero among them, and says how many.
+    // SAFETY: `value` is a live string of this environment, as it is an argument of the call that
+    // is being served. Node-API writes at most as many bytes as there are, the terminating zero
+    // among them, and says how many.
     let status = unsafe {
-        sys::napi_get_value_string_utf8(value.env, value.value, room.as_mut_ptr().cast(), room.len(), &raw mut written)
+        sys::napi_get_value_string_utf8(
+            value.env,
+            value.value,
+            room.as_mut_ptr().cast(),
+            room.len(),
+            &raw mut written,
+        )
     };
     if status != sys::Status::napi_ok {
         return Err(Error::new(Status::from(status), "expected a string"));

@@ -5,7 +5,10 @@
 //! functions of libuv that it has itself. They are looked up by name: Bun exports stubs in their
 //! place that end the process, and others need not have them; `lib/worker/listen.js` asks in
 //! Node.js only, and has another way where the answer is no.
-#![expect(unsafe_code, reason = "functions found by name, and memory that libuv has until it says so")]
+#![expect(
+    unsafe_code,
+    reason = "functions found by name, and memory that libuv has until it says so"
+)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -87,11 +90,17 @@ impl Watch {
     /// and again until it has been read; less than 0: there is something wrong with the descriptor.
     /// This keeps the process alive. Makes the descriptor non-blocking. `None`: there is no libuv
     /// here that does so.
-    pub fn new(env: Env, fd: OwnedFd, callback: &Function<'_, (i32,), Unknown<'static>>) -> Result<Option<Self>> {
+    pub fn new(
+        env: Env,
+        fd: OwnedFd,
+        callback: &Function<'_, (i32,), Unknown<'static>>,
+    ) -> Result<Option<Self>> {
         let Some(uv) = uv() else { return Ok(None) };
         let mut event_loop = ptr::null_mut();
         // SAFETY: the environment is that of the call.
-        if unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut event_loop) } != sys::Status::napi_ok {
+        if unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut event_loop) }
+            != sys::Status::napi_ok
+        {
             return Ok(None);
         }
         // SAFETY: any number may be asked for.
@@ -132,17 +141,24 @@ impl Watch {
         });
         let data = Rc::into_raw(Rc::clone(&state)).cast_mut().cast();
         let mut hook = ptr::null_mut();
-        // SAFETY: the handle has a reference of its own to the state, until `closed`; the hook is gone by then, too.
+        // SAFETY: the handle has a reference of its own to the state, until `closed`; the hook is
+        // gone by then, too.
         unsafe {
             (uv.handle_set_data)(handle, data);
-            sys::napi_add_async_cleanup_hook(env.raw(), Some(environment_ends), data, &raw mut hook);
+            sys::napi_add_async_cleanup_hook(
+                env.raw(),
+                Some(environment_ends),
+                data,
+                &raw mut hook,
+            );
         }
         state.hook.set(hook);
         state.start();
         Ok(Some(Self(state)))
     }
 
-    /// Calls nobody any more, and no longer keeps the process alive. Nothing is done the second time.
+    /// Calls nobody any more, and no longer keeps the process alive. Nothing is done the second
+    /// time.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -150,7 +166,8 @@ impl Watch {
 
 impl State {
     fn start(&self) {
-        // SAFETY: the handle is initialized and not closing. There is no way for this to fail with these arguments.
+        // SAFETY: the handle is initialized and not closing. There is no way for this to fail with
+        // these arguments.
         unsafe { (self.uv.poll_start)(self.handle, READABLE, readable) };
     }
 
@@ -168,7 +185,8 @@ impl State {
 
     /// Once, when no call is under way and there will be none.
     fn close(&self) {
-        // SAFETY: the environment has not ended, as it waits for the hook; libuv calls `closed` later, from its loop.
+        // SAFETY: the environment has not ended, as it waits for the hook; libuv calls `closed`
+        // later, from its loop.
         unsafe {
             sys::napi_delete_reference(self.env, self.callback);
             sys::napi_async_destroy(self.env, self.context);
@@ -179,13 +197,15 @@ impl State {
     fn call(&self, status: c_int) {
         let env = self.env;
         let (mut handles, mut scope) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: this is the environment's thread, in its event loop: no other scope is open, and these are closed in
-        // the order that is asked for. The callback scope runs ticks and microtasks at its end.
+        // SAFETY: this is the environment's thread, in its event loop: no other scope is open, and
+        // these are closed in the order that is asked for. The callback scope runs ticks and
+        // microtasks at its end.
         unsafe {
             if sys::napi_open_handle_scope(env, &raw mut handles) != sys::Status::napi_ok {
                 return;
             }
-            if sys::napi_open_callback_scope(env, ptr::null_mut(), self.context, &raw mut scope) == sys::Status::napi_ok
+            if sys::napi_open_callback_scope(env, ptr::null_mut(), self.context, &raw mut scope)
+                == sys::Status::napi_ok
             {
                 self.call_in_scope(status);
                 sys::napi_close_callback_scope(env, scope);
@@ -197,16 +217,26 @@ impl State {
     /// What JavaScript throws is an uncaught exception, as in any event.
     unsafe fn call_in_scope(&self, status: c_int) {
         let env = self.env;
-        let (mut callback, mut this, mut argument) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let (mut callback, mut this, mut argument) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         // SAFETY: the caller has opened a scope for these values; the reference is a strong one.
         unsafe {
             sys::napi_get_reference_value(env, self.callback, &raw mut callback);
             sys::napi_get_undefined(env, &raw mut this);
             sys::napi_create_int32(env, status, &raw mut argument);
-            let called = sys::napi_call_function(env, this, callback, 1, &raw const argument, ptr::null_mut());
+            let called = sys::napi_call_function(
+                env,
+                this,
+                callback,
+                1,
+                &raw const argument,
+                ptr::null_mut(),
+            );
             if called == sys::Status::napi_pending_exception {
                 let mut thrown = ptr::null_mut();
-                if sys::napi_get_and_clear_last_exception(env, &raw mut thrown) == sys::Status::napi_ok {
+                if sys::napi_get_and_clear_last_exception(env, &raw mut thrown)
+                    == sys::Status::napi_ok
+                {
                     sys::napi_fatal_exception(env, thrown);
                 }
             }
@@ -224,9 +254,10 @@ fn references(
     // SAFETY: the values are of the call that is being served.
     unsafe {
         check(sys::napi_create_reference(env.raw(), callback.raw(), 1, &raw mut reference))?;
-        check(sys::napi_async_init(env.raw(), ptr::null_mut(), name.raw(), &raw mut context)).inspect_err(|_| {
-            sys::napi_delete_reference(env.raw(), reference);
-        })?;
+        check(sys::napi_async_init(env.raw(), ptr::null_mut(), name.raw(), &raw mut context))
+            .inspect_err(|_| {
+                sys::napi_delete_reference(env.raw(), reference);
+            })?;
     }
     Ok((reference, context))
 }
@@ -240,7 +271,8 @@ fn check(status: sys::napi_status) -> Result<()> {
 
 unsafe extern "C" fn readable(handle: Handle, status: c_int, _events: c_int) {
     let Some(uv) = uv() else { return };
-    // SAFETY: the handle has a reference, which `closed` takes. One more for this call, in which it may be closed.
+    // SAFETY: the handle has a reference, which `closed` takes. One more for this call, in which it
+    // may be closed.
     let state = unsafe {
         let data = (uv.handle_get_data)(handle).cast_const().cast::<State>();
         Rc::increment_strong_count(data);
@@ -261,7 +293,8 @@ unsafe extern "C" fn closed(handle: Handle) {
     let Some(uv) = uv() else { return };
     // SAFETY: libuv calls this once, and never again looks at the handle.
     let state = unsafe { Rc::from_raw((uv.handle_get_data)(handle).cast_const().cast::<State>()) };
-    // SAFETY: the memory was made with this layout; the hook has not been removed, and waits for this if it has run.
+    // SAFETY: the memory was made with this layout; the hook has not been removed, and waits for
+    // this if it has run.
     unsafe {
         dealloc(handle.cast(), state.layout);
         let hook = state.hook.get();
@@ -272,7 +305,10 @@ unsafe extern "C" fn closed(handle: Handle) {
     tracing::trace!(fd = state.fd.as_raw_fd(), "no longer watched");
 }
 
-unsafe extern "C" fn environment_ends(_hook: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+unsafe extern "C" fn environment_ends(
+    _hook: sys::napi_async_cleanup_hook_handle,
+    data: *mut c_void,
+) {
     // SAFETY: the handle has its reference until `closed`, which removes this hook.
     let state = unsafe { &*data.cast_const().cast::<State>() };
     state.stop();

@@ -53,7 +53,8 @@ pub struct WorkerPort {
     blobs: Vec<Bytes>,
     /// Of each element of the last text that was taken: see `take`.
     starts: Float64Array,
-    /// How far the ring of raw bytes from the supervisor was read, and where the one to it is written.
+    /// How far the ring of raw bytes from the supervisor was read, and where the one to it is
+    /// written.
     down: Read,
     up: Writer,
 }
@@ -120,7 +121,8 @@ impl Hot for Reply {
 
 #[napi]
 impl WorkerPort {
-    /// Throws where this process is not a worker. `starts` is what `take` writes into: two numbers for each of 64 frames.
+    /// Throws where this process is not a worker. `starts` is what `take` writes into: two numbers
+    /// for each of 64 frames.
     #[napi(constructor)]
     pub fn new(starts: Float64Array) -> Result<Self> {
         if starts.len() < 2 * BATCH_FRAMES {
@@ -150,10 +152,14 @@ impl WorkerPort {
         })
     }
 
-    /// Calls back whenever there is something for `fill`, with a status: less than 0: something is wrong with the channel.
-    /// False: it cannot be watched from here. Only for Node.js; once.
+    /// Calls back whenever there is something for `fill`, with a status: less than 0: something is
+    /// wrong with the channel. False: it cannot be watched from here. Only for Node.js; once.
     #[napi]
-    pub fn poll(&mut self, env: Env, on_readable: Function<'_, (i32,), Unknown<'static>>) -> Result<bool> {
+    pub fn poll(
+        &mut self,
+        env: Env,
+        on_readable: Function<'_, (i32,), Unknown<'static>>,
+    ) -> Result<bool> {
         self.watch = Watch::new(env, self.duplicate()?, &on_readable)?;
         Ok(self.watch.is_some())
     }
@@ -192,8 +198,8 @@ impl WorkerPort {
         self.splitter.push(&buffer[..n]);
     }
 
-    /// Reads what has arrived, without waiting: the number of bytes, -1 at the end of the stream, or where it cannot be
-    /// read any more.
+    /// Reads what has arrived, without waiting: the number of bytes, -1 at the end of the stream,
+    /// or where it cannot be read any more.
     #[napi]
     pub fn fill(&mut self) -> i32 {
         let buffer = self.splitter.buffer(READ);
@@ -218,9 +224,10 @@ impl WorkerPort {
         }
     }
 
-    /// The text of an array of what the frames at hand say, or null. Most are tasks with nothing but an id and a payload: of
-    /// these it has the payload alone, and their id and epoch are in `starts`. Of all others it has the whole frame, and
-    /// zeros are there. A frame with raw bytes is the last of its batch.
+    /// The text of an array of what the frames at hand say, or null. Most are tasks with nothing
+    /// but an id and a payload: of these it has the payload alone, and their id and epoch are in
+    /// `starts`. Of all others it has the whole frame, and zeros are there. A frame with raw bytes
+    /// is the last of its batch.
     #[napi]
     pub fn take<'env>(&mut self, env: &'env Env) -> Result<Option<JsString<'env>>> {
         let text = &mut self.text;
@@ -228,10 +235,12 @@ impl WorkerPort {
         text.push(b'[');
         let mut frames = 0;
         self.blobs.clear();
-        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/worker/` never shares the array with another.
+        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/worker/` never shares
+        // the array with another.
         let starts = unsafe { self.starts.as_mut() };
         while frames < BATCH_FRAMES && text.len() < BATCH_BYTES && self.blobs.is_empty() {
-            let frame = self.splitter.next().map_err(|error| Error::from_reason(error.to_string()))?;
+            let frame =
+                self.splitter.next().map_err(|error| Error::from_reason(error.to_string()))?;
             let Some(frame) = frame else { break };
             if frames > 0 {
                 text.push(b',');
@@ -241,7 +250,8 @@ impl WorkerPort {
             starts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
             text.extend_from_slice(value);
             let (page, down) = (&self.page, &mut self.down);
-            let shared = |at, lengths: &[usize]| page.as_ref()?.take(Direction::ToWorker, down, at, lengths);
+            let shared =
+                |at, lengths: &[usize]| page.as_ref()?.take(Direction::ToWorker, down, at, lengths);
             let Some(copies) = frame.raw.copies(shared) else {
                 return Err(Error::from_reason("the supervisor put no raw bytes where it says"));
             };
@@ -268,21 +278,24 @@ impl WorkerPort {
         self.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect()
     }
 
-    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of this epoch (always so
-    /// where there is no page). From then on what is held is written within a millisecond, whatever user code does.
+    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of
+    /// this epoch (always so where there is no page). From then on what is held is written within a
+    /// millisecond, whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
-    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: it survives this process. `kind`: 0 a
-    /// value, 1 a whole envelope, 2 undefined; 4 more where user code goes on, so that it is written as by `hold`.
+    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: it survives
+    /// this process. `kind`: 0 a value, 1 a whole envelope, 2 undefined; 4 more where user code
+    /// goes on, so that it is written as by `hold`.
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
     pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Reply(Rc::clone(&self.out)))
     }
 
-    /// Takes in whole lines: they survive this process, and are written within a millisecond, whatever user code does.
+    /// Takes in whole lines: they survive this process, and are written within a millisecond,
+    /// whatever user code does.
     #[napi]
     pub fn hold(&self, text: JsString<'_>) -> Result<()> {
         self.out.add(|out| strings::append_utf8(&text, out).map_err(Failed::Border))?;
@@ -296,15 +309,17 @@ impl WorkerPort {
         self.page.as_ref().is_some_and(|page| page.has_rings())
     }
 
-    /// Puts raw bytes into the shared memory: their position there, which the line that announces them has as `shared`. -1:
-    /// they are to follow their line, as they are few, or too many for now.
+    /// Puts raw bytes into the shared memory: their position there, which the line that announces
+    /// them has as `shared`. -1: they are to follow their line, as they are few, or too many for
+    /// now.
     #[napi]
     pub fn share(&mut self, blobs: Vec<Uint8ArraySlice<'_>>) -> f64 {
         let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
         let total: usize = blobs.iter().map(|blob| blob.len()).sum();
         let page = self.page.as_ref().filter(|_| total >= ring::FROM);
         // Positions stay far below what a double can hold.
-        page.and_then(|page| page.put(Direction::FromWorker, &mut self.up, &blobs)).map_or(-1.0, |at| at as f64)
+        page.and_then(|page| page.put(Direction::FromWorker, &mut self.up, &blobs))
+            .map_or(-1.0, |at| at as f64)
     }
 
     /// Whether tasks are claimed.
@@ -313,21 +328,26 @@ impl WorkerPort {
         self.page.is_some()
     }
 
-    /// Writes whole lines, and returns when the kernel has them all: what was written survives this process.
+    /// Writes whole lines, and returns when the kernel has them all: what was written survives this
+    /// process.
     #[napi]
     pub fn write(&self, text: JsString<'_>) -> Result<()> {
-        self.out.write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &[]).map_err(Into::into)
+        self.out
+            .write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &[])
+            .map_err(Into::into)
     }
 
     /// A line that announces raw bytes, and those bytes.
     #[napi]
     pub fn write_with(&self, text: JsString<'_>, blobs: Vec<Uint8ArraySlice<'_>>) -> Result<()> {
         let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
-        self.out.write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &blobs).map_err(Into::into)
+        self.out
+            .write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &blobs)
+            .map_err(Into::into)
     }
 
-    /// Has this process die with its parent, whatever it is doing then. False: the parent is gone already. `depth`: how
-    /// deep in pools within pools this process is.
+    /// Has this process die with its parent, whatever it is doing then. False: the parent is gone
+    /// already. `depth`: how deep in pools within pools this process is.
     #[napi]
     pub fn arm(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
@@ -371,7 +391,9 @@ impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Border(error) => error,
-            Failed::Channel(error) => Error::from_reason(format!("failed to write to the channel: {error}")),
+            Failed::Channel(error) => {
+                Error::from_reason(format!("failed to write to the channel: {error}"))
+            }
         }
     }
 }

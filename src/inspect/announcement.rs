@@ -1,6 +1,6 @@
-//! What Node prints on standard error when it opens its inspector. Because we had it do so: then it is read by us, and by
-//! nobody else. Because the user's flags have: then the line with the address says whose it is. Everything around it
-//! passes through unchanged, byte for byte.
+//! What Node prints on standard error when it opens its inspector. Because we had it do so: then it
+//! is read by us, and by nobody else. Because the user's flags have: then the line with the address
+//! says whose it is. Everything around it passes through unchanged, byte for byte.
 
 use tokio::sync::oneshot;
 
@@ -16,7 +16,8 @@ const MAX_LINE: usize = 256;
 /// Lines of one worker's standard error, where Node has opened its inspector, or is about to.
 #[derive(Debug, Default)]
 pub struct Announcements {
-    /// Goes in front of the address of the inspector that the user's flags open, until that has come.
+    /// Goes in front of the address of the inspector that the user's flags open, until that has
+    /// come.
     label: Option<String>,
     /// That inspector.
     users: Option<String>,
@@ -94,7 +95,9 @@ impl Announcements {
     fn put_label(&mut self) {
         let Some(label) = &self.label else { return };
         let line = std::str::from_utf8(&self.partial).ok();
-        let Some(address) = line.and_then(|line| line.trim_end().strip_prefix(LISTENING)) else { return };
+        let Some(address) = line.and_then(|line| line.trim_end().strip_prefix(LISTENING)) else {
+            return;
+        };
         self.users = Some(format!("ws://{address}"));
         self.partial = [label.as_bytes(), &self.partial].concat();
         self.introduction = Some(self.partial.clone());
@@ -130,7 +133,9 @@ impl Announcements {
 
     fn may_be_ours(&self) -> bool {
         let partial = self.partial.as_slice();
-        let begins = |line: &&str| partial.starts_with(line.as_bytes()) || line.as_bytes().starts_with(partial);
+        let begins = |line: &&str| {
+            partial.starts_with(line.as_bytes()) || line.as_bytes().starts_with(partial)
+        };
         (self.label.is_some() || self.wanted.is_some() || self.ours.is_some())
             && partial.len() <= MAX_LINE
             && [LISTENING, ENDING, HELP, ATTACHED, WAITING].iter().any(begins)
@@ -152,7 +157,8 @@ mod tests {
     }
 
     fn all(announcements: &mut Announcements, text: &str, size: usize) -> String {
-        let mut rest: Vec<u8> = text.as_bytes().chunks(size).flat_map(|chunk| announcements.filter(chunk)).collect();
+        let mut rest: Vec<u8> =
+            text.as_bytes().chunks(size).flat_map(|chunk| announcements.filter(chunk)).collect();
         rest.extend(announcements.finish());
         String::from_utf8(rest).expect("the text was UTF-8")
     }
@@ -165,7 +171,10 @@ mod tests {
         );
         for size in 1..text.len() {
             let (mut announcements, mut url) = expecting();
-            assert_eq!(all(&mut announcements, &text, size), "before\nbetween\nDeb\n\nWaiting\nbehind, and no newline");
+            assert_eq!(
+                all(&mut announcements, &text, size),
+                "before\nbetween\nDeb\n\nWaiting\nbehind, and no newline"
+            );
             assert_eq!(url.try_recv().as_deref(), Ok(URL));
         }
     }
@@ -175,8 +184,10 @@ mod tests {
         let (mut announcements, mut url) = expecting();
         let other = "ws://127.0.0.1:9229/0a628b82-847c-4209-8bc1-ddb9f2c5f74b";
         // Ours is the first that listens; another may end, and need help.
-        let text = format!("{HELP_LINE}Debugger attached.\nDebugger listening on {URL}\n{HELP_LINE}");
-        let theirs = format!("Debugger listening on {other}\n{HELP_LINE}Debugger ending on {other}\n");
+        let text =
+            format!("{HELP_LINE}Debugger attached.\nDebugger listening on {URL}\n{HELP_LINE}");
+        let theirs =
+            format!("Debugger listening on {other}\n{HELP_LINE}Debugger ending on {other}\n");
         let rest = all(&mut announcements, &format!("{text}{theirs}"), 4096);
         assert_eq!(rest, format!("{HELP_LINE}Debugger attached.\n{theirs}"));
         assert_eq!(url.try_recv().as_deref(), Ok(URL));
@@ -195,7 +206,9 @@ mod tests {
 
     #[test]
     fn the_users_own_gets_its_label_once() {
-        let text = format!("{HELP_LINE}De\nDebugger listening on {URL}\n{HELP_LINE}Debugger listening on {URL}\nend");
+        let text = format!(
+            "{HELP_LINE}De\nDebugger listening on {URL}\n{HELP_LINE}Debugger listening on {URL}\nend"
+        );
         let expected = text.replacen("Debugger listening", "pool worker 3: Debugger listening", 1);
         for size in 1..text.len() {
             let mut announcements = Announcements::labelled("pool worker 3: ".to_owned());
@@ -220,6 +233,9 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_pass() {
         let (mut announcements, _url) = expecting();
-        assert_eq!(announcements.filter(b"\xff\xfe\nDebugger \xff\n"), b"\xff\xfe\nDebugger \xff\n");
+        assert_eq!(
+            announcements.filter(b"\xff\xfe\nDebugger \xff\n"),
+            b"\xff\xfe\nDebugger \xff\n"
+        );
     }
 }

@@ -93,7 +93,8 @@ impl Scripts {
             }
             "Debugger.paused" => {
                 let paused: Paused<'_> = serde_json::from_str(params).ok()?;
-                let lines: Vec<_> = paused.call_frames.0.iter().map(|frame| self.line(frame)).collect();
+                let lines: Vec<_> =
+                    paused.call_frames.0.iter().map(|frame| self.line(frame)).collect();
                 Some(Message::Paused(lines.join("\n")))
             }
             _ => Some(Message::Other),
@@ -104,7 +105,10 @@ impl Scripts {
     fn line(&self, frame: &Frame<'_>) -> String {
         let url = self.0.get(frame.location.script_id.as_ref()).map_or("", String::as_str);
         let url = if url.is_empty() { "<anonymous>" } else { url };
-        let (line, column) = (u64::from(frame.location.line_number) + 1, u64::from(frame.location.column_number) + 1);
+        let (line, column) = (
+            u64::from(frame.location.line_number) + 1,
+            u64::from(frame.location.column_number) + 1,
+        );
         match clean(&frame.function_name, MAX_NAME) {
             name if name.is_empty() => format!("    at {url}:{line}:{column}"),
             name => format!("    at {name} ({url}:{line}:{column})"),
@@ -170,9 +174,11 @@ mod tests {
 
     fn scripts() -> Scripts {
         let mut scripts = Scripts::default();
-        for (id, url) in [("7", "file:///srv/worker.mjs"), ("8", "node:internal/timers"), ("9", "")] {
+        for (id, url) in [("7", "file:///srv/worker.mjs"), ("8", "node:internal/timers"), ("9", "")]
+        {
             let params = serde_json::json!({ "scriptId": id, "url": url, "sourceMapURL": "data:…", "hash": "0" });
-            let event = serde_json::json!({ "method": "Debugger.scriptParsed", "params": params }).to_string();
+            let event = serde_json::json!({ "method": "Debugger.scriptParsed", "params": params })
+                .to_string();
             assert_eq!(scripts.read(&event), Some(Message::Other));
         }
         scripts
@@ -180,7 +186,12 @@ mod tests {
 
     #[test]
     fn frames_look_like_those_of_an_error() {
-        let frames = [frame("spin", "7", 11), frame("", "8", 0), frame("evaluated", "9", 2), frame("late", "404", 2)];
+        let frames = [
+            frame("spin", "7", 11),
+            frame("", "8", 0),
+            frame("evaluated", "9", 2),
+            frame("late", "404", 2),
+        ];
         assert_eq!(
             stack(&mut scripts(), &frames),
             "    at spin (file:///srv/worker.mjs:12:5)\n    at node:internal/timers:1:5\n    \
@@ -193,7 +204,10 @@ mod tests {
         let frames: Vec<_> = (0..9_000).map(|line| frame(&"f".repeat(5_000), "7", line)).collect();
         let stack = stack(&mut scripts(), &frames[..200]);
         assert_eq!(stack.lines().count(), MAX_FRAMES);
-        assert!(stack.starts_with(&format!("    at {} (file:///srv/worker.mjs:1:5)\n", "f".repeat(MAX_NAME))));
+        assert!(stack.starts_with(&format!(
+            "    at {} (file:///srv/worker.mjs:1:5)\n",
+            "f".repeat(MAX_NAME)
+        )));
         assert!(stack.lines().all(|line| line.chars().count() < MAX_NAME + MAX_URL + 40));
     }
 
@@ -207,9 +221,18 @@ mod tests {
     fn answers_and_other_events_are_told_apart() {
         let mut scripts = scripts();
         assert_eq!(scripts.read(r#"{"id":2,"result":{}}"#), Some(Message::Answer { id: 2 }));
-        assert_eq!(scripts.read(r#"{"id":3,"error":{"code":-32601,"message":"m"}}"#), Some(Message::Answer { id: 3 }));
-        assert_eq!(scripts.read(r#"{"method":"Debugger.resumed","params":{}}"#), Some(Message::Other));
-        assert_eq!(scripts.read(r#"{"method":"Debugger.breakpointResolved"}"#), Some(Message::Other));
+        assert_eq!(
+            scripts.read(r#"{"id":3,"error":{"code":-32601,"message":"m"}}"#),
+            Some(Message::Answer { id: 3 })
+        );
+        assert_eq!(
+            scripts.read(r#"{"method":"Debugger.resumed","params":{}}"#),
+            Some(Message::Other)
+        );
+        assert_eq!(
+            scripts.read(r#"{"method":"Debugger.breakpointResolved"}"#),
+            Some(Message::Other)
+        );
     }
 
     #[test]

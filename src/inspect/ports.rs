@@ -1,7 +1,8 @@
-//! A port of its own for the inspector of each worker, where the user's flags have Node open it from the beginning.
+//! A port of its own for the inspector of each worker, where the user's flags have Node open it
+//! from the beginning.
 //!
-//! Node ends at once if it cannot have its port. So no two workers of this process are given the same one, and none that
-//! somebody else listens on; these get any that is free.
+//! Node ends at once if it cannot have its port. So no two workers of this process are given the
+//! same one, and none that somebody else listens on; these get any that is free.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -17,7 +18,8 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 /// What the flags of a pool's workers say about their inspectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InspectConfig {
-    /// Where among the arguments the worker's own port is to stand: behind the flags, of which the last decides.
+    /// Where among the arguments the worker's own port is to stand: behind the flags, of which the
+    /// last decides.
     pub position: usize,
     /// The address to listen on, as far as it is one.
     pub host: IpAddr,
@@ -32,14 +34,20 @@ pub struct Port(u16);
 impl InspectConfig {
     /// The port of this worker, from 1 on.
     pub fn port(&self, worker_id: u32) -> Port {
-        Port(self.wanted(worker_id).filter(|port| is_free(self.host, *port) && take(*port)).unwrap_or(0))
+        Port(
+            self.wanted(worker_id)
+                .filter(|port| is_free(self.host, *port) && take(*port))
+                .unwrap_or(0),
+        )
     }
 
     fn wanted(&self, worker_id: u32) -> Option<u16> {
         if self.first < LOWEST {
             return None;
         }
-        u16::try_from(worker_id.saturating_sub(1)).ok().and_then(|offset| self.first.checked_add(offset))
+        u16::try_from(worker_id.saturating_sub(1))
+            .ok()
+            .and_then(|offset| self.first.checked_add(offset))
     }
 }
 

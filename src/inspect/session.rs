@@ -10,9 +10,11 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::frames::{Message, Scripts};
 
-/// Bytes of one message. The frames of a stack with ten thousand of them are this large, and take longer than we wait.
+/// Bytes of one message. The frames of a stack with ten thousand of them are this large, and take
+/// longer than we wait.
 const MAX_MESSAGE: usize = 16 << 20;
-/// Bytes of all messages together. A worker with thousands of modules names each, with its source map.
+/// Bytes of all messages together. A worker with thousands of modules names each, with its source
+/// map.
 const MAX_TOTAL: usize = 64 << 20;
 
 /// Our requests, by their numbers.
@@ -29,7 +31,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects. `None`: not an address that an inspector of this machine would have, or nobody there who speaks.
+    /// Connects. `None`: not an address that an inspector of this machine would have, or nobody
+    /// there who speaks.
     pub async fn open(url: &str) -> Option<Self> {
         let address = address(url)?;
         let stream = TcpStream::connect(address).await.ok()?;
@@ -40,7 +43,9 @@ impl Session {
         // Node answers to nobody who asks for `0.0.0.0`.
         let (_, uuid) = url.rsplit_once('/')?;
         let (socket, _) =
-            client_async_with_config(format!("ws://{address}/{uuid}"), stream, Some(config)).await.ok()?;
+            client_async_with_config(format!("ws://{address}/{uuid}"), stream, Some(config))
+                .await
+                .ok()?;
         Some(Self { socket, scripts: Scripts::default(), received: 0 })
     }
 
@@ -51,7 +56,8 @@ impl Session {
         loop {
             match self.next().await? {
                 Message::Paused(stack) => return Some(stack).filter(|stack| !stack.is_empty()),
-                // JavaScript that runs is paused before it hears of anything that we say from here on.
+                // JavaScript that runs is paused before it hears of anything that we say from here
+                // on.
                 Message::Answer { id: PAUSE } => self.ask(PROBE, "Runtime.getIsolateId").await?,
                 Message::Answer { id: PROBE } => return None,
                 Message::Answer { .. } | Message::Other => {}
@@ -88,7 +94,8 @@ impl Session {
 /// Where to connect: `ws://127.0.0.1:<port>/<uuid>`, or the same with `[::1]`, `0.0.0.0` or `[::]`.
 fn address(url: &str) -> Option<SocketAddr> {
     let (host, path) = url.strip_prefix("ws://")?.split_once('/')?;
-    let uuid = path.len() == 36 && path.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let uuid =
+        path.len() == 36 && path.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let mut address: SocketAddr = host.parse().ok()?;
     // It listens on every address, and so on this one.
     match address.ip() {
@@ -124,7 +131,11 @@ mod tests {
             ("", false),
         ] {
             let address = address(&format!("ws://{host}/{UUID}"));
-            assert_eq!(address.is_some_and(|address| address.ip().is_loopback()), expected, "{host}");
+            assert_eq!(
+                address.is_some_and(|address| address.ip().is_loopback()),
+                expected,
+                "{host}"
+            );
             assert_eq!(address.is_some(), expected, "{host}");
         }
         for url in [

@@ -44,8 +44,8 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// One worker, and what users get who set nothing. The pools that they make have each of these set on the JavaScript
-    /// side; this is for all others.
+    /// One worker, and what users get who set nothing. The pools that they make have each of these
+    /// set on the JavaScript side; this is for all others.
     fn default() -> Self {
         Self {
             min_workers: 1,
@@ -64,7 +64,12 @@ impl Default for PoolConfig {
             max_age: None,
             recycle_memory: None,
             max_memory: None,
-            restart: RestartConfig { limit: 5, window: 10_000_000, min_delay: 100_000, max_delay: 5_000_000 },
+            restart: RestartConfig {
+                limit: 5,
+                window: 10_000_000,
+                min_delay: 100_000,
+                max_delay: 5_000_000,
+            },
             seed: 1,
         }
     }

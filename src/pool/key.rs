@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of these.
+/// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of
+/// these.
 const REMEMBERED: usize = 65_536;
 
 /// The key of a task.
@@ -29,7 +30,8 @@ impl Keys {
 
 impl AffinityKey {
     pub fn new(name: &str) -> Self {
-        // Of keys that nobody is attacked by: the same in every process, as nothing else depends on it.
+        // Of keys that nobody is attacked by: the same in every process, as nothing else depends on
+        // it.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         Self { name: name.into(), hash: hasher.finish(), home: 0 }

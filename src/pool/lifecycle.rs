@@ -1,4 +1,5 @@
-//! The course of one worker's life: starting → ready → leaving → gone. Pure: what to do next is returned, not done.
+//! The course of one worker's life: starting → ready → leaving → gone. Pure: what to do next is
+//! returned, not done.
 
 use crate::pool::ids::Micros;
 
@@ -9,7 +10,8 @@ pub enum ExitReason {
     Shutdown,
     /// It was above `minWorkers` and had nothing to do.
     Idle,
-    /// It had run enough tasks, was old enough, or had grown too large: another has taken its place.
+    /// It had run enough tasks, was old enough, or had grown too large: another has taken its
+    /// place.
     Recycled,
     /// All workers were to be replaced.
     Reload,
@@ -49,7 +51,8 @@ pub enum Life {
     Starting { deadline: Micros },
     /// Takes tasks.
     Ready,
-    /// On its way out: takes no task, though those it has may still end. The next rung is due at `deadline`.
+    /// On its way out: takes no task, though those it has may still end. The next rung is due at
+    /// `deadline`.
     Leaving { reason: ExitReason, rung: Rung, deadline: Micros },
 }
 
@@ -106,8 +109,8 @@ impl Life {
         }
     }
 
-    /// Sends the worker on its way, beginning at `from`. A worker that leaves already keeps its reason and is never
-    /// treated more gently than before.
+    /// Sends the worker on its way, beginning at `from`. A worker that leaves already keeps its
+    /// reason and is never treated more gently than before.
     pub fn leave(&mut self, reason: ExitReason, from: Rung, now: Micros, grace: Micros) -> Step {
         let reason = match *self {
             Self::Leaving { rung, .. } if rung >= from => return Step::Wait,
@@ -130,8 +133,12 @@ impl Life {
         match *self {
             // A worker that hangs at load has nothing to lose, and has had its time.
             Self::Starting { .. } => self.leave(ExitReason::Startup, Rung::Killed, now, grace),
-            Self::Leaving { reason, rung: Rung::Asked, .. } => self.leave(reason, Rung::Terminated, now, grace),
-            Self::Leaving { reason, rung: Rung::Terminated, .. } => self.leave(reason, Rung::Killed, now, grace),
+            Self::Leaving { reason, rung: Rung::Asked, .. } => {
+                self.leave(reason, Rung::Terminated, now, grace)
+            }
+            Self::Leaving { reason, rung: Rung::Terminated, .. } => {
+                self.leave(reason, Rung::Killed, now, grace)
+            }
             Self::Ready | Self::Leaving { rung: Rung::Killed, .. } => Step::Wait,
         }
     }

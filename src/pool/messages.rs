@@ -1,4 +1,5 @@
-//! The values that go into the pool's state machine and come out of it. Plain data: no handles, no clocks, no JSON.
+//! The values that go into the pool's state machine and come out of it. Plain data: no handles, no
+//! clocks, no JSON.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use crate::pool::lifecycle::ExitReason;
 /// The bytes of a task: everything of its frame after the members that change from start to start.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// `,"task":…}` and the newline, with the task's other constant members before. (Of a message: `,"message":…}`.)
+    /// `,"task":…}` and the newline, with the task's other constant members before. (Of a message:
+    /// `,"message":…}`.)
     pub text: Text,
     /// Its raw bytes, if it has any. Few do.
     pub raw: Option<Arc<RawBody>>,
 }
 
-/// The text of a task. A long one is in memory of its own, which the task and the channels that it is written to share.
+/// The text of a task. A long one is in memory of its own, which the task and the channels that it
+/// is written to share.
 #[derive(Clone, Debug)]
 pub enum Text {
     /// Copied where it is needed.
@@ -131,7 +134,8 @@ pub enum Event {
     ChannelClosed { worker: WorkerKey },
     /// So many bytes of the worker's memory are resident.
     Memory { worker: WorkerKey, rss: u64 },
-    /// The process is dead. What it said before may still be handled, but nothing can reach it any more.
+    /// The process is dead. What it said before may still be handled, but nothing can reach it any
+    /// more.
     ExitObserved { worker: WorkerKey },
     /// The process is gone, and everything it said has been handled.
     Reaped { worker: WorkerKey, evidence: Evidence },
@@ -143,7 +147,8 @@ pub enum Event {
     Shutdown { drop_waiting: bool, timeout: Option<Micros> },
     /// From now on so many workers. `number` comes back with [`Effect::Resized`].
     Resize { min_workers: usize, max_workers: usize, number: u32 },
-    /// Replace all workers. `number` comes back with [`Effect::Reloaded`] or [`Effect::ReloadFailed`].
+    /// Replace all workers. `number` comes back with [`Effect::Reloaded`] or
+    /// [`Effect::ReloadFailed`].
     Reload { number: u32 },
     /// Kill everything now.
     Terminate,
@@ -158,7 +163,8 @@ pub struct ForgedClaim;
 pub enum Evidence {
     /// The claim word's count: the first so many of all that were ever sent have started.
     Claims(Result<u32, ForgedClaim>),
-    /// No claim word; these starts were not completely written to the channel. All others may have begun.
+    /// No claim word; these starts were not completely written to the channel. All others may have
+    /// begun.
     Unwritten(Vec<AttemptId>),
 }
 
@@ -168,7 +174,13 @@ pub enum Effect {
     /// Start a process for this slot.
     Spawn { worker: WorkerKey },
     /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
-    Send { worker: WorkerKey, attempt_id: AttemptId, epoch: Option<u32>, attempt: u32, task: TaskKey },
+    Send {
+        worker: WorkerKey,
+        attempt_id: AttemptId,
+        epoch: Option<u32>,
+        attempt: u32,
+        task: TaskKey,
+    },
     /// Tell the worker that nobody waits for this start any more.
     Abort { worker: WorkerKey, attempt_id: AttemptId, overdue: bool },
     /// Tell the worker that this start may give so many more values.
@@ -203,8 +215,9 @@ pub enum Effect {
     Reloaded { number: u32 },
     /// They are not, as the new ones do not get ready.
     ReloadFailed { number: u32 },
-    /// This worker, which is gone or never came to be, did not get ready. What was the matter with it is why the pool breaks,
-    /// is short of workers or was not reloaded, where one of these follows.
+    /// This worker, which is gone or never came to be, did not get ready. What was the matter with
+    /// it is why the pool breaks, is short of workers or was not reloaded, where one of these
+    /// follows.
     StartFailed { worker: WorkerKey },
     /// Workers that are missing do not get ready, again and again, and others serve. Said once.
     Short,

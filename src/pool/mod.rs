@@ -1,9 +1,10 @@
 //! The dispatcher: which task runs where, and what becomes of every task.
 //!
-//! - [`state`] is the whole policy: a pure state machine, `handle(event) -> effects`, with no clock, no I/O and no
-//!   runtime in it. [`messages`] are the plain values that go in and out, [`queue`] the waiting tasks, [`policy`]
-//!   the numbers (prediction, back-off, restart budget) it decides by, [`timing`] those it tells; [`slot`] is a
-//!   place for a worker, [`lifecycle`] the course of one worker's life.
+//! - [`state`] is the whole policy: a pure state machine, `handle(event) -> effects`, with no
+//!   clock, no I/O and no runtime in it. [`messages`] are the plain values that go in and out,
+//!   [`queue`] the waiting tasks, [`policy`] the numbers (prediction, back-off, restart budget) it
+//!   decides by, [`timing`] those it tells; [`slot`] is a place for a worker, [`lifecycle`] the
+//!   course of one worker's life.
 //!
 //! It does no I/O: `supervisor` drives it.
 

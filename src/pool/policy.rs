@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use crate::pool::config::RestartConfig;
 use crate::pool::ids::Micros;
 
-/// Work that is sent ahead to one worker, by prediction: depth is worth an order of magnitude for tiny tasks and nothing
-/// for long ones, whose wait it would only make unfair.
+/// Work that is sent ahead to one worker, by prediction: depth is worth an order of magnitude for
+/// tiny tasks and nothing for long ones, whose wait it would only make unfair.
 pub const PREFETCH_WORK: Micros = 1_000;
-/// A single task is sent ahead up to this length: the wake-ups between two tasks of a millisecond cost a sixth of the
-/// throughput, those between two of ten cost nothing. Less than [`STALL`], as it would be taken back before it can begin.
+/// A single task is sent ahead up to this length: the wake-ups between two tasks of a millisecond
+/// cost a sixth of the throughput, those between two of ten cost nothing. Less than [`STALL`], as
+/// it would be taken back before it can begin.
 pub const PREFETCH_ONE: Micros = 1_500;
 /// What is assumed of a handler whose tasks have not been seen: they may be long.
 pub const UNKNOWN: Micros = 10_000;
@@ -19,15 +20,16 @@ pub const PREFETCH_TASKS: usize = 256;
 pub const PREFETCH_BYTES: usize = 1 << 20;
 /// A worker that has shown no progress for this long gives back what it has not started.
 pub const STALL: Micros = 2 * PREFETCH_WORK;
-/// How long a task that was aborted or is overdue may take to end by itself before its worker is asked to die. The
-/// grace period, where that is shorter.
+/// How long a task that was aborted or is overdue may take to end by itself before its worker is
+/// asked to die. The grace period, where that is shorter.
 pub const COOPERATION: Micros = 100_000;
 
-/// How long a worker may leave lying what it is due to run, at least: a sound one may have to wait for a busy machine. The
-/// grace period, where that is longer.
+/// How long a worker may leave lying what it is due to run, at least: a sound one may have to wait
+/// for a busy machine. The grace period, where that is longer.
 pub const HESITATION: Micros = 500_000;
 
-/// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by itself, and shorter.
+/// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by
+/// itself, and shorter.
 pub const CAPTURE: Micros = 2_000_000;
 
 /// Predicts how long a task will run, by handler: a moving average over what the workers measured.
@@ -45,17 +47,20 @@ impl Default for Predictor {
 impl Predictor {
     /// Takes in one measured run time.
     pub fn learn(&mut self, handler: u8, elapsed: u32) {
-        // The worker is not trusted with numbers: whatever it says, the average stays within a minute.
+        // The worker is not trusted with numbers: whatever it says, the average stays within a
+        // minute.
         let sample = elapsed.min(60_000_000) as f32;
         let average = &mut self.averages[usize::from(handler)];
         *average = Some(match *average {
-            // One long task says more than many short ones: what was sent ahead would wait behind the next.
+            // One long task says more than many short ones: what was sent ahead would wait behind
+            // the next.
             Some(old) if sample < PREFETCH_WORK as f32 => old + (sample - old) / 8.0,
             _ => sample,
         });
     }
 
-    /// The predicted run time; that of a long task while nothing is known. Never 0, as every task costs something.
+    /// The predicted run time; that of a long task while nothing is known. Never 0, as every task
+    /// costs something.
     pub fn predict(&self, handler: u8) -> Micros {
         self.averages[usize::from(handler)].map_or(UNKNOWN, |average| (average as Micros).max(1))
     }
@@ -69,8 +74,8 @@ pub struct RestartBudget {
 }
 
 impl RestartBudget {
-    /// Takes in a failed start; whether the budget is spent. Slow failures (a start timeout longer than the window)
-    /// count as well, as long as no worker gets ready in between.
+    /// Takes in a failed start; whether the budget is spent. Slow failures (a start timeout longer
+    /// than the window) count as well, as long as no worker gets ready in between.
     pub fn spend(&mut self, now: Micros, config: &RestartConfig) -> bool {
         self.in_a_row += 1;
         self.recent.push_back(now);
@@ -97,7 +102,8 @@ pub fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
     first.saturating_mul(1u64 << doublings).min(most)
 }
 
-/// A small generator of jitter (splitmix64), so that workers which died together do not come back together.
+/// A small generator of jitter (splitmix64), so that workers which died together do not come back
+/// together.
 #[derive(Debug)]
 pub struct Jitter(u64);
 
@@ -122,7 +128,8 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    const CONFIG: RestartConfig = RestartConfig { limit: 2, window: 1_000, min_delay: 10, max_delay: 35 };
+    const CONFIG: RestartConfig =
+        RestartConfig { limit: 2, window: 1_000, min_delay: 10, max_delay: 35 };
 
     #[test]
     fn the_budget_counts_failures_within_the_window_or_in_a_row() {

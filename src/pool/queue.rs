@@ -1,5 +1,5 @@
-//! The waiting tasks: by priority and age, first in, first out among equals, with a way back to the front for those that
-//! never started.
+//! The waiting tasks: by priority and age, first in, first out among equals, with a way back to the
+//! front for those that never started.
 //!
 //! ```text
 //!              returned   [ r1 r2 ]            were sent before, and come first
@@ -9,9 +9,10 @@
 //!    one lane for tasks that any worker may run, and one for each place that tasks with a key are bound to
 //! ```
 //!
-//! A task that waits gains priority as time passes. So that nothing has to be sorted anew for that, each has a *due time*:
-//! when it was accepted, less a span for each level of priority that it has. Of two tasks the one that is due first has the
-//! higher priority, age included, whenever one looks.
+//! A task that waits gains priority as time passes. So that nothing has to be sorted anew for that,
+//! each has a *due time*: when it was accepted, less a span for each level of priority that it has.
+//! Of two tasks the one that is due first has the higher priority, age included, whenever one
+//! looks.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -21,7 +22,8 @@ use crate::pool::ids::TaskKey;
 /// A point in time, in microseconds; with priority, long before the clock began.
 pub type Due = i64;
 
-/// Earlier than any task is due: a priority of a million, at the slowest ageing, is worth less than half of that.
+/// Earlier than any task is due: a priority of a million, at the slowest ageing, is worth less than
+/// half of that.
 const FIRST: Due = Due::MIN / 2;
 
 /// A task to be queued.
@@ -34,8 +36,8 @@ pub struct Entry {
     pub home: Option<usize>,
 }
 
-/// Keys of tasks. Removal from the middle is lazy: the key of a task that is gone stays until it is reached, which is why
-/// the caller says which keys still count.
+/// Keys of tasks. Removal from the middle is lazy: the key of a task that is gone stays until it is
+/// reached, which is why the caller says which keys still count.
 #[derive(Debug, Default)]
 pub struct Queue {
     free: Lane,
@@ -141,9 +143,14 @@ impl Queue {
         &mut self.bound[home]
     }
 
-    /// The next key for the worker in this place, without removing it. `due` says of a key since when its task has been
-    /// waiting, and `None` of one that no longer waits: such keys are dropped.
-    pub fn peek(&mut self, place: usize, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
+    /// The next key for the worker in this place, without removing it. `due` says of a key since
+    /// when its task has been waiting, and `None` of one that no longer waits: such keys are
+    /// dropped.
+    pub fn peek(
+        &mut self,
+        place: usize,
+        mut due: impl FnMut(TaskKey) -> Option<Due>,
+    ) -> Option<TaskKey> {
         let free = self.free.first(&mut due);
         if self.bound_live == 0 {
             return free.map(|(_, key)| key);
@@ -175,8 +182,8 @@ impl Queue {
         }
     }
 
-    /// Empties the queue; the keys that were in it, those of a lane in the order of their acceptance as far as that is
-    /// known.
+    /// Empties the queue; the keys that were in it, those of a lane in the order of their
+    /// acceptance as far as that is known.
     pub fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
         self.change -= i64::try_from(self.bytes).unwrap_or(i64::MAX);
         let (change, accepted, returned) = (self.change, self.accepted, self.returned);
@@ -185,10 +192,14 @@ impl Queue {
         std::iter::once(free).chain(bound).flat_map(Lane::into_keys)
     }
 
-    /// Binds what waits for this place anew. `home` says of a key which place its task is bound to now, and the due time that
-    /// it has with priority 0; `None`: it no longer waits.
+    /// Binds what waits for this place anew. `home` says of a key which place its task is bound to
+    /// now, and the due time that it has with priority 0; `None`: it no longer waits.
     pub fn rebind(&mut self, place: usize, mut home: impl FnMut(TaskKey) -> Option<(usize, Due)>) {
-        let Some(Lane { returned, plain, ranked, .. }) = self.bound.get_mut(place).map(std::mem::take) else { return };
+        let Some(Lane { returned, plain, ranked, .. }) =
+            self.bound.get_mut(place).map(std::mem::take)
+        else {
+            return;
+        };
         for (due, key) in returned {
             let Some((home, _)) = home(key) else { continue };
             let lane = self.lane(Some(home));
@@ -196,9 +207,12 @@ impl Queue {
             let at = lane.returned.partition_point(|(other, _)| *other < due);
             lane.returned.insert(at, (due, key));
         }
-        // In another lane they are older than some that came before: there it is the due time that puts them in order.
+        // In another lane they are older than some that came before: there it is the due time that
+        // puts them in order.
         let plain = plain.into_iter().map(|key| (None, key));
-        for (due, key) in plain.chain(ranked.into_iter().map(|Reverse((due, _, key))| (Some(due), key))) {
+        for (due, key) in
+            plain.chain(ranked.into_iter().map(|Reverse((due, _, key))| (Some(due), key)))
+        {
             let Some((home, accepted)) = home(key) else { continue };
             self.accepted += 1;
             let entry = Reverse((due.unwrap_or(accepted), self.accepted, key));
@@ -208,8 +222,8 @@ impl Queue {
         }
     }
 
-    /// By how much the bytes have changed since the last call, apart from what was accepted: whoever accepts tasks
-    /// counts them at once, before they get here.
+    /// By how much the bytes have changed since the last call, apart from what was accepted:
+    /// whoever accepts tasks counts them at once, before they get here.
     pub fn take_change(&mut self) -> i64 {
         std::mem::take(&mut self.change)
     }
@@ -253,13 +267,17 @@ impl Lane {
     }
 
     fn into_keys(self) -> impl Iterator<Item = TaskKey> {
-        let ranked = self.ranked.into_sorted_vec().into_iter().rev().map(|Reverse((_, _, key))| key);
+        let ranked =
+            self.ranked.into_sorted_vec().into_iter().rev().map(|Reverse((_, _, key))| key);
         self.returned.into_iter().map(|(_, key)| key).chain(ranked).chain(self.plain)
     }
 }
 
 /// The first key that still counts, with its due time. Those before it are dropped.
-fn front(keys: &mut VecDeque<TaskKey>, due: &mut impl FnMut(TaskKey) -> Option<Due>) -> Option<(Due, TaskKey)> {
+fn front(
+    keys: &mut VecDeque<TaskKey>,
+    due: &mut impl FnMut(TaskKey) -> Option<Due>,
+) -> Option<(Due, TaskKey)> {
     while let Some(&key) = keys.front() {
         if let Some(due) = due(key) {
             return Some((due, key));

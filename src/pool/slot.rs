@@ -1,4 +1,5 @@
-//! What the pool knows of its workers: a place for each, a life per process, and the starts that are under way.
+//! What the pool knows of its workers: a place for each, a life per process, and the starts that
+//! are under way.
 
 use std::collections::VecDeque;
 
@@ -24,12 +25,13 @@ pub struct Slot {
     pub not_before: Micros,
     /// Deaths in a row without one finished task.
     pub crashes: usize,
-    /// Its keys belong to other places for now: [`Slot::keeps_keys`] at the last [`Pool::move_keys`](super::state::Pool).
+    /// Its keys belong to other places for now: [`Slot::keeps_keys`] at the last
+    /// [`Pool::move_keys`](super::state::Pool).
     pub lends_keys: bool,
 }
 
-/// Who shares a place with its worker. There is never more than one, so a pool has at most two processes to a place,
-/// however quickly its workers are used up.
+/// Who shares a place with its worker. There is never more than one, so a pool has at most two
+/// processes to a place, however quickly its workers are used up.
 #[derive(Debug, Default)]
 pub enum Beside {
     #[default]
@@ -55,7 +57,8 @@ pub struct Renewal {
     pub reason: ExitReason,
     /// As soon as the other is ready; otherwise once it has had all tasks that it may have.
     pub at_once: bool,
-    /// The reason is a reload, which may be given up, and it is to be replaced without that as well: whether at once.
+    /// The reason is a reload, which may be given up, and it is to be replaced without that as
+    /// well: whether at once.
     pub besides: Option<bool>,
 }
 
@@ -85,7 +88,8 @@ pub struct Worker {
     pub tasks_done: u64,
     /// The last time it was sent something while idle, or said something.
     pub progress_at: Micros,
-    /// It gave tasks back because it got on too slowly: nothing is sent ahead until it replies again.
+    /// It gave tasks back because it got on too slowly: nothing is sent ahead until it replies
+    /// again.
     pub held_back: bool,
     /// Since when it has not even taken up what it was due to run.
     pub unresponsive_since: Option<Micros>,
@@ -132,7 +136,8 @@ pub struct InFlight {
     allowance: Micros,
     /// When it came to be among the first `concurrency`, so that a sound worker runs it.
     pub running_since: Option<Micros>,
-    /// The deadline after so long was missed; the task ends once it is known where the worker hangs.
+    /// The deadline after so long was missed; the task ends once it is known where the worker
+    /// hangs.
     pub overdue: Option<Micros>,
     /// With `task: None`: why, and when the worker is asked to die for it.
     pub abandoned: Option<(Abandon, Micros)>,
@@ -217,7 +222,8 @@ impl Slot {
         self.worker.as_ref().map_or(0, Worker::load) + self.going_load()
     }
 
-    /// What the process that has given its place away still runs. So much less is sent to the worker.
+    /// What the process that has given its place away still runs. So much less is sent to the
+    /// worker.
     pub fn going_load(&self) -> usize {
         match &self.beside {
             Beside::Going(other) => other.load(),
@@ -225,11 +231,14 @@ impl Slot {
         }
     }
 
-    /// Whether tasks of a key may wait for this place. One whose worker has had all its tasks serves again only once a
-    /// successor is ready: without one on its way, they would wait for a start that may never succeed.
+    /// Whether tasks of a key may wait for this place. One whose worker has had all its tasks
+    /// serves again only once a successor is ready: without one on its way, they would wait for a
+    /// start that may never succeed.
     pub fn keeps_keys(&self) -> bool {
         match &self.worker {
-            Some(worker) => worker.left > 0 || worker.load() > 0 || matches!(self.beside, Beside::Coming(_)),
+            Some(worker) => {
+                worker.left > 0 || worker.load() > 0 || matches!(self.beside, Beside::Coming(_))
+            }
             None => self.restart_at.is_none(),
         }
     }
@@ -297,7 +306,11 @@ impl Worker {
 
     /// For how long all that runs in it has been running.
     pub fn working(&self, now: Micros) -> Micros {
-        self.in_flight.iter().filter_map(|start| start.running_since).map(|since| now.saturating_sub(since)).sum()
+        self.in_flight
+            .iter()
+            .filter_map(|start| start.running_since)
+            .map(|since| now.saturating_sub(since))
+            .sum()
     }
 
     /// Starts under way.
@@ -310,19 +323,21 @@ impl Worker {
         self.in_flight.iter()
     }
 
-    /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon be killed for it.
+    /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon
+    /// be killed for it.
     pub fn takes_tasks(&self) -> bool {
         let sound = self.abandoned == 0 && self.capture.is_none();
         self.life.is_ready() && !self.dead && sound && self.left > 0 && !self.retiring
     }
 
-    /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits for its successor.
+    /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits
+    /// for its successor.
     pub fn serves(&self) -> bool {
         self.life.is_ready() && (self.left > 0 || self.load() > 0)
     }
 
-    /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks one by one, each with a
-    /// system call and a wake-up.
+    /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks
+    /// one by one, each with a system call and a wake-up.
     pub fn runs_low(&self, config: &PoolConfig) -> bool {
         match config.prefetch {
             // Whoever fixes the number wants that number.
@@ -336,7 +351,13 @@ impl Worker {
     }
 
     /// Whether a task may be sent ahead of the `share` that each worker would get of all there is.
-    pub fn wants_ahead(&self, config: &PoolConfig, share: usize, predicted: Micros, size: usize) -> bool {
+    pub fn wants_ahead(
+        &self,
+        config: &PoolConfig,
+        share: usize,
+        predicted: Micros,
+        size: usize,
+    ) -> bool {
         let load = self.load();
         if !self.claims || self.held_back || load >= share || !self.takes_tasks() {
             return false;
@@ -399,8 +420,14 @@ impl Worker {
         self.in_flight.get_mut(index)
     }
 
-    /// A reply to this start has arrived: it is no longer under way, and what is behind it moves up.
-    pub fn finish(&mut self, attempt_id: AttemptId, concurrency: usize, now: Micros) -> Option<InFlight> {
+    /// A reply to this start has arrived: it is no longer under way, and what is behind it moves
+    /// up.
+    pub fn finish(
+        &mut self,
+        attempt_id: AttemptId,
+        concurrency: usize,
+        now: Micros,
+    ) -> Option<InFlight> {
         let index = self.index(attempt_id)?;
         let done = self.in_flight.remove(index)?;
         self.forget(&done);
@@ -419,13 +446,15 @@ impl Worker {
         Some(done)
     }
 
-    /// This start is overdue by `limit`, and its task ends once the worker has been asked where it hangs. Whether there is
-    /// any use in asking: not if it is about to be killed.
+    /// This start is overdue by `limit`, and its task ends once the worker has been asked where it
+    /// hangs. Whether there is any use in asking: not if it is about to be killed.
     pub fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
         if self.abandoned > 0 || self.life.is_forced() {
             return false;
         }
-        let Some(start) = self.find(attempt_id).filter(|start| start.task.is_some()) else { return false };
+        let Some(start) = self.find(attempt_id).filter(|start| start.task.is_some()) else {
+            return false;
+        };
         start.overdue = Some(limit);
         let timed = start.timeout.take().is_some();
         self.timed -= usize::from(timed);
@@ -433,7 +462,12 @@ impl Worker {
     }
 
     /// Nobody waits for this start any more. The task it belonged to.
-    pub fn abandon(&mut self, attempt_id: AttemptId, why: Abandon, kill_at: Micros) -> Option<TaskKey> {
+    pub fn abandon(
+        &mut self,
+        attempt_id: AttemptId,
+        why: Abandon,
+        kill_at: Micros,
+    ) -> Option<TaskKey> {
         let index = self.index(attempt_id)?;
         let start = self.in_flight.get_mut(index)?;
         let task = start.task.take()?;
@@ -444,8 +478,12 @@ impl Worker {
         Some(task)
     }
 
-    /// The claim word was moved on at `started`: all later starts never happened and never will. They, in order.
-    pub fn reclaim(&mut self, started: Result<u32, ForgedClaim>) -> Result<Vec<InFlight>, ForgedClaim> {
+    /// The claim word was moved on at `started`: all later starts never happened and never will.
+    /// They, in order.
+    pub fn reclaim(
+        &mut self,
+        started: Result<u32, ForgedClaim>,
+    ) -> Result<Vec<InFlight>, ForgedClaim> {
         let started = started?;
         // Only what lies between what replies have shown and what was sent can be true.
         if ahead(self.known_started, started) || ahead(started, self.sent) {
@@ -499,11 +537,13 @@ impl Worker {
 
     /// When what was sent ahead is to be taken back for want of progress.
     pub fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
-        (self.claims && self.life.is_ready() && self.load() > concurrency).then_some(self.progress_at + policy::STALL)
+        (self.claims && self.life.is_ready() && self.load() > concurrency)
+            .then_some(self.progress_at + policy::STALL)
     }
 
     fn index(&self, attempt_id: AttemptId) -> Option<usize> {
-        // Numbers are given out in ascending order, and replies mostly come in the order of the starts.
+        // Numbers are given out in ascending order, and replies mostly come in the order of the
+        // starts.
         match self.in_flight.front() {
             Some(first) if first.attempt_id == attempt_id => Some(0),
             _ => self.in_flight.binary_search_by_key(&attempt_id, |start| start.attempt_id).ok(),

@@ -1,14 +1,17 @@
-//! The whole policy of a pool, as a pure state machine: [`Pool::handle`] takes an event and the time and queues
-//! effects; [`Pool::dispatch`] gives waiting tasks to workers. No clock, no I/O, no runtime: whatever the order in
-//! which replies, deaths, time-outs and shutdowns meet, it can be played through in a test.
+//! The whole policy of a pool, as a pure state machine: [`Pool::handle`] takes an event and the
+//! time and queues effects; [`Pool::dispatch`] gives waiting tasks to workers. No clock, no I/O, no
+//! runtime: whatever the order in which replies, deaths, time-outs and shutdowns meet, it can be
+//! played through in a test.
 //!
-//! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may have started is
-//! started again only if its retries allow it; one that provably never started goes back to the front of the queue;
-//! tasks are sent by priority and in the order in which they were accepted; a worker's `Exit` comes after all that it did.
+//! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may
+//! have started is started again only if its retries allow it; one that provably never started goes
+//! back to the front of the queue; tasks are sent by priority and in the order in which they were
+//! accepted; a worker's `Exit` comes after all that it did.
 //!
-//! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until its successor is
-//! ready: see [`renewal`], which is the one way to replace a sound worker. [`resize`] changes the number of workers, [`reload`]
-//! replaces all of them, [`affinity`] keeps tasks of one key together.
+//! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until
+//! its successor is ready: see [`renewal`], which is the one way to replace a sound worker.
+//! [`resize`] changes the number of workers, [`reload`] replaces all of them, [`affinity`] keeps
+//! tasks of one key together.
 
 mod affinity;
 mod reload;
@@ -26,7 +29,9 @@ use crate::pool::config::PoolConfig;
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
-use crate::pool::messages::{Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo};
+use crate::pool::messages::{
+    Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo,
+};
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
 use crate::pool::queue::{Due, Entry, Queue};
 use crate::pool::slot::{Abandon, Beside, InFlight, NewAttempt, Seat, Slot, Worker};
@@ -84,8 +89,8 @@ enum Phase {
 enum Trust {
     /// Workers get ready, or may.
     Given,
-    /// Enough starts have failed to break the pool, and no worker serves. Those under way may still get ready, and no other
-    /// is begun until they have, or have failed as well.
+    /// Enough starts have failed to break the pool, and no worker serves. Those under way may still
+    /// get ready, and no other is begun until they have, or have failed as well.
     Suspended,
     /// The pool is broken, and told so. It stays that even where it is being closed.
     Lost,
@@ -216,7 +221,9 @@ impl Pool {
             Event::Reaped { worker, evidence } => self.exited(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
-            Event::Resize { min_workers, max_workers, number } => self.resize(now, min_workers, max_workers, number),
+            Event::Resize { min_workers, max_workers, number } => {
+                self.resize(now, min_workers, max_workers, number)
+            }
             Event::Reload { number } => self.reload(now, number),
             Event::Terminate => self.terminate(now),
         }
@@ -238,8 +245,8 @@ impl Pool {
         self.effects.pop_front()
     }
 
-    /// Gives waiting tasks to workers with a free place, starts workers for those that found none, and sends short
-    /// tasks ahead to busy workers.
+    /// Gives waiting tasks to workers with a free place, starts workers for those that found none,
+    /// and sends short tasks ahead to busy workers.
     pub fn dispatch(&mut self, now: Micros) {
         if self.queue.is_empty() || !self.works() {
             return;
@@ -253,7 +260,8 @@ impl Pool {
                 }
                 self.send_ahead(now);
             }
-            // What was sent may have used up a worker whose successor stands by, and a place that waits lends its keys.
+            // What was sent may have used up a worker whose successor stands by, and a place that
+            // waits lends its keys.
             let taken_over = self.see_to_renewals(now);
             let moved = self.see_to_keys();
             if !taken_over && !moved {
@@ -268,8 +276,9 @@ impl Pool {
         let shrinks = self.has_surplus();
         let slots = self.slots.iter().flat_map(|slot| {
             let worker = slot.worker.as_ref();
-            let idle =
-                worker.filter(|worker| (shrinks || slot.has_standby()) && worker.life.is_ready() && worker.load() == 0);
+            let idle = worker.filter(|worker| {
+                (shrinks || slot.has_standby()) && worker.life.is_ready() && worker.load() == 0
+            });
             [
                 slot.restart_at,
                 worker.and_then(|worker| worker.life.deadline()),
@@ -281,8 +290,16 @@ impl Pool {
                 idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
                 slot.other().and_then(|other| {
                     let capture = other.capture.map(|(_, until)| until);
-                    let deadlines = [other.life.deadline(), other.task_deadline(concurrency), other.kill_deadline()];
-                    deadlines.into_iter().chain([capture, other.stall_deadline(concurrency)]).flatten().min()
+                    let deadlines = [
+                        other.life.deadline(),
+                        other.task_deadline(concurrency),
+                        other.kill_deadline(),
+                    ];
+                    deadlines
+                        .into_iter()
+                        .chain([capture, other.stall_deadline(concurrency)])
+                        .flatten()
+                        .min()
                 }),
             ]
         });
@@ -321,12 +338,16 @@ impl Pool {
 
     /// Whether waiting tasks are still to be run.
     fn works(&self) -> bool {
-        self.trust != Trust::Lost && matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. })
+        self.trust != Trust::Lost
+            && matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. })
     }
 
     /// Whether this worker has broken the protocol.
     pub fn has_violated(&self, key: WorkerKey) -> bool {
-        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.violated)
+        self.slots
+            .get(key.slot)
+            .and_then(|slot| slot.find(key))
+            .is_some_and(|worker| worker.violated)
     }
 
     /// The epoch that the claim word of this worker is in, if it has one.
@@ -336,12 +357,18 @@ impl Pool {
 
     /// Whether this worker was killed for the memory it used.
     pub fn is_over_memory(&self, key: WorkerKey) -> bool {
-        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.over_memory)
+        self.slots
+            .get(key.slot)
+            .and_then(|slot| slot.find(key))
+            .is_some_and(|worker| worker.over_memory)
     }
 
     /// Whether this worker was killed because it was not ready in time.
     pub fn has_missed_start(&self, key: WorkerKey) -> bool {
-        self.slots.get(key.slot).and_then(|slot| slot.find(key)).is_some_and(|worker| worker.missed_start)
+        self.slots
+            .get(key.slot)
+            .and_then(|slot| slot.find(key))
+            .is_some_and(|worker| worker.missed_start)
     }
 
     /// Whether this worker was made to leave by signals because it had closed its channel.
@@ -378,8 +405,8 @@ impl Pool {
         start.task.map(|_| start.ticket)
     }
 
-    /// By how much the bytes of waiting tasks have changed since the last call, counting a task as waiting from its
-    /// acceptance on.
+    /// By how much the bytes of waiting tasks have changed since the last call, counting a task as
+    /// waiting from its acceptance on.
     pub fn take_waiting_change(&mut self) -> i64 {
         self.queue.take_change()
     }
@@ -429,10 +456,17 @@ impl Pool {
         self.phase == Phase::Closed
     }
 
-    /// The processes that take messages: all that are ready, or the one that serves under this number.
+    /// The processes that take messages: all that are ready, or the one that serves under this
+    /// number.
     pub fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
-        let serving = |key: WorkerKey| self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key);
-        let ready = self.slots.iter().flat_map(Slot::processes).filter(|worker| worker.life.is_ready() && !worker.dead);
+        let serving = |key: WorkerKey| {
+            self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key)
+        };
+        let ready = self
+            .slots
+            .iter()
+            .flat_map(Slot::processes)
+            .filter(|worker| worker.life.is_ready() && !worker.dead);
         ready.map(|worker| worker.key).filter(move |key| match worker_id {
             Some(id) => key.worker_id() == id && serving(*key),
             None => true,
@@ -442,8 +476,10 @@ impl Pool {
     /// The workers, by slot; of two in one slot the one that serves comes first.
     pub fn workers(&self) -> impl Iterator<Item = WorkerRow> {
         self.slots.iter().flat_map(Slot::processes).map(|worker| {
-            let replaced =
-                self.slots[worker.key.slot].worker.as_ref().is_some_and(|main| main.key.life > worker.key.life);
+            let replaced = self.slots[worker.key.slot]
+                .worker
+                .as_ref()
+                .is_some_and(|main| main.key.life > worker.key.life);
             let state = match worker.life {
                 Life::Starting { .. } => "starting",
                 Life::Ready if replaced => "stopping",
@@ -451,7 +487,9 @@ impl Pool {
                 Life::Ready => "busy",
                 Life::Leaving { .. } => "stopping",
             };
-            let running = worker.in_flight().filter(|start| start.task.is_some() && start.running_since.is_some());
+            let running = worker
+                .in_flight()
+                .filter(|start| start.task.is_some() && start.running_since.is_some());
             WorkerRow {
                 key: worker.key,
                 state,
@@ -462,7 +500,7 @@ impl Pool {
         })
     }
 
-    // ---- Tasks ----------------------------------------------------------------------------------------------------
+    // ---- Tasks
 
     fn submit(&mut self, now: Micros, mut task: NewTask) {
         if self.phase == Phase::Idle {
@@ -496,7 +534,8 @@ impl Pool {
         match self.phase {
             Phase::Idle | Phase::Open => {
                 let advance = priority * self.config.priority_ageing as f64;
-                let due = (priority != 0.0).then(|| due(accepted_at).saturating_sub(advance as Due));
+                let due =
+                    (priority != 0.0).then(|| due(accepted_at).saturating_sub(advance as Due));
                 self.queue.accept(Entry { key, size, home }, due);
             }
             Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
@@ -516,7 +555,9 @@ impl Pool {
                 self.fail(key, None, Failure::Aborted);
             }
             Place::Pausing => self.fail(key, None, Failure::Aborted),
-            Place::Sent { worker, attempt_id } => self.give_up(now, worker, attempt_id, Abandon::Aborted),
+            Place::Sent { worker, attempt_id } => {
+                self.give_up(now, worker, attempt_id, Abandon::Aborted)
+            }
         }
     }
 
@@ -548,7 +589,9 @@ impl Pool {
     /// How tasks end that this pool does not run any more.
     fn refusal(&self, maybe_executed: bool) -> Failure {
         match self.phase {
-            Phase::Closing { terminated: true, .. } | Phase::Closed => Failure::Closed { maybe_executed },
+            Phase::Closing { terminated: true, .. } | Phase::Closed => {
+                Failure::Closed { maybe_executed }
+            }
             _ if self.is_broken() => Failure::Broken { maybe_executed },
             _ => Failure::Closed { maybe_executed },
         }
@@ -566,9 +609,11 @@ impl Pool {
         }
     }
 
-    /// Puts starts that never happened back to the front, in their old order, as if they had not been sent.
+    /// Puts starts that never happened back to the front, in their old order, as if they had not
+    /// been sent.
     fn put_back(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
-        let dropping = self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
+        let dropping =
+            self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let mut dropped = Vec::new();
         for start in starts.rev() {
             let Some(key) = start.task else { continue };
@@ -579,7 +624,8 @@ impl Pool {
             if dropping {
                 dropped.push(key);
             } else {
-                // While it was away, its place may have been given up, or others of its key moved to another one.
+                // While it was away, its place may have been given up, or others of its key moved
+                // to another one.
                 let home = self.return_home(key);
                 self.queue.push_front(Entry { key, size, home });
             }
@@ -590,13 +636,15 @@ impl Pool {
         }
     }
 
-    /// The worker died with a start that may have happened: again, if the task allows it, or the end.
+    /// The worker died with a start that may have happened: again, if the task allows it, or the
+    /// end.
     fn lost(&mut self, now: Micros, worker: WorkerKey, start: &InFlight, failure: Failure) {
         let Some(key) = start.task else { return };
         let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let Some(task) = self.tasks.get_mut(key) else { return };
         if open && start.overdue.is_none() && task.attempt <= task.retries {
-            let pause = policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
+            let pause =
+                policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
             task.place = Place::Pausing;
             let (ticket, attempt) = (task.ticket, task.attempt + 1);
             self.pausing.push(Reverse((now.saturating_add(pause), key)));
@@ -606,14 +654,16 @@ impl Pool {
         }
         let run = run_info(task, worker, start, now, None);
         let failure = match (self.phase, start.overdue) {
-            (Phase::Closing { terminated: true, .. }, _) => Failure::Closed { maybe_executed: true },
+            (Phase::Closing { terminated: true, .. }, _) => {
+                Failure::Closed { maybe_executed: true }
+            }
             (_, Some(limit)) => Failure::Timeout(limit),
             _ => failure,
         };
         self.fail(key, Some(run), failure);
     }
 
-    // ---- Dispatch -------------------------------------------------------------------------------------------------
+    // ---- Dispatch
 
     /// The next task for the worker in this place.
     fn peek(&mut self, place: usize) -> Option<TaskKey> {
@@ -621,7 +671,8 @@ impl Pool {
         self.queue.peek(place, |key| waiting_since(tasks, key))
     }
 
-    /// One task to each worker with a free place, the least loaded first; of those, one that answers first.
+    /// One task to each worker with a free place, the least loaded first; of those, one that
+    /// answers first.
     fn fill_places(&mut self, now: Micros) {
         let takes = |slot: &&Slot| slot.worker.as_ref().is_some_and(Worker::takes_tasks);
         let Some(least) = self.slots.iter().filter(takes).map(Slot::load).min() else { return };
@@ -647,7 +698,8 @@ impl Pool {
     fn send_ahead(&mut self, now: Micros) {
         let takers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
         let takers = takers.filter(|worker| worker.takes_tasks() && worker.claims);
-        let (count, loads) = takers.fold((0, 0), |(count, loads), worker| (count + 1, loads + worker.load()));
+        let (count, loads) =
+            takers.fold((0, 0), |(count, loads), worker| (count + 1, loads + worker.load()));
         if count == 0 {
             return;
         }
@@ -707,7 +759,14 @@ impl Pool {
         }
     }
 
-    fn replied(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, elapsed: Option<u32>, failed: bool) {
+    fn replied(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        attempt_id: AttemptId,
+        elapsed: Option<u32>,
+        failed: bool,
+    ) {
         let concurrency = self.config.concurrency;
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         let Some(worker) = slot.find_mut(key) else { return };
@@ -721,10 +780,12 @@ impl Pool {
         self.timing.ended(run_time(&start, now, elapsed));
         if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
             // It came while the worker was being asked where it hangs, and so too late.
-            let run = self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
+            let run =
+                self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
             return self.fail(key_of_task, run, Failure::Timeout(limit));
         }
-        // Without a task this is the late reply of one that was aborted or overdue; its worker has redeemed itself.
+        // Without a task this is the late reply of one that was aborted or overdue; its worker has
+        // redeemed itself.
         let Some(task) = start.task.and_then(|key| self.remove(key)) else { return };
         if let Some(worker) = self.worker(key) {
             worker.tasks_done += 1;
@@ -741,10 +802,10 @@ impl Pool {
         self.effects.push_back(Effect::Complete { ticket: task.ticket, run });
     }
 
-    // ---- Giving up and taking back --------------------------------------------------------------------------------
+    // ---- Giving up and taking back
 
-    /// Nobody waits for this start any more. Whether it runs is found out first, where that is possible: if it does
-    /// not, no worker need suffer for it.
+    /// Nobody waits for this start any more. Whether it runs is found out first, where that is
+    /// possible: if it does not, no worker need suffer for it.
     fn give_up(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, why: Abandon) {
         let Some(worker) = self.worker(key) else { return };
         if worker.claims {
@@ -773,17 +834,20 @@ impl Pool {
             }
             return self.violated(now, key);
         };
-        // Not before it replies again; and if what it has begun takes longer still, not before another while.
+        // Not before it replies again; and if what it has begun takes longer still, not before
+        // another while.
         worker.held_back = true;
         worker.progress_at = now;
-        let never: Vec<(AttemptId, Ticket)> = back.iter().map(|start| (start.attempt_id, start.ticket)).collect();
+        let never: Vec<(AttemptId, Ticket)> =
+            back.iter().map(|start| (start.attempt_id, start.ticket)).collect();
         self.put_back(back.into_iter());
         for (attempt_id, why) in reclaim {
             match (never.iter().find(|(never, _)| *never == attempt_id), why) {
                 (None, _) => self.abandon(now, key, attempt_id, why),
                 (Some(&(_, ticket)), Abandon::Aborted) => self.cancel(now, ticket),
-                // The task was due to run and had not even been taken up, so its time has not begun. It waits for the
-                // next worker; this one may be out of breath, or hang outside of any task.
+                // The task was due to run and had not even been taken up, so its time has not
+                // begun. It waits for the next worker; this one may be out of breath, or hang
+                // outside of any task.
                 (Some(&(_, ticket)), Abandon::Overdue(limit)) => {
                     self.allow(ticket, limit);
                     self.hesitates(now, key);
@@ -792,8 +856,8 @@ impl Pool {
         }
     }
 
-    /// More time for the next worker to take this task up, and twice as much after that: a large task may be longer on
-    /// its way than it may run.
+    /// More time for the next worker to take this task up, and twice as much after that: a large
+    /// task may be longer on its way than it may run.
     fn allow(&mut self, ticket: Ticket, limit: Micros) {
         let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
         if let Some(task) = self.tasks.get_mut(key) {
@@ -801,8 +865,8 @@ impl Pool {
         }
     }
 
-    /// The worker did not take up what it was due to run. For how long that is forgiven is the grace period, but not less
-    /// than a sound worker may need on a busy machine.
+    /// The worker did not take up what it was due to run. For how long that is forgiven is the
+    /// grace period, but not less than a sound worker may need on a busy machine.
     fn hesitates(&mut self, now: Micros, key: WorkerKey) {
         let grace = self.config.grace_period.max(policy::HESITATION);
         let Some(worker) = self.worker(key) else { return };
@@ -812,8 +876,8 @@ impl Pool {
         }
     }
 
-    /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its worker was asked where
-    /// it hangs.
+    /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its
+    /// worker was asked where it hangs.
     fn abandon(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, why: Abandon) {
         if let Abandon::Overdue(limit) = why
             && self.config.capture_stack
@@ -824,9 +888,18 @@ impl Pool {
         self.end_start(now, key, attempt_id, why);
     }
 
-    /// Whether the worker is being asked where it hangs. One answer does for all that become overdue meanwhile.
-    fn capture(&mut self, now: Micros, key: WorkerKey, attempt_id: AttemptId, limit: Micros) -> bool {
-        let Some(worker) = self.worker(key).filter(|worker| worker.life.is_ready()) else { return false };
+    /// Whether the worker is being asked where it hangs. One answer does for all that become
+    /// overdue meanwhile.
+    fn capture(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        attempt_id: AttemptId,
+        limit: Micros,
+    ) -> bool {
+        let Some(worker) = self.worker(key).filter(|worker| worker.life.is_ready()) else {
+            return false;
+        };
         if !worker.hold(attempt_id, limit) {
             return false;
         }
@@ -841,11 +914,16 @@ impl Pool {
     fn captured(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let Some((asked_for, _)) = worker.capture.take() else { return };
-        let overdue = worker.in_flight().filter_map(|start| Some((start.attempt_id, start.overdue?)));
+        let overdue =
+            worker.in_flight().filter_map(|start| Some((start.attempt_id, start.overdue?)));
         let overdue: Vec<_> = overdue.collect();
         if !overdue.iter().any(|(attempt_id, _)| *attempt_id == asked_for) {
             // It has ended meanwhile, but the worker is to hear that the asking is over.
-            self.effects.push_back(Effect::Abort { worker: key, attempt_id: asked_for, overdue: true });
+            self.effects.push_back(Effect::Abort {
+                worker: key,
+                attempt_id: asked_for,
+                overdue: true,
+            });
         }
         for (attempt_id, limit) in overdue {
             self.end_start(now, key, attempt_id, Abandon::Overdue(limit));
@@ -873,7 +951,7 @@ impl Pool {
         self.fail(task_key, run, failure);
     }
 
-    // ---- Workers --------------------------------------------------------------------------------------------------
+    // ---- Workers
 
     fn worker(&mut self, key: WorkerKey) -> Option<&mut Worker> {
         self.slots.get_mut(key.slot)?.find_mut(key)
@@ -885,7 +963,11 @@ impl Pool {
 
     /// All processes, with how far each has got.
     fn lives(&self) -> Vec<(WorkerKey, Life)> {
-        self.slots.iter().flat_map(Slot::processes).map(|worker| (worker.key, worker.life)).collect()
+        self.slots
+            .iter()
+            .flat_map(Slot::processes)
+            .map(|worker| (worker.key, worker.life))
+            .collect()
     }
 
     fn any_life(&self, is: impl Fn(Life) -> bool) -> bool {
@@ -897,7 +979,8 @@ impl Pool {
     }
 
     fn ready_workers(&self) -> usize {
-        let ready = |slot: &&Slot| slot.worker.as_ref().is_some_and(|worker| worker.life.is_ready());
+        let ready =
+            |slot: &&Slot| slot.worker.as_ref().is_some_and(|worker| worker.life.is_ready());
         self.places().iter().filter(ready).count()
     }
 
@@ -913,7 +996,10 @@ impl Pool {
     }
 
     fn say_started(&mut self) {
-        if !self.started && self.phase != Phase::Idle && self.ready_workers() >= self.config.min_workers {
+        if !self.started
+            && self.phase != Phase::Idle
+            && self.ready_workers() >= self.config.min_workers
+        {
             self.started = true;
             self.effects.push_back(Effect::Started);
         }
@@ -927,7 +1013,8 @@ impl Pool {
         }
     }
 
-    /// Begins the next life of this slot, unless its back-off is not over or no other start is worth it.
+    /// Begins the next life of this slot, unless its back-off is not over or no other start is
+    /// worth it.
     fn begin(&mut self, now: Micros, slot: usize) -> Option<Worker> {
         if self.trust != Trust::Given {
             return None;
@@ -961,19 +1048,28 @@ impl Pool {
         }
     }
 
-    /// Whether what waits would wait for longer than another worker takes to start: by prediction, or since it has. Workers up to
-    /// `min_workers` are always worth it.
+    /// Whether what waits would wait for longer than another worker takes to start: by prediction,
+    /// or since it has. Workers up to `min_workers` are always worth it.
     fn is_worth_a_start(&mut self, now: Micros) -> bool {
-        let serving =
-            self.places().iter().filter_map(|slot| slot.worker.as_ref()).filter(|worker| worker.serves()).count();
-        if serving == 0 || self.coming() < self.config.min_workers || self.empty_slots().next().is_none() {
+        let serving = self
+            .places()
+            .iter()
+            .filter_map(|slot| slot.worker.as_ref())
+            .filter(|worker| worker.serves())
+            .count();
+        if serving == 0
+            || self.coming() < self.config.min_workers
+            || self.empty_slots().next().is_none()
+        {
             return true;
         }
         let tasks = &self.tasks;
         let oldest = self.queue.peek_free(|key| waiting_since(tasks, key));
         let Some(task) = oldest.and_then(|key| self.tasks.get(key)) else { return true };
         let places = (serving * self.config.concurrency) as u64;
-        let predicted = self.predictor.predict(task.handler).saturating_mul(self.queue.unbound() as u64) / places;
+        let predicted =
+            self.predictor.predict(task.handler).saturating_mul(self.queue.unbound() as u64)
+                / places;
         let patience = task.accepted_at.saturating_add(self.start_time);
         if predicted > self.start_time || patience <= now {
             return true;
@@ -997,7 +1093,8 @@ impl Pool {
         worker.progress_at = now;
         worker.renew_at = max_age.map(|age| now.saturating_add(age));
         let took = now.saturating_sub(worker.since);
-        self.start_time = if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
+        self.start_time =
+            if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
         self.budget.succeed();
         self.effects.push_back(Effect::Online { worker: key });
         self.say_started();
@@ -1026,7 +1123,8 @@ impl Pool {
         self.leave(now, key, reason, Rung::Killed);
     }
 
-    /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else it is made to.
+    /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else
+    /// it is made to.
     fn channel_closed(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         worker.hung_up |= worker.life.reason().is_none();
@@ -1038,11 +1136,21 @@ impl Pool {
         self.leave_within(now, key, reason, from, self.config.grace_period);
     }
 
-    fn leave_within(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung, grace: Micros) {
+    fn leave_within(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        reason: ExitReason,
+        from: Rung,
+        grace: Micros,
+    ) {
         let Some(worker) = self.worker(key) else { return };
-        // A worker that never got ready has failed to start, whoever found out; unless it was we who no longer want it.
+        // A worker that never got ready has failed to start, whoever found out; unless it was we
+        // who no longer want it.
         let reason = match (worker.life, reason) {
-            (Life::Starting { .. }, ExitReason::Crashed | ExitReason::Memory) => ExitReason::Startup,
+            (Life::Starting { .. }, ExitReason::Crashed | ExitReason::Memory) => {
+                ExitReason::Startup
+            }
             (_, reason) => reason,
         };
         let step = worker.life.leave(reason, from, now, grace);
@@ -1082,7 +1190,8 @@ impl Pool {
     fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
         let Some(worker) = self.worker(key) else { return };
         // One that was told to leave before there was a process has not failed.
-        let (failed, generation) = (matches!(worker.life, Life::Starting { .. }), worker.generation);
+        let (failed, generation) =
+            (matches!(worker.life, Life::Starting { .. }), worker.generation);
         self.slots[key.slot].remove(key);
         if failed {
             self.start_failed(now, key, generation, permanent);
@@ -1098,7 +1207,11 @@ impl Pool {
     }
 
     fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
-        let Some((mut worker, seat)) = self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key)) else { return };
+        let Some((mut worker, seat)) =
+            self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key))
+        else {
+            return;
+        };
         self.timing.left(worker.served(now));
         self.timing.ended(worker.working(now));
         let starting = matches!(worker.life, Life::Starting { .. });
@@ -1118,16 +1231,20 @@ impl Pool {
         self.lose_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
-            ExitReason::Startup => self.start_failed(now, key, worker.generation, worker.refused == Some(true)),
+            ExitReason::Startup => {
+                self.start_failed(now, key, worker.generation, worker.refused == Some(true))
+            }
             // Its place is served by another.
             _ if seat == Seat::Going => {}
             ExitReason::Crashed | ExitReason::Memory => {
                 let slot = &mut self.slots[key.slot];
                 slot.crashes += 1;
                 if slot.crashes > 1 {
-                    // Once may be the task's fault and costs no time; a worker that dies again and again does.
+                    // Once may be the task's fault and costs no time; a worker that dies again and
+                    // again does.
                     let restart = self.config.restart;
-                    let pause = policy::backoff(restart.min_delay, restart.max_delay, slot.crashes - 1);
+                    let pause =
+                        policy::backoff(restart.min_delay, restart.max_delay, slot.crashes - 1);
                     slot.not_before = now.saturating_add(self.jitter.apply(pause));
                 }
             }
@@ -1176,16 +1293,21 @@ impl Pool {
         self.any_life(|life| matches!(life, Life::Starting { .. }))
     }
 
-    /// The pool serves, and a worker is missing that does not get ready. (A successor that does not leaves none missing.)
+    /// The pool serves, and a worker is missing that does not get ready. (A successor that does not
+    /// leaves none missing.)
     fn say_short(&mut self, slot: usize) {
-        if !self.short && self.phase == Phase::Open && self.has_place(slot) && self.slots[slot].worker.is_none() {
+        if !self.short
+            && self.phase == Phase::Open
+            && self.has_place(slot)
+            && self.slots[slot].worker.is_none()
+        {
             self.short = true;
             self.effects.push_back(Effect::Short);
         }
     }
 
-    /// Starts that were under way when the last one failed may have been withdrawn since, by a change of the pool: then they
-    /// say nothing about the next one.
+    /// Starts that were under way when the last one failed may have been withdrawn since, by a
+    /// change of the pool: then they say nothing about the next one.
     fn see_to_trust(&mut self, now: Micros) {
         if self.trust != Trust::Suspended || self.is_starting() {
             return;
@@ -1230,7 +1352,9 @@ impl Pool {
         }
         match &place.beside {
             // Whether it is ready or still starting, there is nobody else.
-            Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => place.hand_over(now),
+            Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => {
+                place.hand_over(now)
+            }
             _ => self.replace(now, slot),
         }
     }
@@ -1247,7 +1371,9 @@ impl Pool {
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
             Phase::Open => coming < self.queue.len().min(self.config.max_workers),
-            Phase::Closing { terminated: false, .. } => coming < self.tasks.len().min(self.config.min_workers.max(1)),
+            Phase::Closing { terminated: false, .. } => {
+                coming < self.tasks.len().min(self.config.min_workers.max(1))
+            }
             _ => false,
         };
         if wanted {
@@ -1255,7 +1381,7 @@ impl Pool {
         }
     }
 
-    // ---- Time -----------------------------------------------------------------------------------------------------
+    // ---- Time
 
     fn tick(&mut self, now: Micros) {
         if let Phase::Closing { deadline: Some(deadline), terminated: false, .. } = self.phase
@@ -1274,7 +1400,8 @@ impl Pool {
                 self.slots[slot].restart_at = None;
                 self.plan(now, slot);
             }
-            let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()].map(|worker| Some(worker?.key));
+            let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()]
+                .map(|worker| Some(worker?.key));
             for key in keys.into_iter().flatten() {
                 self.tick_worker(now, key);
             }
@@ -1284,7 +1411,9 @@ impl Pool {
 
     /// The task may be started again.
     fn pause_over(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) else { return };
+        let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) else {
+            return;
+        };
         task.place = Place::Queued;
         let size = task.body.size();
         // Its worker is gone, and perhaps its place.
@@ -1301,13 +1430,19 @@ impl Pool {
         let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
 
         let overdue: Vec<_> = match due(worker.task_deadline(concurrency)) {
-            true => worker.in_flight().take(concurrency).filter(|start| due(start.deadline())).collect(),
+            true => {
+                worker.in_flight().take(concurrency).filter(|start| due(start.deadline())).collect()
+            }
             false => Vec::new(),
         };
-        let overdue: Vec<_> =
-            overdue.iter().filter_map(|start| Some((start.attempt_id, Abandon::Overdue(start.timeout?)))).collect();
+        let overdue: Vec<_> = overdue
+            .iter()
+            .filter_map(|start| Some((start.attempt_id, Abandon::Overdue(start.timeout?))))
+            .collect();
         let killed_for = match due(worker.kill_deadline()) {
-            true => worker.in_flight().find_map(|start| start.abandoned.filter(|(_, at)| *at <= now)),
+            true => {
+                worker.in_flight().find_map(|start| start.abandoned.filter(|(_, at)| *at <= now))
+            }
             false => None,
         };
         let stalled = due(worker.stall_deadline(concurrency));
@@ -1337,10 +1472,13 @@ impl Pool {
         let surplus = self.has_surplus();
         let place = &mut self.slots[slot];
         let standby = place.has_standby();
-        let Some(worker) = place.worker.as_mut().filter(|worker| worker.life.is_ready()) else { return };
+        let Some(worker) = place.worker.as_mut().filter(|worker| worker.life.is_ready()) else {
+            return;
+        };
         let key = worker.key;
         let too_old = worker.renew_at.take_if(|at| *at <= now).is_some();
-        let idle = worker.load() == 0 && worker.progress_at.saturating_add(self.config.idle_timeout) <= now;
+        let idle = worker.load() == 0
+            && worker.progress_at.saturating_add(self.config.idle_timeout) <= now;
         if idle && surplus {
             self.leave(now, key, ExitReason::Idle, Rung::Asked);
             self.dismiss(now, slot);
@@ -1350,7 +1488,7 @@ impl Pool {
         }
     }
 
-    // ---- The end --------------------------------------------------------------------------------------------------
+    // ---- The end
 
     fn shutdown(&mut self, now: Micros, drop_waiting: bool, timeout: Option<Micros>) {
         let limit = timeout.map(|timeout| now.saturating_add(timeout));
@@ -1369,7 +1507,9 @@ impl Pool {
         if drop_waiting {
             self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
             for slot in 0..self.slots.len() {
-                if let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.claims) {
+                if let Some(worker) =
+                    self.slots[slot].worker.as_ref().filter(|worker| worker.claims)
+                {
                     self.reclaim(worker.key);
                 }
             }
@@ -1399,7 +1539,9 @@ impl Pool {
         for (key, life) in self.lives() {
             match life {
                 // It reads its channel only once it is up.
-                Life::Starting { .. } => self.leave(now, key, ExitReason::Shutdown, Rung::Terminated),
+                Life::Starting { .. } => {
+                    self.leave(now, key, ExitReason::Shutdown, Rung::Terminated)
+                }
                 Life::Ready => self.leave(now, key, ExitReason::Shutdown, Rung::Asked),
                 Life::Leaving { .. } => {}
             }
@@ -1421,7 +1563,13 @@ fn due(accepted_at: Micros) -> Due {
     Due::try_from(accepted_at).unwrap_or(Due::MAX)
 }
 
-fn run_info(task: &Task, worker: WorkerKey, start: &InFlight, now: Micros, elapsed: Option<u32>) -> RunInfo {
+fn run_info(
+    task: &Task,
+    worker: WorkerKey,
+    start: &InFlight,
+    now: Micros,
+    elapsed: Option<u32>,
+) -> RunInfo {
     let since = start.running_since.unwrap_or(now);
     RunInfo {
         worker,

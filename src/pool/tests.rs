@@ -1,11 +1,14 @@
-//! The state machine, played through by chance: random sequences of events against a model world that keeps the books.
+//! The state machine, played through by chance: random sequences of events against a model world
+//! that keeps the books.
 //!
-//! The world stands in for everything outside: workers that claim, reply, die, hang, lie; a clock that jumps; users who
-//! submit, cancel and close. After each sequence everything still open is brought to its end, and the promises are
-//! checked: every accepted task ends exactly once (2); at most `retries + 1` starts that may have happened, and a claim
-//! that none happened is true (3); what never started is started again in order, silently (4); starts happen by priority
-//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its exit (5). A pool breaks at
-//! most once, only when no worker serves or may still get ready, and one that is not closed has its workers in the end.
+//! The world stands in for everything outside: workers that claim, reply, die, hang, lie; a clock
+//! that jumps; users who submit, cancel and close. After each sequence everything still open is
+//! brought to its end, and the promises are checked: every accepted task ends exactly once (2); at
+//! most `retries + 1` starts that may have happened, and a claim that none happened is true (3);
+//! what never started is started again in order, silently (4); starts happen by priority
+//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its
+//! exit (5). A pool breaks at most once, only when no worker serves or may still get ready, and one
+//! that is not closed has its workers in the end.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -99,7 +102,8 @@ struct Process {
     epoch: u32,
     started: u32,
     forged: bool,
-    /// Frames in its socket: start, epoch, task (its ticket and, as tickets are reused, its number).
+    /// Frames in its socket: start, epoch, task (its ticket and, as tickets are reused, its
+    /// number).
     inbox: VecDeque<(AttemptId, u32, (Ticket, u64))>,
     /// Taken up, not replied to.
     running: Vec<AttemptId>,
@@ -118,7 +122,8 @@ struct Process {
 #[derive(Debug, Default)]
 struct Record {
     order: u64,
-    /// When it was accepted, less the span that its priority is worth: what is first by this is sent first.
+    /// When it was accepted, less the span that its priority is worth: what is first by this is
+    /// sent first.
     due: i64,
     priority: i8,
     key: Option<u8>,
@@ -196,7 +201,9 @@ impl World {
         Self {
             concurrency: config.concurrency,
             max_tasks: config.max_tasks,
-            recycles: config.max_tasks.is_some() || config.max_age.is_some() || config.recycle_memory.is_some(),
+            recycles: config.max_tasks.is_some()
+                || config.max_age.is_some()
+                || config.recycle_memory.is_some(),
             min_workers: config.min_workers,
             max_workers: config.max_workers,
             takers: HashMap::new(),
@@ -250,43 +257,73 @@ impl World {
             Effect::Spawn { worker } => {
                 self.spawns += 1;
                 let claims = self.pages;
-                assert!(worker.slot < self.max_workers, "a process is started beyond the places there are");
-                assert!(!self.broken && !self.terminated, "a process is started for a pool that is over");
+                assert!(
+                    worker.slot < self.max_workers,
+                    "a process is started beyond the places there are"
+                );
+                assert!(
+                    !self.broken && !self.terminated,
+                    "a process is started for a pool that is over"
+                );
                 let others = self.processes.keys().filter(|(slot, _)| *slot == worker.slot).count();
-                assert!(others <= usize::from(self.recycles), "a slot holds one process, or two while it is renewed");
-                self.processes.insert((worker.slot, worker.life), Process { claims, ..Process::default() });
+                assert!(
+                    others <= usize::from(self.recycles),
+                    "a slot holds one process, or two while it is renewed"
+                );
+                self.processes
+                    .insert((worker.slot, worker.life), Process { claims, ..Process::default() });
             }
             Effect::Send { worker, attempt_id, epoch, attempt, task } => {
                 let Some(body) = self.pool.body(task) else { return };
-                let ticket = Ticket::from_le_bytes(body.text[..4].try_into().expect("a ticket is in every body"));
+                let ticket = Ticket::from_le_bytes(
+                    body.text[..4].try_into().expect("a ticket is in every body"),
+                );
                 let record = self.tasks.get(&ticket).expect("only unsettled tasks are sent");
-                assert!(attempt <= record.retries + 1, "attempt {attempt} of {}", record.retries + 1);
+                assert!(
+                    attempt <= record.retries + 1,
+                    "attempt {attempt} of {}",
+                    record.retries + 1
+                );
                 let task = (ticket, record.order);
                 assert!(worker.slot < self.max_workers, "a worker that is to leave is sent a task");
                 if !record.sent {
-                    // Of different priorities, and due in the same microsecond, either may be first.
+                    // Of different priorities, and due in the same microsecond, either may be
+                    // first.
                     let earlier = |other: &Record| {
                         let equal = (other.due, other.priority) == (record.due, record.priority);
                         let same = other.key == record.key && !other.sent;
                         same && (other.due < record.due || (equal && other.order < record.order))
                     };
-                    assert!(!self.tasks.values().any(earlier), "another task was due before this one");
+                    assert!(
+                        !self.tasks.values().any(earlier),
+                        "another task was due before this one"
+                    );
                 }
                 self.tasks.get_mut(&ticket).expect("it was there").sent = true;
                 assert!(!self.broken, "a pool that is broken sends a task");
                 assert!(self.sent.insert(attempt_id, ticket).is_none(), "two starts of one number");
                 let concurrency = self.concurrency;
                 let taker = self.takers.entry(worker.slot).or_insert(worker.life);
-                assert!(*taker <= worker.life, "a worker that has given its place away is sent a task");
+                assert!(
+                    *taker <= worker.life,
+                    "a worker that has given its place away is sent a task"
+                );
                 *taker = worker.life;
                 let of_slot = self.processes.iter().filter(|((slot, _), _)| *slot == worker.slot);
-                let held: usize = of_slot.map(|(_, process)| process.inbox.len() + process.running.len()).sum();
+                let held: usize =
+                    of_slot.map(|(_, process)| process.inbox.len() + process.running.len()).sum();
                 let Some(process) = self.process(worker) else { return };
-                assert!(process.ready && !process.dead, "only workers that are ready, and live, are sent tasks");
+                assert!(
+                    process.ready && !process.dead,
+                    "only workers that are ready, and live, are sent tasks"
+                );
                 assert_eq!(epoch.is_some(), process.claims);
                 process.inbox.push_back((attempt_id, epoch.unwrap_or(0), task));
                 if !process.claims {
-                    assert!(held < concurrency, "nothing is sent ahead to a worker without a claim word");
+                    assert!(
+                        held < concurrency,
+                        "nothing is sent ahead to a worker without a claim word"
+                    );
                 }
             }
             Effect::Reclaim { worker, epoch } => {
@@ -308,10 +345,15 @@ impl World {
                 assert!(self.sent.contains_key(&attempt_id), "an end of a start that never was")
             }
             Effect::Credit { worker, attempt_id, .. } => {
-                let Some(process) = self.process(worker) else { panic!("room for values of a worker that is gone") };
-                let has =
-                    process.running.contains(&attempt_id) || process.inbox.iter().any(|frame| frame.0 == attempt_id);
-                assert!(has || process.forged, "room for values of a start that the worker does not have");
+                let Some(process) = self.process(worker) else {
+                    panic!("room for values of a worker that is gone")
+                };
+                let has = process.running.contains(&attempt_id)
+                    || process.inbox.iter().any(|frame| frame.0 == attempt_id);
+                assert!(
+                    has || process.forged,
+                    "room for values of a start that the worker does not have"
+                );
             }
             Effect::Terminate { worker } => {
                 if let Some(process) = self.process(worker) {
@@ -330,15 +372,24 @@ impl World {
                 }
             }
             Effect::Complete { ticket, run } => {
-                assert!(!self.gone.contains(&(run.worker.slot, run.worker.life)), "a result after its worker's exit");
-                self.end(ticket, |record| assert!(record.ran >= 1, "a result of a task that never ran"));
+                assert!(
+                    !self.gone.contains(&(run.worker.slot, run.worker.life)),
+                    "a result after its worker's exit"
+                );
+                self.end(ticket, |record| {
+                    assert!(record.ran >= 1, "a result of a task that never ran")
+                });
             }
             Effect::Fail { ticket, run, failure } => {
                 if let Some(run) = run {
-                    assert!(!self.gone.contains(&(run.worker.slot, run.worker.life)), "an end after its worker's exit");
+                    assert!(
+                        !self.gone.contains(&(run.worker.slot, run.worker.life)),
+                        "an end after its worker's exit"
+                    );
                 }
                 self.end(ticket, |record| match failure {
-                    Failure::Closed { maybe_executed: false } | Failure::Broken { maybe_executed: false } => {
+                    Failure::Closed { maybe_executed: false }
+                    | Failure::Broken { maybe_executed: false } => {
                         assert_eq!(record.ran, 0, "said to have never run");
                     }
                     Failure::Aborted => assert!(record.cancelled, "nobody cancelled it"),
@@ -356,19 +407,33 @@ impl World {
                 assert!(!self.gone.contains(&(worker.slot, worker.life)));
             }
             Effect::Resized { number } => {
-                assert!(self.processes.keys().all(|(slot, _)| *slot < self.max_workers), "the surplus is not gone");
+                assert!(
+                    self.processes.keys().all(|(slot, _)| *slot < self.max_workers),
+                    "the surplus is not gone"
+                );
                 self.resizing.take_if(|latest| *latest == number);
             }
             Effect::Reloaded { number } => {
                 if let Some((_, old)) = self.reloading.take_if(|(latest, _)| *latest == number) {
-                    assert!(self.processes.keys().all(|key| !old.contains(key)), "old workers are still there");
+                    assert!(
+                        self.processes.keys().all(|key| !old.contains(key)),
+                        "old workers are still there"
+                    );
                 }
             }
-            Effect::ReloadFailed { number } => drop(self.reloading.take_if(|(latest, _)| *latest == number)),
+            Effect::ReloadFailed { number } => {
+                drop(self.reloading.take_if(|(latest, _)| *latest == number))
+            }
             Effect::Started | Effect::LostKeys { .. } => {}
             Effect::StartFailed { worker } => {
-                assert!(!self.broken && !self.terminated && self.closed == 0, "news of a start that nobody waits for");
-                assert!(self.failed.contains(&(worker.slot, worker.life)), "the start of this worker has not failed");
+                assert!(
+                    !self.broken && !self.terminated && self.closed == 0,
+                    "news of a start that nobody waits for"
+                );
+                assert!(
+                    self.failed.contains(&(worker.slot, worker.life)),
+                    "the start of this worker has not failed"
+                );
                 self.start_failure = Some(worker);
             }
             Effect::Short => {
@@ -378,12 +443,21 @@ impl World {
             }
             Effect::Broken => {
                 assert!(self.start_failure.is_some(), "broken, for no reason");
-                assert!(!self.broken && !self.terminated && self.closed == 0, "a pool breaks once, and before its end");
+                assert!(
+                    !self.broken && !self.terminated && self.closed == 0,
+                    "a pool breaks once, and before its end"
+                );
                 self.broken = true;
                 let most = self.max_tasks.unwrap_or(u64::MAX);
-                let sound = self.processes.values().filter(|process| !process.dead && !process.told && !process.closed);
+                let sound = self
+                    .processes
+                    .values()
+                    .filter(|process| !process.dead && !process.told && !process.closed);
                 let serving = |process: &Process| process.ready && process.tasks < most;
-                assert!(!sound.clone().any(|process| !process.ready), "broken, while a worker may still get ready");
+                assert!(
+                    !sound.clone().any(|process| !process.ready),
+                    "broken, while a worker may still get ready"
+                );
                 assert!(!sound.clone().any(serving), "broken, while a worker serves");
             }
             Effect::Closed(_) => {
@@ -411,16 +485,21 @@ impl World {
     /// The worker takes the next frames, as far as it may, and runs them.
     fn claim(&mut self, key: (usize, u32), count: usize) {
         let (concurrency, max_tasks) = (self.concurrency, self.max_tasks);
-        let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) else { return };
+        let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) else {
+            return;
+        };
         let mut last = None;
         let mut claimed = 0;
         // What it drops costs it nothing.
         while claimed < count {
-            // Replies need not have been read yet when the next task is claimed, hence a little more than `concurrency`.
+            // Replies need not have been read yet when the next task is claimed, hence a little
+            // more than `concurrency`.
             if process.running.len() >= concurrency + 2 {
                 break;
             }
-            let Some((attempt_id, epoch, (ticket, order))) = process.inbox.pop_front() else { break };
+            let Some((attempt_id, epoch, (ticket, order))) = process.inbox.pop_front() else {
+                break;
+            };
             if process.claims {
                 if process.forged || epoch != process.epoch {
                     continue;
@@ -429,11 +508,18 @@ impl World {
             }
             claimed += 1;
             process.tasks += 1;
-            assert!(max_tasks.is_none_or(|most| process.tasks <= most), "started on more tasks than it may");
+            assert!(
+                max_tasks.is_none_or(|most| process.tasks <= most),
+                "started on more tasks than it may"
+            );
             process.running.push(attempt_id);
-            assert!(last < Some(attempt_id), "starts are claimed in the order in which they were sent");
+            assert!(
+                last < Some(attempt_id),
+                "starts are claimed in the order in which they were sent"
+            );
             last = Some(attempt_id);
-            if let Some(record) = self.tasks.get_mut(&ticket).filter(|record| record.order == order) {
+            if let Some(record) = self.tasks.get_mut(&ticket).filter(|record| record.order == order)
+            {
                 record.ran += 1;
             }
         }
@@ -457,14 +543,18 @@ impl World {
             (true, true) => Evidence::Claims(Err(ForgedClaim)),
             (true, false) => Evidence::Claims(Ok(process.started)),
             // What it never read may have been written completely or not; half of it was not.
-            (false, _) => Evidence::Unwritten(process.inbox.iter().rev().take(1).map(|frame| frame.0).collect()),
+            (false, _) => Evidence::Unwritten(
+                process.inbox.iter().rev().take(1).map(|frame| frame.0).collect(),
+            ),
         };
         self.event(Event::Reaped { worker, evidence });
     }
 
     /// The supervisor has got round to it: all processes that were asked for exist.
     fn spawn(&mut self) {
-        while let Some((&(slot, life), process)) = self.processes.iter_mut().find(|(_, process)| !process.spawned) {
+        while let Some((&(slot, life), process)) =
+            self.processes.iter_mut().find(|(_, process)| !process.spawned)
+        {
             process.spawned = true;
             self.event(Event::Spawned { worker: WorkerKey { slot, life } });
         }
@@ -472,10 +562,15 @@ impl World {
 
     /// The next of the processes that were asked for cannot be had.
     fn no_process(&mut self, permanent: bool) {
-        let Some((&key, _)) = self.processes.iter().find(|(_, process)| !process.spawned) else { return };
+        let Some((&key, _)) = self.processes.iter().find(|(_, process)| !process.spawned) else {
+            return;
+        };
         self.processes.remove(&key);
         self.failed.insert(key);
-        self.event(Event::SpawnFailed { worker: WorkerKey { slot: key.0, life: key.1 }, permanent });
+        self.event(Event::SpawnFailed {
+            worker: WorkerKey { slot: key.0, life: key.1 },
+            permanent,
+        });
     }
 
     fn open_ticket(&self, number: u8) -> Option<Ticket> {
@@ -519,7 +614,14 @@ impl World {
                 self.accepted += 1;
                 let retries = u32::from(retries);
                 let due = self.now as i64 - i64::from(priority) * AGEING as i64;
-                let record = Record { order: self.accepted, due, priority, key, retries, ..Record::default() };
+                let record = Record {
+                    order: self.accepted,
+                    due,
+                    priority,
+                    key,
+                    retries,
+                    ..Record::default()
+                };
                 assert!(self.tasks.insert(ticket, record).is_none());
                 let text = ticket.to_le_bytes().to_vec().into_boxed_slice();
                 self.event(Event::Submit(NewTask {
@@ -547,9 +649,15 @@ impl World {
             }
             Act::Chunk(number) => {
                 let Some((slot, life)) = self.pick(number) else { return };
-                let Some(&attempt_id) = self.processes[&(slot, life)].running.first() else { return };
+                let Some(&attempt_id) = self.processes[&(slot, life)].running.first() else {
+                    return;
+                };
                 if let Some(ticket) = self.pool.take_chunk(WorkerKey { slot, life }, attempt_id) {
-                    assert_eq!(self.sent.get(&attempt_id), Some(&ticket), "a value of another task");
+                    assert_eq!(
+                        self.sent.get(&attempt_id),
+                        Some(&ticket),
+                        "a value of another task"
+                    );
                 }
             }
             Act::Ready(number) => {
@@ -582,7 +690,12 @@ impl World {
                 let index = usize::from(which) % process.running.len();
                 let attempt_id = process.running.remove(index);
                 let elapsed = Some(u32::from(elapsed));
-                self.event(Event::Replied { worker: WorkerKey { slot, life }, attempt_id, elapsed, failed });
+                self.event(Event::Replied {
+                    worker: WorkerKey { slot, life },
+                    attempt_id,
+                    elapsed,
+                    failed,
+                });
             }
             Act::Captured(number) => {
                 if let Some((slot, life)) = self.pick(number) {
@@ -592,7 +705,12 @@ impl World {
             Act::Lie(number) => {
                 if let Some((slot, life)) = self.pick(number) {
                     let worker = WorkerKey { slot, life };
-                    self.event(Event::Replied { worker, attempt_id: 1 << 40, elapsed: None, failed: false });
+                    self.event(Event::Replied {
+                        worker,
+                        attempt_id: 1 << 40,
+                        elapsed: None,
+                        failed: false,
+                    });
                 }
             }
             Act::Forge(number) => {
@@ -626,7 +744,11 @@ impl World {
                 self.requests += 1;
                 (self.min_workers, self.max_workers) = (min.min(max), max);
                 self.resizing = Some(self.requests);
-                self.event(Event::Resize { min_workers: min.min(max), max_workers: max, number: self.requests });
+                self.event(Event::Resize {
+                    min_workers: min.min(max),
+                    max_workers: max,
+                    number: self.requests,
+                });
             }
             Act::Reload => {
                 self.requests += 1;
@@ -683,7 +805,8 @@ impl World {
         assert_eq!(self.pool.unsettled(), self.tasks.len());
     }
 
-    /// Workers behave from now on; with `close`, the pool is closed as well. Everything must come to its end.
+    /// Workers behave from now on; with `close`, the pool is closed as well. Everything must come
+    /// to its end.
     fn finish(&mut self, close: bool) {
         if close {
             self.act(&Act::Shutdown { drop_waiting: false, timeout: None });
@@ -700,7 +823,11 @@ impl World {
             for key in keys {
                 let Some(process) = self.processes.get_mut(&key) else { continue };
                 let worker = WorkerKey { slot: key.0, life: key.1 };
-                if process.dead || process.forged || process.closed || (process.asked && process.running.is_empty()) {
+                if process.dead
+                    || process.forged
+                    || process.closed
+                    || (process.asked && process.running.is_empty())
+                {
                     self.die(key);
                 } else if !process.ready {
                     (process.ready, process.late) = (true, process.told);
@@ -708,9 +835,17 @@ impl World {
                     self.event(Event::Ready { worker, claims });
                 } else {
                     self.claim(key, 4);
-                    let running = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.running));
+                    let running = self
+                        .processes
+                        .get_mut(&key)
+                        .map(|process| std::mem::take(&mut process.running));
                     for attempt_id in running.unwrap_or_default() {
-                        self.event(Event::Replied { worker, attempt_id, elapsed: Some(5), failed: false });
+                        self.event(Event::Replied {
+                            worker,
+                            attempt_id,
+                            elapsed: Some(5),
+                            failed: false,
+                        });
                     }
                 }
                 self.reap_killed();
@@ -732,7 +867,8 @@ impl World {
     }
 }
 
-/// How often things happen in one sequence. What is rare in all of them would hardly ever meet: so in some it is not.
+/// How often things happen in one sequence. What is rare in all of them would hardly ever meet: so
+/// in some it is not.
 #[derive(Clone, Copy, Debug)]
 struct Weights {
     keys: u32,
@@ -750,9 +886,33 @@ struct Weights {
 fn weights() -> impl Strategy<Value = Weights> {
     let weight = || prop_oneof![1 => Just(1u32), 2 => Just(8), 1 => Just(40)];
     let all = proptest::array::uniform10(weight());
-    all.prop_map(|[keys, timeouts, priorities, streams, failed_starts, faults, deaths, memory, changes, pauses]| {
-        Weights { keys, timeouts, priorities, streams, failed_starts, faults, deaths, memory, changes, pauses }
-    })
+    all.prop_map(
+        |[
+            keys,
+            timeouts,
+            priorities,
+            streams,
+            failed_starts,
+            faults,
+            deaths,
+            memory,
+            changes,
+            pauses,
+        ]| {
+            Weights {
+                keys,
+                timeouts,
+                priorities,
+                streams,
+                failed_starts,
+                faults,
+                deaths,
+                memory,
+                changes,
+                pauses,
+            }
+        },
+    )
 }
 
 fn act(often: Weights) -> impl Strategy<Value = Act> {
@@ -804,7 +964,8 @@ fn ending() -> impl Strategy<Value = Option<Act>> {
 }
 
 fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
-    let prefetch = prop_oneof![2 => Just(Prefetch::Auto), 1 => (1..6usize).prop_map(Prefetch::Fixed)];
+    let prefetch =
+        prop_oneof![2 => Just(Prefetch::Auto), 1 => (1..6usize).prop_map(Prefetch::Fixed)];
     let max_tasks = prop_oneof![2 => Just(None), 1 => (1..8u64).prop_map(Some)];
     let max_age = prop_oneof![3 => Just(None), 1 => (1_000..100_000u64).prop_map(Some)];
     let memory = prop_oneof![1 => Just((None, None)), 1 => Just((Some(500), Some(1_000)))];
@@ -823,7 +984,17 @@ fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
             ((recycle_memory, max_memory), capture_stack, grace_period),
         )| {
             let config = PoolConfig { grace_period, ..config(workers, min, concurrency, prefetch) };
-            (PoolConfig { max_tasks, max_age, recycle_memory, max_memory, capture_stack, ..config }, pages)
+            (
+                PoolConfig {
+                    max_tasks,
+                    max_age,
+                    recycle_memory,
+                    max_memory,
+                    capture_stack,
+                    ..config
+                },
+                pages,
+            )
         },
     )
 }
@@ -845,7 +1016,8 @@ fn sequence() -> impl Strategy<Value = Sequence> {
         (before, ending(), proptest::collection::vec(next, 0..20))
     });
     (settings(), acts, any::<bool>()).prop_map(|((config, pages), (before, end, after), close)| {
-        let acts: Vec<Act> = before.into_iter().chain(end).chain(after.into_iter().flatten()).collect();
+        let acts: Vec<Act> =
+            before.into_iter().chain(end).chain(after.into_iter().flatten()).collect();
         let ends = |act: &Act| matches!(act, Act::Shutdown { .. } | Act::Terminate);
         let close = close || acts.iter().any(ends);
         Sequence { config, pages, acts, close }
@@ -867,7 +1039,10 @@ fn chance(cases: u32, rng_seed: RngSeed) -> ProptestConfig {
 
 /// Of the test that plays other sequences in each run. `npm run explore` asks for a million.
 fn cases() -> u32 {
-    std::env::var("BULKHEAD_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5_000)
+    std::env::var("BULKHEAD_PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(5_000)
 }
 
 proptest! {
@@ -888,7 +1063,7 @@ proptest! {
     }
 }
 
-// ---- Single cases -------------------------------------------------------------------------------------------------
+// ---- Single cases
 
 fn submit(world: &mut World, count: usize) {
     for _ in 0..count {
@@ -926,7 +1101,8 @@ fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
     }
     world.finish(true);
     let orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
-    // The first five wait for three levels' time: to one of priority 3 they are older, and to one of priority 4 not all.
+    // The first five wait for three levels' time: to one of priority 3 they are older, and to one
+    // of priority 4 not all.
     assert_eq!(orders, [3, 5, 8, 1, 4, 7, 2, 6]);
 }
 
@@ -937,7 +1113,11 @@ fn what_was_sent_ahead_of_a_long_task_is_taken_back() {
     world.act(&Act::Ready(0));
     submit(&mut world, 8);
     world.act(&Act::Claim { worker: 0, count: 1 });
-    assert_eq!(world.processes[&(0, 1)].inbox.len(), 7, "all were sent to the only worker that was ready");
+    assert_eq!(
+        world.processes[&(0, 1)].inbox.len(),
+        7,
+        "all were sent to the only worker that was ready"
+    );
     world.act(&Act::Ready(1));
     world.act(&Act::Wait(10_000));
     assert!(!world.processes[&(1, 1)].inbox.is_empty(), "the other worker has them now");
@@ -1002,7 +1182,13 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     const WAY: Micros = 9 * policy::HESITATION / 5;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
-    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
+    world.act(&Act::Submit {
+        timeout: Some(1_000),
+        retries: 0,
+        handler: 0,
+        priority: 0,
+        key: None,
+    });
     let mut sent = HashMap::new();
     let mut lives = 0;
     while world.settled.is_empty() {
@@ -1011,7 +1197,9 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
         for worker in 0..2 {
             world.act(&Act::Ready(worker));
             let Some(key) = world.pick(worker) else { continue };
-            let Some(&(attempt_id, epoch, _)) = world.processes[&key].inbox.back() else { continue };
+            let Some(&(attempt_id, epoch, _)) = world.processes[&key].inbox.back() else {
+                continue;
+            };
             let since = *sent.entry(attempt_id).or_insert(world.now);
             if epoch == world.processes[&key].epoch && world.now - since >= WAY {
                 world.act(&Act::Claim { worker, count: 1 });
@@ -1155,21 +1343,30 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
     let mut moved = 0;
     for key in 0..4 {
         // Two tasks of a worker that has given its place to another, as it may have no more.
-        let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(2, 2, 2, Prefetch::Fixed(1)) }, true);
+        let mut world = World::new(
+            PoolConfig { max_tasks: Some(2), ..config(2, 2, 2, Prefetch::Fixed(1)) },
+            true,
+        );
         world.act(&Act::Start);
         for worker in [0, 1] {
             world.act(&Act::Ready(worker));
         }
         for timeout in [None, Some(500)] {
-            world.act(&Act::Submit { timeout, retries: 0, handler: 0, priority: 0, key: Some(key) });
+            world.act(&Act::Submit {
+                timeout,
+                retries: 0,
+                handler: 0,
+                priority: 0,
+                key: Some(key),
+            });
         }
         world.spawn();
         if world.processes.contains_key(&(1, 2)) {
             world.act(&Act::Ready(2));
             world.act(&Act::Resize { min: 0, max: 1 });
             world.act(&Act::Die(2));
-            // One is overdue and was not taken up: both come back. Now nothing but their old worker is left in their place,
-            // and no other may be started there, as the world asserts.
+            // One is overdue and was not taken up: both come back. Now nothing but their old worker
+            // is left in their place, and no other may be started there, as the world asserts.
             world.act(&Act::Wait(1_000));
             moved += 1;
         }
@@ -1179,10 +1376,22 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
     assert!(moved > 0, "no key belongs to the second place");
     // The same, for every key and whatever the process was doing when its place went.
     for key in 0..16 {
-        for end in [None, Some(Act::Die(0)), Some(Act::Close(0)), Some(Act::Forge(0)), Some(Act::Terminate)] {
+        for end in [
+            None,
+            Some(Act::Die(0)),
+            Some(Act::Close(0)),
+            Some(Act::Forge(0)),
+            Some(Act::Terminate),
+        ] {
             let mut world = World::new(config(4, 4, 1, Prefetch::Fixed(4)), true);
             for _ in 0..6 {
-                world.act(&Act::Submit { timeout: None, retries: 1, handler: 0, priority: 0, key: Some(key) });
+                world.act(&Act::Submit {
+                    timeout: None,
+                    retries: 1,
+                    handler: 0,
+                    priority: 0,
+                    key: Some(key),
+                });
             }
             for worker in 0..4 {
                 world.act(&Act::Ready(worker));
@@ -1201,7 +1410,13 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
     let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(1)) };
     let mut world = World::new(config, true);
     for _ in 0..50 {
-        world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
+        world.act(&Act::Submit {
+            timeout: Some(1_000),
+            retries: 0,
+            handler: 0,
+            priority: 0,
+            key: None,
+        });
     }
     world.act(&Act::Ready(0));
     // Every task's time is over before the worker gets to it: the machine is busy.
@@ -1213,7 +1428,13 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
     }
     assert_eq!((world.spawns, world.pool.counters().completed), (1, 50));
     // One that does not take anything up at all is replaced in the end.
-    world.act(&Act::Submit { timeout: Some(1_000), retries: 0, handler: 0, priority: 0, key: None });
+    world.act(&Act::Submit {
+        timeout: Some(1_000),
+        retries: 0,
+        handler: 0,
+        priority: 0,
+        key: None,
+    });
     world.act(&Act::Wait(u32::try_from(2 * policy::HESITATION).expect("it is short")));
     world.spawn();
     assert_eq!(world.spawns, 2);
@@ -1266,7 +1487,8 @@ fn what_is_decided_while_a_process_is_being_spawned_is_done_once_it_exists() {
 
 #[test]
 fn a_worker_of_so_many_tasks_is_succeeded_by_one_that_stood_by() {
-    let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
+    let mut world =
+        World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
     submit(&mut world, 4);
     world.act(&Act::Ready(0));
     assert_eq!(world.processes.len(), 1);
@@ -1336,7 +1558,11 @@ fn a_reload_replaces_one_worker_after_the_other_and_those_that_are_just_starting
     }
     world.act(&Act::Reload);
     world.spawn();
-    assert_eq!(world.processes.keys().filter(|(_, life)| *life == 2).count(), 1, "one successor at a time");
+    assert_eq!(
+        world.processes.keys().filter(|(_, life)| *life == 2).count(),
+        1,
+        "one successor at a time"
+    );
     world.finish(false);
     assert!(world.reloading.is_none());
     assert!(world.processes.keys().all(|(_, life)| *life == 2), "{:?}", world.processes.keys());
@@ -1360,7 +1586,8 @@ fn a_reload_whose_workers_cannot_start_leaves_the_old_ones_in_their_places() {
 
 #[test]
 fn a_worker_that_is_used_up_is_replaced_even_if_the_reload_that_was_to_do_so_is_given_up() {
-    let mut world = World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
+    let mut world =
+        World::new(PoolConfig { max_tasks: Some(2), ..config(1, 1, 1, Prefetch::Auto) }, true);
     submit(&mut world, 1);
     world.act(&Act::Ready(0));
     world.act(&Act::Reload);
@@ -1379,7 +1606,10 @@ fn a_worker_that_is_used_up_is_replaced_even_if_the_reload_that_was_to_do_so_is_
 
 #[test]
 fn a_place_whose_worker_is_replaced_has_room_for_as_many_tasks_as_ever() {
-    let mut world = World::new(PoolConfig { max_age: Some(5_000), ..config(1, 1, 3, Prefetch::Fixed(1)) }, true);
+    let mut world = World::new(
+        PoolConfig { max_age: Some(5_000), ..config(1, 1, 3, Prefetch::Fixed(1)) },
+        true,
+    );
     submit(&mut world, 9);
     world.act(&Act::Ready(0));
     world.act(&Act::Claim { worker: 0, count: 3 });
@@ -1395,7 +1625,8 @@ fn a_place_whose_worker_is_replaced_has_room_for_as_many_tasks_as_ever() {
 #[test]
 fn a_worker_whose_successors_fail_goes_on_and_one_that_is_used_up_does_not_hold_a_pool_together() {
     for (max_tasks, max_age) in [(None, Some(5_000)), (Some(1), None)] {
-        let mut world = World::new(PoolConfig { max_tasks, max_age, ..config(1, 1, 1, Prefetch::Auto) }, true);
+        let mut world =
+            World::new(PoolConfig { max_tasks, max_age, ..config(1, 1, 1, Prefetch::Auto) }, true);
         submit(&mut world, 1);
         world.act(&Act::Ready(0));
         world.act(&Act::Claim { worker: 0, count: 1 });
@@ -1420,16 +1651,25 @@ fn a_task_of_a_key_does_not_wait_for_a_used_up_worker_whose_successors_fail() {
         for worker in [0, 1] {
             world.act(&Act::Ready(worker));
         }
-        let keyed = Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: Some(key) };
+        let keyed =
+            Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: Some(key) };
         world.act(&keyed);
         for worker in [0, 1] {
             world.act(&Act::Claim { worker, count: 1 });
             world.act(&Act::Reply { worker, which: 0, elapsed: 900, failed: false });
         }
         world.act(&keyed);
-        assert_eq!(world.pool.waiting().0, 1, "it waits for the successor of the worker that had the first one");
+        assert_eq!(
+            world.pool.waiting().0,
+            1,
+            "it waits for the successor of the worker that had the first one"
+        );
         world.spawn();
-        let successor = *world.processes.keys().find(|(_, life)| *life == 2).expect("a successor is being started");
+        let successor = *world
+            .processes
+            .keys()
+            .find(|(_, life)| *life == 2)
+            .expect("a successor is being started");
         world.die(successor);
         world.act(&Act::Wait(1));
         assert_eq!(world.pool.waiting().0, 0, "the other worker has it");
@@ -1484,7 +1724,8 @@ fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
 
 /// A pool of one that asks where a worker hangs, with a task that is overdue.
 fn overdue() -> World {
-    let mut world = World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
+    let mut world =
+        World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
     world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0, priority: 0, key: None });
     world.act(&Act::Ready(0));
     world.act(&Act::Claim { worker: 0, count: 1 });
@@ -1534,7 +1775,8 @@ fn a_worker_that_dies_while_it_is_asked_has_an_overdue_task_and_not_one_to_retry
 
 #[test]
 fn what_waits_is_served_by_others_while_a_worker_is_asked() {
-    let mut world = World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
+    let mut world =
+        World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
     world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0, priority: 0, key: None });
     for worker in [0, 1] {
         world.act(&Act::Ready(worker));

@@ -5,7 +5,8 @@ use hdrhistogram::Histogram;
 use crate::pool::ids::Micros;
 use crate::pool::messages::RunInfo;
 
-/// Significant decimal digits of what a histogram keeps: its figures are right within one percent, and it takes 28 KiB.
+/// Significant decimal digits of what a histogram keeps: its figures are right within one percent,
+/// and it takes 28 KiB.
 const DIGITS: u8 = 2;
 /// The longest time that is told from longer ones: fifty days.
 const LONGEST: Micros = 1 << 42;
@@ -38,7 +39,8 @@ pub struct Spread {
 
 impl Default for Timing {
     fn default() -> Self {
-        let histogram = || Histogram::new_with_max(LONGEST, DIGITS).expect("there are at most five digits");
+        let histogram =
+            || Histogram::new_with_max(LONGEST, DIGITS).expect("there are at most five digits");
         Self { wait: histogram(), run: histogram(), worked: 0, served: 0 }
     }
 }
@@ -60,8 +62,9 @@ impl Timing {
         self.served += after;
     }
 
-    /// The part of the workers' time that tasks have used, from 0 to 1. `running` and `serving`: the time of what goes on and
-    /// of the workers that are there, `places`: how many tasks a worker runs at a time.
+    /// The part of the workers' time that tasks have used, from 0 to 1. `running` and `serving`:
+    /// the time of what goes on and of the workers that are there, `places`: how many tasks a
+    /// worker runs at a time.
     pub fn utilization(&self, running: Micros, serving: Micros, places: usize) -> f64 {
         let capacity = (self.served + serving) as f64 * places as f64;
         if capacity == 0.0 { 0.0 } else { ((self.worked + running) as f64 / capacity).min(1.0) }
@@ -109,11 +112,18 @@ mod tests {
             let worker = WorkerKey { slot: 0, life: 1 };
             timing.replied(&RunInfo { worker, attempt: 1, wait: n, run: n * 1_000_000 });
         }
-        let near = |got: f64, wanted: f64| assert!((got / wanted - 1.0).abs() < 0.01, "{got}, not {wanted}");
+        let near = |got: f64, wanted: f64| {
+            assert!((got / wanted - 1.0).abs() < 0.01, "{got}, not {wanted}")
+        };
         let (wait, run) = (timing.wait(), timing.run());
         assert_eq!((wait.count, wait.min), (1000, 0.001));
-        for (got, wanted) in [(wait.mean, 0.5005), (wait.p50, 0.5), (wait.p90, 0.9), (wait.p99, 0.99), (wait.max, 1.0)]
-        {
+        for (got, wanted) in [
+            (wait.mean, 0.5005),
+            (wait.p50, 0.5),
+            (wait.p90, 0.9),
+            (wait.p99, 0.99),
+            (wait.max, 1.0),
+        ] {
             near(got, wanted);
         }
         near(run.p999, 999_000.0);

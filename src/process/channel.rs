@@ -1,5 +1,6 @@
-//! The descriptors between us and a worker. Both ends are close-on-exec from their first moment on: a child that someone
-//! else starts at the same time would otherwise hold our channel open, and its end would never be seen.
+//! The descriptors between us and a worker. Both ends are close-on-exec from their first moment on:
+//! a child that someone else starts at the same time would otherwise hold our channel open, and its
+//! end would never be seen.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -8,7 +9,8 @@ use rustix::net::sockopt;
 
 use super::errno::CallError;
 
-/// What we ask for in each direction. The kernel grants what its own limit allows (`net.core.wmem_max`).
+/// What we ask for in each direction. The kernel grants what its own limit allows
+/// (`net.core.wmem_max`).
 const BUFFER: usize = 1024 * 1024;
 
 /// An unnamed socket pair: our end, which never blocks, and the worker's, which does.
@@ -25,8 +27,8 @@ pub fn channel_pair() -> Result<(OwnedFd, OwnedFd), CallError> {
     Ok((ours.into(), theirs.into()))
 }
 
-/// A pipe for one of a worker's standard streams: our end to read from, which never blocks, and the worker's to write
-/// to, which does.
+/// A pipe for one of a worker's standard streams: our end to read from, which never blocks, and the
+/// worker's to write to, which does.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
     let (ours, theirs) = std::io::pipe().map_err(CallError::of("pipe"))?;
     // The two ends are two open files: this leaves the worker's end as it is.

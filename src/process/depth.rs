@@ -1,7 +1,7 @@
 //! Pools within pools: how many processes up it is to the one that no pool has started.
 //!
-//! Known to the whole process, whichever of its threads makes a pool, and told to a worker on its channel: the environment
-//! is the user's.
+//! Known to the whole process, whichever of its threads makes a pool, and told to a worker on its
+//! channel: the environment is the user's.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -36,7 +36,8 @@ impl Directory {
     /// may not enter any more, or with a libc that cannot have a child enter one. Any other is
     /// entered: this process may be on its way to elsewhere just now.
     pub fn to_enter(&self) -> Option<&CStr> {
-        let leads_there = || late().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path);
+        let leads_there =
+            || late().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path);
         let is_there = || current() == self.own;
         if self.own.is_none() || leads_there() || !is_there() { Some(&self.path) } else { None }
     }

@@ -1,8 +1,10 @@
-//! Errors of system calls: their names, as JavaScript knows them, and what they mean for trying again.
+//! Errors of system calls: their names, as JavaScript knows them, and what they mean for trying
+//! again.
 
 use std::borrow::Cow;
 
-/// A system call that has failed. Its message says which, and how: `socketpair failed: EMFILE: too many open files`.
+/// A system call that has failed. Its message says which, and how: `socketpair failed: EMFILE: too
+/// many open files`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{call} failed: {}: {}", name(*.errno), words(*.errno))]
 pub struct CallError {
@@ -29,10 +31,11 @@ impl CallError {
     }
 }
 
-/// We or the machine are short of something, and the same call may work later. All other errors are in what was asked
-/// for, or in what the machine is.
+/// We or the machine are short of something, and the same call may work later. All other errors are
+/// in what was asked for, or in what the machine is.
 pub(super) fn is_temporary(errno: i32) -> bool {
-    let shortages = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOSPC];
+    let shortages =
+        [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOSPC];
     // A program that is just being written.
     shortages.contains(&errno) || errno == libc::ETXTBSY
 }
@@ -66,7 +69,8 @@ pub(super) fn name(errno: i32) -> Cow<'static, str> {
     })
 }
 
-/// `no such file or directory` for 2: the system's words, in lower case so that they fit into a sentence.
+/// `no such file or directory` for 2: the system's words, in lower case so that they fit into a
+/// sentence.
 pub(super) fn words(errno: i32) -> String {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

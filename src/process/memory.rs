@@ -17,23 +17,32 @@ pub fn resident_set(_pid: i32) -> Option<u64> {
     None
 }
 
-/// What `/proc` says of a process in this file; `None` where it says nothing, or has other numbers for processes than we.
+/// What `/proc` says of a process in this file; `None` where it says nothing, or has other numbers
+/// for processes than we.
 #[cfg(target_os = "linux")]
 pub fn of_process(pid: i32, file: &str) -> Option<String> {
     static NUMBERS_ARE_OURS: LazyLock<bool> = LazyLock::new(|| {
         let status = std::fs::read_to_string("/proc/self/status");
         status.is_ok_and(|status| has_our_numbers(&status, std::process::id()))
     });
-    if *NUMBERS_ARE_OURS { std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok() } else { None }
+    if *NUMBERS_ARE_OURS {
+        std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
+    } else {
+        None
+    }
 }
 
-/// Whether `/proc` belongs to the PID namespace of this process, which is `pid` there, by the text of `/proc/self/status`.
-/// One from before `unshare --pid` belongs to another, in which our numbers are those of strangers.
+/// Whether `/proc` belongs to the PID namespace of this process, which is `pid` there, by the text
+/// of `/proc/self/status`. One from before `unshare --pid` belongs to another, in which our numbers
+/// are those of strangers.
 #[cfg(target_os = "linux")]
 fn has_our_numbers(status: &str, pid: u32) -> bool {
-    let numbers = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::split_whitespace);
-    let are_ours =
-        |mut numbers: std::str::SplitWhitespace<'_>| numbers.next().and_then(|number| number.parse().ok()) == Some(pid);
+    let numbers = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)).map(str::split_whitespace)
+    };
+    let are_ours = |mut numbers: std::str::SplitWhitespace<'_>| {
+        numbers.next().and_then(|number| number.parse().ok()) == Some(pid)
+    };
     // In each namespace down to our own; older kernels know the first only.
     match numbers("NSpid:") {
         Some(all) => all.clone().count() == 1 && are_ours(all),
@@ -57,7 +66,10 @@ mod tests {
         let status = |rest: &str| format!("Name:\tnode\nUmask:\t0022\n{rest}");
         assert!(has_our_numbers(&status("Tgid:\t7\nPid:\t7\nNSpid:\t7\n"), 7));
         assert!(!has_our_numbers(&status("Tgid:\t4711\nPid:\t4711\nNSpid:\t4711\t7\n"), 7));
-        assert!(!has_our_numbers(&status("Tgid:\t7\nPid:\t7\nNSpid:\t7\t7\n"), 7), "as chance will have it");
+        assert!(
+            !has_our_numbers(&status("Tgid:\t7\nPid:\t7\nNSpid:\t7\t7\n"), 7),
+            "as chance will have it"
+        );
         assert!(has_our_numbers(&status("Tgid:\t7\nPid:\t7\n"), 7), "before Linux 4.1");
         assert!(!has_our_numbers(&status("Tgid:\t4711\nPid:\t4711\n"), 7));
         assert!(!has_our_numbers("", 7));

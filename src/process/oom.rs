@@ -1,8 +1,10 @@
-//! Whether the kernel has killed a process for want of memory. All that the process itself shows is SIGKILL, but the
-//! kernel counts such kills for each memory group: in `memory.events` (cgroup v2) or `memory.oom_control` (v1).
+//! Whether the kernel has killed a process for want of memory. All that the process itself shows is
+//! SIGKILL, but the kernel counts such kills for each memory group: in `memory.events` (cgroup v2)
+//! or `memory.oom_control` (v1).
 //!
-//! Workers live in our own group. A kill that was counted while a worker lived explains one death: the count also rises
-//! for others in the group, and a worker that somebody kills by hand a day later has not run out of memory.
+//! Workers live in our own group. A kill that was counted while a worker lived explains one death:
+//! the count also rises for others in the group, and a worker that somebody kills by hand a day
+//! later has not run out of memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -11,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The kernel's count for the group that we are in; `None` where there is none.
 static OURS: LazyLock<Option<OomKills>> = LazyLock::new(|| {
     let read = |path| std::fs::read_to_string(path).ok();
-    let file = count_file(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?, |path| path.exists())?;
+    let file = count_file(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?, |path| {
+        path.exists()
+    })?;
     Some(OomKills { file, told: AtomicU64::new(0) })
 });
 
@@ -72,10 +76,13 @@ fn count_file(groups: &str, mounts: &str, exists: impl Fn(&Path) -> bool) -> Opt
         let (controllers, group) = rest.split_once(':')?;
         controllers.split(',').any(|name| name == "memory").then_some(group)
     });
-    let v2 = unified.and_then(|group| Some(directory(mounts, "cgroup2", None, group)?.join("memory.events")));
-    let v1 =
-        memory.and_then(|group| Some(directory(mounts, "cgroup", Some("memory"), group)?.join("memory.oom_control")));
-    // On a machine with both, the memory controller belongs to one of them, and only there is the file.
+    let v2 = unified
+        .and_then(|group| Some(directory(mounts, "cgroup2", None, group)?.join("memory.events")));
+    let v1 = memory.and_then(|group| {
+        Some(directory(mounts, "cgroup", Some("memory"), group)?.join("memory.oom_control"))
+    });
+    // On a machine with both, the memory controller belongs to one of them, and only there is the
+    // file.
     [v2, v1].into_iter().flatten().find(|file| exists(file))
 }
 
@@ -94,7 +101,8 @@ fn directory(mounts: &str, kind: &str, controller: Option<&str>, group: &str) ->
         }
         let mut mount = mount.split(' ').skip(3);
         let (root, place) = (mount.next()?, Path::new(mount.next()?));
-        // A container may see its own group mounted as if it were the root, and be told its path from the host's root.
+        // A container may see its own group mounted as if it were the root, and be told its path
+        // from the host's root.
         let inside = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
         Some(place.join(inside.strip_prefix("/").unwrap_or(inside)))
     })
@@ -104,7 +112,8 @@ fn directory(mounts: &str, kind: &str, controller: Option<&str>, group: &str) ->
 mod tests {
     use super::*;
 
-    const V2: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+    const V2: &str =
+        "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
     const V1: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
                       32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct";
 
@@ -123,8 +132,13 @@ mod tests {
     #[test]
     fn finds_it_where_both_versions_are_mounted_and_v1_has_the_controller() {
         let mounts = format!("41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n{V1}");
-        let file = count_file("4:memory:/job\n0::/job\n", &mounts, |path| path.starts_with("/sys/fs/cgroup/memory"));
-        assert_eq!(file.as_deref(), Some(Path::new("/sys/fs/cgroup/memory/job/memory.oom_control")));
+        let file = count_file("4:memory:/job\n0::/job\n", &mounts, |path| {
+            path.starts_with("/sys/fs/cgroup/memory")
+        });
+        assert_eq!(
+            file.as_deref(),
+            Some(Path::new("/sys/fs/cgroup/memory/job/memory.oom_control"))
+        );
     }
 
     #[test]
@@ -162,14 +176,16 @@ mod tests {
 
     impl Group {
         fn new(name: &str) -> Self {
-            let file = std::env::temp_dir().join(format!("bulkhead-oom-{}-{name}", std::process::id()));
+            let file =
+                std::env::temp_dir().join(format!("bulkhead-oom-{}-{name}", std::process::id()));
             let group = Self(OomKills { file, told: AtomicU64::new(0) });
             group.set(5);
             group
         }
 
         fn set(&self, kills: u64) {
-            std::fs::write(&self.0.file, format!("oom 9\noom_kill {kills}\n")).expect("the folder is writable");
+            std::fs::write(&self.0.file, format!("oom 9\noom_kill {kills}\n"))
+                .expect("the folder is writable");
         }
 
         fn mark(&self) -> Mark {

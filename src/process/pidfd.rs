@@ -36,16 +36,20 @@ pub(super) enum Opened {
 static UNSUPPORTED: AtomicBool = AtomicBool::new(false);
 
 impl PidFd {
-    /// Opens a handle on our child `pid`, inside a runtime. An error means that we are short of something (descriptors,
-    /// memory); a shortage is no reason to fall back to another mechanism.
+    /// Opens a handle on our child `pid`, inside a runtime. An error means that we are short of
+    /// something (descriptors, memory); a shortage is no reason to fall back to another mechanism.
     pub(super) fn open(pid: Pid) -> Result<Opened, CallError> {
         if UNSUPPORTED.load(Ordering::Relaxed) {
             return Ok(Opened::Unsupported);
         }
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(fd) => Ok(Opened::Handle(Self { pid, fd: Arc::new(readiness::watch(fd, Interest::READABLE)?) })),
+            Ok(fd) => Ok(Opened::Handle(Self {
+                pid,
+                fd: Arc::new(readiness::watch(fd, Interest::READABLE)?),
+            })),
             Err(Errno::SRCH) => Ok(Opened::Gone),
-            // EPERM is what a sandbox answers in place of ENOSYS; the call itself knows no permissions.
+            // EPERM is what a sandbox answers in place of ENOSYS; the call itself knows no
+            // permissions.
             Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
                 UNSUPPORTED.store(true, Ordering::Relaxed);
                 Ok(Opened::Unsupported)
@@ -58,7 +62,9 @@ impl PidFd {
     pub(super) async fn exited(&self) {
         loop {
             // Fails only when the runtime is being shut down, and then nobody polls us again.
-            let Ok(mut guard) = self.fd.readable().await else { return std::future::pending().await };
+            let Ok(mut guard) = self.fd.readable().await else {
+                return std::future::pending().await;
+            };
             if child_state(self.pid) != ChildState::Running {
                 return;
             }

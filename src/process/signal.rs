@@ -1,5 +1,5 @@
-//! Signals by name, and to whole process groups. For a worker, use its [`Target`](super::Target), which knows whether the
-//! pid is still that worker's.
+//! Signals by name, and to whole process groups. For a worker, use its [`Target`](super::Target),
+//! which knows whether the pid is still that worker's.
 
 #![expect(unsafe_code, reason = "a thread's signal mask is set in C")]
 
@@ -53,22 +53,23 @@ pub fn name(signal: i32) -> Cow<'static, str> {
     })
 }
 
-/// Sends `signal` to every process in the group that `leader` was started in. Only while `leader` is not reaped: after
-/// that the number may belong to strangers.
+/// Sends `signal` to every process in the group that `leader` was started in. Only while `leader`
+/// is not reaped: after that the number may belong to strangers.
 ///
 /// Fails with `ESRCH` when nobody is left, and (on macOS) with `EPERM` when only a zombie is.
 pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(leader, signal)?)
 }
 
-/// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was not meant for it, but
-/// for the group that it came from.
+/// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was
+/// not meant for it, but for the group that it came from.
 pub fn accept_stop() {
-    // SIGCONT takes back what waits, and does nothing else to a process that runs. It cannot fail for our own.
+    // SIGCONT takes back what waits, and does nothing else to a process that runs. It cannot fail
+    // for our own.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::CONT);
     let mut stop = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set that the others use, and none can fail with these arguments. The old mask is
-    // not asked for.
+    // SAFETY: sigemptyset initialises the set that the others use, and none can fail with these
+    // arguments. The old mask is not asked for.
     unsafe {
         libc::sigemptyset(stop.as_mut_ptr());
         libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
@@ -76,12 +77,12 @@ pub fn accept_stop() {
     }
 }
 
-/// Blocks all signals in the calling thread, one of our own: signals to the process are for the threads that were there
-/// before us.
+/// Blocks all signals in the calling thread, one of our own: signals to the process are for the
+/// threads that were there before us.
 pub fn block_all() {
     let mut every = MaybeUninit::uninit();
-    // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with these arguments. The
-    // old mask is not asked for.
+    // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with
+    // these arguments. The old mask is not asked for.
     unsafe {
         libc::sigfillset(every.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, every.as_ptr(), std::ptr::null_mut());

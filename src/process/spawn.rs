@@ -1,7 +1,8 @@
-//! Starting a worker, by `posix_spawn`: its price does not grow with our memory, as that of `fork` does.
+//! Starting a worker, by `posix_spawn`: its price does not grow with our memory, as that of `fork`
+//! does.
 //!
-//! A worker begins in a clean room, whatever our own process looks like: its own process group, no ignored signals and none
-//! blocked but SIGTSTP, `/dev/null` at 0, and no descriptors but these:
+//! A worker begins in a clean room, whatever our own process looks like: its own process group, no
+//! ignored signals and none blocked but SIGTSTP, `/dev/null` at 0, and no descriptors but these:
 //!
 //! ```text
 //!   0 /dev/null    1 stdout    2 stderr    3 channel    4 shared page (only if there is one)
@@ -26,13 +27,15 @@ pub const CHANNEL_FD: RawFd = 3;
 /// Where the worker finds the shared page.
 pub const PAGE_FD: RawFd = 4;
 
-/// Sources are first moved up here, so that no `dup2` onto 1 to 4 overwrites one that is still to come.
+/// Sources are first moved up here, so that no `dup2` onto 1 to 4 overwrites one that is still to
+/// come.
 const OUT_OF_THE_WAY: RawFd = 20;
 
 /// What to start. Strings are the caller's business: no shell looks at them.
 #[derive(Debug, Clone, Copy)]
 pub struct SpawnSpec<'a> {
-    /// With a slash it is a path, which counts from `cwd`; without one it is looked for in our own `PATH`.
+    /// With a slash it is a path, which counts from `cwd`; without one it is looked for in our own
+    /// `PATH`.
     pub program: &'a CStr,
     /// The arguments behind the program's name.
     pub args: &'a [CString],
@@ -82,7 +85,8 @@ pub enum Step {
     Directory,
     /// The program cannot be started.
     Program,
-    /// The program is there, but what is to run it is not: the interpreter in its first line, or its loader.
+    /// The program is there, but what is to run it is not: the interpreter in its first line, or
+    /// its loader.
     Interpreter,
 }
 
@@ -111,20 +115,26 @@ impl SpawnError {
         errno::name(self.errno)
     }
 
-    /// The same call may work later: we or the machine are short of something, or the program is just being written.
+    /// The same call may work later: we or the machine are short of something, or the program is
+    /// just being written.
     pub fn is_temporary(&self) -> bool {
         errno::is_temporary(self.errno)
     }
 
     fn preparing(spec: &SpawnSpec<'_>, errno: Errno) -> Self {
-        Self { step: Step::Prepare, what: spec.program.to_string_lossy().into_owned(), errno: errno.raw_os_error() }
+        Self {
+            step: Step::Prepare,
+            what: spec.program.to_string_lossy().into_owned(),
+            errno: errno.raw_os_error(),
+        }
     }
 }
 
-/// Starts a worker and returns its pid, which is also its process group. The pid stays its own until someone reaps it:
-/// give it to a [`Waiter`](super::Waiter) at once.
+/// Starts a worker and returns its pid, which is also its process group. The pid stays its own
+/// until someone reaps it: give it to a [`Waiter`](super::Waiter) at once.
 ///
-/// The worker's end of the channel stays open here as well; close it after this, or its end of file is never seen.
+/// The worker's end of the channel stays open here as well; close it after this, or its end of file
+/// is never seen.
 pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
     spawn_by(late(), spec)
 }
@@ -134,15 +144,18 @@ pub(super) fn spawn_by(late: &Late, spec: &SpawnSpec<'_>) -> Result<Pid, SpawnEr
     prepared.run(spec).map_err(|errno| explain(spec, errno))
 }
 
-/// The error of `posix_spawn` does not say which of the child's steps it comes from. We look ourselves; at worst the
-/// file system has changed since, and the message is less exact.
+/// The error of `posix_spawn` does not say which of the child's steps it comes from. We look
+/// ourselves; at worst the file system has changed since, and the message is less exact.
 fn explain(spec: &SpawnSpec<'_>, errno: Errno) -> SpawnError {
     let error = |step, what: &CStr, errno: Errno| SpawnError {
         step,
         what: what.to_string_lossy().into_owned(),
         errno: errno.raw_os_error(),
     };
-    if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP | Errno::NAMETOOLONG) {
+    if matches!(
+        errno,
+        Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP | Errno::NAMETOOLONG
+    ) {
         if let Some(cwd) = spec.cwd
             && let Err(errno) = can_enter(cwd)
         {
@@ -188,7 +201,9 @@ impl Prepared {
         let mut to_null = Vec::with_capacity(2);
         // A closed standard stream is a BorrowedFd all the same; placing it fails with EBADF.
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-        for (stdio, inherited, target) in [(spec.stdout, stdout.as_fd(), 1), (spec.stderr, stderr.as_fd(), 2)] {
+        for (stdio, inherited, target) in
+            [(spec.stdout, stdout.as_fd(), 1), (spec.stderr, stderr.as_fd(), 2)]
+        {
             match stdio {
                 Stdio::Fd(source) => place(source, target)?,
                 Stdio::Null => to_null.push(target),
@@ -213,13 +228,14 @@ impl Prepared {
     }
 
     fn run(&self, spec: &SpawnSpec<'_>) -> Result<Pid, Errno> {
-        let args = pointers(std::iter::once(spec.program).chain(spec.args.iter().map(CString::as_c_str)));
+        let args =
+            pointers(std::iter::once(spec.program).chain(spec.args.iter().map(CString::as_c_str)));
         let env = pointers(spec.env.iter().map(CString::as_c_str));
         let by_path = spec.program.to_bytes().contains(&b'/');
         let posix_spawn = if by_path { libc::posix_spawn } else { libc::posix_spawnp };
         let mut pid = 0;
-        // SAFETY: both lists are arrays of C strings that outlive the call and end in null; actions and attributes are
-        // initialised, and the descriptors they name are open.
+        // SAFETY: both lists are arrays of C strings that outlive the call and end in null; actions
+        // and attributes are initialised, and the descriptors they name are open.
         check(unsafe {
             posix_spawn(
                 &raw mut pid,
@@ -230,7 +246,8 @@ impl Prepared {
                 env.as_ptr(),
             )
         })?;
-        Ok(Pid::from_raw(pid).expect("a successful posix_spawn gives the pid of a child, which is positive"))
+        Ok(Pid::from_raw(pid)
+            .expect("a successful posix_spawn gives the pid of a child, which is positive"))
     }
 }
 
@@ -259,7 +276,13 @@ impl FileActions {
     fn open(&mut self, target: RawFd, flags: c_int) -> Result<(), Errno> {
         // SAFETY: the object is initialised, and the path is a C string, which the call copies.
         check(unsafe {
-            libc::posix_spawn_file_actions_addopen(&raw mut self.0, target, c"/dev/null".as_ptr(), flags, 0)
+            libc::posix_spawn_file_actions_addopen(
+                &raw mut self.0,
+                target,
+                c"/dev/null".as_ptr(),
+                flags,
+                0,
+            )
         })
     }
 
@@ -281,7 +304,8 @@ impl FileActions {
             // SAFETY: the object is initialised.
             return check(unsafe { addclosefrom(&raw mut self.0, first) });
         }
-        // What some other thread opens without close-on-exec from here on is not closed. The common runtimes never do.
+        // What some other thread opens without close-on-exec from here on is not closed. The common
+        // runtimes never do.
         for fd in inheritable_from(first)? {
             // SAFETY: the object is initialised.
             check(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut self.0, fd) })?;
@@ -310,10 +334,11 @@ fn inheritable_from(first: RawFd) -> Result<Vec<RawFd>, Errno> {
 
     let entries = std::fs::read_dir("/proc/self/fd").or_else(|_| std::fs::read_dir("/dev/fd"));
     let entries = entries.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    let numbers =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
     let inheritable = numbers.filter(|&fd| {
-        // SAFETY: another thread may close it at this moment, which makes the call fail, and nothing worse: the
-        // descriptor is only asked for its flags.
+        // SAFETY: another thread may close it at this moment, which makes the call fail, and
+        // nothing worse: the descriptor is only asked for its flags.
         let fd_flags = |fd| rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) });
         fd >= first && fd_flags(fd).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
     });
@@ -331,18 +356,22 @@ impl Attributes {
         let mut attributes = Self(unsafe { attributes.assume_init() });
         let object = &raw mut attributes.0;
 
-        let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
+        let flags = libc::POSIX_SPAWN_SETPGROUP
+            | libc::POSIX_SPAWN_SETSIGDEF
+            | libc::POSIX_SPAWN_SETSIGMASK;
         #[cfg(target_vendor = "apple")]
         let flags = flags | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
         let (mut every, mut stop) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: the object is initialised; the calls that fill the signal sets cannot fail on valid pointers and come
-        // before those that read them. KILL and STOP always have their default disposition and may not be set.
+        // SAFETY: the object is initialised; the calls that fill the signal sets cannot fail on
+        // valid pointers and come before those that read them. KILL and STOP always have their
+        // default disposition and may not be set.
         unsafe {
             libc::sigfillset(every.as_mut_ptr());
             libc::sigdelset(every.as_mut_ptr(), libc::SIGKILL);
             libc::sigdelset(every.as_mut_ptr(), libc::SIGSTOP);
-            // Ctrl-Z reaches the child as well while it is still in our group, and waits there, blocked. Were it let through
-            // before `exec`, the child would stop; and we, who wait for the `exec`, with it, for good.
+            // Ctrl-Z reaches the child as well while it is still in our group, and waits there,
+            // blocked. Were it let through before `exec`, the child would stop; and we, who wait
+            // for the `exec`, with it, for good.
             libc::sigemptyset(stop.as_mut_ptr());
             libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
             check(libc::posix_spawnattr_setflags(object, flags as c_short))?;

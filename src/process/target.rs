@@ -1,5 +1,5 @@
-//! Where signals to one child of ours go: to the process group that it was started in, and to the child itself where it
-//! has left that group.
+//! Where signals to one child of ours go: to the process group that it was started in, and to the
+//! child itself where it has left that group.
 
 use std::io;
 
@@ -10,7 +10,8 @@ use super::child_state::{ChildState, child_state};
 use super::pidfd::PidFd;
 use super::signal;
 
-/// One child, for as long as it is not reaped. Afterwards its number may be a stranger's, and nothing is sent any more.
+/// One child, for as long as it is not reaped. Afterwards its number may be a stranger's, and
+/// nothing is sent any more.
 #[derive(Clone, Debug)]
 pub struct Target {
     pid: Pid,
@@ -38,8 +39,8 @@ impl Target {
         self.signal(Signal::KILL)
     }
 
-    /// Sends SIGTERM, and SIGCONT behind it, without which a stopped process would not hear. Errors as of
-    /// [`Self::signal`].
+    /// Sends SIGTERM, and SIGCONT behind it, without which a stopped process would not hear. Errors
+    /// as of [`Self::signal`].
     pub fn ask_to_stop(&self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.signal(Signal::CONT)
@@ -47,13 +48,13 @@ impl Target {
 
     /// Sends `signal` to the group, and to the child where it is in another one.
     ///
-    /// Fails with `ESRCH` when the child is reaped, and with `EPERM` when this process may not signal the child, which
-    /// then runs as another user.
+    /// Fails with `ESRCH` when the child is reaped, and with `EPERM` when this process may not
+    /// signal the child, which then runs as another user.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.check_unreaped()?;
         let group = signal::kill_group(self.pid, signal);
-        // A second SIGKILL does no harm, and its answer is about the child: a group is signalled if one member is. Of
-        // any other signal a process may make two.
+        // A second SIGKILL does no harm, and its answer is about the child: a group is signalled if
+        // one member is. Of any other signal a process may make two.
         if signal != Signal::KILL && group.is_ok() && self.is_in_group() {
             return Ok(());
         }
@@ -72,7 +73,9 @@ impl Target {
             None => rustix::process::kill_process(self.pid, signal).map_err(io::Error::from),
         };
         // Some systems refuse signals to what has ended.
-        sent.or_else(|error| if child_state(self.pid) == ChildState::Zombie { Ok(()) } else { Err(error) })
+        sent.or_else(
+            |error| if child_state(self.pid) == ChildState::Zombie { Ok(()) } else { Err(error) },
+        )
     }
 
     fn is_in_group(&self) -> bool {

@@ -82,7 +82,9 @@ impl Child {
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(20), test).await.expect("a test with children took 20 seconds")
+        tokio::time::timeout(Duration::from_secs(20), test)
+            .await
+            .expect("a test with children took 20 seconds")
     })
 }
 
@@ -119,9 +121,13 @@ fn what_cannot_be_started_is_said_plainly() {
     let headless = file("headless", "exit 0\n", 0o755);
     let lost = file("lost", "#!/no/such/interpreter\n", 0o755);
 
-    let error = |program: &CStr| start(Options { program, ..Options::default() }).map(|_| ()).unwrap_err();
+    let error =
+        |program: &CStr| start(Options { program, ..Options::default() }).map(|_| ()).unwrap_err();
     let missing = error(c"/no/such/program");
-    assert_eq!(missing.to_string(), "spawning \"/no/such/program\" failed: ENOENT: no such file or directory");
+    assert_eq!(
+        missing.to_string(),
+        "spawning \"/no/such/program\" failed: ENOENT: no such file or directory"
+    );
     assert_eq!(error(c"no-such-program-in-the-path").code(), "ENOENT");
     assert_eq!(error(&plain).code(), "EACCES");
     assert_eq!(error(c"/").code(), "EACCES");
@@ -129,7 +135,9 @@ fn what_cannot_be_started_is_said_plainly() {
     assert_eq!((error(&lost).step, error(&lost).errno), (Step::Interpreter, libc::ENOENT));
     assert!(!missing.is_temporary());
 
-    let error = |cwd: &CStr| start(Options { cwd: Some(cwd), ..Options::default() }).map(|_| ()).unwrap_err();
+    let error = |cwd: &CStr| {
+        start(Options { cwd: Some(cwd), ..Options::default() }).map(|_| ()).unwrap_err()
+    };
     let nowhere = error(c"/no/such/directory");
     assert_eq!(
         nowhere.to_string(),
@@ -137,7 +145,9 @@ fn what_cannot_be_started_is_said_plainly() {
     );
     assert_eq!(error(&plain).code(), "ENOTDIR");
     let no_chdir = Late { addchdir: None, ..*late() };
-    let error = start(Options { cwd: Some(c"/"), late: no_chdir, ..Options::default() }).map(|_| ()).unwrap_err();
+    let error = start(Options { cwd: Some(c"/"), late: no_chdir, ..Options::default() })
+        .map(|_| ())
+        .unwrap_err();
     assert_eq!((error.step, error.errno), (Step::Prepare, libc::ENOTSUP));
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -175,8 +185,12 @@ fn exit_codes_and_signals_are_told_apart() {
             let exit = exit_of(waiter(shell(&format!("exit {code}")).pid).unwrap()).await;
             assert_eq!((exit.code, exit.signal), (Some(code), None));
         }
-        for (signal, name) in [("KILL", "SIGKILL"), ("TERM", "SIGTERM"), ("SEGV", "SIGSEGV"), ("ABRT", "SIGABRT")] {
-            let exit = exit_of(waiter(shell(&format!("ulimit -c 0; kill -{signal} $$")).pid).unwrap()).await;
+        for (signal, name) in
+            [("KILL", "SIGKILL"), ("TERM", "SIGTERM"), ("SEGV", "SIGSEGV"), ("ABRT", "SIGABRT")]
+        {
+            let exit =
+                exit_of(waiter(shell(&format!("ulimit -c 0; kill -{signal} $$")).pid).unwrap())
+                    .await;
             assert_eq!(exit.code, None);
             assert_eq!(signal::name(exit.signal.unwrap()), name);
         }
@@ -200,8 +214,11 @@ fn waiting_can_be_given_up_and_taken_up_again() {
         assert_eq!(waiter.reap().unwrap().code, Some(3));
         waiter.exited().await;
         assert_eq!(child_state(child.pid), ChildState::Reaped);
-        for sent in [waiter.target().kill(), waiter.target().signal_alone(Signal::KILL), waiter.target().ask_to_stop()]
-        {
+        for sent in [
+            waiter.target().kill(),
+            waiter.target().signal_alone(Signal::KILL),
+            waiter.target().ask_to_stop(),
+        ] {
             assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::ESRCH));
         }
         assert_eq!(child.output(), "");
@@ -305,7 +322,10 @@ fn pipes_do_not_block_us_and_stay_ours() {
 /// The rest asks the kernel about the child, in Linux's ways.
 #[cfg(target_os = "linux")]
 mod linux {
-    #![expect(unsafe_code, reason = "our own state is made unusual, so that the child could inherit it")]
+    #![expect(
+        unsafe_code,
+        reason = "our own state is made unusual, so that the child could inherit it"
+    )]
 
     use std::os::fd::AsRawFd;
 
@@ -317,7 +337,8 @@ mod linux {
     #[test]
     fn only_its_own_descriptors_are_open() {
         let leaky = File::open("/dev/null").unwrap();
-        // Without close-on-exec, as careless code opens them. The numbers are the lowest free ones from these on.
+        // Without close-on-exec, as careless code opens them. The numbers are the lowest free ones
+        // from these on.
         let leaks = [9, 20, 500].map(|least| {
             // SAFETY: F_DUPFD makes a new descriptor and touches no other.
             let fd = unsafe { libc::fcntl(leaky.as_raw_fd(), libc::F_DUPFD, least) };
@@ -327,8 +348,13 @@ mod linux {
         });
         for late in [*late(), Late { addclosefrom: None, ..*late() }] {
             for (page, expected) in [(true, "0 1 2 3 4 "), (false, "0 1 2 3 ")] {
-                let mut child =
-                    start(Options { args: vec!["-c", LIST_DESCRIPTORS], page, late, ..Options::default() }).unwrap();
+                let mut child = start(Options {
+                    args: vec!["-c", LIST_DESCRIPTORS],
+                    page,
+                    late,
+                    ..Options::default()
+                })
+                .unwrap();
                 assert_eq!(child.output(), expected);
                 kill_and_reap(child.pid).unwrap();
             }
@@ -346,7 +372,10 @@ mod linux {
         kill_and_reap(child.pid).unwrap();
 
         let (ours, theirs) = channel::channel_pair().unwrap();
-        let args = [c"-c".to_owned(), c"both=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); echo \"$both\" >&3".to_owned()];
+        let args = [
+            c"-c".to_owned(),
+            c"both=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); echo \"$both\" >&3".to_owned(),
+        ];
         let pid = spawn(&SpawnSpec {
             program: c"/bin/sh",
             args: &args,
@@ -370,12 +399,14 @@ mod linux {
 
     #[test]
     fn no_signal_is_ignored_and_none_blocked_but_the_one_of_ctrl_z() {
-        // A thread of its own, whose mask may be changed. Rust's runtime ignores SIGPIPE, which would be inherited.
+        // A thread of its own, whose mask may be changed. Rust's runtime ignores SIGPIPE, which
+        // would be inherited.
         let status = std::thread::spawn(|| {
             super::super::signal::block_all();
             // No shell: some begin with a mask of their own making.
             let args = vec!["-e", "SigBlk", "-e", "SigIgn", "/proc/self/status"];
-            let mut child = start(Options { program: c"grep", args, ..Options::default() }).unwrap();
+            let mut child =
+                start(Options { program: c"grep", args, ..Options::default() }).unwrap();
             let status = child.output();
             kill_and_reap(child.pid).unwrap();
             status

@@ -1,8 +1,9 @@
 //! Hearing of a worker's end, and reaping it.
 //!
-//! One [`Waiter`] owns one child from spawn to reap. Between a child's end and its reaping the kernel keeps its pid, and
-//! with it the number of its process group; that is the only time when the rest of the group can be killed without the
-//! risk of hitting strangers, so [`Waiter::finish`] does both in this order.
+//! One [`Waiter`] owns one child from spawn to reap. Between a child's end and its reaping the
+//! kernel keeps its pid, and with it the number of its process group; that is the only time when
+//! the rest of the group can be killed without the risk of hitting strangers, so [`Waiter::finish`]
+//! does both in this order.
 
 #![expect(unsafe_code, reason = "wait4 is C")]
 
@@ -17,7 +18,8 @@ use super::pidfd::{Opened, PidFd};
 use super::target::Target;
 use super::wait_thread::WaitThread;
 
-/// How a process ended. Both `None`: someone else in this process reaped our child, and nobody can know any more.
+/// How a process ended. Both `None`: someone else in this process reaped our child, and nobody can
+/// know any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exit {
     /// What it passed to `exit`, 0 to 255.
@@ -26,8 +28,8 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// The most memory it has had resident, in bytes, or 0 where that cannot be told.
     ///
-    /// On Linux a child's account begins with its parent's own peak, because it is the parent's memory in which it runs
-    /// until `exec`. Only a larger number is about the child itself.
+    /// On Linux a child's account begins with its parent's own peak, because it is the parent's
+    /// memory in which it runs until `exec`. Only a larger number is about the child itself.
     pub max_rss_bytes: u64,
 }
 
@@ -51,10 +53,11 @@ enum Mechanism {
 }
 
 impl Waiter {
-    /// Takes charge of `pid`, a child that [`spawn`](super::spawn()) has just given. To be called inside the runtime.
+    /// Takes charge of `pid`, a child that [`spawn`](super::spawn()) has just given. To be called
+    /// inside the runtime.
     ///
-    /// On an error (no descriptors or threads left) nobody is in charge: call [`kill_and_reap`] and count the spawn as
-    /// failed.
+    /// On an error (no descriptors or threads left) nobody is in charge: call [`kill_and_reap`] and
+    /// count the spawn as failed.
     pub fn new(pid: Pid) -> Result<Self, CallError> {
         if *NO_PIDFD {
             return Self::with_thread(pid);
@@ -80,8 +83,8 @@ impl Waiter {
         self.pid
     }
 
-    /// Returns when the child has ended, at once if it has already. It is not reaped by that: call [`Self::finish`].
-    /// Cancel safe.
+    /// Returns when the child has ended, at once if it has already. It is not reaped by that: call
+    /// [`Self::finish`]. Cancel safe.
     pub async fn exited(&mut self) {
         if self.exit.is_none() {
             match &mut self.mechanism {
@@ -92,9 +95,9 @@ impl Waiter {
         }
     }
 
-    /// SIGKILLs what is left of the child's process group, then reaps the child. For a child that has ended; one that is
-    /// still alive is killed by this, and the error is `WouldBlock` until it is dead. Never blocks. Later calls give the
-    /// same answer again.
+    /// SIGKILLs what is left of the child's process group, then reaps the child. For a child that
+    /// has ended; one that is still alive is killed by this, and the error is `WouldBlock` until it
+    /// is dead. Never blocks. Later calls give the same answer again.
     pub fn finish(&mut self) -> io::Result<Exit> {
         if self.exit.is_none() {
             // It has ended, or the error was told when it was killed before.
@@ -108,7 +111,8 @@ impl Waiter {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
-        let exit = wait4(self.pid, libc::WNOHANG, self.rss_floor)?.ok_or(io::ErrorKind::WouldBlock)?;
+        let exit =
+            wait4(self.pid, libc::WNOHANG, self.rss_floor)?.ok_or(io::ErrorKind::WouldBlock)?;
         self.exit = Some(exit);
         Ok(exit)
     }
@@ -122,9 +126,10 @@ impl Waiter {
     }
 }
 
-/// Kills a child that has no [`Waiter`], with its group, and reaps the child. Blocks until it is dead, which after SIGKILL
-/// takes microseconds (longer only while the kernel holds it, for instance in a core dump). A child that may not be killed
-/// (its program is another user's, and set to run as that user) is not waited for: `EPERM`.
+/// Kills a child that has no [`Waiter`], with its group, and reaps the child. Blocks until it is
+/// dead, which after SIGKILL takes microseconds (longer only while the kernel holds it, for
+/// instance in a core dump). A child that may not be killed (its program is another user's, and set
+/// to run as that user) is not waited for: `EPERM`.
 pub fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
     match Target::of(pid).kill() {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
@@ -142,12 +147,15 @@ fn wait4(pid: Pid, options: i32, rss_floor: u64) -> io::Result<Option<Exit>> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     loop {
         // SAFETY: both pointers are to writable memory of the right types.
-        let result = unsafe { libc::wait4(pid.as_raw_pid(), &raw mut status, options, usage.as_mut_ptr()) };
+        let result =
+            unsafe { libc::wait4(pid.as_raw_pid(), &raw mut status, options, usage.as_mut_ptr()) };
         match result {
             0 => return Ok(None),
             -1 => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::Interrupted => {}
-                error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(Some(Exit::default())),
+                error if error.raw_os_error() == Some(libc::ECHILD) => {
+                    return Ok(Some(Exit::default()));
+                }
                 error => return Err(error),
             },
             _ => break,
@@ -168,7 +176,8 @@ fn own_peak_rss() -> u64 {
         return 0;
     }
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the pointer is to writable memory of the right type, in which all zeros is a valid value already.
+    // SAFETY: the pointer is to writable memory of the right type, in which all zeros is a valid
+    // value already.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init()

@@ -1,5 +1,6 @@
-//! Waiting by a thread for each worker, where there are no pidfds. The thread only looks: the dead process stays a zombie
-//! until the same code reaps it as with a pidfd, so that its group can still be killed first.
+//! Waiting by a thread for each worker, where there are no pidfds. The thread only looks: the dead
+//! process stays a zombie until the same code reaps it as with a pidfd, so that its group can still
+//! be killed first.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -25,7 +26,8 @@ impl WaitThread {
             super::signal::block_all();
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
-            // Also after ECHILD: someone else has reaped it, so it has ended. Nobody may be listening any more.
+            // Also after ECHILD: someone else has reaped it, so it has ended. Nobody may be
+            // listening any more.
             let _ = sender.send(());
         };
         thread.spawn(run).map_err(CallError::of("pthread_create"))?;
@@ -35,7 +37,8 @@ impl WaitThread {
     /// Returns when the process has ended. Cancel safe.
     pub(super) async fn exited(&mut self) {
         if let Some(ended) = &mut self.ended {
-            // An error would mean that the thread is gone without a word, which it cannot be: it does not panic.
+            // An error would mean that the thread is gone without a word, which it cannot be: it
+            // does not panic.
             let _ = ended.await;
             self.ended = None;
         }

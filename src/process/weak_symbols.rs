@@ -1,5 +1,5 @@
-//! Functions that not every libc of the platforms we support has, looked up when they are needed. Linking to them would
-//! keep the addon from loading where they are missing.
+//! Functions that not every libc of the platforms we support has, looked up when they are needed.
+//! Linking to them would keep the addon from loading where they are missing.
 
 #![expect(unsafe_code, reason = "a function found by name has the type that we say it has")]
 
@@ -16,7 +16,10 @@ pub(super) struct Late {
     /// `posix_spawn_file_actions_addchdir_np` (glibc 2.29, musl 1.1.24, macOS 10.15).
     pub(super) addchdir: Option<AddChdir>,
     /// `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34).
-    #[cfg_attr(target_vendor = "apple", expect(dead_code, reason = "a spawn attribute closes them all"))]
+    #[cfg_attr(
+        target_vendor = "apple",
+        expect(dead_code, reason = "a spawn attribute closes them all")
+    )]
     pub(super) addclosefrom: Option<AddCloseFrom>,
 }
 

@@ -5,10 +5,11 @@
 //!   |     epoch     |    started    |     both wrap around
 //! ```
 //!
-//! Every task is sent with the epoch of its time. Before any user code runs, the worker claims the next task by moving
-//! `(e, k)` to `(e, k + 1)`; where the epoch is no longer that of the task, it drops the task instead. The supervisor
-//! takes back all that has not started by moving `(e, k)` to `(e + 1, k)`. Either move comes first, so the two never
-//! disagree about `k`: the first `k` of the tasks that were sent have started, and no other ever will.
+//! Every task is sent with the epoch of its time. Before any user code runs, the worker claims the
+//! next task by moving `(e, k)` to `(e, k + 1)`; where the epoch is no longer that of the task, it
+//! drops the task instead. The supervisor takes back all that has not started by moving `(e, k)` to
+//! `(e + 1, k)`. Either move comes first, so the two never disagree about `k`: the first `k` of the
+//! tasks that were sent have started, and no other ever will.
 //!
 //! `started` counts on across epochs, for as long as the worker lives.
 
@@ -19,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One worker's claim word, in shared memory or (for tests) anywhere else.
 ///
-/// One thread of the worker claims, one thread of the supervisor takes back. That both go well together with a dishonest
-/// other side is limited to this: no call ever waits or loops for it.
+/// One thread of the worker claims, one thread of the supervisor takes back. That both go well
+/// together with a dishonest other side is limited to this: no call ever waits or loops for it.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct ClaimWord(AtomicU64);
@@ -41,8 +42,8 @@ impl ClaimWord {
         Self(AtomicU64::new(0))
     }
 
-    /// The worker's move, before it runs a task that was sent in `epoch`. `false`: the task has been taken back, and the
-    /// worker has to forget it.
+    /// The worker's move, before it runs a task that was sent in `epoch`. `false`: the task has
+    /// been taken back, and the worker has to forget it.
     #[must_use = "a task that could not be claimed must not run"]
     pub fn claim(&self, epoch: u32) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
@@ -51,8 +52,9 @@ impl ClaimWord {
             if current != epoch {
                 return false;
             }
-            // Fails at most as often as the supervisor takes back, and then the epoch is another. The supervisor reads
-            // nothing but this word, so the order of other memory does not matter; AcqRel costs nothing on top.
+            // Fails at most as often as the supervisor takes back, and then the epoch is another.
+            // The supervisor reads nothing but this word, so the order of other memory does not
+            // matter; AcqRel costs nothing on top.
             let next = join(current, started.wrapping_add(1));
             match self.0.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -66,14 +68,16 @@ impl ClaimWord {
         split(self.0.load(Ordering::Acquire))
     }
 
-    /// The supervisor's move: nothing sent in `epoch` starts after this. Gives `(new epoch, started)`; of all tasks sent
-    /// so far, the first `started` (counted since the worker's birth, modulo 2^32) have started. The caller checks that
-    /// this lies between what it knew and what it sent.
+    /// The supervisor's move: nothing sent in `epoch` starts after this. Gives `(new epoch,
+    /// started)`; of all tasks sent so far, the first `started` (counted since the worker's birth,
+    /// modulo 2^32) have started. The caller checks that this lies between what it knew and what it
+    /// sent.
     ///
     /// After a [`Violation`] the word means nothing any more.
     pub fn reclaim(&self, epoch: u32) -> Result<(u32, u32), Violation> {
-        // An addition in the upper half, rather than a loop of compare-and-swap: a worker that keeps claiming cannot keep
-        // us here. A carry out of the epoch falls off the end, which is how it wraps.
+        // An addition in the upper half, rather than a loop of compare-and-swap: a worker that
+        // keeps claiming cannot keep us here. A carry out of the epoch falls off the end, which is
+        // how it wraps.
         let (found, started) = split(self.0.fetch_add(1 << 32, Ordering::AcqRel));
         if found != epoch {
             return Err(Violation { expected: epoch, found });
@@ -132,7 +136,8 @@ mod tests {
         assert_eq!(word.reclaim(6), Err(Violation { expected: 6, found: 7 }));
     }
 
-    /// The supervisor sends, takes back what has not started and sends it again, as fast as both can.
+    /// The supervisor sends, takes back what has not started and sends it again, as fast as both
+    /// can.
     #[test]
     fn every_task_starts_once_under_stress() {
         const TASKS: u32 = 100_000;
@@ -189,7 +194,8 @@ mod loom_tests {
 
     use super::*;
 
-    /// The worker tries tasks 0, 1, 2 of epoch 0, then 3 of epoch 1, while the supervisor takes back once.
+    /// The worker tries tasks 0, 1, 2 of epoch 0, then 3 of epoch 1, while the supervisor takes
+    /// back once.
     #[test]
     fn what_was_taken_back_never_starts() {
         loom::model(|| {
@@ -201,7 +207,8 @@ mod loom_tests {
             let (epoch, started) = word.reclaim(0).unwrap();
             let claimed = worker.join().unwrap();
             assert_eq!(epoch, 1);
-            // The supervisor's number is exactly what the worker did: the first ones, and only those.
+            // The supervisor's number is exactly what the worker did: the first ones, and only
+            // those.
             let first: Vec<bool> = (0..3).map(|task| task < started).collect();
             assert_eq!(claimed[..3], first);
             assert_eq!(word.load(), (1, started + u32::from(claimed[3])));

@@ -1,4 +1,5 @@
-//! Memory shared with one worker over a descriptor: no name in any file system, and a size that nobody can change.
+//! Memory shared with one worker over a descriptor: no name in any file system, and a size that
+//! nobody can change.
 //!
 //! ```text
 //!      0   claim word             (u64)
@@ -9,16 +10,22 @@
 //!  69632   a ring of raw bytes to the worker, and one from it
 //! ```
 //!
-//! What nobody touches takes no memory. Where there may not be as much as the rings are long (a limit on the size of files,
-//! or of the address space), there are none, and raw bytes take the channel.
+//! What nobody touches takes no memory. Where there may not be as much as the rings are long (a
+//! limit on the size of files, or of the address space), there are none, and raw bytes take the
+//! channel.
 //!
-//! The kernel keeps it whatever happens to the worker, which is the point: what is in here survives SIGKILL.
+//! The kernel keeps it whatever happens to the worker, which is the point: what is in here survives
+//! SIGKILL.
 //!
-//! Memory that could shrink would be a weapon: touching what is cut off raises SIGBUS in whoever touches it. So its size
-//! is sealed before it is shared, and a worker takes no memory that is not. Where the system has no sealed memory
-//! (anything but Linux), there is none, and a worker gets its tasks one by one.
+//! Memory that could shrink would be a weapon: touching what is cut off raises SIGBUS in whoever
+//! touches it. So its size is sealed before it is shared, and a worker takes no memory that is not.
+//! Where the system has no sealed memory (anything but Linux), there is none, and a worker gets its
+//! tasks one by one.
 
-#![expect(unsafe_code, reason = "parts of the mapping become atomics, and bytes are copied into it")]
+#![expect(
+    unsafe_code,
+    reason = "parts of the mapping become atomics, and bytes are copied into it"
+)]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -76,7 +83,8 @@ impl SharedPage {
 
     /// The page behind `fd`, which somebody else has made. `None` if it is not such a page.
     pub fn open(fd: BorrowedFd<'_>) -> Option<Self> {
-        let size = system::size_of_sealed(fd).filter(|size| [PAGE_SIZE, WITH_RINGS].contains(size))?;
+        let size =
+            system::size_of_sealed(fd).filter(|size| [PAGE_SIZE, WITH_RINGS].contains(size))?;
         Self::map(fd.try_clone_to_owned().ok()?, size)
     }
 
@@ -90,14 +98,15 @@ impl SharedPage {
         self.map.len() == WITH_RINGS
     }
 
-    /// Puts all of `pieces` into a ring, end to end, for the other side to read. Their position there; `None`: there is no
-    /// room, or no ring.
+    /// Puts all of `pieces` into a ring, end to end, for the other side to read. Their position
+    /// there; `None`: there is no room, or no ring.
     pub fn put(&self, way: Direction, writer: &mut Writer, pieces: &[&[u8]]) -> Option<u64> {
         let (ring, start) = self.ring(way)?;
         let back = |end: usize| {
             if end > writer.backed {
                 let to = end.next_multiple_of(STEP).min(RING);
-                // A system that has no memory to spare says so here, and not by a signal when it is touched.
+                // A system that has no memory to spare says so here, and not by a signal when it is
+                // touched.
                 system::back(self.fd.as_fd(), start + writer.backed, to - writer.backed)?;
                 writer.backed = to;
             }
@@ -106,8 +115,15 @@ impl SharedPage {
         ring.write(&mut writer.written, pieces, back)
     }
 
-    /// Copies pieces of these lengths, which the other side has put there, out of a ring. `None` where it cannot have done so.
-    pub fn take(&self, way: Direction, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
+    /// Copies pieces of these lengths, which the other side has put there, out of a ring. `None`
+    /// where it cannot have done so.
+    pub fn take(
+        &self,
+        way: Direction,
+        read: &mut Read,
+        at: u64,
+        lengths: &[usize],
+    ) -> Option<Vec<Bytes>> {
         self.ring(way)?.0.read(read, at, lengths)
     }
 
@@ -125,8 +141,9 @@ impl SharedPage {
         }
         let index = usize::from(way == Direction::FromWorker);
         let start = PAGE_SIZE + index * RING;
-        // SAFETY: as for the claim word: within the mapping, aligned, and touched in no other way. The ring is the part of the
-        // mapping that begins at `start`, which is RING bytes long; nobody makes references to it.
+        // SAFETY: as for the claim word: within the mapping, aligned, and touched in no other way.
+        // The ring is the part of the mapping that begins at `start`, which is RING bytes long;
+        // nobody makes references to it.
         let ring = unsafe {
             let consumed = &*self.map.as_ptr().add(CONSUMED[index]).cast::<AtomicU64>();
             Ring::new(consumed, self.map.as_mut_ptr().add(start))
@@ -136,20 +153,30 @@ impl SharedPage {
 
     /// The worker's claim word.
     pub fn claim_word(&self) -> &ClaimWord {
-        // SAFETY: the mapping is PAGE_SIZE bytes at least, starts at a page boundary, is readable and writable, and lives as long
-        // as `self`. Its file cannot shrink, because both ways to get a SharedPage make sure of the seals. ClaimWord is a
-        // transparent AtomicU64, for which every bit pattern is valid, and this process never touches these bytes in
-        // another way. (What the other process does to them can change the value, and nothing else.)
+        // SAFETY: the mapping is PAGE_SIZE bytes at least, starts at a page boundary, is readable
+        // and writable, and lives as long as `self`. Its file cannot shrink, because both ways to
+        // get a SharedPage make sure of the seals. ClaimWord is a transparent AtomicU64, for which
+        // every bit pattern is valid, and this process never touches these bytes in another way.
+        // (What the other process does to them can change the value, and nothing else.)
         unsafe { &*self.map.as_ptr().cast::<ClaimWord>() }
     }
 
-    /// The worker: puts `bytes` at the end of the `already` that are held, so that they survive it. Whether there was
-    /// room.
+    /// The worker: puts `bytes` at the end of the `already` that are held, so that they survive it.
+    /// Whether there was room.
     pub fn hold(&self, already: usize, bytes: &[u8]) -> bool {
-        let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= JOURNAL_CAPACITY) else { return false };
-        // SAFETY: `already..end` lies within the held part of the mapping, which is writable and lives as long as `self`.
-        // Only this process writes there, and only its sender does; the supervisor reads once this process is dead.
-        unsafe { self.map.as_mut_ptr().add(JOURNAL + already).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= JOURNAL_CAPACITY)
+        else {
+            return false;
+        };
+        // SAFETY: `already..end` lies within the held part of the mapping, which is writable and
+        // lives as long as `self`. Only this process writes there, and only its sender does; the
+        // supervisor reads once this process is dead.
+        unsafe {
+            self.map
+                .as_mut_ptr()
+                .add(JOURNAL + already)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
         // At most JOURNAL_CAPACITY.
         self.journal_length().store(end as u32, Ordering::Release);
         true
@@ -164,8 +191,10 @@ impl SharedPage {
     pub fn journal(&self) -> Vec<u8> {
         let length = (self.journal_length().load(Ordering::Acquire) as usize).min(JOURNAL_CAPACITY);
         // Byte by byte as atomics: a process that the worker left behind may still have the memory.
-        // SAFETY: the held part is JOURNAL_CAPACITY bytes of the mapping, which lives as long as `self`.
-        let byte = |index: usize| unsafe { &*self.map.as_ptr().add(JOURNAL + index).cast::<AtomicU8>() };
+        // SAFETY: the held part is JOURNAL_CAPACITY bytes of the mapping, which lives as long as
+        // `self`.
+        let byte =
+            |index: usize| unsafe { &*self.map.as_ptr().add(JOURNAL + index).cast::<AtomicU8>() };
         (0..length).map(|index| byte(index).load(Ordering::Relaxed)).collect()
     }
 
@@ -207,7 +236,8 @@ mod system {
 
     /// Of a memory file whose size is fixed for ever.
     pub(super) fn size_of_sealed(fd: BorrowedFd<'_>) -> Option<usize> {
-        // Only memory files have seals at all, so this also refuses sockets, terminals and ordinary files.
+        // Only memory files have seals at all, so this also refuses sockets, terminals and ordinary
+        // files.
         rustix::fs::fcntl_get_seals(fd).ok().filter(|seals| seals.contains(SEALS))?;
         usize::try_from(rustix::fs::fstat(fd).ok()?.st_size).ok()
     }
@@ -253,7 +283,11 @@ mod tests {
         theirs.journal_clear();
         assert!(ours.journal().is_empty());
         theirs.journal_length().store(u32::MAX, Ordering::Relaxed);
-        assert_eq!(ours.journal().len(), JOURNAL_CAPACITY, "a length that makes no sense harms nobody");
+        assert_eq!(
+            ours.journal().len(),
+            JOURNAL_CAPACITY,
+            "a length that makes no sense harms nobody"
+        );
     }
 
     #[test]
@@ -276,10 +310,19 @@ mod tests {
         let at = ours.put(Direction::ToWorker, &mut down, &[&task]).unwrap();
         let back = theirs.put(Direction::FromWorker, &mut up, &[&result]).unwrap();
         let (mut of_task, mut of_result) = (Read::default(), Read::default());
-        assert_eq!(theirs.take(Direction::ToWorker, &mut of_task, at, &[task.len()]).unwrap()[0][..], task);
-        assert_eq!(ours.take(Direction::FromWorker, &mut of_result, back, &[result.len()]).unwrap()[0][..], result);
+        assert_eq!(
+            theirs.take(Direction::ToWorker, &mut of_task, at, &[task.len()]).unwrap()[0][..],
+            task
+        );
+        assert_eq!(
+            ours.take(Direction::FromWorker, &mut of_result, back, &[result.len()]).unwrap()[0][..],
+            result
+        );
         assert_eq!((ours.journal().len(), ours.claim_word().load()), (0, (0, 0)));
-        assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_none(), "it was not released");
+        assert!(
+            theirs.put(Direction::FromWorker, &mut up, &[&result]).is_none(),
+            "it was not released"
+        );
         ours.release(Direction::FromWorker, &mut of_result);
         assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_some());
     }
@@ -301,18 +344,28 @@ mod tests {
         assert!(SharedPage::open(socket.as_fd()).is_none());
 
         let memory = |size, seals| {
-            let fd = rustix::fs::memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+            let fd =
+                rustix::fs::memfd_create(c"test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+                    .unwrap();
             rustix::fs::ftruncate(&fd, size).unwrap();
             rustix::fs::fcntl_add_seals(&fd, seals).unwrap();
             fd
         };
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         assert!(SharedPage::open(memory(PAGE_SIZE as u64, SealFlags::empty()).as_fd()).is_none());
-        assert!(SharedPage::open(memory(PAGE_SIZE as u64, SealFlags::SHRINK | SealFlags::SEAL).as_fd()).is_none());
+        assert!(
+            SharedPage::open(memory(PAGE_SIZE as u64, SealFlags::SHRINK | SealFlags::SEAL).as_fd())
+                .is_none()
+        );
         assert!(SharedPage::open(memory(100, sealed).as_fd()).is_none());
         assert!(SharedPage::open(memory(2 * PAGE_SIZE as u64, sealed).as_fd()).is_none());
-        assert!(SharedPage::open(memory(PAGE_SIZE as u64, sealed).as_fd()).is_some_and(|page| !page.has_rings()));
+        assert!(
+            SharedPage::open(memory(PAGE_SIZE as u64, sealed).as_fd())
+                .is_some_and(|page| !page.has_rings())
+        );
         // It could not be mapped for writing.
-        assert!(SharedPage::open(memory(PAGE_SIZE as u64, sealed | SealFlags::WRITE).as_fd()).is_none());
+        assert!(
+            SharedPage::open(memory(PAGE_SIZE as u64, sealed | SealFlags::WRITE).as_fd()).is_none()
+        );
     }
 }

@@ -5,15 +5,16 @@
 //!   |  free     |  on their way  |  free                   |      positions count on, and are taken modulo RING
 //! ```
 //!
-//! One side writes and one side reads. The writer puts the bytes of a message down in one piece and names their position in
-//! the message, on the channel; the reader copies them out, and in its own time moves `consumed` behind them. Once all is consumed, the next
-//! bytes go to the beginning again: the same few pages are used over and over, and stay warm.
+//! One side writes and one side reads. The writer puts the bytes of a message down in one piece and
+//! names their position in the message, on the channel; the reader copies them out, and in its own
+//! time moves `consumed` behind them. Once all is consumed, the next bytes go to the beginning
+//! again: the same few pages are used over and over, and stay warm.
 //!
 //! Neither side waits for the other. What does not fit takes the channel.
 //!
-//! The supervisor believes nothing that stands here. `consumed` is the worker's word on the way down, where a lie spoils the
-//! worker's own tasks only; on the way up a position is checked against the size, and what is read there is what the worker
-//! said, true or not.
+//! The supervisor believes nothing that stands here. `consumed` is the worker's word on the way
+//! down, where a lie spoils the worker's own tasks only; on the way up a position is checked
+//! against the size, and what is read there is what the worker said, true or not.
 
 #![expect(unsafe_code, reason = "bytes are copied between private memory and the mapping")]
 
@@ -21,9 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::buffer_pool::Bytes;
 
-/// Bytes of one direction. What is larger takes the channel, in which copying is no longer what costs most.
+/// Bytes of one direction. What is larger takes the channel, in which copying is no longer what
+/// costs most.
 pub const RING: usize = 8 << 20;
-/// From this size on raw bytes take this way. Below, the channel's copies are cheaper than two more visits to memory.
+/// From this size on raw bytes take this way. Below, the channel's copies are cheaper than two more
+/// visits to memory.
 pub const FROM: usize = 32 * 1024;
 
 const SIZE: u64 = RING as u64;
@@ -57,13 +60,20 @@ pub struct Read {
 
 impl<'a> Ring<'a> {
     /// # Safety
-    /// `bytes` is valid for reads and writes of [`RING`] bytes as long as `consumed` is, and no reference to them exists.
+    /// `bytes` is valid for reads and writes of [`RING`] bytes as long as `consumed` is, and no
+    /// reference to them exists.
     pub unsafe fn new(consumed: &'a AtomicU64, bytes: *mut u8) -> Self {
         Self { consumed, bytes }
     }
 
-    /// The writer: a place for `length` bytes in one piece. Its position; `None` where there is no room.
-    fn place(self, written: &mut Written, length: usize, back: impl FnOnce(usize) -> Option<()>) -> Option<u64> {
+    /// The writer: a place for `length` bytes in one piece. Its position; `None` where there is no
+    /// room.
+    fn place(
+        self,
+        written: &mut Written,
+        length: usize,
+        back: impl FnOnce(usize) -> Option<()>,
+    ) -> Option<u64> {
         let length = length as u64;
         let consumed = self.consumed.load(Ordering::Acquire);
         // Anything else was said before the last skip, or is nonsense.
@@ -87,36 +97,44 @@ impl<'a> Ring<'a> {
         Some(at)
     }
 
-    /// The writer: puts all of `pieces` down, end to end. Their position; `None`, and nothing has happened, where there is no
-    /// room, or `back` says that there is no memory up to this place in the ring.
-    pub fn write(self, written: &mut Written, pieces: &[&[u8]], back: impl FnOnce(usize) -> Option<()>) -> Option<u64> {
+    /// The writer: puts all of `pieces` down, end to end. Their position; `None`, and nothing has
+    /// happened, where there is no room, or `back` says that there is no memory up to this place in
+    /// the ring.
+    pub fn write(
+        self,
+        written: &mut Written,
+        pieces: &[&[u8]],
+        back: impl FnOnce(usize) -> Option<()>,
+    ) -> Option<u64> {
         let at = self.place(written, pieces.iter().map(|piece| piece.len()).sum(), back)?;
         let mut offset = (at % SIZE) as usize;
         for piece in pieces {
-            // SAFETY: `place` gave room for all of them within the RING bytes. Nobody has a reference to them. The other
-            // process reads what it was told of only, and if it does otherwise, that is its own affair.
+            // SAFETY: `place` gave room for all of them within the RING bytes. Nobody has a
+            // reference to them. The other process reads what it was told of only, and if it does
+            // otherwise, that is its own affair.
             unsafe { self.bytes.add(offset).copy_from_nonoverlapping(piece.as_ptr(), piece.len()) };
             offset += piece.len();
         }
         Some(at)
     }
 
-    /// The reader: pieces of these lengths, which stand end to end at this position. `None` where no writer of ours would have
-    /// put them.
+    /// The reader: pieces of these lengths, which stand end to end at this position. `None` where
+    /// no writer of ours would have put them.
     pub fn read(self, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         let total = lengths.iter().try_fold(0, |sum: usize, length| sum.checked_add(*length))?;
         let mut offset = (at % SIZE) as usize;
         let end = at.checked_add(total as u64)?;
-        // As much as there is room for, and what was skipped before it. So it takes real bytes to make a reader take memory.
+        // As much as there is room for, and what was skipped before it. So it takes real bytes to
+        // make a reader take memory.
         if at < read.to || total > RING - offset || end - read.released > 2 * SIZE {
             return None;
         }
         let pieces = lengths.iter().map(|&length| {
             let mut piece = Bytes::with_capacity(length);
             let room = &mut piece.room()[..length];
-            // SAFETY: `offset..offset + length` lies within the RING bytes, as was checked for all of them together, and `room`
-            // is as long. A writer that goes on writing there changes what is copied, and nothing else: the bytes are looked at
-            // in the copy only.
+            // SAFETY: `offset..offset + length` lies within the RING bytes, as was checked for all
+            // of them together, and `room` is as long. A writer that goes on writing there changes
+            // what is copied, and nothing else: the bytes are looked at in the copy only.
             unsafe { room.as_mut_ptr().copy_from_nonoverlapping(self.bytes.add(offset), length) };
             piece.set_length(length);
             offset += length;

@@ -19,7 +19,8 @@ pub struct WorkerConfig {
     pub args: Vec<CString>,
     /// It is Node.js, which is told to run a worker of ours.
     pub is_node: bool,
-    /// Where the arguments or the environment have Node open its inspector: a port for each worker.
+    /// Where the arguments or the environment have Node open its inspector: a port for each
+    /// worker.
     pub inspect: Option<InspectConfig>,
     /// The whole environment, as `KEY=value`.
     pub env: Vec<CString>,
@@ -40,7 +41,8 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// A worker of this command line, whose output nobody wants, with an empty environment and messages of a mebibyte.
+    /// A worker of this command line, whose output nobody wants, with an empty environment and
+    /// messages of a mebibyte.
     pub fn of(command: &CStr, args: Vec<CString>) -> Self {
         Self {
             name: "bulkhead".to_owned(),

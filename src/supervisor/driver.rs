@@ -1,10 +1,11 @@
-//! Performs what the state machine decides: the state machine and the links to the workers, behind one lock, and the
-//! ways in from both sides.
+//! Performs what the state machine decides: the state machine and the links to the workers, behind
+//! one lock, and the ways in from both sides.
 //!
-//! The lock is held for microseconds: to take in a batch of replies, to hand out tasks, to write to sockets that never
-//! block. A JavaScript thread only ever *tries* to take it. If it gets it, it dispatches its task itself, which spares
-//! an idle worker's task the detour over the supervisor thread; if not, whoever holds it looks into the inbox again
-//! before letting go. Processes are started on the supervisor thread only.
+//! The lock is held for microseconds: to take in a batch of replies, to hand out tasks, to write to
+//! sockets that never block. A JavaScript thread only ever *tries* to take it. If it gets it, it
+//! dispatches its task itself, which spares an idle worker's task the detour over the supervisor
+//! thread; if not, whoever holds it looks into the inbox again before letting go. Processes are
+//! started on the supervisor thread only.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -36,7 +37,8 @@ pub fn now() -> Micros {
     Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)
 }
 
-/// A timer that is late by more than this was not kept by anybody. A busy machine makes them late by less.
+/// A timer that is late by more than this was not kept by anybody. A busy machine makes them late
+/// by less.
 const LATE: Micros = 500_000;
 /// What everybody gets after such a time, to be heard before anything is declared overdue.
 const GRACE: Micros = 100_000;
@@ -87,13 +89,15 @@ pub struct Driver {
     exit_report: Option<ExitReport>,
     /// Where the worker hangs whose overdue tasks are being ended.
     stuck_at: Option<String>,
-    /// The error of a task, or of the start, says how the worker broke the protocol: no event need.
+    /// The error of a task, or of the start, says how the worker broke the protocol: no event
+    /// need.
     violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
 }
 
-/// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does may be to hand in a task.
+/// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does
+/// may be to hand in a task.
 pub struct DriverGuard<'a> {
     shared: &'a PoolHandle,
     /// There until the end.
@@ -136,7 +140,12 @@ struct Reply<'a> {
 }
 
 impl PoolHandle {
-    pub fn new(config: PoolConfig, worker_config: WorkerConfig, limits: QueueLimits, outbox: Outbox) -> Self {
+    pub fn new(
+        config: PoolConfig,
+        worker_config: WorkerConfig,
+        limits: QueueLimits,
+        outbox: Outbox,
+    ) -> Self {
         let slots = config.max_workers;
         let capacity = slots * worker_config.concurrency;
         let max_memory = config.max_memory;
@@ -173,7 +182,7 @@ impl PoolHandle {
         }
     }
 
-    // ---- From JavaScript ------------------------------------------------------------------------------------------
+    // ---- From JavaScript
 
     /// Accepts a task, or refuses it for want of room.
     pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
@@ -190,8 +199,9 @@ impl PoolHandle {
             inbox.push(Event::Submit(task));
             inbox.len() == 1
         };
-        // Whoever put the first one there has seen to it that somebody will look. Either this thread sees that somebody is
-        // hungry, or whoever said so sees the task: both store, then load.
+        // Whoever put the first one there has seen to it that somebody will look. Either this
+        // thread sees that somebody is hungry, or whoever said so sees the task: both store, then
+        // load.
         fence(Ordering::SeqCst);
         if first && self.hungry.load(Ordering::Relaxed) {
             self.wake_or_run();
@@ -199,7 +209,8 @@ impl PoolHandle {
         Ok(())
     }
 
-    /// Whether a task of `size` bytes would be accepted. One that can run at once is, whatever its size.
+    /// Whether a task of `size` bytes would be accepted. One that can run at once is, whatever its
+    /// size.
     fn room(&self, size: usize) -> Result<(), QueueFull> {
         let limits = self.limits;
         let capacity = self.capacity.load(Ordering::Relaxed);
@@ -224,7 +235,8 @@ impl PoolHandle {
         false
     }
 
-    /// From now on the pool has so many workers; an event tells when it has. `number` tells this request from others.
+    /// From now on the pool has so many workers; an event tells when it has. `number` tells this
+    /// request from others.
     pub fn resize(&self, min_workers: usize, max_workers: usize, number: u32) {
         self.capacity.store(max_workers * self.worker_config.concurrency, Ordering::Relaxed);
         self.post(Event::Resize { min_workers, max_workers, number });
@@ -245,8 +257,9 @@ impl PoolHandle {
         self.post(Event::Terminate);
     }
 
-    /// The process is about to be gone: no other may be left, and none may be started. Wakes nobody: that takes what tokio
-    /// keeps for each thread, and this thread may have given that up already.
+    /// The process is about to be gone: no other may be left, and none may be started. Wakes
+    /// nobody: that takes what tokio keeps for each thread, and this thread may have given that up
+    /// already.
     pub fn end(&self) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         driver.links.each(Link::kill_untold);
@@ -269,11 +282,16 @@ impl PoolHandle {
             (row, process)
         });
         let workers = workers.collect();
-        Snapshot { workers, counters: pool.counters(), waiting: pool.waiting(), times: pool.times(self.now()) }
+        Snapshot {
+            workers,
+            counters: pool.counters(),
+            waiting: pool.waiting(),
+            times: pool.times(self.now()),
+        }
     }
 
-    /// Sends a message to all workers that are ready, or to the one of this number, except where too much waits already. To
-    /// how many.
+    /// Sends a message to all workers that are ready, or to the one of this number, except where
+    /// too much waits already. To how many.
     pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
         let mut driver = self.lock();
         // What was submitted before this call goes first.
@@ -289,8 +307,9 @@ impl PoolHandle {
         reached
     }
 
-    /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone data are looked into
-    /// there only. The worker has broken the protocol, which JavaScript has told. It may be gone already.
+    /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone
+    /// data are looked into there only. The worker has broken the protocol, which JavaScript has
+    /// told. It may be gone already.
     pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
         let mut driver = self.lock();
         let mut sender = None;
@@ -316,18 +335,21 @@ impl PoolHandle {
             Ok(driver) => self.run_once(&mut self.visit(driver)),
             // On the supervisor thread, and it may be past the point where it looks into the inbox.
             Err(TryLockError::WouldBlock) => self.wake.notify_one(),
-            Err(TryLockError::Poisoned(poisoned)) => self.run_once(&mut self.visit(poisoned.into_inner())),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                self.run_once(&mut self.visit(poisoned.into_inner()))
+            }
         }
     }
 
-    /// The pool's time: that of the monotonic clock without what passed while this process could not do anything.
+    /// The pool's time: that of the monotonic clock without what passed while this process could
+    /// not do anything.
     pub fn now(&self) -> Micros {
         now().saturating_sub(self.away.load(Ordering::Relaxed))
     }
 
-    /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this process was stopped, or
-    /// the whole machine slept. Nobody could hear the workers meanwhile, or they did not run either: such time is not
-    /// counted against their tasks.
+    /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this
+    /// process was stopped, or the whole machine slept. Nobody could hear the workers meanwhile, or
+    /// they did not run either: such time is not counted against their tasks.
     pub fn woken(&self, deadline: Micros) {
         let late = self.now().saturating_sub(deadline);
         if late > LATE {
@@ -336,10 +358,11 @@ impl PoolHandle {
         }
     }
 
-    // ---- From either thread ---------------------------------------------------------------------------------------
+    // ---- From either thread
 
     pub fn lock(&self) -> DriverGuard<'_> {
-        // A panic in the pool is a bug; going on as well as can be is better than hanging every task.
+        // A panic in the pool is a bug; going on as well as can be is better than hanging every
+        // task.
         self.visit(self.driver.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -351,8 +374,8 @@ impl PoolHandle {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what was submitted, hands out tasks, writes to the workers and queues what JavaScript is to be told. The last
-    /// thing in every visit.
+    /// Takes in what was submitted, hands out tasks, writes to the workers and queues what
+    /// JavaScript is to be told. The last thing in every visit.
     pub fn run_once(&self, driver: &mut Driver) {
         let now = self.now();
         let mut events = std::mem::take(&mut driver.events);
@@ -378,12 +401,16 @@ impl PoolHandle {
             driver.events = events;
         }
         driver.links.each(Link::flush);
-        if self.refused.load(Ordering::Relaxed) && self.room(0).is_ok() && self.refused.swap(false, Ordering::SeqCst) {
+        if self.refused.load(Ordering::Relaxed)
+            && self.room(0).is_ok()
+            && self.refused.swap(false, Ordering::SeqCst)
+        {
             driver.tell(self, 0, br#"{"event":"drain"}"#);
         }
         self.outbox.append(&mut driver.batch);
         let deadline = driver.pool.next_deadline();
-        let earlier = deadline.is_some_and(|deadline| driver.armed.is_none_or(|armed| deadline < armed));
+        let earlier =
+            deadline.is_some_and(|deadline| driver.armed.is_none_or(|armed| deadline < armed));
         if earlier || !driver.spawns.is_empty() || driver.pool.is_closed() {
             self.wake.notify_one();
         }
@@ -391,7 +418,9 @@ impl PoolHandle {
 
     /// A chunk that a worker printed.
     pub fn printed(&self, worker: WorkerKey, pid: i32, kind: Kind, chunk: &[u8]) {
-        if self.worker_config.stdio == StdioMode::Pipe && self.stdio_listening.load(Ordering::Relaxed) {
+        if self.worker_config.stdio == StdioMode::Pipe
+            && self.stdio_listening.load(Ordering::Relaxed)
+        {
             let mut batch = Batch::default();
             batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![Bytes::copy_of(chunk)]);
             self.outbox.append(&mut batch);
@@ -460,7 +489,12 @@ impl Driver {
     }
 
     /// It was not, for this reason, or because it was no longer wanted.
-    pub fn spawn_failed(&mut self, shared: &PoolHandle, worker: WorkerKey, failure: Option<SpawnFailure>) {
+    pub fn spawn_failed(
+        &mut self,
+        shared: &PoolHandle,
+        worker: WorkerKey,
+        failure: Option<SpawnFailure>,
+    ) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
         self.exit_report = failure.map(|failure| ExitReport {
             worker_id: worker.worker_id(),
@@ -527,23 +561,35 @@ impl Driver {
     pub fn left_behind(&mut self, shared: &PoolHandle, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
-        self.tell(shared, worker_id, &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable));
+        self.tell(
+            shared,
+            worker_id,
+            &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable),
+        );
     }
 
     /// It is gone, or as good as: settles what it had.
     pub fn exited(&mut self, shared: &PoolHandle, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
         exit_report.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
-        exit_report.start_timeout = self.pool.has_missed_start(worker).then_some(self.start_timeout);
-        exit_report.channel_closed = exit_report.ended_by_us() && self.pool.was_ended_for_silence(worker);
+        exit_report.start_timeout =
+            self.pool.has_missed_start(worker).then_some(self.start_timeout);
+        exit_report.channel_closed =
+            exit_report.ended_by_us() && self.pool.was_ended_for_silence(worker);
         let evidence = link.evidence(self.pool.claims(worker));
         if !link.ready && link.refusal.is_none() && cannot_begin(shared, &exit_report) {
             // As if it had said so itself.
-            self.handle(shared, shared.now(), Event::StartRefused { worker, permanent: true }, None);
+            self.handle(
+                shared,
+                shared.now(),
+                Event::StartRefused { worker, permanent: true },
+                None,
+            );
         }
         // A start failure says it, too.
         self.violation_told = !link.ready || link.violation_told;
-        // Its descriptors are closed before anybody is told of its end, which may be that of the pool.
+        // Its descriptors are closed before anybody is told of its end, which may be that of the
+        // pool.
         drop(link);
         self.exit_report = Some(exit_report);
         self.handle(shared, shared.now(), Event::Reaped { worker, evidence }, None);
@@ -551,7 +597,13 @@ impl Driver {
     }
 
     /// One frame of a worker, which was read at `now`.
-    pub fn receive(&mut self, shared: &PoolHandle, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
+    pub fn receive(
+        &mut self,
+        shared: &PoolHandle,
+        now: Micros,
+        worker: WorkerKey,
+        frame: &Frame<'_>,
+    ) {
         if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
             return self.violated(shared, worker, Breach::Encoding);
         }
@@ -571,13 +623,15 @@ impl Driver {
             }
             Up::Error { id, elapsed, error } => {
                 let value = error.get().as_bytes();
-                let reply = Reply { kind: Kind::TaskError, pid, flags: 0, value, blobs: Vec::new() };
+                let reply =
+                    Reply { kind: Kind::TaskError, pid, flags: 0, value, blobs: Vec::new() };
                 self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
             }
             Up::Message { payload } => {
                 let mut scratch = Vec::new();
                 let reply = payload_reply(Kind::Message, pid, payload, blobs, &mut scratch);
-                let row = Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
+                let row =
+                    Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
                 self.say(shared, row, reply.value, reply.blobs);
             }
             Up::Progress { id, payload } | Up::Chunk { id, payload, .. } => {
@@ -589,16 +643,25 @@ impl Driver {
                 if let Some(ticket) = ticket {
                     let mut scratch = Vec::new();
                     let reply = payload_reply(kind, pid, payload, blobs, &mut scratch);
-                    let row = Row { ticket, flags: reply.flags, ..Row::of(kind, worker.worker_id(), pid) };
+                    let row = Row {
+                        ticket,
+                        flags: reply.flags,
+                        ..Row::of(kind, worker.worker_id(), pid)
+                    };
                     self.say(shared, row, reply.value, reply.blobs);
                 }
             }
             Up::Ready { version, page, shares } => {
                 if *version != crate::wire::PROTOCOL_VERSION {
                     let pool = crate::wire::PROTOCOL_VERSION;
-                    return self.violated(shared, worker, Breach::Version { worker: *version, pool });
+                    return self.violated(
+                        shared,
+                        worker,
+                        Breach::Version { worker: *version, pool },
+                    );
                 }
-                // One that was told to go has not got ready, even if it says so now: its start has failed.
+                // One that was told to go has not got ready, even if it says so now: its start has
+                // failed.
                 let in_time = self.pool.leaving(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
@@ -615,19 +678,27 @@ impl Driver {
                     return self.violated(shared, worker, Breach::FailAfterReady);
                 }
                 link.refusal = Some((*error).to_owned());
-                self.handle(shared, now, Event::StartRefused { worker, permanent: *permanent }, None);
+                self.handle(
+                    shared,
+                    now,
+                    Event::StartRefused { worker, permanent: *permanent },
+                    None,
+                );
             }
             // The worker's actor keeps it.
             Up::Log { .. } => {}
         }
     }
 
-    /// One frame that a worker held when it died. It counts if it answers a task that is still open, or gives its next value.
+    /// One frame that a worker held when it died. It counts if it answers a task that is still
+    /// open, or gives its next value.
     pub fn receive_held(&mut self, shared: &PoolHandle, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
             // It may have been written as well.
-            Up::Chunk { id, index: Some(index), .. } => self.pool.chunks(worker, *id) == Some(*index),
+            Up::Chunk { id, index: Some(index), .. } => {
+                self.pool.chunks(worker, *id) == Some(*index)
+            }
             _ => false,
         };
         if counts {
@@ -646,13 +717,18 @@ impl Driver {
     ) {
         let failed = reply.kind == Kind::TaskError;
         // A worker of another kind may not measure at all, and says 0.
-        let elapsed =
-            (elapsed > 0 || self.pool.claims(worker).is_some()).then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
+        let elapsed = (elapsed > 0 || self.pool.claims(worker).is_some())
+            .then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
         if !self.pool.expects(worker, attempt_id) {
             let excerpt = crate::wire::excerpt(frame.line);
             return self.violated(shared, worker, Breach::UnknownTask { excerpt });
         }
-        self.handle(shared, now, Event::Replied { worker, attempt_id, elapsed, failed }, Some(reply));
+        self.handle(
+            shared,
+            now,
+            Event::Replied { worker, attempt_id, elapsed, failed },
+            Some(reply),
+        );
     }
 
     fn handle(&mut self, shared: &PoolHandle, now: Micros, event: Event, reply: Option<Reply<'_>>) {
@@ -668,7 +744,10 @@ impl Driver {
                 Effect::Complete { ticket, run } => {
                     shared.settled();
                     if let Some(reply) = reply.take() {
-                        let row = Row { pid: reply.pid, ..task_row(reply.kind, ticket, reply.flags, &run) };
+                        let row = Row {
+                            pid: reply.pid,
+                            ..task_row(reply.kind, ticket, reply.flags, &run)
+                        };
                         self.say(shared, row, reply.value, reply.blobs);
                     }
                 }
@@ -707,19 +786,27 @@ impl Driver {
                     let error = self.crashed(worker);
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
                     self.say(shared, row, &report::retry(attempt, &error), Vec::new());
-                    // Once the task's next start has ended, its ticket may soon be another task's: this, and what this
-                    // start said of it, must have been told by then.
+                    // Once the task's next start has ended, its ticket may soon be another task's:
+                    // this, and what this start said of it, must have been told by then.
                     shared.outbox.append(&mut self.batch);
                     shared.outbox.settle(worker.worker_id());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
-                        self.tell(shared, worker.worker_id(), &report::online(worker.worker_id(), pid));
+                        self.tell(
+                            shared,
+                            worker.worker_id(),
+                            &report::online(worker.worker_id(), pid),
+                        );
                     }
                 }
                 Effect::LostKeys { worker, keys } => {
                     for key in keys {
-                        self.tell(shared, worker.worker_id(), &report::lost_key(worker.worker_id(), &key));
+                        self.tell(
+                            shared,
+                            worker.worker_id(),
+                            &report::lost_key(worker.worker_id(), &key),
+                        );
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
@@ -731,8 +818,12 @@ impl Driver {
                     }
                 }
                 Effect::Started => self.tell(shared, 0, br#"{"event":"started"}"#),
-                Effect::Resized { number } => self.tell(shared, 0, &report::changed("resized", number)),
-                Effect::Reloaded { number } => self.tell(shared, 0, &report::changed("reloaded", number)),
+                Effect::Resized { number } => {
+                    self.tell(shared, 0, &report::changed("resized", number))
+                }
+                Effect::Reloaded { number } => {
+                    self.tell(shared, 0, &report::changed("reloaded", number))
+                }
                 Effect::ReloadFailed { number } => {
                     let event = report::reload_failed(number, &self.last_start_failure);
                     self.tell(shared, 0, &event);
@@ -781,7 +872,13 @@ impl Driver {
         self.batch.push(row, value, blobs);
     }
 
-    fn fail(&mut self, shared: &PoolHandle, ticket: Ticket, run: Option<RunInfo>, failure: Failure) {
+    fn fail(
+        &mut self,
+        shared: &PoolHandle,
+        ticket: Ticket,
+        run: Option<RunInfo>,
+        failure: Failure,
+    ) {
         shared.settled();
         let worker = run.map(|run| run.worker);
         let value = match failure {
@@ -797,7 +894,9 @@ impl Driver {
             }
             Failure::Aborted => br#"{"kind":"aborted"}"#.to_vec(),
             Failure::Closed { maybe_executed } => report::closed(maybe_executed),
-            Failure::Broken { maybe_executed } => report::broken(&self.last_start_failure, maybe_executed),
+            Failure::Broken { maybe_executed } => {
+                report::broken(&self.last_start_failure, maybe_executed)
+            }
         };
         let row = match run {
             Some(run) => task_row(Kind::TaskFailed, ticket, 0, &run),
@@ -841,10 +940,13 @@ impl Links {
         let index = |others: &[Link], is: &dyn Fn(&Link) -> bool| others.iter().position(is);
         match slot.take_if(|link| link.key == key) {
             Some(link) => {
-                *slot = index(&self.others, &|other| other.key.slot == key.slot).map(|at| self.others.swap_remove(at));
+                *slot = index(&self.others, &|other| other.key.slot == key.slot)
+                    .map(|at| self.others.swap_remove(at));
                 Some(link)
             }
-            None => index(&self.others, &|other| other.key == key).map(|at| self.others.swap_remove(at)),
+            None => {
+                index(&self.others, &|other| other.key == key).map(|at| self.others.swap_remove(at))
+            }
         }
     }
 
@@ -862,7 +964,11 @@ fn cannot_begin(shared: &PoolHandle, exit_report: &ExitReport) -> bool {
     let config = &shared.worker_config;
     config.is_node
         && matches!(exit_report.leaving, None | Some(ExitReason::Startup))
-        && oom_message::say_node_cannot_begin(&exit_report.stderr, exit_report.code, &config.command.to_string_lossy())
+        && oom_message::say_node_cannot_begin(
+            &exit_report.stderr,
+            exit_report.code,
+            &config.command.to_string_lossy(),
+        )
 }
 
 fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
@@ -898,7 +1004,9 @@ fn payload_reply<'a>(
 ) -> Reply<'a> {
     let text = payload.json.map(|json| json.get().as_bytes());
     match (payload.encoding, payload.binary, text) {
-        (Encoding::V8, _, Some(value)) if blobs.is_empty() => Reply { kind, pid, flags: flags::V8, value, blobs },
+        (Encoding::V8, _, Some(value)) if blobs.is_empty() => {
+            Reply { kind, pid, flags: flags::V8, value, blobs }
+        }
         (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs },
         (Encoding::Json, Some(binary), Some(text)) => {
             scratch.extend_from_slice(b"{\"value\":");
@@ -909,7 +1017,9 @@ fn payload_reply<'a>(
             Reply { kind, pid, flags: flags::BINARY, value: scratch, blobs }
         }
         (Encoding::Json, _, Some(value)) => Reply { kind, pid, flags: 0, value, blobs: Vec::new() },
-        (Encoding::Json, _, None) => Reply { kind, pid, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() },
+        (Encoding::Json, _, None) => {
+            Reply { kind, pid, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() }
+        }
     }
 }
 
@@ -946,7 +1056,8 @@ mod tests {
 
     #[test]
     fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_pool_says_why() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
         let _guard = runtime.enter();
         let shared = hasty();
         shared.post(Event::Start);
@@ -957,7 +1068,10 @@ mod tests {
         let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
         // No process has such a number.
         let pid = Pid::from_raw(i32::MAX).expect("it is positive");
-        driver.spawned(&shared, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
+        driver.spawned(
+            &shared,
+            Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())),
+        );
         driver.tick(&shared);
         assert_eq!(driver.leaving(key), Some(ExitReason::Startup));
 
@@ -972,6 +1086,9 @@ mod tests {
         drop(driver);
         let told = shared.outbox.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");
-        assert!(told.contains("\"broken\"") && told.contains("the worker was not ready within 0"), "{told}");
+        assert!(
+            told.contains("\"broken\"") && told.contains("the worker was not ready within 0"),
+            "{told}"
+        );
     }
 }

@@ -1,12 +1,16 @@
-//! The parent's hold on one worker process: what is written to its channel, its claim word, the signals to it.
+//! The parent's hold on one worker process: what is written to its channel, its claim word, the
+//! signals to it.
 //!
-//! A link exists exactly as long as its process has not been reaped, so its process id cannot have been given away.
+//! A link exists exactly as long as its process has not been reaped, so its process id cannot have
+//! been given away.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg,
+};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
@@ -19,7 +23,8 @@ use crate::shm::ring::{self, Read};
 use crate::supervisor::send_queue::{Content, SendQueue};
 use crate::wire::down::{self, AbortReason};
 
-/// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless no other message waits.
+/// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless
+/// no other message waits.
 const MESSAGE_BYTES: usize = 16 << 20;
 
 /// See the module.
@@ -105,15 +110,23 @@ impl Link {
     }
 
     /// Queues a task.
-    pub fn send_task(&mut self, attempt_id: AttemptId, epoch: Option<u32>, attempt: u32, body: &Body) {
-        // Where there is no claim word, an incomplete frame is the only proof that a task did not start.
+    pub fn send_task(
+        &mut self,
+        attempt_id: AttemptId,
+        epoch: Option<u32>,
+        attempt: u32,
+        body: &Body,
+    ) {
+        // Where there is no claim word, an incomplete frame is the only proof that a task did not
+        // start.
         let content = if epoch.is_some() { Content::Task } else { Content::Start(attempt_id) };
         self.send_body(content, body, |out, lengths, shared| {
             down::task_prefix(out, attempt_id, epoch, attempt, lengths, shared);
         });
     }
 
-    /// Queues a message: `true`. `false`: too many bytes of messages wait already, or nothing is sent any more.
+    /// Queues a message: `true`. `false`: too many bytes of messages wait already, or nothing is
+    /// sent any more.
     pub fn send_message(&mut self, body: &Body) -> bool {
         let waiting = self.out.waiting_messages();
         let is_full = waiting > 0 && waiting.saturating_add(body.size()) > MESSAGE_BYTES;
@@ -124,12 +137,20 @@ impl Link {
         true
     }
 
-    fn send_body(&mut self, content: Content, body: &Body, prefix: impl FnOnce(&mut Vec<u8>, &[usize], Option<u64>)) {
-        let (lengths, bytes) = body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
-        // What lies in the shared memory is there until the worker has read its frame, so that such a task stays in the
-        // channel when it is taken back. More text than raw bytes might then pile up without end.
+    fn send_body(
+        &mut self,
+        content: Content,
+        body: &Body,
+        prefix: impl FnOnce(&mut Vec<u8>, &[usize], Option<u64>),
+    ) {
+        let (lengths, bytes) =
+            body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
+        // What lies in the shared memory is there until the worker has read its frame, so that such
+        // a task stays in the channel when it is taken back. More text than raw bytes might then
+        // pile up without end.
         let shared = if body.text.len() <= bytes.len() { self.share(bytes) } else { None };
-        let content = if shared.is_some() && content == Content::Task { Content::Control } else { content };
+        let content =
+            if shared.is_some() && content == Content::Task { Content::Control } else { content };
         if self.last || self.closed {
             return;
         }
@@ -139,13 +160,21 @@ impl Link {
 
     /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
     fn share(&mut self, bytes: &[u8]) -> Option<u64> {
-        let page = self.page.as_ref().filter(|_| self.shares && bytes.len() >= ring::FROM && !self.closed)?;
+        let page = self
+            .page
+            .as_ref()
+            .filter(|_| self.shares && bytes.len() >= ring::FROM && !self.closed)?;
         page.put(Direction::ToWorker, &mut self.down, &[bytes])
     }
 
     /// What the worker has put into the shared memory; `None`: there is no such thing.
     pub fn take_shared(&mut self, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
-        self.page.as_ref().filter(|_| self.shares)?.take(Direction::FromWorker, &mut self.up, at, lengths)
+        self.page.as_ref().filter(|_| self.shares)?.take(
+            Direction::FromWorker,
+            &mut self.up,
+            at,
+            lengths,
+        )
     }
 
     /// Queues word that nobody waits for this start any more.
@@ -178,11 +207,11 @@ impl Link {
                     self.wake.notify_one();
                     return;
                 }
-                // It is dead, or has closed its end: its actor finds out by itself, and what was not written counts as
-                // such.
+                // It is dead, or has closed its end: its actor finds out by itself, and what was
+                // not written counts as such.
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => self.closed = true,
-                // We cannot write (the kernel has no memory to spare), and nothing would tell us when we could: a worker
-                // that cannot be talked to is as good as dead.
+                // We cannot write (the kernel has no memory to spare), and nothing would tell us
+                // when we could: a worker that cannot be talked to is as good as dead.
                 Err(_) => {
                     self.closed = true;
                     self.kill();
@@ -204,8 +233,8 @@ impl Link {
         self.out.waiting() > 0 && !self.closed
     }
 
-    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of what was sent so far, and
-    /// what of it is not on its way is not sent.
+    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of
+    /// what was sent so far, and what of it is not on its way is not sent.
     pub fn reclaim(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
         let started = self.move_on(epoch)?;
         self.out.drop_tasks();
@@ -218,7 +247,8 @@ impl Link {
         Ok(started)
     }
 
-    /// What is known of its starts, once it is dead. `epoch`: the one that the claim word should be in.
+    /// What is known of its starts, once it is dead. `epoch`: the one that the claim word should be
+    /// in.
     pub fn evidence(&self, epoch: Option<u32>) -> Evidence {
         match epoch {
             Some(epoch) => Evidence::Claims(self.move_on(epoch)),
@@ -244,7 +274,8 @@ impl Link {
 
     /// SIGTERM, and SIGCONT, as a stopped process does not act on it.
     pub fn terminate(&self) {
-        // If it may not be signalled, that is told when it is to be killed: it may leave by itself before.
+        // If it may not be signalled, that is told when it is to be killed: it may leave by itself
+        // before.
         let _ = self.target.ask_to_stop();
     }
 
@@ -280,7 +311,9 @@ const SEND: SendFlags = SendFlags::empty();
 fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     match bytes {
         [bytes] => rustix::net::send(channel.as_fd(), bytes, SEND),
-        _ => rustix::net::sendmsg(channel.as_fd(), bytes, &mut SendAncillaryBuffer::default(), SEND),
+        _ => {
+            rustix::net::sendmsg(channel.as_fd(), bytes, &mut SendAncillaryBuffer::default(), SEND)
+        }
     }
 }
 
@@ -288,8 +321,14 @@ fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
 pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<(usize, bool)> {
     let room = into.len();
     let mut pieces = [IoSliceMut::new(into)];
-    let said = recvmsg(channel.as_fd(), &mut pieces, &mut RecvAncillaryBuffer::default(), RecvFlags::empty())?;
-    // A read ends behind words that descriptors came with; those are dropped, as there is no room for them.
+    let said = recvmsg(
+        channel.as_fd(),
+        &mut pieces,
+        &mut RecvAncillaryBuffer::default(),
+        RecvFlags::empty(),
+    )?;
+    // A read ends behind words that descriptors came with; those are dropped, as there is no room
+    // for them.
     let cut = said.flags.contains(ReturnFlags::CTRUNC);
     Ok((said.bytes, said.bytes < room && !cut))
 }

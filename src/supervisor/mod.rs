@@ -1,9 +1,10 @@
-//! The parent's side of a pool: one thread that drives all pools of the process and owns their workers' processes.
+//! The parent's side of a pool: one thread that drives all pools of the process and owns their
+//! workers' processes.
 //!
 //! - [`thread`] is the thread; [`pool_task`] is one pool on it, [`worker_task`] one worker.
 //! - [`driver`] owns the state machine of `pool` and performs its effects, behind one lock.
-//! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait for room there, [`reader`] what
-//!   the worker says.
+//! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
+//!   for room there, [`reader`] what the worker says.
 //! - [`outbox`] collects what JavaScript is told, in batches; [`report`] puts it into words.
 //! - [`output`] is what a worker printed, [`oom_message`] what that says of its end.
 //!

@@ -1,15 +1,21 @@
 //! What the end of a dead worker's standard error says of its end.
 
-/// Whether it says that memory ran out, and has died in the way that goes with saying so. Words alone prove nothing:
-/// anybody may print them, and die of something else an hour later.
+/// Whether it says that memory ran out, and has died in the way that goes with saying so. Words
+/// alone prove nothing: anybody may print them, and die of something else an hour later.
 pub fn say_out_of_memory(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
     // A shell in between passes a signal on as 128 and its number.
     let signal = signal.or(code.filter(|code| *code > 128).map(|code| code - 128));
     match (signal, code) {
         // V8 gives up with a trap or an abort, C++ and Rust with an abort.
-        (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => stderr.lines().any(is_abort_for_memory),
+        (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => {
+            stderr.lines().any(is_abort_for_memory)
+        }
         // Go; and an exception that nobody catches, which Python prints as its very last line.
-        (None, Some(2)) if stderr.lines().any(|line| line == "fatal error: runtime: out of memory") => true,
+        (None, Some(2))
+            if stderr.lines().any(|line| line == "fatal error: runtime: out of memory") =>
+        {
+            true
+        }
         (None, Some(1)) => {
             let last = stderr.lines().map(str::trim_end).rfind(|line| !line.is_empty());
             last.is_some_and(|line| line == "MemoryError" || line.starts_with("MemoryError:"))
@@ -18,16 +24,17 @@ pub fn say_out_of_memory(stderr: &str, code: Option<i32>, signal: Option<i32>) -
     }
 }
 
-/// Exceptions that a worker meets before it can say why it does not start: a preloaded module (`--require`, `--import`) is not
-/// there, or our own addon must not or cannot be loaded.
+/// Exceptions that a worker meets before it can say why it does not start: a preloaded module
+/// (`--require`, `--import`) is not there, or our own addon must not or cannot be loaded.
 const BEFORE_IT_SPEAKS: [&str; 4] =
     ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND", "ERR_DLOPEN_DISABLED", "ERR_DLOPEN_FAILED"];
 
-/// Whether Node.js, started as `command`, says that it cannot even begin, because of its flags or of what it is to load first.
-/// That is the same at every attempt.
+/// Whether Node.js, started as `command`, says that it cannot even begin, because of its flags or
+/// of what it is to load first. That is the same at every attempt.
 pub fn say_node_cannot_begin(stderr: &str, code: Option<i32>, command: &str) -> bool {
     match code {
-        // Node's "invalid argument". User code may end with it as well, but not with words of Node's own.
+        // Node's "invalid argument". User code may end with it as well, but not with words of
+        // Node's own.
         Some(9) => {
             let speakers = stderr.lines().filter_map(|line| line.split_once(": "));
             let own = ["node", file_name(command)];
@@ -35,8 +42,15 @@ pub fn say_node_cannot_begin(stderr: &str, code: Option<i32>, command: &str) -> 
         }
         // An exception that nobody catches, with its fields.
         Some(1) => {
-            let fatal = stderr.lines().rfind(|line| !line.is_empty()).is_some_and(|line| line.starts_with("Node.js v"));
-            fatal && stderr.lines().filter_map(code_field).any(|code| BEFORE_IT_SPEAKS.contains(&code))
+            let fatal = stderr
+                .lines()
+                .rfind(|line| !line.is_empty())
+                .is_some_and(|line| line.starts_with("Node.js v"));
+            fatal
+                && stderr
+                    .lines()
+                    .filter_map(code_field)
+                    .any(|code| BEFORE_IT_SPEAKS.contains(&code))
         }
         _ => false,
     }
@@ -75,7 +89,11 @@ mod tests {
             assert!(say_out_of_memory(V8, None, Some(signal)));
         }
         assert!(say_out_of_memory(V8, Some(134), None), "by way of a shell");
-        assert!(say_out_of_memory("#\n# Fatal process out of memory: Zone\n#\n", None, Some(libc::SIGTRAP)));
+        assert!(say_out_of_memory(
+            "#\n# Fatal process out of memory: Zone\n#\n",
+            None,
+            Some(libc::SIGTRAP)
+        ));
         let behind = "half a line FATAL ERROR: Zone Allocation failed - process out of memory\n";
         assert!(say_out_of_memory(behind, None, Some(libc::SIGABRT)));
     }
@@ -86,7 +104,11 @@ mod tests {
         let cpp = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n";
         assert!(say_out_of_memory(cpp, None, abort));
         assert!(say_out_of_memory("memory allocation of 8589934592 bytes failed\n", None, abort));
-        assert!(say_out_of_memory("fatal error: runtime: out of memory\n\ngoroutine 1:\n", Some(2), None));
+        assert!(say_out_of_memory(
+            "fatal error: runtime: out of memory\n\ngoroutine 1:\n",
+            Some(2),
+            None
+        ));
         let python = "Traceback (most recent call last):\n  File \"w.py\", line 3\nMemoryError\n\n";
         assert!(say_out_of_memory(python, Some(1), None));
         assert!(say_out_of_memory("MemoryError: cannot allocate 4 GiB", Some(1), None));
@@ -97,7 +119,11 @@ mod tests {
         let says = say_node_cannot_begin;
         assert!(says("/usr/bin/node: bad option: --no-such-flag\n", Some(9), "/usr/bin/node"));
         assert!(says("node: --nope is not allowed in NODE_OPTIONS\n", Some(9), "/opt/run-node.sh"));
-        assert!(says("Try --help for options\nnodejs: missing.env: not found\n", Some(9), "/usr/bin/nodejs"));
+        assert!(says(
+            "Try --help for options\nnodejs: missing.env: not found\n",
+            Some(9),
+            "/usr/bin/nodejs"
+        ));
         let required = "node:internal/modules/cjs/loader:1210\n  throw err;\n  ^\n\nError: Cannot find module './a.js'\n\
                         Require stack:\n- internal/preload\n    at Module._load {\n  code: 'MODULE_NOT_FOUND',\n  \
                         requireStack: [ 'internal/preload' ]\n}\n\nNode.js v20.20.2\n";
@@ -112,20 +138,35 @@ mod tests {
         assert!(!says(required, Some(9), "node"));
         assert!(!says(required, Some(2), "node"));
         assert!(!says(required, None, "node"));
-        assert!(!says("  code: 'MODULE_NOT_FOUND'\nCannot find module, going on\n", Some(1), "node"));
+        assert!(!says(
+            "  code: 'MODULE_NOT_FOUND'\nCannot find module, going on\n",
+            Some(1),
+            "node"
+        ));
         assert!(!says("TypeError: a is not a function\n\nNode.js v20.20.2\n", Some(1), "node"));
     }
 
     #[test]
     fn words_alone_prove_nothing() {
-        for (code, signal) in
-            [(Some(0), None), (Some(1), None), (None, Some(libc::SIGKILL)), (None, Some(libc::SIGSEGV))]
-        {
+        for (code, signal) in [
+            (Some(0), None),
+            (Some(1), None),
+            (None, Some(libc::SIGKILL)),
+            (None, Some(libc::SIGSEGV)),
+        ] {
             assert!(!say_out_of_memory(V8, code, signal), "{code:?} {signal:?}");
         }
         let abort = Some(libc::SIGABRT);
-        assert!(!say_out_of_memory("out of memory\nheap out of memory\nMemoryError\n", None, abort));
-        assert!(!say_out_of_memory("FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal\nout of memory\n", None, abort));
+        assert!(!say_out_of_memory(
+            "out of memory\nheap out of memory\nMemoryError\n",
+            None,
+            abort
+        ));
+        assert!(!say_out_of_memory(
+            "FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal\nout of memory\n",
+            None,
+            abort
+        ));
         assert!(!say_out_of_memory("MemoryError\nValueError: later\n", Some(1), None));
         assert!(!say_out_of_memory("MemoryErrors: 3\n", Some(1), None));
         assert!(!say_out_of_memory("", None, None));

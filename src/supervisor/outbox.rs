@@ -1,13 +1,14 @@
 //! What is to be told to JavaScript, collected in batches.
 //!
-//! JavaScript is woken once and then takes all there is, batch by batch; values that are small JSON are joined, so that one
-//! `JSON.parse` serves a whole batch.
+//! JavaScript is woken once and then takes all there is, batch by batch; values that are small JSON
+//! are joined, so that one `JSON.parse` serves a whole batch.
 //!
-//! What comes from one worker is told in the order in which it happened: its results before its exit, its messages between
-//! its results. There is one queue, and for each worker a lane beside it. Of one worker's rows no more than a batch or two
-//! stand in the queue; more of them wait in its lane until those are taken, so that a flood from one worker does not get
-//! in front of what the others have to say. A worker of which too much waits is not read any more, and its flood ends as
-//! back-pressure in itself.
+//! What comes from one worker is told in the order in which it happened: its results before its
+//! exit, its messages between its results. There is one queue, and for each worker a lane beside
+//! it. Of one worker's rows no more than a batch or two stand in the queue; more of them wait in
+//! its lane until those are taken, so that a flood from one worker does not get in front of what
+//! the others have to say. A worker of which too much waits is not read any more, and its flood
+//! ends as back-pressure in itself.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +54,8 @@ pub mod flags {
     pub const V8: u32 = 8;
     /// The value is `{ "value": …, "binary": [[type, path], …] }`, with one blob for each entry.
     pub const BINARY: u32 = 16;
-    /// From this bit on: the MiB of JavaScript's heap that the value may take, where that is worth a look.
+    /// From this bit on: the MiB of JavaScript's heap that the value may take, where that is worth
+    /// a look.
     pub const HEAP: u32 = 8;
 }
 
@@ -64,7 +66,8 @@ pub struct Row {
     pub ticket: u32,
     pub flags: u32,
     pub worker_id: u32,
-    /// Of the worker's process; two may have the same id while one replaces the other. 0: not told.
+    /// Of the worker's process; two may have the same id while one replaces the other. 0: not
+    /// told.
     pub pid: i32,
     pub attempt: u32,
     pub wait: f64,
@@ -90,18 +93,29 @@ impl Row {
         let kind = f64::from(self.kind as u8);
         let [ticket, flags] = [self.ticket, self.flags].map(f64::from);
         let [worker_id, attempt] = [self.worker_id, self.attempt].map(f64::from);
-        [kind, ticket, flags, worker_id, f64::from(self.pid), attempt, self.wait, self.run, blobs as f64]
+        [
+            kind,
+            ticket,
+            flags,
+            worker_id,
+            f64::from(self.pid),
+            attempt,
+            self.wait,
+            self.run,
+            blobs as f64,
+        ]
     }
 }
 
 /// Objects and arrays of a value that is no burden to anybody: about 128 MiB of them.
 const LIGHT: usize = 2 << 20;
-/// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with its part of a hidden class, of
-/// an element.
+/// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with
+/// its part of a hidden class, of an element.
 const OF_CONTAINER: usize = 64;
 const OF_KEY: usize = 24;
 const OF_ELEMENT: usize = 8;
-/// A value of more bytes than this is handed over as a string of its own: joining large ones only copies them.
+/// A value of more bytes than this is handed over as a string of its own: joining large ones only
+/// copies them.
 const APART_FROM: usize = 4096;
 /// Rows that are taken at a time, at most.
 pub const BATCH_ROWS: usize = 1024;
@@ -109,9 +123,11 @@ pub const BATCH_ROWS: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 /// Bytes of one worker that may wait for JavaScript. A worker of which more wait is not read.
 const WORKER_BYTES: usize = 16 << 20;
-/// Rows of one worker that may wait: what a worker of tasks of 50 µs replies in three seconds of a blocked main thread.
+/// Rows of one worker that may wait: what a worker of tasks of 50 µs replies in three seconds of a
+/// blocked main thread.
 const WORKER_ROWS: usize = 64 << 10;
-/// Bytes that may wait in all. While more do, only those workers are read of which less than a batch waits.
+/// Bytes that may wait in all. While more do, only those workers are read of which less than a
+/// batch waits.
 const ALL_BYTES: usize = 64 << 20;
 
 /// Batches that are kept to be filled again: one is filled while JavaScript reads the other.
@@ -119,10 +135,13 @@ const SPARE: usize = 2;
 /// Text of a larger capacity is not kept with them, in bytes.
 const KEEP_JSON: usize = 256 << 10;
 
-/// How many MiB of the heap JSON becomes, about; 0 for what has no more than [`LIGHT`] objects and arrays.
+/// How many MiB of the heap JSON becomes, about; 0 for what has no more than [`LIGHT`] objects and
+/// arrays.
 fn heap_for(json: &[u8]) -> u32 {
     // Each has two brackets. Those in strings count here as well, which is quick to find out.
-    if json.len() / 2 <= LIGHT || json.iter().filter(|&&byte| byte == b'{' || byte == b'[').count() <= LIGHT {
+    if json.len() / 2 <= LIGHT
+        || json.iter().filter(|&&byte| byte == b'{' || byte == b'[').count() <= LIGHT
+    {
         return 0;
     }
     let (mut containers, mut keys, mut elements) = (0, 0, 0);
@@ -175,8 +194,8 @@ struct Run {
 }
 
 impl Batch {
-    /// Whether a row of this worker can be added. A batch is all of one until it is queued, and never of more rows than
-    /// JavaScript has room for: what is behind that would be lost.
+    /// Whether a row of this worker can be added. A batch is all of one until it is queued, and
+    /// never of more rows than JavaScript has room for: what is behind that would be lost.
     pub fn takes(&self, worker_id: u32) -> bool {
         let is_full = self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES;
         self.rows.is_empty() || (self.source == worker_id && !is_full)
@@ -185,7 +204,9 @@ impl Batch {
     /// Adds a row. `value` is one well-formed JSON text: the caller has made or checked it.
     pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Bytes>) {
         self.source = row.worker_id;
-        self.size += value.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>() + size_of::<[f64; Row::WIDTH]>();
+        self.size += value.len()
+            + blobs.iter().map(|blob| blob.len()).sum::<usize>()
+            + size_of::<[f64; Row::WIDTH]>();
         if !self.rows.is_empty() {
             self.json.push(b',');
         }
@@ -296,7 +317,8 @@ fn keep(spare: &mut Vec<Batch>, batch: Batch) {
     }
 }
 
-/// Puts a batch behind the others, or into the last of them. It is empty then, or replaced by an `empty` one.
+/// Puts a batch behind the others, or into the last of them. It is empty then, or replaced by an
+/// `empty` one.
 fn push(batches: &mut VecDeque<Batch>, batch: &mut Batch, empty: impl FnOnce() -> Option<Batch>) {
     match batches.back_mut().filter(|last| last.has_room_for(batch)) {
         Some(last) => last.absorb(batch),
@@ -352,14 +374,20 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// `wake` makes JavaScript call [`Self::take`] soon; it may be called from any thread and never blocks.
+    /// `wake` makes JavaScript call [`Self::take`] soon; it may be called from any thread and never
+    /// blocks.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { armed: true, ..State::default() };
-        Self { state: Mutex::new(state), relief: Notify::new(), due: AtomicBool::new(false), wake: Box::new(wake) }
+        Self {
+            state: Mutex::new(state),
+            relief: Notify::new(),
+            due: AtomicBool::new(false),
+            wake: Box::new(wake),
+        }
     }
 
-    /// Queues the rows of `batch`, all of one worker. The batch is empty afterwards. To be followed by [`Self::wake`], once
-    /// the caller holds nothing that JavaScript's thread may want.
+    /// Queues the rows of `batch`, all of one worker. The batch is empty afterwards. To be followed
+    /// by [`Self::wake`], once the caller holds nothing that JavaScript's thread may want.
     pub fn append(&self, batch: &mut Batch) {
         if batch.rows.is_empty() {
             return;
@@ -601,9 +629,14 @@ mod tests {
             batches.push(batch);
         }
         let of = |batch: &Batch, worker: f64| batch.rows.iter().any(|row| row[3] == worker);
-        assert!(batches.iter().take(2).any(|batch| of(batch, 2.0)), "in the second batch at the latest");
-        let all = batches.iter().map(|batch| std::str::from_utf8(&batch.json).expect("JSON is text"));
-        let numbers: Vec<_> = all.flat_map(|json| json.split(',')).filter(|text| *text != "true").collect();
+        assert!(
+            batches.iter().take(2).any(|batch| of(batch, 2.0)),
+            "in the second batch at the latest"
+        );
+        let all =
+            batches.iter().map(|batch| std::str::from_utf8(&batch.json).expect("JSON is text"));
+        let numbers: Vec<_> =
+            all.flat_map(|json| json.split(',')).filter(|text| *text != "true").collect();
         assert_eq!(numbers, (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>());
         assert!(!outbox.rearm());
     }

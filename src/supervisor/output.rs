@@ -33,8 +33,8 @@ impl Tail {
     }
 }
 
-/// The way to the parent's standard error. A thread of its own writes there, as writing may block for as long as
-/// whoever reads it likes, and the supervisor must not.
+/// The way to the parent's standard error. A thread of its own writes there, as writing may block
+/// for as long as whoever reads it likes, and the supervisor must not.
 pub fn stderr() -> Option<mpsc::Sender<Vec<u8>>> {
     static FORWARDER: OnceLock<Option<mpsc::Sender<Vec<u8>>>> = OnceLock::new();
     let start = || {
@@ -45,8 +45,13 @@ pub fn stderr() -> Option<mpsc::Sender<Vec<u8>>> {
                 let _ = std::io::stderr().lock().write_all(&chunk);
             }
         };
-        // Without a thread to spare the workers' standard error is kept for crash reports all the same.
-        std::thread::Builder::new().name("bulkhead-stderr".to_owned()).spawn(run).ok().map(|_| chunks)
+        // Without a thread to spare the workers' standard error is kept for crash reports all the
+        // same.
+        std::thread::Builder::new()
+            .name("bulkhead-stderr".to_owned())
+            .spawn(run)
+            .ok()
+            .map(|_| chunks)
     };
     FORWARDER.get_or_init(start).clone()
 }

@@ -1,5 +1,5 @@
-//! The pool's own task on the supervisor thread: lets timers run, takes in what JavaScript submitted while the lock was
-//! held elsewhere, and starts workers, which only this thread may do.
+//! The pool's own task on the supervisor thread: lets timers run, takes in what JavaScript
+//! submitted while the lock was held elsewhere, and starts workers, which only this thread may do.
 
 use std::time::Duration;
 

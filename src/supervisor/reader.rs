@@ -1,5 +1,5 @@
-//! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no clock, so a test can speak
-//! in a worker's place, byte by byte.
+//! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no
+//! clock, so a test can speak in a worker's place, byte by byte.
 
 use crate::pool::ids::{AttemptId, WorkerKey};
 use crate::supervisor::driver::{Driver, PoolHandle};
@@ -27,9 +27,11 @@ struct Progress {
     stuck: u32,
 }
 
-/// Looks that may find a frame stuck; the next one ends its worker. At one every five seconds, half a minute.
+/// Looks that may find a frame stuck; the next one ends its worker. At one every five seconds, half
+/// a minute.
 const PATIENCE: u32 = 6;
-/// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what a slow machine copies.
+/// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what
+/// a slow machine copies.
 const WALKING_PACE: u64 = 64 * 1024;
 /// What comes before the id.
 const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
@@ -37,7 +39,12 @@ const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"err
 impl Reader {
     /// `max_message` as in [`Decoder::new`].
     pub fn new(worker: WorkerKey, max_message: usize) -> Self {
-        Self { worker, decoder: Decoder::new(max_message), closed: false, progress: Progress::default() }
+        Self {
+            worker,
+            decoder: Decoder::new(max_message),
+            closed: false,
+            progress: Progress::default(),
+        }
     }
 
     /// Whether listening on is of no use.
@@ -55,8 +62,8 @@ impl Reader {
         self.decoder.has_partial()
     }
 
-    /// Whether it has ended in the middle of what may be an outcome that is still owed, as `owes` tells. A worker may have
-    /// died while it wrote one that was saved from its memory since.
+    /// Whether it has ended in the middle of what may be an outcome that is still owed, as `owes`
+    /// tells. A worker may have died while it wrote one that was saved from its memory since.
     pub fn ends_in_outcome(&self, owes: impl FnOnce(AttemptId) -> bool) -> bool {
         self.has_partial() && outcome(self.decoder.tail()).is_none_or(owes)
     }
@@ -66,8 +73,8 @@ impl Reader {
         self.decoder.buffer(min)
     }
 
-    /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames that are complete now. What
-    /// follows a violation means nothing, however well it looks.
+    /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames
+    /// that are complete now. What follows a violation means nothing, however well it looks.
     pub fn take_in(&mut self, n: usize, shared: &PoolHandle, driver: &mut Driver, tail: &mut Tail) {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
@@ -91,10 +98,11 @@ impl Reader {
         }
     }
 
-    /// To be called every five seconds in which the stream was read and [`Self::has_partial`]: whether the worker has begun
-    /// a frame and does not get on with it.
+    /// To be called every five seconds in which the stream was read and [`Self::has_partial`]:
+    /// whether the worker has begun a frame and does not get on with it.
     ///
-    /// Looks are counted, and no time is measured: after a pause of this whole process nobody is found guilty.
+    /// Looks are counted, and no time is measured: after a pause of this whole process nobody is
+    /// found guilty.
     pub fn look(&mut self) -> Option<WireError> {
         self.progress.look().then(|| WireError::unfinished(self.decoder.tail()))
     }
@@ -116,8 +124,8 @@ fn outcome(line: &[u8]) -> Option<AttemptId> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// What a dead worker held in its page and had not written. There is nobody to punish for nonsense; what is behind it is
-/// not read.
+/// What a dead worker held in its page and had not written. There is nobody to punish for nonsense;
+/// what is behind it is not read.
 pub fn read_journal(held: &[u8], worker: WorkerKey, shared: &PoolHandle, driver: &mut Driver) {
     let mut decoder = Decoder::new(shared.worker_config.max_message_size);
     if held.is_empty() {
@@ -152,9 +160,12 @@ mod tests {
     fn the_task_of_an_outcome_that_was_cut_off_is_known_once_its_id_is_complete() {
         assert_eq!(outcome(b"{\"type\":\"result\",\"id\":17,\"elapsed\":3"), Some(17));
         assert_eq!(outcome(b"{\"type\":\"error\",\"id\":8,"), Some(8));
-        for unknown in
-            ["", "{\"type\":\"result\",\"id\":1", "{\"type\":\"message\",\"message\":{\"id\":1,", "{\"bytes\":[3],"]
-        {
+        for unknown in [
+            "",
+            "{\"type\":\"result\",\"id\":1",
+            "{\"type\":\"message\",\"message\":{\"id\":1,",
+            "{\"bytes\":[3],",
+        ] {
             assert_eq!(outcome(unknown.as_bytes()), None, "{unknown}");
         }
     }

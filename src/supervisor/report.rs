@@ -1,4 +1,5 @@
-//! What JavaScript is told about failures and events, as JSON. One place, so that `lib/errors/from-native.js` has one counterpart.
+//! What JavaScript is told about failures and events, as JSON. One place, so that
+//! `lib/errors/from-native.js` has one counterpart.
 
 use std::borrow::Cow;
 
@@ -122,7 +123,11 @@ struct SystemFields<'a> {
 impl<'a> From<&'a SpawnFailure> for Said<'a> {
     fn from(SpawnFailure { message, code, errno, syscall, path, .. }: &'a SpawnFailure) -> Self {
         // Negative, as libuv numbers them.
-        Self::BySystem { message, code, fields: SystemFields { errno: -errno, syscall, path: path.as_deref() } }
+        Self::BySystem {
+            message,
+            code,
+            fields: SystemFields { errno: -errno, syscall, path: path.as_deref() },
+        }
     }
 }
 
@@ -131,9 +136,11 @@ impl ExitReport {
         self.signal.map(signal::name)
     }
 
-    /// Whether its end may be the work of the pool's signals. A worker may have exited in its own way on SIGTERM.
+    /// Whether its end may be the work of the pool's signals. A worker may have exited in its own
+    /// way on SIGTERM.
     pub fn ended_by_us(&self) -> bool {
-        self.signal.is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
+        self.signal
+            .is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
     }
 
     fn out_of_memory(&self) -> bool {
@@ -218,7 +225,11 @@ impl ExitReport {
             out_of_memory: self.out_of_memory(),
             channel_closed: self.channel_closed,
             stderr: &self.stderr,
-            error: self.refusal.as_deref().map(Said::ByWorker).or(self.spawn_failure.as_ref().map(Said::from)),
+            error: self
+                .refusal
+                .as_deref()
+                .map(Said::ByWorker)
+                .or(self.spawn_failure.as_ref().map(Said::from)),
             worker_id: self.worker_id,
             pid: self.pid,
         })
@@ -233,10 +244,10 @@ impl ExitReport {
     }
 }
 
-/// Failure object of an overdue task. `stuck_at`: the worker's stack, if that was asked for and is known.
+/// Failure object of an overdue task. `stuck_at`: the worker's stack, if that was asked for and is
+/// known.
 pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>, stuck_at: Option<&str>) -> Vec<u8> {
-    let mut failure =
-        serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid });
+    let mut failure = serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid });
     if let Some(stack) = stuck_at {
         failure["stuckAt"] = stack.into();
     }
@@ -264,7 +275,8 @@ pub fn short_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"short\",\"cause\":", cause, b"}"].concat()
 }
 
-/// The event that tells that all workers were replaced, or their number changed, as `number` asked for.
+/// The event that tells that all workers were replaced, or their number changed, as `number` asked
+/// for.
 pub fn changed(event: &str, number: u32) -> Vec<u8> {
     text(&serde_json::json!({ "event": event, "number": number }))
 }
@@ -292,7 +304,12 @@ pub fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
 }
 
 /// A process that was killed and is not gone, or could not be killed.
-pub fn left_behind(worker_id: u32, pid: i32, after: Micros, unkillable: Option<CallError>) -> Vec<u8> {
+pub fn left_behind(
+    worker_id: u32,
+    pid: i32,
+    after: Micros,
+    unkillable: Option<CallError>,
+) -> Vec<u8> {
     let code = unkillable.map(|error| error.code());
     let after = millis(after);
     text(&serde_json::json!({

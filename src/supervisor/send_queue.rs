@@ -1,8 +1,9 @@
 //! The bytes that wait for room in one worker's channel.
 //!
-//! Whole frames are added at the end, and bytes leave at the front, as many as the channel takes. They lie in pieces, so
-//! that what is written can be given up although more is added all the time. Long texts and raw bytes are not copied: the
-//! queue has them as well. The frames of tasks that were taken back from a worker that does not read are taken out again.
+//! Whole frames are added at the end, and bytes leave at the front, as many as the channel takes.
+//! They lie in pieces, so that what is written can be given up although more is added all the time.
+//! Long texts and raw bytes are not copied: the queue has them as well. The frames of tasks that
+//! were taken back from a worker that does not read are taken out again.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -14,7 +15,8 @@ use crate::pool::messages::{Body, RawBody, Text};
 
 /// A piece of more bytes than this does not grow any more.
 const PIECE: usize = 256 * 1024;
-/// Where tasks are added behind more bytes than this, each can be found again. Fewer bytes are on their way in any case.
+/// Where tasks are added behind more bytes than this, each can be found again. Fewer bytes are on
+/// their way in any case.
 const MARK_FROM: usize = 64 * 1024;
 /// The number of pieces that are written at a time, at most.
 const AT_A_TIME: usize = 16;
@@ -82,8 +84,15 @@ impl SendQueue {
         self.end(what, start);
     }
 
-    /// Adds a frame: what `write` appends, the body's text, and its raw bytes if they are to be behind it.
-    pub fn add_body(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>), body: &Body, raw: bool) {
+    /// Adds a frame: what `write` appends, the body's text, and its raw bytes if they are to be
+    /// behind it.
+    pub fn add_body(
+        &mut self,
+        what: Content,
+        write: impl FnOnce(&mut Vec<u8>),
+        body: &Body,
+        raw: bool,
+    ) {
         let start = self.begin();
         write(&mut self.tail);
         match &body.text {
@@ -117,7 +126,9 @@ impl SendQueue {
         }
         let end = self.position();
         match self.marks.back_mut() {
-            Some(last) if what == Content::Message && last.what == what && last.end == start => last.end = end,
+            Some(last) if what == Content::Message && last.what == what && last.end == start => {
+                last.end = end
+            }
             _ => self.marks.push_back(Mark { what, start, end }),
         }
     }
@@ -144,7 +155,8 @@ impl SendQueue {
     pub fn waiting_messages(&self) -> usize {
         let written = self.written();
         let messages = self.marks.iter().filter(|mark| mark.what == Content::Message);
-        let bytes = messages.map(|mark| mark.end.saturating_sub(mark.start.max(written))).sum::<u64>();
+        let bytes =
+            messages.map(|mark| mark.end.saturating_sub(mark.start.max(written))).sum::<u64>();
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
@@ -153,12 +165,17 @@ impl SendQueue {
         let written = self.written();
         let starts = self.marks.iter().filter(|mark| mark.end > written);
         starts
-            .filter_map(|mark| if let Content::Start(attempt_id) = mark.what { Some(attempt_id) } else { None })
+            .filter_map(|mark| {
+                if let Content::Start(attempt_id) = mark.what { Some(attempt_id) } else { None }
+            })
             .collect()
     }
 
     /// Has `write` write what is next, of which some waits: how many bytes it has written.
-    pub fn write<E>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<(), E> {
+    pub fn write<E>(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<(), E> {
         let n = if self.front.is_empty() {
             write(&[IoSlice::new(&self.tail[self.at..])])?
         } else {
@@ -205,7 +222,11 @@ impl SendQueue {
 
     /// Gives up what waits: it will never be written, and counts as unwritten.
     pub fn cut_off(&mut self) {
-        *self = Self { base: self.written(), marks: std::mem::take(&mut self.marks), ..Self::default() };
+        *self = Self {
+            base: self.written(),
+            marks: std::mem::take(&mut self.marks),
+            ..Self::default()
+        };
     }
 
     /// Takes out the tasks that were taken back, except one whose first bytes are written.
@@ -254,9 +275,11 @@ impl SendQueue {
     }
 }
 
-/// Takes these frames, or the parts of them that are there, out of bytes that begin at `start` in the stream.
+/// Takes these frames, or the parts of them that are there, out of bytes that begin at `start` in
+/// the stream.
 fn cut<'a>(bytes: &mut Vec<u8>, start: u64, frames: impl Iterator<Item = &'a Mark>) {
-    let index = |position: u64| usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
+    let index =
+        |position: u64| usize::try_from(position.saturating_sub(start)).unwrap_or(usize::MAX);
     let [mut from, mut to] = [0; 2];
     for frame in frames {
         let next = index(frame.start);
@@ -303,7 +326,9 @@ mod tests {
 
     /// The bytes that it keeps, written or not, and those of tasks.
     fn memory(send_queue: &SendQueue) -> usize {
-        let owned = |piece: &Piece| if let Piece::Own(bytes) = piece { bytes.capacity() } else { piece.bytes().len() };
+        let owned = |piece: &Piece| {
+            if let Piece::Own(bytes) = piece { bytes.capacity() } else { piece.bytes().len() }
+        };
         send_queue.front.iter().map(owned).sum::<usize>() + send_queue.tail.capacity()
     }
 

@@ -13,7 +13,8 @@ use crate::supervisor::thread;
 
 /// A pool of one worker: a shell that runs `script`.
 fn pool(script: &str) -> SharedPool {
-    let restart = RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 };
+    let restart =
+        RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 };
     let pool = PoolConfig { restart, ..PoolConfig::default() };
     let args = vec![c"-c".to_owned(), CString::new(script).expect("a script without NUL")];
     let env = vec![c"PATH=/usr/local/bin:/usr/bin:/bin".to_owned()];
@@ -28,7 +29,11 @@ fn pool(script: &str) -> SharedPool {
 fn told(shared: &SharedPool, text: &str) -> String {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
-        match shared.outbox.take().map(|batch| String::from_utf8(batch.json).expect("what is told is UTF-8")) {
+        match shared
+            .outbox
+            .take()
+            .map(|batch| String::from_utf8(batch.json).expect("what is told is UTF-8"))
+        {
             Some(said) if said.contains(text) => return said,
             Some(_) => {}
             None => std::thread::sleep(Duration::from_millis(5)),

@@ -1,8 +1,9 @@
 //! The one thread that supervises all pools of the process.
 //!
-//! It is a plain thread that never ends, because the kernel's parent-death signal follows the *thread* that spawned a
-//! process: a worker spawned from a thread of some runtime would die with that thread. It runs a current-thread tokio
-//! runtime of its own, in which every pool and every worker is a task. No signal handler is installed.
+//! It is a plain thread that never ends, because the kernel's parent-death signal follows the
+//! *thread* that spawned a process: a worker spawned from a thread of some runtime would die with
+//! that thread. It runs a current-thread tokio runtime of its own, in which every pool and every
+//! worker is a task. No signal handler is installed.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -24,8 +25,9 @@ static POOLS: Mutex<Vec<Weak<PoolHandle>>> = Mutex::new(Vec::new());
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
-    /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have more of them, or not one
-    /// more thread. Nothing is left of the attempt; the next pool makes another.
+    /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have
+    /// more of them, or not one more thread. Nothing is left of the attempt; the next pool makes
+    /// another.
     #[error("the supervisor thread cannot be started: {0}")]
     Start(#[from] CallError),
     /// It has panicked, which is a bug.

@@ -1,5 +1,6 @@
-//! The task of one worker on the supervisor thread: starts the process, reads what it says and prints, writes what did
-//! not fit into its channel at once, and reaps it. What it all means is for the pool to say.
+//! The task of one worker on the supervisor thread: starts the process, reads what it says and
+//! prints, writes what did not fit into its channel at once, and reaps it. What it all means is for
+//! the pool to say.
 
 use std::borrow::Cow;
 use std::io;
@@ -33,19 +34,22 @@ use crate::wire::down::Init;
 
 /// Room that is asked for at each read of the channel.
 const READ: usize = 64 * 1024;
-/// Read from a dead worker's channel and streams at most. What it wrote itself is bounded by the kernel's buffers; more
-/// can only come from a process that it left behind outside of its group.
+/// Read from a dead worker's channel and streams at most. What it wrote itself is bounded by the
+/// kernel's buffers; more can only come from a process that it left behind outside of its group.
 const DRAIN: usize = 64 << 20;
-/// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20 µs.
+/// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20
+/// µs.
 const MEMORY_EVERY: Micros = 1_000_000;
-/// How often a process that was killed, and cannot be waited for, is looked at: at first, and at most.
+/// How often a process that was killed, and cannot be waited for, is looked at: at first, and at
+/// most.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
-/// How long a process may take to die of SIGKILL, or to be there for us to reap, before nobody waits for it any more. It
-/// takes milliseconds, unless the kernel holds the process (a disk or a network file system that does not answer) or a
-/// debugger keeps it to itself.
+/// How long a process may take to die of SIGKILL, or to be there for us to reap, before nobody
+/// waits for it any more. It takes milliseconds, unless the kernel holds the process (a disk or a
+/// network file system that does not answer) or a debugger keeps it to itself.
 const UNKILLABLE: Duration = Duration::from_secs(10);
-/// With a limit on memory, every worker is looked at as often as this: what it allocates in between is by how much it may
-/// overshoot, and at this rate reading costs less than a thousandth of a driver for each worker.
+/// With a limit on memory, every worker is looked at as often as this: what it allocates in between
+/// is by how much it may overshoot, and at this rate reading costs less than a thousandth of a
+/// driver for each worker.
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
@@ -65,8 +69,9 @@ struct Actor {
     channel: Arc<AsyncFd<OwnedFd>>,
     waiter: Waiter,
     wake: Arc<Notify>,
-    /// The same channel, watched for room while something waits for it. Only then: the kernel tells of room whenever the
-    /// worker has read something, and each time that would wake this thread for nothing.
+    /// The same channel, watched for room while something waits for it. Only then: the kernel
+    /// tells of room whenever the worker has read something, and each time that would wake this
+    /// thread for nothing.
     room: Option<AsyncFd<OwnedFd>>,
     /// Something waits for room in the channel.
     backed_up: bool,
@@ -84,8 +89,8 @@ struct Actor {
     oom: Option<oom::Mark>,
     /// When it is to be looked at next, where there is a limit.
     sampler: Option<Interval>,
-    /// What of its standard error is Node's announcement of its inspector: from the beginning if the user's flags open it,
-    /// else since the worker was first asked where it hangs.
+    /// What of its standard error is Node's announcement of its inspector: from the beginning if
+    /// the user's flags open it, else since the worker was first asked where it hangs.
     announcements: Option<Announcements>,
     /// That of the user's inspector.
     _port: Option<Port>,
@@ -133,7 +138,10 @@ impl From<CallError> for SpawnFailure {
 
 impl SpawnFailure {
     fn nice(nice: i32, error: CallError) -> Self {
-        Self { message: format!("giving a worker the nice value {nice} (option \"nice\"): {error}"), ..error.into() }
+        Self {
+            message: format!("giving a worker the nice value {nice} (option \"nice\"): {error}"),
+            ..error.into()
+        }
     }
 }
 
@@ -185,7 +193,8 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     };
     let oom = oom::mark();
     let pid = process::spawn(&spec)?;
-    // A process whose end nobody would hear of must not be, nor one that takes more than it is to have.
+    // A process whose end nobody would hear of must not be, nor one that takes more than it is to
+    // have.
     let undo = || {
         let _ = process::kill_and_reap(pid);
     };
@@ -197,7 +206,14 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     }
     let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
     let wake = Arc::new(Notify::new());
-    let mut link = Link::new(key, waiter.target(), driver::now(), Arc::clone(&channel), page, Arc::clone(&wake));
+    let mut link = Link::new(
+        key,
+        waiter.target(),
+        driver::now(),
+        Arc::clone(&channel),
+        page,
+        Arc::clone(&wake),
+    );
     link.send_init(&wire::down::init(&Init {
         worker_id: key.worker_id(),
         pool: &config.name,
@@ -208,8 +224,10 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         serialization: config.serialization,
         options: &config.init_options,
     }));
-    let label = || format!("{} worker {} (pid {}): ", config.name, key.worker_id(), pid.as_raw_nonzero());
-    let passes_on = config.stdio == StdioMode::Inherit || port.is_some() && config.stdio == StdioMode::Ignore;
+    let label =
+        || format!("{} worker {} (pid {}): ", config.name, key.worker_id(), pid.as_raw_nonzero());
+    let passes_on =
+        config.stdio == StdioMode::Inherit || port.is_some() && config.stdio == StdioMode::Ignore;
     let actor = Actor {
         shared: Arc::clone(shared),
         key,
@@ -274,7 +292,8 @@ impl Actor {
     fn look_at_link(&mut self) {
         let (backed_up, wants_stack, limit) = {
             let mut driver = self.shared.lock();
-            let state = |link: &mut Link| (link.is_backed_up(), link.take_wish(), death_limit(link));
+            let state =
+                |link: &mut Link| (link.is_backed_up(), link.take_wish(), death_limit(link));
             driver.link(self.key).map_or((false, false, None), state)
         };
         self.backed_up(backed_up);
@@ -340,7 +359,8 @@ impl Actor {
         self.shared.run_once(&mut driver);
     }
 
-    /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it is too late to look.
+    /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it
+    /// is too late to look.
     fn look_at_memory(&mut self, pause: Micros) {
         let now = driver::now();
         if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
@@ -364,7 +384,8 @@ impl Actor {
         });
         if backed_up && let Some(room) = &self.room {
             // The link writes by itself; all that is to be told here is that it could not.
-            let _: io::Result<()> = room.try_io(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
+            let _: io::Result<()> =
+                room.try_io(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
         }
         self.backed_up(backed_up);
     }
@@ -394,7 +415,11 @@ impl Actor {
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         tokio::task::spawn_local(async move {
             let stack = inspect::capture(url).await;
-            tracing::debug!(worker = key.worker_id(), found = stack.is_some(), "asked where it hangs");
+            tracing::debug!(
+                worker = key.worker_id(),
+                found = stack.is_some(),
+                "asked where it hangs"
+            );
             let mut driver = shared.lock();
             driver.captured(&shared, key, stack);
             shared.run_once(&mut driver);
@@ -430,10 +455,12 @@ impl Actor {
         self.shared.printed(self.key, self.pid.as_raw_nonzero().get(), kind, chunk);
     }
 
-    /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the pool settle.
+    /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the
+    /// pool settle.
     async fn end(mut self) {
         self.shared.lock().died(&self.shared, self.key);
-        // Nobody else may write into its channel and pipes from now on; a zombie still holds its group's number.
+        // Nobody else may write into its channel and pipes from now on; a zombie still holds its
+        // group's number.
         let _ = self.waiter.target().kill();
         self.drain_channel();
         self.read_journal();
@@ -447,13 +474,18 @@ impl Actor {
         }
         let (mid_outcome, buried) = {
             let mut driver = self.shared.lock();
-            (self.reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id)), driver.take_link(self.key))
+            (
+                self.reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id)),
+                driver.take_link(self.key),
+            )
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;
-        // Of an end that is still to come, or that somebody else has seen, nothing is known but that it came.
+        // Of an end that is still to come, or that somebody else has seen, nothing is known but
+        // that it came.
         let exit = reaped.unwrap_or_default();
-        // All that it has open is closed before anybody is told of its end, which may be that of the pool.
+        // All that it has open is closed before anybody is told of its end, which may be that of
+        // the pool.
         drop((self.channel, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = buried {
@@ -469,7 +501,9 @@ impl Actor {
                 rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
-                oom_killed: exit.signal == Some(Signal::KILL.as_raw()) && !link.killed && oom::explains(self.oom),
+                oom_killed: exit.signal == Some(Signal::KILL.as_raw())
+                    && !link.killed
+                    && oom::explains(self.oom),
                 leaving: driver.leaving(self.key),
                 ..ExitReport::default()
             };
@@ -482,7 +516,8 @@ impl Actor {
         }
         if self.backlog.is_some() {
             // Too late for anything else: its last words, if standard error takes them.
-            let _ = tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+            let _ =
+                tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
         }
         if let Some(mut waiter) = waiter {
             // The pool has done with it; it still must not stay a zombie.
@@ -507,10 +542,14 @@ impl Actor {
         }
     }
 
-    /// Replies that the worker had not written yet. What it had, or was just writing, may be among them once more.
+    /// Replies that the worker had not written yet. What it had, or was just writing, may be among
+    /// them once more.
     fn read_journal(&mut self) {
         let mut driver = self.shared.lock();
-        let held = driver.link(self.key).filter(|link| link.violation.is_none()).map(|link| link.journal());
+        let held = driver
+            .link(self.key)
+            .filter(|link| link.violation.is_none())
+            .map(|link| link.journal());
         reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut driver);
         self.shared.run_once(&mut driver);
     }
@@ -601,7 +640,8 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-/// Returns when a write may succeed, or, where there was no descriptor to watch the channel by, after a moment.
+/// Returns when a write may succeed, or, where there was no descriptor to watch the channel by,
+/// after a moment.
 async fn writable(room: &Option<AsyncFd<OwnedFd>>) {
     match room {
         Some(fd) => {
@@ -625,7 +665,8 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
     }
 }
 
-/// How long the process is waited for once it was killed. Where that failed, there is nothing to wait for.
+/// How long the process is waited for once it was killed. Where that failed, there is nothing to
+/// wait for.
 fn death_limit(link: &Link) -> Option<Duration> {
     link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { UNKILLABLE })
 }

@@ -1,5 +1,6 @@
-//! The two lists that describe raw bytes: `bytes` (how long each chunk is) and `binary` (what it is and where in the
-//! payload it belongs). Both come from a worker, so both are checked to the last element before anyone relies on them.
+//! The two lists that describe raw bytes: `bytes` (how long each chunk is) and `binary` (what it is
+//! and where in the payload it belongs). Both come from a worker, so both are checked to the last
+//! element before anyone relies on them.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use serde_json::value::RawValue;
 use super::json::by_name;
 use crate::errors::reason;
 
-/// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much more in JavaScript.
+/// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much
+/// more in JavaScript.
 pub(super) const MAX_CHUNKS: usize = 1 << 20;
 
 /// The value of `bytes`.
@@ -37,7 +39,9 @@ impl<'de> Deserialize<'de> for Lengths {
                 let mut lengths = Vec::new();
                 while let Some(n) = seq.next_element::<u64>()? {
                     if lengths.len() == MAX_CHUNKS {
-                        return Err(de::Error::custom(format_args!("more than {MAX_CHUNKS} chunks")));
+                        return Err(de::Error::custom(format_args!(
+                            "more than {MAX_CHUNKS} chunks"
+                        )));
                     }
                     lengths.push(usize::try_from(n).unwrap_or(usize::MAX));
                 }
@@ -48,18 +52,20 @@ impl<'de> Deserialize<'de> for Lengths {
     }
 }
 
-/// Checks that `binary` is `[[type, path], ...]`, one for each chunk, and that each chunk has a length its type can have.
+/// Checks that `binary` is `[[type, path], ...]`, one for each chunk, and that each chunk has a
+/// length its type can have.
 pub(super) fn check(binary: &RawValue, lengths: &[usize]) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(binary.get());
     json.deserialize_seq(PlacesVisitor(lengths))
 }
 
-/// The bytes of one element; the addon and JavaScript know no other types. 0: there are no bytes, and the type says what the
-/// JSON in its place is.
+/// The bytes of one element; the addon and JavaScript know no other types. 0: there are no bytes,
+/// and the type says what the JSON in its place is.
 fn element_size(name: &str) -> Option<usize> {
     Some(match name {
         "Error" => 0,
-        "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array" | "Uint8ClampedArray" => 1,
+        "Buffer" | "String" | "ArrayBuffer" | "DataView" | "Int8Array" | "Uint8Array"
+        | "Uint8ClampedArray" => 1,
         "Int16Array" | "Uint16Array" | "Float16Array" => 2,
         "Int32Array" | "Uint32Array" | "Float32Array" => 4,
         "Float64Array" | "BigInt64Array" | "BigUint64Array" => 8,
@@ -133,7 +139,8 @@ impl<'de> Deserialize<'de> for ElementSize {
     }
 }
 
-/// Keys and indices. Read as raw text, because a key may hold a lone surrogate, which is no Rust string.
+/// Keys and indices. Read as raw text, because a key may hold a lone surrogate, which is no Rust
+/// string.
 struct Path;
 
 impl<'de> Deserialize<'de> for Path {
@@ -148,8 +155,8 @@ impl<'de> Deserialize<'de> for Path {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Path, A::Error> {
                 while let Some(step) = seq.next_element::<&RawValue>()? {
-                    // serde_json has read the step as one whole JSON value, so its first byte tells a string, and a
-                    // number of nothing but digits is a non-negative integer.
+                    // serde_json has read the step as one whole JSON value, so its first byte tells
+                    // a string, and a number of nothing but digits is a non-negative integer.
                     let text = step.get().as_bytes();
                     if text[0] != b'"' && !text.iter().all(u8::is_ascii_digit) {
                         return Err(de::Error::custom(reason::PATH_STEP));

@@ -1,5 +1,5 @@
-//! The receive buffer of one channel. It hands out spare room to read into and finds the ends of lines; what a line
-//! means is not its business.
+//! The receive buffer of one channel. It hands out spare room to read into and finds the ends of
+//! lines; what a line means is not its business.
 
 use crate::errors::{WireError, excerpt};
 
@@ -13,8 +13,8 @@ const KEEP: usize = 2 * 1024 * 1024;
 ///   | consumed |  no '\n' in here |  unseen |  spare room   |
 /// ```
 ///
-/// All of `storage` is initialised, once, when it grows; so spare room can be lent as `&mut [u8]` without clearing it
-/// before every read.
+/// All of `storage` is initialised, once, when it grows; so spare room can be lent as `&mut [u8]`
+/// without clearing it before every read.
 #[derive(Debug)]
 pub(super) struct FrameBuffer {
     storage: Vec<u8>,
@@ -29,8 +29,8 @@ impl FrameBuffer {
         Self { storage: Vec::new(), start: 0, scanned: 0, end: 0, line_limit }
     }
 
-    /// Spare room of at least `min` bytes. `expected` is the length of the frame at hand where it is known: the buffer
-    /// doubles towards it as bytes really arrive, and does not grow past it.
+    /// Spare room of at least `min` bytes. `expected` is the length of the frame at hand where it
+    /// is known: the buffer doubles towards it as bytes really arrive, and does not grow past it.
     pub(super) fn space(&mut self, min: usize, expected: Option<usize>) -> &mut [u8] {
         let rest = self.end - self.start;
         if self.storage.len() > KEEP && rest < INITIAL / 2 {
@@ -71,13 +71,16 @@ impl FrameBuffer {
         self.end += n;
     }
 
-    /// The length of the line at hand without its newline, or `None` while there is no newline yet. Bytes once searched
-    /// are not searched again.
+    /// The length of the line at hand without its newline, or `None` while there is no newline yet.
+    /// Bytes once searched are not searched again.
     pub(super) fn line(&mut self) -> Result<Option<usize>, WireError> {
         let found = memchr::memchr(b'\n', &self.storage[self.scanned..self.end]);
         let length = found.map_or(self.end, |at| self.scanned + at) - self.start;
         if length > self.line_limit {
-            return Err(WireError::LineTooLong { limit: self.line_limit, excerpt: excerpt(self.pending()) });
+            return Err(WireError::LineTooLong {
+                limit: self.line_limit,
+                excerpt: excerpt(self.pending()),
+            });
         }
         // After a hit `scanned` stays on the newline, so that a line can be asked for again.
         self.scanned = self.start + length;
@@ -89,7 +92,8 @@ impl FrameBuffer {
         &self.storage[self.start..self.end]
     }
 
-    /// Forgets the first `n` pending bytes. They stay where they are until the next [`Self::space`].
+    /// Forgets the first `n` pending bytes. They stay where they are until the next
+    /// [`Self::space`].
     pub(super) fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.end - self.start, "consumed more than there is");
         self.start += n;

@@ -19,7 +19,8 @@ use crate::errors::{WireError, excerpt, reason};
 /// What an envelope may add to the largest payload.
 const SLACK: usize = 64 * 1024;
 
-/// A frame whose line is complete and whose raw bytes are still on their way. Counted from the frame's beginning.
+/// A frame whose line is complete and whose raw bytes are still on their way. Counted from the
+/// frame's beginning.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     line: usize,
@@ -31,8 +32,8 @@ struct Waiting {
 struct Stream {
     buffer: FrameBuffer,
     waiting: Option<Waiting>,
-    /// The length of the frame that was handed out last. It is given up with the next call, because until then the caller
-    /// looks at it.
+    /// The length of the frame that was handed out last. It is given up with the next call,
+    /// because until then the caller looks at it.
     lent: usize,
 }
 
@@ -102,9 +103,12 @@ impl<'a> Raw<'a> {
         cut(self.behind, lengths)
     }
 
-    /// Copies of all of them. `shared` takes what is in the shared memory from there, by position and lengths; `None`, as it
-    /// gives it: they are not there.
-    pub fn copies(&self, shared: impl FnOnce(u64, &[usize]) -> Option<Vec<Bytes>>) -> Option<Vec<Bytes>> {
+    /// Copies of all of them. `shared` takes what is in the shared memory from there, by position
+    /// and lengths; `None`, as it gives it: they are not there.
+    pub fn copies(
+        &self,
+        shared: impl FnOnce(u64, &[usize]) -> Option<Vec<Bytes>>,
+    ) -> Option<Vec<Bytes>> {
         match self.shared {
             None if self.lengths.is_empty() => Some(Vec::new()),
             Some(at) => shared(at, self.lengths),
@@ -114,15 +118,15 @@ impl<'a> Raw<'a> {
 }
 
 impl Decoder {
-    /// `max_message`: the longest line and the largest sum of raw bytes in one frame, in bytes; 64 KiB for the envelope
-    /// come on top.
+    /// `max_message`: the longest line and the largest sum of raw bytes in one frame, in bytes; 64
+    /// KiB for the envelope come on top.
     pub fn new(max_message: usize) -> Self {
         let limit = max_message.saturating_add(SLACK);
         Self { stream: Stream::new(limit), lengths: Vec::new(), limit }
     }
 
-    /// Room to read into: at least `min` bytes, mostly far more. Ask for about a quarter of what one read can bring, so
-    /// that a short rest of a frame does not make the buffer grow.
+    /// Room to read into: at least `min` bytes, mostly far more. Ask for about a quarter of what
+    /// one read can bring, so that a short rest of a frame does not make the buffer grow.
     pub fn buffer(&mut self, min: usize) -> &mut [u8] {
         self.stream.space(min)
     }
@@ -135,18 +139,26 @@ impl Decoder {
         self.stream.buffer.filled(n);
     }
 
-    /// The next complete frame, or `None` until more bytes arrive. After an error the stream has no meaning any more:
-    /// every further call gives the error again.
-    #[expect(clippy::should_implement_trait, reason = "a frame borrows from the decoder, which no Iterator can say")]
+    /// The next complete frame, or `None` until more bytes arrive. After an error the stream has no
+    /// meaning any more: every further call gives the error again.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a frame borrows from the decoder, which no Iterator can say"
+    )]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let Some(line_length) = self.stream.line()? else { return Ok(None) };
         let pending = self.stream.buffer.pending();
         let line = &pending[..line_length];
-        // A frame that had to wait for its raw bytes is read twice; those are rare, and their lines are short.
+        // A frame that had to wait for its raw bytes is read twice; those are rare, and their lines
+        // are short.
         let (envelope, shared) = up::parse(line, &mut self.lengths)?;
         let announced = Lengths::sum(&self.lengths);
         if announced > self.limit as u64 {
-            return Err(WireError::TooManyBytes { announced, limit: self.limit, excerpt: excerpt(line) });
+            return Err(WireError::TooManyBytes {
+                announced,
+                limit: self.limit,
+                excerpt: excerpt(line),
+            });
         }
         // Fits: it is no larger than the limit, which is a usize.
         let behind = if shared.is_some() { 0 } else { announced as usize };
@@ -161,7 +173,8 @@ impl Decoder {
         Ok(Some(Frame { line, envelope, raw }))
     }
 
-    /// Whether bytes are left that are no complete frame. At the end of a stream: the worker died while it wrote.
+    /// Whether bytes are left that are no complete frame. At the end of a stream: the worker died
+    /// while it wrote.
     pub fn has_partial(&self) -> bool {
         !self.stream.tail().is_empty()
     }
@@ -172,8 +185,9 @@ impl Decoder {
     }
 }
 
-/// Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the lines. Only `bytes` and
-/// `shared` are looked at, which the supervisor always writes first, in this order.
+/// Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the
+/// lines. Only `bytes` and `shared` are looked at, which the supervisor always writes first, in
+/// this order.
 #[derive(Debug)]
 pub struct LineSplitter {
     stream: Stream,
@@ -191,8 +205,8 @@ pub struct DownFrame<'a> {
 }
 
 impl LineSplitter {
-    /// `max_message` as in [`Decoder::new`]. A worker learns its limit from the first frame only and trusts its
-    /// supervisor, so `usize::MAX` (no limit) is a good choice.
+    /// `max_message` as in [`Decoder::new`]. A worker learns its limit from the first frame only
+    /// and trusts its supervisor, so `usize::MAX` (no limit) is a good choice.
     pub fn new(max_message: usize) -> Self {
         let limit = max_message.saturating_add(SLACK);
         Self { stream: Stream::new(limit), lengths: Vec::new(), limit }
@@ -218,7 +232,10 @@ impl LineSplitter {
     }
 
     /// As [`Decoder::next`].
-    #[expect(clippy::should_implement_trait, reason = "a frame borrows from the splitter, which no Iterator can say")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a frame borrows from the splitter, which no Iterator can say"
+    )]
     pub fn next(&mut self) -> Result<Option<DownFrame<'_>>, WireError> {
         let Some(line_length) = self.stream.line()? else { return Ok(None) };
         let pending = self.stream.buffer.pending();
@@ -228,7 +245,11 @@ impl LineSplitter {
         let behind = if shared.is_some() { 0 } else { announced };
         let total = usize::try_from(behind).ok().and_then(|raw| raw.checked_add(line_length + 1));
         let Some(total) = total.filter(|_| announced <= self.limit as u64) else {
-            return Err(WireError::TooManyBytes { announced, limit: self.limit, excerpt: excerpt(line) });
+            return Err(WireError::TooManyBytes {
+                announced,
+                limit: self.limit,
+                excerpt: excerpt(line),
+            });
         };
         if pending.len() < total {
             self.stream.waiting = Some(Waiting { line: line_length, total });
@@ -252,7 +273,10 @@ impl LineSplitter {
 }
 
 /// `raw` in pieces of `lengths`, which add up to it.
-fn cut<'a>(mut raw: &'a [u8], lengths: &'a [usize]) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+fn cut<'a>(
+    mut raw: &'a [u8],
+    lengths: &'a [usize],
+) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
     lengths.iter().map(move |&length| {
         let (chunk, rest) = raw.split_at(length);
         raw = rest;
@@ -260,18 +284,22 @@ fn cut<'a>(mut raw: &'a [u8], lengths: &'a [usize]) -> impl ExactSizeIterator<It
     })
 }
 
-/// The value of `bytes` where it is the first key of `line`, and that of `shared` where it is the second; otherwise there is
-/// none.
+/// The value of `bytes` where it is the first key of `line`, and that of `shared` where it is the
+/// second; otherwise there is none.
 fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<Option<u64>, WireError> {
     lengths.clear();
-    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.starts_with(b"[")) else { return Ok(None) };
+    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.starts_with(b"[")) else {
+        return Ok(None);
+    };
     let mut values = serde_json::Deserializer::from_slice(list).into_iter::<Lengths>();
     match values.next() {
         Some(Ok(Lengths(found))) => *lengths = found,
         Some(Err(error)) => return Err(WireError::malformed(error, line)),
         None => return Err(WireError::malformed(reason::BYTES_TYPE, line)),
     }
-    let Some(position) = list[values.byte_offset()..].strip_prefix(b",\"shared\":") else { return Ok(None) };
+    let Some(position) = list[values.byte_offset()..].strip_prefix(b",\"shared\":") else {
+        return Ok(None);
+    };
     match serde_json::Deserializer::from_slice(position).into_iter::<u64>().next() {
         Some(Ok(position)) => Ok(Some(position).filter(|_| !lengths.is_empty())),
         _ => Err(WireError::malformed(reason::SHARED_TYPE, line)),

@@ -1,5 +1,5 @@
-//! The supervisor's frames, written by hand: every field is a number or a name of ours, and a task's payload is already
-//! text.
+//! The supervisor's frames, written by hand: every field is a number or a name of ours, and a
+//! task's payload is already text.
 
 use serde_json::value::RawValue;
 
@@ -85,9 +85,10 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
         serialization: init.serialization,
         options: init.options,
     };
-    let mut out = serde_json::to_vec(&frame).expect("a struct of numbers, strings and raw JSON always serializes");
-    // The options may have been written over several lines. Inside JSON a line break is only ever white space: within a
-    // string it would have to be escaped, which RawValue has checked.
+    let mut out = serde_json::to_vec(&frame)
+        .expect("a struct of numbers, strings and raw JSON always serializes");
+    // The options may have been written over several lines. Inside JSON a line break is only ever
+    // white space: within a string it would have to be escaped, which RawValue has checked.
     for byte in &mut out {
         if *byte == b'\n' {
             *byte = b' ';
@@ -97,11 +98,20 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
     out
 }
 
-/// Appends the beginning of a `task` frame: `{"bytes":[5],"shared":0,"type":"task","id":1,"epoch":2,"attempt":2`, with
-/// `bytes` only when there are raw bytes, `shared` only if they are in the shared memory, `epoch` only if it is not 0 and
-/// the worker has a page, `attempt` only if it is not 1: a worker has to parse what it is sent. The caller appends the
-/// remaining members, `}`, a newline and, if they are not shared, the raw bytes.
-pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32, bytes: &[usize], shared: Option<u64>) {
+/// Appends the beginning of a `task` frame:
+/// `{"bytes":[5],"shared":0,"type":"task","id":1,"epoch":2,"attempt":2`, with `bytes` only when
+/// there are raw bytes, `shared` only if they are in the shared memory, `epoch` only if it is not 0
+/// and the worker has a page, `attempt` only if it is not 1: a worker has to parse what it is sent.
+/// The caller appends the remaining members, `}`, a newline and, if they are not shared, the raw
+/// bytes.
+pub fn task_prefix(
+    out: &mut Vec<u8>,
+    id: u64,
+    epoch: Option<u32>,
+    attempt: u32,
+    bytes: &[usize],
+    shared: Option<u64>,
+) {
     let mut digits = itoa::Buffer::new();
     open(out, bytes, shared);
     out.extend_from_slice(b"\"type\":\"task\",\"id\":");
@@ -116,7 +126,8 @@ pub fn task_prefix(out: &mut Vec<u8>, id: u64, epoch: Option<u32>, attempt: u32,
     }
 }
 
-/// Appends the beginning of a `message` frame; the caller appends the rest of it, as behind [`task_prefix`].
+/// Appends the beginning of a `message` frame; the caller appends the rest of it, as behind
+/// [`task_prefix`].
 pub fn message_prefix(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
     open(out, bytes, shared);
     out.extend_from_slice(b"\"type\":\"message\"");
@@ -151,8 +162,9 @@ pub fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the epoch, the payload. `None`: it
-/// has more, or is another frame. The line is one of ours, so nothing else can stand where these are.
+/// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the
+/// epoch, the payload. `None`: it has more, or is another frame. The line is one of ours, so
+/// nothing else can stand where these are.
 pub fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     let (id, rest) = leading_integer(line.strip_prefix(b"{\"type\":\"task\",\"id\":")?)?;
     let (epoch, rest) = match rest.strip_prefix(b",\"epoch\":") {
@@ -208,7 +220,11 @@ mod tests {
         };
         for (epoch, expected) in [(None, 0), (Some(0), 0), (Some(u32::MAX), u64::from(u32::MAX))] {
             let line = line(epoch, 1, &[]);
-            assert_eq!(plain_task(line.as_bytes()), Some((7, expected, b"{\"a\":[1]}".as_slice())), "{line}");
+            assert_eq!(
+                plain_task(line.as_bytes()),
+                Some((7, expected, b"{\"a\":[1]}".as_slice())),
+                "{line}"
+            );
         }
         let with_header = r#"{"type":"task","id":7,"taskId":3,"task":1}"#;
         let others = [line(None, 2, &[]), line(None, 1, &[3]), with_header.to_owned(), text(stop)];
@@ -220,8 +236,14 @@ mod tests {
     #[test]
     fn message_prefix_says_where_its_raw_bytes_are() {
         assert_eq!(text(|out| message_prefix(out, &[], None)), r#"{"type":"message""#);
-        assert_eq!(text(|out| message_prefix(out, &[1, 2], None)), r#"{"bytes":[1,2],"type":"message""#);
-        assert_eq!(text(|out| message_prefix(out, &[1], Some(64))), r#"{"bytes":[1],"shared":64,"type":"message""#);
+        assert_eq!(
+            text(|out| message_prefix(out, &[1, 2], None)),
+            r#"{"bytes":[1,2],"type":"message""#
+        );
+        assert_eq!(
+            text(|out| message_prefix(out, &[1], Some(64))),
+            r#"{"bytes":[1],"shared":64,"type":"message""#
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::errors::reason;
 
-/// What a string names, and nothing but a string: an enum that derives Deserialize takes `{"ready":null}` for `"ready"`.
+/// What a string names, and nothing but a string: an enum that derives Deserialize takes
+/// `{"ready":null}` for `"ready"`.
 pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
     deserializer: D,
     what: &'static str,
@@ -27,15 +28,19 @@ pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
         }
 
         fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
-            (self.find)(name).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
+            (self.find)(name)
+                .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(name), &self))
         }
     }
 
     deserializer.deserialize_str(NameVisitor { what, find })
 }
 
-/// Keeps a `null` that is there apart from a key that is not; serde's own `Option` makes both `None`.
-pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+/// Keeps a `null` that is there apart from a key that is not; serde's own `Option` makes both
+/// `None`.
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -64,8 +69,8 @@ pub(super) fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static,
     error.filter(|error| error.get().starts_with('{')).ok_or_else(|| reason::ERROR_TYPE.into())
 }
 
-/// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those are replaced, since a
-/// log line is no reason to end a worker.
+/// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those
+/// are replaced, since a log line is no reason to end a worker.
 pub(super) fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
     struct Text<'a>(Cow<'a, str>);
 
@@ -79,7 +84,10 @@ pub(super) fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, 
                     f.write_str("a string")
                 }
 
-                fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+                fn visit_borrowed_bytes<E: de::Error>(
+                    self,
+                    bytes: &'de [u8],
+                ) -> Result<Text<'de>, E> {
                     Ok(Text(String::from_utf8_lossy(bytes)))
                 }
 

@@ -1,16 +1,18 @@
-//! The wire protocol, version 1: how the supervisor and a worker talk over the channel on descriptor 3.
+//! The wire protocol, version 1: how the supervisor and a worker talk over the channel on
+//! descriptor 3.
 //!
-//! A frame is one line of JSON, ended by `\n`. A line may announce raw bytes (`"bytes":[n, ...]`), which follow its
-//! newline directly, in order and without separators.
+//! A frame is one line of JSON, ended by `\n`. A line may announce raw bytes (`"bytes":[n, ...]`),
+//! which follow its newline directly, in order and without separators.
 //!
-//! - [`decoder`] cuts a stream of bytes into frames: [`Decoder`] for what a worker says, which nobody trusts, and
-//!   [`LineSplitter`] for what the supervisor says.
-//! - [`up`] reads the envelope of a worker's line. Payloads stay the text they are: nothing here builds a JSON tree,
-//!   because a tree would refuse what JavaScript may send (deep nesting, lone surrogates, `1e400`).
+//! - [`decoder`] cuts a stream of bytes into frames: [`Decoder`] for what a worker says, which
+//!   nobody trusts, and [`LineSplitter`] for what the supervisor says.
+//! - [`up`] reads the envelope of a worker's line. Payloads stay the text they are: nothing here
+//!   builds a JSON tree, because a tree would refuse what JavaScript may send (deep nesting, lone
+//!   surrogates, `1e400`).
 //! - [`down`] writes the supervisor's frames.
 //!
-//! Nothing here does I/O, keeps a clock or knows which ids are in flight: that a well-formed reply also makes sense is
-//! for the caller to check.
+//! Nothing here does I/O, keeps a clock or knows which ids are in flight: that a well-formed reply
+//! also makes sense is for the caller to check.
 
 pub mod decoder;
 pub mod down;

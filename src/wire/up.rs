@@ -1,7 +1,8 @@
 //! What a worker can say: the envelope of its line, read without touching the payload.
 //!
-//! Payloads are handed on as the text they arrived in. That text is known to be exactly one JSON value, so it can be put
-//! between commas in a larger document without a hostile worker reaching beyond its own element.
+//! Payloads are handed on as the text they arrived in. That text is known to be exactly one JSON
+//! value, so it can be put between commas in a larger document without a hostile worker reaching
+//! beyond its own element.
 
 use std::borrow::Cow;
 
@@ -24,7 +25,8 @@ pub enum Up<'a> {
         /// It finds large raw bytes there, and puts its own there.
         shares: bool,
     },
-    /// A task has ended well. `payload.json` is `None` for `undefined`, and `Some("null")` for `null`.
+    /// A task has ended well. `payload.json` is `None` for `undefined`, and `Some("null")` for
+    /// `null`.
     Result {
         /// The start that this answers, unchecked.
         id: u64,
@@ -84,8 +86,8 @@ pub enum Up<'a> {
 pub struct Payload<'a> {
     /// Exactly one JSON value, or `None` where the key is missing, which means `undefined`.
     pub json: Option<&'a RawValue>,
-    /// `[[type, path], ...]`, one for each raw chunk of the frame; `None` when there is none. Its shape is checked, that
-    /// the paths exist in the payload is not.
+    /// `[[type, path], ...]`, one for each raw chunk of the frame; `None` when there is none. Its
+    /// shape is checked, that the paths exist in the payload is not.
     pub binary: Option<&'a RawValue>,
     /// How the value is written.
     pub encoding: Encoding,
@@ -96,8 +98,9 @@ pub struct Payload<'a> {
 pub enum Encoding {
     /// As JSON, with raw chunks in the places that `binary` names.
     Json,
-    /// By V8's serializer: the frame's first chunk is the value, the others are bytes that it refers to by number, and `json`
-    /// says nothing; or there is no chunk, and `json` is the value as text, in base64.
+    /// By V8's serializer: the frame's first chunk is the value, the others are bytes that it
+    /// refers to by number, and `json` says nothing; or there is no chunk, and `json` is the value
+    /// as text, in base64.
     V8,
 }
 
@@ -175,7 +178,8 @@ struct Line<'a> {
 /// What a line says, and where in the shared memory its raw bytes are, if not behind it.
 type Parsed<'a> = (Up<'a>, Option<u64>);
 
-/// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is emptied first.
+/// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is
+/// emptied first.
 pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Parsed<'a>, WireError> {
     lengths.clear();
     let text = std::str::from_utf8(line)
@@ -183,15 +187,21 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
     if let Some(up) = plain_result(text) {
         return Ok((up, None));
     }
-    let mut fields: Line<'a> = serde_json::from_str(text).map_err(|error| WireError::malformed(error, line))?;
+    let mut fields: Line<'a> =
+        serde_json::from_str(text).map_err(|error| WireError::malformed(error, line))?;
     *lengths = std::mem::take(&mut fields.bytes.0);
     let shared = fields.shared.filter(|_| !lengths.is_empty());
-    fields.sort_out(lengths).map(|up| (up, shared)).map_err(|reason| WireError::malformed(reason, line))
+    fields
+        .sort_out(lengths)
+        .map(|up| (up, shared))
+        .map_err(|reason| WireError::malformed(reason, line))
 }
 
-/// The text that our own worker writes for nearly every task, `{"type":"result","id":1,"elapsed":2,"result":<json>}`
-/// with `"envelope":true` or `"encoding":"v8"` before the last key for a whole envelope or V8's format, and the last key left out for `undefined`. `None` sends
-/// the line through the general reader, which also finds the words for what is wrong with it.
+/// The text that our own worker writes for nearly every task,
+/// `{"type":"result","id":1,"elapsed":2,"result":<json>}` with `"envelope":true` or
+/// `"encoding":"v8"` before the last key for a whole envelope or V8's format, and the last key left
+/// out for `undefined`. `None` sends the line through the general reader, which also finds the
+/// words for what is wrong with it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
     let rest = text.as_bytes().strip_prefix(b"{\"type\":\"result\",\"id\":")?;
     let (id, rest) = leading_integer(rest)?;
@@ -209,8 +219,8 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
     let json = if rest == "}" {
         None
     } else {
-        // The value ends where the JSON reader says, never where the line's last brace suggests: `1},{"x":2` would be
-        // two values. Only a brace and nothing more may follow it.
+        // The value ends where the JSON reader says, never where the line's last brace suggests:
+        // `1},{"x":2` would be two values. Only a brace and nothing more may follow it.
         let rest = rest.strip_prefix(",\"result\":")?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
         let value = values.next()?.ok()?;
@@ -228,7 +238,8 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
 
 impl<'a> Line<'a> {
     fn sort_out(self, lengths: &[usize]) -> Result<Up<'a>, Cow<'static, str>> {
-        let carries_payload = matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress | Kind::Chunk);
+        let carries_payload =
+            matches!(self.kind, Kind::Result | Kind::Message | Kind::Progress | Kind::Chunk);
         if !carries_payload && !lengths.is_empty() {
             return Err(reason::BYTES_WITHOUT_PAYLOAD.into());
         }
@@ -250,20 +261,27 @@ impl<'a> Line<'a> {
                 error: object(self.error)?,
             },
             Kind::Message => Up::Message { payload: self.payload(self.message, lengths)? },
-            Kind::Progress => {
-                Up::Progress { id: self.id.ok_or(reason::NO_ID)?, payload: self.payload(self.value, lengths)? }
-            }
+            Kind::Progress => Up::Progress {
+                id: self.id.ok_or(reason::NO_ID)?,
+                payload: self.payload(self.value, lengths)?,
+            },
             Kind::Chunk => Up::Chunk {
                 id: self.id.ok_or(reason::NO_ID)?,
                 index: self.index,
                 payload: self.payload(self.value, lengths)?,
             },
             Kind::Log => Up::Log { text: lossy_string(self.text.ok_or(reason::NO_TEXT)?)? },
-            Kind::Fail => Up::Fail { error: object(self.error)?, permanent: self.permanent.unwrap_or(false) },
+            Kind::Fail => {
+                Up::Fail { error: object(self.error)?, permanent: self.permanent.unwrap_or(false) }
+            }
         })
     }
 
-    fn payload(&self, json: Option<&'a RawValue>, lengths: &[usize]) -> Result<Payload<'a>, Cow<'static, str>> {
+    fn payload(
+        &self,
+        json: Option<&'a RawValue>,
+        lengths: &[usize],
+    ) -> Result<Payload<'a>, Cow<'static, str>> {
         let encoding = self.encoding.unwrap_or(Encoding::Json);
         let binary = match (encoding, self.binary) {
             (Encoding::V8, None) if lengths.is_empty() => {
@@ -274,7 +292,9 @@ impl<'a> Line<'a> {
             }
             (Encoding::V8, Some(_)) => return Err(reason::V8_BINARY.into()),
             (Encoding::V8, None) => None,
-            (Encoding::Json, None) if !lengths.is_empty() => return Err(reason::BYTES_WITHOUT_BINARY.into()),
+            (Encoding::Json, None) if !lengths.is_empty() => {
+                return Err(reason::BYTES_WITHOUT_BINARY.into());
+            }
             (Encoding::Json, None) => None,
             (Encoding::Json, Some(binary)) => {
                 binary::check(binary, lengths).map_err(|error| error.to_string())?;

@@ -1,7 +1,8 @@
-//! Faults on purpose: a worker that dies at a given point, so that tests can see what becomes of its tasks.
+//! Faults on purpose: a worker that dies at a given point, so that tests can see what becomes of
+//! its tasks.
 //!
-//! Asked for by the environment (see CONTRIBUTING.md), which is read once, when the worker begins to start. Without it,
-//! what is left of a point is a look at an empty option.
+//! Asked for by the environment (see CONTRIBUTING.md), which is read once, when the worker begins
+//! to start. Without it, what is left of a point is a look at an empty option.
 
 #![expect(unsafe_code, reason = "_exit")]
 
@@ -70,12 +71,13 @@ pub struct Fault {
     token: Option<PathBuf>,
 }
 
-/// Reads the environment. Points that were passed before do not count. Fails where there is something in it that makes no
-/// sense.
+/// Reads the environment. Points that were passed before do not count. Fails where there is
+/// something in it that makes no sense.
 pub fn arm() -> Result<(), String> {
     let fault = match std::env::var(FAULT) {
         Ok(text) => {
-            let mut fault: Fault = text.parse().map_err(|what| format!("{FAULT}={text:?}: {what}"))?;
+            let mut fault: Fault =
+                text.parse().map_err(|what| format!("{FAULT}={text:?}: {what}"))?;
             fault.token = std::env::var_os(TOKEN).map(PathBuf::from);
             Some(fault)
         }
@@ -102,8 +104,8 @@ pub fn expects(phase: Phase) -> bool {
     armed().is_some_and(|fault| fault.phase == phase)
 }
 
-/// How many bytes of `lines`, and of so many raw bytes behind them, are to be written before the fault happens. `None`: it
-/// does not.
+/// How many bytes of `lines`, and of so many raw bytes behind them, are to be written before the
+/// fault happens. `None`: it does not.
 #[inline]
 pub fn cut(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
     let fault = armed()?;
@@ -146,14 +148,16 @@ impl Fault {
     pub fn happen(&self) -> ! {
         match self.how {
             How::Signal(signal) => {
-                // A thread of ours may block it: then it is for another one, and this one has nothing more to do.
+                // A thread of ours may block it: then it is for another one, and this one has
+                // nothing more to do.
                 let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
                 loop {
                     std::thread::park();
                 }
             }
             How::Abort => std::process::abort(),
-            // SAFETY: _exit has no preconditions. Unlike exit() it leaves whatever is half done half done.
+            // SAFETY: _exit has no preconditions. Unlike exit() it leaves whatever is half done
+            // half done.
             How::Exit(code) => unsafe { libc::_exit(code) },
         }
     }
@@ -165,7 +169,8 @@ fn outcomes(lines: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     lines.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
         let start = at;
         at += line.len();
-        let ends_a_task = line.starts_with(b"{\"type\":\"result\"") || line.starts_with(b"{\"type\":\"error\"");
+        let ends_a_task =
+            line.starts_with(b"{\"type\":\"result\"") || line.starts_with(b"{\"type\":\"error\"");
         ends_a_task.then_some((start, line.len()))
     })
 }
@@ -215,9 +220,18 @@ impl FromStr for Fault {
             return Err("it takes a phase and a way to die".to_owned());
         };
         let nth = words.next().unwrap_or("1");
-        let left = nth.parse().ok().filter(|nth| *nth > 0).ok_or_else(|| format!("{nth:?} is no number from 1 on"))?;
+        let left = nth
+            .parse()
+            .ok()
+            .filter(|nth| *nth > 0)
+            .ok_or_else(|| format!("{nth:?} is no number from 1 on"))?;
         match words.next() {
-            None => Ok(Self { phase: phase.parse()?, how: how.parse()?, left: AtomicU32::new(left), token: None }),
+            None => Ok(Self {
+                phase: phase.parse()?,
+                how: how.parse()?,
+                left: AtomicU32::new(left),
+                token: None,
+            }),
             Some(word) => Err(format!("{word:?} is too much")),
         }
     }
@@ -235,7 +249,15 @@ mod tests {
         let fault: Fault = "before-claim SIGSEGV".parse().unwrap();
         assert_eq!((fault.phase, fault.how), (Phase::BeforeClaim, How::Signal(Signal::SEGV)));
         assert_eq!(fault.left.into_inner(), 1);
-        for wrong in ["", "idle", "idle SIGTERM", "nowhere SIGKILL", "idle abort 0", "idle abort x", "idle abort 1 2"] {
+        for wrong in [
+            "",
+            "idle",
+            "idle SIGTERM",
+            "nowhere SIGKILL",
+            "idle abort 0",
+            "idle abort x",
+            "idle abort 1 2",
+        ] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong:?}");
         }
     }
@@ -265,7 +287,11 @@ mod tests {
         assert_eq!(cut("write:1 abort", 0), Some(first + 1));
         assert_eq!(cut("write:half abort", 0), Some(first + 12));
         assert_eq!(cut("write:last abort 2", 0), Some(lines.len() - 1));
-        assert_eq!(cut("write:half abort", 1000), Some(first + 12), "the raw bytes are those of the last line");
+        assert_eq!(
+            cut("write:half abort", 1000),
+            Some(first + 12),
+            "the raw bytes are those of the last line"
+        );
         assert_eq!(cut("write:half abort 2", 1000), Some(second + (24 + 1000) / 2));
         assert_eq!(cut("write:last abort 2", 1000), Some(lines.len() + 999));
         assert_eq!(cut("write:1 abort 3", 0), None);

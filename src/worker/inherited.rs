@@ -1,15 +1,19 @@
 //! What a worker finds open when it starts.
 
-#![expect(unsafe_code, reason = "descriptors that were open before this program began have no owner yet")]
+#![expect(
+    unsafe_code,
+    reason = "descriptors that were open before this program began have no owner yet"
+)]
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 
-/// The worker's end of its channel, and the shared page if there is one, as close-on-exec duplicates: user code may
-/// close the originals, or read from them, without pulling the ground from under us. Fails where descriptor 3 is no
-/// socket, which means that this process is no worker.
+/// The worker's end of its channel, and the shared page if there is one, as close-on-exec
+/// duplicates: user code may close the originals, or read from them, without pulling the ground
+/// from under us. Fails where descriptor 3 is no socket, which means that this process is no
+/// worker.
 pub fn inherited() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     // SAFETY: the number is only passed to the kernel, which says so if nothing is open there.
     let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };

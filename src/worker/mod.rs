@@ -1,4 +1,5 @@
-//! What runs in a worker process: the Rust half of `lib/worker/`, as far as it is not a matter of Node-API.
+//! What runs in a worker process: the Rust half of `lib/worker/`, as far as it is not a matter of
+//! Node-API.
 //!
 //! - [`outgoing`]: the worker's way out to its supervisor.
 //! - [`parent_watch`]: how a worker ends with its parent.

@@ -1,9 +1,10 @@
 //! What a worker has to say, on its way into the channel.
 //!
-//! Replies of tiny tasks are written several at a time, as one system call for each would cost more than the tasks. But
-//! a reply must not wait for user code: the next task may run for minutes, or for ever. So what is not written yet is
-//! *held* here before user code runs: in memory that the supervisor reads when this process dies, and a thread writes it
-//! if nobody else has within a millisecond. That thread sleeps unless something is held while user code runs.
+//! Replies of tiny tasks are written several at a time, as one system call for each would cost more
+//! than the tasks. But a reply must not wait for user code: the next task may run for minutes, or
+//! for ever. So what is not written yet is *held* here before user code runs: in memory that the
+//! supervisor reads when this process dies, and a thread writes it if nobody else has within a
+//! millisecond. That thread sleeps unless something is held while user code runs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,8 +27,8 @@ const KEEP_BUFFER: usize = 1 << 20;
 /// See the module.
 pub struct Outgoing {
     inner: Arc<Inner>,
-    /// The thread that writes what is held for too long, once there is one. `None` if there cannot be one; then what is
-    /// held waits for the next write.
+    /// The thread that writes what is held for too long, once there is one. `None` if there cannot
+    /// be one; then what is held waits for the next write.
     flusher: OnceLock<Option<Thread>>,
 }
 
@@ -53,8 +54,12 @@ impl Outgoing {
         Self { inner: Arc::new(inner), flusher: OnceLock::new() }
     }
 
-    /// Takes in whole lines, to be written with what comes next. `add` appends them; if it fails, nothing has happened.
-    pub fn add<E: From<io::Error>>(&self, add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    /// Takes in whole lines, to be written with what comes next. `add` appends them; if it fails,
+    /// nothing has happened.
+    pub fn add<E: From<io::Error>>(
+        &self,
+        add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut held = self.inner.lock();
         let before = held.text.len();
         add(&mut held.text).inspect_err(|_| held.text.truncate(before))?;
@@ -68,7 +73,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// User code is about to run, for as long as it likes: what is held is written soon, whatever it does.
+    /// User code is about to run, for as long as it likes: what is held is written soon, whatever
+    /// it does.
     pub fn watch(&self) {
         let mut held = self.inner.lock();
         if held.since.is_none() || std::mem::replace(&mut held.watched, true) {
@@ -80,8 +86,8 @@ impl Outgoing {
         }
     }
 
-    /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all: what was written
-    /// survives this process.
+    /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all:
+    /// what was written survives this process.
     pub fn write<E: From<io::Error>>(
         &self,
         add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -101,7 +107,8 @@ impl Inner {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what was added from `from` on survive this process. `false`: it is too much, or there is no such memory.
+    /// Has what was added from `from` on survive this process. `false`: it is too much, or there is
+    /// no such memory.
     fn keep(&self, held: &Held, from: usize) -> bool {
         self.page.as_ref().is_none_or(|page| page.hold(from, &held.text[from..]))
     }
@@ -121,7 +128,9 @@ impl Inner {
     }
 
     fn write_frames(&self, lines: &[u8], blobs: &[&[u8]]) -> io::Result<()> {
-        if let Some((length, fault)) = failpoints::cut(lines, blobs.iter().map(|blob| blob.len()).sum()) {
+        if let Some((length, fault)) =
+            failpoints::cut(lines, blobs.iter().map(|blob| blob.len()).sum())
+        {
             write_all(&self.channel, &[&[lines], blobs].concat().concat()[..length])?;
             fault.happen();
         }
@@ -155,7 +164,8 @@ fn start(inner: Arc<Inner>) -> Option<Thread> {
             }
         }
     };
-    let thread = std::thread::Builder::new().name("bulkhead-flush".to_owned()).stack_size(64 * 1024);
+    let thread =
+        std::thread::Builder::new().name("bulkhead-flush".to_owned()).stack_size(64 * 1024);
     thread.spawn(look).ok().map(|handle| handle.thread().clone())
 }
 
@@ -164,12 +174,14 @@ fn write_all(channel: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
         match rustix::io::write(channel, bytes) {
             Ok(n) => bytes = &bytes[n..],
             Err(Errno::INTR) => {}
-            // The supervisor reads all the time, so this is short; and if it does not, a worker that has nowhere to put
-            // its results had better not make more.
-            Err(Errno::AGAIN) => match poll(&mut [PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            },
+            // The supervisor reads all the time, so this is short; and if it does not, a worker
+            // that has nowhere to put its results had better not make more.
+            Err(Errno::AGAIN) => {
+                match poll(&mut [PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::OUT)], None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }

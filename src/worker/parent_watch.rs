@@ -1,7 +1,8 @@
 //! In a worker: not to outlive its parent, whatever JavaScript is doing at the time.
 //!
-//! End of file on the channel reaches a worker whose event loop turns. For all others there are two layers here: the
-//! kernel's parent death signal (Linux), which also ends a stopped worker, and a thread that watches the parent.
+//! End of file on the channel reaches a worker whose event loop turns. For all others there are two
+//! layers here: the kernel's parent death signal (Linux), which also ends a stopped worker, and a
+//! thread that watches the parent.
 
 #![expect(unsafe_code, reason = "descriptors by number, and _exit")]
 
@@ -18,10 +19,11 @@ use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 /// How often to look for the parent where nothing tells us of its end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Ties this process to its parent. `false`: the parent is already gone, and the caller should exit. Later calls only
-/// repeat the check.
+/// Ties this process to its parent. `false`: the parent is already gone, and the caller should
+/// exit. Later calls only repeat the check.
 ///
-/// Also keeps the channel and the shared page from this process's own children, which would hold them open.
+/// Also keeps the channel and the shared page from this process's own children, which would hold
+/// them open.
 pub fn arm(parent: u32) -> bool {
     static ARMED: AtomicBool = AtomicBool::new(false);
     if !ARMED.swap(true, Ordering::Relaxed) {
@@ -44,12 +46,14 @@ fn is_parent(parent: u32) -> bool {
 }
 
 fn keep_from_children(fd: RawFd) {
-    // SAFETY: if nothing is open at this number the call fails; it changes a flag of the descriptor and nothing else.
+    // SAFETY: if nothing is open at this number the call fails; it changes a flag of the descriptor
+    // and nothing else.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
 }
 
-/// The signal comes when the *thread* that spawned us ends: our supervisor's thread lives as long as its process.
+/// The signal comes when the *thread* that spawned us ends: our supervisor's thread lives as long
+/// as its process.
 #[cfg(target_os = "linux")]
 fn request_death_signal() {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
@@ -60,7 +64,8 @@ fn request_death_signal() {
 #[cfg(not(target_os = "linux"))]
 fn request_death_signal() {}
 
-/// Starts the thread that ends this process with `parent`. Where it cannot be had, the other layers have to do.
+/// Starts the thread that ends this process with `parent`. Where it cannot be had, the other layers
+/// have to do.
 fn watch(parent: Pid, wait: fn(Pid) -> bool) {
     let thread = std::thread::Builder::new().name("bulkhead-guard".into()).stack_size(64 * 1024);
     let watching = thread.spawn(move || {
@@ -107,14 +112,16 @@ fn wait_by_pidfd(_: Pid) -> bool {
     false
 }
 
-/// Kills the process group that was ours alone, if it was, and this process, which may have left it. Does not return.
+/// Kills the process group that was ours alone, if it was, and this process, which may have left
+/// it. Does not return.
 fn end_with_group() -> ! {
     let me = rustix::process::getpid();
     // While we have this number, no group but our own can have it.
     let _ = signal::kill_group(me, Signal::KILL);
     let _ = rustix::process::kill_process(me, Signal::KILL);
     // The init process of a PID namespace is still here: it is immune to its own signals.
-    // SAFETY: _exit has no preconditions. It runs no destructors, which other threads may be in the middle of.
+    // SAFETY: _exit has no preconditions. It runs no destructors, which other threads may be in the
+    // middle of.
     unsafe { libc::_exit(1) }
 }
 

@@ -1,10 +1,11 @@
 //! Tasks with a key: all of one key go to one worker, which may keep in memory what they need.
 //!
-//! A key belongs to a place by rendezvous hashing: each place draws a number for it, and the highest wins. So a place more or
-//! less moves only the keys that it wins or had. While a place waits to be started again after one crash too many, or for a
-//! successor that fails to start, its keys belong to the next best. All waiting tasks of a key move together, whenever a place
-//! begins or ends to lend its keys. What a worker kept is gone with its process: then users are told which keys it had run tasks
-//! of.
+//! A key belongs to a place by rendezvous hashing: each place draws a number for it, and the
+//! highest wins. So a place more or less moves only the keys that it wins or had. While a place
+//! waits to be started again after one crash too many, or for a successor that fails to start, its
+//! keys belong to the next best. All waiting tasks of a key move together, whenever a place
+//! begins or ends to lend its keys. What a worker kept is gone with its process: then users are
+//! told which keys it had run tasks of.
 
 use crate::pool::ids::{Micros, TaskKey, WorkerKey};
 use crate::pool::key::{AffinityKey, Keys};
@@ -49,8 +50,8 @@ impl Pool {
         self.queue.has_bound() && self.move_keys()
     }
 
-    /// Moves the waiting tasks of all keys whose place has changed, because some place lends its keys now or no longer does.
-    /// Whether some place is such. To be called before a task is bound.
+    /// Moves the waiting tasks of all keys whose place has changed, because some place lends its
+    /// keys now or no longer does. Whether some place is such. To be called before a task is bound.
     pub(super) fn move_keys(&mut self) -> bool {
         let (mut lends, mut keeps) = (false, false);
         for place in 0..self.slots.len() {
@@ -98,7 +99,8 @@ impl Pool {
             for home in homes {
                 self.plan(now, home);
             }
-            // Where a worker cannot be started yet, its tasks go to the next best place, which may have none either.
+            // Where a worker cannot be started yet, its tasks go to the next best place, which may
+            // have none either.
             if !self.move_keys() {
                 return;
             }
@@ -107,7 +109,9 @@ impl Pool {
 
     /// The task is sent to this worker.
     pub(super) fn remember_key(&mut self, task: TaskKey, slot: usize) {
-        let Some(affinity) = self.tasks.get(task).and_then(|task| task.affinity.as_ref()) else { return };
+        let Some(affinity) = self.tasks.get(task).and_then(|task| task.affinity.as_ref()) else {
+            return;
+        };
         if let Some(worker) = &mut self.slots[slot].worker {
             worker.keys.get_or_insert_default().remember(&affinity.name);
         }

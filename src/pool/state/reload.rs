@@ -1,9 +1,11 @@
-//! Every worker replaced, one after the other, so that no task notices: a new version of their code.
+//! Every worker replaced, one after the other, so that no task notices: a new version of their
+//! code.
 //!
-//! Each process is of a generation, and a reload begins the next one. It is complete when none of an earlier generation is
-//! left, and as many are ready as there are to be.
-//! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns those that have just been
-//! started as well, and that it is given up when the new ones cannot start.
+//! Each process is of a generation, and a reload begins the next one. It is complete when none of
+//! an earlier generation is left, and as many are ready as there are to be.
+//! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns
+//! those that have just been started as well, and that it is given up when the new ones cannot
+//! start.
 
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
@@ -22,7 +24,9 @@ impl Pool {
             let Some(worker) = &self.slots[slot].worker else { continue };
             match worker.life {
                 // What it has loaded by now, nobody knows.
-                Life::Starting { .. } => self.leave(now, worker.key, ExitReason::Reload, Rung::Terminated),
+                Life::Starting { .. } => {
+                    self.leave(now, worker.key, ExitReason::Reload, Rung::Terminated)
+                }
                 Life::Ready => self.renew(slot, ExitReason::Reload, true),
                 Life::Leaving { .. } => {}
             }
@@ -39,7 +43,8 @@ impl Pool {
         }
     }
 
-    /// A worker did not get ready, and another attempt is of no use: those that run the old code keep their places.
+    /// A worker did not get ready, and another attempt is of no use: those that run the old code
+    /// keep their places.
     pub(super) fn give_up_reload(&mut self, now: Micros, generation: u32) {
         if generation < self.generation {
             return;
@@ -48,8 +53,11 @@ impl Pool {
         for slot in 0..self.slots.len() {
             let place = &mut self.slots[slot];
             if let Some(worker) = place.worker.as_mut() {
-                if let Some(reload) = worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload) {
-                    let recycled = |at_once| Renewal { reason: ExitReason::Recycled, at_once, besides: None };
+                if let Some(reload) =
+                    worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload)
+                {
+                    let recycled =
+                        |at_once| Renewal { reason: ExitReason::Recycled, at_once, besides: None };
                     worker.renewal = reload.besides.map(recycled);
                 }
                 let stays = worker.renewal.is_none();

@@ -1,9 +1,10 @@
 //! Replacing sound workers, so that no task notices.
 //!
-//! Another process is started beside the worker, in the same slot and so with the same id. When it is ready it stands by
-//! until its time has come, takes the worker's place, and is the only one there that is sent tasks from then on. The worker
-//! ends what it runs, however long that takes, and is told to leave when it has; as many tasks as it still runs, the
-//! other is sent less. If the other cannot start, the worker goes on, and another attempt follows after a pause.
+//! Another process is started beside the worker, in the same slot and so with the same id. When it
+//! is ready it stands by until its time has come, takes the worker's place, and is the only one
+//! there that is sent tasks from then on. The worker ends what it runs, however long that takes,
+//! and is told to leave when it has; as many tasks as it still runs, the other is sent less. If the
+//! other cannot start, the worker goes on, and another attempt follows after a pause.
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
@@ -11,10 +12,13 @@ use crate::pool::slot::{Beside, Renewal, Worker};
 use crate::pool::state::{Phase, Pool};
 
 impl Pool {
-    /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or when it has had all the
-    /// tasks that it may have. Its `exit` will give this reason.
+    /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or
+    /// when it has had all the tasks that it may have. Its `exit` will give this reason.
     pub(super) fn renew(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
-        let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready()) else { return };
+        let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready())
+        else {
+            return;
+        };
         let renewal = worker.renewal.get_or_insert(Renewal { reason, at_once, besides: None });
         renewal.at_once |= at_once;
         if reason != renewal.reason && renewal.reason == ExitReason::Reload {
@@ -23,8 +27,9 @@ impl Pool {
         self.renewing = true;
     }
 
-    /// The worker was sent a task of this length, and may have only so many. Its successor is started early enough that
-    /// the next task need not wait for it: a start may take longer than many tasks.
+    /// The worker was sent a task of this length, and may have only so many. Its successor is
+    /// started early enough that the next task need not wait for it: a start may take longer than
+    /// many tasks.
     pub(super) fn foresee(&mut self, slot: usize, predicted: Micros) {
         let Some(worker) = &self.slots[slot].worker else { return };
         let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
@@ -44,7 +49,8 @@ impl Pool {
             worker.over_memory = true;
             self.leave(now, key, ExitReason::Memory, Rung::Killed);
         } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
-            // One that is so large before it has done anything would be replaced by another like it, for ever.
+            // One that is so large before it has done anything would be replaced by another like
+            // it, for ever.
             self.renew(key.slot, ExitReason::Recycled, true);
         }
     }
@@ -70,7 +76,8 @@ impl Pool {
         let place = &self.slots[slot];
         match &place.beside {
             Beside::Going(old) if old.life.is_ready() && old.load() == 0 => {
-                let (key, reason) = (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
+                let (key, reason) =
+                    (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
                 self.leave(now, key, reason, Rung::Asked);
             }
             Beside::Nobody => self.start_successor(now, slot),
@@ -82,8 +89,13 @@ impl Pool {
     /// The successor takes the worker's place, if it can and the time has come.
     fn hand_over(&mut self, now: Micros, slot: usize) -> bool {
         let place = &mut self.slots[slot];
-        let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else { return false };
-        let Some(renewal) = worker.renewal.filter(|renewal| renewal.at_once || worker.left == 0) else { return false };
+        let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
+            return false;
+        };
+        let Some(renewal) = worker.renewal.filter(|renewal| renewal.at_once || worker.left == 0)
+        else {
+            return false;
+        };
         if !place.has_standby() {
             return false;
         }
@@ -96,7 +108,10 @@ impl Pool {
     }
 
     fn start_successor(&mut self, now: Micros, slot: usize) {
-        let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.life.is_ready()) else { return };
+        let Some(worker) = self.slots[slot].worker.as_ref().filter(|worker| worker.life.is_ready())
+        else {
+            return;
+        };
         let Some(renewal) = worker.renewal.filter(|_| !worker.retiring) else { return };
         let (key, used_up, idle) = (worker.key, worker.left == 0, worker.load() == 0);
         if idle && self.can_spare(slot) {
@@ -117,8 +132,8 @@ impl Pool {
         }
     }
 
-    /// Where nobody waits for it, one is started after the other, the oldest worker's first: a start costs all the others
-    /// some of their time.
+    /// Where nobody waits for it, one is started after the other, the oldest worker's first: a
+    /// start costs all the others some of their time.
     fn is_next(&self, slot: usize) -> bool {
         let since = |slot: usize| self.slots[slot].worker.as_ref().map(|worker| worker.since);
         (0..self.slots.len()).filter(|other| *other != slot).all(|other| {
@@ -129,14 +144,16 @@ impl Pool {
                 Beside::Nobody => {
                     let worker = place.worker.as_ref().filter(|worker| worker.life.is_ready());
                     let renewal = worker.and_then(|worker| worker.renewal);
-                    let waits = renewal.is_some_and(|renewal| renewal.at_once) && place.restart_at.is_none();
+                    let waits = renewal.is_some_and(|renewal| renewal.at_once)
+                        && place.restart_at.is_none();
                     !waits || since(other) >= since(slot)
                 }
             }
         })
     }
 
-    /// Whether the pool can do without this worker: it need not be that large, and the next task finds another one idle.
+    /// Whether the pool can do without this worker: it need not be that large, and the next task
+    /// finds another one idle.
     fn can_spare(&self, slot: usize) -> bool {
         let idle = |worker: &Worker| worker.takes_tasks() && worker.load() == 0;
         let others = self.slots.iter().enumerate().filter(|(other, _)| *other != slot);

@@ -1,8 +1,8 @@
 //! Another number of workers.
 //!
-//! Places are numbered, and a smaller pool gives up the highest ones: the workers there are sent no more tasks, end those that
-//! they run, and leave. Places are never taken away again, so that news of a process that was there can always be told from
-//! that of a later one.
+//! Places are numbered, and a smaller pool gives up the highest ones: the workers there are sent no
+//! more tasks, end those that they run, and leave. Places are never taken away again, so that news
+//! of a process that was there can always be told from that of a later one.
 
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
@@ -12,7 +12,13 @@ use crate::pool::state::{Phase, Pool};
 
 impl Pool {
     /// From now on there are so many workers. `number` tells this request from others.
-    pub(super) fn resize(&mut self, now: Micros, min_workers: usize, max_workers: usize, number: u32) {
+    pub(super) fn resize(
+        &mut self,
+        now: Micros,
+        min_workers: usize,
+        max_workers: usize,
+        number: u32,
+    ) {
         self.config.min_workers = min_workers;
         self.config.max_workers = max_workers;
         if self.slots.len() < max_workers {
@@ -52,13 +58,16 @@ impl Pool {
         }
     }
 
-    /// Tells the workers to leave that are no longer wanted and have ended their tasks, and says so once all is as it is to be.
+    /// Tells the workers to leave that are no longer wanted and have ended their tasks, and says so
+    /// once all is as it is to be.
     pub(super) fn see_to_resize(&mut self, now: Micros) {
         let Some(number) = self.resizing else { return };
         for slot in self.config.max_workers..self.slots.len() {
             self.vacate(now, slot);
         }
-        let vacated = self.slots[self.config.max_workers..].iter().all(|slot| slot.processes().next().is_none());
+        let vacated = self.slots[self.config.max_workers..]
+            .iter()
+            .all(|slot| slot.processes().next().is_none());
         if vacated && self.is_staffed() {
             self.resizing = None;
             self.effects.push_back(Effect::Resized { number });
@@ -89,13 +98,20 @@ impl Pool {
 
     /// Places with a worker, or with one that will be started.
     pub(super) fn coming(&self) -> usize {
-        self.places().iter().filter(|slot| slot.worker.is_some() || slot.restart_at.is_some()).count()
+        self.places()
+            .iter()
+            .filter(|slot| slot.worker.is_some() || slot.restart_at.is_some())
+            .count()
     }
 
     /// Places where a worker could be started.
     pub(super) fn empty_slots(&self) -> impl Iterator<Item = usize> {
         let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
-        self.places().iter().enumerate().filter(move |(_, slot)| empty(slot)).map(|(index, _)| index)
+        self.places()
+            .iter()
+            .enumerate()
+            .filter(move |(_, slot)| empty(slot))
+            .map(|(index, _)| index)
     }
 
     /// Whether the pool has this place.

@@ -1,4 +1,5 @@
-//! What must hold of a pool between two events, whatever happened. For tests, which look after each.
+//! What must hold of a pool between two events, whatever happened. For tests, which look after
+//! each.
 
 use std::collections::HashMap;
 
@@ -33,7 +34,9 @@ impl Pool {
         }
         if self.trust == Trust::Suspended {
             assert!(!self.serves(), "starts are suspended, though a worker serves");
-            let pending = |worker: &Worker| matches!(worker.life, Life::Starting { .. } | Life::Leaving { .. });
+            let pending = |worker: &Worker| {
+                matches!(worker.life, Life::Starting { .. } | Life::Leaving { .. })
+            };
             let any = self.slots.iter().flat_map(Slot::processes).any(pending);
             assert!(any || self.phase == Phase::Closed, "starts are suspended for ever");
         }

@@ -1,4 +1,5 @@
-//! The codec against honest streams cut anywhere, and against everything a hostile worker may write.
+//! The codec against honest streams cut anywhere, and against everything a hostile worker may
+//! write.
 
 use proptest::prelude::*;
 
@@ -8,7 +9,11 @@ use crate::wire::{Encoding, Payload};
 const LIMIT: usize = 1 << 20;
 
 /// Feeds `stream` in pieces of the given lengths (repeated) and gives each frame to `see`.
-fn decode(stream: &[u8], pieces: &[usize], mut see: impl FnMut(Frame<'_>)) -> Result<Decoder, WireError> {
+fn decode(
+    stream: &[u8],
+    pieces: &[usize],
+    mut see: impl FnMut(Frame<'_>),
+) -> Result<Decoder, WireError> {
     let mut decoder = Decoder::new(LIMIT);
     let mut rest = stream;
     let mut pieces = pieces.iter().cycle();
@@ -27,7 +32,8 @@ fn decode(stream: &[u8], pieces: &[usize], mut see: impl FnMut(Frame<'_>)) -> Re
 fn one(line: &str) -> Result<String, WireError> {
     let mut seen = String::new();
     let stream = format!("{line}\n");
-    let decoder = decode(stream.as_bytes(), &[usize::MAX], |frame| seen = format!("{:?}", frame.envelope))?;
+    let decoder =
+        decode(stream.as_bytes(), &[usize::MAX], |frame| seen = format!("{:?}", frame.envelope))?;
     assert!(!decoder.has_partial(), "{line}");
     Ok(seen)
 }
@@ -41,10 +47,19 @@ fn describe(frame: &Frame<'_>) -> String {
 #[test]
 fn every_kind_of_line_is_read() {
     let table = [
-        (r#"{"type":"ready","version":1,"page":true}"#, "Ready { version: 1, page: true, shares: false }"),
-        (r#"{"type":"ready","version":1,"page":true,"shares":true}"#, "Ready { version: 1, page: true, shares: true }"),
+        (
+            r#"{"type":"ready","version":1,"page":true}"#,
+            "Ready { version: 1, page: true, shares: false }",
+        ),
+        (
+            r#"{"type":"ready","version":1,"page":true,"shares":true}"#,
+            "Ready { version: 1, page: true, shares: true }",
+        ),
         (r#"{"type":"ready","version":2}"#, "Ready { version: 2, page: false, shares: false }"),
-        (r#"{"type":"log","text":"a\n\ud800b"}"#, "Log { text: \"a\\n\u{fffd}\u{fffd}\u{fffd}b\" }"),
+        (
+            r#"{"type":"log","text":"a\n\ud800b"}"#,
+            "Log { text: \"a\\n\u{fffd}\u{fffd}\u{fffd}b\" }",
+        ),
         (r#"{"type":"log","text":"plain"}"#, "Log { text: \"plain\" }"),
         (
             r#"{"type":"fail","error":{"name":"Error"},"permanent":true}"#,
@@ -70,7 +85,10 @@ fn v8_data_may_be_text_in_the_line() {
         let mut seen = false;
         decode(format!("{line}\n").as_bytes(), &[1], |frame| {
             let Up::Result { id: 5, payload, .. } = frame.envelope else { panic!("{line}") };
-            assert_eq!((payload.encoding, payload.json.map(|json| json.get())), (Encoding::V8, Some("\"/w9f\"")));
+            assert_eq!(
+                (payload.encoding, payload.json.map(|json| json.get())),
+                (Encoding::V8, Some("\"/w9f\""))
+            );
             seen = true;
         })
         .unwrap();
@@ -80,7 +98,8 @@ fn v8_data_may_be_text_in_the_line() {
 
 #[test]
 fn v8_data_may_have_bytes_beside_it() {
-    let line = b"{\"type\":\"message\",\"message\":null,\"bytes\":[2,0,3],\"encoding\":\"v8\"}\nv8abc";
+    let line =
+        b"{\"type\":\"message\",\"message\":null,\"bytes\":[2,0,3],\"encoding\":\"v8\"}\nv8abc";
     let mut seen = Vec::new();
     decode(line, &[1], |frame| {
         let Up::Message { payload } = frame.envelope else { panic!() };
@@ -97,7 +116,10 @@ fn an_error_in_a_payload_is_the_json_in_its_place() {
     let mut seen = false;
     decode(format!("{line}\nab").as_bytes(), &[1], |frame| {
         let Up::Message { payload } = frame.envelope else { panic!() };
-        assert_eq!(payload.binary.map(|json| json.get()), Some(r#"[["Error",[0]],["Float16Array",[1]]]"#));
+        assert_eq!(
+            payload.binary.map(|json| json.get()),
+            Some(r#"[["Error",[0]],["Float16Array",[1]]]"#)
+        );
         assert_eq!(frame.raw.chunks().map(<[u8]>::len).collect::<Vec<_>>(), [0, 2]);
         seen = true;
     })
@@ -122,16 +144,22 @@ fn undefined_and_null_differ() {
         .unwrap();
         seen.unwrap()
     };
-    // Each line once as our worker writes it and once in another order, which is read the general way.
+    // Each line once as our worker writes it and once in another order, which is read the general
+    // way.
     assert_eq!(value(r#"{"type":"result","id":1,"elapsed":2}"#), None);
     assert_eq!(value(r#"{"id":1,"type":"result"}"#), None);
-    assert_eq!(value(r#"{"type":"result","id":1,"elapsed":2,"result":null}"#).as_deref(), Some("null"));
+    assert_eq!(
+        value(r#"{"type":"result","id":1,"elapsed":2,"result":null}"#).as_deref(),
+        Some("null")
+    );
     assert_eq!(value(r#"{"result":null,"id":1,"type":"result"}"#).as_deref(), Some("null"));
     assert_eq!(value(r#"{"type":"message"}"#), None);
     assert_eq!(value(r#"{"type":"message","message":null}"#).as_deref(), Some("null"));
     assert_eq!(value(r#"{"type":"progress","id":1,"value":[1, 2]}"#).as_deref(), Some("[1, 2]"));
     // What no JSON tree of Rust would take.
-    for json in [r#""\ud800""#, "1e400", "-0", r#"{"__proto__":1,"a":{},"a":2}"#, "\"\u{2028}é\u{1f600}\""] {
+    for json in
+        [r#""\ud800""#, "1e400", "-0", r#"{"__proto__":1,"a":{},"a":2}"#, "\"\u{2028}é\u{1f600}\""]
+    {
         for line in [
             format!(r#"{{"type":"result","id":1,"elapsed":2,"result":{json}}}"#),
             format!(r#"{{"type":"result","result":{json},"id":1}}"#),
@@ -157,10 +185,14 @@ fn raw_bytes_follow_their_line() {
     stream.extend_from_slice(
         b"a\nb12345678{\"type\":\"result\",\"id\":2,\"elapsed\":0,\"envelope\":true,\"result\":1}\n",
     );
-    stream.extend_from_slice(b"{\"type\":\"message\",\"message\":null,\"encoding\":\"v8\",\"bytes\":[2]}\n\n\n");
+    stream.extend_from_slice(
+        b"{\"type\":\"message\",\"message\":null,\"encoding\":\"v8\",\"bytes\":[2]}\n\n\n",
+    );
     decode(&stream, &[5], |frame| {
         let chunks: Vec<Vec<u8>> = frame.raw.chunks().map(<[u8]>::to_vec).collect();
-        let (Up::Result { payload, .. } | Up::Message { payload }) = frame.envelope else { panic!() };
+        let (Up::Result { payload, .. } | Up::Message { payload }) = frame.envelope else {
+            panic!()
+        };
         let Payload { binary, encoding, .. } = payload;
         seen.push((chunks, binary.map(|b| b.get().to_owned()), encoding));
     })
@@ -313,7 +345,10 @@ fn an_endless_line_is_cut_before_the_buffer_grows_further() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error, WireError::LineTooLong { limit: LIMIT + SLACK, excerpt: format!("{}…", "x".repeat(79)) });
+    assert_eq!(
+        error,
+        WireError::LineTooLong { limit: LIMIT + SLACK, excerpt: format!("{}…", "x".repeat(79)) }
+    );
     assert!(decoder.stream.buffer.capacity() <= LIMIT + SLACK + (256 << 10));
 }
 
@@ -335,7 +370,8 @@ fn announced_bytes_are_not_allocated_before_they_arrive() {
 fn a_giant_frame_gives_its_memory_back() {
     let mut decoder = Decoder::new(64 << 20);
     let text = "x".repeat(4 << 20);
-    let line = format!("{{\"type\":\"result\",\"id\":1,\"elapsed\":1,\"result\":\"{text}\"}}\n{{\"type\"");
+    let line =
+        format!("{{\"type\":\"result\",\"id\":1,\"elapsed\":1,\"result\":\"{text}\"}}\n{{\"type\"");
     for piece in line.as_bytes().chunks(100_000) {
         decode_into(&mut decoder, piece);
         if let Some(frame) = decoder.next().unwrap() {
@@ -354,9 +390,18 @@ fn five_million_nested_arrays_are_one_value() {
     let depth = 5_000_000;
     let json = "[".repeat(depth) + &"]".repeat(depth);
     let mut decoder = Decoder::new(64 << 20);
-    decode_into(&mut decoder, format!("{{\"type\":\"result\",\"id\":1,\"elapsed\":1,\"result\":{json}}}\n").as_bytes());
-    decode_into(&mut decoder, format!("{{\"result\":{json},\"type\":\"result\",\"id\":1}}\n").as_bytes());
-    decode_into(&mut decoder, format!("{{\"unknown\":{json},\"type\":\"ready\",\"version\":1}}\n").as_bytes());
+    decode_into(
+        &mut decoder,
+        format!("{{\"type\":\"result\",\"id\":1,\"elapsed\":1,\"result\":{json}}}\n").as_bytes(),
+    );
+    decode_into(
+        &mut decoder,
+        format!("{{\"result\":{json},\"type\":\"result\",\"id\":1}}\n").as_bytes(),
+    );
+    decode_into(
+        &mut decoder,
+        format!("{{\"unknown\":{json},\"type\":\"ready\",\"version\":1}}\n").as_bytes(),
+    );
     for _ in 0..2 {
         let frame = decoder.next().unwrap().unwrap();
         let Up::Result { payload, .. } = frame.envelope else { panic!() };
@@ -421,7 +466,8 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         Just("null".to_owned()),
         any::<i64>().prop_map(|n| n.to_string()),
         any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
-        proptest::collection::vec(any::<u8>(), 0..200).prop_map(|bytes| serde_json::to_string(&bytes).unwrap()),
+        proptest::collection::vec(any::<u8>(), 0..200)
+            .prop_map(|bytes| serde_json::to_string(&bytes).unwrap()),
     ];
     let raw = proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..4);
     (json, raw, any::<u64>(), 0..4).prop_map(|(json, raw, id, shape)| {
@@ -502,8 +548,10 @@ proptest! {
 #[test]
 #[ignore = "prints a timing; run it with --release"]
 fn timing_of_a_short_result() {
-    let line =
-        format!("{{\"type\":\"result\",\"id\":123456,\"elapsed\":789,\"result\":{{\"a\":\"{}\"}}}}\n", "x".repeat(39));
+    let line = format!(
+        "{{\"type\":\"result\",\"id\":123456,\"elapsed\":789,\"result\":{{\"a\":\"{}\"}}}}\n",
+        "x".repeat(39)
+    );
     assert_eq!(line.len(), 101);
     let general = line.replace("\"id\"", " \"id\"");
     for line in [line, general] {

@@ -1,6 +1,8 @@
-//! Three processes: the test, a middle one that it kills, and the middle one's child, which has to follow.
+//! Three processes: the test, a middle one that it kills, and the middle one's child, which has to
+//! follow.
 //!
-//! The two others are this test binary again, running the one "test" below that is the role they play.
+//! The two others are this test binary again, running the one "test" below that is the role they
+//! play.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -67,7 +69,8 @@ fn follows_its_parent(layer: &str) {
     }
     middle.kill().unwrap();
     middle.wait().unwrap();
-    // The last process holds the other end: the end of the output is its end. Else the test hangs, and is seen to.
+    // The last process holds the other end: the end of the output is its end. Else the test hangs,
+    // and is seen to.
     output.read_to_string(&mut line).unwrap();
 }
 
