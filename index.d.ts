@@ -1,18 +1,20 @@
-// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take and return is known only to whoever writes them
+// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take and return is known only to
+// whoever writes them
 
 /**
  * A process pool: CPU-heavy and crash-prone work in supervised worker processes.
  *
- * This file is the contract of the package, kept by hand. Times are milliseconds and sizes bytes, unless a line says
- * otherwise.
+ * This file is the contract of the package, kept by hand. Times are milliseconds and sizes bytes,
+ * unless a line says otherwise.
  *
  * @packageDocumentation
  */
 
 import { EventEmitter } from 'node:events';
 
-// What is known of a worker module by its type. Exports are looked for where the worker does it: among the module's own, then
-// among those of an object that is its default export, as CommonJS modules have it, twice.
+// What is known of a worker module by its type. Exports are looked for where the worker does it:
+// among the module's own, then among those of an object that is its default export, as CommonJS
+// modules have it, twice.
 
 type Fn = (...args: any) => any;
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -50,7 +52,9 @@ type HandlerName<Module> =
     :
         | HandlerType<Module>
         | Exclude<
-            FunctionNames<Module> | FunctionNames<Inner<Module>> | FunctionNames<Inner<Inner<Module>>>,
+            | FunctionNames<Module>
+            | FunctionNames<Inner<Module>>
+            | FunctionNames<Inner<Inner<Module>>>,
             'default' | 'handlers' | 'module.exports' | 'processTask' | 'setup' | 'teardown'
           >
         | ([DefaultHandler<Module>] extends [never] ? never : 'default' | 'processTask');
@@ -70,23 +74,33 @@ type TaskOf<Handler> = Handler extends (...args: infer Args) => any
 /** A task that each of several handlers takes. */
 type TaskOfAll<Handlers> = [Handlers] extends [never]
   ? never
-  : (Handlers extends Fn ? (task: TaskOf<Handlers>) => void : never) extends (task: infer Task) => void
+  : (Handlers extends Fn ? (task: TaskOf<Handlers>) => void : never) extends (
+        task: infer Task,
+      ) => void
     ? Task
     : never;
 /** The pool knows every task by its `id`, whether its handler asks for one or not. */
-type Identified<Task> = unknown extends Task ? unknown : Task | (Task & { id?: ProcessManager.TaskId });
+type Identified<Task> = unknown extends Task
+  ? unknown
+  : Task | (Task & { id?: ProcessManager.TaskId });
 /** `Any` is what is given, for a handler that does not say what it takes. */
-type Typed<Task, Type extends string, Any> = { type: Type; id?: ProcessManager.TaskId } & (unknown extends Task
-  ? Any
-  : Task);
+type Typed<Task, Type extends string, Any> = {
+  type: Type;
+  id?: ProcessManager.TaskId;
+} & (unknown extends Task ? Any : Task);
 type DefaultTask<Module> = Identified<TaskOf<DefaultHandler<Module>>>;
-/** A task for the default handler, which one does not reach whose `type` names another. `Type` and `Task` are what is given. */
+/**
+ * A task for the default handler, which one does not reach whose `type` names another. `Type` and
+ * `Task` are what is given.
+ */
 type UnnamedTask<Module, Type, Task> =
   IsAny<Module> extends true
     ? unknown
     : [HandlerType<Module>] extends [never]
       ? DefaultTask<Module>
-      : Task & ({ type?: Type } | Primitive) & (Type extends HandlerType<Module> ? never : DefaultTask<Module>);
+      : Task &
+          ({ type?: Type } | Primitive) &
+          (Type extends HandlerType<Module> ? never : DefaultTask<Module>);
 type Primitive = string | number | boolean | null;
 
 /** What becomes of what a handler returns: generators are collected, and envelopes opened. */
@@ -102,19 +116,25 @@ type Outcome<Value> =
             ? Result
             : Value
           : Value;
-type ResultOf<Handler> = Handler extends (...args: any) => infer Value ? Outcome<Awaited<Value>> : never;
-type DefaultResult<Module, Otherwise> = IsAny<Module> extends true ? Otherwise : ResultOf<DefaultHandler<Module>>;
+type ResultOf<Handler> = Handler extends (...args: any) => infer Value
+  ? Outcome<Awaited<Value>>
+  : never;
+type DefaultResult<Module, Otherwise> =
+  IsAny<Module> extends true ? Otherwise : ResultOf<DefaultHandler<Module>>;
 
 /** Of a task that names no handler. */
 type UnnamedOptions<Module> =
-  IsAny<Module> extends true ? ProcessManager.TaskOptions : ProcessManager.TaskOptions & { handler?: undefined };
+  IsAny<Module> extends true
+    ? ProcessManager.TaskOptions
+    : ProcessManager.TaskOptions & { handler?: undefined };
 
 /**
  * A pool of worker processes.
  *
- * It is an `EventEmitter` (see {@link ProcessManager.Events}), and belongs to the thread that makes it. Workers are
- * started by {@link ProcessManager.startWorkers | startWorkers()} or by the first task. By default a pool keeps the
- * process alive while it has unsettled tasks, and not when it is idle.
+ * It is an `EventEmitter` (see {@link ProcessManager.Events}), and belongs to the thread that makes
+ * it. Workers are started by {@link ProcessManager.startWorkers | startWorkers()} or by the first
+ * task. By default a pool keeps the process alive while it has unsettled tasks, and not when it is
+ * idle.
  *
  * What is promised about a task:
  *
@@ -126,8 +146,9 @@ type UnnamedOptions<Module> =
  * 5. Dispatch is first in, first out within a priority; completion order is free; a worker's results come before its `exit`.
  * 6. No worker outlives this process.
  *
- * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another task its outcome. So does
- * everything else of the program's that runs while outcomes are delivered: the methods of a signal, `destroy()` of a stream.
+ * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another
+ * task its outcome. So does everything else of the program's that runs while outcomes are
+ * delivered: the methods of a signal, `destroy()` of a stream.
  *
  * @typeParam Worker The worker module's type, `typeof import('./worker.js')`, by which `run` and `proxy` know its functions:
  *   their names, what they take, and what they give. Left out, tasks and results can be anything. (What does not survive the
@@ -168,8 +189,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   startWorkers(): Promise<void>;
 
   /**
-   * Accepts a task, whose outcome is a `result` or an `error` event. Their listeners, and those of `progress` and `retry`,
-   * run in the async context (`AsyncLocalStorage`) of this call.
+   * Accepts a task, whose outcome is a `result` or an `error` event. Their listeners, and those of
+   * `progress` and `retry`, run in the async context (`AsyncLocalStorage`) of this call.
    *
    * @param task Any value that can be serialised. An object's own `id` (a string or a finite number) is the task's id;
    *   without one, a number is assigned. Its own `type` (a string) picks the worker's handler of that name. The whole task
@@ -184,7 +205,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   distributeTask(task: unknown, options?: ProcessManager.TaskOptions): ProcessManager.TaskId;
 
   /**
-   * In a pool that knows its module: a task for a handler by name, as {@link ProcessManager.run | run()} has it.
+   * In a pool that knows its module: a task for a handler by name, as {@link ProcessManager.run |
+   * run()} has it.
    *
    * @param task What that handler takes, and perhaps an `id`.
    * @param options Of this task.
@@ -195,7 +217,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
     options: ProcessManager.TaskOptions & { handler: Name },
   ): Promise<ResultOf<Handler<Worker, Name>>>;
   /**
-   * In a pool that knows its module: a task whose `type` picks an entry of `handlers`, as {@link ProcessManager.run | run()} has it.
+   * In a pool that knows its module: a task whose `type` picks an entry of `handlers`, as {@link
+   * ProcessManager.run | run()} has it.
    *
    * @param task What that handler takes, and perhaps an `id`.
    * @param options Of this task.
@@ -206,7 +229,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
     options?: ProcessManager.TaskOptions & { handler?: undefined },
   ): Promise<ResultOf<Handler<Worker, Type>>>;
   /**
-   * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result` event either.
+   * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result`
+   * event either.
    *
    * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
    * @param options Of this task.
@@ -233,16 +257,20 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
     args: readonly [...Args],
     options?: ProcessManager.TaskOptions,
   ): Promise<Awaited<Result>>;
-  exec<Result>(fn: () => Result, args?: readonly [], options?: ProcessManager.TaskOptions): Promise<Awaited<Result>>;
+  exec<Result>(
+    fn: () => Result,
+    args?: readonly [],
+    options?: ProcessManager.TaskOptions,
+  ): Promise<Awaited<Result>>;
 
   /**
-   * Runs a task whose handler gives several values (an async generator, or any iterable or async iterable) and hands them over
-   * one by one. The worker is held back where it yields while {@link ProcessManager.StreamOptions.highWaterMark} values are on their
-   * way or not taken yet.
+   * Runs a task whose handler gives several values (an async generator, or any iterable or async
+   * iterable) and hands them over one by one. The worker is held back where it yields while {@link
+   * ProcessManager.StreamOptions.highWaterMark} values are on their way or not taken yet.
    *
-   * The task is accepted by the first `next()`. Leaving the loop early ends it as {@link ProcessManager.cancel | cancel()} does:
-   * the generator's `finally` runs when it next yields, for which it has 100 ms. A stream that is neither read to its end nor left
-   * keeps its worker.
+   * The task is accepted by the first `next()`. Leaving the loop early ends it as {@link
+   * ProcessManager.cancel | cancel()} does: the generator's `finally` runs when it next yields, for
+   * which it has 100 ms. A stream that is neither read to its end nor left keeps its worker.
    *
    * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
    * @param options Of this task. A time limit includes the time that the reader takes.
@@ -254,11 +282,14 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * for await (const row of pool.stream({ type: 'parse', data: 'huge.csv' })) await insert(row);
    * ```
    */
-  stream<Value = any>(task: unknown, options?: ProcessManager.StreamOptions): AsyncIterableIterator<Value>;
+  stream<Value = any>(
+    task: unknown,
+    options?: ProcessManager.StreamOptions,
+  ): AsyncIterableIterator<Value>;
 
   /**
-   * Sends a message to a worker, which gets it by `process.on('message')`, as under `child_process.fork()`. It arrives before
-   * all tasks that are submitted after it.
+   * Sends a message to a worker, which gets it by `process.on('message')`, as under
+   * `child_process.fork()`. It arrives before all tasks that are submitted after it.
    *
    * @param workerId From 1 to `maxWorkers`.
    * @param message Any value that can be serialised, except undefined.
@@ -270,27 +301,31 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   send(workerId: number, message: unknown): boolean;
 
   /**
-   * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. What every worker has to know, those
-   * that are started later as well, belongs into its `setup`.
+   * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. What
+   * every worker has to know, those that are started later as well, belongs into its `setup`.
    *
    * @returns To how many it was sent. A worker for which 16 MiB of messages wait already is left out.
    */
   broadcast(message: unknown): number;
 
   /**
-   * The results of a source of tasks, for as long as somebody takes them: `for await (const result of pool.map(items))`.
+   * The results of a source of tasks, for as long as somebody takes them: `for await (const result
+   * of pool.map(items))`.
    *
-   * Nothing happens before the first `next()`. From then on items are taken from the source and run as tasks, as `run()` would,
-   * while no more than `highWaterMark` of them are between the source and the consumer; so a source may be endless, and a slow
-   * consumer slows it down. A pool that has no room ({@link ProcessManager.QueueFullError}) is waited for.
+   * Nothing happens before the first `next()`. From then on items are taken from the source and run
+   * as tasks, as `run()` would, while no more than `highWaterMark` of them are between the source
+   * and the consumer; so a source may be endless, and a slow consumer slows it down. A pool that
+   * has no room ({@link ProcessManager.QueueFullError}) is waited for.
    *
-   * It ends early when a task fails, the source fails, the pool refuses an item, or the signal is aborted; and when the consumer
-   * leaves (`break`, `return()`, `throw()`). Then the source is closed (`return()`, which is awaited unless the source owes an
-   * item; a Node stream is destroyed), tasks whose results could no longer be delivered are cancelled and not waited for, and the
-   * next `next()` rejects with that error, once. The error has a place among the results: what is before it, in their order or in
-   * the order of completion, is delivered first, whereas an abort and leaving drop what was not taken. When the pool is closed,
-   * what it had accepted still counts, and {@link ProcessManager.PoolClosedError} follows. `next()` may be called several times
-   * without waiting.
+   * It ends early when a task fails, the source fails, the pool refuses an item, or the signal is
+   * aborted; and when the consumer leaves (`break`, `return()`, `throw()`). Then the source is
+   * closed (`return()`, which is awaited unless the source owes an item; a Node stream is
+   * destroyed), tasks whose results could no longer be delivered are cancelled and not waited for,
+   * and the next `next()` rejects with that error, once. The error has a place among the results:
+   * what is before it, in their order or in the order of completion, is delivered first, whereas an
+   * abort and leaving drop what was not taken. When the pool is closed, what it had accepted still
+   * counts, and {@link ProcessManager.PoolClosedError} follows. `next()` may be called several
+   * times without waiting.
    *
    * Unsettled tasks keep the process alive; while there is none, the source has to.
    *
@@ -305,29 +340,34 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): AsyncIterableIterator<Result>;
 
   /**
-   * The worker module's functions, as functions of this object: `await pool.proxy.resize(image, { width: 200 })` calls the
-   * function that the module exports as `resize` (or the entry of its `handlers`), with exactly these arguments: there is no
-   * context behind them. The same object at every access; see {@link ProcessManager.createProxy | createProxy()}.
+   * The worker module's functions, as functions of this object: `await pool.proxy.resize(image, {
+   * width: 200 })` calls the function that the module exports as `resize` (or the entry of its
+   * `handlers`), with exactly these arguments: there is no context behind them. The same object at
+   * every access; see {@link ProcessManager.createProxy | createProxy()}.
    */
   get proxy(): ProcessManager.WorkerProxy<Worker>;
 
   /**
-   * Another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with options of its own.
+   * Another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with
+   * options of its own.
    *
-   * Each call is a task; its arguments are serialised as a task is, except that those which are undefined stay so, and that a
-   * function among them is refused. Calls never throw: what is wrong rejects. They reject with a TypeError if the module has no
-   * such function, and where a worker can have none: in a pool of `{ command, args }` workers, in one of fork-style scripts, and
-   * in one of built-in workers without a `filename`.
+   * Each call is a task; its arguments are serialised as a task is, except that those which are
+   * undefined stay so, and that a function among them is refused. Calls never throw: what is wrong
+   * rejects. They reject with a TypeError if the module has no such function, and where a worker
+   * can have none: in a pool of `{ command, args }` workers, in one of fork-style scripts, and in
+   * one of built-in workers without a `filename`.
    *
    * @typeParam Module The type of the module, that of the pool unless it says otherwise.
    * @param options For each call: those of tasks, without `handler`.
    * @throws Node's argument errors for wrong options.
    */
-  createProxy<Module = Worker>(options?: ProcessManager.ProxyOptions): ProcessManager.WorkerProxy<Module>;
+  createProxy<Module = Worker>(
+    options?: ProcessManager.ProxyOptions,
+  ): ProcessManager.WorkerProxy<Module>;
 
   /**
-   * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs, one that runs is told
-   * by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
+   * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs,
+   * one that runs is told by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
    *
    * @param id Of the task.
    * @param reason Becomes the `cause` of the error.
@@ -336,7 +376,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   cancel(id: ProcessManager.TaskId, reason?: unknown): boolean;
 
   /**
-   * The back-pressure idiom: `await pool.ready()` before each task keeps a producer within `maxQueue`.
+   * The back-pressure idiom: `await pool.ready()` before each task keeps a producer within
+   * `maxQueue`.
    *
    * @returns Resolves when the queue has room. Rejects when the pool is closed or broken, or becomes so.
    */
@@ -345,12 +386,16 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   /** A snapshot of counters, queue and workers; after closing, the last one. */
   stats(): ProcessManager.Stats;
 
-  /** One row for each worker; two, the one that serves first, while one of the same id replaces the other. */
+  /**
+   * One row for each worker; two, the one that serves first, while one of the same id replaces the
+   * other.
+   */
   get workers(): ProcessManager.WorkerStats[];
 
   /**
-   * Changes the number of workers while the pool works. One bound given alone draws the other with it where they would contradict
-   * each other. A smaller pool gives up the workers of the highest ids: they end what they run, and leave (`exit` with the reason
+   * Changes the number of workers while the pool works. One bound given alone draws the other with
+   * it where they would contradict each other. A smaller pool gives up the workers of the highest
+   * ids: they end what they run, and leave (`exit` with the reason
    * `'idle'`).
    *
    * @param size The new bounds; what is left out stays.
@@ -361,9 +406,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   resize(size: ProcessManager.PoolSize): Promise<void>;
 
   /**
-   * Replaces all workers, one after the other, by others that load their module anew: a new version of it without a restart. Each is
-   * ready before the one that it replaces leaves (`exit` with the reason `'reload'`), which ends what it runs: no task is lost or
-   * started twice. Tasks that are sent meanwhile may still run on the old code.
+   * Replaces all workers, one after the other, by others that load their module anew: a new version
+   * of it without a restart. Each is ready before the one that it replaces leaves (`exit` with the
+   * reason `'reload'`), which ends what it runs: no task is lost or started twice. Tasks that are
+   * sent meanwhile may still run on the old code.
    *
    * @returns Resolves when all are replaced (at once where the pool has not started); calls that overlap, when the last of them is complete. Rejects with
    *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (those that are not replaced yet go on), and when
@@ -372,7 +418,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   reload(): Promise<void>;
 
   /**
-   * Refuses new tasks, finishes the accepted ones, stops all workers. While it is pending it keeps the process alive.
+   * Refuses new tasks, finishes the accepted ones, stops all workers. While it is pending it keeps
+   * the process alive.
    *
    * @param options How long it may take, and which tasks are finished.
    * @returns The same promise at every call; a later call may only be stricter. It resolves once all workers are gone. Of a
@@ -390,7 +437,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   /** Keeps the process alive, tasks or not, until the pool is closed. */
   ref(): this;
 
-  /** Unsettled tasks no longer keep the process alive. A pending `startWorkers`, `ready`, `shutdown` or `terminate` does. */
+  /**
+   * Unsettled tasks no longer keep the process alive. A pending `startWorkers`, `ready`, `shutdown`
+   * or `terminate` does.
+   */
   unref(): this;
 
   /** `shutdown()`, for `await using`. */
@@ -414,11 +464,13 @@ declare namespace ProcessManager {
   /** Options of a pool. What is left out, or undefined, has its default. */
   export interface Options {
     /**
-     * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a path or as a file URL; a
-     * relative path starts at `process.cwd()`), or any executable that speaks the wire protocol. As with `fork()` the extension may
-     * be left out, and the module is the main one of its process (`require.main`); `./worker.js` finds `worker.ts`, as with tsx.
+     * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a
+     * path or as a file URL; a relative path starts at `process.cwd()`), or any executable that
+     * speaks the wire protocol. As with `fork()` the extension may be left out, and the module is
+     * the main one of its process (`require.main`); `./worker.js` finds `worker.ts`, as with tsx.
      *
-     * A module that starts a pool of itself when it is loaded is refused in its workers (`ERR_POOL_RECURSION`): it asks `isWorker` of
+     * A module that starts a pool of itself when it is loaded is refused in its workers
+     * (`ERR_POOL_RECURSION`): it asks `isWorker` of
      * `bulkhead/worker` first.
      *
      * @defaultValue the built-in worker, which runs `exec` functions and tasks that name a `filename`, and returns the
@@ -433,14 +485,16 @@ declare namespace ProcessManager {
      */
     minWorkers?: number;
     /**
-     * How many workers there may be, from 1 to 1024. Beyond `minWorkers`, one is started when tasks would wait for longer than that
-     * takes: by prediction, from how long tasks of their kind have run, or since they have.
+     * How many workers there may be, from 1 to 1024. Beyond `minWorkers`, one is started when tasks
+     * would wait for longer than that takes: by prediction, from how long tasks of their kind have
+     * run, or since they have.
      *
      * @defaultValue the cores that this process may really use, or `minWorkers` if that is more
      */
     maxWorkers?: number;
     /**
-     * How long a worker above `minWorkers` may idle before it leaves (`exit` with the reason `'idle'`), in ms.
+     * How long a worker above `minWorkers` may idle before it leaves (`exit` with the reason
+     * `'idle'`), in ms.
      * `Infinity`: no worker leaves for that reason, and a pool that has grown stays as large.
      *
      * @defaultValue `10_000`
@@ -453,8 +507,8 @@ declare namespace ProcessManager {
      */
     concurrency?: number;
     /**
-     * How many tasks may wait. Beyond it a task is refused with {@link QueueFullError}. 0: no task waits, there are only as
-     * many as can run. `Infinity` is allowed.
+     * How many tasks may wait. Beyond it a task is refused with {@link QueueFullError}. 0: no task
+     * waits, there are only as many as can run. `Infinity` is allowed.
      *
      * @defaultValue `1_000_000`
      */
@@ -466,33 +520,38 @@ declare namespace ProcessManager {
      */
     maxQueueBytes?: number;
     /**
-     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a number from 1 to 256 (what
+     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a
+     * number from 1 to 256 (what
      * `'auto'` sends at most) fixes it, 1 turns it off. Workers of `{ command }` never hold any ahead.
      *
      * @defaultValue `'auto'`
      */
     prefetch?: 'auto' | number;
     /**
-     * How long a task may run, in ms; 0 or `Infinity`: without limit. A worker that is stuck in a synchronous loop is killed, too.
+     * How long a task may run, in ms; 0 or `Infinity`: without limit. A worker that is stuck in a
+     * synchronous loop is killed, too.
      *
      * @defaultValue `0`, no limit
      */
     taskTimeout?: number;
     /**
-     * A waiting task gains one level of priority for so many ms: one of priority 0 is started before those of priority 10 that
-     * come more than ten times as long after it. `Infinity`: no task ever gains any.
+     * A waiting task gains one level of priority for so many ms: one of priority 0 is started
+     * before those of priority 10 that come more than ten times as long after it. `Infinity`: no
+     * task ever gains any.
      *
      * @defaultValue `1_000`
      */
     priorityAgeing?: number;
     /**
-     * How often a task whose worker died is started again. Then a task may run more than once, at most `retries + 1` times.
+     * How often a task whose worker died is started again. Then a task may run more than once, at
+     * most `retries + 1` times.
      *
      * @defaultValue `0`
      */
     retries?: number;
     /**
-     * Before the first of these, in ms; doubled for each further one. It is finite, as every accepted task ends.
+     * Before the first of these, in ms; doubled for each further one. It is finite, as every
+     * accepted task ends.
      *
      * @defaultValue `100`
      */
@@ -503,84 +562,95 @@ declare namespace ProcessManager {
      * @defaultValue `30_000`; where `--inspect-brk` or `--inspect-wait` has workers wait for a debugger, as long as it can be
      */
     startTimeout?: number;
-    /** When workers that die before they are ready break the pool. What is left out has its default. */
+    /**
+     * When workers that die before they are ready break the pool. What is left out has its default.
+     */
     restart?: RestartOptions;
     /**
-     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in ms. 0: at once. It is finite:
-     * a worker that ignores the one ends by the other. Whatever it is, a worker has half a second to take up a task that it
-     * was sent, before it counts as hung.
+     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in
+     * ms. 0: at once. It is finite: a worker that ignores the one ends by the other. Whatever it
+     * is, a worker has half a second to take up a task that it was sent, before it counts as hung.
      *
      * @defaultValue `2_000`
      */
     gracePeriod?: number;
     /**
-     * How many tasks a worker is started on, at most; from 1, or `Infinity`. Then another takes its place, with the same id.
-     * It is started early enough that the next task does not wait for it, and stands by until the first has had all its
-     * tasks (or has idled for `idleTimeout`); the first leaves when it has ended them (`exit` with reason `'recycled'`). A
-     * task that was sent to a worker and taken back before it started does not count.
+     * How many tasks a worker is started on, at most; from 1, or `Infinity`. Then another takes its
+     * place, with the same id. It is started early enough that the next task does not wait for it,
+     * and stands by until the first has had all its tasks (or has idled for `idleTimeout`); the
+     * first leaves when it has ended them (`exit` with reason `'recycled'`). A task that was sent
+     * to a worker and taken back before it started does not count.
      *
      * @defaultValue `Infinity`
      */
     maxTasksPerWorker?: number;
     /**
-     * How long after it got ready a worker is replaced in the same way, in ms; from 1, or `Infinity`. It goes on until the
-     * other is ready, and ends what it runs then, however long that takes. One worker after the other is replaced.
+     * How long after it got ready a worker is replaced in the same way, in ms; from 1, or
+     * `Infinity`. It goes on until the other is ready, and ends what it runs then, however long
+     * that takes. One worker after the other is replaced.
      *
      * @defaultValue `Infinity`
      */
     maxWorkerAge?: number;
     /**
-     * How much memory (resident set) a worker may have before it is replaced in the same way, as soon as another is ready
-     * and its running tasks have ended. A number of bytes, `Infinity`, or text with a unit: `'512MB'`, `'1.5 GiB'`. `KB`, `MB` and
+     * How much memory (resident set) a worker may have before it is replaced in the same way, as
+     * soon as another is ready and its running tasks have ended. A number of bytes, `Infinity`, or
+     * text with a unit: `'512MB'`, `'1.5 GiB'`. `KB`, `MB` and
      * `GB` mean the same as `KiB`, `MiB` and `GiB`: powers of 1024. Must be less than `maxMemory`.
      *
-     * A worker's memory is looked at every 250 ms and after its tasks (at most every 10 ms). On Linux only: elsewhere, and where
+     * A worker's memory is looked at every 250 ms and after its tasks (at most every 10 ms). On
+     * Linux only: elsewhere, and where
      * `/proc` cannot be read, this limit and `maxMemory` have no effect, as a warning (`BULKHEAD_NO_MEMORY_LIMITS`) says.
      *
      * @defaultValue `Infinity`
      */
     recycleMemory?: number | string;
     /**
-     * How much memory a worker may have before it is killed, at once and by SIGKILL; given and looked at as `recycleMemory` is, so
-     * that a worker may exceed it by what it allocates in 250 ms. Its tasks end with a {@link WorkerCrashedError} that names the
-     * limit (`outOfMemory: true`), or are started again if `retries` allows it; its `exit` has the reason `'memory'`. Processes that
-     * the worker has started do not count.
+     * How much memory a worker may have before it is killed, at once and by SIGKILL; given and
+     * looked at as `recycleMemory` is, so that a worker may exceed it by what it allocates in 250
+     * ms. Its tasks end with a {@link WorkerCrashedError} that names the limit (`outOfMemory:
+     * true`), or are started again if `retries` allows it; its `exit` has the reason `'memory'`.
+     * Processes that the worker has started do not count.
      *
      * @defaultValue `Infinity`
      */
     maxMemory?: number | string;
     /**
-     * On a missed deadline, fetch the worker's JavaScript stack before it is killed: {@link TaskTimeoutError.stuckAt}. Costs
-     * nothing until then; and then it has Node open its debugger (by SIGUSR1, on a free port of the loopback interface) for
-     * as long as it takes, a second at most. While it is open, whoever may connect to that port could control the worker.
-     * For workers that run on Node.js.
+     * On a missed deadline, fetch the worker's JavaScript stack before it is killed: {@link
+     * TaskTimeoutError.stuckAt}. Costs nothing until then; and then it has Node open its debugger
+     * (by SIGUSR1, on a free port of the loopback interface) for as long as it takes, a second at
+     * most. While it is open, whoever may connect to that port could control the worker. For
+     * workers that run on Node.js.
      *
      * @defaultValue `false`
      */
     captureStack?: boolean;
     /**
-     * How values travel. `'json'` is JSON, by which a `Date` becomes text, `NaN` null, and an instance of a class a plain object; what
-     * JSON would make an empty object (a `Map`, a `RegExp`, a `Blob`) is refused with a {@link SerializationError} that says where.
+     * How values travel. `'json'` is JSON, by which a `Date` becomes text, `NaN` null, and an
+     * instance of a class a plain object; what JSON would make an empty object (a `Map`, a
+     * `RegExp`, a `Blob`) is refused with a {@link SerializationError} that says where.
      * `'advanced'` is the structured clone algorithm, for Node workers only, and not between Bun and another runtime. Buffers, typed
-     * arrays and ArrayBuffers arrive as what they were, byte for byte, in both, and so do errors in `'json'`. What becomes of each kind of
-     * value: `docs/values.md`.
+     * arrays and ArrayBuffers arrive as what they were, byte for byte, in both, and so do errors in
+     * `'json'`. What becomes of each kind of value: `docs/values.md`.
      *
      * @defaultValue `'json'`
      */
     serialization?: 'json' | 'advanced';
     /**
      * The largest task, result or message, in bytes, up to 511 MiB. A larger task is refused with
-     * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with that error, and the worker
-     * lives. JSON may become 28 times as large in the heap: a result whose objects and arrays would take more than half of this
-     * process's heap (`--max-old-space-size`) ends its task in the same way.
+     * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with
+     * that error, and the worker lives. JSON may become 28 times as large in the heap: a result
+     * whose objects and arrays would take more than half of this process's heap
+     * (`--max-old-space-size`) ends its task in the same way.
      *
      * @defaultValue `67108864` (64 MiB)
      */
     maxMessageSize?: number;
     /**
-     * The environment that a worker sees, exactly. Undefined values are left out. As with `child_process`, two things of this
-     * process are added that are not named here: `NODE_V8_COVERAGE`, and to `NODE_OPTIONS` the flags of the permission model, see
-     * {@link Options.execArgv}.
+     * The environment that a worker sees, exactly. Undefined values are left out. As with
+     * `child_process`, two things of this process are added that are not named here:
+     * `NODE_V8_COVERAGE`, and to `NODE_OPTIONS` the flags of the permission model, see {@link
+     * Options.execArgv}.
      *
      * @defaultValue a copy of `process.env`, taken when the pool is made, without what is meant for this process only
      *   (Node's IPC channel, the debugger's flags in `NODE_OPTIONS`)
@@ -593,50 +663,55 @@ declare namespace ProcessManager {
      */
     argv?: readonly string[];
     /**
-     * Node's flags for Node workers. With `--permission` among them, or in `NODE_OPTIONS` of `env`, a worker has the restrictions
-     * that these name; without, those of this process, which are added to its `NODE_OPTIONS`.
+     * Node's flags for Node workers. With `--permission` among them, or in `NODE_OPTIONS` of `env`,
+     * a worker has the restrictions that these name; without, those of this process, which are
+     * added to its `NODE_OPTIONS`.
      *
      * `--inspect`, `--inspect-brk` and `--inspect-wait`, here or in `NODE_OPTIONS` of `env`, have each worker listen for a debugger on
-     * a port of its own: any that is free, or, with `--inspect=9300`, 9300 for the worker with the id 1, 9301 for the next, and
-     * any that is free where that one is taken. To that end `--inspect-port` is added for each. Its address is a line on standard
-     * error, `bulkhead worker 1 (pid 4711): Debugger listening on ws://127.0.0.1:9300/…`: in the `stderr` events with `stdio: 'pipe'`,
-     * else on that of this process.
+     * a port of its own: any that is free, or, with `--inspect=9300`, 9300 for the worker with the
+     * id 1, 9301 for the next, and any that is free where that one is taken. To that end
+     * `--inspect-port` is added for each. Its address is a line on standard error, `bulkhead worker
+     * 1 (pid 4711): Debugger listening on ws://127.0.0.1:9300/…`: in the `stderr` events with
+     * `stdio: 'pipe'`, else on that of this process.
      *
      * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs. In Deno, `run`
      *   and the permissions of this process; in Bun and Deno with another `execPath`, none
      */
     execArgv?: readonly string[];
     /**
-     * The `node` that Node workers run on, or a `bun` or `deno` in place of it; the latter needs `execArgv` as well, such as
+     * The `node` that Node workers run on, or a `bun` or `deno` in place of it; the latter needs
+     * `execArgv` as well, such as
      * `['run', '--allow-all']`.
      *
-     * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to their environment, as `child_process.fork()` does there. An app
-     * whose fuse "runAsNode" is off can have no Node workers: what it starts is itself, where the constructor throws an
-     * error with the code `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`. So it does in a single executable, on which no worker can run,
-     * without this option.
+     * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to their environment, as
+     * `child_process.fork()` does there. An app whose fuse "runAsNode" is off can have no Node
+     * workers: what it starts is itself, where the constructor throws an error with the code
+     * `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`. So it does in a single executable, on which no worker
+     * can run, without this option.
      *
      * @defaultValue `process.execPath`; in Electron on macOS, the app's helper
      */
     execPath?: string;
     /**
-     * The working directory of all workers: a path (a relative one starts at `process.cwd()`, when the pool is made), or a file
-     * URL, as text too.
+     * The working directory of all workers: a path (a relative one starts at `process.cwd()`, when
+     * the pool is made), or a file URL, as text too.
      *
      * @defaultValue that of this process when the pool is made, wherever `process.chdir()` leads later
      */
     cwd?: string | URL;
     /**
-     * Where workers print to: `'inherit'`, to where this process does; `'pipe'`, to `stdout` and `stderr` events (and to
-     * nowhere while nobody listens); `'ignore'`, to nowhere. Whatever it says, the last 8 KiB of a worker's stderr are kept
-     * for the error that tells of its death.
+     * Where workers print to: `'inherit'`, to where this process does; `'pipe'`, to `stdout` and
+     * `stderr` events (and to nowhere while nobody listens); `'ignore'`, to nowhere. Whatever it
+     * says, the last 8 KiB of a worker's stderr are kept for the error that tells of its death.
      *
      * @defaultValue `'inherit'`
      */
     stdio?: 'inherit' | 'pipe' | 'ignore';
     /**
-     * The nice value of workers: an integer from -20, much of the processors, to 19, what others leave. It is not added to
-     * that of this process. Less than that of this process takes a privilege (on Linux CAP_SYS_NICE, or RLIMIT_NICE); without it
-     * workers do not start, and the {@link WorkerStartError} has the system's error (`EACCES`, of `setpriority`) as its cause.
+     * The nice value of workers: an integer from -20, much of the processors, to 19, what others
+     * leave. It is not added to that of this process. Less than that of this process takes a
+     * privilege (on Linux CAP_SYS_NICE, or RLIMIT_NICE); without it workers do not start, and the
+     * {@link WorkerStartError} has the system's error (`EACCES`, of `setpriority`) as its cause.
      *
      * @defaultValue that of this process
      */
@@ -657,7 +732,10 @@ declare namespace ProcessManager {
     maxWorkers?: number;
   }
 
-  /** How often, and how soon, workers that die before they are ready are followed by another attempt. */
+  /**
+   * How often, and how soon, workers that die before they are ready are followed by another
+   * attempt.
+   */
   export interface RestartOptions {
     /**
      * So many deaths before readiness, within `window`, are still followed by another attempt.
@@ -676,20 +754,23 @@ declare namespace ProcessManager {
   /** Options of one task. */
   export interface TaskOptions {
     /**
-     * Waiting tasks of higher priority are started first; among equals, first in, first out. Any number from -1_000_000 to
-     * 1_000_000. A task gains one level for each {@link Options.priorityAgeing} that it waits, so that none waits for ever.
-     * What has been sent ahead to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken, and a task that comes
-     * back from a worker that died is started before all others.
+     * Waiting tasks of higher priority are started first; among equals, first in, first out. Any
+     * number from -1_000_000 to 1_000_000. A task gains one level for each {@link
+     * Options.priorityAgeing} that it waits, so that none waits for ever. What has been sent ahead
+     * to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken, and a task
+     * that comes back from a worker that died is started before all others.
      *
      * @defaultValue `0`
      */
     priority?: number;
     /**
-     * All tasks of one key go to one worker, which may keep in memory what they need (a cache, a connection, a model). Which one
-     * it is follows from the key (rendezvous hashing over the places of the pool), so that {@link ProcessManager.resize | resize()}
-     * moves few keys. A task with a key waits for that worker even if another one idles. The worker's successor has the same keys,
-     * and none of what the old process kept: the event `lost-key` tells. A worker that dies again and again loses its keys to others
-     * until it is started again. Any string that is not empty.
+     * All tasks of one key go to one worker, which may keep in memory what they need (a cache, a
+     * connection, a model). Which one it is follows from the key (rendezvous hashing over the
+     * places of the pool), so that {@link ProcessManager.resize | resize()} moves few keys. A task
+     * with a key waits for that worker even if another one idles. The worker's successor has the
+     * same keys, and none of what the old process kept: the event `lost-key` tells. A worker that
+     * dies again and again loses its keys to others until it is started again. Any string that is
+     * not empty.
      *
      * @defaultValue none: any worker
      */
@@ -697,22 +778,25 @@ declare namespace ProcessManager {
     /** How long this task may run, in ms; 0 or `Infinity`: without limit. @defaultValue the pool's `taskTimeout` */
     timeout?: number;
     /**
-     * Cancels the task when it is aborted; the error's `cause` is the signal's reason. Any number of tasks, maps and pools may share
-     * a signal: it has one listener for all of them.
+     * Cancels the task when it is aborted; the error's `cause` is the signal's reason. Any number
+     * of tasks, maps and pools may share a signal: it has one listener for all of them.
      */
     signal?: AbortSignal;
     /** How often it is started again if its worker dies, see {@link Options.retries}. @defaultValue the pool's `retries` */
     retries?: number;
     /**
-     * Name of the handler, instead of the task's `type`: an entry of the module's `handlers`, or else any function that it
-     * exports, except `setup` and `teardown`.
+     * Name of the handler, instead of the task's `type`: an entry of the module's `handlers`, or
+     * else any function that it exports, except `setup` and `teardown`.
      */
     handler?: string;
-    /** Module for this task, as a path (a relative one starts at `process.cwd()`, at the call) or a file URL. For the built-in worker only. */
+    /**
+     * Module for this task, as a path (a relative one starts at `process.cwd()`, at the call) or a
+     * file URL. For the built-in worker only.
+     */
     filename?: string | URL;
     /**
-     * Called for what this task's handler passes to `ctx.progress()`, before the `progress` event and in the async context of the call
-     * that submitted the task.
+     * Called for what this task's handler passes to `ctx.progress()`, before the `progress` event
+     * and in the async context of the call that submitted the task.
      */
     onProgress?: (value: any, about: { taskId: TaskId; workerId: number }) => void;
     /**
@@ -738,7 +822,8 @@ declare namespace ProcessManager {
     /** Results in the order of their tasks; false: in the order in which they come. @defaultValue `true` */
     ordered?: boolean;
     /**
-     * How many items may have been taken from the source and not yet, as results, by the consumer; from 1, or `Infinity`.
+     * How many items may have been taken from the source and not yet, as results, by the consumer;
+     * from 1, or `Infinity`.
      *
      * @defaultValue adaptive: twice as many as can run at once (`maxWorkers * concurrency`) at first; doubled, up to 1024, while
      *   so many are done within 20 ms, as tiny tasks need; halved again when that takes longer than 200 ms
@@ -750,8 +835,9 @@ declare namespace ProcessManager {
   export interface ProxyOptions extends Omit<TaskOptions, 'handler'> {}
 
   /**
-   * The functions of a worker module, to be called from here: each takes the same arguments, and gives a promise. Without the
-   * module's type it has a function of every name but `then` and `toJSON`.
+   * The functions of a worker module, to be called from here: each takes the same arguments, and
+   * gives a promise. Without the module's type it has a function of every name but `then` and
+   * `toJSON`.
    *
    * @typeParam Module Its type, `typeof import('./worker.js')`.
    */
@@ -762,7 +848,10 @@ declare namespace ProcessManager {
           readonly toJSON?: undefined;
         }
       : {
-          readonly [Name in Exclude<HandlerName<Module>, keyof typeof Object.prototype | 'then' | 'toJSON'>]: (
+          readonly [Name in Exclude<
+            HandlerName<Module>,
+            keyof typeof Object.prototype | 'then' | 'toJSON'
+          >]: (
             ...args: Parameters<FunctionIn<Handler<Module, Name>>>
           ) => Promise<ResultOf<Handler<Module, Name>>>;
         };
@@ -770,7 +859,8 @@ declare namespace ProcessManager {
   /** Options of `shutdown()`. */
   export interface ShutdownOptions {
     /**
-     * After this time (ms), whatever still runs is killed, and its task ends with {@link PoolClosedError}; `Infinity`: nothing is killed.
+     * After this time (ms), whatever still runs is killed, and its task ends with {@link
+     * PoolClosedError}; `Infinity`: nothing is killed.
      *
      * @defaultValue none
      */
@@ -783,7 +873,9 @@ declare namespace ProcessManager {
   export interface ShutdownReport {
     /** Tasks that ended with a result since the pool began to close. */
     completed: number;
-    /** Accepted tasks that ended in any other way since then: dropped, killed, failed, cancelled. */
+    /**
+     * Accepted tasks that ended in any other way since then: dropped, killed, failed, cancelled.
+     */
     rejected: number;
     /** Workers that had to be killed. */
     killed: number;
@@ -791,7 +883,10 @@ declare namespace ProcessManager {
 
   /** What a `result` event tells. */
   export interface Envelope<Result = any> {
-    /** Id of the task, the user's or the one it was assigned: as the pool knows it, whatever the worker says. */
+    /**
+     * Id of the task, the user's or the one it was assigned: as the pool knows it, whatever the
+     * worker says.
+     */
     taskId: TaskId;
     /** What the handler returned; of a whole envelope, its `result`. */
     result: Result;
@@ -812,8 +907,8 @@ declare namespace ProcessManager {
   }
 
   /**
-   * A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another. While one that is recycled
-   * ends its tasks, there are two processes of its id.
+   * A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another.
+   * While one that is recycled ends its tasks, there are two processes of its id.
    */
   export interface WorkerInfo {
     /** Number of its place in the pool, from 1. */
@@ -828,7 +923,10 @@ declare namespace ProcessManager {
     workerId: number;
     /** Of its process. */
     pid: number;
-    /** Exit code, or null if a signal ended it. Both null: the status is unknown, or the worker is not gone 10 s after SIGKILL. */
+    /**
+     * Exit code, or null if a signal ended it. Both null: the status is unknown, or the worker is
+     * not gone 10 s after SIGKILL.
+     */
     code: number | null;
     /** The signal that ended it, by name, or null if it exited. */
     signal: NodeJS.Signals | null;
@@ -844,7 +942,16 @@ declare namespace ProcessManager {
      * - `'startup'`: it did not get ready;
      * - `'crashed'`: it ended by itself, was killed by somebody else, closed its channel, or broke the protocol.
      */
-    reason: 'shutdown' | 'idle' | 'recycled' | 'reload' | 'timeout' | 'memory' | 'aborted' | 'crashed' | 'startup';
+    reason:
+      | 'shutdown'
+      | 'idle'
+      | 'recycled'
+      | 'reload'
+      | 'timeout'
+      | 'memory'
+      | 'aborted'
+      | 'crashed'
+      | 'startup';
     /** From spawn to death, in ms. */
     uptime: number;
     /** Tasks that it has ended, with a result or an error. */
@@ -874,11 +981,13 @@ declare namespace ProcessManager {
     /** A task given to `distributeTask` has a result. */
     result: [envelope: Envelope, info: ResultInfo];
     /**
-     * A task given to `distributeTask` has failed (with what its handler threw, or with an error of this page; `taskId`
-     * tells which). As with any emitter, this is thrown if there is no listener.
+     * A task given to `distributeTask` has failed (with what its handler threw, or with an error of
+     * this page; `taskId` tells which). As with any emitter, this is thrown if there is no
+     * listener.
      *
-     * Or it concerns the pool itself: {@link PoolBrokenError}, at most once, or the {@link ProtocolError} of a worker that ran no
-     * task. This never ends the process: without a listener, the promises that reject with it are enough (`run()`, `ready()`, a
+     * Or it concerns the pool itself: {@link PoolBrokenError}, at most once, or the {@link
+     * ProtocolError} of a worker that ran no task. This never ends the process: without a listener,
+     * the promises that reject with it are enough (`run()`, `ready()`, a
      * `startWorkers()` that the program awaits), and where there is none, one warning of the process tells it, with the code
      * `BULKHEAD_POOL_ERROR`.
      */
@@ -886,8 +995,9 @@ declare namespace ProcessManager {
     /** A worker is gone. Its last event, after all its results. */
     exit: [exit: WorkerExit];
     /**
-     * Everything a worker says, in order: what it passes to `send()`, and its results, as envelopes. Costs nothing while
-     * nobody listens. A worker may send a message that looks like an envelope; `result` events are about real ones only.
+     * Everything a worker says, in order: what it passes to `send()`, and its results, as
+     * envelopes. Costs nothing while nobody listens. A worker may send a message that looks like an
+     * envelope; `result` events are about real ones only.
      */
     message: [message: any, worker: WorkerInfo];
     /** A worker is ready. */
@@ -899,8 +1009,8 @@ declare namespace ProcessManager {
     /** A task whose worker died is started again. */
     retry: [retry: Retry];
     /**
-     * A worker is gone that had run tasks of this key (in an open pool, for whatever reason), right before its `exit`. Told of at most
-     * 65_536 keys for each worker.
+     * A worker is gone that had run tasks of this key (in an open pool, for whatever reason), right
+     * before its `exit`. Told of at most 65_536 keys for each worker.
      */
     'lost-key': [lost: LostKey];
     /** With `stdio: 'pipe'`: what a worker prints. */
@@ -910,7 +1020,8 @@ declare namespace ProcessManager {
   }
 
   /**
-   * What is published on channels of `node:diagnostics_channel`, by channel. See docs/observability.md.
+   * What is published on channels of `node:diagnostics_channel`, by channel. See
+   * docs/observability.md.
    *
    * @example
    * ```ts
@@ -930,7 +1041,10 @@ declare namespace ProcessManager {
     'bulkhead:worker:exit': PoolMessage & Readonly<WorkerExit>;
     /** A task was accepted. */
     'bulkhead:task:start': TaskMessage;
-    /** Its worker died, and it is started again: `attempt` is the coming start, `error` what ended the last one. */
+    /**
+     * Its worker died, and it is started again: `attempt` is the coming start, `error` what ended
+     * the last one.
+     */
     'bulkhead:task:retry': TaskMessage;
     /** It is settled; whoever gave it is told next. */
     'bulkhead:task:end': TaskMessage;
@@ -945,17 +1059,23 @@ declare namespace ProcessManager {
   }
 
   /**
-   * One and the same object from a task's start to its end, which tells tasks of the same id apart. What is known of the task
-   * grows with it; what is not known is undefined.
+   * One and the same object from a task's start to its end, which tells tasks of the same id apart.
+   * What is known of the task grows with it; what is not known is undefined.
    */
   export interface TaskMessage extends PoolMessage {
     /** Id of the task, the user's or the one it was assigned. */
     readonly taskId: TaskId;
-    /** The task option of that name. Not known of a task that was accepted before anybody subscribed to a channel of tasks. */
+    /**
+     * The task option of that name. Not known of a task that was accepted before anybody subscribed
+     * to a channel of tasks.
+     */
     readonly trace: string | undefined;
     /** Which attempt of the task it is about, from 1. */
     readonly attempt: number | undefined;
-    /** At its end. `'cancelled'`: by its signal, `cancel()`, or whoever has left a `map()` or `stream()`. */
+    /**
+     * At its end. `'cancelled'`: by its signal, `cancel()`, or whoever has left a `map()` or
+     * `stream()`.
+     */
     readonly outcome: 'completed' | 'failed' | 'cancelled' | undefined;
     /** At its end, where a worker was involved. */
     readonly workerId: number | undefined;
@@ -965,7 +1085,10 @@ declare namespace ProcessManager {
     readonly waitTime: number | undefined;
     /** From that start to the end, in ms. */
     readonly runTime: number | undefined;
-    /** What the task failed with, as its caller gets it; with a retry, what ended the attempt before. */
+    /**
+     * What the task failed with, as its caller gets it; with a retry, what ended the attempt
+     * before.
+     */
     readonly error: (Error & Partial<TaskErrorFields>) | undefined;
   }
 
@@ -991,13 +1114,16 @@ declare namespace ProcessManager {
       /** Their size. */
       bytes: number;
     };
-    /** From acceptance to start, of the tasks that a worker has replied to, with a result or an error. */
+    /**
+     * From acceptance to start, of the tasks that a worker has replied to, with a result or an
+     * error.
+     */
     waitTime: TimeStats;
     /** From start to reply, of the same tasks. */
     runTime: TimeStats;
     /**
-     * The part of the workers' time that tasks have used, from 0 to 1: their running time by the time that workers were ready,
-     * times `concurrency`.
+     * The part of the workers' time that tasks have used, from 0 to 1: their running time by the
+     * time that workers were ready, times `concurrency`.
      */
     utilization: number;
     /** The same rows as {@link ProcessManager.workers}. */
@@ -1005,8 +1131,8 @@ declare namespace ProcessManager {
   }
 
   /**
-   * How a time is distributed, in ms, since the pool was made; all 0 before the first task. Kept in a histogram of two
-   * significant digits, so that the figures are right within 1 %.
+   * How a time is distributed, in ms, since the pool was made; all 0 before the first task. Kept in
+   * a histogram of two significant digits, so that the figures are right within 1 %.
    */
   export interface TimeStats {
     /** Tasks. */
@@ -1039,7 +1165,10 @@ declare namespace ProcessManager {
     running: TaskId[];
     /** Since it was spawned, in ms. */
     uptime: number;
-    /** Resident memory in bytes; null where it is not known: elsewhere than on Linux, or without a `/proc` of this PID namespace. */
+    /**
+     * Resident memory in bytes; null where it is not known: elsewhere than on Linux, or without a
+     * `/proc` of this PID namespace.
+     */
     rss: number | null;
     /** Tasks that it has ended, with a result or an error. */
     tasksDone: number;
@@ -1058,11 +1187,14 @@ declare namespace ProcessManager {
   }
 
   /**
-   * Base of all errors that are bulkhead's own. `instanceof` works across two copies of the package.
+   * Base of all errors that are bulkhead's own. `instanceof` works across two copies of the
+   * package.
    *
-   * What a handler throws arrives as itself instead: class of the built-in errors, name, message, `code`, own fields, `cause`
-   * chain (up to 16) and `AggregateError.errors` kept, the worker's stack kept, `taskId`, `workerId` and `pid` added. A field that the
-   * pool's `serialization` cannot carry is text that says what it was. A thrown value that is no error arrives as the `cause` of an `Error`.
+   * What a handler throws arrives as itself instead: class of the built-in errors, name, message,
+   * `code`, own fields, `cause` chain (up to 16) and `AggregateError.errors` kept, the worker's
+   * stack kept, `taskId`, `workerId` and `pid` added. A field that the pool's `serialization`
+   * cannot carry is text that says what it was. A thrown value that is no error arrives as the
+   * `cause` of an `Error`.
    */
   export class BulkheadError extends Error {
     /**
@@ -1085,7 +1217,10 @@ declare namespace ProcessManager {
   /** The worker died while it ran the task, or before the result was complete. */
   export class WorkerCrashedError extends BulkheadError {
     readonly code: 'ERR_WORKER_CRASHED';
-    /** What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: the status is unknown. */
+    /**
+     * What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: the status is
+     * unknown.
+     */
     exitCode: number | null;
     /** The signal that ended it, by name. */
     signal: NodeJS.Signals | null;
@@ -1097,41 +1232,54 @@ declare namespace ProcessManager {
      * - `'stopping'`: the pool was ending it for another task's sake (see `reason`), and this task went with it. Only with
      *   `concurrency` above 1.
      *
-     * A worker that dies before it is ready gives a {@link WorkerStartError}, and an idle one no error but an `exit` event.
+     * A worker that dies before it is ready gives a {@link WorkerStartError}, and an idle one no
+     * error but an `exit` event.
      */
     phase: 'running' | 'result' | 'stopping';
     /** The `reason` of the worker's `exit` event: `'crashed'`, unless the pool was ending it. */
     reason: WorkerExit['reason'];
-    /** Whether the task may have had effects. Always true: a task that had certainly not started is not lost. */
+    /**
+     * Whether the task may have had effects. Always true: a task that had certainly not started is
+     * not lost.
+     */
     maybeExecuted: boolean;
     /**
-     * Memory ran out: V8 (or Python, Go, C++, Rust) said so and died in the way that goes with it, or the kernel's
-     * out-of-memory killer ended the worker, as the count of its memory group (cgroup v1 or v2) shows; or it exceeded `maxMemory`.
+     * Memory ran out: V8 (or Python, Go, C++, Rust) said so and died in the way that goes with it,
+     * or the kernel's out-of-memory killer ended the worker, as the count of its memory group
+     * (cgroup v1 or v2) shows; or it exceeded `maxMemory`.
      */
     outOfMemory: boolean;
     /** It had closed its channel and lived on, and was ended for that: `signal` is how. */
     channelClosed: boolean;
-    /** The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught exception is in it. */
+    /**
+     * The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught
+     * exception is in it.
+     */
     stderr: string;
     /** Of the worker, from spawn to death, in ms. */
     uptime: number;
     /** The largest resident memory known of the worker, in bytes; 0: unknown. */
     rss: number;
-    /** How often the task was started. With `retries` more than once: each attempt ended with the death of its worker. */
+    /**
+     * How often the task was started. With `retries` more than once: each attempt ended with the
+     * death of its worker.
+     */
     attempts: number;
   }
 
   /**
-   * A worker did not get ready. `cause` is what it said itself, if it did. Where there is no process (`reason` is `'spawn'`)
-   * it is the system's error, with the fields of Node's own: `code` (`'ENOENT'`, `'EMFILE'`), `errno`, `syscall`, and `path`
-   * where it is about a file. Shortages (`EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`, `ETXTBSY`) are tried
-   * again, as often as {@link Options.restart} allows.
+   * A worker did not get ready. `cause` is what it said itself, if it did. Where there is no
+   * process (`reason` is `'spawn'`) it is the system's error, with the fields of Node's own: `code`
+   * (`'ENOENT'`, `'EMFILE'`), `errno`, `syscall`, and `path` where it is about a file. Shortages
+   * (`EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`, `ETXTBSY`) are tried again, as
+   * often as {@link Options.restart} allows.
    */
   export class WorkerStartError extends BulkheadError {
     readonly code: 'ERR_WORKER_START';
     /**
-     * What happened: it ended (`'exit'`), was not ready within `startTimeout` (`'timeout'`), could not be spawned (`'spawn'`),
-     * said what makes no sense (`'protocol'`), or said itself that it cannot start (`'fail'`).
+     * What happened: it ended (`'exit'`), was not ready within `startTimeout` (`'timeout'`), could
+     * not be spawned (`'spawn'`), said what makes no sense (`'protocol'`), or said itself that it
+     * cannot start (`'fail'`).
      */
     reason: 'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail';
     /** See {@link WorkerCrashedError.exitCode}. */
@@ -1147,9 +1295,10 @@ declare namespace ProcessManager {
   }
 
   /**
-   * Workers die again and again before they are ready, or can never start, and none serves or may still get ready; the pool
-   * takes no tasks any more. Each task that waits ends with it, and so does each later call. As an event it comes once,
-   * whatever the pool was doing; for how the pool itself tells of it, see {@link Events.error}.
+   * Workers die again and again before they are ready, or can never start, and none serves or may
+   * still get ready; the pool takes no tasks any more. Each task that waits ends with it, and so
+   * does each later call. As an event it comes once, whatever the pool was doing; for how the pool
+   * itself tells of it, see {@link Events.error}.
    */
   export class PoolBrokenError extends BulkheadError {
     readonly code: 'ERR_POOL_BROKEN';
@@ -1179,12 +1328,14 @@ declare namespace ProcessManager {
     /** In ms. */
     timeout: number;
     /**
-     * With {@link Options.captureStack}: where the worker's JavaScript was at the deadline, at most 50 lines like those of an
-     * Error's `stack`, without its first one.
+     * With {@link Options.captureStack}: where the worker's JavaScript was at the deadline, at most
+     * 50 lines like those of an Error's `stack`, without its first one.
      *
-     * Missing where that could not be found out within a second: the worker was not in JavaScript (its handler awaits something,
-     * or is in a synchronous native call), it handles SIGUSR1 itself, has a debugger open already, was started without one
-     * (`--permission`, `--disable-sigusr1`), was being ended for another task, or the stack is thousands of calls deep.
+     * Missing where that could not be found out within a second: the worker was not in JavaScript
+     * (its handler awaits something, or is in a synchronous native call), it handles SIGUSR1
+     * itself, has a debugger open already, was started without one (`--permission`,
+     * `--disable-sigusr1`), was being ended for another task, or the stack is thousands of calls
+     * deep.
      */
     stuckAt?: string;
   }
@@ -1197,8 +1348,9 @@ declare namespace ProcessManager {
   }
 
   /**
-   * A value cannot be sent. Of a task: thrown before it is accepted. Of a result: the task fails, the worker lives. `cause`
-   * is what stood in the way: the TypeError of a cycle, the RangeError of too deep nesting, what a getter threw.
+   * A value cannot be sent. Of a task: thrown before it is accepted. Of a result: the task fails,
+   * the worker lives. `cause` is what stood in the way: the TypeError of a cycle, the RangeError of
+   * too deep nesting, what a getter threw.
    */
   export class SerializationError extends BulkheadError {
     readonly code: 'ERR_SERIALIZATION';
@@ -1206,7 +1358,9 @@ declare namespace ProcessManager {
     path?: string;
   }
 
-  /** A value is larger than `maxMessageSize`, or would take more than half of this process's heap. */
+  /**
+   * A value is larger than `maxMessageSize`, or would take more than half of this process's heap.
+   */
   export class MessageTooLargeError extends BulkheadError {
     readonly code: 'ERR_MESSAGE_TOO_LARGE';
     /** In bytes; where it was too large to be measured, at least so many. */

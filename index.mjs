@@ -1,4 +1,5 @@
-// One class, whichever module system asks for it: the package is CommonJS, and this only gives names to its parts.
+// One class, whichever module system asks for it: the package is CommonJS, and this only gives
+// names to its parts.
 import ProcessManager from './index.js';
 
 export default ProcessManager;

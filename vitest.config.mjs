@@ -6,7 +6,8 @@ export default defineConfig({
     globalSetup: './scripts/bundle.mjs',
     // A crash of the addon takes one test file with it, not the whole run.
     pool: 'forks',
-    // Most tests start processes of their own: one file at a time keeps their clocks honest on small machines.
+    // Most tests start processes of their own: one file at a time keeps their clocks honest on
+    // small machines.
     fileParallelism: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,

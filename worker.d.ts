@@ -1,4 +1,5 @@
-// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take is known only to whoever writes them
+// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take is known only to whoever
+// writes them
 
 /**
  * Types for worker modules, and {@link isWorker}.
@@ -10,16 +11,18 @@
  * - other functions, which the option `handler` and `pool.proxy` name
  * - `setup` and `teardown` ({@link WorkerHook}): before the first task, and on an orderly stop
  *
- * The default export, `processTask` and `handlers` may be promises, which are awaited before `setup`.
+ * The default export, `processTask` and `handlers` may be promises, which are awaited before
+ * `setup`.
  *
- * A module without default export and `handlers` that listens to `process.on('message')` is a worker in the way of `child_process.fork`.
+ * A module without default export and `handlers` that listens to `process.on('message')` is a
+ * worker in the way of `child_process.fork`.
  *
  * @module bulkhead/worker
  */
 
 /**
- * Whether this process is a worker of a pool: for a module that is program and worker at once, which must not start its pool in
- * its workers again.
+ * Whether this process is a worker of a pool: for a module that is program and worker at once,
+ * which must not start its pool in its workers again.
  */
 export declare const isWorker: boolean;
 
@@ -31,7 +34,9 @@ export interface TaskContext {
   readonly attempt: number;
   /** From 1 to `maxWorkers`; the same for a worker's replacement. */
   readonly workerId: number;
-  /** The task option `trace`: the W3C traceparent of whoever gave the task; undefined without one. */
+  /**
+   * The task option `trace`: the W3C traceparent of whoever gave the task; undefined without one.
+   */
   readonly trace: string | undefined;
   /** Aborted when the task is cancelled or runs longer than its timeout. */
   readonly signal: AbortSignal;
@@ -58,11 +63,14 @@ export interface WorkerContext {
 }
 
 /**
- * A handler gets the whole task, and returns its result, or a promise of it. If that is `{ taskId, result, processedBy }`,
- * it is taken as the envelope it looks like, and is not wrapped into another: its `result` is the result. The pool itself
- * knows the other two.
+ * A handler gets the whole task, and returns its result, or a promise of it. If that is `{ taskId,
+ * result, processedBy }`, it is taken as the envelope it looks like, and is not wrapped into
+ * another: its `result` is the result. The pool itself knows the other two.
  */
-export type TaskHandler<Task = any, Result = unknown> = (task: Task, ctx: TaskContext) => Result | Promise<Result>;
+export type TaskHandler<Task = any, Result = unknown> = (
+  task: Task,
+  ctx: TaskContext,
+) => Result | Promise<Result>;
 
 /** What it throws in `setup` is a start failure. */
 export type WorkerHook = (ctx: WorkerContext) => void | Promise<void>;

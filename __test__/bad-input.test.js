@@ -1,5 +1,5 @@
-// Everything wrong that a user can put in, or a handler can give back: each the right error, which says what was wrong,
-// and a pool that lives on.
+// Everything wrong that a user can put in, or a handler can give back: each the right error, which
+// says what was wrong, and a pool that lives on.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,16 @@ import ProcessManager, {
   SerializationError,
   WorkerStartError,
 } from '../index.mjs';
-import { failure, fixture, moduleFile, pool, program, project, record, started } from './support/harness.js';
+import {
+  failure,
+  fixture,
+  moduleFile,
+  pool,
+  program,
+  project,
+  record,
+  started,
+} from './support/harness.js';
 
 const worker = moduleFile(`
   const deep = (depth) => { let value = []; for (let i = 1; i < depth; i++) value = [value]; return value; };
@@ -46,7 +55,11 @@ async function refused(task, options) {
     promise = manager.run(task, options);
   }).not.toThrow();
   const rejected = await failure(promise);
-  expect([rejected.name, rejected.code, rejected.message]).toEqual([thrown.name, thrown.code, thrown.message]);
+  expect([rejected.name, rejected.code, rejected.message]).toEqual([
+    thrown.name,
+    thrown.code,
+    thrown.message,
+  ]);
   await expect(manager.run({ type: 'echo', data: 'alive' })).resolves.toBe('alive');
   expect(manager.stats().tasks.accepted).toBe(accepted + 1);
   return thrown;
@@ -97,7 +110,11 @@ describe('a task that cannot be sent', () => {
     const task = { id: 1, data: { list: [0] } };
     task.data.list.push({ task });
     const error = await refused(task);
-    expect(error).toMatchObject({ name: 'SerializationError', code: 'ERR_SERIALIZATION', path: 'data.list[1].task' });
+    expect(error).toMatchObject({
+      name: 'SerializationError',
+      code: 'ERR_SERIALIZATION',
+      path: 'data.list[1].task',
+    });
     expect(error.message).toContain('data.list[1].task');
     expect(error.cause).toBeInstanceOf(TypeError);
     const array = [];
@@ -130,7 +147,10 @@ describe('a task that cannot be sent', () => {
     };
     const tasks = {
       getter: Object.defineProperty({ id: 1 }, 'data', { get: fail, enumerable: true }),
-      'deep getter': { id: 1, data: [Object.defineProperty({}, 'x', { get: fail, enumerable: true })] },
+      'deep getter': {
+        id: 1,
+        data: [Object.defineProperty({}, 'x', { get: fail, enumerable: true })],
+      },
       'getter of the id': Object.defineProperty({ data: 1 }, 'id', { get: fail, enumerable: true }),
       toJSON: { id: 1, data: { toJSON: fail } },
       'getter of toJSON': { id: 1, data: Object.defineProperty({}, 'toJSON', { get: fail }) },
@@ -231,7 +251,9 @@ describe('a task that cannot be sent', () => {
 
   test('cancel() of what is no id', async () => {
     for (const id of [undefined, null, {}, 1n]) {
-      expect(() => manager.cancel(id)).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+      expect(() => manager.cancel(id)).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+      );
     }
     expect(manager.cancel('unknown')).toBe(false);
     expect(manager.cancel(Number.NaN)).toBe(false);
@@ -281,7 +303,11 @@ describe('user code that runs while a task is taken in', () => {
       },
     };
     const error = await failure(manager.run(task, { signal: controller.signal }));
-    expect(error).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: 'changed my mind' });
+    expect(error).toMatchObject({
+      name: 'AbortError',
+      code: 'ABORT_ERR',
+      cause: 'changed my mind',
+    });
     expect(manager.stats().tasks.accepted).toBe(0);
   });
 
@@ -308,8 +334,24 @@ describe('user code that runs while a task is taken in', () => {
 
 describe('tasks that are odd, and right', () => {
   test('null, empty, false and bare values', async () => {
-    manager = pool({ worker: moduleFile('export default (task) => ({ got: task });'), maxWorkers: 1 });
-    for (const task of [null, '', 'text', 0, -1.5, false, true, [], [null], {}, { id: null }, { id: { a: 1 } }]) {
+    manager = pool({
+      worker: moduleFile('export default (task) => ({ got: task });'),
+      maxWorkers: 1,
+    });
+    for (const task of [
+      null,
+      '',
+      'text',
+      0,
+      -1.5,
+      false,
+      true,
+      [],
+      [null],
+      {},
+      { id: null },
+      { id: { a: 1 } },
+    ]) {
       expect(await manager.run(task)).toEqual({ got: task });
       expect(manager.distributeTask(task)).toEqual(expect.any(Number));
     }
@@ -318,7 +360,19 @@ describe('tasks that are odd, and right', () => {
   test('an id may be any string or finite number; anything else is no id', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const log = record(manager, ['result']);
-    const ids = ['', '0', 'a\0b', '\ud800', 'x'.repeat(10_000), 0, -1, 1.5, 2 ** 60, Number.MAX_VALUE, '__proto__'];
+    const ids = [
+      '',
+      '0',
+      'a\0b',
+      '\ud800',
+      'x'.repeat(10_000),
+      0,
+      -1,
+      1.5,
+      2 ** 60,
+      Number.MAX_VALUE,
+      '__proto__',
+    ];
     for (const id of ids) expect(manager.distributeTask({ id, type: 'echo' })).toBe(id);
     for (const id of [undefined, null, Number.NaN, Infinity, true, {}, [1]]) {
       expect(manager.distributeTask({ id, type: 'echo' })).toEqual(expect.any(Number));
@@ -332,7 +386,8 @@ describe('tasks that are odd, and right', () => {
   test('two tasks may have the same id: both run', async () => {
     manager = pool({ worker, maxWorkers: 2 });
     const log = record(manager, ['result', 'error']);
-    for (const data of ['one', 'two', 'three']) manager.distributeTask({ id: 'same', type: 'echo', data });
+    for (const data of ['one', 'two', 'three'])
+      manager.distributeTask({ id: 'same', type: 'echo', data });
     manager.distributeTask({ id: 'same', type: 'unknown type' });
     await manager.shutdown();
     expect(log.every(([, { taskId }]) => taskId === 'same')).toBe(true);
@@ -379,7 +434,12 @@ describe('a result that cannot be sent', () => {
 
     const error = await failure(manager.run({ type: 'long', data: 100_000 }));
     expect(error).toBeInstanceOf(MessageTooLargeError);
-    expect(error).toMatchObject({ code: 'ERR_MESSAGE_TOO_LARGE', size: 100_005, limit: 100_000, pid });
+    expect(error).toMatchObject({
+      code: 'ERR_MESSAGE_TOO_LARGE',
+      size: 100_005,
+      limit: 100_000,
+      pid,
+    });
     await expect(manager.run({ type: 'long', data: 99_995 })).resolves.toHaveLength(99_995);
     expect(await manager.run({ type: 'pid' })).toBe(pid);
   });
@@ -427,7 +487,10 @@ describe('a full queue', () => {
     manager = pool({ worker: announcing, maxWorkers: 2, concurrency: 2, maxQueue: 0 });
     const tasks = [];
     for (let i = 0; i < 4; i++) tasks.push(manager.run({ type: 'sleep', data: 30 }));
-    expect(await failure(manager.run({ type: 'echo' }))).toMatchObject({ code: 'ERR_QUEUE_FULL', limit: 0 });
+    expect(await failure(manager.run({ type: 'echo' }))).toMatchObject({
+      code: 'ERR_QUEUE_FULL',
+      limit: 0,
+    });
     expect(await Promise.all(tasks)).toEqual([30, 30, 30, 30]);
     await manager.ready();
     await expect(manager.run({ type: 'echo', data: 1 })).resolves.toBe(1);
@@ -443,7 +506,9 @@ describe('a full queue', () => {
     const error = await failure(() => manager.distributeTask({ type: 'echo', data: half }));
     expect(error).toBeInstanceOf(QueueFullError);
     expect(error.message).toContain('maxQueueBytes');
-    expect(await failure(manager.run({ type: 'echo', data: Buffer.alloc(60_000) }))).toBeInstanceOf(QueueFullError);
+    expect(await failure(manager.run({ type: 'echo', data: Buffer.alloc(60_000) }))).toBeInstanceOf(
+      QueueFullError,
+    );
     tasks.push(manager.run({ type: 'echo', data: 'small' }));
     expect(await Promise.all(tasks)).toEqual([50, half, 'small']);
     await expect(manager.run({ type: 'echo', data: half })).resolves.toBe(half);
@@ -471,7 +536,12 @@ describe('a pool that cannot be', () => {
       [{ taskTimeout: '5s' }, TypeError, 'ERR_INVALID_ARG_TYPE', "'5s'"],
       [{ maxWorker: 1 }, TypeError, 'ERR_INVALID_ARG_VALUE', 'did you mean "maxWorkers"'],
       [{ worker: 7 }, TypeError, 'ERR_INVALID_ARG_TYPE', 'options.worker'],
-      [{ worker: new URL('https://example.org/worker.js') }, TypeError, 'ERR_INVALID_ARG_VALUE', 'example.org'],
+      [
+        { worker: new URL('https://example.org/worker.js') },
+        TypeError,
+        'ERR_INVALID_ARG_VALUE',
+        'example.org',
+      ],
     ]) {
       expect(() => new ProcessManager(options)).toThrow(Class);
       expect(() => new ProcessManager(options)).toThrow(
@@ -489,7 +559,10 @@ describe('a pool that cannot be', () => {
         console.log(code, permission);
       }`;
     const nodeArgs = [permissionFlag, '--allow-fs-read=*', '--allow-addons', '--no-warnings'];
-    expect(await program(source, { nodeArgs })).toMatchObject({ code: 0, stdout: 'ERR_ACCESS_DENIED ChildProcess\n' });
+    expect(await program(source, { nodeArgs })).toMatchObject({
+      code: 0,
+      stdout: 'ERR_ACCESS_DENIED ChildProcess\n',
+    });
   });
 
   test.each(['as flags', 'in NODE_OPTIONS'])(
@@ -501,8 +574,15 @@ describe('a pool that cannot be', () => {
       const may = () => ['fs.read', 'fs.write', 'child'].map((scope) => process.permission.has(scope));
       console.log(JSON.stringify([may(), await pool.exec(may)]));
       await pool.shutdown();`;
-      const flags = [permissionFlag, '--allow-fs-read=*', '--allow-addons', '--allow-child-process', '--no-warnings'];
-      const options = how === 'as flags' ? { nodeArgs: flags } : { env: { NODE_OPTIONS: flags.join(' ') } };
+      const flags = [
+        permissionFlag,
+        '--allow-fs-read=*',
+        '--allow-addons',
+        '--allow-child-process',
+        '--no-warnings',
+      ];
+      const options =
+        how === 'as flags' ? { nodeArgs: flags } : { env: { NODE_OPTIONS: flags.join(' ') } };
       const { code, stdout, stderr } = await program(source, options);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       expect(JSON.parse(stdout)).toEqual([
@@ -535,7 +615,10 @@ describe('a pool that cannot be', () => {
         restart: { limit: 1, minDelay: 1, maxDelay: 1 },
       });
       const log = record(manager, ['error']);
-      const errors = await Promise.all([failure(manager.run({ id: 1 })), failure(manager.startWorkers())]);
+      const errors = await Promise.all([
+        failure(manager.run({ id: 1 })),
+        failure(manager.startWorkers()),
+      ]);
       for (const error of errors) {
         expect(error, file).toBeInstanceOf(PoolBrokenError);
         expect(error.cause).toBeInstanceOf(WorkerStartError);

@@ -1,5 +1,5 @@
-// The benchmark measures, notices what is wrong, and its report can be written. Only with the pools that need no library:
-// tests install nothing.
+// The benchmark measures, notices what is wrong, and its report can be written. Only with the pools
+// that need no library: tests install nothing.
 
 import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
@@ -15,8 +15,20 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 let campaign;
 
 beforeAll(async () => {
-  const args = ['--quick', '--rounds', '2', '--test', 'tiny,addon', '--peers', 'bulkhead,fork-json', '--json'];
-  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'benchmark/run.mjs'), ...args]);
+  const args = [
+    '--quick',
+    '--rounds',
+    '2',
+    '--test',
+    'tiny,addon',
+    '--peers',
+    'bulkhead,fork-json',
+    '--json',
+  ];
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    join(root, 'benchmark/run.mjs'),
+    ...args,
+  ]);
   campaign = JSON.parse(stdout);
 }, 120_000);
 
@@ -42,8 +54,15 @@ test('page and plot are made from what it saved', () => {
 });
 
 test('an unknown name is refused', async () => {
-  const run = promisify(execFile)(process.execPath, [join(root, 'benchmark/run.mjs'), '--peers', 'nobody']);
-  await expect(run).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('no pool "nobody"') });
+  const run = promisify(execFile)(process.execPath, [
+    join(root, 'benchmark/run.mjs'),
+    '--peers',
+    'nobody',
+  ]);
+  await expect(run).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no pool "nobody"'),
+  });
 });
 
 describe('tables', () => {
@@ -54,9 +73,18 @@ describe('tables', () => {
     ],
   };
   const rows = [
-    { pool: 'bulkhead', runs: [{ figures: { speed: 30, wrong: 0 } }, { figures: { speed: 60, wrong: 2 } }] },
-    { pool: 'fork-json', runs: [{ figures: { speed: 10, wrong: 0 } }, { figures: { speed: 12, wrong: 0 } }] },
-    { pool: 'other', runs: [{ error: 'no result within 60 s' }, { figures: { speed: 6, wrong: 0 } }] },
+    {
+      pool: 'bulkhead',
+      runs: [{ figures: { speed: 30, wrong: 0 } }, { figures: { speed: 60, wrong: 2 } }],
+    },
+    {
+      pool: 'fork-json',
+      runs: [{ figures: { speed: 10, wrong: 0 } }, { figures: { speed: 12, wrong: 0 } }],
+    },
+    {
+      pool: 'other',
+      runs: [{ error: 'no result within 60 s' }, { figures: { speed: 6, wrong: 0 } }],
+    },
   ];
 
   test('have ratios within each round, wrong results, and failures', () => {

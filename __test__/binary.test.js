@@ -1,5 +1,5 @@
-// What arrives is what was sent: buffers byte for byte and of the same type, text whatever is in it, and the difference
-// between undefined and null.
+// What arrives is what was sent: buffers byte for byte and of the same type, text whatever is in
+// it, and the difference between undefined and null.
 
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -74,7 +74,15 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
   test('a Buffer of 5 MB in the data of a task, and a Float64Array three levels deep, arrive as they were', async () => {
     const buffer = Buffer.alloc(5 * 1024 * 1024);
     for (let i = 0; i < buffer.length; i += 4) buffer.writeUInt32LE((i * 2_654_435_761) >>> 0, i);
-    const numbers = Float64Array.from([0, -0, 1 / 3, Number.NaN, Infinity, -Infinity, Number.MIN_VALUE]);
+    const numbers = Float64Array.from([
+      0,
+      -0,
+      1 / 3,
+      Number.NaN,
+      Infinity,
+      -Infinity,
+      Number.MIN_VALUE,
+    ]);
     const result = await echo({ buffer, level: [{ deep: { numbers } }] });
     expectSame(result.buffer, buffer);
     expectSame(result.level[0].deep.numbers, numbers);
@@ -88,7 +96,10 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     manager.on('progress', (value) => heard.progress.push(value));
     for (const [type, value] of Object.entries(samples)) {
       const [tag, isBuffer, length] = await manager.run({ type: 'classOf', data: value });
-      expect([tag, isBuffer]).toEqual([`[object ${type === 'Buffer' ? 'Uint8Array' : type}]`, type === 'Buffer']);
+      expect([tag, isBuffer]).toEqual([
+        `[object ${type === 'Buffer' ? 'Uint8Array' : type}]`,
+        type === 'Buffer',
+      ]);
       expect(length).toBe(16);
       heard.message.length = 0;
       heard.progress.length = 0;
@@ -103,7 +114,11 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
   });
 
   test('the very task may be binary, and so may what it is given to', async () => {
-    const direct = pool({ worker: moduleFile('export default (task) => task;'), serialization, maxWorkers: 1 });
+    const direct = pool({
+      worker: moduleFile('export default (task) => task;'),
+      serialization,
+      maxWorkers: 1,
+    });
     for (const value of Object.values(samples)) expectSame(await direct.run(value), value);
   });
 
@@ -126,15 +141,23 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
   });
 
   test('empty ones', async () => {
-    const empty = [Buffer.alloc(0), new ArrayBuffer(0), new Float64Array(0), new DataView(new ArrayBuffer(0))];
+    const empty = [
+      Buffer.alloc(0),
+      new ArrayBuffer(0),
+      new Float64Array(0),
+      new DataView(new ArrayBuffer(0)),
+    ];
     const results = await echo(empty);
     for (const [index, value] of empty.entries()) expectSame(results[index], value);
   });
 
   test('many in one task, each in its place', async () => {
-    const data = Array.from({ length: 300 }, (_, index) => ({ [`key ${index}`]: Buffer.alloc(index % 7, index) }));
+    const data = Array.from({ length: 300 }, (_, index) => ({
+      [`key ${index}`]: Buffer.alloc(index % 7, index),
+    }));
     const results = await echo(data);
-    for (const [index, item] of data.entries()) expectSame(results[index][`key ${index}`], item[`key ${index}`]);
+    for (const [index, item] of data.entries())
+      expectSame(results[index][`key ${index}`], item[`key ${index}`]);
   });
 
   test('a task is a snapshot: what is written into a buffer afterwards does not matter', async () => {
@@ -142,7 +165,10 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     const result = manager.run({ type: 'echo', data });
     data.fill(2);
     expectSame(await result, Buffer.alloc(100_000, 1));
-    expectSame(await manager.run({ type: 'keep', data: Buffer.alloc(100_000, 3) }), Buffer.alloc(100_000, 3));
+    expectSame(
+      await manager.run({ type: 'keep', data: Buffer.alloc(100_000, 3) }),
+      Buffer.alloc(100_000, 3),
+    );
   });
 
   test("a key '__proto__' and keys with dots stay keys", async () => {
@@ -162,7 +188,9 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     await expect(echo(null)).resolves.toBeNull();
     await expect(manager.run({ type: 'nothing' })).resolves.toBeUndefined();
     const heard = [];
-    manager.on('result', ({ taskId, ...rest }) => heard.push([taskId, rest.result, 'result' in rest]));
+    manager.on('result', ({ taskId, ...rest }) =>
+      heard.push([taskId, rest.result, 'result' in rest]),
+    );
     manager.distributeTask({ id: 'undefined', type: 'nothing' });
     manager.distributeTask({ id: 'null', type: 'echo', data: null });
     await manager.shutdown();
@@ -202,7 +230,8 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     const values = fc.array(anything, { minLength: 1, maxLength: 20 });
     const property = fc.asyncProperty(values, async (list) => {
       const results = await Promise.all(list.map(echo));
-      const plain = serialization === 'json' ? (value) => JSON.parse(JSON.stringify(value)) : (value) => value;
+      const plain =
+        serialization === 'json' ? (value) => JSON.parse(JSON.stringify(value)) : (value) => value;
       expect(results).toEqual(list.map(plain));
     });
     await fc.assert(property, { numRuns: 100 });
@@ -246,7 +275,8 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
 /** Makes what is binary comparable, and leaves the rest as JSON would. */
 function shape(value) {
   if (Buffer.isBuffer(value)) return `Buffer ${value.toString('hex')}`;
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name} ${Buffer.from(bytesOf(value)).toString('hex')}`;
+  if (ArrayBuffer.isView(value))
+    return `${value.constructor.name} ${Buffer.from(bytesOf(value)).toString('hex')}`;
   if (Array.isArray(value)) return value.map(shape);
   if (typeof value === 'object' && value !== null) {
     return Object.entries(value).map(([key, item]) => [key, shape(item)]);

@@ -29,22 +29,26 @@ function untilBlocking(condition, patience = 10_000) {
   return performance.now() - start;
 }
 
-test.each(Object.entries(BLOCKS))('20 000 queued tasks are done meanwhile (%s)', async (_, block) => {
-  const manager = pool({ worker });
-  await manager.startWorkers();
-  const begin = clock();
-  const tasks = Array.from({ length: 20_000 }, (_, id) => manager.run({ id, type: 'clock' }));
-  // One look at the figures hands over what is at hand, no more: so many tasks would take a hundred looks.
-  let end;
-  for (let looks = 0; looks < 20 && manager.stats().tasks.completed < tasks.length; looks++) {
-    block(1_000);
-    end = clock();
-  }
-  // By the workers' own word.
-  const times = await Promise.all(tasks);
-  expect(times.filter((time) => time > end)).toEqual([]);
-  expect(Math.min(...times)).toBeGreaterThanOrEqual(begin);
-});
+test.each(Object.entries(BLOCKS))(
+  '20 000 queued tasks are done meanwhile (%s)',
+  async (_, block) => {
+    const manager = pool({ worker });
+    await manager.startWorkers();
+    const begin = clock();
+    const tasks = Array.from({ length: 20_000 }, (_, id) => manager.run({ id, type: 'clock' }));
+    // One look at the figures hands over what is at hand, no more: so many tasks would take a
+    // hundred looks.
+    let end;
+    for (let looks = 0; looks < 20 && manager.stats().tasks.completed < tasks.length; looks++) {
+      block(1_000);
+      end = clock();
+    }
+    // By the workers' own word.
+    const times = await Promise.all(tasks);
+    expect(times.filter((time) => time > end)).toEqual([]);
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(begin);
+  },
+);
 
 test('results that pile up are all there afterwards, in the order of their worker', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
@@ -55,7 +59,9 @@ test('results that pile up are all there afterwards, in the order of their worke
   BLOCKS.asleep(500);
   expect(log).toEqual([]);
   await until(() => log.length === sizes.length, 'all results');
-  expect(log.map(([, { taskId, result }]) => [taskId, result.length])).toEqual([...sizes.entries()]);
+  expect(log.map(([, { taskId, result }]) => [taskId, result.length])).toEqual([
+    ...sizes.entries(),
+  ]);
 });
 
 test('a task’s timeout does not wait for it', async () => {
@@ -63,7 +69,10 @@ test('a task’s timeout does not wait for it', async () => {
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
   const task = failure(manager.run({ id: 'stuck', type: 'loop' }, { timeout: 300 }));
-  await until(() => log.some(([event, said]) => event === 'message' && said.begun === 'stuck'), 'the task begins');
+  await until(
+    () => log.some(([event, said]) => event === 'message' && said.begun === 'stuck'),
+    'the task begins',
+  );
   const next = manager.run({ type: 'clock' });
   const took = untilBlocking(() => isGone(pid));
   expect(took).toBeLessThan(2_000);

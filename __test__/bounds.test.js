@@ -1,6 +1,7 @@
-// The memory of this process has a bound, whatever its workers do: they are slow, stopped, say more than anybody can take, or
-// stop in the middle. Each test measures a program of its own by what it has resident beyond a baseline. 64 MiB of that are for
-// V8 and the allocator; the rest is what the options allow.
+// The memory of this process has a bound, whatever its workers do: they are slow, stopped, say more
+// than anybody can take, or stop in the middle. Each test measures a program of its own by what it
+// has resident beyond a baseline. 64 MiB of that are for V8 and the allocator; the rest is what the
+// options allow.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,7 +12,10 @@ const MIB = 2 ** 20;
 /** What V8's heap and the allocator may take on top of what waits. */
 const ROOM = 64 * MIB;
 
-/** Tasks of 2 MB for the slow worker. `BULKHEAD_BOUNDS_TASKS=5000` sends ten gigabytes, which takes minutes. */
+/**
+ * Tasks of 2 MB for the slow worker. `BULKHEAD_BOUNDS_TASKS=5000` sends ten gigabytes, which takes
+ * minutes.
+ */
 const TASKS = Number(process.env.BULKHEAD_BOUNDS_TASKS ?? 200);
 /** ms that a program may take. */
 const LIMIT = 100_000 + 100 * TASKS;
@@ -77,7 +81,10 @@ for line in os.fdopen(os.dup(3), 'rb', buffering=1 << 16):
         break
 `;
 
-/** Says so many bytes in messages, prints them, or gives them as values; answers each message with how many it got. */
+/**
+ * Says so many bytes in messages, prints them, or gives them as values; answers each message with
+ * how many it got.
+ */
 const SPEAKER = JSON.stringify(
   moduleFile(`
     import { writeSync } from 'node:fs';
@@ -94,11 +101,14 @@ const SPEAKER = JSON.stringify(
     };`),
 );
 
-describe.skipIf(process.platform !== 'linux')('the memory of this process', { timeout: LIMIT + 20_000 }, () => {
-  test('[C2] memory follows what waits for a slow worker, and not what the worker was ever sent', async () => {
-    const worker = { command: 'python3', args: ['-c', SLOW] };
-    const options = { worker, maxWorkers: 1, concurrency: 8, maxQueueBytes: 32 * MIB };
-    const { grown, done } = await measured(`
+describe.skipIf(process.platform !== 'linux')(
+  'the memory of this process',
+  { timeout: LIMIT + 20_000 },
+  () => {
+    test('[C2] memory follows what waits for a slow worker, and not what the worker was ever sent', async () => {
+      const worker = { command: 'python3', args: ['-c', SLOW] };
+      const options = { worker, maxWorkers: 1, concurrency: 8, maxQueueBytes: 32 * MIB };
+      const { grown, done } = await measured(`
       const manager = new ProcessManager(${JSON.stringify(options)});
       const data = Array.from({ length: 70 }, () => 'x'.repeat(30_000));
       let done = 0;
@@ -127,12 +137,12 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       }
       end({ done });
       await manager.terminate();`);
-    expect(done).toBe(TASKS);
-    expect(grown).toBeLessThan(32 * MIB + 8 * 2 * MIB + ROOM);
-  });
+      expect(done).toBe(TASKS);
+      expect(grown).toBeLessThan(32 * MIB + 8 * 2 * MIB + ROOM);
+    });
 
-  test('[C8] broadcast() leaves out a worker that does not read, and send() to it is false, until it reads again', async () => {
-    const { grown, reached, refused, ...told } = await measured(`
+    test('[C8] broadcast() leaves out a worker that does not read, and send() to it is false, until it reads again', async () => {
+      const { grown, reached, refused, ...told } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, minWorkers: 2, maxWorkers: 2 });
       const heard = [0, 0, 0];
       manager.on('message', (message, { id }) => { heard[id] = message.heard; });
@@ -154,17 +164,21 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       while (heard[stopped.id] < reached[2] + 1) await turn();
       end({ reached, refused, sent, heard });
       await manager.shutdown();`);
-    expect(reached[0]).toBe(0);
-    expect(reached[1] + reached[2]).toBe(250);
-    // 16 MiB, and what the channel itself holds.
-    expect(reached[2]).toBeGreaterThanOrEqual(15);
-    expect(reached[2]).toBeLessThan(20);
-    expect({ refused, ...told }).toEqual({ refused: false, sent: true, heard: [0, reached[2] + 1, 250] });
-    expect(grown).toBeLessThan(16 * MIB + ROOM);
-  });
+      expect(reached[0]).toBe(0);
+      expect(reached[1] + reached[2]).toBe(250);
+      // 16 MiB, and what the channel itself holds.
+      expect(reached[2]).toBeGreaterThanOrEqual(15);
+      expect(reached[2]).toBeLessThan(20);
+      expect({ refused, ...told }).toEqual({
+        refused: false,
+        sent: true,
+        heard: [0, reached[2] + 1, 250],
+      });
+      expect(grown).toBeLessThan(16 * MIB + ROOM);
+    });
 
-  test('[C8] a message larger than what may wait is sent if no other waits', async () => {
-    const { sent } = await measured(`
+    test('[C8] a message larger than what may wait is sent if no other waits', async () => {
+      const { sent } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       await manager.startWorkers();
       const [{ pid }] = manager.workers;
@@ -175,11 +189,11 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       process.kill(pid, 'SIGCONT');
       end({ sent });
       await manager.shutdown();`);
-    expect(sent).toEqual([true, false, false]);
-  });
+      expect(sent).toEqual([true, false, false]);
+    });
 
-  test('[C2] tasks that were cancelled before a stopped worker took them up leave no bytes behind', async () => {
-    const { grown, ...told } = await measured(`
+    test('[C2] tasks that were cancelled before a stopped worker took them up leave no bytes behind', async () => {
+      const { grown, ...told } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       await manager.startWorkers();
       const [{ pid }] = manager.workers;
@@ -202,19 +216,20 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       if (await manager.run({ type: 'size', data }) !== 70) throw new Error('what is sent afterwards is cut');
       if (manager.workers[0].pid !== pid) throw new Error('a worker is lost');
       await manager.shutdown();`);
-    expect(told).toEqual({ codes: { ABORT_ERR: 200 } });
-    expect(grown).toBeLessThan(2 * 2 * MIB + ROOM);
-  });
+      expect(told).toEqual({ codes: { ABORT_ERR: 200 } });
+      expect(grown).toBeLessThan(2 * 2 * MIB + ROOM);
+    });
 
-  test('a flood of messages while the main thread is blocked waits in the worker', async () => {
-    const { grown, heard } = await measured(`
+    test('a flood of messages while the main thread is blocked waits in the worker', async () => {
+      const { grown, heard } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       let heard = 0;
       manager.on('message', ({ length }) => { heard += used(length ?? 0); });
       await manager.startWorkers();
       begin();
       const said = manager.run({ type: 'messages', size: ${400 * MIB} });
-      // Time for the worker to get as far ahead as it can; it sends a hundred megabytes in a fraction of that.
+      // Time for the worker to get as far ahead as it can; it sends a hundred megabytes in a
+      // fraction of that.
       for (let i = 0; i < 3; i++) {
         block(700);
         await turn();
@@ -222,12 +237,12 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       await said;
       end({ heard });
       await manager.shutdown();`);
-    expect(heard).toBeGreaterThanOrEqual(400 * MIB);
-    expect(grown).toBeLessThan(16 * MIB + ROOM);
-  });
+      expect(heard).toBeGreaterThanOrEqual(400 * MIB);
+      expect(grown).toBeLessThan(16 * MIB + ROOM);
+    });
 
-  test('a stream whose reader pauses holds no more values than highWaterMark', async () => {
-    const { grown, read } = await measured(`
+    test('a stream whose reader pauses holds no more values than highWaterMark', async () => {
+      const { grown, read } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       await manager.startWorkers();
       begin();
@@ -240,12 +255,12 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       }
       end({ read });
       await manager.shutdown();`);
-    expect(read).toBe(120 * 70);
-    expect(grown).toBeLessThan(16 * 2 * MIB + ROOM);
-  });
+      expect(read).toBe(120 * 70);
+      expect(grown).toBeLessThan(16 * 2 * MIB + ROOM);
+    });
 
-  test('output that is listened to while the main thread is blocked waits in the worker', async () => {
-    const { grown, heard } = await measured(`
+    test('output that is listened to while the main thread is blocked waits in the worker', async () => {
+      const { grown, heard } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1, stdio: 'pipe' });
       let heard = 0;
       for (const name of ['stdout', 'stderr']) manager.on(name, ({ length }) => { heard += used(length); });
@@ -259,13 +274,13 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
       while (heard < ${400 * MIB}) await turn();
       end({ heard });
       await manager.shutdown();`);
-    expect(heard).toBe(400 * MIB);
-    expect(grown).toBeLessThan(16 * MIB + ROOM);
-  });
+      expect(heard).toBe(400 * MIB);
+      expect(grown).toBeLessThan(16 * MIB + ROOM);
+    });
 
-  test('standard error that nobody reads holds up the worker that prints, and neither memory nor another worker', async () => {
-    const folder = project({
-      'main.mjs': `${METER}
+    test('standard error that nobody reads holds up the worker that prints, and neither memory nor another worker', async () => {
+      const folder = project({
+        'main.mjs': `${METER}
         const manager = new ProcessManager({ worker: ${SPEAKER}, minWorkers: 2, maxWorkers: 2 });
         await manager.startWorkers();
         begin();
@@ -277,30 +292,30 @@ describe.skipIf(process.platform !== 'linux')('the memory of this process', { ti
         await manager.terminate();
         end({ printed: await printed });
         process.exit();`,
+      });
+      const child = spawn(process.execPath, ['--expose-gc', join(folder, 'main.mjs')], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      onTestFinished(() => child.kill('SIGKILL'));
+      const { stdout } = child;
+      child.stderr.pause();
+      let text = '';
+      stdout.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk;
+      });
+      await new Promise((resolve) => child.once('exit', resolve));
+      child.stderr.destroy();
+      const { grown, printed } = JSON.parse(text);
+      expect(printed).toBe('ERR_POOL_CLOSED');
+      expect(grown).toBeLessThan(ROOM);
     });
-    const child = spawn(process.execPath, ['--expose-gc', join(folder, 'main.mjs')], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    onTestFinished(() => child.kill('SIGKILL'));
-    const { stdout } = child;
-    child.stderr.pause();
-    let text = '';
-    stdout.setEncoding('utf8').on('data', (chunk) => {
-      text += chunk;
-    });
-    await new Promise((resolve) => child.once('exit', resolve));
-    child.stderr.destroy();
-    const { grown, printed } = JSON.parse(text);
-    expect(printed).toBe('ERR_POOL_CLOSED');
-    expect(grown).toBeLessThan(ROOM);
-  });
 
-  test('workers that stop in the middle of a large message cost no more than twice what they have sent of it', async () => {
-    const worker = {
-      command: 'python3',
-      args: [
-        '-c',
-        `import os, time
+    test('workers that stop in the middle of a large message cost no more than twice what they have sent of it', async () => {
+      const worker = {
+        command: 'python3',
+        args: [
+          '-c',
+          `import os, time
 channel = os.fdopen(3, 'wb', buffering=0)
 channel.write(b'{"type":"ready","version":1}\\n')
 frame = b'{"type":"message","message":"' + b'x' * ${8 * MIB}
@@ -308,9 +323,9 @@ while frame:
     frame = frame[channel.write(frame[:1 << 16]):]
 os.write(1, b'begun')
 time.sleep(1000)`,
-      ],
-    };
-    const { grown } = await measured(`
+        ],
+      };
+      const { grown } = await measured(`
       const manager = new ProcessManager({ worker: ${JSON.stringify(worker)}, minWorkers: 8, maxWorkers: 8, stdio: 'pipe' });
       let begun = 0;
       begin();
@@ -319,6 +334,7 @@ time.sleep(1000)`,
       while (begun < 8 * 5) await turn();
       end();
       await manager.terminate();`);
-    expect(grown).toBeLessThan(2 * 8 * 8 * MIB + ROOM);
-  });
-});
+      expect(grown).toBeLessThan(2 * 8 * 8 * MIB + ROOM);
+    });
+  },
+);

@@ -1,4 +1,5 @@
-// Programs that a bundler has put into one file: with bulkhead left outside they work, with bulkhead in it they say so.
+// Programs that a bundler has put into one file: with bulkhead left outside they work, with
+// bulkhead in it they say so.
 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -27,27 +28,40 @@ function bundle(name, folder, where) {
   return stdout.trim();
 }
 
-const BUNDLERS = ['esbuild', 'esbuild-esm', 'webpack', 'webpack-development', 'rollup', 'vite', 'ncc'];
+const BUNDLERS = [
+  'esbuild',
+  'esbuild-esm',
+  'webpack',
+  'webpack-development',
+  'rollup',
+  'vite',
+  'ncc',
+];
 
 withToolchain('[A8] a program that was bundled by', () => {
-  test.each(BUNDLERS)('%s works with bulkhead as an external, and says what to do without', (name) => {
-    const folder = installed(files);
-    const works = run([bundle(name, folder, 'external')], { cwd: folder });
-    expect(works).toEqual({ status: 0, stdout: 'works\n', stderr: '' });
+  test.each(BUNDLERS)(
+    '%s works with bulkhead as an external, and says what to do without',
+    (name) => {
+      const folder = installed(files);
+      const works = run([bundle(name, folder, 'external')], { cwd: folder });
+      expect(works).toEqual({ status: 0, stdout: 'works\n', stderr: '' });
 
-    const { status, stdout, stderr } = run([bundle(name, folder, 'inside')], { cwd: folder });
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-    // Behind the line of the bundle that has thrown it, which may be all of it.
-    const error = stderr.split('\n').find((line) => line.startsWith('Error: '));
-    expect(error).toMatch(/^Error: bulkhead was bundled.* away from its native addon.*: mark it as external/);
-    for (const how of [
-      'esbuild: --external:bulkhead',
-      'webpack: externals',
-      'Rollup',
-      'ssr.external',
-      'ncc: --external',
-    ]) {
-      expect(error).toContain(how);
-    }
-  });
+      const { status, stdout, stderr } = run([bundle(name, folder, 'inside')], { cwd: folder });
+      expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+      // Behind the line of the bundle that has thrown it, which may be all of it.
+      const error = stderr.split('\n').find((line) => line.startsWith('Error: '));
+      expect(error).toMatch(
+        /^Error: bulkhead was bundled.* away from its native addon.*: mark it as external/,
+      );
+      for (const how of [
+        'esbuild: --external:bulkhead',
+        'webpack: externals',
+        'Rollup',
+        'ssr.external',
+        'ncc: --external',
+      ]) {
+        expect(error).toContain(how);
+      }
+    },
+  );
 });

@@ -1,4 +1,5 @@
-// Tasks that nobody wants any more: before they were accepted, while they wait, while they run, and when it is too late.
+// Tasks that nobody wants any more: before they were accepted, while they wait, while they run, and
+// when it is too late.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setMaxListeners } from 'node:events';
@@ -12,7 +13,8 @@ const one = { worker, maxWorkers: 1 };
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 const saidIn = (log) => log.filter(([event]) => event === 'message').map(([, message]) => message);
 /** Waits until this task has said that it runs. */
-const begun = (log, id) => until(() => saidIn(log).some((said) => said.begun === id), `task ${id} begins`);
+const begun = (log, id) =>
+  until(() => saidIn(log).some((said) => said.begun === id), `task ${id} begins`);
 
 const reason = new Error('changed my mind');
 
@@ -25,10 +27,14 @@ function expectAbort(error, taskId, cause = reason) {
 
 test('with a signal that is aborted already, nothing is accepted', async () => {
   const manager = pool(one);
-  const error = await failure(manager.run({ id: 1, type: 'loop' }, { signal: AbortSignal.abort(reason) }));
+  const error = await failure(
+    manager.run({ id: 1, type: 'loop' }, { signal: AbortSignal.abort(reason) }),
+  );
   expect(error).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
   expect(error.cause).toBe(reason);
-  expect(() => manager.distributeTask({ type: 'loop' }, { signal: AbortSignal.abort(reason) })).toThrow(AbortError);
+  expect(() =>
+    manager.distributeTask({ type: 'loop' }, { signal: AbortSignal.abort(reason) }),
+  ).toThrow(AbortError);
   expect(manager.stats().tasks).toMatchObject({ accepted: 0, cancelled: 0 });
 });
 
@@ -36,20 +42,30 @@ test('a task that waits never runs', async () => {
   const manager = pool(one);
   const log = record(manager);
   const controller = new AbortController();
-  const running = manager.run({ id: 'first', type: 'obeyAndReturn' }, { signal: controller.signal }).catch((e) => e);
+  const running = manager
+    .run({ id: 'first', type: 'obeyAndReturn' }, { signal: controller.signal })
+    .catch((e) => e);
   await begun(log, 'first');
   const other = new AbortController();
-  const waiting = [2, 3].map((id) => manager.run({ id, type: 'loop' }, { signal: other.signal }).catch((e) => e));
+  const waiting = [2, 3].map((id) =>
+    manager.run({ id, type: 'loop' }, { signal: other.signal }).catch((e) => e),
+  );
   const untouched = manager.run({ id: 4, type: 'echo', data: 4 });
   other.abort(reason);
-  for (const [index, error] of (await Promise.all(waiting)).entries()) expectAbort(error, index + 2);
+  for (const [index, error] of (await Promise.all(waiting)).entries())
+    expectAbort(error, index + 2);
   controller.abort(reason);
   expectAbort(await running, 'first');
   expect(await untouched).toBe(4);
   await manager.shutdown();
   expect(saidIn(log).map((said) => said.begun)).not.toContain(2);
   expect(saidIn(log).map((said) => said.begun)).not.toContain(3);
-  expect(manager.stats().tasks).toMatchObject({ accepted: 4, completed: 1, failed: 0, cancelled: 3 });
+  expect(manager.stats().tasks).toMatchObject({
+    accepted: 4,
+    completed: 1,
+    failed: 0,
+    cancelled: 3,
+  });
 });
 
 test('a task that was sent ahead, but has not begun, never runs and costs no worker', async () => {
@@ -58,7 +74,9 @@ test('a task that was sent ahead, but has not begun, never runs and costs no wor
   const pid = await manager.run({ type: 'pid' });
   const first = manager.run({ id: 'first', type: 'busy', data: 300 });
   const controller = new AbortController();
-  const ahead = [1, 2, 3].map((id) => manager.run({ id, type: 'loop' }, { signal: controller.signal }).catch((e) => e));
+  const ahead = [1, 2, 3].map((id) =>
+    manager.run({ id, type: 'loop' }, { signal: controller.signal }).catch((e) => e),
+  );
   const last = manager.run({ type: 'pid' });
   setImmediate(() => controller.abort(reason));
   for (const [index, error] of (await Promise.all(ahead)).entries()) expectAbort(error, index + 1);
@@ -74,7 +92,9 @@ test('a task that runs is told by ctx.signal, and its worker stays', async () =>
   const pid = await manager.run({ type: 'pid' });
   for (const type of ['obey', 'obeyAndReturn']) {
     const controller = new AbortController();
-    const task = manager.run({ id: type, type }, { signal: controller.signal }).catch((error) => error);
+    const task = manager
+      .run({ id: type, type }, { signal: controller.signal })
+      .catch((error) => error);
     await begun(log, type);
     controller.abort(reason);
     expectAbort(await task, type);
@@ -82,7 +102,12 @@ test('a task that runs is told by ctx.signal, and its worker stays', async () =>
   expect(await manager.run({ type: 'pid' })).toBe(pid);
   expect(saidIn(log)).toContainEqual({ told: 'AbortError', id: 'obeyAndReturn' });
   expect(log.filter(([event]) => ['exit', 'result', 'error'].includes(event))).toEqual([]);
-  expect(manager.stats().tasks).toMatchObject({ accepted: 4, completed: 2, failed: 0, cancelled: 2 });
+  expect(manager.stats().tasks).toMatchObject({
+    accepted: 4,
+    completed: 2,
+    failed: 0,
+    cancelled: 2,
+  });
 });
 
 test.each([
@@ -94,13 +119,17 @@ test.each([
   const manager = pool({ ...one, gracePeriod: 100 });
   const log = record(manager);
   const controller = new AbortController();
-  const task = manager.run({ id: 'deaf', type }, { signal: controller.signal }).catch((error) => error);
+  const task = manager
+    .run({ id: 'deaf', type }, { signal: controller.signal })
+    .catch((error) => error);
   await begun(log, 'deaf');
   const { pid } = manager.workers[0];
   controller.abort(reason);
   expectAbort(await task, 'deaf');
   expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
-  expect(exitsIn(log)).toEqual([expect.objectContaining({ workerId: 1, pid, signal, reason: 'aborted' })]);
+  expect(exitsIn(log)).toEqual([
+    expect.objectContaining({ workerId: 1, pid, signal, reason: 'aborted' }),
+  ]);
 });
 
 test('once the task has ended, nothing happens', async () => {
@@ -109,7 +138,9 @@ test('once the task has ended, nothing happens', async () => {
   const controller = new AbortController();
   const { signal } = controller;
   const pid = await manager.run({ type: 'pid' }, { signal });
-  expect(await failure(manager.run({ type: 'nothing of the kind' }, { signal }))).toBeInstanceOf(TypeError);
+  expect(await failure(manager.run({ type: 'nothing of the kind' }, { signal }))).toBeInstanceOf(
+    TypeError,
+  );
   controller.abort(reason);
   expect(manager.cancel('nobody')).toBe(false);
   expect(await manager.run({ type: 'pid' })).toBe(pid);
@@ -153,10 +184,14 @@ test('10 000 tasks on one signal: no warning, every one ends once', async () => 
   const onWarning = (warning) => warnings.push(warning);
   process.on('warning', onWarning);
   const controller = new AbortController();
-  const stuck = [0, 1].map((id) => manager.run({ id, type: 'loop' }, { signal: controller.signal }).catch((e) => e));
+  const stuck = [0, 1].map((id) =>
+    manager.run({ id, type: 'loop' }, { signal: controller.signal }).catch((e) => e),
+  );
   await Promise.all([begun(log, 0), begun(log, 1)]);
   const waiting = Array.from({ length: 10_000 }, (_, id) =>
-    manager.run({ id: id + 2, type: 'echo' }, { signal: controller.signal }).catch((error) => error),
+    manager
+      .run({ id: id + 2, type: 'echo' }, { signal: controller.signal })
+      .catch((error) => error),
   );
   controller.abort(reason);
   const errors = await Promise.all([...stuck, ...waiting]);
@@ -166,7 +201,12 @@ test('10 000 tasks on one signal: no warning, every one ends once', async () => 
   await new Promise(setImmediate);
   process.off('warning', onWarning);
   expect(warnings).toEqual([]);
-  expect(manager.stats().tasks).toMatchObject({ accepted: 10_002, completed: 0, failed: 0, cancelled: 10_002 });
+  expect(manager.stats().tasks).toMatchObject({
+    accepted: 10_002,
+    completed: 0,
+    failed: 0,
+    cancelled: 10_002,
+  });
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
 
@@ -272,7 +312,10 @@ describe('a signal that is aborted while its task is being accepted', () => {
       subscribed.push(() => unsubscribe(channel, subscriber));
     };
     const members = arrange({ abort: () => controller.abort(reason), options, on });
-    const task = Object.defineProperties({ type: 'loop' }, Object.getOwnPropertyDescriptors(members ?? {}));
+    const task = Object.defineProperties(
+      { type: 'loop' },
+      Object.getOwnPropertyDescriptors(members ?? {}),
+    );
     const error = await failure(manager.run(task, options));
     for (const unsubscribed of subscribed) unsubscribed();
     expect(error).toBeInstanceOf(AbortError);
@@ -315,12 +358,21 @@ describe('a signal whose own methods throw', () => {
 
   test('[C1] while a task is being accepted: nothing is accepted, and the pool goes on', async () => {
     const manager = pool(one);
-    const like = { aborted: false, reason: undefined, addEventListener: mine, removeEventListener: mine };
+    const like = {
+      aborted: false,
+      reason: undefined,
+      addEventListener: mine,
+      removeEventListener: mine,
+    };
     expect(await failure(manager.run({ type: 'loop' }, { signal: like }))).toBe(thrown);
-    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { signal: like }))).toBe(thrown);
+    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { signal: like }))).toBe(
+      thrown,
+    );
     expect(await failure(manager.stream({ type: 'loop' }, { signal: like }).next())).toBe(thrown);
     const onProgress = Object.defineProperty(() => {}, 'length', { get: mine });
-    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { onProgress }))).toBe(thrown);
+    expect(await failure(() => manager.distributeTask({ type: 'loop' }, { onProgress }))).toBe(
+      thrown,
+    );
     let returned = 0;
     const source = {
       [Symbol.iterator]: () => ({
@@ -340,7 +392,10 @@ describe('a signal whose own methods throw', () => {
   test('[C1] a signal that cannot be unsubscribed from is refused', async () => {
     const manager = pool(one);
     const signal = { aborted: false, reason: undefined, addEventListener() {} };
-    for (const call of [() => manager.run(1, { signal }), () => manager.map([1], { signal }).next()]) {
+    for (const call of [
+      () => manager.run(1, { signal }),
+      () => manager.map([1], { signal }).next(),
+    ]) {
       const error = await failure(call());
       expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
       expect(error.message).toContain('"options.signal" property must be an AbortSignal');
@@ -353,7 +408,9 @@ test('a task that is cancelled is not retried', async () => {
   const manager = pool({ ...one, retries: 3, retryDelay: 1, gracePeriod: 50 });
   const log = record(manager);
   const controller = new AbortController();
-  const task = manager.run({ id: 1, type: 'loop' }, { signal: controller.signal }).catch((error) => error);
+  const task = manager
+    .run({ id: 1, type: 'loop' }, { signal: controller.signal })
+    .catch((error) => error);
   await begun(log, 1);
   controller.abort(reason);
   expectAbort(await task, 1);
@@ -366,13 +423,21 @@ test('a task that waits for its next attempt can be cancelled', async () => {
   const manager = pool({ ...one, retries: 1, retryDelay: 60_000 });
   const log = record(manager);
   const controller = new AbortController();
-  const task = manager.run({ id: 1, type: 'hang' }, { signal: controller.signal }).catch((error) => error);
+  const task = manager
+    .run({ id: 1, type: 'hang' }, { signal: controller.signal })
+    .catch((error) => error);
   await begun(log, 1);
   process.kill(manager.workers[0].pid, 'SIGKILL');
-  await until(() => log.some(([event]) => event === 'retry'), 'the announcement of a second attempt');
+  await until(
+    () => log.some(([event]) => event === 'retry'),
+    'the announcement of a second attempt',
+  );
   controller.abort(reason);
   expectAbort(await task, 1);
-  expect(manager.stats()).toMatchObject({ queue: { tasks: 0 }, tasks: { accepted: 1, cancelled: 1 } });
+  expect(manager.stats()).toMatchObject({
+    queue: { tasks: 0 },
+    tasks: { accepted: 1, cancelled: 1 },
+  });
 });
 
 test('tasks are cancelled from a listener, while others end', async () => {
@@ -387,7 +452,8 @@ test('tasks are cancelled from a listener, while others end', async () => {
   manager.on('error', ({ taskId }) => {
     outcomes[taskId] += 1;
   });
-  for (const [id, { signal }] of controllers.entries()) manager.distributeTask({ id, type: 'echo' }, { signal });
+  for (const [id, { signal }] of controllers.entries())
+    manager.distributeTask({ id, type: 'echo' }, { signal });
   await until(() => outcomes.every((count) => count > 0), 'all outcomes');
   await manager.shutdown();
   expect([...outcomes]).toEqual(Array(200).fill(1));

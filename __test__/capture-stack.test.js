@@ -16,7 +16,8 @@ const capturing = { worker, captureStack: true, stdio: 'ignore' };
 const limit = { timeout: 200 };
 
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
-const begunIn = (log) => log.filter(([event, said]) => event === 'message' && said?.begun !== undefined);
+const begunIn = (log) =>
+  log.filter(([event, said]) => event === 'message' && said?.begun !== undefined);
 
 /** The frames as `[function, source line]`, of this file's worker; from the innermost on. */
 function framesOf(stuckAt) {
@@ -28,7 +29,10 @@ function framesOf(stuckAt) {
   return frames.filter(({ file }) => file === url).map(({ name, source }) => [name, source]);
 }
 
-/** Runs the task until its error says where it hung: on a machine that is busy, there may not be the time to find out. */
+/**
+ * Runs the task until its error says where it hung: on a machine that is busy, there may not be the
+ * time to find out.
+ */
 const stuck = (manager, task) =>
   until(async () => {
     const error = await failure(manager.run(task, limit));
@@ -98,9 +102,13 @@ test('a handler that waits is nowhere in JavaScript; if it ends in time, its wor
     const idle = !('stuckAt' in error);
     return (await manager.run({ type: 'pid' })) === pid && idle;
   };
-  // On a machine that is busy, the worker may still be at the beginning of the task when it is asked, or end it too late.
+  // On a machine that is busy, the worker may still be at the beginning of the task when it is
+  // asked, or end it too late.
   await until(survives, 'a worker that is asked while its task waits, and ends it in time');
-  await until(async () => (await manager.run({ type: 'debugger' })).url === null, 'the debugger is closed');
+  await until(
+    async () => (await manager.run({ type: 'debugger' })).url === null,
+    'the debugger is closed',
+  );
   // And can be asked again.
   expect(framesOf(await stuck(manager, { type: 'spin' }))[0][0]).toBe('spin');
 });
@@ -117,7 +125,11 @@ test('nothing is opened before a deadline is missed, and the command line is lef
 test('without the option nobody is asked', async () => {
   const manager = pool({ worker, maxWorkers: 1, stdio: 'ignore' });
   const log = record(manager, ['message', 'exit']);
-  expect(await manager.run({ type: 'debugger' })).toEqual({ url: null, execArgv: process.execArgv, port: 9229 });
+  expect(await manager.run({ type: 'debugger' })).toEqual({
+    url: null,
+    execArgv: process.execArgv,
+    port: 9229,
+  });
   await manager.run({ type: 'replaceHandler' });
   const error = await failure(manager.run({ type: 'obey' }, limit));
   expect(error).toBeInstanceOf(TaskTimeoutError);
@@ -149,7 +161,9 @@ test('a result that comes while the worker is being asked is too late, and the w
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const log = record(manager, ['result', 'error', 'exit']);
   const pid = await manager.run({ type: 'pid' });
-  expect(await failure(manager.run({ type: 'endWhenAsked' }, limit))).toBeInstanceOf(TaskTimeoutError);
+  expect(await failure(manager.run({ type: 'endWhenAsked' }, limit))).toBeInstanceOf(
+    TaskTimeoutError,
+  );
   expect(await manager.run({ type: 'pid' })).toBe(pid);
   expect(log).toEqual([]);
 });
@@ -162,9 +176,13 @@ test('what Node prints for our debugger is not passed on; what the worker prints
   });
   const stuckAt = await stuck(manager, { type: 'printing' });
   expect(framesOf(stuckAt)[0][0]).toBe('printing');
-  await until(() => printed.length > 0 && manager.workers.every(({ state }) => state !== 'stopping'), 'it is gone');
+  await until(
+    () => printed.length > 0 && manager.workers.every(({ state }) => state !== 'stopping'),
+    'it is gone',
+  );
   expect(new Set(printed.split('\n').slice(0, -1))).toEqual(new Set(['Debug this']));
-  // In a worker that lives on, the end of a line, or of the stream, brings what had looked like one of Node's.
+  // In a worker that lives on, the end of a line, or of the stream, brings what had looked like one
+  // of Node's.
   await failure(manager.run({ type: 'obey' }, limit));
   const error = await failure(manager.run({ type: 'printThenDie', data: 'my words\nDebug' }));
   expect(error.stderr).toBe('my words\nDebug');
@@ -223,7 +241,9 @@ describe('a worker that lies about its debugger', () => {
   };
   const shakeHands = (socket, request) => {
     const [, key] = request.toString('latin1').match(/Sec-WebSocket-Key: (\S+)/i);
-    const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+    const accept = createHash('sha1')
+      .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      .digest('base64');
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
@@ -244,7 +264,10 @@ describe('a worker that lies about its debugger', () => {
     ['that says nothing', () => {}],
     ['that hangs up', (socket) => socket.end()],
     ['that talks nonsense', (socket) => socket.write('\0\xff not HTTP at all\r\n\r\n')],
-    ['that is an endless header', (socket) => endlessly(socket, 'HTTP/1.1 101 X\r\n'.padEnd(1 << 16, 'y'))],
+    [
+      'that is an endless header',
+      (socket) => endlessly(socket, 'HTTP/1.1 101 X\r\n'.padEnd(1 << 16, 'y')),
+    ],
     [
       'that shakes hands and says nonsense',
       (socket, request) => {

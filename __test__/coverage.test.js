@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { program, project } from './support/harness.js';
 
-/** How often `covered` of worker.mjs ran, by what V8 has written for all processes of a program; null: nothing is written. */
+/**
+ * How often `covered` of worker.mjs ran, by what V8 has written for all processes of a program;
+ * null: nothing is written.
+ */
 async function calls(options) {
   const folder = join(project({}), 'coverage');
   const source = `
@@ -17,8 +20,12 @@ async function calls(options) {
   const { code, stderr } = await program(source, { files, env: { NODE_V8_COVERAGE: folder } });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   if (!existsSync(folder)) return null;
-  const scripts = readdirSync(folder).flatMap((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')).result);
-  const functions = scripts.filter(({ url }) => url.endsWith('/worker.mjs')).flatMap(({ functions }) => functions);
+  const scripts = readdirSync(folder).flatMap(
+    (file) => JSON.parse(readFileSync(join(folder, file), 'utf8')).result,
+  );
+  const functions = scripts
+    .filter(({ url }) => url.endsWith('/worker.mjs'))
+    .flatMap(({ functions }) => functions);
   return functions.find(({ functionName }) => functionName === 'covered')?.ranges[0].count ?? null;
 }
 

@@ -1,5 +1,5 @@
-// Workers are killed at random while many tasks run. The pool's word on each task is held against a ledger that the
-// workers write by themselves.
+// Workers are killed at random while many tasks run. The pool's word on each task is held against a
+// ledger that the workers write by themselves.
 
 import { expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
@@ -10,7 +10,10 @@ import { ledgerFolder, readLedger } from './support/ledger.js';
 /** To repeat a failure: BULKHEAD_TEST_SEED=<the seed in its message>. */
 const seed = Number(process.env.BULKHEAD_TEST_SEED ?? Date.now() % 2 ** 31);
 
-/** Runs `tasks` tasks of a type, kills `kills` workers meanwhile, and collects what the pool says of each task. */
+/**
+ * Runs `tasks` tasks of a type, kills `kills` workers meanwhile, and collects what the pool says of
+ * each task.
+ */
 async function storm({ tasks, kills, type, data, options }) {
   const folder = ledgerFolder();
   const manager = pool({
@@ -20,8 +23,11 @@ async function storm({ tasks, kills, type, data, options }) {
     ...options,
   });
   const random = new Random(seed);
-  // Killed at points of the progress, not of time: the storm is over neither too early nor too late.
-  const points = Array.from({ length: kills }, () => random.int(0, Math.floor(tasks * 0.95) - 1)).sort((a, b) => a - b);
+  // Killed at points of the progress, not of time: the storm is over neither too early nor too
+  // late.
+  const points = Array.from({ length: kills }, () =>
+    random.int(0, Math.floor(tasks * 0.95) - 1),
+  ).sort((a, b) => a - b);
   const targets = new Set();
   const killed = new Set();
   const results = new Uint8Array(tasks);
@@ -73,7 +79,19 @@ async function storm({ tasks, kills, type, data, options }) {
   const { completed, rejected } = await manager.shutdown();
   const { tasks: counters } = manager.stats();
   const ledger = readLedger(folder, tasks);
-  return { results, crashes, late, wrong, retries, exits, killed, completed, rejected, counters, ledger };
+  return {
+    results,
+    crashes,
+    late,
+    wrong,
+    retries,
+    exits,
+    killed,
+    completed,
+    rejected,
+    counters,
+    ledger,
+  };
 }
 
 /** Ids of tasks for which something does not hold. */
@@ -106,7 +124,12 @@ function check({ tasks, kills, maxStarts, lostPerKill }, storm) {
   expect(late, `results after their worker's exit, ${where}`).toEqual([]);
   for (const [id, [error]] of crashes) {
     expect(error, where).toBeInstanceOf(WorkerCrashedError);
-    expect(error, where).toMatchObject({ taskId: id, signal: 'SIGKILL', exitCode: null, maybeExecuted: true });
+    expect(error, where).toMatchObject({
+      taskId: id,
+      signal: 'SIGKILL',
+      exitCode: null,
+      maybeExecuted: true,
+    });
     expect(killed, where).toContain(error.pid);
   }
   expect(crashes.size, where).toBeLessThanOrEqual(kills * lostPerKill);
@@ -126,7 +149,9 @@ test('100 000 tasks and 50 kills: each ends once, none runs twice, and a kill co
   const outcome = await storm({ ...size, type: 'plain', data: 0.02, options: {} });
   check(size, outcome);
   const { starts, ends } = outcome.ledger;
-  expect(violations(size.tasks, (id) => starts[id] === 0 || outcome.results[id] === 0 || ends[id] === 1)).toEqual([]);
+  expect(
+    violations(size.tasks, (id) => starts[id] === 0 || outcome.results[id] === 0 || ends[id] === 1),
+  ).toEqual([]);
   // Whatever never started was run again, silently: every task did start.
   expect(violations(size.tasks, (id) => outcome.results[id] === 0 || starts[id] === 1)).toEqual([]);
   expect(outcome.retries).toEqual([]);
@@ -139,7 +164,12 @@ test('several async tasks at a time: a kill costs no more than those', async () 
 
 test('retries: what may have started runs again, three times at most, and is told which time it is', async () => {
   const size = { tasks: 2_000, kills: 15, maxStarts: 3, lostPerKill: 1 };
-  const outcome = await storm({ ...size, type: 'plain', data: 1, options: { retries: 2, retryDelay: 1 } });
+  const outcome = await storm({
+    ...size,
+    type: 'plain',
+    data: 1,
+    options: { retries: 2, retryDelay: 1 },
+  });
   check(size, outcome);
   const { retries, counters, ledger } = outcome;
   expect(counters.retried).toBe(retries.length);
@@ -175,7 +205,9 @@ test('a task that kills its worker: retried until it succeeds, or until its star
   expect(saved).toEqual({ status: 'fulfilled', value: 3 });
   expect(lost.reason).toBeInstanceOf(WorkerCrashedError);
   expect(lost.reason.attempts).toBe(3);
-  expect(lost.reason.message).toContain('started 3 times, and each attempt ended with the death of its worker');
+  expect(lost.reason.message).toContain(
+    'started 3 times, and each attempt ended with the death of its worker',
+  );
   expect(once.reason).toBeInstanceOf(WorkerCrashedError);
   expect(once.reason.attempts).toBe(1);
   expect(once.reason.message).not.toContain('started');

@@ -1,8 +1,18 @@
-// Workers that die, in every way and at every moment: what their tasks, the pool and its listeners are told.
+// Workers that die, in every way and at every moment: what their tasks, the pool and its listeners
+// are told.
 
 import { describe, expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
-import { childrenOf, failure, fixture, isGone, pool, processState, record, until } from './support/harness.js';
+import {
+  childrenOf,
+  failure,
+  fixture,
+  isGone,
+  pool,
+  processState,
+  record,
+  until,
+} from './support/harness.js';
 
 const worker = fixture('crash.mjs');
 const restart = { minDelay: 1, maxDelay: 20 };
@@ -22,7 +32,10 @@ const WAYS = [
 
 /** Waits until so many tasks have said that they run. */
 const begun = (log, count) =>
-  until(() => log.filter(([event, said]) => event === 'message' && said === 'begun').length === count, 'tasks begin');
+  until(
+    () => log.filter(([event, said]) => event === 'message' && said === 'begun').length === count,
+    'tasks begin',
+  );
 
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
@@ -73,13 +86,17 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(error.uptime).toBeGreaterThan(0);
     expect(error.rss).toBeGreaterThan(1 << 20);
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
-    const words = way.startsWith('an un') ? '; last words: RangeError: thrown where nobody catches' : '';
+    const words = way.startsWith('an un')
+      ? '; last words: RangeError: thrown where nobody catches'
+      : '';
     expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
       `worker 1 (pid ${pid}) ${how} while running task "fatal"; the task may have been executed${words}`,
     );
     expect(others).toEqual([1, 2, 3]);
     await until(() => exitsIn(log).length > 0, 'an exit');
-    expect(exitsIn(log)).toEqual([expect.objectContaining({ pid, code: exitCode, signal, reason: 'crashed' })]);
+    expect(exitsIn(log)).toEqual([
+      expect.objectContaining({ pid, code: exitCode, signal, reason: 'crashed' }),
+    ]);
   });
 
   test('right after a result does not take the result along', async () => {
@@ -150,7 +167,9 @@ test('a worker that closes the descriptors it was started with, or opens others 
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const pid = await manager.run({ type: 'pid' });
   expect(await manager.run({ type: 'close' })).toEqual([3, 4]);
-  expect(await Promise.all([1, 2, 3].map((data) => manager.run({ type: 'echo', data })))).toEqual([1, 2, 3]);
+  expect(await Promise.all([1, 2, 3].map((data) => manager.run({ type: 'echo', data })))).toEqual([
+    1, 2, 3,
+  ]);
   const large = 'x'.repeat(1_000_000);
   expect((await manager.run({ type: 'echo', data: large })) === large).toBe(true);
   expect(await manager.run({ type: 'pid' })).toBe(pid);
@@ -161,7 +180,12 @@ test('half a result is no result', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['error']);
   const error = await failure(manager.run({ type: 'within' }));
-  expect(error).toMatchObject({ name: 'WorkerCrashedError', phase: 'result', signal: 'SIGKILL', maybeExecuted: true });
+  expect(error).toMatchObject({
+    name: 'WorkerCrashedError',
+    phase: 'result',
+    signal: 'SIGKILL',
+    maybeExecuted: true,
+  });
   expect(error.message).toContain('was killed by SIGKILL while writing the result of task');
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
   expect(log).toEqual([]);
@@ -174,7 +198,10 @@ test('a task of which only a part was written runs at the next worker, silently'
   // It reads no more, and what the channel holds by itself is far less than this.
   process.kill(pid, 'SIGSTOP');
   const data = 'x'.repeat(20_000_000);
-  const tasks = [manager.run({ type: 'echo', data }), manager.run({ type: 'echo', data: Buffer.from(data) })];
+  const tasks = [
+    manager.run({ type: 'echo', data }),
+    manager.run({ type: 'echo', data: Buffer.from(data) }),
+  ];
   await until(() => manager.workers[0].state === 'busy', 'the first task is being written');
   process.kill(pid, 'SIGKILL');
   const [text, bytes] = await Promise.all(tasks);
@@ -193,18 +220,21 @@ test('an exception thrown behind a result costs neither that result nor the task
   expect(exitsIn(await until(() => log.length > 0 && log, 'an exit'))).toHaveLength(1);
 });
 
-test.each(['SIGKILL', 'SIGSEGV', 'abort', 'exit(1)'])('%s takes no task along that had ended before', async (way) => {
-  // All of them are at the worker before the first one runs.
-  const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 64 });
-  for (let round = 0; round < 3; round += 1) {
-    const ended = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
-    const fatal = failure(manager.run({ id: 'fatal', type: 'at', data: way }));
-    const behind = Array.from({ length: 10 }, (_, data) => manager.run({ type: 'echo', data }));
-    expect(await Promise.all(ended)).toHaveLength(40);
-    expect(await fatal).toMatchObject({ name: 'WorkerCrashedError', taskId: 'fatal' });
-    expect(await Promise.all(behind)).toHaveLength(10);
-  }
-});
+test.each(['SIGKILL', 'SIGSEGV', 'abort', 'exit(1)'])(
+  '%s takes no task along that had ended before',
+  async (way) => {
+    // All of them are at the worker before the first one runs.
+    const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 64 });
+    for (let round = 0; round < 3; round += 1) {
+      const ended = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
+      const fatal = failure(manager.run({ id: 'fatal', type: 'at', data: way }));
+      const behind = Array.from({ length: 10 }, (_, data) => manager.run({ type: 'echo', data }));
+      expect(await Promise.all(ended)).toHaveLength(40);
+      expect(await fatal).toMatchObject({ name: 'WorkerCrashedError', taskId: 'fatal' });
+      expect(await Promise.all(behind)).toHaveLength(10);
+    }
+  },
+);
 
 test('the error has the end of the worker’s standard error', async () => {
   for (const stdio of ['ignore', 'pipe']) {
@@ -229,7 +259,8 @@ test('running out of heap is told apart', async () => {
 
 test('a worker that only talks of memory has died of something else', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
-  const text = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\nMemoryError\n';
+  const text =
+    'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\nMemoryError\n';
   for (const way of ['SIGKILL', 'SIGSEGV', 'exit(0)']) {
     const error = await failure(manager.run({ type: 'sayThenDie', data: { text, way } }));
     expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: false, stderr: text });
@@ -241,7 +272,11 @@ test('a message is one line, whatever was printed and whatever the task is calle
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const text = `\x1b[31mError: ${'very '.repeat(100)}\r\x07bad\x1b[0m\n`;
   const error = await failure(
-    manager.run({ id: `a\n${'b'.repeat(1_000)}`, type: 'sayThenDie', data: { text, way: 'exit(1)' } }),
+    manager.run({
+      id: `a\n${'b'.repeat(1_000)}`,
+      type: 'sayThenDie',
+      data: { text, way: 'exit(1)' },
+    }),
   );
   expect(error.message).toMatch(
     /^worker 1 \(pid \d+\) exited with code 1 while running task "a\\nb{62}…"; .*; last words: Error: (?:very )+/,
@@ -282,8 +317,11 @@ test.each([1, 2, 5, 13])(
     const rounds = count > 5 ? 3 : 8;
     const crashed = [];
     for (let round = 0; round < rounds; round += 1) {
-      const pids = manager.workers.flatMap(({ pid, state }) => (state === 'starting' || pid === null ? [] : [pid]));
-      // Each worker kills all workers, itself included, with a head start that differs from round to round.
+      const pids = manager.workers.flatMap(({ pid, state }) =>
+        state === 'starting' || pid === null ? [] : [pid],
+      );
+      // Each worker kills all workers, itself included, with a head start that differs from round
+      // to round.
       const delays = Array.from({ length: count }, (_, index) => (index * (round + 1)) % 5);
       const tasks = delays.map((delay) => manager.run({ type: 'kill', data: { pids, delay } }));
       for (const { status, value, reason } of await Promise.allSettled(tasks)) {
@@ -292,9 +330,14 @@ test.each([1, 2, 5, 13])(
       }
     }
     expect(crashed.length).toBeGreaterThan(0);
-    for (const error of crashed) expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
+    for (const error of crashed)
+      expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
     const { accepted, completed, failed } = manager.stats().tasks;
-    expect([accepted, completed + failed, failed]).toEqual([rounds * count, rounds * count, crashed.length]);
+    expect([accepted, completed + failed, failed]).toEqual([
+      rounds * count,
+      rounds * count,
+      crashed.length,
+    ]);
     expect(await manager.run({ type: 'echo', data: 'over' })).toBe('over');
   },
 );
@@ -317,7 +360,8 @@ describe('what a worker has started', () => {
     try {
       expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
       await until(() => exitsIn(log).length > 0, 'the exit');
-      // It has the worker's standard output, standard error and channel, and will have them for a thousand seconds.
+      // It has the worker's standard output, standard error and channel, and will have them for a
+      // thousand seconds.
       expect(processState(daemon)).toBe('S');
       expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
       await manager.shutdown();
@@ -345,8 +389,15 @@ describe.each([
     const manager = pool({ worker, maxWorkers: 1, gracePeriod: 50 });
     const log = record(manager, ['exit']);
     const error = await failure(manager.run({ type: 'disconnect', data: { trap } }));
-    expect(error).toMatchObject({ name: 'WorkerCrashedError', signal, maybeExecuted: true, channelClosed: true });
-    expect(error.message).toContain(`) closed its channel, and was ended for that by ${signal}, while running task 1`);
+    expect(error).toMatchObject({
+      name: 'WorkerCrashedError',
+      signal,
+      maybeExecuted: true,
+      channelClosed: true,
+    });
+    expect(error.message).toContain(
+      `) closed its channel, and was ended for that by ${signal}, while running task 1`,
+    );
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
     expect(exitsIn(log)).toEqual([expect.objectContaining({ signal, reason: 'crashed' })]);
   });
@@ -396,9 +447,12 @@ describe('while the parent’s event loop is blocked', () => {
 
 test('a task that kills its worker again and again does not stop the others', async () => {
   const manager = pool({ ...quiet });
-  const poisoned = Array.from({ length: 4 }, () => failure(manager.run({ type: 'at', data: 'SIGKILL' })));
+  const poisoned = Array.from({ length: 4 }, () =>
+    failure(manager.run({ type: 'at', data: 'SIGKILL' })),
+  );
   const sound = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
   expect(await Promise.all(sound)).toHaveLength(40);
-  for (const error of await Promise.all(poisoned)) expect(error).toMatchObject({ name: 'WorkerCrashedError' });
+  for (const error of await Promise.all(poisoned))
+    expect(error).toMatchObject({ name: 'WorkerCrashedError' });
   expect(manager.stats().tasks).toMatchObject({ accepted: 44, completed: 40, failed: 4 });
 });

@@ -1,4 +1,5 @@
-// A debugger on this process is not one on its workers; one on a worker changes nothing for the pool.
+// A debugger on this process is not one on its workers; one on a worker changes nothing for the
+// pool.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -69,7 +70,10 @@ test.skipIf(!hasStrace)(
     const pid = await manager.run({ type: 'pid' });
     expect(await trace(pid)).toBe(true);
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
-    expect(await failure(manager.run({ type: 'during', data: 'SIGSEGV' }))).toMatchObject({ pid, signal: 'SIGSEGV' });
+    expect(await failure(manager.run({ type: 'during', data: 'SIGSEGV' }))).toMatchObject({
+      pid,
+      signal: 'SIGSEGV',
+    });
     const next = await manager.run({ type: 'pid' });
     expect(await trace(next)).toBe(true);
     await manager.shutdown();
@@ -81,10 +85,17 @@ test.skipIf(!hasStrace)(
 );
 
 describe('a debugger on the workers', () => {
-  /** The address of each worker's debugger, by the worker's id and pid, as standard error tells it. */
+  /**
+   * The address of each worker's debugger, by the worker's id and pid, as standard error tells it.
+   */
   const LINE = /^(.+) worker (\d+) \(pid (\d+)\): Debugger listening on (ws:\/\/\S+)$/gm;
   const listening = (text) =>
-    [...text.matchAll(LINE)].map(([, name, id, pid, url]) => ({ name, id: Number(id), pid: Number(pid), url }));
+    [...text.matchAll(LINE)].map(([, name, id, pid, url]) => ({
+      name,
+      id: Number(id),
+      pid: Number(pid),
+      url,
+    }));
 
   const inspected = (options) => pool({ stdio: 'pipe', env: {}, execArgv: [], ...options });
   /** What the workers print, as it grows. */
@@ -119,7 +130,8 @@ describe('a debugger on the workers', () => {
       });
       servers[1].listen(port + 1, '127.0.0.1');
       const free = await second;
-      for (const server of servers) if (server.listening) await new Promise((resolve) => server.close(resolve));
+      for (const server of servers)
+        if (server.listening) await new Promise((resolve) => server.close(resolve));
       if (free) return port;
     }
   }
@@ -128,12 +140,18 @@ describe('a debugger on the workers', () => {
     ['by a flag', { execArgv: ['--inspect'] }],
     ['by a flag with an address', { execArgv: ['--inspect=127.0.0.1'] }],
     ['by NODE_OPTIONS', { env: { NODE_OPTIONS: '--no-warnings --inspect=127.0.0.1:0' } }],
-    ['with the usual port, spelled out, and an older name', { execArgv: ['--inspect', '--debug-port', '0'] }],
+    [
+      'with the usual port, spelled out, and an older name',
+      { execArgv: ['--inspect', '--debug-port', '0'] },
+    ],
   ])('%s: each has a port of its own, and says which', async (_, options) => {
     const manager = inspected({ name: 'my pool', minWorkers: 2, ...options });
     const printed = printedBy(manager);
     await manager.startWorkers();
-    const told = await until(() => listening(printed.text).length === 2 && listening(printed.text), 'two addresses');
+    const told = await until(
+      () => listening(printed.text).length === 2 && listening(printed.text),
+      'two addresses',
+    );
     expect(told.map(({ name }) => name)).toEqual(['my pool', 'my pool']);
     const workers = manager.workers.map(({ id, pid }) => ({ id, pid }));
     expect(told.map(({ id, pid }) => ({ id, pid })).sort((a, b) => a.id - b.id)).toEqual(workers);
@@ -146,7 +164,10 @@ describe('a debugger on the workers', () => {
     const manager = inspected({ minWorkers: 2, execArgv: [`--inspect=127.0.0.1:${port}`] });
     const printed = printedBy(manager);
     await manager.startWorkers();
-    const told = await until(() => listening(printed.text).length === 2 && listening(printed.text), 'two addresses');
+    const told = await until(
+      () => listening(printed.text).length === 2 && listening(printed.text),
+      'two addresses',
+    );
     const ports = told.map(({ id, url }) => [id, Number(new URL(url).port)]);
     expect(ports.sort(([a], [b]) => a - b)).toEqual([
       [1, port],
@@ -182,7 +203,9 @@ describe('a debugger on the workers', () => {
     expect(ends.filter(([event, reason]) => event === 'error' || reason === 'startup')).toEqual([]);
   });
 
-  const waiting = ['--inspect-brk', '--inspect-wait'].filter((flag) => process.allowedNodeEnvironmentFlags.has(flag));
+  const waiting = ['--inspect-brk', '--inspect-wait'].filter((flag) =>
+    process.allowedNodeEnvironmentFlags.has(flag),
+  );
   test.each(waiting)('%s: a worker waits for as long as its user takes', async (flag) => {
     const manager = inspected({ maxWorkers: 1, gracePeriod: 200, execArgv: [flag] });
     const printed = printedBy(manager);
@@ -197,7 +220,8 @@ describe('a debugger on the workers', () => {
     await client.ask('Debugger.enable');
     await client.ask('Runtime.runIfWaitingForDebugger');
     expect(await task).toBe('done');
-    // A debugger that stays keeps a worker from leaving by itself: for as long as `gracePeriod` says.
+    // A debugger that stays keeps a worker from leaving by itself: for as long as `gracePeriod`
+    // says.
     const log = record(manager, ['exit']);
     await manager.shutdown();
     expect(log).toMatchObject([['exit', { pid, reason: 'shutdown' }]]);
@@ -243,18 +267,21 @@ describe('a debugger on the workers', () => {
     },
   );
 
-  test.each(['inherit', 'ignore'])('stdio %s: the address is on this process’s standard error', async (stdio) => {
-    const { code, stdout, stderr } = await program(`
+  test.each(['inherit', 'ignore'])(
+    'stdio %s: the address is on this process’s standard error',
+    async (stdio) => {
+      const { code, stdout, stderr } = await program(`
       import ProcessManager from 'bulkhead';
       const pool = new ProcessManager({ minWorkers: 2, maxWorkers: 2, stdio: '${stdio}', execArgv: ['--inspect'] });
       await pool.startWorkers();
       await pool.exec(() => console.error('from a task'));
       console.log(JSON.stringify(pool.workers.map(({ id, pid }) => ({ id, pid }))));
       await pool.shutdown();`);
-    expect({ code, stderr }).toMatchObject({ code: 0 });
-    const told = listening(stderr).map(({ name, id, pid }) => ({ name, id, pid }));
-    const workers = JSON.parse(stdout).map((worker) => ({ name: 'bulkhead', ...worker }));
-    expect(told.sort((a, b) => a.id - b.id)).toEqual(workers);
-    expect(stderr.includes('from a task')).toBe(stdio === 'inherit');
-  });
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const told = listening(stderr).map(({ name, id, pid }) => ({ name, id, pid }));
+      const workers = JSON.parse(stdout).map((worker) => ({ name: 'bulkhead', ...worker }));
+      expect(told.sort((a, b) => a.id - b.id)).toEqual(workers);
+      expect(stderr.includes('from a task')).toBe(stdio === 'inherit');
+    },
+  );
 });

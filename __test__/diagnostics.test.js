@@ -9,7 +9,12 @@ import { AbortError, PoolClosedError, TaskTimeoutError, WorkerCrashedError } fro
 import { failure, fixture, moduleFile, pool, program, root, started } from './support/harness.js';
 
 const TASKS = ['bulkhead:task:start', 'bulkhead:task:retry', 'bulkhead:task:end'];
-const OTHERS = ['bulkhead:pool:open', 'bulkhead:pool:close', 'bulkhead:worker:online', 'bulkhead:worker:exit'];
+const OTHERS = [
+  'bulkhead:pool:open',
+  'bulkhead:pool:close',
+  'bulkhead:worker:online',
+  'bulkhead:worker:exit',
+];
 
 const basic = fixture('basic.mjs');
 
@@ -21,7 +26,8 @@ afterEach(() => {
 /** All that is published, in order: `[channel, message, copy of the message as it was then]`. */
 function listen(channels = [...TASKS, ...OTHERS]) {
   const log = [];
-  for (const channel of channels) on(channel, (message, name) => log.push([name, message, { ...message }]));
+  for (const channel of channels)
+    on(channel, (message, name) => log.push([name, message, { ...message }]));
   return log;
 }
 
@@ -117,9 +123,14 @@ describe('a task', () => {
     manager.on('error', () => {});
     manager.distributeTask({ id: 'twin', type: 'echo', data: 1 });
     manager.distributeTask({ id: 'twin', type: 'throw' });
-    const others = [manager.run({ id: 'twin', type: 'echo', data: 2 }), manager.exec((a) => a, [3])];
-    for await (const result of manager.map([{ id: 'twin', type: 'echo', data: 4 }])) others.push(result);
-    for await (const value of manager.stream({ id: 'twin', type: 'echo', data: [5, 6] })) others.push(value);
+    const others = [
+      manager.run({ id: 'twin', type: 'echo', data: 2 }),
+      manager.exec((a) => a, [3]),
+    ];
+    for await (const result of manager.map([{ id: 'twin', type: 'echo', data: 4 }]))
+      others.push(result);
+    for await (const value of manager.stream({ id: 'twin', type: 'echo', data: [5, 6] }))
+      others.push(value);
     expect(await Promise.all(others)).toEqual([2, 3, 4, 5, 6]);
     await manager.shutdown();
     const starts = of(log, 'task:start').map(([, message]) => message);
@@ -147,7 +158,9 @@ describe('a task', () => {
     const log = listen(TASKS);
     const manager = pool({ worker: basic });
     expect(await failure(manager.run(() => {}))).toMatchObject({ code: 'ERR_SERIALIZATION' });
-    expect(await failure(manager.run({}, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORT_ERR' });
+    expect(await failure(manager.run({}, { signal: AbortSignal.abort() }))).toMatchObject({
+      code: 'ABORT_ERR',
+    });
     expect(log).toEqual([]);
   });
 
@@ -156,7 +169,13 @@ describe('a task', () => {
     const manager = pool({ worker: basic, maxWorkers: 1 });
     const error = await failure(manager.run({ id: 1, type: 'throw' }));
     const [[, message]] = log;
-    expect(message).toMatchObject({ outcome: 'failed', taskId: 1, workerId: 1, pid: error.pid, attempt: 1 });
+    expect(message).toMatchObject({
+      outcome: 'failed',
+      taskId: 1,
+      workerId: 1,
+      pid: error.pid,
+      attempt: 1,
+    });
     expect(message.error).toBe(error);
   });
 
@@ -173,9 +192,18 @@ describe('a task', () => {
     await manager.terminate();
     expect(await running).toBeInstanceOf(PoolClosedError);
     const ends = Object.fromEntries(log.map(([, message]) => [message.taskId, message]));
-    expect(ends.overdue).toMatchObject({ outcome: 'failed', workerId: 1, pid: overdue.pid, attempt: 1 });
+    expect(ends.overdue).toMatchObject({
+      outcome: 'failed',
+      workerId: 1,
+      pid: overdue.pid,
+      attempt: 1,
+    });
     expect(ends.overdue.runTime).toBeGreaterThan(10);
-    expect(ends.waiting).toMatchObject({ outcome: 'cancelled', attempt: undefined, runTime: undefined });
+    expect(ends.waiting).toMatchObject({
+      outcome: 'cancelled',
+      attempt: undefined,
+      runTime: undefined,
+    });
     expect(ends.waiting.workerId).toBeUndefined();
     expect(ends.running).toMatchObject({ outcome: 'failed', error: await running });
   });
@@ -187,7 +215,13 @@ describe('a task', () => {
         if (attempt === 1) process.kill(process.pid, 'SIGKILL');
         return attempt;
       };`);
-    const manager = pool({ worker, maxWorkers: 1, retries: 1, retryDelay: 1, restart: { minDelay: 1 } });
+    const manager = pool({
+      worker,
+      maxWorkers: 1,
+      retries: 1,
+      retryDelay: 1,
+      restart: { minDelay: 1 },
+    });
     expect(await manager.run({ id: 'again' })).toBe(2);
     expect(log.map(([name]) => name)).toEqual(TASKS);
     const [[, message], [, retried, retry], [, ended, end]] = log;
@@ -212,7 +246,9 @@ describe('subscribers', () => {
     const late = listen(['bulkhead:task:end']);
     await unwatched;
     expect(early.map(([, { taskId }]) => taskId)).toEqual(['watched']);
-    expect(late.map(([, { taskId, outcome }]) => [taskId, outcome])).toEqual([['unwatched', 'completed']]);
+    expect(late.map(([, { taskId, outcome }]) => [taskId, outcome])).toEqual([
+      ['unwatched', 'completed'],
+    ]);
     expect(late[0][1]).not.toBe(early[0][1]);
   });
 
@@ -221,7 +257,10 @@ describe('subscribers', () => {
     on('bulkhead:task:start', ({ pool, taskId }) => pool.cancel(taskId, 'not now'));
     const controller = new AbortController();
     const { signal } = controller;
-    expect(await failure(manager.run({ id: 1, type: 'obey' }))).toMatchObject({ code: 'ABORT_ERR', cause: 'not now' });
+    expect(await failure(manager.run({ id: 1, type: 'obey' }))).toMatchObject({
+      code: 'ABORT_ERR',
+      cause: 'not now',
+    });
     on('bulkhead:task:start', () => controller.abort('not that'));
     const error = await failure(manager.run({ id: 2, type: 'obey' }, { signal }));
     expect(error).toMatchObject({ code: 'ABORT_ERR', cause: 'not now' });
@@ -262,7 +301,9 @@ describe('the programs of docs/observability.md', () => {
   test('the spans of two tasks', async () => {
     const { code, stdout, stderr } = await program(blocks[0]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/name: 'primes a',\s+parent: '00-4bf9\w+-\w+-01',\s+outcome: 'completed'/);
+    expect(stdout).toMatch(
+      /name: 'primes a',\s+parent: '00-4bf9\w+-\w+-01',\s+outcome: 'completed'/,
+    );
     expect(stdout).toMatch(/name: 'primes 1',\s+parent: undefined,\s+outcome: 'failed'/);
   });
 

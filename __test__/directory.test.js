@@ -1,4 +1,5 @@
-// The directory that workers start in: the option `cwd`, and what becomes of it where this process goes elsewhere.
+// The directory that workers start in: the option `cwd`, and what becomes of it where this process
+// goes elsewhere.
 
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,10 @@ import { pool, program, project, shellWorker } from './support/harness.js';
 
 const worker = `export default () => { try { return process.cwd(); } catch ({ code }) { return code; } };`;
 
-/** What a program prints as JSON, after `first` in its folder and `then` once its pool has one worker. */
+/**
+ * What a program prints as JSON, after `first` in its folder and `then` once its pool has one
+ * worker.
+ */
 async function printed(then, { first = '', options = '{}' } = {}) {
   const source = `
     import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
@@ -35,11 +39,16 @@ test('[A13] workers that start after process.chdir() are where the first ones we
 });
 
 test('[A13] a relative cwd counts from where the process was when the pool was made', async () => {
-  expect(await printed(`process.chdir('/');`, { options: `{ cwd: 'sub' }` })).toEqual(['./sub', './sub']);
+  expect(await printed(`process.chdir('/');`, { options: `{ cwd: 'sub' }` })).toEqual([
+    './sub',
+    './sub',
+  ]);
 });
 
 test('[A13] workers start in the directory of the process after it was renamed', async () => {
-  const outcome = await printed(`renameSync(folder + '/sub', folder + '/moved');`, { first: `process.chdir('sub');` });
+  const outcome = await printed(`renameSync(folder + '/sub', folder + '/moved');`, {
+    first: `process.chdir('sub');`,
+  });
   expect(outcome).toEqual(['./sub', './moved']);
 });
 
@@ -47,7 +56,10 @@ test('[A13] workers start in the directory of the process after it was removed, 
   const first = `process.chdir('sub');`;
   const remove = `rmdirSync(folder + '/sub');`;
   expect(await printed(remove, { first })).toEqual(['./sub', 'ENOENT']);
-  expect(await printed(`${remove} mkdirSync(folder + '/sub');`, { first })).toEqual(['./sub', 'ENOENT']);
+  expect(await printed(`${remove} mkdirSync(folder + '/sub');`, { first })).toEqual([
+    './sub',
+    'ENOENT',
+  ]);
   expect(await printed('', { first: first + remove })).toEqual(['ENOENT', 'ENOENT']);
 });
 
@@ -67,7 +79,11 @@ test.skipIf(process.getuid?.() !== 0)(
     console.log(await pool.run(1));
     await pool.shutdown();`;
     const { code, stdout, stderr } = await program(source);
-    expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: '', stdout: expect.stringMatching(/private\n$/) });
+    expect({ code, stderr, stdout }).toEqual({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/private\n$/),
+    });
   },
 );
 

@@ -1,5 +1,5 @@
-// The code in the documentation: each block is run, or type-checked, or otherwise held against what it is about. A block
-// for which nothing of that is possible is listed here, with the reason.
+// The code in the documentation: each block is run, or type-checked, or otherwise held against what
+// it is about. A block for which nothing of that is possible is listed here, with the reason.
 
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -39,7 +39,10 @@ const PRELUDE = `
   declare const insert: (row: unknown) => Promise<void>;
 `;
 
-/** The libraries that docs/migrating.md comes from. `npm run bench` installs them; without that their types are `any`. */
+/**
+ * The libraries that docs/migrating.md comes from. `npm run bench` installs them; without that
+ * their types are `any`.
+ */
 const PEERS = ['jest-worker', 'piscina', 'poolifier', 'tinypool', 'workerpool'];
 const peerFolder = (name) => join(root, 'benchmark', 'node_modules', name);
 const peersInstalled = PEERS.every((name) => existsSync(peerFolder(name)));
@@ -52,13 +55,20 @@ const named = (list) => list.map((block) => [block.at, block]);
 
 const code = inLanguages('js', 'mjs', 'cjs', 'ts', 'mts');
 const isRequired = ({ text }) => /\brequire\(/.test(text) && !/^import /m.test(text);
-const isOurs = ({ text }) => /(?:from|require\()\s*'bulkhead'/.test(text) && !/^import type/m.test(text);
+const isOurs = ({ text }) =>
+  /(?:from|require\()\s*'bulkhead'/.test(text) && !/^import type/m.test(text);
 /** Those of docs/migrating.md by section: `before` uses another library, `after` this one. */
 const migrations = code
   .filter(({ page, name }) => page === 'docs/migrating.md' && name === 'before.mjs')
-  .map((before) => ({ before, after: code.find((other) => other.section === before.section && isOurs(other)) }));
+  .map((before) => ({
+    before,
+    after: code.find((other) => other.section === before.section && isOurs(other)),
+  }));
 
-/** The files that a program finds beside itself: those of its page, and before them those of its section. */
+/**
+ * The files that a program finds beside itself: those of its page, and before them those of its
+ * section.
+ */
 function filesFor({ page, section }) {
   const files = code.filter((block) => block.page === page && block.name !== undefined);
   const own = files.filter((block) => block.section === section);
@@ -74,7 +84,10 @@ function runBlock(block) {
   });
 }
 
-/** What is `unknown` has to be narrowed in TypeScript before it is used; in readers' JavaScript nobody does. */
+/**
+ * What is `unknown` has to be narrowed in TypeScript before it is used; in readers' JavaScript
+ * nobody does.
+ */
 function isAboutUnknown(number, message) {
   return number === 18046 || (number === 2339 && message.endsWith("on type 'unknown'."));
 }
@@ -82,8 +95,9 @@ function isAboutUnknown(number, message) {
 /** What the examples in the contracts see: all types and classes that these have. */
 function contractImports() {
   const source = readFileSync(join(root, 'index.d.mts'), 'utf8');
-  const lists = [...source.matchAll(/^export (?:type )?\{[^}]*\} from '\.\/index\.js';/gm)].map(([list]) =>
-    list.replace('export', 'import').replace('./index.js', 'bulkhead').replaceAll(/\s+/g, ' '),
+  const lists = [...source.matchAll(/^export (?:type )?\{[^}]*\} from '\.\/index\.js';/gm)].map(
+    ([list]) =>
+      list.replace('export', 'import').replace('./index.js', 'bulkhead').replaceAll(/\s+/g, ' '),
   );
   return [...lists, `import diagnostics_channel from 'node:diagnostics_channel';`].join(' ');
 }
@@ -95,7 +109,10 @@ function typeErrors(list) {
     if (peersInstalled) symlinkSync(peerFolder(name), join(folder, name));
   }
   if (!peersInstalled) {
-    writeFileSync(join(folder, 'peers.d.ts'), PEERS.map((name) => `declare module '${name}';`).join('\n'));
+    writeFileSync(
+      join(folder, 'peers.d.ts'),
+      PEERS.map((name) => `declare module '${name}';`).join('\n'),
+    );
   }
   const byFile = new Map();
   const folders = new Set();
@@ -103,16 +120,20 @@ function typeErrors(list) {
     const own = join(folder, block.at.replaceAll(/[/:]/g, '-'));
     mkdirSync(own);
     // What it imports may be another block.
-    for (const [name, text] of Object.entries(filesFor(block))) writeFileSync(join(own, name), text);
+    for (const [name, text] of Object.entries(filesFor(block)))
+      writeFileSync(join(own, name), text);
     const script = block.language.endsWith('ts') || isContract(block) ? 'ts' : 'js';
     const file = join(own, `block.${isRequired(block) ? 'c' : 'm'}${script}`);
-    // A block without imports is a module as well, so that its names are its own. The lines stay the same.
+    // A block without imports is a module as well, so that its names are its own. The lines stay
+    // the same.
     const text = isContract(block) ? `${contractImports()} ${block.text}` : block.text;
     writeFileSync(file, isRequired(block) ? text : `${text}\nexport {};\n`);
     byFile.set(file, block);
     folders.add(own);
   }
-  const declarations = ['prelude.d.ts', ...(peersInstalled ? [] : ['peers.d.ts'])].map((name) => join(folder, name));
+  const declarations = ['prelude.d.ts', ...(peersInstalled ? [] : ['peers.d.ts'])].map((name) =>
+    join(folder, name),
+  );
   const { options, errors } = ts.convertCompilerOptionsFromJson(
     {
       target: 'es2023',
@@ -160,7 +181,13 @@ describe('types: what is shown in JavaScript and TypeScript agrees with index.d.
   });
 
   test('what is wrong would be noticed, with its line', () => {
-    const page = ['```js', 'pool.run({ id: 1 });', "pool.run({ id: 1 }, { retry: 'often' });", '```', ''].join('\n');
+    const page = [
+      '```js',
+      'pool.run({ id: 1 });',
+      "pool.run({ id: 1 }, { retry: 'often' });",
+      '```',
+      '',
+    ].join('\n');
     const [problem, ...others] = typeErrors(blocksIn('page.md', page)).get('page.md:1');
     expect(problem).toMatch(/^page\.md:3: .*'retry' does not exist/s);
     expect(others).toEqual([]);
@@ -188,11 +215,14 @@ describe('what is to be replaced and what replaces it print the same', () => {
     ({ before }) => peersInstalled || !PEERS.some((name) => before.text.includes(name)),
   );
 
-  test.each(runnable.map(({ before, after }) => [before.section, before, after]))('%s', async (_, before, after) => {
-    const [old, now] = await Promise.all([runBlock(before), runBlock(after)]);
-    expect(old.code, old.stderr).toBe(0);
-    expect(now.stdout).toBe(old.stdout);
-  });
+  test.each(runnable.map(({ before, after }) => [before.section, before, after]))(
+    '%s',
+    async (_, before, after) => {
+      const [old, now] = await Promise.all([runBlock(before), runBlock(after)]);
+      expect(old.code, old.stderr).toBe(0);
+      expect(now.stdout).toBe(old.stdout);
+    },
+  );
 });
 
 describe('shell: scripts, files and options that are named exist', () => {
@@ -233,7 +263,10 @@ describe('Python: a worker', () => {
     const worker = { command: 'python3', args: [moduleFile(text, 'worker.py')] };
     const manager = pool({ worker, maxWorkers: 1, stdio: 'ignore' });
     expect(await manager.run({ id: 1, data: 'ab' })).toBe('abab');
-    expect(await failure(manager.run({ id: 2 }))).toMatchObject({ name: 'KeyError', message: "'data'" });
+    expect(await failure(manager.run({ id: 2 }))).toMatchObject({
+      name: 'KeyError',
+      message: "'data'",
+    });
     await manager.shutdown();
     expect(manager.stats().tasks).toMatchObject({ completed: 1, failed: 1 });
   });
@@ -246,17 +279,23 @@ test('every block is of a language that is checked, or is listed with the reason
   const listed = UNCHECKED.map(({ page, begins }) =>
     left.find((block) => block.page === page && block.text.startsWith(begins)),
   );
-  expect(left.filter((block) => !listed.includes(block)).map(({ at, language }) => `${at}: ${language}`)).toEqual([]);
+  expect(
+    left.filter((block) => !listed.includes(block)).map(({ at, language }) => `${at}: ${language}`),
+  ).toEqual([]);
   // Nor is anything listed that is gone.
   expect(UNCHECKED.filter((_, index) => listed[index] === undefined)).toEqual([]);
 });
 
 test('import gives every name that require gives', () => {
   const names = (file, pattern) =>
-    [...readFileSync(join(root, file), 'utf8').matchAll(pattern)].flatMap(([, list]) => list.match(/\w+/g)).sort();
+    [...readFileSync(join(root, file), 'utf8').matchAll(pattern)]
+      .flatMap(([, list]) => list.match(/\w+/g))
+      .sort();
   const required = names('index.d.ts', /^ {2}export (?:class|interface|type) (\w+)/gm);
   expect(required.length).toBeGreaterThan(20);
-  expect(names('index.d.mts', /^export (?:type )?\{([^}]*)\}/gm)).toEqual([...required, 'ProcessManager'].sort());
+  expect(names('index.d.mts', /^export (?:type )?\{([^}]*)\}/gm)).toEqual(
+    [...required, 'ProcessManager'].sort(),
+  );
 });
 
 test('every link to a file of this repository leads to one', () => {
@@ -264,7 +303,9 @@ test('every link to a file of this repository leads to one', () => {
     const text = readFileSync(join(root, page), 'utf8');
     const links = [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)].map(([, link]) => link);
     const files = links.filter((link) => !/^[a-z]+:/.test(link));
-    return files.filter((file) => !existsSync(join(root, dirname(page), file))).map((file) => `${page}: ${file}`);
+    return files
+      .filter((file) => !existsSync(join(root, dirname(page), file)))
+      .map((file) => `${page}: ${file}`);
   });
   expect(broken).toEqual([]);
 });

@@ -24,7 +24,9 @@ function declarations(file) {
   return { checker, module };
 }
 
-/** What can be imported from a module: under `export =`, that one thing and all that hangs on it. */
+/**
+ * What can be imported from a module: under `export =`, that one thing and all that hangs on it.
+ */
 function exportsOf({ checker, module }) {
   const whole = module.exports.get(ts.InternalSymbolName.ExportEquals);
   if (whole === undefined) return checker.getExportsOfModule(module);
@@ -40,7 +42,9 @@ function resolved(checker, symbol) {
 function membersOf(symbol) {
   const places = [
     symbol,
-    ...(symbol.declarations ?? []).flatMap(({ type }) => (type && ts.isTypeLiteralNode(type) ? type.symbol : [])),
+    ...(symbol.declarations ?? []).flatMap(({ type }) =>
+      type && ts.isTypeLiteralNode(type) ? type.symbol : [],
+    ),
   ];
   return places
     .flatMap((place) => [...(place.members?.values() ?? [])])
@@ -58,7 +62,8 @@ function survey(file) {
     seen.add(symbol);
     all.push(path);
     // Of a redeclared member, the comment of the class it comes from.
-    if (ts.displayPartsToString(symbol.getDocumentationComment(found.checker)).trim() === '') undocumented.push(path);
+    if (ts.displayPartsToString(symbol.getDocumentationComment(found.checker)).trim() === '')
+      undocumented.push(path);
     for (const member of membersOf(symbol)) visit(member, `${path}.${nameOf(member)}`);
   };
   for (const symbol of exportsOf(found)) visit(resolved(found.checker, symbol), symbol.name);
@@ -74,7 +79,13 @@ describe('every item says what it is', () => {
   test.each([
     [
       'index.d.ts',
-      ['ProcessManager.run', 'ProcessManager.constructor', 'Options.maxQueue', 'Stats.tasks.accepted', 'TaskId'],
+      [
+        'ProcessManager.run',
+        'ProcessManager.constructor',
+        'Options.maxQueue',
+        'Stats.tasks.accepted',
+        'TaskId',
+      ],
     ],
     ['worker.d.ts', ['TaskContext.signal', 'TaskHandler', 'WorkerHook']],
   ])('in %s', (name, some) => {
@@ -128,6 +139,8 @@ describe('whoever imports', () => {
   });
 
   test("finds the same types in 'bulkhead/worker'", () => {
-    expect(readFileSync(join(root, 'worker.d.mts'), 'utf8')).toBe(readFileSync(join(root, 'worker.d.ts'), 'utf8'));
+    expect(readFileSync(join(root, 'worker.d.mts'), 'utf8')).toBe(
+      readFileSync(join(root, 'worker.d.ts'), 'utf8'),
+    );
   });
 });

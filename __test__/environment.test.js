@@ -1,5 +1,5 @@
-// What surrounds the process: what it was started with, what others do to it, namespaces and limits of the machine. Workers
-// begin in a clean room all the same.
+// What surrounds the process: what it was started with, what others do to it, namespaces and limits
+// of the machine. Workers begin in a clean room all the same.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -13,14 +13,19 @@ const isRoot = process.getuid?.() === 0;
 const crash = JSON.stringify(fixture('crash.mjs'));
 
 /**
- * Runs a program behind other commands (`unshare`, a shell that sets things up), which end by executing what they are given.
+ * Runs a program behind other commands (`unshare`, a shell that sets things up), which end by
+ * executing what they are given.
  *
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string }>}
  */
 function runBehind(wrapper, source, { files = {}, nodeArgs = [], env, cwd } = {}) {
   const folder = project({ 'main.mjs': source, ...files });
   const [command, ...args] = [...wrapper, process.execPath, ...nodeArgs, join(folder, 'main.mjs')];
-  const options = { cwd: cwd ?? folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
+  const options = {
+    cwd: cwd ?? folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  };
   const child = spawn(command, args, options);
   onTestFinished(() => child.kill('SIGKILL'));
   return outputOf(child).closed;
@@ -28,7 +33,12 @@ function runBehind(wrapper, source, { files = {}, nodeArgs = [], env, cwd } = {}
 
 /** What a program that ends well has printed, as JSON. */
 function printed({ code, signal, stdout, stderr }) {
-  expect({ code, signal, stderr, stdout }).toEqual({ code: 0, signal: null, stderr: '', stdout: expect.anything() });
+  expect({ code, signal, stderr, stdout }).toEqual({
+    code: 0,
+    signal: null,
+    stderr: '',
+    stdout: expect.anything(),
+  });
   return JSON.parse(stdout);
 }
 
@@ -48,8 +58,10 @@ function controlGroup(controller, limits) {
   const group = `/sys/fs/cgroup/${controller}/bulkhead-test-${process.pid}`;
   mkdirSync(group);
   onTestFinished(async () => {
-    const members = () => readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
-    // Whatever the test has found out: nothing may go on in there, and what multiplies cannot be outrun.
+    const members = () =>
+      readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
+    // Whatever the test has found out: nothing may go on in there, and what multiplies cannot be
+    // outrun.
     if (controller === 'pids') writeFileSync(join(group, 'pids.max'), '0');
     const kill = (pid) => {
       try {
@@ -84,7 +96,11 @@ const LIFE = `
 
 function expectLife(outcome) {
   const { exits, ...rest } = printed(outcome);
-  expect(rest).toEqual({ crashed: ['ERR_WORKER_CRASHED', 'SIGKILL'], timeout: 'ERR_TASK_TIMEOUT', results: 50 });
+  expect(rest).toEqual({
+    crashed: ['ERR_WORKER_CRASHED', 'SIGKILL'],
+    timeout: 'ERR_TASK_TIMEOUT',
+    results: 50,
+  });
   expect(exits[0]).toEqual([null, 'SIGKILL', 'crashed']);
   expect(exits.at(-1)[2]).toBe('shutdown');
 }
@@ -118,7 +134,9 @@ describe('what a worker inherits', () => {
       await pool.shutdown();`;
     const files = { 'worker.mjs': worker, secret: 'text' };
     const folder = project(files);
-    const wrapper = shell(`cd ${folder}; exec 9<secret 20<secret 500<secret; trap '' HUP INT TERM USR1 USR2 CHLD`);
+    const wrapper = shell(
+      `cd ${folder}; exec 9<secret 20<secret 500<secret; trap '' HUP INT TERM USR1 USR2 CHLD`,
+    );
     expect(printed(await runBehind(wrapper, source, { files }))).toEqual({
       ours: [9, 20, 500],
       leaks: [],
@@ -178,7 +196,9 @@ describe('what a worker inherits', () => {
       process.exit(0);`;
     const folder = project({ 'hook.cjs': 'globalThis.hook = "loaded";' });
     const hook = `--require=${join(folder, 'hook.cjs')}`;
-    const { code, stdout } = await program(source, { env: { NODE_OPTIONS: `--inspect=127.0.0.1:0 ${hook}` } });
+    const { code, stdout } = await program(source, {
+      env: { NODE_OPTIONS: `--inspect=127.0.0.1:0 ${hook}` },
+    });
     const theirs = { inspected: null, hook: 'loaded', options: hook };
     expect({ code, told: JSON.parse(stdout) }).toEqual({
       code: 0,
@@ -202,8 +222,16 @@ describe('what a worker inherits', () => {
       const pool = new ProcessManager({ worker: new URL('worker.mjs', import.meta.url), maxWorkers: 1 });
       console.log(JSON.stringify(await pool.run(process.cwd() + '/file')));
       await pool.shutdown();`;
-    const flag = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
-    const nodeArgs = [flag, '--allow-fs-read=*', '--allow-addons', '--allow-child-process', '--no-warnings'];
+    const flag = process.allowedNodeEnvironmentFlags.has('--permission')
+      ? '--permission'
+      : '--experimental-permission';
+    const nodeArgs = [
+      flag,
+      '--allow-fs-read=*',
+      '--allow-addons',
+      '--allow-child-process',
+      '--no-warnings',
+    ];
     const { stdout, code } = await program(source, { nodeArgs, files: { 'worker.mjs': worker } });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '["ERR_ACCESS_DENIED",false,true]\n' });
   });
@@ -214,7 +242,15 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
   function library(source) {
     const folder = project({ 'library.c': source });
     const path = join(folder, 'library.so');
-    execFileSync('cc', ['-shared', '-fPIC', '-o', path, join(folder, 'library.c'), '-lpthread', '-Wl,-z,nodelete']);
+    execFileSync('cc', [
+      '-shared',
+      '-fPIC',
+      '-o',
+      path,
+      join(folder, 'library.c'),
+      '-lpthread',
+      '-Wl,-z,nodelete',
+    ]);
     return `try { process.dlopen({ exports: {} }, ${JSON.stringify(path)}); } catch {}`;
   }
 
@@ -277,7 +313,8 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
       __attribute__((constructor)) static void split(void) {
         pid_t child = fork();
         if (child == 0) exit(0);
-        // How it ended does not matter: Node.js has threads that are not in the copy, and may miss them on its way out.
+        // How it ended does not matter: Node.js has threads that are not in the copy, and may miss
+        // them on its way out.
         int status;
         if (waitpid(child, &status, 0) != child) abort();
       }`;
@@ -301,12 +338,19 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
       const same = pool.workers.every(({ pid }, index) => pid === pids[index]);
       console.log(JSON.stringify({ refused, echoed, same, exits }));
       await pool.shutdown();`);
-      expect(printed(outcome)).toEqual({ refused: 'ERR_DLOPEN_FAILED', echoed: [1, 2, 3], same: true, exits: 0 });
+      expect(printed(outcome)).toEqual({
+        refused: 'ERR_DLOPEN_FAILED',
+        echoed: [1, 2, 3],
+        same: true,
+        exits: 0,
+      });
     },
   );
 
   test('crashes it by a segmentation fault: no worker is left', async () => {
-    const load = library('__attribute__((constructor)) static void load(void) { *(volatile int *)0 = 1; }');
+    const load = library(
+      '__attribute__((constructor)) static void load(void) { *(volatile int *)0 = 1; }',
+    );
     const source = `
       import ProcessManager from 'bulkhead';
       const worker = ${JSON.stringify(fixture('stuck.mjs'))};
@@ -319,7 +363,8 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
       pool.run({ type: 'loop' });`;
     const { code, signal, stdout } = await program(source);
     expect({ code, signal }).toEqual({ code: null, signal: 'SIGSEGV' });
-    for (const pid of JSON.parse(stdout)) await until(() => !existsSync(`/proc/${pid}`), `${pid} gone`);
+    for (const pid of JSON.parse(stdout))
+      await until(() => !existsSync(`/proc/${pid}`), `${pid} gone`);
   });
 });
 
@@ -338,7 +383,10 @@ describe('the size of a pool by default', () => {
   test.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'))(
     'is one on a quarter of a core',
     async () => {
-      const { enter } = controlGroup('cpu', { 'cpu.cfs_period_us': '100000', 'cpu.cfs_quota_us': '25000' });
+      const { enter } = controlGroup('cpu', {
+        'cpu.cfs_period_us': '100000',
+        'cpu.cfs_quota_us': '25000',
+      });
       expect(printed(await runBehind(enter, SIZE))).toBe(1);
     },
   );
@@ -359,7 +407,10 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
       await second.shutdown();
       const stat = readFileSync('/proc/' + orphan + '/stat', 'utf8').split(' ');
       console.log(JSON.stringify({ pid: process.pid, orphan: [stat[2], stat[3]], told: JSON.parse(told) }));`;
-    const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child', '--mount-proc'], source);
+    const outcome = await runBehind(
+      ['unshare', '-p', '-f', '--kill-child', '--mount-proc'],
+      source,
+    );
     const { pid, orphan, told } = printed(outcome);
     expect({ pid, orphan }).toEqual({ pid: 1, orphan: ['S', '1'] });
     expectLife({ ...outcome, stdout: JSON.stringify(told) });
@@ -388,7 +439,10 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
       console.log(JSON.stringify({ same: stranger.pid === pid, state }));
       stranger.kill('SIGKILL');
       await ended;`;
-    const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child', '--mount-proc'], source);
+    const outcome = await runBehind(
+      ['unshare', '-p', '-f', '--kill-child', '--mount-proc'],
+      source,
+    );
     expect(printed(outcome)).toEqual({ same: true, state: 'S' });
   });
 
@@ -406,9 +460,17 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
       const sizes = pool.workers.map(({ rss }) => rss);
       console.log(JSON.stringify({ pid: process.pid, echoed, sizes, exits, codes }));
       await pool.shutdown();`;
-    const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child'], source, { nodeArgs: ['--no-warnings'] });
+    const outcome = await runBehind(['unshare', '-p', '-f', '--kill-child'], source, {
+      nodeArgs: ['--no-warnings'],
+    });
     const codes = ['BULKHEAD_NO_MEMORY_LIMITS'];
-    expect(printed(outcome)).toEqual({ pid: 1, echoed: [1, 2, 3], sizes: [null, null], exits: 0, codes });
+    expect(printed(outcome)).toEqual({
+      pid: 1,
+      echoed: [1, 2, 3],
+      sizes: [null, null],
+      exits: 0,
+      codes,
+    });
   });
 
   test.each([
@@ -420,21 +482,26 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
   });
 });
 
-describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))('a worker that forks without end', () => {
-  test.each([
-    ['dies', 'process.kill(pool.workers[0].pid, "SIGKILL");'],
-    ['is terminated', 'pool.terminate();'],
-    ['is stopped for its task’s sake', 'controller.abort();'],
-  ])('takes all that it has started with it when it %s, however fast they multiply', async (_, end) => {
-    // Nothing can go wrong here: the group holds 200 processes and threads, and is emptied in any case.
-    const { group, enter } = controlGroup('pids', { 'pids.max': '200' });
-    const worker = moduleFile(`
+describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))(
+  'a worker that forks without end',
+  () => {
+    test.each([
+      ['dies', 'process.kill(pool.workers[0].pid, "SIGKILL");'],
+      ['is terminated', 'pool.terminate();'],
+      ['is stopped for its task’s sake', 'controller.abort();'],
+    ])(
+      'takes all that it has started with it when it %s, however fast they multiply',
+      async (_, end) => {
+        // Nothing can go wrong here: the group holds 200 processes and threads, and is emptied in
+        // any case.
+        const { group, enter } = controlGroup('pids', { 'pids.max': '200' });
+        const worker = moduleFile(`
       import { spawn } from 'node:child_process';
       export default () => new Promise(() => {
         spawn('sh', ['-c', 'bomb() { bomb 2>/dev/null & bomb 2>/dev/null & wait; }; bomb'], { stdio: 'ignore' });
         setInterval(() => {}, 1000);
       });`);
-    const source = `
+        const source = `
       import { readFileSync } from 'node:fs';
       import ProcessManager from 'bulkhead';
       const members = () => readFileSync('${group}/cgroup.procs', 'utf8').trim().split('\\n').length;
@@ -452,6 +519,8 @@ describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))('a w
       await pool.terminate();
       await until(() => members() === 1);
       console.log(JSON.stringify('gone'));`;
-    expect(printed(await runBehind(enter, source))).toBe('gone');
-  });
-});
+        expect(printed(await runBehind(enter, source))).toBe('gone');
+      },
+    );
+  },
+);

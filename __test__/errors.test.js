@@ -89,24 +89,35 @@ beforeEach(() => {
 });
 const thrown = (what, type = 'throw') => failure(manager.run({ id: what, type, what }));
 
-test.each(['Error', 'TypeError', 'RangeError', 'SyntaxError', 'ReferenceError', 'EvalError', 'URIError'])(
-  '%s arrives as what it is',
-  async (name) => {
-    const error = await failure(manager.run({ type: 'builtIn', data: name }));
-    expect(Object.getPrototypeOf(error)).toBe(globalThis[name].prototype);
-    expect(error).toMatchObject({ name, message: `message of ${name}` });
-    expect(Object.hasOwn(error, 'name')).toBe(false);
-    expect(String(error)).toBe(`${name}: message of ${name}`);
-  },
-);
+test.each([
+  'Error',
+  'TypeError',
+  'RangeError',
+  'SyntaxError',
+  'ReferenceError',
+  'EvalError',
+  'URIError',
+])('%s arrives as what it is', async (name) => {
+  const error = await failure(manager.run({ type: 'builtIn', data: name }));
+  expect(Object.getPrototypeOf(error)).toBe(globalThis[name].prototype);
+  expect(error).toMatchObject({ name, message: `message of ${name}` });
+  expect(Object.hasOwn(error, 'name')).toBe(false);
+  expect(String(error)).toBe(`${name}: message of ${name}`);
+});
 
 test('a class of the user has its nearest built-in class, and its name, code, cause and own fields', async () => {
   for (const type of ['throw', 'async', 'reject']) {
     const error = await thrown('image', type);
     expect(error).toBeInstanceOf(RangeError);
-    expect(error).toMatchObject({ name: 'ImageError', message: 'too wide', code: 'E_IMAGE', width: 640 });
+    expect(error).toMatchObject({
+      name: 'ImageError',
+      message: 'too wide',
+      code: 'E_IMAGE',
+      width: 640,
+    });
     expect(error.where).toEqual({ file: 'a.png', lines: [1, 2] });
-    // What JSON cannot hold is said in words; undefined and methods are left out, as everywhere in JSON.
+    // What JSON cannot hold is said in words; undefined and methods are left out, as everywhere in
+    // JSON.
     expect(error).toMatchObject({ big: '1n', self: '[Circular]' });
     for (const key of ['missing', 'fn']) expect(error).not.toHaveProperty(key);
     expect(error.cause).toBeInstanceOf(TypeError);
@@ -122,7 +133,9 @@ test('a class of the user has its nearest built-in class, and its name, code, ca
 
 test('the stack is that of the worker', async () => {
   const error = await failure(manager.run({ type: 'stack' }));
-  expect(error.stack).toMatch(/^Error: with a stack\n {4}at deepInTheWorker \(.*worker\.mjs:\d+:\d+\)/);
+  expect(error.stack).toMatch(
+    /^Error: with a stack\n {4}at deepInTheWorker \(.*worker\.mjs:\d+:\d+\)/,
+  );
   expect(Object.keys(error)).not.toContain('stack');
 });
 
@@ -131,7 +144,12 @@ test('task, worker and pid are added', async () => {
   const error = await thrown('unnamed');
   expect(error).toMatchObject({ taskId: 'unnamed', workerId: 1, pid });
   // They are ours, also where the error has such fields of its own.
-  expect(await thrown('taken fields')).toMatchObject({ taskId: 'taken fields', workerId: 1, pid, phase: 'kept' });
+  expect(await thrown('taken fields')).toMatchObject({
+    taskId: 'taken fields',
+    workerId: 1,
+    pid,
+    phase: 'kept',
+  });
 });
 
 test('an error event has the same error', async () => {
@@ -206,13 +224,21 @@ test('an error that is frozen, cyclic, full of traps, huge, or from elsewhere st
   const foreign = await thrown('other realm');
   expect(foreign).toBeInstanceOf(TypeError);
   expect(foreign.message).toBe('from elsewhere');
-  expect(await thrown('dom')).toMatchObject({ name: 'DataCloneError', message: 'of the DOM', code: 25 });
+  expect(await thrown('dom')).toMatchObject({
+    name: 'DataCloneError',
+    message: 'of the DOM',
+    code: 25,
+  });
   const huge = await thrown('huge message');
   expect(huge.message.length).toBeLessThan(2_000_000);
   expect(huge.message.startsWith('mmm')).toBe(true);
   expect(await thrown('huge field')).toMatchObject({ message: 'has a huge field', small: 1 });
   expect((await thrown('awkward text')).message).toBe('\ud800 \u2028 \0 😀');
-  expect(await thrown('system')).toMatchObject({ code: 'ESRCH', syscall: 'kill', errno: expect.any(Number) });
+  expect(await thrown('system')).toMatchObject({
+    code: 'ESRCH',
+    syscall: 'kill',
+    errno: expect.any(Number),
+  });
   expect(await manager.run({ type: 'pid' })).toBe(pid);
 });
 
@@ -261,7 +287,8 @@ describe('the classes of bulkhead', () => {
       expect(error).toBeInstanceOf(ProcessManager[name]);
       expect(error).toBeInstanceOf(BulkheadError);
       expect(error).toBeInstanceOf(Error);
-      for (const other of Object.keys(classes)) expect(error instanceof ProcessManager[other]).toBe(other === name);
+      for (const other of Object.keys(classes))
+        expect(error instanceof ProcessManager[other]).toBe(other === name);
     }
     for (const value of [null, undefined, 1, 'text', {}, new Error('other')]) {
       expect(value instanceof BulkheadError).toBe(false);

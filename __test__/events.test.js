@@ -34,12 +34,19 @@ test('result: the envelope, and how the task fared', async () => {
   manager.distributeTask({ id: 'slow', type: 'sleep', data: 100 });
   manager.distributeTask({ id: 'behind', type: 'echo', data: null });
   await manager.shutdown();
-  expect(log.map(([, envelope]) => [Object.keys(envelope), envelope.taskId, envelope.result])).toEqual([
+  expect(
+    log.map(([, envelope]) => [Object.keys(envelope), envelope.taskId, envelope.result]),
+  ).toEqual([
     [['taskId', 'result', 'processedBy'], 'slow', 100],
     [['taskId', 'result', 'processedBy'], 'behind', null],
   ]);
   const [[, , slow], [, , behind]] = log;
-  expect(slow).toEqual({ workerId: 1, attempt: 1, waitTime: expect.any(Number), runTime: expect.any(Number) });
+  expect(slow).toEqual({
+    workerId: 1,
+    attempt: 1,
+    waitTime: expect.any(Number),
+    runTime: expect.any(Number),
+  });
   // The timer of the handler may fire a little early, as any.
   expect(slow.runTime).toBeGreaterThan(90);
   expect(slow.runTime).toBeLessThan(10_000);
@@ -66,7 +73,9 @@ test('online and exit frame the life of a worker, and exit comes after all its r
 
   expect(log.filter(([event]) => event === 'result')).toHaveLength(50);
   for (const workerId of [1, 2]) {
-    const own = log.filter(([, first, second]) => [first.workerId, first.id, second?.workerId].includes(workerId));
+    const own = log.filter(([, first, second]) =>
+      [first.workerId, first.id, second?.workerId].includes(workerId),
+    );
     const results = own.filter(([event]) => event === 'result').length;
     const [, { pid }] = own.find(([event]) => event === 'online');
     expect(own[0]).toEqual(['online', { id: workerId, pid }]);
@@ -97,10 +106,24 @@ test('exit: a crash says how the worker ended, and comes after the error of its 
   const events = log.map(([event]) => event);
   expect(events.slice(0, 4)).toEqual(['online', 'result', 'error', 'exit']);
   const [first, second] = log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
-  expect(first).toMatchObject({ workerId: 1, code: null, signal: 'SIGKILL', reason: 'crashed', tasksDone: 1 });
-  expect(second).toMatchObject({ workerId: 1, code: 7, signal: null, reason: 'crashed', tasksDone: 0 });
+  expect(first).toMatchObject({
+    workerId: 1,
+    code: null,
+    signal: 'SIGKILL',
+    reason: 'crashed',
+    tasksDone: 1,
+  });
+  expect(second).toMatchObject({
+    workerId: 1,
+    code: 7,
+    signal: null,
+    reason: 'crashed',
+    tasksDone: 0,
+  });
   expect(second.pid).not.toBe(first.pid);
-  expect(log.filter(([event]) => event === 'error').map(([, error]) => [error.taskId, error.pid])).toEqual([
+  expect(
+    log.filter(([event]) => event === 'error').map(([, error]) => [error.taskId, error.pid]),
+  ).toEqual([
     [2, first.pid],
     [3, second.pid],
   ]);
@@ -155,7 +178,9 @@ test('onProgress: what one task tells, in the async context of its caller, besid
   // Nothing is kept of a task that is settled: its ticket is another's now.
   await manager.run({ id: 5 });
   expect(heard.length).toBe(2);
-  expect(await failure(manager.run({ id: 6 }, { onProgress: 'x' }))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+  expect(await failure(manager.run({ id: 6 }, { onProgress: 'x' }))).toMatchObject({
+    code: 'ERR_INVALID_ARG_TYPE',
+  });
 });
 
 test('onProgress that throws is an uncaught exception, and costs no task its outcome', async () => {
@@ -167,7 +192,9 @@ test('onProgress that throws is an uncaught exception, and costs no task its out
     console.log(await pool.run({ id: 1 }, { onProgress }));
     await pool.shutdown();
   `;
-  const files = { 'worker.mjs': 'export default (_, { progress }) => { progress(1); return "done"; };' };
+  const files = {
+    'worker.mjs': 'export default (_, { progress }) => { progress(1); return "done"; };',
+  };
   const { stdout, code } = await program(source, { files });
   expect([stdout.trim().split('\n').sort(), code]).toEqual([['done', 'uncaught mine'], 0]);
 });
@@ -207,11 +234,20 @@ test('drain is not heard where no task was refused', async () => {
 test('retry: which task starts again, for which time, and why', async () => {
   const worker = moduleFile(`
     export default (task, { attempt }) => (attempt < task.needs ? process.kill(process.pid, 'SIGKILL') : attempt);`);
-  const manager = pool({ worker, maxWorkers: 1, retries: 2, retryDelay: 1, restart: { minDelay: 1 } });
+  const manager = pool({
+    worker,
+    maxWorkers: 1,
+    retries: 2,
+    retryDelay: 1,
+    restart: { minDelay: 1 },
+  });
   const log = record(manager, ['retry', 'result', 'error']);
   manager.distributeTask({ id: 'twice', needs: 3 });
   await manager.shutdown();
-  const retry = (attempt) => ['retry', { taskId: 'twice', attempt, error: expect.any(WorkerCrashedError) }];
+  const retry = (attempt) => [
+    'retry',
+    { taskId: 'twice', attempt, error: expect.any(WorkerCrashedError) },
+  ];
   expect(log).toEqual([
     retry(2),
     retry(3),
@@ -221,7 +257,11 @@ test('retry: which task starts again, for which time, and why', async () => {
       expect.objectContaining({ attempt: 3 }),
     ],
   ]);
-  expect(log[0][1].error).toMatchObject({ signal: 'SIGKILL', maybeExecuted: true, taskId: 'twice' });
+  expect(log[0][1].error).toMatchObject({
+    signal: 'SIGKILL',
+    maybeExecuted: true,
+    taskId: 'twice',
+  });
   expect(manager.stats().tasks).toMatchObject({ accepted: 1, completed: 1, failed: 0, retried: 2 });
 });
 
@@ -361,7 +401,9 @@ test('each task keeps the async context it was given in', async () => {
   manager.on('error', ({ taskId }) => heard.push([taskId, storage.getStore()]));
   const names = Array.from({ length: 40 }, (_, index) => `context ${index}`);
   for (const [index, name] of names.entries()) {
-    storage.run(name, () => manager.distributeTask({ id: name, type: index % 2 === 0 ? 'echo' : 'throw' }));
+    storage.run(name, () =>
+      manager.distributeTask({ id: name, type: index % 2 === 0 ? 'echo' : 'throw' }),
+    );
   }
   manager.distributeTask({ id: 'none', type: 'echo' });
   const awaited = names.map((name) =>
@@ -375,7 +417,10 @@ test('each task keeps the async context it was given in', async () => {
   expect(await Promise.all(awaited)).toEqual(names.map((name) => [name, name]));
   await manager.shutdown();
   const contexts = Object.fromEntries(heard);
-  expect(contexts).toEqual({ ...Object.fromEntries(names.map((name) => [name, name])), none: undefined });
+  expect(contexts).toEqual({
+    ...Object.fromEntries(names.map((name) => [name, name])),
+    none: undefined,
+  });
 });
 
 test('retry comes before the result of the next start, however much its worker had said before it died', async () => {
@@ -401,7 +446,8 @@ test('retry comes before the result of the next start, however much its worker h
   // Nothing is told until all of it has happened.
   const nap = new Int32Array(new SharedArrayBuffer(4));
   const end = performance.now() + 20_000;
-  while (manager.stats().tasks.completed === 0 && performance.now() < end) Atomics.wait(nap, 0, 0, 1);
+  while (manager.stats().tasks.completed === 0 && performance.now() < end)
+    Atomics.wait(nap, 0, 0, 1);
   await manager.shutdown();
   expect(log.map(([event]) => event)).toEqual([...Array(3000).fill('progress'), 'retry', 'result']);
 });
@@ -412,10 +458,17 @@ test('progress and retry of a task come in its async context', async () => {
       progress('here');
       if (attempt === 1) process.kill(process.pid, 'SIGKILL');
     };`);
-  const manager = pool({ worker, maxWorkers: 1, retries: 1, retryDelay: 1, restart: { minDelay: 1 } });
+  const manager = pool({
+    worker,
+    maxWorkers: 1,
+    retries: 1,
+    retryDelay: 1,
+    restart: { minDelay: 1 },
+  });
   const storage = new AsyncLocalStorage();
   const heard = [];
-  for (const event of ['progress', 'retry', 'result']) manager.on(event, () => heard.push([event, storage.getStore()]));
+  for (const event of ['progress', 'retry', 'result'])
+    manager.on(event, () => heard.push([event, storage.getStore()]));
   storage.run('mine', () => manager.distributeTask({ id: 1 }));
   await manager.shutdown();
   expect(heard).toEqual([

@@ -8,7 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { analyse, equalTables, flightsFile, merge, rowGroups } from '../examples/data-analysis/flights.mjs';
+import {
+  analyse,
+  equalTables,
+  flightsFile,
+  merge,
+  rowGroups,
+} from '../examples/data-analysis/flights.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const minute = 60_000;
@@ -23,7 +29,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 /** @returns exit code and output; never rejects */
 async function example(name, ...args) {
   const file = join(root, 'examples', name, 'index.mjs');
-  const child = promisify(execFile)(process.execPath, [file, ...args], { cwd: folder, timeout: 2 * minute });
+  const child = promisify(execFile)(process.execPath, [file, ...args], {
+    cwd: folder,
+    timeout: 2 * minute,
+  });
   const { stdout, stderr, code = 0 } = await child.catch((error) => error);
   return { code, stdout, stderr };
 }
@@ -33,15 +42,28 @@ describe('image-processing', () => {
     'makes a thumbnail of every shipped photograph',
     async () => {
       const output = join(folder, 'thumbnails');
-      const { code, stdout, stderr } = await example('image-processing', '--output', output, '--size', '100');
+      const { code, stdout, stderr } = await example(
+        'image-processing',
+        '--output',
+        output,
+        '--size',
+        '100',
+      );
       expect(stderr).toContain('56/56');
       expect(stdout).toContain('56 thumbnails');
       expect(code).toBe(0);
 
-      const files = (await readdir(output, { recursive: true })).filter((file) => file.endsWith('.webp'));
+      const files = (await readdir(output, { recursive: true })).filter((file) =>
+        file.endsWith('.webp'),
+      );
       expect(files).toHaveLength(56);
-      const { width, height, format } = await sharp(join(output, 'paper-kit-2/fabio-mangione.jpg.100.webp')).metadata();
-      expect({ longest: Math.max(width, height), format }).toEqual({ longest: 100, format: 'webp' });
+      const { width, height, format } = await sharp(
+        join(output, 'paper-kit-2/fabio-mangione.jpg.100.webp'),
+      ).metadata();
+      expect({ longest: Math.max(width, height), format }).toEqual({
+        longest: 100,
+        format: 'webp',
+      });
     },
     minute,
   );
@@ -55,7 +77,12 @@ describe('image-processing', () => {
         join(pictures, 'red.png'),
       );
       const output = join(folder, 'of-folder');
-      const { code, stdout, stderr } = await example('image-processing', pictures, '--output', output);
+      const { code, stdout, stderr } = await example(
+        'image-processing',
+        pictures,
+        '--output',
+        output,
+      );
       expect(await readdir(output)).toEqual(['red.png.320.webp']);
       expect(stdout).toContain('1 thumbnails');
       expect(stdout).toContain('1 could not be made');
@@ -70,7 +97,13 @@ describe('data-analysis', () => {
   test(
     'finds in shards what a single process finds',
     async () => {
-      const { code, stdout } = await example('data-analysis', '--report', 'origin', '--report', 'hour');
+      const { code, stdout } = await example(
+        'data-analysis',
+        '--report',
+        'origin',
+        '--report',
+        'hour',
+      );
       expect(stdout).toContain('3,000,000 flights, 2 reports, 22 tasks');
       expect(stdout).toMatch(/^ORD +166341 +25\.5 % +9\.3 .*O'Hare/m);
       expect(stdout).toContain('Both answers are equal.');

@@ -1,4 +1,5 @@
-// Functions by value, as compilers, test runners and coverage tools leave them: exec() sends their text.
+// Functions by value, as compilers, test runners and coverage tools leave them: exec() sends their
+// text.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,10 @@ import { failure, pool, root } from './support/harness.js';
 import { installed } from './support/installed.js';
 import { run, tool, withToolchain } from './support/toolchain.js';
 
-/** One function for each thing that compilers have helpers for; `outer` and `os` are what no text can hold. */
+/**
+ * One function for each thing that compilers have helpers for; `outer` and `os` are what no text
+ * can hold.
+ */
 const SOURCE = `
 import os from 'node:os';
 const outer: number = 7;
@@ -27,7 +31,10 @@ export const functions = {
   os: () => os.cpus().length,
 };`;
 
-/** In JavaScript. (Once in here, so that esbuild's own process is there before the first test looks for children.) */
+/**
+ * In JavaScript. (Once in here, so that esbuild's own process is there before the first test looks
+ * for children.)
+ */
 const PLAIN = transformSync(SOURCE, { loader: 'ts', format: 'esm' }).code;
 const KEEPING_NAMES = transformSync(SOURCE, { loader: 'ts', format: 'esm', keepNames: true }).code;
 
@@ -46,21 +53,33 @@ console.log(JSON.stringify(seen));`;
 function outcomes(code, { extension = 'mjs', nodeArgs = [] } = {}) {
   const functions = `functions.${extension}`;
   const main = `main.${extension === 'cjs' ? 'mjs' : extension}`;
-  const folder = installed({ [functions]: code, [main]: PROGRAM.replace('functions.FORM', functions) });
+  const folder = installed({
+    [functions]: code,
+    [main]: PROGRAM.replace('functions.FORM', functions),
+  });
   const { status, stdout, stderr } = run([...nodeArgs, main], { cwd: folder });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   return JSON.parse(stdout);
 }
 
-const VALUES = { inner: [6, 4, 'double', 'next'], imports: 'b', later: 3, spread: { b: 1, c: [3] } };
+const VALUES = {
+  inner: [6, 4, 'double', 'next'],
+  imports: 'b',
+  later: 3,
+  spread: { b: 1, c: [3] },
+};
 
 /** The error about a variable that has stayed behind. */
 function missing(name, why) {
   return {
     name: 'ReferenceError',
-    message: expect.stringMatching(new RegExp(`^${name} is not defined in the worker: exec\\(\\) sends .*${why}`)),
+    message: expect.stringMatching(
+      new RegExp(`^${name} is not defined in the worker: exec\\(\\) sends .*${why}`),
+    ),
     // As it was, with the place.
-    stack: expect.stringMatching(/^ReferenceError: .+ is not defined in the worker: .+\n +at .+bulkhead exec/),
+    stack: expect.stringMatching(
+      /^ReferenceError: .+ is not defined in the worker: .+\n +at .+bulkhead exec/,
+    ),
   };
 }
 const forOthers = 'its outer variables.*as arguments.*import\\(\\).*worker module';
@@ -74,7 +93,11 @@ const STAYS_BEHIND = Object.fromEntries(
 describe('[A5] exec() of a function', () => {
   test('that esbuild has compiled with keepNames has the names of its inner functions', () => {
     expect(KEEPING_NAMES).toContain('__name(');
-    expect(outcomes(KEEPING_NAMES)).toEqual({ ...VALUES, ...STAYS_BEHIND, os: missing('os', forOthers) });
+    expect(outcomes(KEEPING_NAMES)).toEqual({
+      ...VALUES,
+      ...STAYS_BEHIND,
+      os: missing('os', forOthers),
+    });
   });
 
   test('of a program that tsx runs works, and says of outer variables that they have not travelled', () => {
@@ -93,12 +116,17 @@ describe('[A5] exec() of a function', () => {
     await expect(manager.exec(basename, ['/a/b'])).resolves.toBe('b');
     const error = await failure(manager.exec(() => join('a', 'b')));
     expect(error).toBeInstanceOf(ReferenceError);
-    expect(error.message).toMatch(/^__vite_ssr_import_\d+__ is not defined in the worker: (?!.*ES2022)/);
+    expect(error.message).toMatch(
+      /^__vite_ssr_import_\d+__ is not defined in the worker: (?!.*ES2022)/,
+    );
   });
 
   test('sees no helper that it does not name, and neither does anything else', async () => {
     const manager = pool({ maxWorkers: 1 });
-    const seen = () => [typeof globalThis.__name, Object.keys(globalThis).filter((key) => key.startsWith('__'))];
+    const seen = () => [
+      typeof globalThis.__name,
+      Object.keys(globalThis).filter((key) => key.startsWith('__')),
+    ];
     await expect(manager.exec(seen)).resolves.toEqual(['undefined', []]);
     const own = new Function('return (__name) => __name;')();
     await expect(manager.exec(own, [7])).resolves.toBe(7);
@@ -163,7 +191,9 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
   ])('by TypeScript for ES2016%s names the helper that has not travelled', (_, options) => {
     const ts = tool('typescript');
     const compilerOptions = { target: 'ES2016', module: 'ESNext', ...options };
-    const code = ts.transpileModule(SOURCE, { compilerOptions }).outputText.replace(/^import .* from "tslib";$/m, '');
+    const code = ts
+      .transpileModule(SOURCE, { compilerOptions })
+      .outputText.replace(/^import .* from "tslib";$/m, '');
     const helper = missing('__awaiter', forHelpers);
     expect(outcomes(code)).toEqual({
       inner: VALUES.inner,
@@ -178,14 +208,20 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
   });
 
   test('by SWC names the helper that has not travelled', () => {
-    const options = { jsc: { parser: { syntax: 'typescript' }, target: 'es2016' }, module: { type: 'es6' } };
+    const options = {
+      jsc: { parser: { syntax: 'typescript' }, target: 'es2016' },
+      module: { type: 'es6' },
+    };
     const { code } = tool('@swc/core').transformSync(SOURCE, options);
     expect(outcomes(code)).toMatchObject({
       inner: VALUES.inner,
       later: missing('_async_to_generator', forHelpers),
       spread: missing('_object_without_properties', forHelpers),
     });
-    const common = { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'commonjs' } };
+    const common = {
+      jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+      module: { type: 'commonjs' },
+    };
     const { code: required } = tool('@swc/core').transformSync(SOURCE, common);
     expect(outcomes(required, { extension: 'cjs' })).toMatchObject({
       later: 3,
@@ -217,7 +253,8 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
 
   test('for coverage by Istanbul says how to leave it out, and then works', () => {
     const { createInstrumenter } = tool('istanbul-lib-instrument');
-    const instrumented = (text) => createInstrumenter({ esModules: true }).instrumentSync(text, 'functions.js');
+    const instrumented = (text) =>
+      createInstrumenter({ esModules: true }).instrumentSync(text, 'functions.js');
     for (const outcome of Object.values(outcomes(instrumented(PLAIN)))) {
       expect(outcome).toEqual(missing('cov_\\w+', forCoverage));
     }

@@ -1,5 +1,6 @@
-// A worker dies at each point of its life, in each way there is (see "Faults on purpose" in CONTRIBUTING.md). What the pool
-// says of its tasks is held against what the workers themselves wrote down.
+// A worker dies at each point of its life, in each way there is (see "Faults on purpose" in
+// CONTRIBUTING.md). What the pool says of its tasks is held against what the workers themselves
+// wrote down.
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,12 +20,15 @@ const WAYS = {
 const TASKS = 12;
 /** More than what outlives a worker that has not written it. */
 const LARGE = 200_000;
-/** In V8's format, raw bytes behind their line: less would be text in it, and more would go through shared memory. */
+/**
+ * In V8's format, raw bytes behind their line: less would be text in it, and more would go through
+ * shared memory.
+ */
 const RAW = 8_000;
 
 /**
- * Where a worker dies, and what comes of it: `lost` is how often the task at hand was started and ended where that is an
- * error (its `phase` is the error's), and null where no task is lost.
+ * Where a worker dies, and what comes of it: `lost` is how often the task at hand was started and
+ * ended where that is an error (its `phase` is the error's), and null where no task is lost.
  */
 const PHASES = {
   start: { reason: 'startup', lost: null },
@@ -34,8 +38,18 @@ const PHASES = {
   'after-claim': { nth: 4, lost: { starts: 0, ends: 0, phase: 'running' } },
   task: { nth: 4, lost: { starts: 1, ends: 0, phase: 'running' } },
   'write:1': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
-  'write:half': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
-  'write:last': { nth: 4, type: 'listed', size: LARGE, lost: { starts: 1, ends: 1, phase: 'result' } },
+  'write:half': {
+    nth: 4,
+    type: 'listed',
+    size: LARGE,
+    lost: { starts: 1, ends: 1, phase: 'result' },
+  },
+  'write:last': {
+    nth: 4,
+    type: 'listed',
+    size: LARGE,
+    lost: { starts: 1, ends: 1, phase: 'result' },
+  },
   result: { nth: 4, size: LARGE, lost: null },
   stop: { reason: 'shutdown', lost: null },
 };
@@ -44,11 +58,18 @@ const PHASES = {
 function faultOf(folder, phase, way, nth = 1) {
   const token = join(folder, 'token');
   writeFileSync(token, '');
-  const env = { ...process.env, BULKHEAD_FAULT: `${phase} ${way} ${nth}`, BULKHEAD_FAULT_TOKEN: token };
+  const env = {
+    ...process.env,
+    BULKHEAD_FAULT: `${phase} ${way} ${nth}`,
+    BULKHEAD_FAULT_TOKEN: token,
+  };
   return { env, token };
 }
 
-/** Runs some tasks, one worker of whose pool dies; collects what the pool says and what the workers say. */
+/**
+ * Runs some tasks, one worker of whose pool dies; collects what the pool says and what the workers
+ * say.
+ */
 async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) {
   const folder = ledgerFolder();
   const ledger = ledgerFolder();
@@ -77,7 +98,9 @@ async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) 
   expect(existsSync(token), 'nothing has died').toBe(false);
   expect(strays).toEqual([]);
   const counters = manager.stats().tasks;
-  const lost = outcomes.flatMap(({ status, reason }, id) => (status === 'rejected' ? [[id, reason]] : []));
+  const lost = outcomes.flatMap(({ status, reason }, id) =>
+    status === 'rejected' ? [[id, reason]] : [],
+  );
   expect(counters).toMatchObject({
     accepted: TASKS,
     completed: TASKS - lost.length,
@@ -90,7 +113,8 @@ async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) 
 /** What holds for every task that has ended well: it ran once, to its end, and gave this. */
 function expectWell({ outcomes, starts, ends }, size = 1) {
   for (const [id, { status, value }] of outcomes.entries()) {
-    if (status === 'fulfilled') expect([value.length, starts[id], ends[id]], `task ${id}`).toEqual([size, 1, 1]);
+    if (status === 'fulfilled')
+      expect([value.length, starts[id], ends[id]], `task ${id}`).toEqual([size, 1, 1]);
   }
 }
 
@@ -99,7 +123,13 @@ function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
   expect(lost).toHaveLength(1);
   const [[id, error]] = lost;
   expect(error).toBeInstanceOf(WorkerCrashedError);
-  expect(error).toMatchObject({ taskId: id, exitCode, signal, phase: got.phase, maybeExecuted: true });
+  expect(error).toMatchObject({
+    taskId: id,
+    exitCode,
+    signal,
+    phase: got.phase,
+    maybeExecuted: true,
+  });
   expect([starts[id], ends[id]]).toEqual([got.starts, got.ends]);
 }
 
@@ -113,7 +143,10 @@ describe.each(Object.entries(PHASES))('a worker that dies in the phase "%s"', (p
     const [died, ...others] = seen.exits;
     expect(died).toMatchObject({ code: how.exitCode, signal: how.signal, reason });
     if (phase === 'stop') expect(others).toEqual([]);
-    else expect(others).toEqual([expect.objectContaining({ code: 0, signal: null, reason: 'shutdown' })]);
+    else
+      expect(others).toEqual([
+        expect.objectContaining({ code: 0, signal: null, reason: 'shutdown' }),
+      ]);
     expect(seen.report.killed).toBe(0);
   });
 });
@@ -141,15 +174,26 @@ describe('a worker that dies in the middle of writing', () => {
     }
   });
 
-  test.each(cuts)('raw bytes (%s) loses the task that they are the result of', async (phase, way) => {
-    const seen = await run(phase, way, { nth: 4, size: RAW, options: { serialization: 'advanced' } });
-    expectLost(seen, WAYS[way], { starts: 1, ends: 1, phase: 'result' });
-    expectWell(seen, RAW);
-  });
+  test.each(cuts)(
+    'raw bytes (%s) loses the task that they are the result of',
+    async (phase, way) => {
+      const seen = await run(phase, way, {
+        nth: 4,
+        size: RAW,
+        options: { serialization: 'advanced' },
+      });
+      expectLost(seen, WAYS[way], { starts: 1, ends: 1, phase: 'result' });
+      expectWell(seen, RAW);
+    },
+  );
 });
 
 test('raw bytes that are written are a result, whatever comes next', async () => {
-  const seen = await run('result', 'exit-0', { nth: 4, size: RAW, options: { serialization: 'advanced' } });
+  const seen = await run('result', 'exit-0', {
+    nth: 4,
+    size: RAW,
+    options: { serialization: 'advanced' },
+  });
   expect(seen.lost).toEqual([]);
   expectWell(seen, RAW);
 });
@@ -209,7 +253,9 @@ test('while the pool shuts down, a worker that dies costs its task, and nothing 
     stdio: 'ignore',
     restart: { minDelay: 1 },
   });
-  const tasks = Array.from({ length: TASKS }, (_, id) => manager.run({ id, type: 'sized', data: 1 }));
+  const tasks = Array.from({ length: TASKS }, (_, id) =>
+    manager.run({ id, type: 'sized', data: 1 }),
+  );
   const [report, ...outcomes] = await Promise.all([
     manager.shutdown(),
     ...tasks.map((task) => task.catch((error) => error.signal)),
@@ -227,17 +273,28 @@ test('one of several workers: the others go on, and the tasks it held are theirs
   const seen = await run('before-claim', 'SIGSEGV', { nth: 2, type: 'sized', options });
   expect(seen.lost).toEqual([]);
   expectWell(seen);
-  expect(seen.exits.map(({ reason }) => reason).sort()).toEqual(['crashed', 'shutdown', 'shutdown', 'shutdown']);
+  expect(seen.exits.map(({ reason }) => reason).sort()).toEqual([
+    'crashed',
+    'shutdown',
+    'shutdown',
+    'shutdown',
+  ]);
 });
 
 test('a fault that makes no sense is an error, and none is none', async () => {
   const start = (env) => {
-    const manager = pool({ env: { ...process.env, ...env }, stdio: 'ignore', restart: { limit: 0, minDelay: 1 } });
+    const manager = pool({
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+      restart: { limit: 0, minDelay: 1 },
+    });
     manager.on('error', () => {});
     return manager.startWorkers();
   };
   const error = await failure(start({ BULKHEAD_FAULT: 'nowhere SIGKILL' }));
   expect(error).toMatchObject({ name: 'PoolBrokenError' });
-  expect(error.cause.stderr).toContain('BULKHEAD_FAULT="nowhere SIGKILL": there is no phase "nowhere"');
+  expect(error.cause.stderr).toContain(
+    'BULKHEAD_FAULT="nowhere SIGKILL": there is no phase "nowhere"',
+  );
   await start({});
 });

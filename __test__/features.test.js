@@ -1,4 +1,5 @@
-// docs/features.md: every Y of bulkhead has a test that shows it, and where a peer has something that bulkhead has not, there is a reason.
+// docs/features.md: every Y of bulkhead has a test that shows it, and where a peer has something
+// that bulkhead has not, there is a reason.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,8 +32,12 @@ function hasTitle(text, title) {
 function problems(values) {
   const ours = values.at(-1);
   if (ours.startsWith('TODO')) return [`is not decided: ${ours}`];
-  if (!ours.startsWith('Y ')) return REASON.test(ours) ? [] : [`is neither "Y" with a test nor a reason: ${ours}`];
-  const named = [...ours.matchAll(EVIDENCE)].map(([, file, title]) => [file, title.replaceAll('\\"', '"')]);
+  if (!ours.startsWith('Y '))
+    return REASON.test(ours) ? [] : [`is neither "Y" with a test nor a reason: ${ours}`];
+  const named = [...ours.matchAll(EVIDENCE)].map(([, file, title]) => [
+    file,
+    title.replaceAll('\\"', '"'),
+  ]);
   if (named.length === 0) return ['names no test'];
   return named.flatMap(([file, title]) => {
     const path = join(root, '__test__', file);
@@ -44,13 +49,16 @@ function problems(values) {
 test('the tables are there, and whole', () => {
   expect(tables.map(({ heading }) => heading)).toHaveLength(7);
   expect(rows.length).toBeGreaterThanOrEqual(80);
-  for (const { feature, columns, values } of rows) expect(values, feature).toHaveLength(columns.length);
+  for (const { feature, columns, values } of rows)
+    expect(values, feature).toHaveLength(columns.length);
   expect(new Set(rows.map(({ feature }) => feature)).size).toBe(rows.length);
   for (const { columns } of tables) expect(columns.at(-1)).toBe('bulkhead');
 });
 
 test('peers are judged by the marks that the page explains', () => {
-  const judged = rows.filter(({ columns }) => columns[0] === 'piscina').flatMap(({ values }) => values.slice(0, -1));
+  const judged = rows
+    .filter(({ columns }) => columns[0] === 'piscina')
+    .flatMap(({ values }) => values.slice(0, -1));
   expect(judged.filter((value) => !MARK.test(value))).toEqual([]);
 });
 

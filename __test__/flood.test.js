@@ -7,7 +7,10 @@ const FLOOD = fixture('flood.mjs');
 const quiet = { worker: FLOOD, maxWorkers: 2 };
 const MEBIBYTE = 2 ** 20;
 
-/** Blocks this thread until so many tasks have ended in the pool, whose results nobody can have taken yet. */
+/**
+ * Blocks this thread until so many tasks have ended in the pool, whose results nobody can have
+ * taken yet.
+ */
 function blockUntilEnded(manager, count) {
   const ended = () => {
     const { completed, failed, cancelled } = manager.stats().tasks;
@@ -112,7 +115,9 @@ test('more outcomes at once than are read at a time: each arrives', async () => 
   const controller = new AbortController();
   const running = failure(manager.run({ type: 'progress' }, { signal: controller.signal }));
   await new Promise((resolve) => manager.once('progress', resolve));
-  const waiting = Array.from({ length: 5_000 }, (_, data) => failure(manager.run({ type: 'echo', data })));
+  const waiting = Array.from({ length: 5_000 }, (_, data) =>
+    failure(manager.run({ type: 'echo', data })),
+  );
   await manager.terminate();
   expect(await running).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: true });
   for (const error of await Promise.all(waiting)) {
@@ -160,6 +165,8 @@ describe('a worker that prints without end', () => {
 
 test('large results come through one after the other, each as it was', async () => {
   const manager = pool(quiet);
-  const results = await Promise.all(Array.from({ length: 12 }, () => manager.run({ type: 'large', data: 20 })));
+  const results = await Promise.all(
+    Array.from({ length: 12 }, () => manager.run({ type: 'large', data: 20 })),
+  );
   for (const result of results) expect(result.equals(Buffer.alloc(20 * MEBIBYTE, 1))).toBe(true);
 }, 60_000);

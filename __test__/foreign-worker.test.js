@@ -1,4 +1,5 @@
-// Workers that are not Node's: the example in Python, and programs that speak the protocol badly or not at all.
+// Workers that are not Node's: the example in Python, and programs that speak the protocol badly or
+// not at all.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -47,7 +48,10 @@ describe('the Python worker of the examples', () => {
     expect(error).toBeInstanceOf(Error);
     expect(error).toMatchObject({ name: 'TypeError', taskId: 'x', workerId: 1, pid });
     expect(error.stack).toContain('Traceback');
-    expect(await failure(manager.run({ type: 'unknown', data: 1 }))).toMatchObject({ name: 'KeyError', pid });
+    expect(await failure(manager.run({ type: 'unknown', data: 1 }))).toMatchObject({
+      name: 'KeyError',
+      pid,
+    });
     await expect(manager.run({ type: 'factors', data: 7 })).resolves.toEqual([7]);
   });
 
@@ -62,9 +66,16 @@ describe('the Python worker of the examples', () => {
   });
 
   test('is killed when its task takes too long', async () => {
-    const manager = pool({ worker: python, maxWorkers: 1, gracePeriod: 100, restart: { minDelay: 1 } });
+    const manager = pool({
+      worker: python,
+      maxWorkers: 1,
+      gracePeriod: 100,
+      restart: { minDelay: 1 },
+    });
     // A large prime: minutes of work.
-    const error = await failure(manager.run({ type: 'factors', data: 9_007_199_254_740_881 }, { timeout: 200 }));
+    const error = await failure(
+      manager.run({ type: 'factors', data: 9_007_199_254_740_881 }, { timeout: 200 }),
+    );
     expect(error).toMatchObject({ code: 'ERR_TASK_TIMEOUT', timeout: 200 });
     await expect(manager.run({ type: 'factors', data: 9 })).resolves.toEqual([3, 3]);
   });
@@ -87,7 +98,8 @@ describe('the Python worker of the examples', () => {
 });
 
 /**
- * A worker in the shell. It is ready, and answers each task with what `answer` prints; `$id` is the number of its attempt,
+ * A worker in the shell. It is ready, and answers each task with what `answer` prints; `$id` is the
+ * number of its attempt,
  * `$frame` the whole line.
  */
 function shell(answer, { ready = `say '{"type":"ready","version":1}'` } = {}) {
@@ -119,18 +131,33 @@ describe('a worker that breaks the protocol', () => {
     'says an empty line': [`say ''`, /./],
     'says a frame of an unknown type': [`say '{"type":"surprise"}'`, /./],
     'says a frame without a type': [`say '{"id":1}'`, /./],
-    'answers a task that it does not have': [`say '{"type":"result","id":987654321,"result":1}'`, /./],
-    'answers with an id that is no number': [`say '{"type":"result","id":"'"$id"'","result":1}'`, /./],
+    'answers a task that it does not have': [
+      `say '{"type":"result","id":987654321,"result":1}'`,
+      /./,
+    ],
+    'answers with an id that is no number': [
+      `say '{"type":"result","id":"'"$id"'","result":1}'`,
+      /./,
+    ],
     'answers with a negative id': [`say '{"type":"result","id":-1,"result":1}'`, /./],
-    'answers with an id that is too large': [`say '{"type":"result","id":18446744073709551616,"result":1}'`, /./],
-    'announces negative bytes': [`say '{"type":"result","id":'"$id"',"bytes":[-1],"result":null}'`, /./],
+    'answers with an id that is too large': [
+      `say '{"type":"result","id":18446744073709551616,"result":1}'`,
+      /./,
+    ],
+    'announces negative bytes': [
+      `say '{"type":"result","id":'"$id"',"bytes":[-1],"result":null}'`,
+      /./,
+    ],
     'announces more bytes than may be': [
       `say '{"type":"result","id":'"$id"',"bytes":[99999999999],"result":null}'`,
       /./,
     ],
     'says what is not UTF-8': [`printf '{"type":"message","message":"\\377\\376"}\\n' >&3`, /./],
     'says a line without an end': [`yes | tr -d '\\n' >&3`, /./],
-    'says that it is ready once more, in another version': [`say '{"type":"ready","version":99}'`, /./],
+    'says that it is ready once more, in another version': [
+      `say '{"type":"ready","version":99}'`,
+      /./,
+    ],
   };
 
   test.each(Object.entries(breaches))('%s', async (_, [answer, what]) => {
@@ -178,7 +205,9 @@ describe('a worker that breaks the protocol', () => {
 
   test('without a task is an error of the pool', async () => {
     const manager = pool({
-      worker: shell(`say '{"type":"result","id":'"$id"',"result":"first"}'; say 'and then garbage'`),
+      worker: shell(
+        `say '{"type":"result","id":'"$id"',"result":"first"}'; say 'and then garbage'`,
+      ),
       maxWorkers: 1,
       restart: { minDelay: 1 },
     });
@@ -257,7 +286,11 @@ test('frames may say more than they must, come in pieces, and be large', async (
       .update(`ä${'x'.repeat(200_000)}`)
       .digest('hex'),
   );
-  expect(log[0]).toEqual(['message', { from: 'shell', extra: 1 }, { id: 1, pid: expect.any(Number) }]);
+  expect(log[0]).toEqual([
+    'message',
+    { from: 'shell', extra: 1 },
+    { id: 1, pid: expect.any(Number) },
+  ]);
   expect(log.filter(([event]) => event === 'error')).toEqual([]);
 });
 
@@ -268,16 +301,23 @@ test('a result that is nested 100 000 deep arrives', async () => {
     maxWorkers: 1,
   });
   let depth = 0;
-  for (let value = await manager.run({ data: 'bad' }); value !== undefined; [value] = value) depth += 1;
+  for (let value = await manager.run({ data: 'bad' }); value !== undefined; [value] = value)
+    depth += 1;
   expect(depth).toBe(100_000);
   await expect(manager.run({ data: 'good' })).resolves.toBe('good');
 });
 
 test('its errors may be anything, and are errors here', async () => {
   for (const [wire, expected] of [
-    ['{"name":"Oops","message":"text","code":7,"fields":{"a":1}}', { name: 'Oops', message: 'text', code: 7, a: 1 }],
+    [
+      '{"name":"Oops","message":"text","code":7,"fields":{"a":1}}',
+      { name: 'Oops', message: 'text', code: 7, a: 1 },
+    ],
     ['{"class":"RangeError","message":"range"}', { name: 'RangeError', message: 'range' }],
-    ['{"class":"process","name":"__proto__","message":"m","fields":{"__proto__":{"polluted":1}}}', { message: 'm' }],
+    [
+      '{"class":"process","name":"__proto__","message":"m","fields":{"__proto__":{"polluted":1}}}',
+      { message: 'm' },
+    ],
     ['"only text"', {}],
     ['null', {}],
     ['{}', { message: '' }],
@@ -313,7 +353,12 @@ test('one that closes its channel and goes on is a crash of its task', async () 
 
 test('[C15] a worker that closes its channel and exits by itself, or before it is ready, is told as what it did', async () => {
   // Its end is not taken for the pool's work, however short the grace period.
-  const exits = pool({ worker: shell(`exec 3>&-; exit 7`), maxWorkers: 1, gracePeriod: 0, restart: { minDelay: 1 } });
+  const exits = pool({
+    worker: shell(`exec 3>&-; exit 7`),
+    maxWorkers: 1,
+    gracePeriod: 0,
+    restart: { minDelay: 1 },
+  });
   const crashed = await failure(exits.run({ data: 'bad' }));
   expect(crashed).toMatchObject({ exitCode: 7, signal: null, channelClosed: false });
   expect(crashed.message).toContain('exited with code 7');
@@ -323,7 +368,9 @@ test('[C15] a worker that closes its channel and exits by itself, or before it i
   record(silent, ['error']);
   const { cause } = await failure(silent.run({}));
   expect(cause).toMatchObject({ reason: 'exit', signal: 'SIGTERM', channelClosed: true });
-  expect(cause.message).toBe('the worker closed its channel before it was ready, and was ended for that');
+  expect(cause.message).toBe(
+    'the worker closed its channel before it was ready, and was ended for that',
+  );
 });
 
 test('its standard error is in the error of its crash', async () => {
@@ -334,7 +381,12 @@ test('its standard error is in the error of its crash', async () => {
     restart: { minDelay: 1 },
   });
   const error = await failure(manager.run({ id: 1, data: 'bad' }));
-  expect(error).toMatchObject({ code: 'ERR_WORKER_CRASHED', exitCode: 9, signal: null, phase: 'running' });
+  expect(error).toMatchObject({
+    code: 'ERR_WORKER_CRASHED',
+    exitCode: 9,
+    signal: null,
+    phase: 'running',
+  });
   expect(error.stderr).toBe('last words\n');
 });
 
@@ -350,7 +402,11 @@ test('it gets one task at a time, so that a crash costs one', async () => {
       manager.run({ data: index === 4 ? 'bad' : 'good' }).catch((error) => error.constructor.name),
     ),
   );
-  expect(outcomes).toEqual([...Array(4).fill('good'), 'WorkerCrashedError', ...Array(4).fill('good')]);
+  expect(outcomes).toEqual([
+    ...Array(4).fill('good'),
+    'WorkerCrashedError',
+    ...Array(4).fill('good'),
+  ]);
 });
 
 test('it sees the environment and the directory that were asked for, and no descriptor of this process', async () => {

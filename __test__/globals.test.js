@@ -1,5 +1,6 @@
-// What lib/ takes from its surroundings, and when. A host may replace any global after the package was loaded, or have none by
-// that name; so lib/ uses none but those of the language, and has everything else from a `node:` module at load.
+// What lib/ takes from its surroundings, and when. A host may replace any global after the package
+// was loaded, or have none by that name; so lib/ uses none but those of the language, and has
+// everything else from a `node:` module at load.
 
 import { relative, sep } from 'node:path';
 import { createContext, runInContext } from 'node:vm';
@@ -10,7 +11,8 @@ import { moduleFile, root } from './support/harness.js';
 /** What V8 puts into a realm of its own, without any host. */
 const language = new Set(runInContext('Object.getOwnPropertyNames(globalThis)', createContext()));
 // Of these, programs replace some (fake clocks, promise libraries), and Node adds to others.
-for (const name of ['Date', 'Promise', 'console', 'globalThis', 'WebAssembly']) language.delete(name);
+for (const name of ['Date', 'Promise', 'console', 'globalThis', 'WebAssembly'])
+  language.delete(name);
 const ofModules = new Set(['require', 'module', '__dirname', '__filename', 'undefined']);
 
 /** Taken at load, where only one of several hosts has it. */
@@ -26,19 +28,35 @@ const CLOCK = 'lib/clock.js';
 const CLOCK_MODULES = new Set(['node:timers', 'node:timers/promises', 'node:perf_hooks']);
 const CLOCK_METHODS = new Set(['nextTick', 'hrtime', 'uptime']);
 
-/** Whether an identifier is looked up as a variable, and not the name of a property or of something that is declared. */
+/**
+ * Whether an identifier is looked up as a variable, and not the name of a property or of something
+ * that is declared.
+ */
 function isVariable(node) {
   const { parent } = node;
   if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
   if (ts.isBindingElement(parent)) return parent.initializer === node;
   if (ts.isPropertyAssignment(parent)) return parent.initializer === node;
-  return !ts.isMethodDeclaration(parent) && !ts.isPropertyDeclaration(parent) && !ts.isMetaProperty(parent);
+  return (
+    !ts.isMethodDeclaration(parent) &&
+    !ts.isPropertyDeclaration(parent) &&
+    !ts.isMetaProperty(parent)
+  );
 }
 
 /** What is wrong in these files, as `<file>:<line> <what>`. */
 function lateGlobals(files, base = root) {
-  const options = { allowJs: true, noEmit: true, target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.Node20 };
-  const program = ts.createProgram(files, { ...options, types: ['node'], typeRoots: [`${root}/node_modules/@types`] });
+  const options = {
+    allowJs: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.Node20,
+  };
+  const program = ts.createProgram(files, {
+    ...options,
+    types: ['node'],
+    typeRoots: [`${root}/node_modules/@types`],
+  });
   const checker = program.getTypeChecker();
   const found = [];
   for (const path of files) {
@@ -63,7 +81,8 @@ function lateGlobals(files, base = root) {
       if (file !== CLOCK) {
         if (ts.isStringLiteral(node) && CLOCK_MODULES.has(node.text)) report(node, node.text);
         const isMethod = ts.isPropertyAccessExpression(node) && CLOCK_METHODS.has(node.name.text);
-        if (isMethod && node.expression.getText(source) === 'process') report(node, `process.${node.name.text}`);
+        if (isMethod && node.expression.getText(source) === 'process')
+          report(node, `process.${node.name.text}`);
       }
       ts.forEachChild(node, (child) => visit(child, late || ts.isFunctionLike(node)));
     };

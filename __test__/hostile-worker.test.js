@@ -1,22 +1,35 @@
-// Workers that use their channel and their shared memory against the pool. What they do is in fixtures/hostile.py. Whatever
-// it is: its worker is killed, the task it was for ends with ProtocolError, and a task that another worker has in hand at that
-// moment notices nothing.
+// Workers that use their channel and their shared memory against the pool. What they do is in
+// fixtures/hostile.py. Whatever it is: its worker is killed, the task it was for ends with
+// ProtocolError, and a task that another worker has in hand at that moment notices nothing.
 
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { PoolBrokenError, ProtocolError } from '../index.mjs';
-import { failure, fixture, isGone, moduleFile, pool, project, record, until } from './support/harness.js';
+import {
+  failure,
+  fixture,
+  isGone,
+  moduleFile,
+  pool,
+  project,
+  record,
+  until,
+} from './support/harness.js';
 
 const MEBIBYTE = 2 ** 20;
 
 const hostile = (...args) => ({ command: 'python3', args: [fixture('hostile.py'), ...args] });
 
 /** What workers said besides results, which are messages, too. */
-const messages = (log) => log.filter(([event, value]) => event === 'message' && value?.processedBy === undefined);
+const messages = (log) =>
+  log.filter(([event, value]) => event === 'message' && value?.processedBy === undefined);
 
-/** A pool of two hostile workers, of which one has a task in hand that ends well once `open` is called. */
+/**
+ * A pool of two hostile workers, of which one has a task in hand that ends well once `open` is
+ * called.
+ */
 async function beside(options, { page = false } = {}) {
   const worker = page ? hostile('page') : hostile();
   const manager = pool({
@@ -33,7 +46,10 @@ async function beside(options, { page = false } = {}) {
   const patient = manager.run({ id: 'neighbour', data: { do: 'patient', gate } });
   // A test that fails before it opens the gate has a better reason to tell.
   patient.catch(() => {});
-  await until(() => manager.workers.some(({ running }) => running.includes('neighbour')), 'the neighbour runs');
+  await until(
+    () => manager.workers.some(({ running }) => running.includes('neighbour')),
+    'the neighbour runs',
+  );
   const { pid } = manager.workers.find(({ running }) => running.includes('neighbour'));
   const open = async () => {
     writeFileSync(gate, '');
@@ -57,8 +73,15 @@ async function breach(data, { options, page } = {}) {
   await open();
   await until(() => log.some(([event]) => event === 'exit'), 'its exit is told');
   const told = log.filter(([event]) => event === 'error' || event === 'exit');
-  expect(told).toEqual([['exit', expect.objectContaining({ pid: error.pid, signal: 'SIGKILL', reason: 'crashed' })]]);
-  expect(manager.stats().tasks).toMatchObject({ accepted: 3, completed: 2, failed: 1, cancelled: 0 });
+  expect(told).toEqual([
+    ['exit', expect.objectContaining({ pid: error.pid, signal: 'SIGKILL', reason: 'crashed' })],
+  ]);
+  expect(manager.stats().tasks).toMatchObject({
+    accepted: 3,
+    completed: 2,
+    failed: 1,
+    cancelled: 0,
+  });
   expect({}.polluted).toBeUndefined();
   return { error, grown, log };
 }
@@ -84,25 +107,54 @@ describe('what a worker says', () => {
     ['an id that is text', line('{"type":"result","id":"$id","result":1}'), /./],
     ['two ids', line('{"type":"result","id":$id,"id":$id,"result":1}'), /duplicate/],
     ['two results in one', line('{"type":"result","id":$id,"result":1,"result":2}'), /duplicate/],
-    ['a second result inside of its own', line('{"type":"result","id":$id,"elapsed":1,"result":1},{"x":2}'), /./],
-    ['a frame of the channel of child_process.fork', line('{"cmd":"NODE_HANDLE","type":"net.Server"}'), /net\.Server/],
-    ['that it is ready, once more', line('{"type":"ready","version":1}'), /`ready` frame came twice/],
+    [
+      'a second result inside of its own',
+      line('{"type":"result","id":$id,"elapsed":1,"result":1},{"x":2}'),
+      /./,
+    ],
+    [
+      'a frame of the channel of child_process.fork',
+      line('{"cmd":"NODE_HANDLE","type":"net.Server"}'),
+      /net\.Server/,
+    ],
+    [
+      'that it is ready, once more',
+      line('{"type":"ready","version":1}'),
+      /`ready` frame came twice/,
+    ],
     [
       'that it cannot start, long after it has',
       line('{"type":"fail","error":{"message":"no"}}'),
       /`fail` frame came after/,
     ],
-    ['more bytes than a number can hold', line('{"type":"result","id":$id,"bytes":[9e99],"result":null}'), /./],
-    ['a negative number of bytes', line('{"type":"result","id":$id,"bytes":[-2147483648],"result":null}'), /./],
-    ['bytes without a place', line('{"type":"result","id":$id,"bytes":[0],"result":null}'), /binary/],
+    [
+      'more bytes than a number can hold',
+      line('{"type":"result","id":$id,"bytes":[9e99],"result":null}'),
+      /./,
+    ],
+    [
+      'a negative number of bytes',
+      line('{"type":"result","id":$id,"bytes":[-2147483648],"result":null}'),
+      /./,
+    ],
+    [
+      'bytes without a place',
+      line('{"type":"result","id":$id,"bytes":[0],"result":null}'),
+      /binary/,
+    ],
     [
       'bytes for a place on a prototype',
-      line('{"type":"result","id":$id,"bytes":[0],"binary":[["Buffer",["__proto__","polluted"]]],"result":{}}'),
+      line(
+        '{"type":"result","id":$id,"bytes":[0],"binary":[["Buffer",["__proto__","polluted"]]],"result":{}}',
+      ),
       /place/,
     ],
     [
       'structured-clone data, where JSON was agreed on',
-      { do: 'text', text: '{"type":"result","id":$id,"bytes":[2],"encoding":"v8","result":null}\n\xff\x0f' },
+      {
+        do: 'text',
+        text: '{"type":"result","id":$id,"bytes":[2],"encoding":"v8","result":null}\n\xff\x0f',
+      },
       /v8/,
     ],
   ])('%s', async (_, data, what) => {
@@ -119,7 +171,9 @@ describe('what a worker says', () => {
     await until(() => isGone(error.pid), `the worker is killed: ${error.pid}`);
     await open();
     const told = log.filter(([event]) => event === 'error');
-    expect(told).toEqual([['error', expect.objectContaining({ code: 'ERR_PROTOCOL', pid: error.pid })]]);
+    expect(told).toEqual([
+      ['error', expect.objectContaining({ code: 'ERR_PROTOCOL', pid: error.pid })],
+    ]);
     expect(messages(log)).toEqual([]);
   });
 
@@ -134,7 +188,12 @@ describe('what a worker says', () => {
         writeSync(3, JSON.stringify(line) + '\\n' + 'nope');
         return new Promise(() => setInterval(() => {}, 1000));
       };`);
-    const options = { maxWorkers: 1, serialization: 'advanced', argv: ['1'], restart: { minDelay: 1 } };
+    const options = {
+      maxWorkers: 1,
+      serialization: 'advanced',
+      argv: ['1'],
+      restart: { minDelay: 1 },
+    };
     const manager = pool({ worker, ...options });
     const exit = once(manager, 'exit');
     const error = await failure(manager.run({ id: 'its', data: 'bad' }));
@@ -145,7 +204,10 @@ describe('what a worker says', () => {
   });
 
   test('a line without an end: it is cut off, and memory stays what it was', async () => {
-    const { error, grown } = await breach({ do: 'endless' }, { options: { maxMessageSize: 8 * MEBIBYTE } });
+    const { error, grown } = await breach(
+      { do: 'endless' },
+      { options: { maxMessageSize: 8 * MEBIBYTE } },
+    );
     expect(error.what).toMatch(/longer than/);
     expect(grown).toBeLessThan(64 * MEBIBYTE);
   });
@@ -157,8 +219,12 @@ describe('what a worker says', () => {
   });
 
   test('a number of bytes beyond the limit takes no memory, and one within it none before they arrive', async () => {
-    const text = '{"type":"result","id":$id,"bytes":[2147483648],"binary":[["Buffer",[]]],"result":null}\n';
-    const { error, grown } = await breach({ do: 'text', text }, { options: { maxMessageSize: 511 * MEBIBYTE } });
+    const text =
+      '{"type":"result","id":$id,"bytes":[2147483648],"binary":[["Buffer",[]]],"result":null}\n';
+    const { error, grown } = await breach(
+      { do: 'text', text },
+      { options: { maxMessageSize: 511 * MEBIBYTE } },
+    );
     expect(error.what).toMatch(/2147483648/);
     expect(grown).toBeLessThan(64 * MEBIBYTE);
 
@@ -181,9 +247,15 @@ describe('what a worker says', () => {
     ['two results: the first counts', ['result', 'result'], 'fulfilled'],
   ])('%s', async (_, kinds, status) => {
     const { manager, log, open } = await beside();
-    const frames = kinds.map((type, index) => `{"type":"${type}","id":$id,"${type}":{"message":"no. ${index}"}}\n`);
-    const outcomes = await Promise.allSettled([manager.run({ data: { do: 'text', text: frames.join('') } })]);
-    expect(outcomes).toMatchObject([{ status, [status === 'fulfilled' ? 'value' : 'reason']: { message: 'no. 0' } }]);
+    const frames = kinds.map(
+      (type, index) => `{"type":"${type}","id":$id,"${type}":{"message":"no. ${index}"}}\n`,
+    );
+    const outcomes = await Promise.allSettled([
+      manager.run({ data: { do: 'text', text: frames.join('') } }),
+    ]);
+    expect(outcomes).toMatchObject([
+      { status, [status === 'fulfilled' ? 'value' : 'reason']: { message: 'no. 0' } },
+    ]);
     await until(() => log.some(([event]) => event === 'exit'), 'its worker is killed');
     await open();
     const told = log
@@ -193,15 +265,24 @@ describe('what a worker says', () => {
       ['error', 'ERR_PROTOCOL'],
       ['exit', null],
     ]);
-    expect(manager.stats().tasks).toMatchObject({ accepted: 3, completed: status === 'fulfilled' ? 3 : 2 });
+    expect(manager.stats().tasks).toMatchObject({
+      accepted: 3,
+      completed: status === 'fulfilled' ? 3 : 2,
+    });
   });
 
   test('what comes behind a violation counts for nothing', async () => {
     const { manager, log, open } = await beside();
-    const text = 'garbage\n{"type":"message","message":"too late"}\n{"type":"result","id":$id,"result":"too late"}\n';
-    expect(await failure(manager.run({ data: { do: 'text', text } }))).toBeInstanceOf(ProtocolError);
-    const known = '{"type":"result","id":1,"result":0}\n{"type":"result","id":$id,"result":"too late"}\n';
-    expect(await failure(manager.run({ data: { do: 'text', text: known } }))).toBeInstanceOf(ProtocolError);
+    const text =
+      'garbage\n{"type":"message","message":"too late"}\n{"type":"result","id":$id,"result":"too late"}\n';
+    expect(await failure(manager.run({ data: { do: 'text', text } }))).toBeInstanceOf(
+      ProtocolError,
+    );
+    const known =
+      '{"type":"result","id":1,"result":0}\n{"type":"result","id":$id,"result":"too late"}\n';
+    expect(await failure(manager.run({ data: { do: 'text', text: known } }))).toBeInstanceOf(
+      ProtocolError,
+    );
     await open();
     expect(messages(log)).toEqual([]);
   });
@@ -217,17 +298,27 @@ describe('no violation is', () => {
   test('an answer to a task that was cancelled: it is dropped, and the worker stays', async () => {
     const { manager, log, open } = await beside({ gracePeriod: 20_000 });
     const controller = new AbortController();
-    const outcome = failure(manager.run({ id: 'its', data: { do: 'late' } }, { signal: controller.signal }));
+    const outcome = failure(
+      manager.run({ id: 'its', data: { do: 'late' } }, { signal: controller.signal }),
+    );
     await until(() => log.some(([event]) => event === 'message'), 'it runs');
     const pids = manager.workers.map(({ pid }) => pid);
     controller.abort();
     expect(await outcome).toMatchObject({ name: 'AbortError', taskId: 'its' });
-    await until(() => manager.workers.every(({ running }) => !running.includes('its')), 'it is over');
+    await until(
+      () => manager.workers.every(({ running }) => !running.includes('its')),
+      'it is over',
+    );
     await open();
     await expect(manager.run({ data: { do: 'good' } })).resolves.toBe('good');
     expect(manager.workers.map(({ pid }) => pid)).toEqual(pids);
     expect(log.filter(([event]) => event !== 'message' && event !== 'online')).toEqual([]);
-    expect(manager.stats().tasks).toMatchObject({ accepted: 4, completed: 3, failed: 0, cancelled: 1 });
+    expect(manager.stats().tasks).toMatchObject({
+      accepted: 4,
+      completed: 3,
+      failed: 0,
+      cancelled: 1,
+    });
   });
 
   test('a key of the channel of child_process.fork: it is ignored, and nothing is said in return', async () => {
@@ -295,7 +386,8 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     const { manager, log, open } = await beside({ concurrency: 2 }, { page: true });
     const controller = new AbortController();
     const its = failure(manager.run({ id: 'its', data: { do: 'forge', word } }));
-    // One more for each worker. Whether a task has begun that is given up, its worker's claims have to tell.
+    // One more for each worker. Whether a task has begun that is given up, its worker's claims have
+    // to tell.
     const behindNeighbour = manager.run({ data: { do: 'good' } });
     const behindIt = failure(manager.run({ data: { do: 'good' } }, { signal: controller.signal }));
     await until(() => messages(log).length === 1, 'the claims are forged');
@@ -303,7 +395,11 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     expect(await behindIt).toMatchObject({ name: 'AbortError' });
     const error = await its;
     expect(error).toBeInstanceOf(ProtocolError);
-    expect(error).toMatchObject({ taskId: 'its', maybeExecuted: true, what: expect.stringContaining('claim word') });
+    expect(error).toMatchObject({
+      taskId: 'its',
+      maybeExecuted: true,
+      what: expect.stringContaining('claim word'),
+    });
     await until(() => isGone(error.pid), `the worker is killed: ${error.pid}`);
     await open();
     expect(await behindNeighbour).toBe('good');
@@ -311,9 +407,17 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
   });
 
   test.each([
-    ['what is no frame', '\x00\xff{bad}\n{"type":"result","id":$id,"result":"behind nonsense"}\n', undefined],
+    [
+      'what is no frame',
+      '\x00\xff{bad}\n{"type":"result","id":$id,"result":"behind nonsense"}\n',
+      undefined,
+    ],
     ['more than there can be', '{"type":"result"', 0xffffffff],
-    ['an answer to the task of another', '{"type":"result","id":$before,"result":"stolen"}\n', undefined],
+    [
+      'an answer to the task of another',
+      '{"type":"result","id":$before,"result":"stolen"}\n',
+      undefined,
+    ],
     [
       'other frames than answers',
       '{"type":"message","message":1}\n{"type":"fail","error":{},"permanent":true}\n',
@@ -338,10 +442,12 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
   test('changes all the time, also while it is read', async () => {
     const { manager, pid, open } = await beside({ prefetch: 4 }, { page: true });
     // A worker that trusts its own page may drop any task, hence the limit.
-    const run = (_, index) => manager.run({ data: { do: index % 8 === 0 ? 'noise' : 'good' } }, { timeout: 2_000 });
+    const run = (_, index) =>
+      manager.run({ data: { do: index % 8 === 0 ? 'noise' : 'good' } }, { timeout: 2_000 });
     for (const { value, reason } of await Promise.allSettled(Array.from({ length: 32 }, run))) {
       if (reason === undefined) expect(['good', 'noisy']).toContain(value);
-      else expect(['ERR_PROTOCOL', 'ERR_WORKER_CRASHED', 'ERR_TASK_TIMEOUT']).toContain(reason.code);
+      else
+        expect(['ERR_PROTOCOL', 'ERR_WORKER_CRASHED', 'ERR_TASK_TIMEOUT']).toContain(reason.code);
     }
     expect(manager.workers.map((worker) => worker.pid)).toContain(pid);
     await open();
@@ -358,12 +464,17 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
         { shared: 100, bytes: [10] },
       ],
     ],
-    ['that go round and round', Array.from({ length: 500 }, (_, turn) => ({ shared: turn * RING, bytes: [RING] }))],
+    [
+      'that go round and round',
+      Array.from({ length: 500 }, (_, turn) => ({ shared: turn * RING, bytes: [RING] })),
+    ],
     ['at no position', [{ shared: -1, bytes: [1] }]],
     ['at a position that overflows', [{ shared: '$most', bytes: [8] }]],
   ])('names raw bytes in it %s', async (_, places) => {
     // JSON.parse in Python keeps it whole.
-    const most = places.map((place) => (place.shared === '$most' ? { ...place, shared: 2 ** 64 - 2 ** 12 } : place));
+    const most = places.map((place) =>
+      place.shared === '$most' ? { ...place, shared: 2 ** 64 - 2 ** 12 } : place,
+    );
     await breach({ do: 'shared', places: most }, { page: true });
   });
 
@@ -394,7 +505,10 @@ describe('a worker that is not ready', () => {
     manager.on('error', () => {});
     const error = await failure(manager.run({}));
     expect(error).toBeInstanceOf(PoolBrokenError);
-    expect(error.cause).toMatchObject({ code: 'ERR_WORKER_START', message: expect.stringMatching(what) });
+    expect(error.cause).toMatchObject({
+      code: 'ERR_WORKER_START',
+      message: expect.stringMatching(what),
+    });
     expect((await exit)[0]).toMatchObject({ signal: 'SIGKILL', reason: 'startup' });
   });
 });

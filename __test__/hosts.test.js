@@ -1,5 +1,5 @@
-// Pools where JavaScript does not run in plain Node.js: in the test runners of their users, which load modules in their own
-// ways and complain of what is left open, and in Electron.
+// Pools where JavaScript does not run in plain Node.js: in the test runners of their users, which
+// load modules in their own ways and complain of what is left open, and in Electron.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,10 @@ const worker = `
     return data;
   };`;
 
-/** Test files of a user. They are several, so that one process or thread has more than one of them to load. */
+/**
+ * Test files of a user. They are several, so that one process or thread has more than one of them
+ * to load.
+ */
 function testFiles(imports, extension) {
   const pool = `new ProcessManager({ worker: path.resolve('worker.mjs'), maxWorkers: 1 })`;
   const uses = `${imports}
@@ -71,8 +74,17 @@ async function expectToPass(folder, args, verdict, pools = 3) {
 const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
 
 function jestProject() {
-  const config = { testMatch: ['**/*.test.cjs'], testEnvironment: 'node', transform: {}, testTimeout: 60_000 };
-  return installed({ 'worker.mjs': worker, ...required, 'jest.config.json': JSON.stringify(config) });
+  const config = {
+    testMatch: ['**/*.test.cjs'],
+    testEnvironment: 'node',
+    transform: {},
+    testTimeout: 60_000,
+  };
+  return installed({
+    'worker.mjs': worker,
+    ...required,
+    'jest.config.json': JSON.stringify(config),
+  });
 }
 
 test.each([
@@ -123,14 +135,21 @@ describe('Electron, as its documentation describes it', () => {
     return program(electron + source, options);
   };
 
-  test.each(['browser', 'utility', null])('its binary is told to be Node.js (process.type: %s)', async (type) => {
-    for (const options of ['{}', '{ env: { A: 1 } }', '{ env: { ELECTRON_RUN_AS_NODE: "" } }']) {
-      const { code, stdout, stderr } = await app(seen(options), { type });
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const [own, execPath, asNode, a] = JSON.parse(stdout);
-      expect({ execPath, asNode, a }).toEqual({ execPath: own, asNode: '1', a: options.includes('A:') ? '1' : null });
-    }
-  });
+  test.each(['browser', 'utility', null])(
+    'its binary is told to be Node.js (process.type: %s)',
+    async (type) => {
+      for (const options of ['{}', '{ env: { A: 1 } }', '{ env: { ELECTRON_RUN_AS_NODE: "" } }']) {
+        const { code, stdout, stderr } = await app(seen(options), { type });
+        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        const [own, execPath, asNode, a] = JSON.parse(stdout);
+        expect({ execPath, asNode, a }).toEqual({
+          execPath: own,
+          asNode: '1',
+          a: options.includes('A:') ? '1' : null,
+        });
+      }
+    },
+  );
 
   test('on macOS its helper is used, unless another binary is asked for', async () => {
     const source = `
@@ -156,7 +175,10 @@ describe('Electron, as its documentation describes it', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ERR_FEATURE_UNAVAILABLE_ON_PLATFORM .*"runAsNode" is off/);
     // Where it is heeded, there is no process type.
-    const { stdout: heeded } = await app(seen('{}'), { type: null, env: { ELECTRON_RUN_AS_NODE: '1' } });
+    const { stdout: heeded } = await app(seen('{}'), {
+      type: null,
+      env: { ELECTRON_RUN_AS_NODE: '1' },
+    });
     expect(JSON.parse(heeded)[2]).toBe('1');
   });
 

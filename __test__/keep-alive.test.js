@@ -1,4 +1,5 @@
-// What keeps the process alive and what does not; whom a pool shares the process with; what it leaves behind.
+// What keeps the process alive and what does not; whom a pool shares the process with; what it
+// leaves behind.
 
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -8,7 +9,9 @@ import { fixture, isGone, pool, program, project, until } from './support/harnes
 const IMPORT = `import ProcessManager from 'bulkhead';\n`;
 const WORKER = JSON.stringify(fixture('basic.mjs'));
 
-/** Runs a program to its end, which must be a quiet one, and gives the lines that it has printed. */
+/**
+ * Runs a program to its end, which must be a quiet one, and gives the lines that it has printed.
+ */
 async function lines(source, options) {
   const { code, signal, stdout, stderr } = await program(IMPORT + source, options);
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
@@ -158,7 +161,9 @@ test('a pool that is garbage-collected without shutdown() ends its workers, with
     }
     console.log(JSON.stringify(pids));`;
   const [warning, pids] = await lines(source, { nodeArgs: ['--expose-gc', '--no-warnings'] });
-  expect(warning).toMatch(/^BulkheadWarning: the process pool "forgotten" was garbage-collected without shutdown\(\)/);
+  expect(warning).toMatch(
+    /^BulkheadWarning: the process pool "forgotten" was garbage-collected without shutdown\(\)/,
+  );
   await until(() => JSON.parse(pids).every(isGone), `gone: ${pids}`);
 });
 
@@ -192,7 +197,9 @@ test('a pool with unsettled tasks is not collected', async () => {
     }
     submit();
     setInterval(gc, 10).unref();`;
-  expect(await lines(source, { nodeArgs: ['--expose-gc', '--no-warnings'] })).toEqual(['result 200']);
+  expect(await lines(source, { nodeArgs: ['--expose-gc', '--no-warnings'] })).toEqual([
+    'result 200',
+  ]);
 });
 
 test.each(['closed', 'forgotten'])('pools that are %s give their memory back', async (how) => {
@@ -235,7 +242,9 @@ test('two pools do not know of each other', async () => {
   await one.shutdown();
   await expect(two.run({ data: 'still here' })).resolves.toBe('still here');
   await two.shutdown();
-  expect(heard.one.map(([id]) => id).sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, id) => id));
+  expect(heard.one.map(([id]) => id).sort((a, b) => a - b)).toEqual(
+    Array.from({ length: 100 }, (_, id) => id),
+  );
   expect(new Set(heard.two.map(([id]) => id)).size).toBe(100);
   const pids = Object.values(heard).map((results) => new Set(results.map(([, pid]) => pid)));
   expect([...pids[0]].filter((pid) => pids[1].has(pid))).toEqual([]);
@@ -262,7 +271,9 @@ describe('in a worker thread', () => {
       const [{ taskId, processedBy }] = await once(thread, 'message');
       const [code] = await once(thread, 'exit');
       console.log(JSON.stringify({ taskId, code, processedBy }));`;
-    const { taskId, code, processedBy } = JSON.parse(await lines(source, { files: { 'thread.cjs': THREAD } }));
+    const { taskId, code, processedBy } = JSON.parse(
+      await lines(source, { files: { 'thread.cjs': THREAD } }),
+    );
     expect({ taskId, code }).toEqual({ taskId: 'first', code: 0 });
     await until(() => isGone(processedBy), `gone: ${processedBy}`);
   });
@@ -347,7 +358,10 @@ describe('a process with a parent of its own', () => {
       });
       process.send({ inherited });`;
     const folder = project({ 'child.mjs': source });
-    const child = fork(join(folder, 'child.mjs'), { env: { ...process.env, OWN: '1' }, execArgv: [] });
+    const child = fork(join(folder, 'child.mjs'), {
+      env: { ...process.env, OWN: '1' },
+      execArgv: [],
+    });
     const messages = [];
     child.on('message', (message) => {
       messages.push(message);

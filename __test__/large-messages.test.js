@@ -1,4 +1,5 @@
-// Messages of hundreds of megabytes: refused before a byte of them is copied, or carried, if they are allowed.
+// Messages of hundreds of megabytes: refused before a byte of them is copied, or carried, if they
+// are allowed.
 
 import { Buffer } from 'node:buffer';
 import { expect, test } from 'vitest';
@@ -24,7 +25,11 @@ test.each([
 ])(
   '256 MiB of %s go there and back, where that is allowed',
   async (_, make) => {
-    const manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 1, maxMessageSize: 300 * MIB });
+    const manager = pool({
+      worker: fixture('basic.mjs'),
+      maxWorkers: 1,
+      maxMessageSize: 300 * MIB,
+    });
     const data = make();
     const back = await manager.run({ type: 'echo', data });
     // Not by `toEqual`, which would walk through it byte by byte.

@@ -6,7 +6,11 @@ import { failure, fixture, pool, until } from './support/harness.js';
 test('a very long queue is bounded, and every task in it ends', { timeout: 60_000 }, async () => {
   const limit = 200_000;
   // It never gets ready, so nothing leaves the queue.
-  const manager = pool({ worker: { command: 'sleep', args: ['1000'] }, maxWorkers: 1, maxQueue: limit });
+  const manager = pool({
+    worker: { command: 'sleep', args: ['1000'] },
+    maxWorkers: 1,
+    maxQueue: limit,
+  });
   const ends = new Map();
   const count = ({ code, maybeExecuted }) => {
     const end = `${code} ${maybeExecuted}`;
@@ -29,7 +33,8 @@ test('a worker that does not read its channel is sent little, and what it did no
   const data = 'x'.repeat(100_000);
   const started = Array.from({ length: 400 }, (_, id) => manager.run({ id, type: 'echo', data }));
   const done = () => manager.stats().tasks.completed;
-  // One is in the stopped worker's hands: whether it was taken up cannot be known before it goes on.
+  // One is in the stopped worker's hands: whether it was taken up cannot be known before it goes
+  // on.
   await until(() => done() >= 399, 'all but one');
   process.kill(pid, 'SIGCONT');
   const results = await Promise.all(started);

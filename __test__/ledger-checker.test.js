@@ -1,4 +1,5 @@
-// The checker of the ledger is only worth what it finds: one forged history for each way to break a promise.
+// The checker of the ledger is only worth what it finds: one forged history for each way to break a
+// promise.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +25,15 @@ function forged(change = () => {}) {
     { event: 'invoke', at, id, deed: 'work', retries: 0, timeout: 0, promised: false },
     { event: 'accepted', at, id },
   ];
-  const settled = (id, at) => ({ event: 'settled', at, id, as: 'fulfilled', digest: `d${id}`, pid: PID, attempt: 1 });
+  const settled = (id, at) => ({
+    event: 'settled',
+    at,
+    id,
+    as: 'fulfilled',
+    digest: `d${id}`,
+    pid: PID,
+    attempt: 1,
+  });
   const counters = { accepted: 2, completed: 2, failed: 0, cancelled: 0, retried: 0 };
   const history = {
     plan,
@@ -36,7 +45,14 @@ function forged(change = () => {}) {
       settled(0, 25),
       settled(1, 45),
       { event: 'exit', at: 60, pid: PID, code: 0, signal: null, reason: 'shutdown' },
-      { event: 'end', at: 70, after: POSSESSIONS, stats: { tasks: counters }, closed: { took: 10 }, stuck: false },
+      {
+        event: 'end',
+        at: 70,
+        after: POSSESSIONS,
+        stats: { tasks: counters },
+        closed: { took: 10 },
+        stuck: false,
+      },
     ],
     workers: [
       [
@@ -54,7 +70,8 @@ function forged(change = () => {}) {
 
 /** The events of a kind, or the only one. */
 const all = (history, kind) => history.events.filter(({ event }) => event === kind);
-const one = (history, kind, id) => all(history, kind).find((event) => id === undefined || event.id === id);
+const one = (history, kind, id) =>
+  all(history, kind).find((event) => id === undefined || event.id === id);
 const counters = (history) => one(history, 'end').stats.tasks;
 const remove = (list, item) => list.splice(list.indexOf(item), 1);
 
@@ -117,8 +134,16 @@ test('deaths, retries, cancelling and time limits are no violations by themselve
 });
 
 const VIOLATIONS = [
-  ['I1', 'a task without an outcome', (history) => remove(history.events, one(history, 'settled', 1))],
-  ['I1', 'a task with two outcomes', (history) => history.events.splice(6, 0, { ...one(history, 'settled', 0) })],
+  [
+    'I1',
+    'a task without an outcome',
+    (history) => remove(history.events, one(history, 'settled', 1)),
+  ],
+  [
+    'I1',
+    'a task with two outcomes',
+    (history) => history.events.splice(6, 0, { ...one(history, 'settled', 0) }),
+  ],
   [
     'I1',
     'a pool that is stuck',
@@ -131,7 +156,11 @@ const VIOLATIONS = [
     'an outcome of a task that nobody gave',
     (history) => history.events.splice(6, 0, { ...one(history, 'settled', 0), id: 99 }),
   ],
-  ['I2', 'an outcome of a refused task', (history) => remove(history.events, one(history, 'accepted', 1))],
+  [
+    'I2',
+    'an outcome of a refused task',
+    (history) => remove(history.events, one(history, 'accepted', 1)),
+  ],
   [
     'I2',
     'a start of a task that nobody gave',
@@ -339,9 +368,21 @@ const VIOLATIONS = [
       one(history, 'strike').what = 'pause';
     },
   ],
-  ['I11', 'a task that fails without a cause', (history) => reject(history, 1, { code: 'ERR_TASK_TIMEOUT' })],
-  ['I11', 'a task that nobody cancelled', (history) => reject(history, 1, { as: 'cancelled', code: 'ABORT_ERR' })],
-  ['I11', 'an error of an unknown kind', (history) => reject(history, 1, { code: 'ERR_POOL_BROKEN' })],
+  [
+    'I11',
+    'a task that fails without a cause',
+    (history) => reject(history, 1, { code: 'ERR_TASK_TIMEOUT' }),
+  ],
+  [
+    'I11',
+    'a task that nobody cancelled',
+    (history) => reject(history, 1, { as: 'cancelled', code: 'ABORT_ERR' }),
+  ],
+  [
+    'I11',
+    'an error of an unknown kind',
+    (history) => reject(history, 1, { code: 'ERR_POOL_BROKEN' }),
+  ],
 ];
 
 test.each(VIOLATIONS)('%s: %s is found', (invariant, _, change) => {

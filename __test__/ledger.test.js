@@ -1,5 +1,5 @@
-// Whole runs of the ledger, see `ledger/checker.mjs` for what has to hold. Each has a process of its own, whose descriptors
-// the nemesis may use up.
+// Whole runs of the ledger, see `ledger/checker.mjs` for what has to hold. Each has a process of
+// its own, whose descriptors the nemesis may use up.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -16,18 +16,26 @@ const PATIENCE = 600_000;
 
 /** What it printed, and how it ended. */
 function ledger(seed, tasks) {
-  const args = [join(root, 'scripts', 'ledger.mjs'), '--seed', String(seed), '--tasks', String(tasks)];
+  const args = [
+    join(root, 'scripts', 'ledger.mjs'),
+    '--seed',
+    String(seed),
+    '--tasks',
+    String(tasks),
+  ];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   let printed = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     printed += text;
   });
-  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ printed, code, signal })));
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) => resolve({ printed, code, signal })),
+  );
 }
 
 /**
- * Seeds and numbers of tasks. Between them: one worker and several, both kinds of workers and of serialisation, retries,
- * every way to close, no pidfd.
+ * Seeds and numbers of tasks. Between them: one worker and several, both kinds of workers and of
+ * serialisation, retries, every way to close, no pidfd.
  */
 const RUNS = [
   [42, LONG],

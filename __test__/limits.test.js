@@ -1,4 +1,5 @@
-// Workers that have had enough: after so many tasks, at an age, at a size. Another takes their place, and no task notices.
+// Workers that have had enough: after so many tasks, at an age, at a size. Another takes their
+// place, and no task notices.
 
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -39,7 +40,9 @@ function livesOf(log) {
 }
 
 describe('maxTasksPerWorker', () => {
-  test('no process runs more tasks, none is lost, and the pool does not stall', { timeout: 120_000 }, async () => {
+  test('no process runs more tasks, none is lost, and the pool does not stall', {
+    timeout: 120_000,
+  }, async () => {
     // Five hundred processes: of a kind that starts quickly.
     const manager = pool({ worker: SHELL, maxTasksPerWorker: 2, maxWorkers: 2 });
     const log = record(manager, ['error', 'exit', 'online']);
@@ -57,7 +60,9 @@ describe('maxTasksPerWorker', () => {
 
   test('no process of Node runs more either', { timeout: 60_000 }, async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 3, maxWorkers: 2 });
-    const pids = await Promise.all(Array.from({ length: 36 }, (_, id) => manager.run({ id, type: 'pid' })));
+    const pids = await Promise.all(
+      Array.from({ length: 36 }, (_, id) => manager.run({ id, type: 'pid' })),
+    );
     expect([...countsOf(pids).values()].every((count) => count <= 3)).toBe(true);
   });
 
@@ -66,7 +71,9 @@ describe('maxTasksPerWorker', () => {
     const { path, open } = gate();
     const begun = started(manager, 'long');
     const long = manager.run({ id: 'long', type: 'until', data: path });
-    const rest = Promise.all(Array.from({ length: 11 }, (_, id) => manager.run({ id, type: 'pid' })));
+    const rest = Promise.all(
+      Array.from({ length: 11 }, (_, id) => manager.run({ id, type: 'pid' })),
+    );
     await begun;
     open();
     const counts = countsOf([await long, ...(await rest)]);
@@ -97,7 +104,9 @@ describe('maxTasksPerWorker', () => {
 
   test('with several tasks at a time', async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 5, maxWorkers: 2, concurrency: 3 });
-    const pids = await Promise.all(Array.from({ length: 40 }, (_, id) => manager.run({ id, type: 'sleep', data: 1 })));
+    const pids = await Promise.all(
+      Array.from({ length: 40 }, (_, id) => manager.run({ id, type: 'sleep', data: 1 })),
+    );
     const counts = countsOf(pids);
     expect(Math.max(...counts.values())).toBeLessThanOrEqual(5);
   });
@@ -110,12 +119,16 @@ describe('maxWorkerAge', () => {
     await manager.startWorkers();
     await until(() => log.filter(([event]) => event === 'exit').length >= 2, 'two replacements');
     const lives = livesOf(log);
-    const [first, second, third] = lives.filter(([event]) => event === 'online').map(([, pid]) => pid);
+    const [first, second, third] = lives
+      .filter(([event]) => event === 'online')
+      .map(([, pid]) => pid);
     const order = (event, pid) => lives.findIndex(([is, of]) => is === event && of === pid);
     expect(order('online', second)).toBeLessThan(order('exit', first));
     expect(order('online', third)).toBeLessThan(order('exit', second));
     const exits = log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
-    expect(exits.every(({ reason, workerId }) => reason === 'recycled' && workerId === 1)).toBe(true);
+    expect(exits.every(({ reason, workerId }) => reason === 'recycled' && workerId === 1)).toBe(
+      true,
+    );
     expect(log.filter(([event]) => event === 'error')).toEqual([]);
   });
 
@@ -137,7 +150,11 @@ describe('maxWorkerAge', () => {
     expect(await long).toBe(old.pid);
     expect(await manager.run({ type: 'pid' })).toBe(successor.pid);
     await until(() => log.some(([event]) => event === 'exit'), 'the old one to leave');
-    expect(log.find(([event]) => event === 'exit')[1]).toMatchObject({ pid: old.pid, reason: 'recycled', code: 0 });
+    expect(log.find(([event]) => event === 'exit')[1]).toMatchObject({
+      pid: old.pid,
+      reason: 'recycled',
+      code: 0,
+    });
   });
 
   test('results of both processes of one worker say which of them they come from', async () => {
@@ -156,10 +173,14 @@ describe('maxWorkerAge', () => {
 });
 
 describe('recycleMemory', () => {
-  test('a worker that leaks is replaced after its task, and no task is lost', { timeout: 60_000 }, async () => {
+  test('a worker that leaks is replaced after its task, and no task is lost', {
+    timeout: 60_000,
+  }, async () => {
     const manager = pool({ worker: LIMITS, recycleMemory: '300MB', maxWorkers: 2 });
     const log = record(manager, ['error', 'exit', 'online']);
-    const pids = await Promise.all(Array.from({ length: 40 }, (_, id) => manager.run({ id, type: 'leak', data: 50 })));
+    const pids = await Promise.all(
+      Array.from({ length: 40 }, (_, id) => manager.run({ id, type: 'leak', data: 50 })),
+    );
     expect(pids.length).toBe(40);
     await until(() => log.some(([event]) => event === 'exit'), 'a replacement');
     const reasons = log.filter(([event]) => event === 'exit').map(([, { reason }]) => reason);
@@ -205,7 +226,13 @@ describe('maxMemory', () => {
   });
 
   test('retries apply', async () => {
-    const manager = pool({ worker: LIMITS, maxMemory: '300MB', maxWorkers: 1, retries: 1, retryDelay: 1 });
+    const manager = pool({
+      worker: LIMITS,
+      maxMemory: '300MB',
+      maxWorkers: 1,
+      retries: 1,
+      retryDelay: 1,
+    });
     const log = record(manager, ['retry']);
     const error = await failure(manager.run({ type: 'swell' }));
     expect(log.length).toBe(1);
@@ -238,7 +265,9 @@ describe('maxMemory', () => {
       const inner = new URL('./inner.mjs', import.meta.url).pathname;
       process.stdout.write(execFileSync('unshare', ['-rm', 'sh', '-c', hide, process.execPath, inner]));`);
     expect({ code, stderr }).toMatchObject({ code: 0 });
-    expect(stdout).toMatch(/BULKHEAD_NO_MEMORY_LIMITS limited: maxMemory and recycleMemory have no effect/);
+    expect(stdout).toMatch(
+      /BULKHEAD_NO_MEMORY_LIMITS limited: maxMemory and recycleMemory have no effect/,
+    );
     expect(stdout).toMatch(/ran/);
   });
 });
@@ -255,24 +284,35 @@ describe('replacing a worker', () => {
     const log = record(manager, ['error', 'exit', 'online']);
     const pid = await manager.run(0);
     writeFileSync(worker, "throw new Error('broken on disk')");
-    const failed = () => log.filter(([event, { reason }]) => event === 'exit' && reason === 'startup').length;
+    const failed = () =>
+      log.filter(([event, { reason }]) => event === 'exit' && reason === 'startup').length;
     // More than would break a pool in which nobody serves.
     await until(() => failed() > 4, 'failed starts');
     expect(await manager.run(1)).toBe(pid);
     writeFileSync(worker, 'export default () => process.pid');
-    await until(() => log.some(([event, { reason }]) => event === 'exit' && reason === 'recycled'), 'a replacement');
+    await until(
+      () => log.some(([event, { reason }]) => event === 'exit' && reason === 'recycled'),
+      'a replacement',
+    );
     expect(await manager.run(2)).not.toBe(pid);
     expect(log.filter(([event]) => event === 'error')).toEqual([]);
   });
 
   test('that cannot be, and has had all its tasks: the pool breaks, and says why', async () => {
     const worker = moduleFile('export default () => process.pid');
-    const options = { worker, maxTasksPerWorker: 2, maxWorkers: 1, restart: { limit: 2, minDelay: 1, maxDelay: 5 } };
+    const options = {
+      worker,
+      maxTasksPerWorker: 2,
+      maxWorkers: 1,
+      restart: { limit: 2, minDelay: 1, maxDelay: 5 },
+    };
     const manager = pool(options);
     manager.on('error', () => {});
     await manager.startWorkers();
     writeFileSync(worker, "throw new Error('broken on disk')");
-    const outcomes = await Promise.allSettled(Array.from({ length: 5 }, (_, id) => manager.run({ id })));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 5 }, (_, id) => manager.run({ id })),
+    );
     expect(outcomes.slice(0, 2).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
     for (const { reason } of outcomes.slice(2)) {
       expect(reason).toMatchObject({ code: 'ERR_POOL_BROKEN', maybeExecuted: false });
@@ -280,23 +320,37 @@ describe('replacing a worker', () => {
     }
   });
 
-  test.each(['shutdown', 'terminate'])('does not get in the way of %s()', { timeout: 60_000 }, async (end) => {
-    for (let round = 0; round < 4; round++) {
-      const manager = pool({ worker: LIMITS, maxTasksPerWorker: 1, maxWorkers: 2, maxWorkerAge: 50 });
-      const log = record(manager, ['error', 'exit', 'online']);
-      const tasks = Array.from({ length: 6 }, (_, id) => manager.run({ id, type: 'pid' }));
-      const settled = Promise.allSettled(tasks);
-      await Promise.race(tasks.slice(round, round + 1));
-      await manager[end]();
-      const outcomes = await settled;
-      if (end === 'shutdown') expect(outcomes.every(({ status }) => status === 'fulfilled')).toBe(true);
-      const [online, exits] = ['online', 'exit'].map((is) => log.filter(([event]) => event === is));
-      expect(exits.length).toBeGreaterThanOrEqual(online.length);
-      expect(log.filter(([event]) => event === 'error')).toEqual([]);
-    }
-  });
+  test.each(['shutdown', 'terminate'])(
+    'does not get in the way of %s()',
+    { timeout: 60_000 },
+    async (end) => {
+      for (let round = 0; round < 4; round++) {
+        const manager = pool({
+          worker: LIMITS,
+          maxTasksPerWorker: 1,
+          maxWorkers: 2,
+          maxWorkerAge: 50,
+        });
+        const log = record(manager, ['error', 'exit', 'online']);
+        const tasks = Array.from({ length: 6 }, (_, id) => manager.run({ id, type: 'pid' }));
+        const settled = Promise.allSettled(tasks);
+        await Promise.race(tasks.slice(round, round + 1));
+        await manager[end]();
+        const outcomes = await settled;
+        if (end === 'shutdown')
+          expect(outcomes.every(({ status }) => status === 'fulfilled')).toBe(true);
+        const [online, exits] = ['online', 'exit'].map((is) =>
+          log.filter(([event]) => event === is),
+        );
+        expect(exits.length).toBeGreaterThanOrEqual(online.length);
+        expect(log.filter(([event]) => event === 'error')).toEqual([]);
+      }
+    },
+  );
 
-  test('happens to several one after the other, each with its own number', { timeout: 60_000 }, async () => {
+  test('happens to several one after the other, each with its own number', {
+    timeout: 60_000,
+  }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkerAge: 300, minWorkers: 3, maxWorkers: 3 });
     const log = record(manager, ['exit', 'online']);
     await manager.startWorkers();
@@ -304,6 +358,8 @@ describe('replacing a worker', () => {
     await until(() => new Set(ids()).size === 3, 'all three to be replaced');
     const numbers = log.filter(([event]) => event === 'online').map(([, { id }]) => id);
     expect(new Set(numbers)).toEqual(new Set([1, 2, 3]));
-    expect(manager.workers.every(({ id, restarts }) => id >= 1 && id <= 3 && restarts >= 0)).toBe(true);
+    expect(manager.workers.every(({ id, restarts }) => id >= 1 && id <= 3 && restarts >= 0)).toBe(
+      true,
+    );
   });
 });

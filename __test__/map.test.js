@@ -1,10 +1,17 @@
-// pool.map(): results of any source of tasks, with bounded look-ahead, and a clean end however it ends.
+// pool.map(): results of any source of tasks, with bounded look-ahead, and a clean end however it
+// ends.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { AbortError, PoolClosedError, SerializationError, TaskTimeoutError, WorkerCrashedError } from '../index.mjs';
+import {
+  AbortError,
+  PoolClosedError,
+  SerializationError,
+  TaskTimeoutError,
+  WorkerCrashedError,
+} from '../index.mjs';
 import { failure, moduleFile, PROC, pool, program, until } from './support/harness.js';
 
 /** Tasks that wait until another one, in the same worker, opens their gate. */
@@ -120,13 +127,16 @@ describe('results', () => {
     expect(results.at(-1)).toBe('a');
   });
 
-  test.each([true, false])('of many tasks over all workers, each once (ordered: %s)', async (ordered) => {
-    const manager = pool({ worker });
-    const results = await collect(manager.map(new Counter().items(20_000), { ordered }));
-    if (!ordered) results.sort((a, b) => a - b);
-    expect(results).toEqual(range(20_000));
-    expect(manager.stats().tasks).toMatchObject({ accepted: 20_000, completed: 20_000 });
-  });
+  test.each([true, false])(
+    'of many tasks over all workers, each once (ordered: %s)',
+    async (ordered) => {
+      const manager = pool({ worker });
+      const results = await collect(manager.map(new Counter().items(20_000), { ordered }));
+      if (!ordered) results.sort((a, b) => a - b);
+      expect(results).toEqual(range(20_000));
+      expect(manager.stats().tasks).toMatchObject({ accepted: 20_000, completed: 20_000 });
+    },
+  );
 
   test('are what run() gives: anything at all, and undefined', async () => {
     const manager = pool({ worker });
@@ -209,25 +219,28 @@ describe('a source', () => {
 });
 
 describe('look-ahead', () => {
-  test.each(['items', 'itemsAtOnce'])('is bounded by what the consumer has taken (%s)', async (kind) => {
-    const manager = pool({ worker });
-    const counter = new Counter();
-    let taken = 0;
-    let most = 0;
-    for await (const result of manager.map(counter[kind](500), { highWaterMark: 7 })) {
-      expect(result).toBe(taken);
-      taken += 1;
-      most = Math.max(most, counter.taken - taken);
-      // A consumer that takes its time, now and then: results pile up, but no more than allowed.
-      if (taken % 50 === 0) {
-        await until(() => counter.taken === Math.min(taken + 7, 500), 'all that is allowed');
-        await until(() => manager.stats().tasks.completed === counter.taken, 'all of it is done');
-        expect(counter.taken).toBe(Math.min(taken + 7, 500));
+  test.each(['items', 'itemsAtOnce'])(
+    'is bounded by what the consumer has taken (%s)',
+    async (kind) => {
+      const manager = pool({ worker });
+      const counter = new Counter();
+      let taken = 0;
+      let most = 0;
+      for await (const result of manager.map(counter[kind](500), { highWaterMark: 7 })) {
+        expect(result).toBe(taken);
+        taken += 1;
+        most = Math.max(most, counter.taken - taken);
+        // A consumer that takes its time, now and then: results pile up, but no more than allowed.
+        if (taken % 50 === 0) {
+          await until(() => counter.taken === Math.min(taken + 7, 500), 'all that is allowed');
+          await until(() => manager.stats().tasks.completed === counter.taken, 'all of it is done');
+          expect(counter.taken).toBe(Math.min(taken + 7, 500));
+        }
       }
-    }
-    expect(most).toBeLessThanOrEqual(7);
-    expect(taken).toBe(500);
-  });
+      expect(most).toBeLessThanOrEqual(7);
+      expect(taken).toBe(500);
+    },
+  );
 
   test('in the order of tasks counts what waits behind a slow one', async () => {
     const manager = pool(meeting);
@@ -255,7 +268,9 @@ describe('look-ahead', () => {
     expect(await first).toEqual(DONE);
   });
 
-  test('grows for tiny tasks, up to 1024, and shrinks for long ones', { timeout: 120_000 }, async () => {
+  test('grows for tiny tasks, up to 1024, and shrinks for long ones', {
+    timeout: 120_000,
+  }, async () => {
     const manager = pool({ worker });
     let enough = false;
     const counter = new Counter((index) => (enough ? { type: 'sleep', data: 60 } : echo(index)));
@@ -312,7 +327,9 @@ describe('look-ahead', () => {
       const results = manager.map(counter.itemsAtOnce(20));
       const first = results.next();
       expect(counter.taken).toBe(1);
-      expect(await failure(manager.run(echo('refused, too')))).toMatchObject({ code: 'ERR_QUEUE_FULL' });
+      expect(await failure(manager.run(echo('refused, too')))).toMatchObject({
+        code: 'ERR_QUEUE_FULL',
+      });
       expect(counter.taken).toBe(1);
       manager.cancel(manager.workers[0].running[0]);
       expect(await filler[0]).toBeInstanceOf(AbortError);
@@ -355,7 +372,9 @@ describe('look-ahead', () => {
 describe('a task that fails', () => {
   test('does so in its place: results before it come first, what is behind it is cancelled', async () => {
     const manager = pool(meeting);
-    const counter = new Counter((index) => [wait('a'), { type: 'throw', data: 'no' }][index] ?? wait(`late ${index}`));
+    const counter = new Counter(
+      (index) => [wait('a'), { type: 'throw', data: 'no' }][index] ?? wait(`late ${index}`),
+    );
     const results = manager.map(counter.items(), { highWaterMark: 6 });
     const first = results.next();
     await until(() => counter.closed, 'the source is closed');
@@ -387,7 +406,9 @@ describe('a task that fails', () => {
     const manager = pool(meeting);
     const tasks = [wait('never'), echo(1), echo(2), { type: 'throw', data: 'no' }, wait('neither')];
     const counter = new Counter((index) => tasks[index]);
-    const { values, error } = await collectUntilFailure(manager.map(counter.items(5), { ordered: false }));
+    const { values, error } = await collectUntilFailure(
+      manager.map(counter.items(5), { ordered: false }),
+    );
     expect(values).toEqual([1, 2]);
     expect(error.message).toBe('no');
     await until(() => manager.stats().tasks.cancelled === 2, 'the others are cancelled');
@@ -405,7 +426,9 @@ describe('a task that fails', () => {
       const overdue = await map([echo(1), wait('never')], { timeout: 50 });
       expect(overdue.values).toEqual([1]);
       expect(overdue.error).toBeInstanceOf(TaskTimeoutError);
-      const counter = new Counter((index) => (index < 3 ? echo(index) : { cycle: () => {}, broken: 1n }));
+      const counter = new Counter((index) =>
+        index < 3 ? echo(index) : { cycle: () => {}, broken: 1n },
+      );
       const unsent = await map(counter.items());
       expect(unsent.values).toEqual([0, 1, 2]);
       expect(unsent.error).toBeInstanceOf(SerializationError);
@@ -468,15 +491,21 @@ describe('a source that fails', () => {
   ])('%s, at once or later', async (_, iterator) => {
     const manager = pool({ worker });
     for (const symbol of [Symbol.iterator, Symbol.asyncIterator]) {
-      const results = manager.map({ [symbol]: () => ({ return: () => expect.unreachable(), ...iterator }) });
-      expect((await failure(results.next())).message).toMatch(/broken|object|not a function|undefined/);
+      const results = manager.map({
+        [symbol]: () => ({ return: () => expect.unreachable(), ...iterator }),
+      });
+      expect((await failure(results.next())).message).toMatch(
+        /broken|object|not a function|undefined/,
+      );
       expect(await results.next()).toEqual(DONE);
     }
   });
 
   test('by a promise among its items: it is closed', async () => {
     const manager = pool({ worker });
-    const counter = new Counter((index) => (index === 2 ? Promise.reject(new Error('broken')) : echo(index)));
+    const counter = new Counter((index) =>
+      index === 2 ? Promise.reject(new Error('broken')) : echo(index),
+    );
     const { values, error } = await collectUntilFailure(manager.map(counter.itemsAtOnce()));
     expect(values).toEqual([0, 1]);
     expect(error.message).toBe('broken');
@@ -485,19 +514,22 @@ describe('a source that fails', () => {
 });
 
 describe('leaving', () => {
-  test.each(['items', 'itemsAtOnce'])('by break closes the source and cancels the rest (%s)', async (kind) => {
-    const manager = pool(meeting);
-    const counter = new Counter((index) => (index === 0 ? echo(0) : wait(index)));
-    for await (const result of manager.map(counter[kind](), { highWaterMark: 5 })) {
-      expect(result).toBe(0);
-      await until(() => counter.taken === 6, 'look-ahead');
-      break;
-    }
-    expect(counter).toMatchObject({ closed: true, taken: 6 });
-    await until(() => manager.stats().tasks.cancelled === 5, 'the others are cancelled');
-    expect(await manager.run(echo('alive'))).toBe('alive');
-    expect(manager.workers[0].running).toEqual([]);
-  });
+  test.each(['items', 'itemsAtOnce'])(
+    'by break closes the source and cancels the rest (%s)',
+    async (kind) => {
+      const manager = pool(meeting);
+      const counter = new Counter((index) => (index === 0 ? echo(0) : wait(index)));
+      for await (const result of manager.map(counter[kind](), { highWaterMark: 5 })) {
+        expect(result).toBe(0);
+        await until(() => counter.taken === 6, 'look-ahead');
+        break;
+      }
+      expect(counter).toMatchObject({ closed: true, taken: 6 });
+      await until(() => manager.stats().tasks.cancelled === 5, 'the others are cancelled');
+      expect(await manager.run(echo('alive'))).toBe('alive');
+      expect(manager.workers[0].running).toEqual([]);
+    },
+  );
 
   test('waits for the source’s own end, with what it throws; and not for tasks', async () => {
     const manager = pool({ ...serial, gracePeriod: 60_000 });
@@ -518,7 +550,10 @@ describe('leaving', () => {
     order.push('returned');
     expect(order).toEqual(['source', 'returned']);
 
-    const broken = { next: () => ({ done: false, value: echo(1) }), return: () => Promise.reject(new Error('stuck')) };
+    const broken = {
+      next: () => ({ done: false, value: echo(1) }),
+      return: () => Promise.reject(new Error('stuck')),
+    };
     const iterable = { [Symbol.asyncIterator]: () => broken };
     const second = manager.map(iterable, { highWaterMark: 1 });
     await second.next();
@@ -527,7 +562,9 @@ describe('leaving', () => {
     expect(await second.next()).toEqual(DONE);
     const third = manager.map(iterable, { highWaterMark: 1 });
     await third.next();
-    expect((await failure(third.throw(new Error('the consumer’s')))).message).toBe('the consumer’s');
+    expect((await failure(third.throw(new Error('the consumer’s')))).message).toBe(
+      'the consumer’s',
+    );
   });
 
   test('by throw() rejects with that error', async () => {
@@ -545,7 +582,10 @@ describe('leaving', () => {
   test('does not wait for a source that owes an item', async () => {
     const manager = pool({ worker });
     let returned = 0;
-    const silent = { next: () => new Promise(() => {}), return: () => new Promise(() => (returned += 1)) };
+    const silent = {
+      next: () => new Promise(() => {}),
+      return: () => new Promise(() => (returned += 1)),
+    };
     const results = manager.map({ [Symbol.asyncIterator]: () => silent });
     const waiting = [results.next(), results.next()];
     await results.return();
@@ -645,7 +685,10 @@ describe('a signal', () => {
     stream.write(echo(1));
     expect(await waiting[0]).toEqual({ done: false, value: 1 });
     controller.abort();
-    expect(await failure(waiting[1])).toMatchObject({ name: 'AbortError', cause: controller.signal.reason });
+    expect(await failure(waiting[1])).toMatchObject({
+      name: 'AbortError',
+      cause: controller.signal.reason,
+    });
     expect(await waiting[2]).toEqual(DONE);
     expect(stream.destroyed).toBe(true);
   });
@@ -724,7 +767,11 @@ describe('next()', () => {
         .map(({ value }) => value)
         .sort((a, b) => a - b),
     ).toEqual(range(20));
-    if (ordered) expect(answers.map(({ value }) => value)).toEqual([...range(20), ...Array(5).fill(undefined)]);
+    if (ordered)
+      expect(answers.map(({ value }) => value)).toEqual([
+        ...range(20),
+        ...Array(5).fill(undefined),
+      ]);
   });
 
   test('of several at once, one is told the error', async () => {
@@ -767,7 +814,9 @@ describe('next()', () => {
   test('belongs to an async iterator like any other', () => {
     const results = pool({ worker }).map([]);
     expect(results[Symbol.asyncIterator]()).toBe(results);
-    const ofGenerators = Object.getPrototypeOf(Object.getPrototypeOf(async function* () {}).prototype);
+    const ofGenerators = Object.getPrototypeOf(
+      Object.getPrototypeOf(async function* () {}).prototype,
+    );
     expect(Object.prototype.isPrototypeOf.call(ofGenerators, results)).toBe(true);
     expect(Reflect.ownKeys(results)).toEqual([]);
   });
@@ -775,7 +824,9 @@ describe('next()', () => {
 
 test('task options are those of each task', async () => {
   const manager = pool({ ...meeting, retryDelay: 1, restart: { minDelay: 1 } });
-  expect(await collect(manager.map([{ data: 1 }, { data: 2 }], { handler: 'echo' }))).toEqual([1, 2]);
+  expect(await collect(manager.map([{ data: 1 }, { data: 2 }], { handler: 'echo' }))).toEqual([
+    1, 2,
+  ]);
   const modules = pool();
   expect(await collect(modules.map([echo(1), echo(2)], { filename: worker }))).toEqual([1, 2]);
   const retried = collectUntilFailure(manager.map([{ type: 'exit' }], { retries: 2 }));
@@ -860,9 +911,15 @@ describe('a pool that closes', () => {
   });
 
   test('that breaks', async () => {
-    const manager = pool({ worker: moduleFile('throw new Error("no start")'), maxWorkers: 1, restart: { limit: 0 } });
+    const manager = pool({
+      worker: moduleFile('throw new Error("no start")'),
+      maxWorkers: 1,
+      restart: { limit: 0 },
+    });
     manager.on('error', () => {});
-    expect(await failure(collect(manager.map([echo(1)])))).toMatchObject({ code: 'ERR_POOL_BROKEN' });
+    expect(await failure(collect(manager.map([echo(1)])))).toMatchObject({
+      code: 'ERR_POOL_BROKEN',
+    });
   });
 });
 

@@ -12,7 +12,10 @@ const groups = [];
 afterAll(async () => {
   for (const group of groups) {
     // The last process may take a moment to leave it.
-    await until(() => readFileSync(join(group, 'cgroup.procs'), 'latin1') === '', `${group} is empty`);
+    await until(
+      () => readFileSync(join(group, 'cgroup.procs'), 'latin1') === '',
+      `${group} is empty`,
+    );
     rmdirSync(group);
   }
 });
@@ -25,7 +28,11 @@ afterAll(async () => {
 function memoryGroup() {
   const name = `bulkhead-test-${process.pid}`;
   const attempts = [
-    ['/sys/fs/cgroup/memory', { 'memory.limit_in_bytes': LIMIT, 'memory.swappiness': 0 }, 'memory.oom_control'],
+    [
+      '/sys/fs/cgroup/memory',
+      { 'memory.limit_in_bytes': LIMIT, 'memory.swappiness': 0 },
+      'memory.oom_control',
+    ],
     ['/sys/fs/cgroup', { 'memory.max': LIMIT, 'memory.swap.max': 0 }, 'memory.events'],
   ];
   let reason;
@@ -38,8 +45,10 @@ function memoryGroup() {
       continue;
     }
     try {
-      for (const [file, value] of Object.entries(limits)) writeFileSync(join(group, file), String(value));
-      if (!readFileSync(join(group, counter), 'latin1').includes('oom_kill ')) throw new Error('no count of kills');
+      for (const [file, value] of Object.entries(limits))
+        writeFileSync(join(group, file), String(value));
+      if (!readFileSync(join(group, counter), 'latin1').includes('oom_kill '))
+        throw new Error('no count of kills');
       groups.push(group);
       return group;
     } catch (error) {
@@ -86,13 +95,21 @@ const WORKER = `
 `;
 
 test('a worker that the kernel kills for want of memory is told from one that somebody kills', async (context) => {
-  const group = process.platform === 'linux' ? memoryGroup() : { reason: 'memory groups are of Linux' };
+  const group =
+    process.platform === 'linux' ? memoryGroup() : { reason: 'memory groups are of Linux' };
   if (typeof group !== 'string') context.skip(`no memory group can be made: ${group.reason}`);
-  const { exit } = startProgram(PROGRAM, { files: { 'worker.mjs': WORKER }, env: { GROUP: group } });
+  const { exit } = startProgram(PROGRAM, {
+    files: { 'worker.mjs': WORKER },
+    env: { GROUP: group },
+  });
   const { code, signal, stdout, stderr } = await exit;
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   const { killed, greedy, later, both } = JSON.parse(stdout);
-  expect(killed).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL', outOfMemory: false });
+  expect(killed).toMatchObject({
+    name: 'WorkerCrashedError',
+    signal: 'SIGKILL',
+    outOfMemory: false,
+  });
   expect(greedy).toMatchObject({
     name: 'WorkerCrashedError',
     signal: 'SIGKILL',
@@ -100,8 +117,14 @@ test('a worker that the kernel kills for want of memory is told from one that so
     outOfMemory: true,
     phase: 'running',
   });
-  expect(greedy.message).toContain('ran out of memory and was killed by SIGKILL while running task "greedy"');
+  expect(greedy.message).toContain(
+    'ran out of memory and was killed by SIGKILL while running task "greedy"',
+  );
   // The other worker lived when the kernel struck, and still: that death is explained.
-  expect(later).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL', outOfMemory: false });
+  expect(later).toMatchObject({
+    name: 'WorkerCrashedError',
+    signal: 'SIGKILL',
+    outOfMemory: false,
+  });
   expect(both).toEqual([1, 2]);
 });

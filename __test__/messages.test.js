@@ -18,7 +18,11 @@ describe('send()', () => {
     for (const serialization of ['json', 'advanced']) {
       const manager = pool({ worker, maxWorkers: 1, serialization });
       await manager.startWorkers();
-      const sent = [Buffer.from('abc'), { deep: [new Float64Array([1.5, -0])] }, Buffer.alloc(300_000, 7)];
+      const sent = [
+        Buffer.from('abc'),
+        { deep: [new Float64Array([1.5, -0])] },
+        Buffer.alloc(300_000, 7),
+      ];
       for (const value of sent) manager.send(1, value);
       const heard = await manager.run({ type: 'heard' });
       expect(heard.length).toBe(3);
@@ -86,7 +90,9 @@ describe('broadcast()', () => {
     const manager = pool({ worker, minWorkers: 3, maxWorkers: 3 });
     await manager.startWorkers();
     expect(manager.broadcast({ hello: 'all' })).toBe(3);
-    const replies = await Promise.all(Array.from({ length: 60 }, () => manager.run({ type: 'heard' })));
+    const replies = await Promise.all(
+      Array.from({ length: 60 }, () => manager.run({ type: 'heard' })),
+    );
     expect(replies.every((heard) => heard.length === 1 && heard[0].hello === 'all')).toBe(true);
   });
 });

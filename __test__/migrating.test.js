@@ -1,6 +1,6 @@
-// docs/migrating.md leaves out nothing: every option, method and export of a library that it comes from has its row, as
-// the library's own types have it. And it promises nothing: what it says to use instead is in index.d.ts. (The programs of
-// that page are run by docs.test.js.)
+// docs/migrating.md leaves out nothing: every option, method and export of a library that it comes
+// from has its row, as the library's own types have it. And it promises nothing: what it says to
+// use instead is in index.d.ts. (The programs of that page are run by docs.test.js.)
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,10 @@ import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { project, root } from './support/harness.js';
 
-/** What each of them has, as types that TypeScript makes a list of names of; by the section of the page. */
+/**
+ * What each of them has, as types that TypeScript makes a list of names of; by the section of the
+ * page.
+ */
 const SURFACES = {
   piscina: `
     import type { EventEmitterAsyncResource as Emitter } from 'node:events';
@@ -51,35 +54,69 @@ const SURFACES = {
       | keyof ClusterSettings | Exclude<keyof Worker, keyof EventEmitter>;`,
 };
 
-/** What stands in the second column and is not ours: Node's, JavaScript's, what a worker exports, or the peer's once more. */
+/**
+ * What stands in the second column and is not ours: Node's, JavaScript's, what a worker exports, or
+ * the peer's once more.
+ */
 const NOT_OURS = [
-  ...['Math', 'Promise', 'SHARE_ENV', 'TypeError', 'ctx', 'finally', 'os', 'require', 'setup', 'teardown'],
-  ...['TINYPOOL_WORKER_ID', 'detached', 'gid', 'inspectPort', 'killSignal', 'onClose', 'runtime', 'silent', 'uid'],
+  ...[
+    'Math',
+    'Promise',
+    'SHARE_ENV',
+    'TypeError',
+    'ctx',
+    'finally',
+    'os',
+    'require',
+    'setup',
+    'teardown',
+  ],
+  ...[
+    'TINYPOOL_WORKER_ID',
+    'detached',
+    'gid',
+    'inspectPort',
+    'killSignal',
+    'onClose',
+    'runtime',
+    'silent',
+    'uid',
+  ],
   'windowsVerbatimArguments',
 ];
 
 const page = readFileSync(join(root, 'docs', 'migrating.md'), 'utf8');
-const contract = ['index.d.ts', 'worker.d.ts'].map((name) => readFileSync(join(root, name), 'utf8')).join('\n');
+const contract = ['index.d.ts', 'worker.d.ts']
+  .map((name) => readFileSync(join(root, name), 'utf8'))
+  .join('\n');
 
 /** The code in the first column of the tables of a section. */
 function rowsOf(name) {
   const section = page.split(/^## /m).find((text) => text.startsWith(`From ${name}\n`));
   const cells = [...section.matchAll(/^\|((?:[^|\\]|\\.)*)\|/gm)].map(([, cell]) => cell);
-  return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code)).join(' ');
+  return cells
+    .flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code))
+    .join(' ');
 }
 
 function installed(name) {
-  return name.startsWith('child_process') || existsSync(join(root, 'benchmark', 'node_modules', name));
+  return (
+    name.startsWith('child_process') || existsSync(join(root, 'benchmark', 'node_modules', name))
+  );
 }
 
 /** @returns {Map<string, string[]>} names by section */
 function surfaces(names) {
-  const folder = project(Object.fromEntries(names.map((name) => [`${name.replaceAll(' ', '-')}.mts`, SURFACES[name]])));
+  const folder = project(
+    Object.fromEntries(names.map((name) => [`${name.replaceAll(' ', '-')}.mts`, SURFACES[name]])),
+  );
   for (const name of names) {
     const library = join(root, 'benchmark', 'node_modules', name);
     if (existsSync(library)) symlinkSync(library, join(folder, name));
   }
-  const files = new Map(names.map((name) => [join(folder, `${name.replaceAll(' ', '-')}.mts`), name]));
+  const files = new Map(
+    names.map((name) => [join(folder, `${name.replaceAll(' ', '-')}.mts`), name]),
+  );
   const compiled = ts.createProgram({
     rootNames: [...files.keys()],
     options: {
@@ -103,7 +140,9 @@ function surfaces(names) {
       const type = checker.getDeclaredTypeOfSymbol(symbol);
       return [
         name,
-        (type.isUnion() ? type.types : [type]).flatMap((each) => (each.isStringLiteral() ? [each.value] : [])),
+        (type.isUnion() ? type.types : [type]).flatMap((each) =>
+          each.isStringLiteral() ? [each.value] : [],
+        ),
       ];
     }),
   );
@@ -118,18 +157,26 @@ describe('every name of the library is there', () => {
 
   test.each(names)('%s', (name) => {
     const rows = rowsOf(name);
-    const missing = known.get(name).filter((each) => !new RegExp(`(?<![\\w$])${each}(?![\\w$])`).test(rows));
+    const missing = known
+      .get(name)
+      .filter((each) => !new RegExp(`(?<![\\w$])${each}(?![\\w$])`).test(rows));
     expect(known.get(name).length).toBeGreaterThan(10);
     expect(missing).toEqual([]);
   });
 });
 
-/** The names in the second column of all tables: of options, methods, events and errors, such as both of `stats().queue`. */
+/**
+ * The names in the second column of all tables: of options, methods, events and errors, such as
+ * both of `stats().queue`.
+ */
 function promised() {
-  const cells = [...page.matchAll(/^\|(?:[^|\\]|\\.)*\|((?:[^|\\]|\\.)*)\|/gm)].map(([, cell]) => cell);
+  const cells = [...page.matchAll(/^\|(?:[^|\\]|\\.)*\|((?:[^|\\]|\\.)*)\|/gm)].map(
+    ([, cell]) => cell,
+  );
   const codes = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code));
   const names = codes.flatMap((code) => {
-    const [, ...parts] = code.match(/^(?:pool\.|ctx\.)?(\w+)(?:\(.*\))?(?:\.(\w+))?(?:[.:].*)?$/) ?? [];
+    const [, ...parts] =
+      code.match(/^(?:pool\.|ctx\.)?(\w+)(?:\(.*\))?(?:\.(\w+))?(?:[.:].*)?$/) ?? [];
     return parts.filter((name) => name !== undefined && !NOT_OURS.includes(parts[0]));
   });
   return [...new Set(names)].sort();

@@ -7,7 +7,12 @@ import { installed } from './support/installed.js';
 import { run } from './support/toolchain.js';
 
 const { arch, platform } = process;
-const libc = platform !== 'linux' ? '' : process.report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl';
+const libc =
+  platform !== 'linux'
+    ? ''
+    : process.report.getReport().header.glibcVersionRuntime
+      ? '-gnu'
+      : '-musl';
 const target = `${platform}-${arch}${libc}`;
 
 const print = `
@@ -50,13 +55,21 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
 
   test('addons are switched off by --no-addons', () => {
     const refused = refusal(() => {}, { nodeArgs: ['--no-addons'] });
-    expect(refused).toMatchObject({ code: 'ERR_DLOPEN_DISABLED', cause: { code: 'ERR_DLOPEN_DISABLED' } });
-    expect(refused.message).toMatch(/addons are switched off in this process; start it without --no-addons/);
+    expect(refused).toMatchObject({
+      code: 'ERR_DLOPEN_DISABLED',
+      cause: { code: 'ERR_DLOPEN_DISABLED' },
+    });
+    expect(refused.message).toMatch(
+      /addons are switched off in this process; start it without --no-addons/,
+    );
   });
 
   test('the addon is there and cannot be loaded: the cause is what the system says', () => {
     const refused = refusal((own) => writeFileSync(addonIn(own), 'no addon'));
-    expect(refused).toMatchObject({ code: 'ERR_DLOPEN_FAILED', cause: { code: 'ERR_DLOPEN_FAILED' } });
+    expect(refused).toMatchObject({
+      code: 'ERR_DLOPEN_FAILED',
+      cause: { code: 'ERR_DLOPEN_FAILED' },
+    });
     expect(refused.message).toContain(`bulkhead cannot load its native addon for ${target}: `);
     expect(refused.message).toContain(refused.cause.message);
   });
@@ -65,28 +78,43 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     const pretence = `Object.defineProperty(process, 'arch', { value: 'mips' });`;
     const refused = refusal((own) => rmSync(addonIn(own)), { source: pretence + print });
     expect(refused.code).toBe('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
-    expect(refused.message).toMatch(/^bulkhead does not support \S+-mips\S*: it runs on .*linux-x64-gnu.*darwin-arm64/);
+    expect(refused.message).toMatch(
+      /^bulkhead does not support \S+-mips\S*: it runs on .*linux-x64-gnu.*darwin-arm64/,
+    );
   });
 
   test('its JavaScript is in another place: it was bundled', () => {
     const refused = refusal((own, folder) => {
       cpSync(join(own, 'dist', 'index.js'), join(folder, 'copy', 'index.js'));
       renameSync(own, join(folder, 'node_modules', 'gone'));
-      cpSync(join(folder, 'copy', 'index.js'), join(folder, 'node_modules', 'bulkhead', 'index.js'));
+      cpSync(
+        join(folder, 'copy', 'index.js'),
+        join(folder, 'node_modules', 'bulkhead', 'index.js'),
+      );
     });
     expect(refused.code).toBe('MODULE_NOT_FOUND');
-    expect(refused.message).toMatch(/^bulkhead was bundled into \S+index\.js, away from its native addon/);
+    expect(refused.message).toMatch(
+      /^bulkhead was bundled into \S+index\.js, away from its native addon/,
+    );
   });
 });
 
 test.each([
-  ['that has found the addon, but not what workers start with,', (own) => rmSync(join(own, 'dist', 'worker.js'))],
-  ['beside a worker.js of another program', (own) => writeFileSync(join(own, 'package.json'), '{ "name": "user" }')],
+  [
+    'that has found the addon, but not what workers start with,',
+    (own) => rmSync(join(own, 'dist', 'worker.js')),
+  ],
+  [
+    'beside a worker.js of another program',
+    (own) => writeFileSync(join(own, 'package.json'), '{ "name": "user" }'),
+  ],
 ])('[A8] a bundle %s says so when a pool is made', (_, change) => {
   const source = `
     const { ProcessManager } = require('bulkhead');
     try { new ProcessManager(); } catch ({ message, code }) { console.log(JSON.stringify({ message, code })); }`;
   const refused = refusal(change, { source });
   expect(refused.code).toBe('MODULE_NOT_FOUND');
-  expect(refused.message).toMatch(/^bulkhead was bundled .*from what its workers start with: mark it as external/);
+  expect(refused.message).toMatch(
+    /^bulkhead was bundled .*from what its workers start with: mark it as external/,
+  );
 });

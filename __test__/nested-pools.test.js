@@ -1,4 +1,5 @@
-// Pools in workers of pools: as deep as tasks want it, and never without end because of how a module begins.
+// Pools in workers of pools: as deep as tasks want it, and never without end because of how a
+// module begins.
 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -12,7 +13,10 @@ const imports = `
 const selfPool = `new ProcessManager({ worker: import.meta.url, maxWorkers: 2, restart: ${restart}, stdio: 'ignore' }).on('error', () => {})`;
 const handler = 'export default ({ data }) => data * 2;';
 
-/** Runs a program that prints the outcome of its pool as JSON: a result, or the error's code and that of what is behind it. */
+/**
+ * Runs a program that prints the outcome of its pool as JSON: a result, or the error's code and
+ * that of what is behind it.
+ */
 async function outcomeOf(source, { name, files } = {}) {
   const { stdout, stderr } = await program(source, { name, files });
   expect(stderr).toBe('');
@@ -128,7 +132,9 @@ describe('[A12] a module that starts a pool of itself', () => {
     const manager = pool({ worker: join(folder, 'worker.mjs'), maxWorkers: 1 });
     await expect(manager.run({ levels: 2 })).resolves.toBe('bottom');
     const builtin = pool({ maxWorkers: 1 });
-    await expect(builtin.run({ levels: 1 }, { filename: join(folder, 'worker.mjs') })).resolves.toBe('bottom');
+    await expect(
+      builtin.run({ levels: 1 }, { filename: join(folder, 'worker.mjs') }),
+    ).resolves.toBe('bottom');
   });
 });
 

@@ -24,7 +24,12 @@ function niceOf(pid) {
 const nicer = getPriority() + 3;
 
 test('every thread of every worker has it, and so has what a worker starts', async () => {
-  const manager = pool({ worker: fixture('basic.mjs'), minWorkers: 2, nice: nicer, stdio: 'ignore' });
+  const manager = pool({
+    worker: fixture('basic.mjs'),
+    minWorkers: 2,
+    nice: nicer,
+    stdio: 'ignore',
+  });
   await manager.startWorkers();
   for (const { pid } of manager.workers) expect(niceOf(pid)).toEqual([nicer]);
   await failure(manager.run({ type: 'kill' }));
@@ -33,7 +38,10 @@ test('every thread of every worker has it, and so has what a worker starts', asy
   const builtin = pool({ maxWorkers: 1, nice: nicer });
   const own = await builtin.exec(() => {
     const { execFileSync } = process.getBuiltinModule('node:child_process');
-    return [process.getBuiltinModule('node:os').getPriority(), Number(execFileSync('nice', { encoding: 'utf8' }))];
+    return [
+      process.getBuiltinModule('node:os').getPriority(),
+      Number(execFileSync('nice', { encoding: 'utf8' })),
+    ];
   });
   expect(own).toEqual([nicer, nicer]);
 });
@@ -60,7 +68,11 @@ test('the value is not added to that of this process', async () => {
 });
 
 test('programs in other languages get it as well', async () => {
-  const manager = pool({ worker: { command: 'sleep', args: ['1000'] }, maxWorkers: 1, nice: nicer });
+  const manager = pool({
+    worker: { command: 'sleep', args: ['1000'] },
+    maxWorkers: 1,
+    nice: nicer,
+  });
   const started = failure(manager.startWorkers());
   const pid = await until(() => manager.workers[0]?.pid, 'a process');
   expect(niceOf(pid)).toEqual([nicer]);
@@ -89,7 +101,9 @@ test.skipIf(privileged && !root)('who may not is told so, and nothing is left', 
   expect(JSON.parse(stdout)).toEqual({
     code: 'ERR_POOL_BROKEN',
     start: 'ERR_WORKER_START',
-    message: expect.stringMatching(/nice value -5 \(option "nice"\): setpriority failed: EACCES: permission denied/),
+    message: expect.stringMatching(
+      /nice value -5 \(option "nice"\): setpriority failed: EACCES: permission denied/,
+    ),
     cause: 'EACCES',
     errno: -13,
     syscall: 'setpriority',

@@ -22,7 +22,9 @@ function expectRefused(options, code, message) {
   const Class = code === 'ERR_OUT_OF_RANGE' ? RangeError : TypeError;
   for (const refuse of [() => configOf(options), () => new ProcessManager(options)]) {
     expect(refuse).toThrow(Class);
-    expect(refuse).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
+    expect(refuse).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    );
   }
 }
 
@@ -62,7 +64,9 @@ describe('defaults', () => {
   });
 
   test('an option that is undefined is as if not given', () => {
-    expect(configOf({ maxWorkers: undefined, env: undefined, restart: undefined })).toEqual(configOf({}));
+    expect(configOf({ maxWorkers: undefined, env: undefined, restart: undefined })).toEqual(
+      configOf({}),
+    );
   });
 
   test('no machine has less than one core', () => {
@@ -191,11 +195,16 @@ describe('wrong options', () => {
     ['nice', 20],
     ['nice', 0.5],
   ])('%s: %d is out of range', (key, value) => {
-    expectRefused({ [key]: value }, 'ERR_OUT_OF_RANGE', new RegExp(`"options\\.${key}".*must be an integer.*Received`));
+    expectRefused(
+      { [key]: value },
+      'ERR_OUT_OF_RANGE',
+      new RegExp(`"options\\.${key}".*must be an integer.*Received`),
+    );
   });
 
   test('the message says what would be right', () => {
-    const message = /^The value of "options\.maxWorkers" is out of range\. It must be an integer >= 1 .*\. Received 0$/;
+    const message =
+      /^The value of "options\.maxWorkers" is out of range\. It must be an integer >= 1 .*\. Received 0$/;
     expectRefused({ maxWorkers: 0 }, 'ERR_OUT_OF_RANGE', message);
   });
 
@@ -257,9 +266,21 @@ describe('wrong options', () => {
       'ERR_INVALID_ARG_VALUE',
       /'options\.maxWorker' is not a known option.*"maxWorkers"/,
     );
-    expectRefused({ poolSize: 2 }, 'ERR_INVALID_ARG_VALUE', /'options\.poolSize' is not a known option\. Received 2/);
-    expectRefused({ restart: { limits: 2 } }, 'ERR_INVALID_ARG_VALUE', /'options\.restart\.limits'.*"limit"/);
-    expectRefused({ worker: { command: 'a', arg: [] } }, 'ERR_INVALID_ARG_VALUE', /'options\.worker\.arg'.*"args"/);
+    expectRefused(
+      { poolSize: 2 },
+      'ERR_INVALID_ARG_VALUE',
+      /'options\.poolSize' is not a known option\. Received 2/,
+    );
+    expectRefused(
+      { restart: { limits: 2 } },
+      'ERR_INVALID_ARG_VALUE',
+      /'options\.restart\.limits'.*"limit"/,
+    );
+    expectRefused(
+      { worker: { command: 'a', arg: [] } },
+      'ERR_INVALID_ARG_VALUE',
+      /'options\.worker\.arg'.*"args"/,
+    );
   });
 });
 
@@ -285,7 +306,12 @@ describe('restart', () => {
 
 describe('Infinity', () => {
   test('[B7] a time limit of Infinity is no limit, in pools, tasks and restarts', () => {
-    const never = { idleTimeout: Infinity, taskTimeout: Infinity, startTimeout: Infinity, maxWorkerAge: Infinity };
+    const never = {
+      idleTimeout: Infinity,
+      taskTimeout: Infinity,
+      startTimeout: Infinity,
+      maxWorkerAge: Infinity,
+    };
     expect(configOf({ ...never, restart: { window: Infinity } })).toMatchObject({
       idleTimeout: Infinity,
       taskTimeout: 0,
@@ -307,7 +333,9 @@ describe('Infinity', () => {
       restart: { window: Infinity },
       prefetch: 256,
     });
-    const tasks = Array.from({ length: 500 }, (_, data) => pool.run({ data }, { timeout: Infinity }));
+    const tasks = Array.from({ length: 500 }, (_, data) =>
+      pool.run({ data }, { timeout: Infinity }),
+    );
     expect(await Promise.all(tasks)).toEqual(Array.from(tasks.keys()));
     await pool.shutdown({ timeout: Infinity });
 
@@ -321,12 +349,23 @@ describe('Infinity', () => {
     await broken.shutdown();
   });
 
-  test.each([['retryDelay'], ['gracePeriod']])('[B7] %s is finite, as a task or a worker would never end', (option) => {
-    expectRefused({ [option]: Infinity }, 'ERR_OUT_OF_RANGE', /an integer >= 0 && <= 2147483647\. Received Infinity/);
-  });
+  test.each([['retryDelay'], ['gracePeriod']])(
+    '[B7] %s is finite, as a task or a worker would never end',
+    (option) => {
+      expectRefused(
+        { [option]: Infinity },
+        'ERR_OUT_OF_RANGE',
+        /an integer >= 0 && <= 2147483647\. Received Infinity/,
+      );
+    },
+  );
 
   test('[B7] what is too long is refused with the remedy Infinity', () => {
-    expectRefused({ idleTimeout: 2 ** 31 }, 'ERR_OUT_OF_RANGE', /<= 2147483647, or Infinity\. Received/);
+    expectRefused(
+      { idleTimeout: 2 ** 31 },
+      'ERR_OUT_OF_RANGE',
+      /<= 2147483647, or Infinity\. Received/,
+    );
   });
 
   test('[B7] prefetch may be set to as many tasks as "auto" sends ahead', () => {
@@ -342,13 +381,16 @@ test('a queue may be without limit', () => {
 describe('worker', () => {
   const url = pathToFileURL(path.resolve('some/worker.mjs')).href;
 
-  test.each([['some/worker.mjs'], [path.resolve('some/worker.mjs')], [url], [new URL(url)]])('%s', (worker) => {
-    const { kind, config } = resolveOptions({ worker, argv: ['--fast'] }, () => CORES);
-    expect(kind).toBe('module');
-    expect(JSON.parse(config.initOptions)).toEqual({ worker: url, argv: ['--fast'] });
-    expect(config.args.at(-1)).toBe('--fast');
-    expect(config.args.at(-2)).toMatch(/dist\/worker\.js$/);
-  });
+  test.each([['some/worker.mjs'], [path.resolve('some/worker.mjs')], [url], [new URL(url)]])(
+    '%s',
+    (worker) => {
+      const { kind, config } = resolveOptions({ worker, argv: ['--fast'] }, () => CORES);
+      expect(kind).toBe('module');
+      expect(JSON.parse(config.initOptions)).toEqual({ worker: url, argv: ['--fast'] });
+      expect(config.args.at(-1)).toBe('--fast');
+      expect(config.args.at(-2)).toMatch(/dist\/worker\.js$/);
+    },
+  );
 
   test('none: the built-in one', () => {
     const { kind, config } = resolveOptions({}, () => CORES);
@@ -357,19 +399,28 @@ describe('worker', () => {
   });
 
   test('a command', () => {
-    const { kind, config } = resolveOptions({ worker: { command: 'python3', args: ['worker.py'] } }, () => CORES);
+    const { kind, config } = resolveOptions(
+      { worker: { command: 'python3', args: ['worker.py'] } },
+      () => CORES,
+    );
     expect(kind).toBe('command');
     expect(config).toMatchObject({ command: 'python3', args: ['worker.py'] });
   });
 
   test.each([['argv'], ['execArgv']])('%s is not for a command', (key) => {
-    expectRefused({ worker: { command: 'a' }, [key]: [] }, 'ERR_INVALID_ARG_VALUE', new RegExp(`options\\.${key}`));
+    expectRefused(
+      { worker: { command: 'a' }, [key]: [] },
+      'ERR_INVALID_ARG_VALUE',
+      new RegExp(`options\\.${key}`),
+    );
   });
 
   test('a command has no JavaScript stack', () => {
     const options = { worker: { command: 'a' }, captureStack: true };
     expectRefused(options, 'ERR_INVALID_ARG_VALUE', /options\.captureStack/);
-    expect(resolveOptions({ ...options, captureStack: false }, () => CORES).config.captureStack).toBe(false);
+    expect(
+      resolveOptions({ ...options, captureStack: false }, () => CORES).config.captureStack,
+    ).toBe(false);
   });
 
   test('a command knows no structured clones', () => {
@@ -407,14 +458,27 @@ describe('execArgv', () => {
   });
 
   test('given: exactly that', () => {
-    expect(configOf({ execArgv: ['--inspect', '-e', '1'] }).args.slice(0, 3)).toEqual(['--inspect', '-e', '1']);
+    expect(configOf({ execArgv: ['--inspect', '-e', '1'] }).args.slice(0, 3)).toEqual([
+      '--inspect',
+      '-e',
+      '1',
+    ]);
   });
 
   test.each([
     [['--inspect', '--inspect-brk=9229', '--enable-source-maps']],
     [['-e', '-1', '--enable-source-maps']],
     [['--eval=1', '--enable-source-maps', '-p', '1 + 1']],
-    [['--test', '--test-reporter', 'spec', '--test-concurrency=2', '--enable-source-maps', '--watch']],
+    [
+      [
+        '--test',
+        '--test-reporter',
+        'spec',
+        '--test-concurrency=2',
+        '--enable-source-maps',
+        '--watch',
+      ],
+    ],
     [['--input-type=module', '--watch-path', './src', '--enable-source-maps']],
   ])('not given: ours without what is for us alone: %o', (flags) => {
     process.execArgv = flags;
@@ -446,12 +510,19 @@ describe("flags for the workers' debuggers", () => {
     expect(configOf({ execArgv: flags }).inspect).toEqual({ position: flags.length, host, port });
     const quoted = flags.map((flag) => `"${flag.replace('in', '\\in')}"`).join('  ');
     const env = { NODE_OPTIONS: quoted };
-    expect(configOf({ env, execArgv: ['--no-warnings'] }).inspect).toEqual({ position: 1, host, port });
+    expect(configOf({ env, execArgv: ['--no-warnings'] }).inspect).toEqual({
+      position: 1,
+      host,
+      port,
+    });
   });
 
   test('flags of the command line come behind those of the environment', () => {
     const env = { NODE_OPTIONS: '--inspect=0.0.0.0:9300' };
-    expect(configOf({ env, execArgv: ['--inspect=9400'] }).inspect).toMatchObject({ host: '0.0.0.0', port: 9400 });
+    expect(configOf({ env, execArgv: ['--inspect=9400'] }).inspect).toMatchObject({
+      host: '0.0.0.0',
+      port: 9400,
+    });
   });
 
   test.each([[[]], [['--inspect-port=9300']], [['--no-warnings']]])('none: %o', (execArgv) => {
@@ -491,7 +562,10 @@ describe('task options', () => {
     };
     expect(resolveTaskOptions(undefined, 'module')).toEqual(nothing);
     expect(resolveTaskOptions({ timeout: undefined }, 'module')).toEqual(nothing);
-    expect(resolveTaskOptions({ timeout: 0, retries: 0 }, 'module')).toMatchObject({ timeout: 0, retries: 0 });
+    expect(resolveTaskOptions({ timeout: 0, retries: 0 }, 'module')).toMatchObject({
+      timeout: 0,
+      retries: 0,
+    });
   });
 
   test.each([
@@ -525,12 +599,16 @@ describe('task options', () => {
       expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }),
     );
     await expect(pool.run(1, { nope: 1 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
-    await expect(pool.exec(() => 1, [], { nope: 1 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    await expect(pool.exec(() => 1, [], { nope: 1 })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_VALUE',
+    });
     await expect(pool.exec('1')).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
     await expect(pool.exec(() => 1, 1)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
     await expect(pool.exec(Math.max)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
     await expect(pool.exec(class {})).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
-    expect(() => pool.cancel({})).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+    expect(() => pool.cancel({})).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+    );
     expect(pool.stats().tasks.accepted).toBe(0);
     expect(await pool.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
   });
@@ -545,7 +623,10 @@ describe('task options', () => {
 describe('shutdown options', () => {
   test('default to all the time it takes', () => {
     expect(resolveShutdownOptions(undefined)).toEqual({ timeout: Infinity, drain: 'all' });
-    expect(resolveShutdownOptions({ timeout: 5, drain: 'running' })).toEqual({ timeout: 5, drain: 'running' });
+    expect(resolveShutdownOptions({ timeout: 5, drain: 'running' })).toEqual({
+      timeout: 5,
+      drain: 'running',
+    });
   });
 
   test.each([

@@ -1,12 +1,23 @@
 // No worker outlives its parent, however the parent dies and whatever the worker is doing.
 
 import { expect, onTestFinished, test } from 'vitest';
-import { fixture, isGone, PROC, processState, program, startProgram, until } from './support/harness.js';
+import {
+  fixture,
+  isGone,
+  PROC,
+  processState,
+  program,
+  startProgram,
+  until,
+} from './support/harness.js';
 
 /** How long a worker may outlive its parent, in ms. */
 const BOUND = 2_000;
 
-/** A program with four workers: one idles, one awaits, one is in a synchronous loop and one is stopped. Then `end`. */
+/**
+ * A program with four workers: one idles, one awaits, one is in a synchronous loop and one is
+ * stopped. Then `end`.
+ */
 function busyProgram(end) {
   return `
     import ProcessManager from 'bulkhead';
@@ -40,7 +51,9 @@ function pidsOf(stdout) {
 }
 
 async function expectGone(pids) {
-  const gone = Object.entries(pids).map(([doing, pid]) => until(() => isGone(pid), `${doing} (${pid}) gone`, BOUND));
+  const gone = Object.entries(pids).map(([doing, pid]) =>
+    until(() => isGone(pid), `${doing} (${pid}) gone`, BOUND),
+  );
   await Promise.all(gone);
 }
 
@@ -54,12 +67,15 @@ async function startBusy(end = '') {
   return { ...running, pids };
 }
 
-test.each(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGSEGV'])('the parent is killed by %s', async (signal) => {
-  const { child, exit, pids } = await startBusy();
-  child.kill(signal);
-  const [end] = await Promise.all([exit, expectGone(pids)]);
-  expect(end).toMatchObject({ code: null, signal });
-});
+test.each(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGSEGV'])(
+  'the parent is killed by %s',
+  async (signal) => {
+    const { child, exit, pids } = await startBusy();
+    child.kill(signal);
+    const [end] = await Promise.all([exit, expectGone(pids)]);
+    expect(end).toMatchObject({ code: null, signal });
+  },
+);
 
 test.each([
   ['process.exit', 'process.exit(3);', { code: 3, signal: null }],

@@ -87,18 +87,35 @@ describe('the tarball', () => {
   });
 
   test('[A17] has a manifest without anything that is for a checkout only', async () => {
-    const manifest = JSON.parse(await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'));
-    const { scripts, devDependencies, overrides, napi, ...published } = require(join(root, 'package.json'));
+    const manifest = JSON.parse(
+      await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'),
+    );
+    const { scripts, devDependencies, overrides, napi, ...published } = require(
+      join(root, 'package.json'),
+    );
     expect(manifest).toEqual(published);
     expect(Object.keys(manifest)).toEqual(
-      expect.arrayContaining(['name', 'version', 'license', 'main', 'types', 'exports', 'files', 'engines']),
+      expect.arrayContaining([
+        'name',
+        'version',
+        'license',
+        'main',
+        'types',
+        'exports',
+        'files',
+        'engines',
+      ]),
     );
   });
 
   test('has no dependency but the platform packages', async () => {
-    const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+    const { dependencies, optionalDependencies } = JSON.parse(
+      await readFile(join(root, 'package.json'), 'utf8'),
+    );
     expect(dependencies).toBeUndefined();
-    expect(Object.keys(optionalDependencies ?? {}).filter((name) => !name.startsWith('bulkhead-'))).toEqual([]);
+    expect(
+      Object.keys(optionalDependencies ?? {}).filter((name) => !name.startsWith('bulkhead-')),
+    ).toEqual([]);
   });
 
   test('[A17] runs nothing when it is installed, and npm does not think that it does', async () => {
@@ -116,7 +133,9 @@ describe('the tarball', () => {
 
   test('[A17] is what is published: the checkout refuses to be', async () => {
     const { scripts } = require(join(root, 'package.json'));
-    await expect(run('sh', ['-c', scripts.prepublishOnly], root)).rejects.toThrow('publish the tarball');
+    await expect(run('sh', ['-c', scripts.prepublishOnly], root)).rejects.toThrow(
+      'publish the tarball',
+    );
   });
 
   test('passes publint', async () => {
@@ -124,7 +143,13 @@ describe('the tarball', () => {
   });
 
   test('has types that are right for every way of importing it', async () => {
-    await run(process.execPath, [bin('@arethetypeswrong/cli', 'attw'), tarball, '--format', 'ascii', '--no-color']);
+    await run(process.execPath, [
+      bin('@arethetypeswrong/cli', 'attw'),
+      tarball,
+      '--format',
+      'ascii',
+      '--no-color',
+    ]);
   });
 });
 
@@ -134,7 +159,11 @@ test('every platform that the addon is built for has its package, in the same ve
   expect(platforms).toHaveLength(napi.targets.length);
   for (const name of platforms) {
     const manifest = require(join(root, 'npm', name, 'package.json'));
-    expect(manifest).toMatchObject({ name: `bulkhead-${name}`, version, files: [`bulkhead.${name}.node`] });
+    expect(manifest).toMatchObject({
+      name: `bulkhead-${name}`,
+      version,
+      files: [`bulkhead.${name}.node`],
+    });
   }
 });
 

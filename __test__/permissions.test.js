@@ -1,5 +1,5 @@
-// Node's permission model: what a pool needs of it, and what workers may do. That a pool cannot be made without the right to
-// start processes is in bad-input.test.js.
+// Node's permission model: what a pool needs of it, and what workers may do. That a pool cannot be
+// made without the right to start processes is in bad-input.test.js.
 
 import { describe, expect, test } from 'vitest';
 import { pool, program } from './support/harness.js';
@@ -8,7 +8,13 @@ const has = (flag) => process.allowedNodeEnvironmentFlags.has(flag);
 
 /** Its name was another one before Node 23.5. */
 const permission = has('--permission') ? '--permission' : '--experimental-permission';
-const flags = [permission, '--allow-fs-read=*', '--allow-addons', '--allow-child-process', '--no-warnings'];
+const flags = [
+  permission,
+  '--allow-fs-read=*',
+  '--allow-addons',
+  '--allow-child-process',
+  '--no-warnings',
+];
 
 const worker = `
   export const handlers = {
@@ -30,7 +36,11 @@ async function printed(source, { nodeArgs = flags, env } = {}) {
       return answer;
     };
     ${source}`;
-  const { code, stdout, stderr } = await program(all, { nodeArgs, env, files: { 'worker.mjs': worker } });
+  const { code, stdout, stderr } = await program(all, {
+    nodeArgs,
+    env,
+    files: { 'worker.mjs': worker },
+  });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return JSON.parse(stdout);
 }
@@ -50,7 +60,13 @@ describe('the network', () => {
       again: await pool.run({ type: 'echo', data: 'again' }),
     }));
     await pool.shutdown();`;
-  const outcome = { bytes: true, text: true, many: 500, left: 'ERR_WORKER_CRASHED', again: 'again' };
+  const outcome = {
+    bytes: true,
+    text: true,
+    many: 500,
+    left: 'ERR_WORKER_CRASHED',
+    again: 'again',
+  };
 
   test.skipIf(!has('--allow-net'))('[A18] a pool needs no right to use it', async () => {
     expect(await printed(everything)).toEqual({ may: [true, false, true, false], ...outcome });
@@ -67,7 +83,8 @@ describe('the network', () => {
 
 describe('restrictions of this process', () => {
   const SAME = [true, false, true];
-  const shown = (answers) => Object.fromEntries(Object.entries(answers).map(([key, may]) => [key, may.slice(0, 3)]));
+  const shown = (answers) =>
+    Object.fromEntries(Object.entries(answers).map(([key, may]) => [key, may.slice(0, 3)]));
 
   test.each(['as flags', 'in NODE_OPTIONS'])(
     '[C16] hold for workers with flags and variables of their own (%s)',
@@ -78,8 +95,13 @@ describe('restrictions of this process', () => {
         variables: await may({ execArgv: [], env: { NODE_OPTIONS: '--no-deprecation' } }),
         none: await may({ execArgv: [], env: {} }),
       }));`;
-      const options = how === 'as flags' ? {} : { nodeArgs: [], env: { NODE_OPTIONS: flags.join(' ') } };
-      expect(shown(await printed(source, options))).toEqual({ flags: SAME, variables: SAME, none: SAME });
+      const options =
+        how === 'as flags' ? {} : { nodeArgs: [], env: { NODE_OPTIONS: flags.join(' ') } };
+      expect(shown(await printed(source, options))).toEqual({
+        flags: SAME,
+        variables: SAME,
+        none: SAME,
+      });
     },
   );
 

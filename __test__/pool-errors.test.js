@@ -1,10 +1,18 @@
-// How a program is told of what concerns the pool as a whole: by an event, by a promise, or else by one warning. It never
-// ends the process.
+// How a program is told of what concerns the pool as a whole: by an event, by a promise, or else by
+// one warning. It never ends the process.
 
 import { errorMonitor } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { PoolBrokenError, ProtocolError } from '../index.mjs';
-import { failure, moduleFile, pool, program, record, shellWorker, until } from './support/harness.js';
+import {
+  failure,
+  moduleFile,
+  pool,
+  program,
+  record,
+  shellWorker,
+  until,
+} from './support/harness.js';
 
 const missing = '/nowhere/worker.mjs';
 
@@ -25,7 +33,10 @@ async function warningsOf(action) {
   return warnings;
 }
 
-/** What a pool that breaks warns of, without a listener. Node's own unhandledRejection would fail the test. */
+/**
+ * What a pool that breaks warns of, without a listener. Node's own unhandledRejection would fail
+ * the test.
+ */
 function warningsOfBroken(act, options = {}) {
   return warningsOf(async () => {
     const manager = pool({ worker: missing, maxWorkers: 1, name: 'broken', ...options });
@@ -47,7 +58,10 @@ describe('a pool that breaks, without a listener', () => {
     ['stream()', (manager) => broken(manager.stream(1).next())],
     ['an awaited startWorkers()', (manager) => broken(manager.startWorkers())],
     ['startWorkers() with a catch()', (manager) => manager.startWorkers().catch(() => {})],
-    ['startWorkers() within Promise.all()', (manager) => broken(Promise.all([manager.startWorkers(), 1]))],
+    [
+      'startWorkers() within Promise.all()',
+      (manager) => broken(Promise.all([manager.startWorkers(), 1])),
+    ],
     [
       'an awaited resize()',
       (manager) => {
@@ -94,7 +108,11 @@ describe('a pool that breaks, without a listener', () => {
   ])('[A3] %s warns once', async (_, act) => {
     const warnings = await warningsOfBroken(act);
     expect(warnings).toEqual([
-      expect.objectContaining({ name: 'BulkheadWarning', code: 'BULKHEAD_POOL_ERROR', detail: expect.any(String) }),
+      expect.objectContaining({
+        name: 'BulkheadWarning',
+        code: 'BULKHEAD_POOL_ERROR',
+        detail: expect.any(String),
+      }),
     ]);
     expect(warnings[0].message).toMatch(
       /^process pool "broken": the pool is broken, its workers do not start: .*nowhere/,
@@ -119,7 +137,11 @@ describe('a pool that breaks, without a listener', () => {
       try { await pool.run(1); } catch ({ code }) { console.log(code); }
       await pool.shutdown();
       console.log('goes on');`;
-    expect(await program(source)).toMatchObject({ code: 0, stdout: 'ERR_POOL_BROKEN\ngoes on\n', stderr: '' });
+    expect(await program(source)).toMatchObject({
+      code: 0,
+      stdout: 'ERR_POOL_BROKEN\ngoes on\n',
+      stderr: '',
+    });
   });
 
   test('[A3] an ignored startWorkers() warns on standard error, and does not end the program', async () => {
@@ -129,7 +151,9 @@ describe('a pool that breaks, without a listener', () => {
       new ProcessManager({ worker: './nowhere.mjs' }).startWorkers();`;
     const { code, stdout, stderr } = await program(source);
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'exit 0\n' });
-    expect(stderr.match(/\[BULKHEAD_POOL_ERROR\] BulkheadWarning: process pool "bulkhead": /g)).toHaveLength(1);
+    expect(
+      stderr.match(/\[BULKHEAD_POOL_ERROR\] BulkheadWarning: process pool "bulkhead": /g),
+    ).toHaveLength(1);
   });
 
   test('[A3] a server whose worker file vanishes goes on, with one warning', async () => {
@@ -152,7 +176,12 @@ describe('a pool that breaks, without a listener', () => {
     const { code, stdout, stderr } = await program(source, {
       files: { 'worker.mjs': 'export default (task) => task;' },
     });
-    expect(stdout.split('\n').slice(0, -1)).toEqual(['1', 'BULKHEAD_POOL_ERROR', 'ERR_POOL_BROKEN', 'ERR_POOL_BROKEN']);
+    expect(stdout.split('\n').slice(0, -1)).toEqual([
+      '1',
+      'BULKHEAD_POOL_ERROR',
+      'ERR_POOL_BROKEN',
+      'ERR_POOL_BROKEN',
+    ]);
     expect(code).toBe(0);
     expect(stderr.match(/BulkheadWarning/g)).toHaveLength(1);
   });
@@ -200,7 +229,9 @@ test('[A3] a pool that breaks, with a listener: one event for the pool, one for 
 
 describe('an idle worker that breaks the protocol', () => {
   /** Says what makes no sense, once it has ended a task. */
-  const babbling = shellWorker(`echo '{"type":"result","id":'$id',"result":1}' >&3; echo nonsense >&3`);
+  const babbling = shellWorker(
+    `echo '{"type":"result","id":'$id',"result":1}' >&3; echo nonsense >&3`,
+  );
   const options = { worker: babbling, maxWorkers: 1, restart: { minDelay: 1 } };
 
   test('[A3] is an event, each time, if there is a listener', async () => {

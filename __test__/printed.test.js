@@ -1,4 +1,5 @@
-// What Node prints of a pool and of its errors: names as the documentation has them, and places in the user's own code.
+// What Node prints of a pool and of its errors: names as the documentation has them, and places in
+// the user's own code.
 
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -19,16 +20,27 @@ describe('names', () => {
 
 describe('console.log(pool)', () => {
   test('[A16] shows name, state, workers by state and the queue', async () => {
-    const manager = pool({ name: 'thumbnails', worker: fixture('announcing.mjs'), maxWorkers: 2, minWorkers: 2 });
+    const manager = pool({
+      name: 'thumbnails',
+      worker: fixture('announcing.mjs'),
+      maxWorkers: 2,
+      minWorkers: 2,
+    });
     const shown = () => inspect(manager, { breakLength: Infinity });
     const queue = 'queue: { tasks: 0, bytes: 0 }';
-    expect(shown()).toBe(`ProcessManager { name: 'thumbnails', state: 'new', workers: {}, ${queue} }`);
+    expect(shown()).toBe(
+      `ProcessManager { name: 'thumbnails', state: 'new', workers: {}, ${queue} }`,
+    );
     await manager.startWorkers();
-    expect(shown()).toBe(`ProcessManager { name: 'thumbnails', state: 'open', workers: { idle: 2 }, ${queue} }`);
+    expect(shown()).toBe(
+      `ProcessManager { name: 'thumbnails', state: 'open', workers: { idle: 2 }, ${queue} }`,
+    );
     const closing = manager.shutdown();
     expect(shown()).toContain("state: 'closing'");
     await closing;
-    expect(shown()).toBe(`ProcessManager { name: 'thumbnails', state: 'closed', workers: {}, ${queue} }`);
+    expect(shown()).toBe(
+      `ProcessManager { name: 'thumbnails', state: 'closed', workers: {}, ${queue} }`,
+    );
   });
 
   test('[A16] shows a broken pool', async () => {
@@ -42,9 +54,13 @@ describe('console.log(pool)', () => {
     class Thumbnails extends ProcessManager {}
     const manager = new Thumbnails();
     expect(inspect(manager)).toMatch(/^Thumbnails \{/);
-    expect(inspect({ a: { b: { c: { manager } } } }, { depth: 2, breakLength: Infinity })).toContain('c: [Object]');
+    expect(
+      inspect({ a: { b: { c: { manager } } } }, { depth: 2, breakLength: Infinity }),
+    ).toContain('c: [Object]');
     expect(inspect([[[manager]]], { depth: 2 })).toBe('[ [ [ [Thumbnails] ] ] ]');
-    expect(inspect([manager], { depth: 0, colors: true })).toBe('[ \u001b[36m[Thumbnails]\u001b[39m ]');
+    expect(inspect([manager], { depth: 0, colors: true })).toBe(
+      '[ \u001b[36m[Thumbnails]\u001b[39m ]',
+    );
     await manager.shutdown();
     expect(inspect([[[manager]]], { depth: 2 })).toBe('[ [ [ [Thumbnails] ] ] ]');
   });
@@ -88,7 +104,11 @@ describe('an error that nobody catches', () => {
     ],
     ['distributeTask()', "pool.distributeTask(1, { priority: 'high' });", 'ERR_INVALID_ARG_TYPE'],
     ['distributeTask()', 'pool.distributeTask({ data: 1n });', 'ERR_SERIALIZATION'],
-    ['distributeTask() of a closed pool', 'await pool.shutdown(); pool.distributeTask(1);', 'ERR_POOL_CLOSED'],
+    [
+      'distributeTask() of a closed pool',
+      'await pool.shutdown(); pool.distributeTask(1);',
+      'ERR_POOL_CLOSED',
+    ],
     ['run()', 'pool.run(1, { timout: 1 });', 'ERR_INVALID_ARG_VALUE'],
     ['run()', 'pool.run({ data: 1n });', 'ERR_SERIALIZATION'],
     ['exec()', "pool.exec('text');", 'ERR_INVALID_ARG_TYPE'],
@@ -110,7 +130,9 @@ describe('an error that nobody catches', () => {
   });
 
   test('[A16] says who has emitted it, by the name of the class', async () => {
-    const failing = { 'worker.mjs': "export default () => { throw new RangeError('on purpose'); };" };
+    const failing = {
+      'worker.mjs': "export default () => { throw new RangeError('on purpose'); };",
+    };
     const { stderr } = await program(`${made}pool.distributeTask(1);`, { files: failing });
     expect(stderr).toContain('RangeError: on purpose');
     expect(stderr).toContain("Emitted 'error' event on ProcessManager instance at:");

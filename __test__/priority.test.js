@@ -1,11 +1,14 @@
-// The order in which waiting tasks are started: by priority and age, first in, first out among equals.
+// The order in which waiting tasks are started: by priority and age, first in, first out among
+// equals.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, gate, pool, record, started } from './support/harness.js';
 
 const LIMITS = fixture('limits.mjs');
 
-/** A pool of one whose only worker is busy, so that all that follows waits; `open` lets it go on. */
+/**
+ * A pool of one whose only worker is busy, so that all that follows waits; `open` lets it go on.
+ */
 async function busy(options) {
   const manager = pool({ worker: LIMITS, maxWorkers: 1, ...options });
   const { path, open } = gate();
@@ -15,7 +18,10 @@ async function busy(options) {
   return { manager, open, first };
 }
 
-/** The ids of the tasks in the order of their results, which is that of their starts: there is one worker. */
+/**
+ * The ids of the tasks in the order of their results, which is that of their starts: there is one
+ * worker.
+ */
 function order(manager) {
   const log = record(manager, ['result', 'error']);
   return () => log.map(([, { taskId }]) => taskId);
@@ -80,14 +86,22 @@ describe('priority', () => {
     expect(ends).toEqual(['high', 'low']);
   });
 
-  test.each([[Number.NaN], [1_000_001], [-1_000_001], [Infinity]])('%s is out of range', async (priority) => {
-    const manager = pool();
-    expect(() => manager.distributeTask(1, { priority })).toThrow(
-      expect.objectContaining({ code: 'ERR_OUT_OF_RANGE', message: expect.stringContaining('options.priority') }),
-    );
-    expect(await failure(manager.run(1, { priority: '1' }))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
-    expect(manager.stats().tasks.accepted).toBe(0);
-  });
+  test.each([[Number.NaN], [1_000_001], [-1_000_001], [Infinity]])(
+    '%s is out of range',
+    async (priority) => {
+      const manager = pool();
+      expect(() => manager.distributeTask(1, { priority })).toThrow(
+        expect.objectContaining({
+          code: 'ERR_OUT_OF_RANGE',
+          message: expect.stringContaining('options.priority'),
+        }),
+      );
+      expect(await failure(manager.run(1, { priority: '1' }))).toMatchObject({
+        code: 'ERR_INVALID_ARG_TYPE',
+      });
+      expect(manager.stats().tasks.accepted).toBe(0);
+    },
+  );
 });
 
 describe('ageing', () => {
@@ -105,7 +119,9 @@ describe('ageing', () => {
     expect(done()).toEqual(['old', 'young']);
   });
 
-  test('nothing starves under a flood of higher priority that never ends', { timeout: 60_000 }, async () => {
+  test('nothing starves under a flood of higher priority that never ends', {
+    timeout: 60_000,
+  }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1, priorityAgeing: 20 });
     let flooding = true;
     let floods = 0;
@@ -126,7 +142,10 @@ describe('ageing', () => {
 
   test.each([0, -1, 1.5, Number.NaN])('priorityAgeing: %s is out of range', (priorityAgeing) => {
     expect(() => pool({ priorityAgeing })).toThrow(
-      expect.objectContaining({ code: 'ERR_OUT_OF_RANGE', message: expect.stringContaining('options.priorityAgeing') }),
+      expect.objectContaining({
+        code: 'ERR_OUT_OF_RANGE',
+        message: expect.stringContaining('options.priorityAgeing'),
+      }),
     );
   });
 });

@@ -18,30 +18,45 @@ describe('a call', () => {
   test('gives the function these arguments, and nothing else', async () => {
     const { proxy } = poolOf(about);
     expect(await proxy.about()).toEqual({ args: [], second: 'default', rest: [] });
-    expect(await proxy.about(1)).toEqual({ args: ['Number'], first: 1, second: 'default', rest: [] });
+    expect(await proxy.about(1)).toEqual({
+      args: ['Number'],
+      first: 1,
+      second: 'default',
+      rest: [],
+    });
     expect(await proxy.about({ type: 'a', id: 1 }, null)).toEqual({
       args: ['Object', 'null'],
       first: { type: 'a', id: 1 },
       second: null,
       rest: [],
     });
-    expect(await proxy.about([1, [2]], 'b', 3, 4)).toMatchObject({ first: [1, [2]], second: 'b', rest: [3, 4] });
+    expect(await proxy.about([1, [2]], 'b', 3, 4)).toMatchObject({
+      first: [1, [2]],
+      second: 'b',
+      rest: [3, 4],
+    });
   });
 
-  test.each(['json', 'advanced'])('leaves what is undefined undefined (%s)', async (serialization) => {
-    const { proxy } = poolOf(about, { serialization });
-    expect(await proxy.about(undefined, undefined, 3)).toMatchObject({
-      args: ['undefined', 'undefined', 'Number'],
-      second: 'default',
-      rest: [3],
-    });
-    expect(await proxy.about(null, undefined)).toMatchObject({ args: ['null', 'undefined'], first: null });
-    expect((await proxy.about(Buffer.from('ab'), undefined, undefined)).args).toEqual([
-      'Buffer',
-      'undefined',
-      'undefined',
-    ]);
-  });
+  test.each(['json', 'advanced'])(
+    'leaves what is undefined undefined (%s)',
+    async (serialization) => {
+      const { proxy } = poolOf(about, { serialization });
+      expect(await proxy.about(undefined, undefined, 3)).toMatchObject({
+        args: ['undefined', 'undefined', 'Number'],
+        second: 'default',
+        rest: [3],
+      });
+      expect(await proxy.about(null, undefined)).toMatchObject({
+        args: ['null', 'undefined'],
+        first: null,
+      });
+      expect((await proxy.about(Buffer.from('ab'), undefined, undefined)).args).toEqual([
+        'Buffer',
+        'undefined',
+        'undefined',
+      ]);
+    },
+  );
 
   test('takes bytes and long texts, and gives them back', async () => {
     const { proxy } = poolOf('export const both = (a, { b }) => [b, a];');
@@ -77,9 +92,13 @@ describe('a call', () => {
   test('is a task among tasks', async () => {
     const manager = poolOf(`${about} export default (task) => task;`, { concurrency: 4 });
     const log = record(manager, ['result', 'error']);
-    const outcomes = Array.from({ length: 200 }, (_, n) => (n % 2 ? manager.run(n) : manager.proxy.about(n)));
+    const outcomes = Array.from({ length: 200 }, (_, n) =>
+      n % 2 ? manager.run(n) : manager.proxy.about(n),
+    );
     expect(await Promise.all(outcomes)).toEqual(
-      Array.from({ length: 200 }, (_, n) => (n % 2 ? n : { args: ['Number'], first: n, second: 'default', rest: [] })),
+      Array.from({ length: 200 }, (_, n) =>
+        n % 2 ? n : { args: ['Number'], first: n, second: 'default', rest: [] },
+      ),
     );
     expect(manager.stats().tasks).toMatchObject({ accepted: 200, completed: 200 });
     expect(log).toEqual([]);
@@ -95,7 +114,11 @@ describe('a call rejects', () => {
 
   test('with what the function throws', async () => {
     const { proxy } = poolOf(source);
-    expect(await failure(proxy.crop('much'))).toMatchObject({ name: 'RangeError', message: 'too small', how: 'much' });
+    expect(await failure(proxy.crop('much'))).toMatchObject({
+      name: 'RangeError',
+      message: 'too small',
+      how: 'much',
+    });
   });
 
   test('where the module has no such function, and says what it has', async () => {
@@ -103,30 +126,44 @@ describe('a call rejects', () => {
     for (const name of ['absent', 'setup', 'handlers', 'default', 'toLocaleLowerCase', '']) {
       const error = await failure(proxy[name]());
       expect(error).toBeInstanceOf(TypeError);
-      if (name !== '') expect(error.message).toMatch(/the module has resize, and by the option "handler" crop, exit$/);
+      if (name !== '')
+        expect(error.message).toMatch(
+          /the module has resize, and by the option "handler" crop, exit$/,
+        );
     }
   });
 
   test('when the worker dies, and goes on with the next', async () => {
     const manager = poolOf(source, { restart: { minDelay: 1 } });
-    expect(await failure(manager.proxy.exit())).toMatchObject({ code: 'ERR_WORKER_CRASHED', exitCode: 3 });
+    expect(await failure(manager.proxy.exit())).toMatchObject({
+      code: 'ERR_WORKER_CRASHED',
+      exitCode: 3,
+    });
     expect(await manager.proxy.resize()).toBe(1);
   });
 
-  test.each(['json', 'advanced'])('for arguments that cannot be sent (%s)', async (serialization) => {
-    const manager = poolOf(source, { serialization, maxMessageSize: 10_000 });
-    const { resize } = manager.proxy;
-    const cycle = {};
-    cycle.self = cycle;
-    expect(await failure(resize(1, () => {}))).toMatchObject({ code: 'ERR_SERIALIZATION' });
-    expect(await failure(resize(Symbol('s')))).toMatchObject({ code: 'ERR_SERIALIZATION' });
-    if (serialization === 'json') {
-      expect(await failure(resize(cycle))).toMatchObject({ code: 'ERR_SERIALIZATION' });
-      expect(await failure(resize(1, () => {}))).toMatchObject({ path: 'arguments[1]', cause: expect.any(TypeError) });
-    }
-    expect(await failure(resize('x'.repeat(20_000)))).toMatchObject({ code: 'ERR_MESSAGE_TOO_LARGE' });
-    expect(manager.stats().tasks.accepted).toBe(0);
-  });
+  test.each(['json', 'advanced'])(
+    'for arguments that cannot be sent (%s)',
+    async (serialization) => {
+      const manager = poolOf(source, { serialization, maxMessageSize: 10_000 });
+      const { resize } = manager.proxy;
+      const cycle = {};
+      cycle.self = cycle;
+      expect(await failure(resize(1, () => {}))).toMatchObject({ code: 'ERR_SERIALIZATION' });
+      expect(await failure(resize(Symbol('s')))).toMatchObject({ code: 'ERR_SERIALIZATION' });
+      if (serialization === 'json') {
+        expect(await failure(resize(cycle))).toMatchObject({ code: 'ERR_SERIALIZATION' });
+        expect(await failure(resize(1, () => {}))).toMatchObject({
+          path: 'arguments[1]',
+          cause: expect.any(TypeError),
+        });
+      }
+      expect(await failure(resize('x'.repeat(20_000)))).toMatchObject({
+        code: 'ERR_MESSAGE_TOO_LARGE',
+      });
+      expect(manager.stats().tasks.accepted).toBe(0);
+    },
+  );
 
   test('in a pool that is closed', async () => {
     const manager = poolOf(source);
@@ -140,7 +177,9 @@ describe('a call rejects', () => {
     expect(await failure(foreign.proxy.resize(1))).toMatchObject({
       name: 'TypeError',
       code: 'ERR_INVALID_ARG_VALUE',
-      message: expect.stringMatching(/'proxy\.resize' cannot be called in a \{ command, args \} worker/),
+      message: expect.stringMatching(
+        /'proxy\.resize' cannot be called in a \{ command, args \} worker/,
+      ),
     });
     const builtIn = pool({});
     expect(await failure(builtIn.proxy.resize(1))).toMatchObject({
@@ -175,7 +214,10 @@ describe('createProxy()', () => {
     const controller = new AbortController();
     const cancelled = manager.createProxy({ signal: controller.signal });
     const pending = failure(cancelled.never());
-    await until(() => manager.workers.some(({ running }) => running.length > 0), 'the call has started');
+    await until(
+      () => manager.workers.some(({ running }) => running.length > 0),
+      'the call has started',
+    );
     controller.abort(new Error('enough'));
     expect(await pending).toMatchObject({ code: 'ABORT_ERR', cause: { message: 'enough' } });
     expect(await failure(cancelled.attempts())).toMatchObject({ code: 'ABORT_ERR' });
@@ -198,8 +240,12 @@ describe('createProxy()', () => {
     const both = await Promise.all([proxy.twice(2), proxy.about(undefined, 3)]);
     expect(both).toEqual([4, { args: ['undefined', 'Number'], second: 3, rest: [] }]);
     expect(await proxy.about(1)).toMatchObject({ args: ['Number'] });
-    expect((await failure(proxy.absent())).message).toMatch(/the module has twice, and by the option "handler" about$/);
-    expect(await failure(manager.createProxy({ filename: '/nowhere/at/all.mjs' }).twice())).toMatchObject({
+    expect((await failure(proxy.absent())).message).toMatch(
+      /the module has twice, and by the option "handler" about$/,
+    );
+    expect(
+      await failure(manager.createProxy({ filename: '/nowhere/at/all.mjs' }).twice()),
+    ).toMatchObject({
       code: 'ERR_MODULE_NOT_FOUND',
     });
   });
@@ -217,7 +263,9 @@ describe('createProxy()', () => {
     expect(refused({ timeout: -1 })).toMatch(/^ERR_OUT_OF_RANGE .*options\.timeout/);
     expect(refused({ tiemout: 1 })).toMatch(/^ERR_INVALID_ARG_VALUE .*did you mean "timeout"/);
     expect(refused({ handler: 'about' })).toMatch(/^ERR_INVALID_ARG_VALUE .*options\.handler/);
-    expect(refused({ filename: './other.mjs' })).toMatch(/^ERR_INVALID_ARG_VALUE .*options\.filename/);
+    expect(refused({ filename: './other.mjs' })).toMatch(
+      /^ERR_INVALID_ARG_VALUE .*options\.filename/,
+    );
     expect(refused(7)).toMatch(/^ERR_INVALID_ARG_TYPE .*"options"/);
     expect(refused(null)).toMatch(/^ERR_INVALID_ARG_TYPE .*"options"/);
     expect(refused(undefined)).toBeUndefined();
@@ -225,7 +273,8 @@ describe('createProxy()', () => {
 });
 
 describe('a proxy is an object', () => {
-  const manager = () => poolOf(`${about} export const handlers = { then: (resolve) => resolve('called') };`);
+  const manager = () =>
+    poolOf(`${about} export const handlers = { then: (resolve) => resolve('called') };`);
 
   test('made once, with functions that are made once', async () => {
     const it = manager();
@@ -236,7 +285,11 @@ describe('a proxy is an object', () => {
     expect(it.proxy.about.name).toBe('about');
     const { about: taken } = it.proxy;
     expect(await taken(1)).toMatchObject({ first: 1 });
-    expect(await [1, 2].map(it.proxy.about)[1]).toMatchObject({ first: 2, second: 1, rest: [[1, 2]] });
+    expect(await [1, 2].map(it.proxy.about)[1]).toMatchObject({
+      first: 2,
+      second: 1,
+      rest: [[1, 2]],
+    });
   });
 
   test('and no promise', async () => {
@@ -245,8 +298,12 @@ describe('a proxy is an object', () => {
     expect((await it.proxy) === it.proxy).toBe(true);
     expect((await Promise.resolve(it.proxy)) === it.proxy).toBe(true);
     expect(it.stats().tasks.accepted).toBe(0);
-    // As the handler of a task it has the context as its second argument, and gives back what cannot be sent.
-    await expect(it.run(1, { handler: 'about' })).rejects.toMatchObject({ code: 'ERR_SERIALIZATION', path: 'second' });
+    // As the handler of a task it has the context as its second argument, and gives back what
+    // cannot be sent.
+    await expect(it.run(1, { handler: 'about' })).rejects.toMatchObject({
+      code: 'ERR_SERIALIZATION',
+      path: 'second',
+    });
   });
 
   test('that starts no task when it is looked at', () => {
@@ -290,7 +347,9 @@ describe('a proxy is an object', () => {
 });
 
 test('a call is no way to what the handlers of another object inherit', async () => {
-  const { proxy } = poolOf('export default Object.assign(Object.create({ inherited: () => 1 }), { own: () => 2 });');
+  const { proxy } = poolOf(
+    'export default Object.assign(Object.create({ inherited: () => 1 }), { own: () => 2 });',
+  );
   expect(await failure(proxy.inherited())).toBeInstanceOf(TypeError);
   expect(await proxy.own()).toBe(2);
 });

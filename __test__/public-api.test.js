@@ -1,7 +1,9 @@
-// Random plans against the public API, each played by a real pool with real workers: calls with good and bad arguments, signals,
-// kills, listeners that call the pool, and every way to end. `public-api/rules.mjs` and `public-api/tasks.mjs` say what has to hold.
+// Random plans against the public API, each played by a real pool with real workers: calls with
+// good and bad arguments, signals, kills, listeners that call the pool, and every way to end.
+// `public-api/rules.mjs` and `public-api/tasks.mjs` say what has to hold.
 //
-// All plans are played in a program of their own, which sees what nobody catches, and has to end by itself.
+// All plans are played in a program of their own, which sees what nobody catches, and has to end by
+// itself.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -12,7 +14,10 @@ import { outputOf } from './support/output.mjs';
 
 /** Of a run of the whole suite; `npm run explore:api` plays as many as told. */
 const PLANS = process.env.FC_RUNS ?? '120';
-/** ms. The plans take about half a minute; the rest is for machines that are busy, and for shrinking. */
+/**
+ * ms. The plans take about half a minute; the rest is for machines that are busy, and for
+ * shrinking.
+ */
 const PATIENCE = 600_000;
 
 /** What the program printed, and how it ended. */

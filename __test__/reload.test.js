@@ -2,11 +2,23 @@
 
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { failure, fixture, gate, moduleFile, pool, record, started, until } from './support/harness.js';
+import {
+  failure,
+  fixture,
+  gate,
+  moduleFile,
+  pool,
+  record,
+  started,
+  until,
+} from './support/harness.js';
 
 const LIMITS = fixture('limits.mjs');
 
-/** A reload takes the start of two processes, one after the other: more than these are for those who have the time. */
+/**
+ * A reload takes the start of two processes, one after the other: more than these are for those who
+ * have the time.
+ */
 const TIMES = Number(process.env.BULKHEAD_RELOADS ?? 20);
 
 const version = (n) => `export default () => ({ version: ${n}, pid: process.pid });`;
@@ -47,7 +59,9 @@ describe('reload()', () => {
     expect(await manager.run({ type: 'pid' })).not.toBe(old);
   });
 
-  test(`${TIMES} times under load: no task is lost, none runs twice`, { timeout: 30_000 + TIMES * 5_000 }, async () => {
+  test(`${TIMES} times under load: no task is lost, none runs twice`, {
+    timeout: 30_000 + TIMES * 5_000,
+  }, async () => {
     const worker = moduleFile('let n = 0; export default (id) => [id, process.pid, ++n];');
     const manager = pool({ worker, maxWorkers: 2 });
     let going = true;
@@ -72,9 +86,17 @@ describe('reload()', () => {
     // The first one may have come before there was a process.
     expect(exits.length).toBeGreaterThanOrEqual(2 * TIMES - 2);
     for (const { pid, reason, tasksDone } of exits) {
-      expect([reason, [...seen].filter((key) => key.startsWith(`${pid} `)).length]).toEqual(['reload', tasksDone]);
+      expect([reason, [...seen].filter((key) => key.startsWith(`${pid} `)).length]).toEqual([
+        'reload',
+        tasksDone,
+      ]);
     }
-    expect(manager.stats().tasks).toMatchObject({ accepted: next, completed: next, failed: 0, retried: 0 });
+    expect(manager.stats().tasks).toMatchObject({
+      accepted: next,
+      completed: next,
+      failed: 0,
+      retried: 0,
+    });
   });
 
   test('a version that cannot start is refused, and the old one stays', async () => {

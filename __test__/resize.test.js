@@ -14,8 +14,12 @@ describe('resize()', () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
     await manager.resize({ minWorkers: 4 });
-    expect(manager.workers.map(({ id, state }) => [id, state])).toEqual([1, 2, 3, 4].map((id) => [id, 'idle']));
-    const pids = await Promise.all(Array.from({ length: 4 }, () => manager.run({ type: 'sleep', data: 50 })));
+    expect(manager.workers.map(({ id, state }) => [id, state])).toEqual(
+      [1, 2, 3, 4].map((id) => [id, 'idle']),
+    );
+    const pids = await Promise.all(
+      Array.from({ length: 4 }, () => manager.run({ type: 'sleep', data: 50 })),
+    );
     expect(new Set(pids).size).toBe(4);
   });
 
@@ -41,7 +45,9 @@ describe('resize()', () => {
     expect(exits.sort()).toEqual([2, 3, 4].map((id) => [id, 'idle', 0]));
   });
 
-  test('two hundred times under load: every task ends once, with its own result', { timeout: 120_000 }, async () => {
+  test('two hundred times under load: every task ends once, with its own result', {
+    timeout: 120_000,
+  }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 2 });
     let going = true;
     let done = 0;
@@ -52,7 +58,8 @@ describe('resize()', () => {
       }
     };
     const loads = Array.from({ length: 20 }, load);
-    for (let i = 0; i < 200; i++) await manager.resize({ minWorkers: 1 + (i % 3), maxWorkers: 1 + (i % 3) });
+    for (let i = 0; i < 200; i++)
+      await manager.resize({ minWorkers: 1 + (i % 3), maxWorkers: 1 + (i % 3) });
     going = false;
     await Promise.all(loads);
     expect(manager.stats().tasks).toMatchObject({ accepted: done, completed: done, failed: 0 });
@@ -81,7 +88,9 @@ describe('resize()', () => {
   test('calls that overlap all resolve when the last is complete', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
-    await Promise.all([4, 1, 3].map((size) => manager.resize({ minWorkers: size, maxWorkers: size })));
+    await Promise.all(
+      [4, 1, 3].map((size) => manager.resize({ minWorkers: size, maxWorkers: size })),
+    );
     expect(ids(manager)).toEqual([1, 2, 3]);
   });
 

@@ -1,5 +1,6 @@
-// Pools under the test runners and fake clocks of their users: Jest (in Node.js's environment and in jsdom), Vitest, node:test and
-// sinon. hosts.test.js has what concerns any runner; here the environment is another one, and time stands still.
+// Pools under the test runners and fake clocks of their users: Jest (in Node.js's environment and
+// in jsdom), Vitest, node:test and sinon. hosts.test.js has what concerns any runner; here the
+// environment is another one, and time stands still.
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -62,17 +63,24 @@ suite('Jest', { timeout: 250_000 }, () => {
     ['node', true, 'node'],
     ['jsdom', false, jsdom],
     ['jsdom', true, jsdom],
-  ])('[A1, A2] a pool works in Jest (%s, fake timers everywhere: %s)', async (_, enableGlobally, testEnvironment) => {
-    const config = {
-      testMatch: ['**/*.test.cjs'],
-      testEnvironment,
-      transform: {},
-      testTimeout: 60_000,
-      fakeTimers: { enableGlobally },
-    };
-    const folder = installed({ ...drillFiles, ...jestFiles, 'jest.config.json': JSON.stringify(config) });
-    await expectToPass(folder, [jest, '--runInBand'], /Tests: +8 passed, 8 total/);
-  });
+  ])(
+    '[A1, A2] a pool works in Jest (%s, fake timers everywhere: %s)',
+    async (_, enableGlobally, testEnvironment) => {
+      const config = {
+        testMatch: ['**/*.test.cjs'],
+        testEnvironment,
+        transform: {},
+        testTimeout: 60_000,
+        fakeTimers: { enableGlobally },
+      };
+      const folder = installed({
+        ...drillFiles,
+        ...jestFiles,
+        'jest.config.json': JSON.stringify(config),
+      });
+      await expectToPass(folder, [jest, '--runInBand'], /Tests: +8 passed, 8 total/);
+    },
+  );
 });
 
 /** A test file of Vitest. The package is loaded behind `before`. */
@@ -84,7 +92,8 @@ function vitestFile({ before = '', after = '' }) {
     test('a pool does all that it does', async () => {
       ${before}
       const { default: ProcessManager } = await import('bulkhead');
-      // In the jsdom environment Vite makes an address of its server of \`new URL('…', import.meta.url)\`.
+      // In the jsdom environment Vite makes an address of its server of \`new URL('…',
+      // import.meta.url)\`.
       const worker = new URL('drill-worker.mjs', pathToFileURL(process.cwd() + '/'));
       expect(await drill(ProcessManager, worker, () => { ${after} })).toEqual(expected);
       vi.useRealTimers();
@@ -116,7 +125,11 @@ suite('Vitest', { timeout: 250_000 }, () => {
         symlinkSync(join(place, name), join(folder, 'node_modules', name));
       const own = ['run', '--root', folder, '--testTimeout=60000', '--no-file-parallelism'];
       const args = [...own, `--pool=${pool}`, `--environment=${environment}`];
-      await expectToPass(folder, [join(from, 'vitest', 'vitest.mjs'), ...args], /Tests +4 passed \(4\)/);
+      await expectToPass(
+        folder,
+        [join(from, 'vitest', 'vitest.mjs'), ...args],
+        /Tests +4 passed \(4\)/,
+      );
     },
   );
 });
@@ -162,7 +175,12 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
           nodeArgs: ['--no-warnings'],
           timeout: 60_000,
         });
-        expect({ code, signal, stdout, stderr }).toEqual({ code: 0, signal: null, stdout: 'done', stderr: '' });
+        expect({ code, signal, stdout, stderr }).toEqual({
+          code: 0,
+          signal: null,
+          stdout: 'done',
+          stderr: '',
+        });
       },
       70_000,
     );
@@ -206,8 +224,16 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
         deepEqual(await faked.exec(() => Date.now()), 0);
         await faked.shutdown();
         deepEqual(await drill(Pool, new URL('drill-worker.mjs', import.meta.url)), expected);`;
-      const { code, signal, stdout, stderr } = await program(source, { files: drillFiles, timeout: 60_000 });
-      expect({ code, signal, stdout, stderr }).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+      const { code, signal, stdout, stderr } = await program(source, {
+        files: drillFiles,
+        timeout: 60_000,
+      });
+      expect({ code, signal, stdout, stderr }).toEqual({
+        code: 0,
+        signal: null,
+        stdout: '',
+        stderr: '',
+      });
     }, 70_000);
   });
 }
@@ -232,6 +258,14 @@ test('[A1] a pool works where globals are gone or another Promise is in place', 
     for await (const value of pool.map([{ data: 2 }])) deepEqual(value, 2);
     for await (const value of pool.stream({ type: 'count', data: 1 })) deepEqual(value, 0);
     await pool.shutdown();`;
-  const { code, signal, stdout, stderr } = await program(source, { files: drillFiles, timeout: 60_000 });
-  expect({ code, signal, stdout, stderr }).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+  const { code, signal, stdout, stderr } = await program(source, {
+    files: drillFiles,
+    timeout: 60_000,
+  });
+  expect({ code, signal, stdout, stderr }).toEqual({
+    code: 0,
+    signal: null,
+    stdout: '',
+    stderr: '',
+  });
 }, 70_000);

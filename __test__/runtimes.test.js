@@ -1,14 +1,28 @@
-// Pools in Bun and in Deno, with workers that run on them; and where one process runs on the one, the other on the other.
+// Pools in Bun and in Deno, with workers that run on them; and where one process runs on the one,
+// the other on the other.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { failure, isGone, moduleFile, pool, program, project, root, startProgram, until } from './support/harness.js';
+import {
+  failure,
+  isGone,
+  moduleFile,
+  pool,
+  program,
+  project,
+  root,
+  startProgram,
+  until,
+} from './support/harness.js';
 
 const { arch, platform } = process;
 const cpu = arch.replace('arm64', 'aarch64');
-/** Where `npm run test:runtimes` puts them: without install scripts nothing is moved to where it is meant to be called. */
+/**
+ * Where `npm run test:runtimes` puts them: without install scripts nothing is moved to where it is
+ * meant to be called.
+ */
 const candidates = {
   Bun: ['', '-musl'].map((libc) => `@oven/bun-${platform}-${cpu}${libc}/bin/bun`),
   'Bun 1.3': [`@oven-1.3/bun-${platform}-${cpu}/bin/bun`],
@@ -145,7 +159,11 @@ const expected = (runtime) => ({
 });
 
 async function expectBehaviour(options, how, runtime, more = {}) {
-  const { code, signal, stdout, stderr } = await program(behaviour(options), { files, timeout: 100_000, ...how });
+  const { code, signal, stdout, stderr } = await program(behaviour(options), {
+    files,
+    timeout: 100_000,
+    ...how,
+  });
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   const seen = JSON.parse(stdout);
   expect(seen).toEqual({ ...expected(runtime), ...more });
@@ -160,7 +178,10 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
 
   suite(title, { timeout: 120_000 }, () => {
     test('its pools have workers that run on it, and do what they do in Node.js', async () => {
-      await expectBehaviour('{}', how, name, { typescript: 8, advanced: ['1', String(new Date(0))] });
+      await expectBehaviour('{}', how, name, {
+        typescript: 8,
+        advanced: ['1', String(new Date(0))],
+      });
     });
 
     test('or on Node.js, if it is asked for', async () => {
@@ -174,7 +195,9 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
     test('[A10] a worker on it answers tasks that travel as they are, without fields of the pool around them', async () => {
       const manager = pool({ worker: moduleFile(worker), maxWorkers: 1, ...JSON.parse(worksOn) });
       const results = [];
-      const all = new Promise((resolve) => manager.on('result', (result) => results.push(result) === 100 && resolve()));
+      const all = new Promise((resolve) =>
+        manager.on('result', (result) => results.push(result) === 100 && resolve()),
+      );
       for (let id = 0; id < 100; id++) manager.distributeTask({ id, type: 'echo', data: -id });
       await all;
       expect(results.map(({ taskId, result }) => taskId + result)).toEqual(Array(100).fill(0));
@@ -223,7 +246,8 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       const { cause } = await failure(outcome);
       expect(cause.cause).toMatchObject({
         code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
-        message: 'serialization "advanced" is not the same for this worker\'s JavaScriptCore and its pool\'s V8',
+        message:
+          'serialization "advanced" is not the same for this worker\'s JavaScriptCore and its pool\'s V8',
       });
     });
   });
@@ -255,7 +279,11 @@ describe.skipIf(!deno.works && !process.env.CI)('permissions of Deno', () => {
       console.log(JSON.stringify([states(), await pool.exec(states)]));
       await pool.shutdown();`;
     const nodeArgs = ['run', '--no-prompt', '--allow-run', ...needed];
-    const { code, stdout, stderr } = await program(source, { files, command: deno.command, nodeArgs });
+    const { code, stdout, stderr } = await program(source, {
+      files,
+      command: deno.command,
+      nodeArgs,
+    });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const permissions = ['env', 'ffi', 'read', 'run', 'sys'];
     expect(JSON.parse(stdout)).toEqual([permissions, permissions]);
@@ -286,7 +314,9 @@ describe('single executables', () => {
       const { createRequire } = await import('node:module');
       const ProcessManager = createRequire(process.cwd() + '/main.js')('bulkhead');`;
     const folder = project({ 'app.mjs': load + source });
-    const compiled = spawnSync(bun.command, ['build', '--compile', 'app.mjs', '--outfile', 'app'], { cwd: folder });
+    const compiled = spawnSync(bun.command, ['build', '--compile', 'app.mjs', '--outfile', 'app'], {
+      cwd: folder,
+    });
     expect(compiled.status, String(compiled.stderr)).toBe(0);
     const { stdout, stderr } = spawnSync(join(folder, 'app'), { cwd: folder, encoding: 'utf8' });
     expect({ stdout, stderr }).toEqual({ stdout: `${refusal}started\n`, stderr: '' });

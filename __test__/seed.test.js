@@ -1,8 +1,17 @@
-// The document that this package was asked for with: what it shows is pasted here as it stands, with only the import
-// changed, and does what it says.
+// The document that this package was asked for with: what it shows is pasted here as it stands,
+// with only the import changed, and does what it says.
 
 import { describe, expect, test } from 'vitest';
-import { failure, isGone, moduleFile, pool, program, record, startProgram, until } from './support/harness.js';
+import {
+  failure,
+  isGone,
+  moduleFile,
+  pool,
+  program,
+  record,
+  startProgram,
+  until,
+} from './support/harness.js';
 
 const BASIC_USAGE = `
 import ProcessManager from 'bulkhead';
@@ -88,8 +97,11 @@ function basicUsage(options) {
 
 function expectCompleted({ code, stdout, stderr, pid }, result) {
   expect(stderr).toBe('');
-  const [, processedBy] = stdout.match(/^Task completed: \{ taskId: 1, result: .+, processedBy: (\d+) \}\n$/) ?? [];
-  expect(stdout).toBe(`Task completed: { taskId: 1, result: '${result}', processedBy: ${processedBy} }\n`);
+  const [, processedBy] =
+    stdout.match(/^Task completed: \{ taskId: 1, result: .+, processedBy: (\d+) \}\n$/) ?? [];
+  expect(stdout).toBe(
+    `Task completed: { taskId: 1, result: '${result}', processedBy: ${processedBy} }\n`,
+  );
   expect(Number(processedBy)).not.toBe(pid);
   expect(isGone(Number(processedBy))).toBe(true);
   expect(code).toBe(0);
@@ -111,12 +123,17 @@ describe('custom task processing', () => {
     const files = { 'worker-process.ts': WORKER_PROCESS };
     const source = basicUsage(`{ worker: './worker-process.ts', maxWorkers: 1 }`);
     const cwd = `process.chdir(new URL('.', import.meta.url).pathname);\n`;
-    expectCompleted(await program(cwd + source, { files, packages: ['tsx'] }), 'SOME DATA TO PROCESS');
+    expectCompleted(
+      await program(cwd + source, { files, packages: ['tsx'] }),
+      'SOME DATA TO PROCESS',
+    );
   });
 
   test('whose function is not exported cannot be found, and the error says what was looked for', async () => {
     const source = 'function processTask(task: any) { return task.data; }';
-    const manager = pool({ worker: moduleFile(source, 'worker-process.ts', { packages: ['tsx'] }) });
+    const manager = pool({
+      worker: moduleFile(source, 'worker-process.ts', { packages: ['tsx'] }),
+    });
     manager.on('error', () => {});
     const error = await failure(manager.run({ id: 1, data: 1 }));
     expect(error).toMatchObject({ code: 'ERR_POOL_BROKEN', cause: { code: 'ERR_WORKER_START' } });
@@ -126,10 +143,14 @@ describe('custom task processing', () => {
 });
 
 test('error handling: what a task throws is an error event, and the program goes on', async () => {
-  const files = { 'worker.mjs': `export function processTask() { throw new RangeError('no such pixel'); }` };
+  const files = {
+    'worker.mjs': `export function processTask() { throw new RangeError('no such pixel'); }`,
+  };
   const source = basicUsage(`{ worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 1 }`);
   const { code, stdout, stderr } = await program(source + ERROR_HANDLING, { files });
-  expect(stderr).toMatch(/^Worker error: RangeError: no such pixel\n {4}at processTask \(.*worker\.mjs:1:/);
+  expect(stderr).toMatch(
+    /^Worker error: RangeError: no such pixel\n {4}at processTask \(.*worker\.mjs:1:/,
+  );
   expect(stderr).toMatch(/taskId: 1,/);
   expect(stdout).toBe('');
   expect(code).toBe(0);
@@ -250,8 +271,14 @@ describe('the events of the reference', () => {
     const worker = { id: 1, pid };
     const expected = [1, 2, 3, 4].flatMap((id) => {
       const envelope = { taskId: id, result: `data ${id}`, processedBy: pid };
-      const said = [{ step: 1, of: id }, `step 2 of ${id}`, envelope].map((message) => ['message', message, worker]);
-      return id === 4 ? said : [...said, ['result', envelope, expect.objectContaining({ workerId: 1, attempt: 1 })]];
+      const said = [{ step: 1, of: id }, `step 2 of ${id}`, envelope].map((message) => [
+        'message',
+        message,
+        worker,
+      ]);
+      return id === 4
+        ? said
+        : [...said, ['result', envelope, expect.objectContaining({ workerId: 1, attempt: 1 })]];
     });
     expect(log).toEqual(expected);
     expect(pid).not.toBe(process.pid);
@@ -277,8 +304,8 @@ describe('the events of the reference', () => {
     await manager.startWorkers();
     const pids = manager.workers.map(({ pid }) => pid);
     await manager.shutdown();
-    expect(log.map(([, { pid, code, signal }]) => ({ pid, code, signal })).sort((a, b) => a.pid - b.pid)).toEqual(
-      pids.sort((a, b) => a - b).map((pid) => ({ pid, code: 0, signal: null })),
-    );
+    expect(
+      log.map(([, { pid, code, signal }]) => ({ pid, code, signal })).sort((a, b) => a.pid - b.pid),
+    ).toEqual(pids.sort((a, b) => a - b).map((pid) => ({ pid, code: 0, signal: null })));
   });
 });

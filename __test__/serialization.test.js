@@ -1,4 +1,5 @@
-// What tasks, results and errors become on their way to another process, and what is said about those that cannot go.
+// What tasks, results and errors become on their way to another process, and what is said about
+// those that cannot go.
 
 import { createRequire } from 'node:module';
 import vm from 'node:vm';
@@ -19,7 +20,10 @@ const {
   SerializationError,
 } = require('../lib/errors/classes.js');
 
-/** Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address the bytes are. */
+/**
+ * Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address
+ * the bytes are.
+ */
 function travel(value, serialization = 'json', shift = 0) {
   const encoded = encode(value, serialization);
   if (encoded.undefined) return undefined;
@@ -61,12 +65,21 @@ describe('JSON', () => {
 
   test.each([
     ['plain data', { id: 1, data: ['a', { b: null }], t: true }],
-    ['primitives', [1, -0, Number.NaN, Infinity, 'é\u2028\ud800\0', null, undefined, Symbol('s'), () => 1]],
+    [
+      'primitives',
+      [1, -0, Number.NaN, Infinity, 'é\u2028\ud800\0', null, undefined, Symbol('s'), () => 1],
+    ],
     ['falsy things', ['', 0, null, [], {}, false]],
     ['a class instance', new Point()],
     ['boxed primitives', [new Number(3), new String('x'), new Boolean(false)]],
-    ['a toJSON that sees its key', { nested: { toJSON: (key) => ({ key, toJSON: 'is called once' }) } }],
-    ['a function with a toJSON', { fn: Object.assign(() => 1, { toJSON: () => 'from a function' }) }],
+    [
+      'a toJSON that sees its key',
+      { nested: { toJSON: (key) => ({ key, toJSON: 'is called once' }) } },
+    ],
+    [
+      'a function with a toJSON',
+      { fn: Object.assign(() => 1, { toJSON: () => 'from a function' }) },
+    ],
     ['holes', Object.assign(Array(3), { 1: 1 })],
     ['inherited properties', Object.create({ inherited: 1 })],
     ['no prototype', Object.assign(Object.create(null), { a: new Point() })],
@@ -83,7 +96,9 @@ describe('JSON', () => {
       undefined: false,
     });
     // The thorough way gives the same for what did not need it.
-    expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(JSON.stringify(value));
+    expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(
+      JSON.stringify(value),
+    );
   });
 
   test('any value: both ways as JSON.stringify has it', () => {
@@ -98,7 +113,9 @@ describe('JSON', () => {
       fc.property(values, (value) => {
         const { json, undefined: isUndefined } = encode(value, 'json');
         expect(isUndefined ? undefined : json).toBe(JSON.stringify(value));
-        expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(JSON.stringify(value));
+        expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(
+          JSON.stringify(value),
+        );
       }),
     );
   });
@@ -148,18 +165,25 @@ describe('binaries', () => {
 
   for (const serialization of ['json', 'advanced']) {
     for (const shift of [0, 1]) {
-      test.each(Object.entries(samples))(`%s (${serialization}, ${shift} bytes off)`, (_, sample) => {
-        const inside = travel({ id: 1, list: [null, { sample }] }, serialization, shift).list[1].sample;
-        for (const copy of [inside, travel(sample, serialization, shift)]) {
-          expect(copy).toEqual(sample);
-          expect(Object.getPrototypeOf(copy)).toBe(Object.getPrototypeOf(sample));
-        }
-      });
+      test.each(Object.entries(samples))(
+        `%s (${serialization}, ${shift} bytes off)`,
+        (_, sample) => {
+          const inside = travel({ id: 1, list: [null, { sample }] }, serialization, shift).list[1]
+            .sample;
+          for (const copy of [inside, travel(sample, serialization, shift)]) {
+            expect(copy).toEqual(sample);
+            expect(Object.getPrototypeOf(copy)).toBe(Object.getPrototypeOf(sample));
+          }
+        },
+      );
     }
   }
 
   test('travel as raw bytes, never as JSON', () => {
-    const { json, blobs, binary } = encode({ id: 1, 'a-b': [Buffer.from('x'), numbers.subarray(1)] }, 'json');
+    const { json, blobs, binary } = encode(
+      { id: 1, 'a-b': [Buffer.from('x'), numbers.subarray(1)] },
+      'json',
+    );
     expect(json).toBe('{"id":1,"a-b":[null,null]}');
     expect(binary).toEqual([
       ['Buffer', ['a-b', 0]],
@@ -178,8 +202,16 @@ describe('binaries', () => {
     class Image {
       pixels = Buffer.from('p');
     }
-    const value = [new Image(), { toJSON: () => Buffer.from('j') }, vm.runInNewContext('new Uint16Array([7])')];
-    expect(travel(value)).toEqual([{ pixels: Buffer.from('p') }, Buffer.from('j'), new Uint16Array([7])]);
+    const value = [
+      new Image(),
+      { toJSON: () => Buffer.from('j') },
+      vm.runInNewContext('new Uint16Array([7])'),
+    ];
+    expect(travel(value)).toEqual([
+      { pixels: Buffer.from('p') },
+      Buffer.from('j'),
+      new Uint16Array([7]),
+    ]);
   });
 
   test('what arrives has no neighbours in its memory', () => {
@@ -189,9 +221,14 @@ describe('binaries', () => {
 
   test('shared memory cannot travel', () => {
     for (const shared of [new SharedArrayBuffer(1), new Uint8Array(new SharedArrayBuffer(1))]) {
-      expect(refusalOf({ data: [shared] })).toMatchObject({ code: 'ERR_SERIALIZATION', path: 'data[0]' });
+      expect(refusalOf({ data: [shared] })).toMatchObject({
+        code: 'ERR_SERIALIZATION',
+        path: 'data[0]',
+      });
     }
-    expect(refusalOf({ data: new SharedArrayBuffer(1) }, 'advanced')).toBeInstanceOf(SerializationError);
+    expect(refusalOf({ data: new SharedArrayBuffer(1) }, 'advanced')).toBeInstanceOf(
+      SerializationError,
+    );
   });
 
   test.each([
@@ -261,7 +298,9 @@ describe('what cannot be sent', () => {
   test.each([
     [
       'a getter',
-      (thrown) => ({ 'odd key': Object.defineProperty({}, 'x', { enumerable: true, get: thrower(thrown) }) }),
+      (thrown) => ({
+        'odd key': Object.defineProperty({}, 'x', { enumerable: true, get: thrower(thrown) }),
+      }),
       '["odd key"].x',
     ],
     ['a toJSON', (thrown) => ({ list: [{ toJSON: thrower(thrown) }] }), 'list[0]'],
@@ -285,7 +324,10 @@ describe('what cannot be sent', () => {
   });
 
   test('by structured clone', () => {
-    expect(refusalOf({ run() {} }, 'advanced')).toMatchObject({ code: 'ERR_SERIALIZATION', cause: expect.any(Error) });
+    expect(refusalOf({ run() {} }, 'advanced')).toMatchObject({
+      code: 'ERR_SERIALIZATION',
+      cause: expect.any(Error),
+    });
     expect(refusalOf(() => 1, 'advanced')).toBeInstanceOf(SerializationError);
     expect(refusalOf(nested(100_000), 'advanced').cause).toBeInstanceOf(RangeError);
     expect(travel(cycle, 'advanced').a.b[1].a.b[0]).toBe(1);
@@ -323,9 +365,12 @@ describe('errors', () => {
     expect(Object.keys(copy)).not.toContain('stack');
   });
 
-  test.each([Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError])('%o', (Class) => {
-    expect(Object.getPrototypeOf(roundTrip(new Class('m')))).toBe(Class.prototype);
-  });
+  test.each([Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError])(
+    '%o',
+    (Class) => {
+      expect(Object.getPrototypeOf(roundTrip(new Class('m')))).toBe(Class.prototype);
+    },
+  );
 
   test('causes and AggregateErrors', () => {
     const error = new AggregateError([new TypeError('one'), 'two', undefined], 'all', {
@@ -339,7 +384,9 @@ describe('errors', () => {
   });
 
   test('an own field `errors` that holds none', () => {
-    expect(roundTrip(Object.assign(new Error('m'), { errors: [{ field: 'a' }] })).errors).toEqual([{ field: 'a' }]);
+    expect(roundTrip(Object.assign(new Error('m'), { errors: [{ field: 'a' }] })).errors).toEqual([
+      { field: 'a' },
+    ]);
   });
 
   test('causes that go round, or on and on', () => {
@@ -358,14 +405,22 @@ describe('errors', () => {
   test('frozen ones, those of other realms, DOMExceptions', () => {
     expect(roundTrip(Object.freeze(new RangeError('cold')))).toEqual(new RangeError('cold'));
     expect(roundTrip(vm.runInNewContext('new TypeError("far")'))).toBeInstanceOf(TypeError);
-    expect(roundTrip(new DOMException('stop', 'AbortError'))).toMatchObject({ name: 'AbortError', message: 'stop' });
+    expect(roundTrip(new DOMException('stop', 'AbortError'))).toMatchObject({
+      name: 'AbortError',
+      message: 'stop',
+    });
   });
 
   test('hostile ones', () => {
     const fail = () => {
       throw new Error('trap');
     };
-    const traps = { get: fail, ownKeys: fail, getPrototypeOf: fail, getOwnPropertyDescriptor: fail };
+    const traps = {
+      get: fail,
+      ownKeys: fail,
+      getPrototypeOf: fail,
+      getOwnPropertyDescriptor: fail,
+    };
     const getters = Object.defineProperties(new Error('m'), {
       // First, since V8 puts it together from the others when it is replaced.
       stack: { get: fail },
@@ -374,13 +429,21 @@ describe('errors', () => {
       code: { get: fail },
       field: { get: fail, enumerable: true },
     });
-    for (const thrown of [getters, new Proxy(new Error('m'), traps), new Proxy({}, traps), { toJSON: fail }]) {
+    for (const thrown of [
+      getters,
+      new Proxy(new Error('m'), traps),
+      new Proxy({}, traps),
+      { toJSON: fail },
+    ]) {
       expect(roundTrip(thrown)).toBeInstanceOf(Error);
     }
   });
 
   test('fields cannot reach a prototype', () => {
-    const error = Object.defineProperty(new Error('m'), '__proto__', { value: { polluted: 1 }, enumerable: true });
+    const error = Object.defineProperty(new Error('m'), '__proto__', {
+      value: { polluted: 1 },
+      enumerable: true,
+    });
     const copy = roundTrip(error);
     expect(Object.getPrototypeOf(copy)).toBe(Error.prototype);
     expect(copy.polluted).toBeUndefined();
@@ -392,7 +455,8 @@ describe('errors', () => {
     (thrown) => {
       const copy = roundTrip(thrown);
       expect(copy).toBeInstanceOf(Error);
-      const cause = typeof thrown === 'bigint' || typeof thrown === 'symbol' ? expect.any(String) : thrown;
+      const cause =
+        typeof thrown === 'bigint' || typeof thrown === 'symbol' ? expect.any(String) : thrown;
       expect(copy.cause).toEqual(cause);
     },
   );
@@ -449,10 +513,13 @@ describe('a task', () => {
   const pool = new ProcessManager({ maxWorkers: 1, maxMessageSize: 1_000 });
   afterAll(() => pool.shutdown());
 
-  test.each([[undefined], [() => 1], [Symbol('s')], [1n]])('%o is refused: thrown, or rejected', async (task) => {
-    expect(() => pool.distributeTask(task)).toThrow(SerializationError);
-    await expect(pool.run(task)).rejects.toBeInstanceOf(SerializationError);
-  });
+  test.each([[undefined], [() => 1], [Symbol('s')], [1n]])(
+    '%o is refused: thrown, or rejected',
+    async (task) => {
+      expect(() => pool.distributeTask(task)).toThrow(SerializationError);
+      await expect(pool.run(task)).rejects.toBeInstanceOf(SerializationError);
+    },
+  );
 
   test.each([
     ['a long string', 'x'.repeat(2_000)],
@@ -483,10 +550,15 @@ describe('a task', () => {
     expect(await result).toEqual({ n: 1, bytes: Buffer.from('before') });
   });
 
-  test.each([[null], [''], [0], [false], [[]], [{}], [{ id: 'a', data: [null] }]])('%o passes', async (task) => {
-    expect(await pool.run({ data: task })).toEqual(task);
-    expect(typeof pool.distributeTask(task)).toBe(typeof task?.id === 'string' ? 'string' : 'number');
-  });
+  test.each([[null], [''], [0], [false], [[]], [{}], [{ id: 'a', data: [null] }]])(
+    '%o passes',
+    async (task) => {
+      expect(await pool.run({ data: task })).toEqual(task);
+      expect(typeof pool.distributeTask(task)).toBe(
+        typeof task?.id === 'string' ? 'string' : 'number',
+      );
+    },
+  );
 });
 
 function thrower(thrown) {

@@ -82,13 +82,19 @@ describe.each(Object.keys(STATES))('[C4] of a pool that is %s', (state) => {
     expect(await outcomeOf(METHODS[method](manager))).toBe(ANSWERS[method][state]);
   });
 
-  test.each(['shutdown', 'terminate'])('every promise settles if %s() follows at once', async (end) => {
-    const manager = await STATES[state]();
-    const methods = Object.keys(METHODS).filter((method) => method !== 'shutdown' && method !== 'terminate');
-    const asked = methods.map((method) => outcomeOf(METHODS[method](manager)));
-    asked.push(outcomeOf(manager[end]()));
-    for (const outcome of await Promise.all(asked)) expect(['ok', CLOSED, BROKEN]).toContain(outcome);
-  });
+  test.each(['shutdown', 'terminate'])(
+    'every promise settles if %s() follows at once',
+    async (end) => {
+      const manager = await STATES[state]();
+      const methods = Object.keys(METHODS).filter(
+        (method) => method !== 'shutdown' && method !== 'terminate',
+      );
+      const asked = methods.map((method) => outcomeOf(METHODS[method](manager)));
+      asked.push(outcomeOf(manager[end]()));
+      for (const outcome of await Promise.all(asked))
+        expect(['ok', CLOSED, BROKEN]).toContain(outcome);
+    },
+  );
 });
 
 test.each(['shutdown', 'terminate'])(

@@ -1,5 +1,6 @@
-// Large raw bytes and long strings take the way through shared memory: they arrive as they were, whoever dies on the way and
-// however long somebody keeps them, and where there is no such memory, too.
+// Large raw bytes and long strings take the way through shared memory: they arrive as they were,
+// whoever dies on the way and however long somebody keeps them, and where there is no such memory,
+// too.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -43,7 +44,12 @@ function pattern(length, seed = 1) {
 }
 
 /** Around the sizes at which another way is taken. */
-const SIZES = [0, 1, 1000, ...[32 * KIBIBYTE, 64 * KIBIBYTE, MEBIBYTE, 8 * MEBIBYTE].flatMap((n) => [n - 1, n, n + 1])];
+const SIZES = [
+  0,
+  1,
+  1000,
+  ...[32 * KIBIBYTE, 64 * KIBIBYTE, MEBIBYTE, 8 * MEBIBYTE].flatMap((n) => [n - 1, n, n + 1]),
+];
 
 describe.each(['json', 'advanced'])('with serialization %s', (serialization) => {
   let manager;
@@ -69,7 +75,11 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     const back = await manager.run({ type: 'echo', data });
     expect(back.first.equals(data.first) && back.small.equals(data.small)).toBe(true);
     expect(back.list[0]).toEqual(data.list[0]);
-    expect([back.list[1] === data.list[1], back.list[2], back.text === data.text]).toEqual([true, null, true]);
+    expect([back.list[1] === data.list[1], back.list[2], back.text === data.text]).toEqual([
+      true,
+      null,
+      true,
+    ]);
   });
 
   test('messages and progress as well, in their order', async () => {
@@ -80,7 +90,9 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
       .filter(([event]) => event === 'message' || event === 'progress')
       .map(([event, value]) => [event, value]);
     expect(told.map(([event]) => event)).toEqual(['message', 'progress', 'message']);
-    expect([told[0][1], told[1][1], told[2][1].result, back].every((bytes) => bytes.equals(data))).toBe(true);
+    expect(
+      [told[0][1], told[1][1], told[2][1].result, back].every((bytes) => bytes.equals(data)),
+    ).toBe(true);
   });
 
   test('many at a time, more than there is room for', async () => {
@@ -110,7 +122,14 @@ test.each([
 ])('long strings: %s', async (_, text) => {
   const manager = pool({ worker, maxWorkers: 1 });
   const long = text.repeat(Math.ceil(50_000 / text.length));
-  for (const data of [long, [long], { [long]: long }, 'short', long.slice(0, 32_767), long.slice(0, 32_768)]) {
+  for (const data of [
+    long,
+    [long],
+    { [long]: long },
+    'short',
+    long.slice(0, 32_767),
+    long.slice(0, 32_768),
+  ]) {
     expect(await manager.run({ type: 'echo', data })).toEqual(data);
   }
   // The task itself.
@@ -126,7 +145,9 @@ test('a result that was written survives its worker', async () => {
   }
 });
 
-test('what is kept stays as it is, on both sides, whatever is collected meanwhile', { timeout: 120_000 }, async () => {
+test('what is kept stays as it is, on both sides, whatever is collected meanwhile', {
+  timeout: 120_000,
+}, async () => {
   const { code, stdout, stderr } = await program(
     `
     import ProcessManager from 'bulkhead';
@@ -155,9 +176,11 @@ test('what is kept stays as it is, on both sides, whatever is collected meanwhil
   expect(JSON.parse(stdout)).toEqual({ wrong: 0, kept: 210 });
 });
 
-test.skipIf(process.platform !== 'linux')('memory does not grow with what has passed through it', async () => {
-  const { code, stdout, stderr } = await program(
-    `
+test.skipIf(process.platform !== 'linux')(
+  'memory does not grow with what has passed through it',
+  async () => {
+    const { code, stdout, stderr } = await program(
+      `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
     const data = Buffer.alloc(1_000_000, 7);
@@ -168,12 +191,13 @@ test.skipIf(process.platform !== 'linux')('memory does not grow with what has pa
     await pass(1500);
     console.log(JSON.stringify({ grown: rss() - before }));
     await pool.shutdown();`,
-    { nodeArgs: ['--expose-gc'], timeout: 100_000 },
-  );
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  // Of a gigabyte and a half each way.
-  expect(JSON.parse(stdout).grown).toBeLessThan(150 * MEBIBYTE);
-});
+      { nodeArgs: ['--expose-gc'], timeout: 100_000 },
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    // Of a gigabyte and a half each way.
+    expect(JSON.parse(stdout).grown).toBeLessThan(150 * MEBIBYTE);
+  },
+);
 
 test.skipIf(process.platform !== 'linux').each([
   ['no memory may be shared', 100],
@@ -188,6 +212,11 @@ test.skipIf(process.platform !== 'linux').each([
       console.log(back.filter((bytes) => bytes.equals(data)).length);
       await pool.shutdown();`,
   });
-  const limited = ['-c', `ulimit -f ${blocks} && exec "$0" "$1"`, process.execPath, join(folder, 'main.mjs')];
+  const limited = [
+    '-c',
+    `ulimit -f ${blocks} && exec "$0" "$1"`,
+    process.execPath,
+    join(folder, 'main.mjs'),
+  ];
   expect(execFileSync('sh', limited, { encoding: 'utf8', timeout: 60_000 })).toBe('20\n');
 });

@@ -46,7 +46,11 @@ const BEGIN = `
 function runShort(wrapper, source, options = {}) {
   const folder = project({ 'main.mjs': BEGIN + source });
   const [command, ...args] = [...wrapper, process.execPath, join(folder, 'main.mjs')];
-  const child = spawn(command, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  const child = spawn(command, args, {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...options,
+  });
   onTestFinished(() => child.kill('SIGKILL'));
   return outputOf(child).closed;
 }
@@ -67,7 +71,8 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
         if (code !== 'EMFILE') throw new Error(code);
       }
       const outcomes = [];
-      // One more descriptor each time: every step of a start is the one that there is none left for.
+      // One more descriptor each time: every step of a start is the one that there is none left
+      // for.
       for (let free = 0; free < 16; free += 1) {
         const pool = make({ limit: 0 });
         outcomes.push(await pool.run({}).then(() => 'served', told));
@@ -96,14 +101,18 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
         message: expect.stringContaining('EMFILE'),
       });
     }
-    expect(new Set(failed.map(({ syscall }) => syscall))).toEqual(new Set(['socketpair', 'pipe', 'spawn']));
+    expect(new Set(failed.map(({ syscall }) => syscall))).toEqual(
+      new Set(['socketpair', 'pipe', 'spawn']),
+    );
   });
 
   test.each([
     [64, 16],
     [256, 64],
-  ])('[A11] of %d descriptors a pool of %d serves with the workers that can be had', async (limit, workers) => {
-    const source = `
+  ])(
+    '[A11] of %d descriptors a pool of %d serves with the workers that can be had',
+    async (limit, workers) => {
+      const source = `
       await serving.shutdown();
       const warnings = [];
       process.on('warning', ({ name, code, message }) => warnings.push({ name, code, message }));
@@ -116,29 +125,43 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
       await pool.resize({ minWorkers: 1, maxWorkers: served });
       report({ results: new Set(results).size, served, warnings, more: descriptors() < ${limit} });
       await pool.shutdown();`;
-    const { code, stdout, stderr } = await runShort(['prlimit', `--nofile=${limit}:${limit}`], source);
-    expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('BULKHEAD_WORKERS_MISSING') });
-    const facts = JSON.parse(stdout);
-    expect(facts).toEqual({
-      results: 1,
-      served: expect.any(Number),
-      warnings: [
-        {
-          name: 'BulkheadWarning',
-          code: 'BULKHEAD_WORKERS_MISSING',
-          message: expect.stringMatching(/^workers of a pool do not start: .*EMFILE: .*; the others serve/),
-        },
-      ],
-      more: true,
-    });
-    expect(facts.served).toBeGreaterThan(2);
-    expect(facts.served).toBeLessThan(workers);
-  });
+      const { code, stdout, stderr } = await runShort(
+        ['prlimit', `--nofile=${limit}:${limit}`],
+        source,
+      );
+      expect({ code, stderr }).toMatchObject({
+        code: 0,
+        stderr: expect.stringContaining('BULKHEAD_WORKERS_MISSING'),
+      });
+      const facts = JSON.parse(stdout);
+      expect(facts).toEqual({
+        results: 1,
+        served: expect.any(Number),
+        warnings: [
+          {
+            name: 'BulkheadWarning',
+            code: 'BULKHEAD_WORKERS_MISSING',
+            message: expect.stringMatching(
+              /^workers of a pool do not start: .*EMFILE: .*; the others serve/,
+            ),
+          },
+        ],
+        more: true,
+      });
+      expect(facts.served).toBeGreaterThan(2);
+      expect(facts.served).toBeLessThan(workers);
+    },
+  );
 });
 
-describe.skipIf(process.platform !== 'linux' || !isRoot)('no processes (only root can be put there)', () => {
-  /** More than what the program itself needs; filled by processes that sleep, one of which is then ended. */
-  const source = `
+describe.skipIf(process.platform !== 'linux' || !isRoot)(
+  'no processes (only root can be put there)',
+  () => {
+    /**
+     * More than what the program itself needs; filled by processes that sleep, one of which is then
+     * ended.
+     */
+    const source = `
     const { spawn } = await import('node:child_process');
     const fillers = [];
     const full = () => new Promise((resolve) => {
@@ -166,46 +189,55 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('no processes (only roo
     report({ code, outcome, stillServes, served, children: childrenOf().length, errors: [...serving.errors, ...patient.errors] });
     await serving.shutdown();`;
 
-  function expectWaitedOut(facts) {
-    expect(facts).toEqual({
-      code: 'EAGAIN',
-      outcome: {
-        name: 'PoolBrokenError',
-        message: expect.stringContaining('spawning "sh" failed: EAGAIN'),
+    function expectWaitedOut(facts) {
+      expect(facts).toEqual({
         code: 'EAGAIN',
-        syscall: 'spawn',
+        outcome: {
+          name: 'PoolBrokenError',
+          message: expect.stringContaining('spawning "sh" failed: EAGAIN'),
+          code: 'EAGAIN',
+          syscall: 'spawn',
+        },
+        stillServes: 1,
+        served: [1, 1, 1],
+        children: 1,
+        errors: [],
+      });
+    }
+
+    test('that this user may have: EAGAIN, and tasks wait until there are some', async () => {
+      // A user that nobody else is, who may read this folder all the same.
+      const user = String(100_000 + process.pid);
+      const wrapper = [
+        'prlimit',
+        '--nproc=40:40',
+        'setpriv',
+        `--reuid=${user}`,
+        '--inh-caps=+dac_read_search,+dac_override',
+      ];
+      const facts = factsOf(
+        await runShort([...wrapper, '--ambient-caps=+dac_read_search,+dac_override'], source),
+      );
+      expectWaitedOut(facts);
+    });
+
+    const PIDS = '/sys/fs/cgroup/pids';
+    test.skipIf(!existsSync(join(PIDS, 'cgroup.procs')))(
+      'that this control group may have: the same',
+      async () => {
+        const group = join(PIDS, `bulkhead-test-${process.pid}`);
+        mkdirSync(group);
+        onTestFinished(async () => {
+          await until(
+            () => readFileSync(join(group, 'cgroup.procs'), 'utf8') === '',
+            'the group to be empty',
+          );
+          rmdirSync(group);
+        });
+        writeFileSync(join(group, 'pids.max'), '40');
+        const enter = ['sh', '-c', `echo $$ > ${group}/cgroup.procs; exec "$@"`, 'sh'];
+        expectWaitedOut(factsOf(await runShort(enter, source)));
       },
-      stillServes: 1,
-      served: [1, 1, 1],
-      children: 1,
-      errors: [],
-    });
-  }
-
-  test('that this user may have: EAGAIN, and tasks wait until there are some', async () => {
-    // A user that nobody else is, who may read this folder all the same.
-    const user = String(100_000 + process.pid);
-    const wrapper = [
-      'prlimit',
-      '--nproc=40:40',
-      'setpriv',
-      `--reuid=${user}`,
-      '--inh-caps=+dac_read_search,+dac_override',
-    ];
-    const facts = factsOf(await runShort([...wrapper, '--ambient-caps=+dac_read_search,+dac_override'], source));
-    expectWaitedOut(facts);
-  });
-
-  const PIDS = '/sys/fs/cgroup/pids';
-  test.skipIf(!existsSync(join(PIDS, 'cgroup.procs')))('that this control group may have: the same', async () => {
-    const group = join(PIDS, `bulkhead-test-${process.pid}`);
-    mkdirSync(group);
-    onTestFinished(async () => {
-      await until(() => readFileSync(join(group, 'cgroup.procs'), 'utf8') === '', 'the group to be empty');
-      rmdirSync(group);
-    });
-    writeFileSync(join(group, 'pids.max'), '40');
-    const enter = ['sh', '-c', `echo $$ > ${group}/cgroup.procs; exec "$@"`, 'sh'];
-    expectWaitedOut(factsOf(await runShort(enter, source)));
-  });
-});
+    );
+  },
+);

@@ -1,4 +1,5 @@
-// How a pool ends: gracefully, under a deadline, at once; and what becomes of its tasks and workers.
+// How a pool ends: gracefully, under a deadline, at once; and what becomes of its tasks and
+// workers.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,13 +21,15 @@ import {
 
 const basic = fixture('basic.mjs');
 const announcing = fixture('announcing.mjs');
-const outcomes = (log, event) => log.filter(([name]) => name === event).map(([, { taskId }]) => taskId);
+const outcomes = (log, event) =>
+  log.filter(([name]) => name === event).map(([, { taskId }]) => taskId);
 
 describe('shutdown()', () => {
   test('finishes every accepted task, stops all workers, and reports', async () => {
     const manager = pool({ worker: basic });
     const log = record(manager);
-    for (let id = 0; id < 200; id++) manager.distributeTask({ id, type: id === 7 ? 'throw' : 'echo' });
+    for (let id = 0; id < 200; id++)
+      manager.distributeTask({ id, type: id === 7 ? 'throw' : 'echo' });
     const promised = manager.run({ type: 'sleep', data: 20 });
     const report = await manager.shutdown();
     expect(report).toEqual({ completed: 200, rejected: 1, killed: 0 });
@@ -98,7 +101,9 @@ describe('shutdown()', () => {
     expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
     expect(log).toEqual([]);
     expect(manager.workers).toEqual([]);
-    expect(await failure(() => manager.distributeTask({ data: 1 }))).toBeInstanceOf(PoolClosedError);
+    expect(await failure(() => manager.distributeTask({ data: 1 }))).toBeInstanceOf(
+      PoolClosedError,
+    );
     expect(await failure(manager.startWorkers())).toBeInstanceOf(PoolClosedError);
   });
 
@@ -144,22 +149,35 @@ describe('shutdown()', () => {
     manager.distributeTask({ id: 'waits', type: 'echo' });
     await running;
     const [{ pid }] = manager.workers;
-    expect(await manager.shutdown({ timeout: 50 })).toEqual({ completed: 0, rejected: 2, killed: 1 });
+    expect(await manager.shutdown({ timeout: 50 })).toEqual({
+      completed: 0,
+      rejected: 2,
+      killed: 1,
+    });
     const errors = log.filter(([event]) => event === 'error').map(([, error]) => error);
     expect(errors.every((error) => error instanceof PoolClosedError)).toBe(true);
-    expect(Object.fromEntries(errors.map(({ taskId, maybeExecuted }) => [taskId, maybeExecuted]))).toEqual({
+    expect(
+      Object.fromEntries(errors.map(({ taskId, maybeExecuted }) => [taskId, maybeExecuted])),
+    ).toEqual({
       runs: true,
       waits: false,
     });
     expect(isGone(pid)).toBe(true);
-    expect(log.at(-1)).toEqual(['exit', expect.objectContaining({ pid, signal: 'SIGKILL', reason: 'shutdown' })]);
+    expect(log.at(-1)).toEqual([
+      'exit',
+      expect.objectContaining({ pid, signal: 'SIGKILL', reason: 'shutdown' }),
+    ]);
   });
 
   test('with a timeout that nothing exceeds kills nothing, and does not last so long', async () => {
     const manager = pool({ worker: basic });
     const task = manager.run({ type: 'sleep', data: 20 });
     const started = performance.now();
-    expect(await manager.shutdown({ timeout: 60_000 })).toEqual({ completed: 1, rejected: 0, killed: 0 });
+    expect(await manager.shutdown({ timeout: 60_000 })).toEqual({
+      completed: 1,
+      rejected: 0,
+      killed: 0,
+    });
     expect(performance.now() - started).toBeLessThan(30_000);
     await task;
   });
@@ -171,7 +189,11 @@ describe('shutdown()', () => {
     manager.distributeTask({ id: 'runs', type: 'sleep', data: 100 });
     for (let id = 0; id < 10; id++) manager.distributeTask({ id, type: 'echo' });
     await running;
-    expect(await manager.shutdown({ drain: 'running' })).toEqual({ completed: 1, rejected: 10, killed: 0 });
+    expect(await manager.shutdown({ drain: 'running' })).toEqual({
+      completed: 1,
+      rejected: 10,
+      killed: 0,
+    });
     expect(outcomes(log, 'result')).toEqual(['runs']);
     const dropped = log.filter(([event]) => event === 'error').map(([, error]) => error);
     expect(dropped.map(({ code, maybeExecuted }) => [code, maybeExecuted])).toEqual(
@@ -196,7 +218,14 @@ describe('shutdown()', () => {
 
   test('rejects wrong options, and closes nothing', async () => {
     const manager = pool();
-    for (const options of [null, 7, { timeout: -1 }, { timeout: '1' }, { drain: 'none' }, { timeOut: 1 }]) {
+    for (const options of [
+      null,
+      7,
+      { timeout: -1 },
+      { timeout: '1' },
+      { drain: 'none' },
+      { timeOut: 1 },
+    ]) {
       const error = await failure(manager.shutdown(options));
       expect(error.code).toMatch(/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/);
     }
@@ -230,12 +259,15 @@ describe('shutdown()', () => {
         report = manager[close]();
         nested = failure(manager.run({ type: 'echo' }));
       });
-      const awaited = Array.from({ length: 10 }, (_, id) => manager.run({ id, type: 'echo', data: id }));
+      const awaited = Array.from({ length: 10 }, (_, id) =>
+        manager.run({ id, type: 'echo', data: id }),
+      );
       manager.distributeTask({ id: 'announced', type: 'echo' });
       // Nothing is read until all of them have ended.
       const nap = new Int32Array(new SharedArrayBuffer(4));
       const end = performance.now() + 20_000;
-      while (manager.stats().tasks.completed < 11 && performance.now() < end) Atomics.wait(nap, 0, 0, 1);
+      while (manager.stats().tasks.completed < 11 && performance.now() < end)
+        Atomics.wait(nap, 0, 0, 1);
       expect(await Promise.all(awaited)).toEqual([...Array(10).keys()]);
       expect(await nested).toBeInstanceOf(PoolClosedError);
       expect(await report).toMatchObject({ rejected: 0 });
@@ -325,7 +357,9 @@ describe('terminate()', () => {
       new Map([['looping', true], ['waiting', true], ...[0, 1, 2, 3, 4].map((id) => [id, false])]),
     );
     expect(await promised).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: false });
-    expect(log.filter(([event]) => event === 'exit').map(([, { signal, reason }]) => [signal, reason])).toEqual([
+    expect(
+      log.filter(([event]) => event === 'exit').map(([, { signal, reason }]) => [signal, reason]),
+    ).toEqual([
       ['SIGKILL', 'shutdown'],
       ['SIGKILL', 'shutdown'],
     ]);

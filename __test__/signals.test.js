@@ -1,9 +1,19 @@
-// Signals: those that workers get from elsewhere, and those of this process, which are none of ours.
+// Signals: those that workers get from elsewhere, and those of this process, which are none of
+// ours.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { failure, fixture, PROC, pool, program, project, record, until } from './support/harness.js';
+import {
+  failure,
+  fixture,
+  PROC,
+  pool,
+  program,
+  project,
+  record,
+  until,
+} from './support/harness.js';
 
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
@@ -13,7 +23,10 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])(
     const manager = pool({ worker: fixture('crash.mjs'), maxWorkers: 1, stdio: 'ignore' });
     const log = record(manager);
     const task = failure(manager.run({ id: 1, type: 'hang' }));
-    await until(() => log.some(([event, said]) => event === 'message' && said === 'begun'), 'it runs');
+    await until(
+      () => log.some(([event, said]) => event === 'message' && said === 'begun'),
+      'it runs',
+    );
     const [{ pid }] = manager.workers;
     process.kill(pid, signal);
     const error = await task;
@@ -66,8 +79,10 @@ test('no signal handler is installed, none is blocked and none ignored, at any t
 
 test('a core dump: the exit is told when the process is really gone, and not before its place is free', async (context) => {
   const pattern =
-    existsSync('/proc/sys/kernel/core_pattern') && readFileSync('/proc/sys/kernel/core_pattern', 'latin1').trim();
-  // A pattern that pipes into a program, or leads to another folder, is somebody's set-up, which a test does not fill.
+    existsSync('/proc/sys/kernel/core_pattern') &&
+    readFileSync('/proc/sys/kernel/core_pattern', 'latin1').trim();
+  // A pattern that pipes into a program, or leads to another folder, is somebody's set-up, which a
+  // test does not fill.
   if (!pattern || /[|/]/.test(pattern)) context.skip(`core dumps go elsewhere: ${pattern}`);
   const folder = project({
     'worker.mjs': `
@@ -107,7 +122,12 @@ test('a core dump: the exit is told when the process is really gone, and not bef
   if (code === 2) context.skip('core dumps are not allowed here');
   expect(code).toBe(0);
   const told = JSON.parse(stdout);
-  expect(told).toMatchObject({ there: { exit: false, error: false }, signal: 'SIGABRT', next: 'next', most: 1 });
+  expect(told).toMatchObject({
+    there: { exit: false, error: false },
+    signal: 'SIGABRT',
+    next: 'next',
+    most: 1,
+  });
   expect(told.rss).toBeGreaterThan(100 << 20);
   expect(readdirSync(folder).filter((name) => name.startsWith('core'))).toHaveLength(1);
 });

@@ -1,11 +1,20 @@
-// Every system call between "a worker is wanted" and "it is reaped" fails in turn: each time there is a clear error, or it
-// can be done without; and nothing is left behind.
+// Every system call between "a worker is wanted" and "it is reaped" fails in turn: each time there
+// is a clear error, or it can be done without; and nothing is left behind.
 
 import { readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import ProcessManager, { PoolBrokenError, WorkerStartError } from '../index.mjs';
-import { childrenOf, fixture, isGone, PROC, pool, record, startProgram, until } from './support/harness.js';
+import {
+  childrenOf,
+  fixture,
+  isGone,
+  PROC,
+  pool,
+  record,
+  startProgram,
+  until,
+} from './support/harness.js';
 import { attach, failing, injections, supervisorOf, untraceable } from './support/strace.js';
 
 /** A worker that costs little to start: most tests here start several. */
@@ -30,8 +39,8 @@ const patient = { limit: 5, minDelay: 1, maxDelay: 1 };
 const SHORTAGES = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOSPC'];
 
 /**
- * Calls without which there is no worker: name, which of that name, the errors that it can give, and the name under which
- * they are reported.
+ * Calls without which there is no worker: name, which of that name, the errors that it can give,
+ * and the name under which they are reported.
  */
 const NEEDED = [
   ['socketpair', 1, ['EMFILE', 'ENFILE', 'ENOMEM', 'EPERM']],
@@ -65,7 +74,9 @@ const NEEDED_BY_THE_CHILD = [
   ['execve', ['EACCES', 'ENOMEM', 'EAGAIN', 'E2BIG', 'ETXTBSY']],
 ];
 
-/** Calls that can be done without: the worker starts, serves and ends as if nothing had happened. */
+/**
+ * Calls that can be done without: the worker starts, serves and ends as if nothing had happened.
+ */
 const NOT_NEEDED = [
   // Smaller buffers.
   ['setsockopt', ['EPERM', 'ENOBUFS']],
@@ -130,7 +141,10 @@ async function bystander() {
   // The last calls for its worker would be counted among those of the next test.
   onTestFinished(async () => {
     await manager.terminate();
-    await until(() => descriptors() <= clean, `no more than ${clean} descriptors: ${descriptors()}`);
+    await until(
+      () => descriptors() <= clean,
+      `no more than ${clean} descriptors: ${descriptors()}`,
+    );
   });
   await manager.startWorkers();
   const [{ pid }] = manager.workers;
@@ -142,12 +156,17 @@ async function bystander() {
       expect(await manager.run({})).toBe(1);
       expect(childrenOf()).toEqual([pid]);
       expect(log).toEqual([]);
-      await until(() => descriptors() <= before, `no more than ${before} descriptors: ${descriptors()}`);
+      await until(
+        () => descriptors() <= before,
+        `no more than ${before} descriptors: ${descriptors()}`,
+      );
     },
   };
 }
 
-/** How many are open, but for those of files that the kernel makes up, which are read now and then. */
+/**
+ * How many are open, but for those of files that the kernel makes up, which are read now and then.
+ */
 function descriptors() {
   const isLasting = (fd) => {
     try {
@@ -159,9 +178,19 @@ function descriptors() {
   return readdirSync('/proc/self/fd').filter(isLasting).length;
 }
 
-/** What becomes of a task in a new pool, which is then shut down, while the supervisor's calls fail like that. */
+/**
+ * What becomes of a task in a new pool, which is then shut down, while the supervisor's calls fail
+ * like that.
+ */
 async function serveUnder(fault, options = {}) {
-  const manager = pool({ worker: shell, minWorkers: 1, maxWorkers: 1, stdio: 'pipe', restart: patient, ...options });
+  const manager = pool({
+    worker: shell,
+    minWorkers: 1,
+    maxWorkers: 1,
+    stdio: 'pipe',
+    restart: patient,
+    ...options,
+  });
   const log = record(manager, ['error', 'exit']);
   const before = descriptors();
   const tracer = await attach(await supervisorOf(), fault);
@@ -174,7 +203,10 @@ async function serveUnder(fault, options = {}) {
     calls = await tracer.detach();
   }
   // Or its last calls would be counted among those of the next.
-  await until(() => descriptors() <= before, `no more than ${before} descriptors: ${descriptors()}`);
+  await until(
+    () => descriptors() <= before,
+    `no more than ${before} descriptors: ${descriptors()}`,
+  );
   return { outcome, log, calls };
 }
 
@@ -185,8 +217,14 @@ function expectBroken({ outcome, log, calls }, { error, syscall, spawned = 0 }) 
   expect(outcome).toMatchObject({ maybeExecuted: false });
   expect(outcome.cause).toBeInstanceOf(WorkerStartError);
   expect(outcome.cause).toMatchObject({ reason: 'spawn', pid: null, exitCode: null, signal: null });
-  expect(outcome.cause.cause).toMatchObject({ code: error, errno: -constants.errno[error], syscall });
-  expect(outcome.message).toMatch(new RegExp(`^the pool is broken, .*${syscall}.* failed: ${error}: [a-z]`));
+  expect(outcome.cause.cause).toMatchObject({
+    code: error,
+    errno: -constants.errno[error],
+    syscall,
+  });
+  expect(outcome.message).toMatch(
+    new RegExp(`^the pool is broken, .*${syscall}.* failed: ${error}: [a-z]`),
+  );
   expect(log.filter(([event]) => event === 'exit')).toHaveLength(spawned);
 }
 
@@ -196,141 +234,178 @@ function expectServed({ outcome, log, calls }) {
   expect(log).toEqual([['exit', expect.objectContaining({ reason: 'shutdown' })]]);
 }
 
-describe.skipIf(reason !== null)(`a system call fails${reason === null ? '' : ` (skipped: ${reason})`}`, () => {
-  test('each of those that a worker costs is tried here', async () => {
-    const unharmed = await bystander();
-    const { outcome, calls } = await serveUnder([]);
-    expect(outcome).toBe(1);
-    const names = new Set(calls.map((line) => line.match(/^(\w+)\(/)?.[1]).filter(Boolean));
-    expect([...names]).toEqual(expect.arrayContaining(['socketpair', 'clone3', 'wait4']));
-    const known = new Set([...NEEDED, ...NOT_NEEDED].map(([name]) => name).concat(INFALLIBLE));
-    expect([...names].filter((name) => !known.has(name))).toEqual([]);
-    for (const name of ['socketpair', 'ioctl', 'pipe2', 'epoll_ctl', 'clone3', 'pidfd_open']) {
-      const tried = NEEDED.filter(([call]) => call === name).map(([, nth]) => nth);
-      const made = calls.filter((line) => line.startsWith(`${name}(`) && !line.includes('EPOLL_CTL_DEL')).length;
-      expect([name, Math.max(0, ...tried)]).toEqual([name, made]);
-    }
-    // In our memory until it executes its program, not in a copy, whose making would stop us for as long as we are large.
-    const [made, ...more] = calls.filter(
-      (line) => /^(clone|clone3|fork|vfork)\(/.test(line) && !line.includes('CLONE_THREAD'),
+describe.skipIf(reason !== null)(
+  `a system call fails${reason === null ? '' : ` (skipped: ${reason})`}`,
+  () => {
+    test('each of those that a worker costs is tried here', async () => {
+      const unharmed = await bystander();
+      const { outcome, calls } = await serveUnder([]);
+      expect(outcome).toBe(1);
+      const names = new Set(calls.map((line) => line.match(/^(\w+)\(/)?.[1]).filter(Boolean));
+      expect([...names]).toEqual(expect.arrayContaining(['socketpair', 'clone3', 'wait4']));
+      const known = new Set([...NEEDED, ...NOT_NEEDED].map(([name]) => name).concat(INFALLIBLE));
+      expect([...names].filter((name) => !known.has(name))).toEqual([]);
+      for (const name of ['socketpair', 'ioctl', 'pipe2', 'epoll_ctl', 'clone3', 'pidfd_open']) {
+        const tried = NEEDED.filter(([call]) => call === name).map(([, nth]) => nth);
+        const made = calls.filter(
+          (line) => line.startsWith(`${name}(`) && !line.includes('EPOLL_CTL_DEL'),
+        ).length;
+        expect([name, Math.max(0, ...tried)]).toEqual([name, made]);
+      }
+      // In our memory until it executes its program, not in a copy, whose making would stop us for
+      // as long as we are large.
+      const [made, ...more] = calls.filter(
+        (line) => /^(clone|clone3|fork|vfork)\(/.test(line) && !line.includes('CLONE_THREAD'),
+      );
+      expect(made).toMatch(/CLONE_VM\|CLONE_VFORK/);
+      expect(more).toEqual([]);
+      await unharmed.expectUnharmed();
+    });
+
+    test('none of them on the thread of JavaScript', async () => {
+      const unharmed = await bystander();
+      const manager = pool({ worker: shell, minWorkers: 2, maxWorkers: 2 });
+      const tracer = await attach(process.pid, [
+        '-e',
+        'trace=clone,clone3,fork,vfork,socketpair,memfd_create,pidfd_open',
+      ]);
+      await manager.startWorkers();
+      await manager.shutdown();
+      expect((await tracer.detach()).filter((line) => /^\w+\(/.test(line))).toEqual([]);
+      await unharmed.expectUnharmed();
+    });
+
+    test.each(NEEDED)(
+      'no worker without %s no. %d: the error says so, and the next attempt succeeds',
+      async (...row) => {
+        const [call, nth, errors, syscall = call] = row;
+        const unharmed = await bystander();
+        for (const error of errors) {
+          expectBroken(await serveUnder(failing(call, error, nth), { restart: strict }), {
+            error,
+            syscall,
+          });
+          // What is no mere shortage is not tried again.
+          if (SHORTAGES.includes(error)) expectServed(await serveUnder(failing(call, error, nth)));
+          await unharmed.expectUnharmed();
+        }
+      },
     );
-    expect(made).toMatch(/CLONE_VM\|CLONE_VFORK/);
-    expect(more).toEqual([]);
-    await unharmed.expectUnharmed();
-  });
 
-  test('none of them on the thread of JavaScript', async () => {
-    const unharmed = await bystander();
-    const manager = pool({ worker: shell, minWorkers: 2, maxWorkers: 2 });
-    const tracer = await attach(process.pid, [
-      '-e',
-      'trace=clone,clone3,fork,vfork,socketpair,memfd_create,pidfd_open',
-    ]);
-    await manager.startWorkers();
-    await manager.shutdown();
-    expect((await tracer.detach()).filter((line) => /^\w+\(/.test(line))).toEqual([]);
-    await unharmed.expectUnharmed();
-  });
-
-  test.each(NEEDED)('no worker without %s no. %d: the error says so, and the next attempt succeeds', async (...row) => {
-    const [call, nth, errors, syscall = call] = row;
-    const unharmed = await bystander();
-    for (const error of errors) {
-      expectBroken(await serveUnder(failing(call, error, nth), { restart: strict }), { error, syscall });
-      // What is no mere shortage is not tried again.
-      if (SHORTAGES.includes(error)) expectServed(await serveUnder(failing(call, error, nth)));
-      await unharmed.expectUnharmed();
-    }
-  });
-
-  test.each(NEEDED_BY_THE_CHILD)('no worker where the new process fails at %s: the same', async (call, errors) => {
-    const unharmed = await bystander();
-    for (const error of errors) {
-      // Followed into the new process, where the count begins anew: it fails at every attempt.
-      const fault = ['-f', ...failing(call, error)];
-      expectBroken(await serveUnder(fault, { restart: strict }), { error, syscall: 'spawn' });
-      expect((await serveUnder([])).outcome).toBe(1);
-      await unharmed.expectUnharmed();
-    }
-  });
-
-  test.each(NOT_NEEDED)('%s is not needed: the worker serves all the same', async (call, errors, nth) => {
-    const unharmed = await bystander();
-    for (const error of errors) {
-      expectServed(await serveUnder(failing(call, error, nth)));
-      await unharmed.expectUnharmed();
-    }
-  });
-
-  test('without close_range the new process closes what it should not have by other means', async () => {
-    const unharmed = await bystander();
-    const { outcome, log, calls } = await serveUnder(['-f', ...failing('close_range', 'ENOSYS')]);
-    expectServed({ outcome, log, calls });
-    await unharmed.expectUnharmed();
-  });
-
-  test.each([
-    ['memfd_create', 'EMFILE'],
-    ['ftruncate', 'ENOMEM'],
-    ['fcntl', 'EPERM', 1],
-    ['mmap', 'ENOMEM', 1],
-  ])('without shared memory (%s: %s) the death of a worker costs one task, as ever', async (...fault) => {
-    const unharmed = await bystander();
-    const manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 1, prefetch: 16, restart: patient });
-    const tracer = await attach(await supervisorOf(), failing(...fault));
-    const tasks = Array.from({ length: 40 }, (_, data) =>
-      manager.run(data === 20 ? { type: 'kill' } : { type: 'echo', data }),
+    test.each(NEEDED_BY_THE_CHILD)(
+      'no worker where the new process fails at %s: the same',
+      async (call, errors) => {
+        const unharmed = await bystander();
+        for (const error of errors) {
+          // Followed into the new process, where the count begins anew: it fails at every attempt.
+          const fault = ['-f', ...failing(call, error)];
+          expectBroken(await serveUnder(fault, { restart: strict }), { error, syscall: 'spawn' });
+          expect((await serveUnder([])).outcome).toBe(1);
+          await unharmed.expectUnharmed();
+        }
+      },
     );
-    const outcomes = await Promise.all(tasks.map((task) => task.catch((error) => error)));
-    expect(injections(await tracer.detach())).toBeGreaterThan(0);
-    expect(outcomes[20]).toMatchObject({ code: 'ERR_WORKER_CRASHED', signal: 'SIGKILL', maybeExecuted: true });
-    expect(outcomes.toSpliced(20, 1)).toEqual(Array.from({ length: 40 }, (_, data) => data).toSpliced(20, 1));
-    await manager.shutdown();
-    await unharmed.expectUnharmed();
-  });
 
-  test('a worker to which nothing can be written is replaced', async () => {
-    const unharmed = await bystander();
-    // What it is told first is lost.
-    const { outcome, log, calls } = await serveUnder(failing('sendto', 'ENOBUFS', 1));
-    expect(injections(calls)).toBe(1);
-    expect(outcome).toBe(1);
-    expect(log.map(([event, exit]) => [event, exit.reason, exit.signal])).toEqual([
-      ['exit', 'startup', 'SIGKILL'],
-      ['exit', 'shutdown', null],
-    ]);
-    // A task of a worker that serves already is lost on the way, and has not begun.
-    const manager = pool({ worker: shell, minWorkers: 1, maxWorkers: 1, restart: patient });
-    await manager.startWorkers();
-    const exits = record(manager, ['exit', 'error']);
-    const tracer = await attach(await supervisorOf(), failing('sendto', 'ENOMEM', 1));
-    const main = await attach(process.pid, failing('sendto', 'ENOMEM', 1));
-    expect(await manager.run({})).toBe(1);
-    expect(injections(await main.detach()) + injections(await tracer.detach())).toBeGreaterThan(0);
-    expect(exits.map(([event, exit]) => [event, exit.reason, exit.signal])).toContainEqual([
-      'exit',
-      'crashed',
-      'SIGKILL',
-    ]);
-    await manager.shutdown();
-    await unharmed.expectUnharmed();
-  });
+    test.each(NOT_NEEDED)(
+      '%s is not needed: the worker serves all the same',
+      async (call, errors, nth) => {
+        const unharmed = await bystander();
+        for (const error of errors) {
+          expectServed(await serveUnder(failing(call, error, nth)));
+          await unharmed.expectUnharmed();
+        }
+      },
+    );
 
-  test('a worker from which nothing can be read is replaced', async () => {
-    const unharmed = await bystander();
-    const { outcome, log, calls } = await serveUnder(failing('recvmsg', 'ENOMEM', 1), { gracePeriod: 50 });
-    expect(injections(calls)).toBe(1);
-    expect(outcome).toBe(1);
-    expect(log.map(([event, exit]) => [event, exit.reason])).toEqual([
-      ['exit', 'startup'],
-      ['exit', 'shutdown'],
-    ]);
-    await unharmed.expectUnharmed();
-  });
-});
+    test('without close_range the new process closes what it should not have by other means', async () => {
+      const unharmed = await bystander();
+      const { outcome, log, calls } = await serveUnder(['-f', ...failing('close_range', 'ENOSYS')]);
+      expectServed({ outcome, log, calls });
+      await unharmed.expectUnharmed();
+    });
+
+    test.each([
+      ['memfd_create', 'EMFILE'],
+      ['ftruncate', 'ENOMEM'],
+      ['fcntl', 'EPERM', 1],
+      ['mmap', 'ENOMEM', 1],
+    ])(
+      'without shared memory (%s: %s) the death of a worker costs one task, as ever',
+      async (...fault) => {
+        const unharmed = await bystander();
+        const manager = pool({
+          worker: fixture('basic.mjs'),
+          maxWorkers: 1,
+          prefetch: 16,
+          restart: patient,
+        });
+        const tracer = await attach(await supervisorOf(), failing(...fault));
+        const tasks = Array.from({ length: 40 }, (_, data) =>
+          manager.run(data === 20 ? { type: 'kill' } : { type: 'echo', data }),
+        );
+        const outcomes = await Promise.all(tasks.map((task) => task.catch((error) => error)));
+        expect(injections(await tracer.detach())).toBeGreaterThan(0);
+        expect(outcomes[20]).toMatchObject({
+          code: 'ERR_WORKER_CRASHED',
+          signal: 'SIGKILL',
+          maybeExecuted: true,
+        });
+        expect(outcomes.toSpliced(20, 1)).toEqual(
+          Array.from({ length: 40 }, (_, data) => data).toSpliced(20, 1),
+        );
+        await manager.shutdown();
+        await unharmed.expectUnharmed();
+      },
+    );
+
+    test('a worker to which nothing can be written is replaced', async () => {
+      const unharmed = await bystander();
+      // What it is told first is lost.
+      const { outcome, log, calls } = await serveUnder(failing('sendto', 'ENOBUFS', 1));
+      expect(injections(calls)).toBe(1);
+      expect(outcome).toBe(1);
+      expect(log.map(([event, exit]) => [event, exit.reason, exit.signal])).toEqual([
+        ['exit', 'startup', 'SIGKILL'],
+        ['exit', 'shutdown', null],
+      ]);
+      // A task of a worker that serves already is lost on the way, and has not begun.
+      const manager = pool({ worker: shell, minWorkers: 1, maxWorkers: 1, restart: patient });
+      await manager.startWorkers();
+      const exits = record(manager, ['exit', 'error']);
+      const tracer = await attach(await supervisorOf(), failing('sendto', 'ENOMEM', 1));
+      const main = await attach(process.pid, failing('sendto', 'ENOMEM', 1));
+      expect(await manager.run({})).toBe(1);
+      expect(injections(await main.detach()) + injections(await tracer.detach())).toBeGreaterThan(
+        0,
+      );
+      expect(exits.map(([event, exit]) => [event, exit.reason, exit.signal])).toContainEqual([
+        'exit',
+        'crashed',
+        'SIGKILL',
+      ]);
+      await manager.shutdown();
+      await unharmed.expectUnharmed();
+    });
+
+    test('a worker from which nothing can be read is replaced', async () => {
+      const unharmed = await bystander();
+      const { outcome, log, calls } = await serveUnder(failing('recvmsg', 'ENOMEM', 1), {
+        gracePeriod: 50,
+      });
+      expect(injections(calls)).toBe(1);
+      expect(outcome).toBe(1);
+      expect(log.map(([event, exit]) => [event, exit.reason])).toEqual([
+        ['exit', 'startup'],
+        ['exit', 'shutdown'],
+      ]);
+      await unharmed.expectUnharmed();
+    });
+  },
+);
 
 describe.skipIf(reason !== null)('the supervisor itself cannot be started', () => {
-  // The constructor's calls, on the main thread: an event loop with what wakes it, and a thread with its stack.
+  // The constructor's calls, on the main thread: an event loop with what wakes it, and a thread
+  // with its stack.
   test.each([
     ['epoll_create1', 'EMFILE', /creating an event loop failed: EMFILE: too many open files/],
     ['eventfd2', 'EMFILE', /creating an event loop failed: EMFILE/],
@@ -367,16 +442,28 @@ describe.skipIf(reason !== null)('the supervisor itself cannot be started', () =
     child.kill('SIGUSR2');
     const told = JSON.parse(await line('message'));
     expect(injections(await tracer.detach())).toBeGreaterThan(0);
-    expect(told).toEqual({ message: expect.stringMatching(message), code: expect.any(String), left: [0, 0] });
+    expect(told).toEqual({
+      message: expect.stringMatching(message),
+      code: expect.any(String),
+      left: [0, 0],
+    });
     expect(told.message).toContain(told.code);
     child.kill('SIGUSR2');
-    expect(await exit).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('second works') });
+    expect(await exit).toMatchObject({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringContaining('second works'),
+    });
   });
 });
 
-describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')('pidfd_open is missing or forbidden', () => {
-  test.each(['ENOSYS', 'EPERM', 'EACCES'])('%s: a thread for each worker waits in its place', async (error) => {
-    const source = `
+describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')(
+  'pidfd_open is missing or forbidden',
+  () => {
+    test.each(['ENOSYS', 'EPERM', 'EACCES'])(
+      '%s: a thread for each worker waits in its place',
+      async (error) => {
+        const source = `
       import { spawn } from 'node:child_process';
       import { once } from 'node:events';
       import ProcessManager from 'bulkhead';
@@ -404,29 +491,31 @@ describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')('pidfd
         process.exit(0);
       });
       console.log('made');`;
-    const { pid, child, line, exit } = startProgram(source);
-    onTestFinished(() => child.kill('SIGKILL'));
-    await line('made');
-    const tracer = await attach(await supervisorOf(pid), failing('pidfd_open', error));
-    child.kill('SIGUSR2');
-    const { grandchild, ...told } = JSON.parse(await line('waiting'));
-    expect(told).toEqual({
-      waiting: 2,
-      outcomes: [
-        [null, 'SIGKILL', true],
-        [null, 'SIGSEGV', true],
-        [0, null, true],
-        [1, null, true],
-      ],
-      code: 9,
-      result: 'alive',
-      timeout: 'ERR_TASK_TIMEOUT',
-      crashes: 4,
-      zombies: [],
-    });
-    // Asked once, and remembered.
-    expect(injections(await tracer.detach())).toBe(1);
-    expect(await exit).toMatchObject({ code: 0, stderr: '' });
-    await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
-  });
-});
+        const { pid, child, line, exit } = startProgram(source);
+        onTestFinished(() => child.kill('SIGKILL'));
+        await line('made');
+        const tracer = await attach(await supervisorOf(pid), failing('pidfd_open', error));
+        child.kill('SIGUSR2');
+        const { grandchild, ...told } = JSON.parse(await line('waiting'));
+        expect(told).toEqual({
+          waiting: 2,
+          outcomes: [
+            [null, 'SIGKILL', true],
+            [null, 'SIGSEGV', true],
+            [0, null, true],
+            [1, null, true],
+          ],
+          code: 9,
+          result: 'alive',
+          timeout: 'ERR_TASK_TIMEOUT',
+          crashes: 4,
+          zombies: [],
+        });
+        // Asked once, and remembered.
+        expect(injections(await tracer.detach())).toBe(1);
+        expect(await exit).toMatchObject({ code: 0, stderr: '' });
+        await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
+      },
+    );
+  },
+);

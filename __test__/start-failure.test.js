@@ -81,31 +81,72 @@ describe('for good: there is no second attempt', () => {
     ['worker.js', 'worker.ts', 'its JavaScript'],
     ['worker.mjs', 'worker', 'its extension, which `require` would not find'],
     ['index.mjs', '', 'its folder, which has no index.js'],
-  ])('[A7] a module that does not exist, where %s does: the error asks whether %s is that', async (there, name) => {
-    const file = module('export default () => 1;', there);
-    const { message, cause } = await expectBroken({ worker: join(file, '..', name) }, once);
-    expect(message).toContain(`; did you mean ${file}?`);
-    expect(cause.code).toBe(name === '' ? 'ERR_UNSUPPORTED_DIR_IMPORT' : 'ERR_MODULE_NOT_FOUND');
-  });
+  ])(
+    '[A7] a module that does not exist, where %s does: the error asks whether %s is that',
+    async (there, name) => {
+      const file = module('export default () => 1;', there);
+      const { message, cause } = await expectBroken({ worker: join(file, '..', name) }, once);
+      expect(message).toContain(`; did you mean ${file}?`);
+      expect(cause.code).toBe(name === '' ? 'ERR_UNSUPPORTED_DIR_IMPORT' : 'ERR_MODULE_NOT_FOUND');
+    },
+  );
 
   test.each([
     ['import.meta.main', 'worker.mjs', 'if (import.meta.main) process.on("message", () => {});'],
     ['require.main', 'worker.cjs', 'if (require.main !== module) process.on("message", () => {});'],
-  ])('[A9] a script that listens depending on %s, which the error names', async (asked, name, source) => {
-    const { message, cause } = await expectBroken({ worker: module(source, name) }, once);
-    expect(cause.code).toBe('ERR_NO_HANDLER');
-    expect(message).toContain(`The module asks ${asked}, which is `);
-    expect(message).toContain('isWorker of "bulkhead/worker"');
-  });
+  ])(
+    '[A9] a script that listens depending on %s, which the error names',
+    async (asked, name, source) => {
+      const { message, cause } = await expectBroken({ worker: module(source, name) }, once);
+      expect(cause.code).toBe('ERR_NO_HANDLER');
+      expect(message).toContain(`The module asks ${asked}, which is `);
+      expect(message).toContain('isWorker of "bulkhead/worker"');
+    },
+  );
 
   test.each([
-    ['a flag that Node does not know', { execArgv: ['--no-such-flag'] }, 9, 'bad option: --no-such-flag'],
-    ['the same in NODE_OPTIONS', { env: { NODE_OPTIONS: '--no-such-flag' } }, 9, 'is not allowed in NODE_OPTIONS'],
-    ['a file of flags that is not there', { execArgv: ['--env-file=missing.env'] }, 9, 'missing.env: not found'],
-    ['-r of a file that is not there', { execArgv: ['-r', './missing.cjs'] }, 1, "Cannot find module './missing.cjs'"],
-    ['-r of a package that is not there', { execArgv: ['-r', 'bulkhead-no-such'] }, 1, 'bulkhead-no-such'],
-    ['--import of a file that is not there', { execArgv: ['--import', './missing.mjs'] }, 1, 'missing.mjs'],
-    ['--import of a package that is not there', { execArgv: ['--import', 'bulkhead-no-such'] }, 1, 'bulkhead-no-such'],
+    [
+      'a flag that Node does not know',
+      { execArgv: ['--no-such-flag'] },
+      9,
+      'bad option: --no-such-flag',
+    ],
+    [
+      'the same in NODE_OPTIONS',
+      { env: { NODE_OPTIONS: '--no-such-flag' } },
+      9,
+      'is not allowed in NODE_OPTIONS',
+    ],
+    [
+      'a file of flags that is not there',
+      { execArgv: ['--env-file=missing.env'] },
+      9,
+      'missing.env: not found',
+    ],
+    [
+      '-r of a file that is not there',
+      { execArgv: ['-r', './missing.cjs'] },
+      1,
+      "Cannot find module './missing.cjs'",
+    ],
+    [
+      '-r of a package that is not there',
+      { execArgv: ['-r', 'bulkhead-no-such'] },
+      1,
+      'bulkhead-no-such',
+    ],
+    [
+      '--import of a file that is not there',
+      { execArgv: ['--import', './missing.mjs'] },
+      1,
+      'missing.mjs',
+    ],
+    [
+      '--import of a package that is not there',
+      { execArgv: ['--import', 'bulkhead-no-such'] },
+      1,
+      'bulkhead-no-such',
+    ],
     ['--no-addons', { execArgv: ['--no-addons'] }, 1, 'addons are switched off'],
   ])('[A14] %s', async (_, options, exitCode, words) => {
     const worker = module('export default () => 1;');
@@ -115,7 +156,10 @@ describe('for good: there is no second attempt', () => {
   });
 
   test('a module whose own import does not exist', async () => {
-    const { message } = await expectBroken({ worker: module('import "./missing.mjs"; export default () => 1;') }, once);
+    const { message } = await expectBroken(
+      { worker: module('import "./missing.mjs"; export default () => 1;') },
+      once,
+    );
     expect(message).toContain('missing.mjs');
   });
 
@@ -127,12 +171,23 @@ describe('for good: there is no second attempt', () => {
   test.each([
     ['exports no function', 'answer', 'export const answer = 42;'],
     ['exports only a class', 'Parser', 'export class Parser {}'],
-    ['exports only hooks', 'setup, teardown', 'export const setup = () => {}; export const teardown = () => {};'],
+    [
+      'exports only hooks',
+      'setup, teardown',
+      'export const setup = () => {}; export const teardown = () => {};',
+    ],
     ['exports nothing', 'exports nothing', 'export {};'],
   ])('a module that %s', async (_, exported, source) => {
     const { message, cause } = await expectBroken({ worker: module(source) }, once);
     expect(cause.code).toBe('ERR_NO_HANDLER');
-    for (const text of ['default export', 'processTask', 'handlers', 'exported functions', 'message', exported]) {
+    for (const text of [
+      'default export',
+      'processTask',
+      'handlers',
+      'exported functions',
+      'message',
+      exported,
+    ]) {
       expect(message).toContain(text);
     }
   });
@@ -145,7 +200,10 @@ describe('for good: there is no second attempt', () => {
     ['has no format that the system knows', () => file(0o755, 'text'), 'ENOEXEC'],
   ])('an executable that %s', async (_, command, code) => {
     const path = command();
-    const { message, pid, reason, cause } = await expectBroken({ worker: { command: path } }, { spawns: 0 });
+    const { message, pid, reason, cause } = await expectBroken(
+      { worker: { command: path } },
+      { spawns: 0 },
+    );
     expect(message).toContain(`spawning "${path}" failed: ${code}: `);
     expect({ pid, reason }).toEqual({ pid: null, reason: 'spawn' });
     expect(cause).toBeInstanceOf(Error);
@@ -184,13 +242,27 @@ describe('again and again: a bounded number of attempts', () => {
   });
 
   test('a module that exits', async () => {
-    const error = await expectBroken({ worker: module('console.error("so long"); process.exit(7);') }, bounded);
-    expect(error).toMatchObject({ reason: 'exit', exitCode: 7, signal: null, outOfMemory: false, stderr: 'so long\n' });
-    expect(error.message).toBe('the worker exited with code 7 before it was ready; last words: so long');
+    const error = await expectBroken(
+      { worker: module('console.error("so long"); process.exit(7);') },
+      bounded,
+    );
+    expect(error).toMatchObject({
+      reason: 'exit',
+      exitCode: 7,
+      signal: null,
+      outOfMemory: false,
+      stderr: 'so long\n',
+    });
+    expect(error.message).toBe(
+      'the worker exited with code 7 before it was ready; last words: so long',
+    );
   });
 
   test("[A14] a module that exits with code 9, which is not Node's refusal of a flag", async () => {
-    const error = await expectBroken({ worker: module('console.error("no database"); process.exit(9);') }, bounded);
+    const error = await expectBroken(
+      { worker: module('console.error("no database"); process.exit(9);') },
+      bounded,
+    );
     expect(error).toMatchObject({ exitCode: 9, stderr: 'no database\n' });
     expect(error.message).toContain('no database');
   });
@@ -205,7 +277,10 @@ describe('again and again: a bounded number of attempts', () => {
   });
 
   test('a module that kills its process', async () => {
-    const error = await expectBroken({ worker: module('process.kill(process.pid, "SIGKILL");') }, bounded);
+    const error = await expectBroken(
+      { worker: module('process.kill(process.pid, "SIGKILL");') },
+      bounded,
+    );
     expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
   });
 
@@ -227,10 +302,16 @@ describe('again and again: a bounded number of attempts', () => {
   });
 
   test.each([
-    ['waits for ever', 'await new Promise(() => setInterval(() => {}, 1000)); export default () => 1;'],
+    [
+      'waits for ever',
+      'await new Promise(() => setInterval(() => {}, 1000)); export default () => 1;',
+    ],
     ['awaits what never comes', 'await new Promise(() => {}); export default () => 1;'],
     ['is in a loop for ever', 'for (;;);'],
-    ['has a setup() for ever', 'export const setup = () => new Promise(() => {}); export default () => 1;'],
+    [
+      'has a setup() for ever',
+      'export const setup = () => new Promise(() => {}); export default () => 1;',
+    ],
   ])('a module that %s', async (_, source) => {
     const error = await expectBroken({ worker: module(source), startTimeout: 200 }, bounded);
     expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
@@ -238,7 +319,10 @@ describe('again and again: a bounded number of attempts', () => {
   });
 
   test('an executable that says nothing and ends', async () => {
-    const error = await expectBroken({ worker: { command: 'sh', args: ['-c', 'echo bye >&2; exit 3'] } }, bounded);
+    const error = await expectBroken(
+      { worker: { command: 'sh', args: ['-c', 'echo bye >&2; exit 3'] } },
+      bounded,
+    );
     expect(error).toMatchObject({ exitCode: 3, signal: null, stderr: 'bye\n' });
   });
 
@@ -311,11 +395,14 @@ test('replacements that do not start break the pool, and what waits is told', as
     expect(error.message).toContain('gone bad');
     expect(error.maybeExecuted).toBe(false);
   }
-  expect(log.filter(([event]) => event === 'error')).toEqual([['error', expect.any(PoolBrokenError)]]);
+  expect(log.filter(([event]) => event === 'error')).toEqual([
+    ['error', expect.any(PoolBrokenError)],
+  ]);
 });
 
 /**
- * A pool that does this, in a program of its own, where an error event that nobody listens to any more ends it.
+ * A pool that does this, in a program of its own, where an error event that nobody listens to any
+ * more ends it.
  *
  * @returns what its error events said
  */
@@ -338,22 +425,28 @@ async function toldBy(worker, options, then) {
   return JSON.parse(stdout);
 }
 
-describe.each(['shutdown', 'terminate'])('[A4] a pool that breaks and is closed by %s() at once', (end) => {
-  const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
-  const close = `pool.startWorkers(); await ended; await pool.${end}();`;
+describe.each(['shutdown', 'terminate'])(
+  '[A4] a pool that breaks and is closed by %s() at once',
+  (end) => {
+    const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
+    const close = `pool.startWorkers(); await ended; await pool.${end}();`;
 
-  test.each([
-    ['does not exist', null, {}, 'worker module not found'],
-    ['throws', 'throw new Error("thrown at load");', {}, 'thrown at load'],
-    ['hangs', 'for (;;);', { startTimeout: 300 }, 'the worker was not ready within 300 ms'],
-    ['exits', 'process.exit(7);', {}, 'the worker exited with code 7'],
-    ['is slow to fail in some workers', slowToFail(), {}, 'cannot'],
-  ])('tells one error with its true reason: the module %s', async (_, source, options, reason) => {
-    const told = await toldBy(module(source), { restart, ...options }, close);
-    expect(told).toEqual([expect.stringContaining(reason)]);
-    expect(told[0]).toMatch(/^PoolBrokenError: /);
-  });
-});
+    test.each([
+      ['does not exist', null, {}, 'worker module not found'],
+      ['throws', 'throw new Error("thrown at load");', {}, 'thrown at load'],
+      ['hangs', 'for (;;);', { startTimeout: 300 }, 'the worker was not ready within 300 ms'],
+      ['exits', 'process.exit(7);', {}, 'the worker exited with code 7'],
+      ['is slow to fail in some workers', slowToFail(), {}, 'cannot'],
+    ])(
+      'tells one error with its true reason: the module %s',
+      async (_, source, options, reason) => {
+        const told = await toldBy(module(source), { restart, ...options }, close);
+        expect(told).toEqual([expect.stringContaining(reason)]);
+        expect(told[0]).toMatch(/^PoolBrokenError: /);
+      },
+    );
+  },
+);
 
 /** A module that throws, in its second worker half a second after all others. */
 function slowToFail() {
@@ -401,14 +494,22 @@ test('5000 tasks that end at once are each told', async () => {
   const accepted = Array.from({ length: 5_000 }, (_, id) => id);
   const runs = accepted.map((id) => failure(broken.run({ id })));
   for (const id of accepted) broken.distributeTask({ id });
-  expect((await Promise.all(runs)).filter((error) => !(error instanceof PoolBrokenError))).toEqual([]);
+  expect((await Promise.all(runs)).filter((error) => !(error instanceof PoolBrokenError))).toEqual(
+    [],
+  );
   await until(() => log.length > accepted.length, 'an error of each, and that of the pool');
   expect(log.flatMap(([, { taskId }]) => taskId ?? []).sort((a, b) => a - b)).toEqual(accepted);
 
-  const dropped = pool({ worker: module('export default () => new Promise(() => {});'), maxWorkers: 1, prefetch: 1 });
+  const dropped = pool({
+    worker: module('export default () => new Promise(() => {});'),
+    maxWorkers: 1,
+    prefetch: 1,
+  });
   const tasks = accepted.map((id) => failure(dropped.run({ id })));
   dropped.shutdown({ drain: 'running' });
-  const waited = (await Promise.all(tasks.slice(1))).map(({ name, maybeExecuted }) => `${name} ${maybeExecuted}`);
+  const waited = (await Promise.all(tasks.slice(1))).map(
+    ({ name, maybeExecuted }) => `${name} ${maybeExecuted}`,
+  );
   expect(new Set(waited)).toEqual(new Set(['PoolClosedError false']));
   await dropped.terminate();
 });

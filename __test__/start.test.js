@@ -3,7 +3,17 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { PoolBrokenError } from '../index.mjs';
-import { childrenOf, failure, fixture, moduleFile, pool, program, record, started, until } from './support/harness.js';
+import {
+  childrenOf,
+  failure,
+  fixture,
+  moduleFile,
+  pool,
+  program,
+  record,
+  started,
+  until,
+} from './support/harness.js';
 
 const basic = fixture('basic.mjs');
 const announcing = fixture('announcing.mjs');
@@ -59,7 +69,11 @@ describe('startWorkers()', () => {
       const pool = new ProcessManager({ worker: '/nowhere/worker.mjs', maxWorkers: 1 });
       pool.on('error', ({ code }) => console.log(code));
       pool.startWorkers();`;
-    expect(await program(source)).toMatchObject({ code: 0, stdout: 'ERR_POOL_BROKEN\n', stderr: '' });
+    expect(await program(source)).toMatchObject({
+      code: 0,
+      stdout: 'ERR_POOL_BROKEN\n',
+      stderr: '',
+    });
     const manager = pool({ worker: '/nowhere/worker.mjs', maxWorkers: 1 });
     const log = record(manager, ['error']);
     expect(await failure(manager.startWorkers())).toBeInstanceOf(PoolBrokenError);
@@ -102,7 +116,13 @@ describe('stats() and workers', () => {
   });
 
   test('count what happens to tasks, and say what waits and runs', async () => {
-    const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, restart: { minDelay: 1 }, retryDelay: 1 });
+    const manager = pool({
+      worker: announcing,
+      maxWorkers: 1,
+      prefetch: 1,
+      restart: { minDelay: 1 },
+      retryDelay: 1,
+    });
     await manager.run({ type: 'echo' });
     await failure(manager.run({ type: 'throw' }));
     await failure(manager.run({ type: 'kill' }, { retries: 1 }));
@@ -132,7 +152,10 @@ describe('stats() and workers', () => {
     expect(manager.workers[0].pid).toBe(workers[0].pid);
     expect(manager.cancel('waits')).toBe(true);
     await cancelled;
-    expect(manager.stats()).toMatchObject({ tasks: { cancelled: 1 }, queue: { tasks: 0, bytes: 0 } });
+    expect(manager.stats()).toMatchObject({
+      tasks: { cancelled: 1 },
+      queue: { tasks: 0, bytes: 0 },
+    });
     await manager.terminate();
     await running;
     const { accepted, completed, failed, cancelled: gone } = manager.stats().tasks;
@@ -146,7 +169,9 @@ describe('stats() and workers', () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const start = manager.startWorkers();
     await until(() => manager.workers[0]?.pid, 'a process');
-    expect(manager.workers).toMatchObject([{ id: 1, state: 'starting', running: [], tasksDone: 0, restarts: 0 }]);
+    expect(manager.workers).toMatchObject([
+      { id: 1, state: 'starting', running: [], tasksDone: 0, restarts: 0 },
+    ]);
     await start;
     expect(manager.workers).toMatchObject([{ id: 1, state: 'idle' }]);
   });

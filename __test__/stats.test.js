@@ -15,7 +15,8 @@ test('times are those of the tasks: what a result event says of each is within t
   const manager = pool({ worker: LIMITS, maxWorkers: 1 });
   const infos = [];
   manager.on('result', (_, info) => infos.push(info));
-  for (let id = 0; id < 30; id++) manager.distributeTask({ id, type: 'sleep', data: 1 + (id % 3) * 5 });
+  for (let id = 0; id < 30; id++)
+    manager.distributeTask({ id, type: 'sleep', data: 1 + (id % 3) * 5 });
   await manager.shutdown();
   const { waitTime, runTime, utilization } = manager.stats();
   for (const [spread, key] of [
@@ -27,13 +28,17 @@ test('times are those of the tasks: what a result event says of each is within t
     expect(spread.count).toBe(30);
     // A histogram of two digits: within a percent.
     const near = (got, wanted) =>
-      expect(Math.abs(got - wanted), `${key} ${got} ${wanted}`).toBeLessThanOrEqual(wanted * 0.01 + 0.002);
+      expect(Math.abs(got - wanted), `${key} ${got} ${wanted}`).toBeLessThanOrEqual(
+        wanted * 0.01 + 0.002,
+      );
     near(spread.min, times[0]);
     near(spread.max, times[29]);
     near(spread.mean, mean);
     near(spread.p50, times[14]);
     near(spread.p99, times[29]);
-    expect(spread.p50 <= spread.p90 && spread.p90 <= spread.p99 && spread.p99 <= spread.p999).toBe(true);
+    expect(spread.p50 <= spread.p90 && spread.p90 <= spread.p99 && spread.p99 <= spread.p999).toBe(
+      true,
+    );
     expect(spread.p999).toBeLessThanOrEqual(spread.max);
   }
   expect(utilization).toBeGreaterThan(0);

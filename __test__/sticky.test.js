@@ -18,8 +18,11 @@ describe('key', () => {
     const manager = pool({ worker: LIMITS, minWorkers: 4, maxWorkers: 4 });
     const first = await homes(manager, KEYS);
     for (let round = 0; round < 5; round++) expect(await homes(manager, KEYS)).toEqual(first);
-    const counts = [1, 2, 3, 4].map((id) => [...first.values()].filter(({ workerId }) => workerId === id).length);
-    // Binomial with a mean of 16: less than 4 has a probability of 1 in 10 000, and the hash is fixed.
+    const counts = [1, 2, 3, 4].map(
+      (id) => [...first.values()].filter(({ workerId }) => workerId === id).length,
+    );
+    // Binomial with a mean of 16: less than 4 has a probability of 1 in 10 000, and the hash is
+    // fixed.
     expect(Math.min(...counts)).toBeGreaterThanOrEqual(4);
   });
 
@@ -42,8 +45,10 @@ describe('key', () => {
     const waiting = [1, 2, 3].map((n) =>
       manager.run({ type: 'who' }, { key: here }).then((who) => ends.push([n, who])),
     );
-    for (let i = 0; i < 20; i++) expect(await manager.run({ type: 'who' }, { key: there })).toEqual(found.get(there));
-    for (let i = 0; i < 20; i++) expect((await manager.run({ type: 'who' })).pid).toBe(found.get(there).pid);
+    for (let i = 0; i < 20; i++)
+      expect(await manager.run({ type: 'who' }, { key: there })).toEqual(found.get(there));
+    for (let i = 0; i < 20; i++)
+      expect((await manager.run({ type: 'who' })).pid).toBe(found.get(there).pid);
     expect(ends).toEqual([]);
     open();
     await Promise.all([long, ...waiting]);
@@ -71,7 +76,9 @@ describe('key', () => {
     expect([workerId, pid === found.get(key).pid]).toEqual([found.get(key).workerId, false]);
     await until(() => log.some(([event]) => event === 'exit'), 'the exit');
     const mine = KEYS.filter((other) => found.get(other).workerId === workerId);
-    expect(log.slice(0, mine.length)).toEqual(mine.sort().map((lost) => ['lost-key', { key: lost, workerId }]));
+    expect(log.slice(0, mine.length)).toEqual(
+      mine.sort().map((lost) => ['lost-key', { key: lost, workerId }]),
+    );
     expect(log[mine.length][0]).toBe('exit');
   });
 

@@ -1,5 +1,5 @@
-// A process that was stopped for a while, alone or together with its workers, as when a laptop sleeps: the time in which
-// nobody could hear a worker is not counted against its tasks.
+// A process that was stopped for a while, alone or together with its workers, as when a laptop
+// sleeps: the time in which nobody could hear a worker is not counted against its tasks.
 
 import { expect, test } from 'vitest';
 import { childrenOf, fixture, processState, startProgram, until } from './support/harness.js';
@@ -24,16 +24,19 @@ const MAIN = `
 test.each([
   ['alone', false],
   ['together with its workers', true],
-])('stopped %s for longer than a time limit: only what really hangs has missed it', async (_title, together) => {
-  const { pid, line, exit } = startProgram(MAIN);
-  await line(/^running$/);
-  const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
-  for (const each of stopped) process.kill(each, 'SIGSTOP');
-  await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
-  await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
-  for (const each of stopped) process.kill(each, 'SIGCONT');
-  const { code, stdout, stderr } = await exit;
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  const outcome = JSON.parse(stdout.split('\n')[1]);
-  expect(outcome).toEqual({ sound: [1_000, 1_100], stuck: 'ERR_TASK_TIMEOUT' });
-});
+])(
+  'stopped %s for longer than a time limit: only what really hangs has missed it',
+  async (_title, together) => {
+    const { pid, line, exit } = startProgram(MAIN);
+    await line(/^running$/);
+    const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
+    for (const each of stopped) process.kill(each, 'SIGSTOP');
+    await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
+    await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
+    for (const each of stopped) process.kill(each, 'SIGCONT');
+    const { code, stdout, stderr } = await exit;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const outcome = JSON.parse(stdout.split('\n')[1]);
+    expect(outcome).toEqual({ sound: [1_000, 1_100], stuck: 'ERR_TASK_TIMEOUT' });
+  },
+);

@@ -33,7 +33,9 @@ describe('values', () => {
 
   test.each([1, 2, 3, 100])('with highWaterMark %i', async (highWaterMark) => {
     const manager = pool({ worker });
-    expect(await collect(manager.stream({ type: 'count', to: 200 }, { highWaterMark }))).toEqual(upTo(200));
+    expect(await collect(manager.stream({ type: 'count', to: 200 }, { highWaterMark }))).toEqual(
+      upTo(200),
+    );
   });
 
   test('of a generator, an array, and a promise of one', async () => {
@@ -52,9 +54,11 @@ describe('values', () => {
       const manager = pool({ worker, serialization });
       for (const size of [10, 100_000]) {
         const chunks = await collect(manager.stream({ type: 'bytes', count: 40, size }));
-        expect(chunks.map((chunk) => Buffer.isBuffer(chunk) && chunk.equals(Buffer.alloc(size, chunk[0])))).toEqual(
-          upTo(40).map(() => true),
-        );
+        expect(
+          chunks.map(
+            (chunk) => Buffer.isBuffer(chunk) && chunk.equals(Buffer.alloc(size, chunk[0])),
+          ),
+        ).toEqual(upTo(40).map(() => true));
         expect(chunks.map((chunk) => chunk[0])).toEqual(upTo(40));
       }
     }
@@ -62,7 +66,9 @@ describe('values', () => {
 
   test('of several streams at a time, in one worker and in many', async () => {
     const manager = pool({ worker, concurrency: 3 });
-    const streams = upTo(12).map((i) => collect(manager.stream({ type: 'count', from: i * 1000, to: i * 1000 + 300 })));
+    const streams = upTo(12).map((i) =>
+      collect(manager.stream({ type: 'count', from: i * 1000, to: i * 1000 + 300 })),
+    );
     for (const [i, values] of (await Promise.all(streams)).entries()) {
       expect(values).toEqual(upTo(300).map((n) => i * 1000 + n));
     }
@@ -81,8 +87,26 @@ describe('values', () => {
     const manager = pool({ worker });
     const stream = manager.stream({ type: 'count', to: 5 });
     const results = await Promise.all(upTo(8).map(() => stream.next()));
-    expect(results.map(({ value }) => value)).toEqual([0, 1, 2, 3, 4, undefined, undefined, undefined]);
-    expect(results.map(({ done }) => done)).toEqual([false, false, false, false, false, true, true, true]);
+    expect(results.map(({ value }) => value)).toEqual([
+      0,
+      1,
+      2,
+      3,
+      4,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(results.map(({ done }) => done)).toEqual([
+      false,
+      false,
+      false,
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
     expect(stream[Symbol.asyncIterator]()).toBe(stream);
   });
 
@@ -111,7 +135,9 @@ describe('back-pressure', () => {
     await stream.return();
   });
 
-  test('a million values pass in constant memory, however slow the reader', { timeout: 240_000 }, async () => {
+  test('a million values pass in constant memory, however slow the reader', {
+    timeout: 240_000,
+  }, async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
@@ -127,7 +153,10 @@ describe('back-pressure', () => {
       await pool.shutdown();
       console.log(JSON.stringify({ n, sum, growth: most - first }));
     `;
-    const { stdout, stderr, code } = await program(source, { nodeArgs: ['--expose-gc'], timeout: 200_000 });
+    const { stdout, stderr, code } = await program(source, {
+      nodeArgs: ['--expose-gc'],
+      timeout: 200_000,
+    });
     expect(code, stderr).toBe(0);
     const { n, sum, growth } = JSON.parse(stdout);
     expect([n, sum]).toEqual([1_000_000, (999_999 * 1_000_000) / 2]);
@@ -193,12 +222,15 @@ describe('the end', () => {
     expect(error.message).toContain('chunk');
   });
 
-  test.each(['number', 'text'])('a handler that returns a %s has no values to give', async (type) => {
-    const manager = pool({ worker });
-    const error = await failure(collect(manager.stream({ type })));
-    expect(error).toBeInstanceOf(TypeError);
-    expect(error.message).toContain('must return an iterable');
-  });
+  test.each(['number', 'text'])(
+    'a handler that returns a %s has no values to give',
+    async (type) => {
+      const manager = pool({ worker });
+      const error = await failure(collect(manager.stream({ type })));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain('must return an iterable');
+    },
+  );
 
   test('an abort signal, a time limit and cancel() end it, between values and within one', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
@@ -207,11 +239,17 @@ describe('the end', () => {
     const aborted = manager.stream({ type: 'forever' }, { signal: controller.signal });
     await aborted.next();
     controller.abort(new Error('why'));
-    expect(await failure(aborted.next())).toMatchObject({ code: 'ABORT_ERR', cause: { message: 'why' } });
+    expect(await failure(aborted.next())).toMatchObject({
+      code: 'ABORT_ERR',
+      cause: { message: 'why' },
+    });
     await until(() => said.includes('aborted'), 'the handler was told');
 
     const overdue = manager.stream({ type: 'forever' }, { timeout: 50 });
-    expect(await failure(collect(overdue))).toMatchObject({ code: 'ERR_TASK_TIMEOUT', timeout: 50 });
+    expect(await failure(collect(overdue))).toMatchObject({
+      code: 'ERR_TASK_TIMEOUT',
+      timeout: 50,
+    });
 
     const cancelled = manager.stream({ id: 'c', type: 'told', to: 100 });
     await cancelled.next();
@@ -256,7 +294,8 @@ describe('what is wrong', () => {
 
   test('a worker that gives values of a task without a stream, or more than it may, is killed', async () => {
     const chunk = `echo "{\\"type\\":\\"chunk\\",\\"id\\":$id,\\"value\\":$i}" >&3`;
-    const speak = (chunks) => shellWorker(`i=0; while [ $i -lt ${chunks} ]; do i=$((i + 1)); ${chunk}; done`);
+    const speak = (chunks) =>
+      shellWorker(`i=0; while [ $i -lt ${chunks} ]; do i=$((i + 1)); ${chunk}; done`);
     const plain = pool({ worker: speak(1), maxWorkers: 1 });
     expect((await failure(plain.run(1))).code).toBe('ERR_PROTOCOL');
     const flooding = pool({ worker: speak(50), maxWorkers: 1 });

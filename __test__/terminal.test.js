@@ -59,19 +59,22 @@ const pidsIn = (printed) =>
     .split(' ')
     .map(Number);
 
-test.skipIf(!hasPython)('Ctrl-C ends a program that does not handle it, and its workers, without a word', async () => {
-  const { code, printed } = await inTerminal(
-    `${PROGRAM}
+test.skipIf(!hasPython)(
+  'Ctrl-C ends a program that does not handle it, and its workers, without a word',
+  async () => {
+    const { code, printed } = await inTerminal(
+      `${PROGRAM}
     pool.once('message', () => console.log('ready'));
     await pool.run({ type: 'sleep', data: 60_000 });`,
-    { keys: CTRL_C },
-  );
-  expect(code).toBe(128 + 2);
-  const pids = pidsIn(printed);
-  expect(pids).toHaveLength(2);
-  await until(() => pids.every(isGone), 'the workers are gone');
-  expect(printed.replace('^C', '')).toBe(`pids ${pids.join(' ')}\nready\n`);
-});
+      { keys: CTRL_C },
+    );
+    expect(code).toBe(128 + 2);
+    const pids = pidsIn(printed);
+    expect(pids).toHaveLength(2);
+    await until(() => pids.every(isGone), 'the workers are gone');
+    expect(printed.replace('^C', '')).toBe(`pids ${pids.join(' ')}\nready\n`);
+  },
+);
 
 test.skipIf(!hasPython)(
   'Ctrl-C is for the program alone: its workers work on, and stop when they are told',
@@ -94,10 +97,12 @@ test.skipIf(!hasPython)(
   },
 );
 
-test.skipIf(!hasPython)('Ctrl-Z at any moment of a spawn does not stop the pool for good', async () => {
-  // Workers that end at once, so that there is always one being started.
-  const { code, printed } = await inTerminal(
-    `
+test.skipIf(!hasPython)(
+  'Ctrl-Z at any moment of a spawn does not stop the pool for good',
+  async () => {
+    // Workers that end at once, so that there is always one being started.
+    const { code, printed } = await inTerminal(
+      `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({
       worker: { command: 'true' }, minWorkers: 4, maxWorkers: 4, stdio: 'ignore',
@@ -106,21 +111,25 @@ test.skipIf(!hasPython)('Ctrl-Z at any moment of a spawn does not stop the pool 
     pool.on('exit', () => console.log('exit'));
     pool.on('error', (error) => console.log(error.message));
     pool.startWorkers();`,
-    { command: (path) => ['python3', fixture('stop-storm.py'), '3000', process.execPath, path] },
-  );
-  expect(printed).toBe('goes on\n');
-  expect(code).toBe(0);
-});
+      { command: (path) => ['python3', fixture('stop-storm.py'), '3000', process.execPath, path] },
+    );
+    expect(printed).toBe('goes on\n');
+    expect(code).toBe(0);
+  },
+);
 
-test.skipIf(!hasPython)('a worker that reads its standard input in the background is not stopped for it', async () => {
-  const { code, printed } = await inTerminal(
-    `${PROGRAM}
+test.skipIf(!hasPython)(
+  'a worker that reads its standard input in the background is not stopped for it',
+  async () => {
+    const { code, printed } = await inTerminal(
+      `${PROGRAM}
     console.log('read', JSON.stringify(await pool.run({ type: 'read' })));
     await pool.shutdown();`,
-    // A job in a group of its own, which is not the terminal's.
-    { command: (path) => ['bash', '-c', 'set -m; "$0" "$1" & wait $!', process.execPath, path] },
-  );
-  expect(code).toBe(0);
-  expect(printed).toContain('read ""');
-  expect(printed).toContain('exit shutdown null 0');
-});
+      // A job in a group of its own, which is not the terminal's.
+      { command: (path) => ['bash', '-c', 'set -m; "$0" "$1" & wait $!', process.execPath, path] },
+    );
+    expect(code).toBe(0);
+    expect(printed).toContain('read ""');
+    expect(printed).toContain('exit shutdown null 0');
+  },
+);

@@ -1,4 +1,5 @@
-// Pools in worker threads, whose environments end in the midst of things while the process and its supervisor go on.
+// Pools in worker threads, whose environments end in the midst of things while the process and its
+// supervisor go on.
 
 import { expect, test } from 'vitest';
 import { fixture, PROC, program } from './support/harness.js';
@@ -59,7 +60,8 @@ test('the addon may be loaded by threads only, again and again: there is one sup
   });
 }, 120_000);
 
-// The supervisor wakes JavaScript all the time, and so at the very moment at which the environment takes its callback away.
+// The supervisor wakes JavaScript all the time, and so at the very moment at which the environment
+// takes its callback away.
 test.each(['terminate()', 'process.exit()'])(
   'threads that are flooded end by %s without a crash',
   async (how) => {

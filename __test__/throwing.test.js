@@ -1,7 +1,8 @@
-// Everything of the user's that runs while a row is delivered, and throws: the rows behind it are delivered all the same, and
-// the pool closes.
+// Everything of the user's that runs while a row is delivered, and throws: the rows behind it are
+// delivered all the same, and the pool closes.
 //
-// Two of its kind are missing. Node ends the process for what a hook of `async_hooks` throws, and catches what `next()` and
+// Two of its kind are missing. Node ends the process for what a hook of `async_hooks` throws, and
+// catches what `next()` and
 // `return()` of a source throw as the failure of the map that they belong to (`map.test.js`).
 
 import { createRequire } from 'node:module';
@@ -62,7 +63,8 @@ async function throwing({ act, options = '{}', more = '', running = 0 }) {
     // A map() takes its first item by then.
     for (let i = 0; i < 10; i++) await null;
 
-    // Whatever there is to tell is told in one go: it has happened before this thread reads any of it.
+    // Whatever there is to tell is told in one go: it has happened before this thread reads any of
+    // it.
     const nap = new Int32Array(new SharedArrayBuffer(4));
     const end = performance.now() + 20_000;
     const settled = ({ accepted, completed, failed, cancelled }) => completed + failed + cancelled + ${running} === accepted;
@@ -80,7 +82,9 @@ async function throwing({ act, options = '{}', more = '', running = 0 }) {
   return JSON.parse(stdout.slice(stdout.lastIndexOf('{"outcomes"')));
 }
 
-const NEIGHBOURS = Object.fromEntries(['before 1', 'before 2', 'behind 1', 'behind 2', 'later'].map((id) => [id, id]));
+const NEIGHBOURS = Object.fromEntries(
+  ['before 1', 'before 2', 'behind 1', 'behind 2', 'later'].map((id) => [id, id]),
+);
 
 /** A signal that is one by its form, and not by its class. */
 const LIKE = `{ aborted: false, reason: undefined, addEventListener() {}, removeEventListener() {} }`;
@@ -95,16 +99,24 @@ const STREAM = `{
 }`;
 
 /**
- * What is thrown, in which program, what the tasks of its own end with, and how often it is to be caught.
+ * What is thrown, in which program, what the tasks of its own end with, and how often it is to be
+ * caught.
  *
  * @type {[string, { act: string, options?: string, more?: string }, Record<string, unknown>, number][]}
  */
 const CASES = [
   // Listeners.
-  ['a listener of result', { act: `({ pool, mine }) => { pool.on('result', mine); pool.distributeTask(1); }` }, {}, 1],
+  [
+    'a listener of result',
+    { act: `({ pool, mine }) => { pool.on('result', mine); pool.distributeTask(1); }` },
+    {},
+    1,
+  ],
   [
     'a listener of error',
-    { act: `({ pool, mine }) => { pool.on('error', mine); pool.distributeTask({ type: 'throw' }); }` },
+    {
+      act: `({ pool, mine }) => { pool.on('error', mine); pool.distributeTask({ type: 'throw' }); }`,
+    },
     {},
     1,
   ],
@@ -127,7 +139,9 @@ const CASES = [
   ],
   [
     'a listener of progress',
-    { act: `({ pool, mine, run }) => { pool.on('progress', mine); run('own', undefined, { type: 'progress' }); }` },
+    {
+      act: `({ pool, mine, run }) => { pool.on('progress', mine); run('own', undefined, { type: 'progress' }); }`,
+    },
     { own: 'own' },
     1,
   ],
@@ -141,7 +155,9 @@ const CASES = [
   ['a listener of exit', { act: `({ pool, mine }) => { pool.once('exit', mine); }` }, {}, 1],
   [
     'a listener of retry',
-    { act: `({ pool, mine, run }) => { pool.on('retry', mine); run('own', { retries: 1 }, { type: 'die' }); }` },
+    {
+      act: `({ pool, mine, run }) => { pool.on('retry', mine); run('own', { retries: 1 }, { type: 'die' }); }`,
+    },
     { own: 'own' },
     1,
   ],
@@ -276,7 +292,9 @@ const CASES = [
   // Signals.
   [
     'removeEventListener() of the signal of a task that ends',
-    { act: `({ mine, run }) => { run('own', { signal: { ...${LIKE}, removeEventListener: mine } }); }` },
+    {
+      act: `({ mine, run }) => { run('own', { signal: { ...${LIKE}, removeEventListener: mine } }); }`,
+    },
     { own: 'own' },
     1,
   ],
@@ -337,7 +355,8 @@ const CASES = [
     { own: 'thrown by the handler' },
     1,
   ],
-  // Values and errors: what a program has given to all of them. The task ends with what it throws, or as it should.
+  // Values and errors: what a program has given to all of them. The task ends with what it throws,
+  // or as it should.
   [
     'the "then" of a result',
     {
@@ -381,7 +400,9 @@ const CASES = [
   ],
   [
     'Error.prepareStackTrace',
-    { act: `({ mine, run }) => { Error.prepareStackTrace = mine; return run('own', undefined, { type: 'throw' }); }` },
+    {
+      act: `({ mine, run }) => { Error.prepareStackTrace = mine; return run('own', undefined, { type: 'throw' }); }`,
+    },
     { own: expect.stringMatching(/^(?:mine|thrown by the handler)$/) },
     0,
   ],
@@ -414,7 +435,11 @@ test('[C1] process.emitWarning() throws: the pool that breaks closes all the sam
     await new Promise((resolve) => pool.once('exit', resolve));
     await pool.shutdown();
     console.log('closed');`);
-  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'uncaught mine\nclosed\n', stderr: '' });
+  expect({ code, stdout, stderr }).toEqual({
+    code: 0,
+    stdout: 'uncaught mine\nclosed\n',
+    stderr: '',
+  });
 });
 
 test('[C1] a read of the native side that fails throws, and the next one comes all the same', async () => {

@@ -1,4 +1,5 @@
-// Tasks that take too long: what becomes of them, of their workers, and of the tasks beside and behind them.
+// Tasks that take too long: what becomes of them, of their workers, and of the tasks beside and
+// behind them.
 
 import { expect, test } from 'vitest';
 import { TaskTimeoutError } from '../index.mjs';
@@ -28,22 +29,39 @@ test('a synchronous loop: TaskTimeoutError, a new worker on the slot, and the ne
   expect(next).not.toBe(pid);
   expect(isGone(pid)).toBe(true);
   expect(exitsIn(log)).toEqual([
-    expect.objectContaining({ workerId: 1, pid, code: null, signal: 'SIGTERM', reason: 'timeout', tasksDone: 1 }),
+    expect.objectContaining({
+      workerId: 1,
+      pid,
+      code: null,
+      signal: 'SIGTERM',
+      reason: 'timeout',
+      tasksDone: 1,
+    }),
   ]);
   expect(manager.workers).toEqual([expect.objectContaining({ id: 1, pid: next, restarts: 1 })]);
-  expect(manager.stats().tasks).toMatchObject({ accepted: 3, completed: 2, failed: 1, cancelled: 0 });
+  expect(manager.stats().tasks).toMatchObject({
+    accepted: 3,
+    completed: 2,
+    failed: 1,
+    cancelled: 0,
+  });
 });
 
-test.each(['loopAndTrap', 'awaitAndTrap'])('a worker that traps SIGTERM is killed: %s', async (type) => {
-  const manager = pool({ worker, maxWorkers: 1, gracePeriod: 100 });
-  const log = record(manager);
-  const error = await failure(manager.run({ type }, { timeout: 200 }));
-  expect(error).toBeInstanceOf(TaskTimeoutError);
-  expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
-  expect(exitsIn(log)).toEqual([expect.objectContaining({ pid: error.pid, signal: 'SIGKILL', reason: 'timeout' })]);
-  // It was asked first.
-  if (type === 'awaitAndTrap') expect(saidIn(log)).toContain('SIGTERM');
-});
+test.each(['loopAndTrap', 'awaitAndTrap'])(
+  'a worker that traps SIGTERM is killed: %s',
+  async (type) => {
+    const manager = pool({ worker, maxWorkers: 1, gracePeriod: 100 });
+    const log = record(manager);
+    const error = await failure(manager.run({ type }, { timeout: 200 }));
+    expect(error).toBeInstanceOf(TaskTimeoutError);
+    expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
+    expect(exitsIn(log)).toEqual([
+      expect.objectContaining({ pid: error.pid, signal: 'SIGKILL', reason: 'timeout' }),
+    ]);
+    // It was asked first.
+    if (type === 'awaitAndTrap') expect(saidIn(log)).toContain('SIGTERM');
+  },
+);
 
 test('the error does not wait for the worker’s end', async () => {
   const manager = pool({ worker, maxWorkers: 1, gracePeriod: 1_000 });
@@ -112,7 +130,9 @@ test('the pool’s taskTimeout is for tasks that have none of their own', async 
   const patient = manager.run({ type: 'sleep', data: 600 }, { timeout: 0 });
   const error = await failure(manager.run({ type: 'obey' }));
   expect(error).toMatchObject({ name: 'TaskTimeoutError', timeout: 150 });
-  expect(await failure(manager.run({ type: 'obey' }, { timeout: 50 }))).toMatchObject({ timeout: 50 });
+  expect(await failure(manager.run({ type: 'obey' }, { timeout: 50 }))).toMatchObject({
+    timeout: 50,
+  });
   expect(await patient).toBe(600);
 });
 
@@ -121,7 +141,9 @@ test('an overdue task of distributeTask is an error event', async () => {
   const log = record(manager, ['error', 'result']);
   manager.distributeTask({ id: 5, type: 'obey' });
   await until(() => log.length > 0, 'the error');
-  expect(log).toEqual([['error', expect.objectContaining({ name: 'TaskTimeoutError', taskId: 5, timeout: 100 })]]);
+  expect(log).toEqual([
+    ['error', expect.objectContaining({ name: 'TaskTimeoutError', taskId: 5, timeout: 100 })],
+  ]);
 });
 
 test('waiting does not count', async () => {
@@ -133,11 +155,15 @@ test('waiting does not count', async () => {
 test('an overdue task is not retried; a task beside it, which dies with the worker, is', async () => {
   const manager = pool({ worker, maxWorkers: 1, concurrency: 2, retryDelay: 1 });
   const log = record(manager);
-  const overdue = failure(manager.run({ id: 'overdue', type: 'hang' }, { timeout: 300, retries: 3 }));
+  const overdue = failure(
+    manager.run({ id: 'overdue', type: 'hang' }, { timeout: 300, retries: 3 }),
+  );
   const beside = manager.run({ id: 'beside', type: 'hangAtFirst' }, { retries: 1 });
   expect(await overdue).toBeInstanceOf(TaskTimeoutError);
   expect(await beside).toBe(2);
-  const retries = log.filter(([event]) => event === 'retry').map(([, { taskId, attempt }]) => [taskId, attempt]);
+  const retries = log
+    .filter(([event]) => event === 'retry')
+    .map(([, { taskId, attempt }]) => [taskId, attempt]);
   expect(retries).toEqual([['beside', 2]]);
   expect(saidIn(log).filter((said) => said.begun === 'overdue')).toHaveLength(1);
   expect(exitsIn(log)).toEqual([expect.objectContaining({ reason: 'timeout' })]);
@@ -169,14 +195,17 @@ test('short tasks do not wait behind a long one', async () => {
   await Promise.all(Array.from({ length: 500 }, () => manager.run({ type: 'busy', data: 0 })));
   const order = [];
   const tasks = [manager.run({ type: 'busy', data: 1_000 }).then(() => order.push('long'))];
-  for (let i = 0; i < 50; i += 1) tasks.push(manager.run({ type: 'busy', data: 0 }).then(() => order.push('short')));
+  for (let i = 0; i < 50; i += 1)
+    tasks.push(manager.run({ type: 'busy', data: 0 }).then(() => order.push('short')));
   await Promise.all(tasks);
   expect(order.indexOf('long')).toBe(50);
 });
 
 test('many overdue tasks: each is an error, and every worker is replaced', async () => {
   const manager = pool({ worker, maxWorkers: 2, taskTimeout: 100, gracePeriod: 50 });
-  const errors = await Promise.all(Array.from({ length: 6 }, () => failure(manager.run({ type: 'loop' }))));
+  const errors = await Promise.all(
+    Array.from({ length: 6 }, () => failure(manager.run({ type: 'loop' }))),
+  );
   for (const error of errors) expect(error).toBeInstanceOf(TaskTimeoutError);
   expect(new Set(errors.map(({ pid }) => pid)).size).toBe(6);
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
@@ -188,7 +217,9 @@ test('[C14] workers that are sound are not killed for short time limits, even wi
   await manager.startWorkers();
   const tasks = Array.from({ length: 200 }, (_, data) => manager.run({ data }, { timeout: 1 }));
   const outcomes = await Promise.allSettled(tasks);
-  const overdue = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.name);
+  const overdue = outcomes
+    .filter(({ status }) => status === 'rejected')
+    .map(({ reason }) => reason.name);
   expect(new Set(overdue)).toEqual(new Set(overdue.length === 0 ? [] : ['TaskTimeoutError']));
   await manager.shutdown();
   // One that has an overdue task has no grace; no other is killed.

@@ -19,19 +19,24 @@ describe('reaches the handler', () => {
     const task = { id: 1, data: 'untouched' };
     const expected = { trace, has: true, task };
     expect(await manager.run(task, { trace })).toEqual(expected);
-    const result = new Promise((resolve) => manager.once('result', (envelope) => resolve(envelope.result)));
+    const result = new Promise((resolve) =>
+      manager.once('result', (envelope) => resolve(envelope.result)),
+    );
     manager.distributeTask(task, { trace });
     expect(await result).toEqual(expected);
     const several = { id: 1, several: true };
     const values = [];
     for await (const value of manager.stream(several, { trace })) values.push(value);
     expect(values).toEqual([{ ...expected, task: several }]);
-    for await (const mapped of manager.map([task, task], { trace })) expect(mapped).toEqual(expected);
+    for await (const mapped of manager.map([task, task], { trace }))
+      expect(mapped).toEqual(expected);
   });
 
   test('and no other: a task without one has none', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
-    const tasks = Array.from({ length: 50 }, (_, id) => manager.run({ id }, id % 2 === 0 ? { trace } : undefined));
+    const tasks = Array.from({ length: 50 }, (_, id) =>
+      manager.run({ id }, id % 2 === 0 ? { trace } : undefined),
+    );
     const has = (await Promise.all(tasks)).map((result) => result.has);
     expect(has).toEqual(has.map((_, id) => id % 2 === 0));
   });
@@ -53,7 +58,11 @@ describe('reaches the handler', () => {
 
   test('of a module that a task names', async () => {
     const manager = pool({ maxWorkers: 1 });
-    expect(await manager.run({ id: 2 }, { trace, filename: worker })).toEqual({ trace, has: true, task: { id: 2 } });
+    expect(await manager.run({ id: 2 }, { trace, filename: worker })).toEqual({
+      trace,
+      has: true,
+      task: { id: 2 },
+    });
   });
 });
 
@@ -137,7 +146,9 @@ describe('has the form of a W3C traceparent', () => {
   test('and is a string', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     for (const trace of [null, 1, {}, Buffer.from('00')]) {
-      expect(await failure(manager.run({}, { trace }))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+      expect(await failure(manager.run({}, { trace }))).toMatchObject({
+        code: 'ERR_INVALID_ARG_TYPE',
+      });
     }
     expect(manager.stats().tasks.accepted).toBe(0);
   });

@@ -1,9 +1,14 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a pool that knows nothing of its module says so
 
-// What TypeScript makes of a pool that knows its worker module: `run`, `proxy` and `createProxy`, good use and bad.
+// What TypeScript makes of a pool that knows its worker module: `run`, `proxy` and `createProxy`,
+// good use and bad.
 
 import { assertType, describe, expectTypeOf, test } from 'vitest';
-import ProcessManager, { type ProcessManager as Named, type TaskId, type WorkerProxy } from '../index.mjs';
+import ProcessManager, {
+  type ProcessManager as Named,
+  type TaskId,
+  type WorkerProxy,
+} from '../index.mjs';
 
 import type { TaskHandler } from '../worker.js';
 import type { Picture } from './fixtures/typed.mjs';
@@ -41,10 +46,14 @@ describe('a pool of a known module', () => {
 
 describe('run() with the option handler', () => {
   test('knows the names', () => {
-    expectTypeOf(pool.run({ data: 'a b' }, { handler: 'word-count' })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(pool.run({ data: 'a b' }, { handler: 'word-count' })).toEqualTypeOf<
+      Promise<number>
+    >();
     expectTypeOf(pool.run('you', { handler: 'greet' })).toEqualTypeOf<Promise<string>>();
     expectTypeOf(pool.run({ data: 1 }, { handler: 'default' })).toEqualTypeOf<Promise<number>>();
-    expectTypeOf(pool.run({ data: 1 }, { handler: 'processTask' })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(pool.run({ data: 1 }, { handler: 'processTask' })).toEqualTypeOf<
+      Promise<number>
+    >();
     // @ts-expect-error no such handler
     pool.run({ data: 1 }, { handler: 'absent' });
     // @ts-expect-error an export, and no function
@@ -77,7 +86,9 @@ describe('run() with the option handler', () => {
   });
 
   test('gives what becomes of what the handler returns', () => {
-    expectTypeOf(pool.run({ type: 'resize', data: image }, { handler: 'resize' })).toEqualTypeOf<Promise<Resized>>();
+    expectTypeOf(pool.run({ type: 'resize', data: image }, { handler: 'resize' })).toEqualTypeOf<
+      Promise<Resized>
+    >();
     expectTypeOf(pool.run({ data: 'ab' }, { handler: 'pages' })).toEqualTypeOf<Promise<string[]>>();
     expectTypeOf(pool.run(3, { handler: 'countTo' })).toEqualTypeOf<Promise<number[]>>();
     expectTypeOf(pool.run('abc', { handler: 'letters' })).toEqualTypeOf<Promise<string[]>>();
@@ -101,7 +112,9 @@ describe('run() with the option handler', () => {
 describe('run() of a task with a type', () => {
   test('picks among the handlers', () => {
     expectTypeOf(pool.run({ type: 'resize', data: image })).toEqualTypeOf<Promise<Resized>>();
-    expectTypeOf(pool.run({ id: 7, type: 'word-count', data: 'a b' }, { timeout: 1 })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(
+      pool.run({ id: 7, type: 'word-count', data: 'a b' }, { timeout: 1 }),
+    ).toEqualTypeOf<Promise<number>>();
     expectTypeOf(pool.run({ type: 'pages', data: 'ab' })).toEqualTypeOf<Promise<string[]>>();
     expectTypeOf(pool.run({ type: 'ping' })).toEqualTypeOf<Promise<'pong'>>();
     expectTypeOf(pool.run({ type: 'ping', and: 'more' })).toEqualTypeOf<Promise<'pong'>>();
@@ -151,9 +164,14 @@ describe('run() of any other task', () => {
 
   test('but not of one that is for an entry of handlers', () => {
     type Entries = { up(task: { data: string }): string };
-    const strict = poolOf<{ default(task: { type: string; list?: number[] }): boolean; handlers: Entries }>();
+    const strict = poolOf<{
+      default(task: { type: string; list?: number[] }): boolean;
+      handlers: Entries;
+    }>();
     expectTypeOf(strict.run({ type: 'up', data: 'text' })).toEqualTypeOf<Promise<string>>();
-    expectTypeOf(strict.run({ id: 1, type: 'other', list: [1, 2] })).toEqualTypeOf<Promise<boolean>>();
+    expectTypeOf(strict.run({ id: 1, type: 'other', list: [1, 2] })).toEqualTypeOf<
+      Promise<boolean>
+    >();
     // @ts-expect-error no text, and the default export would not be asked
     strict.run({ type: 'up', data: 1 });
     // @ts-expect-error no numbers
@@ -167,7 +185,10 @@ describe('run() of any other task', () => {
   });
 
   test('or for processTask', () => {
-    const module = poolOf<{ processTask(task: { n: bigint }): Promise<Date>; handlers: { a(): 1 } }>();
+    const module = poolOf<{
+      processTask(task: { n: bigint }): Promise<Date>;
+      handlers: { a(): 1 };
+    }>();
     expectTypeOf(module.run({ n: 1n })).toEqualTypeOf<Promise<Date>>();
     expectTypeOf(module.run({ n: 1n }, { handler: 'default' })).toEqualTypeOf<Promise<Date>>();
     // @ts-expect-error no number
@@ -190,7 +211,9 @@ describe('a module of another kind', () => {
     expectTypeOf(one.run('text')).toEqualTypeOf<Promise<number>>();
     const imported = poolOf<{ default: (task: string) => number }>();
     expectTypeOf(imported.run('text')).toEqualTypeOf<Promise<number>>();
-    const compiled = poolOf<{ default: { default: (task: string) => number; half(n: number): string } }>();
+    const compiled = poolOf<{
+      default: { default: (task: string) => number; half(n: number): string };
+    }>();
     expectTypeOf(compiled.run('text')).toEqualTypeOf<Promise<number>>();
     expectTypeOf(compiled.proxy.half(1)).toEqualTypeOf<Promise<string>>();
     expectTypeOf(compiled.run(1, { handler: 'half' })).toEqualTypeOf<Promise<string>>();
@@ -217,7 +240,9 @@ describe('a pool that knows nothing of its module', () => {
   test('takes any task and gives any result', () => {
     expectTypeOf<ProcessManager>().toEqualTypeOf<ProcessManager<any>>();
     expectTypeOf(untyped.run({ data: 1 })).resolves.toBeAny();
-    expectTypeOf(untyped.run<number>({ type: 'a' }, { handler: 'any name' })).toEqualTypeOf<Promise<number>>();
+    expectTypeOf(untyped.run<number>({ type: 'a' }, { handler: 'any name' })).toEqualTypeOf<
+      Promise<number>
+    >();
     expectTypeOf(untyped.run(image as any, {} as any)).resolves.toBeAny();
     assertType<Promise<string>>(untyped.run('inferred from where it goes'));
     // @ts-expect-error no text
@@ -226,7 +251,10 @@ describe('a pool that knows nothing of its module', () => {
 
   test('can be extended, and its methods overridden', () => {
     class Logged extends ProcessManager {
-      override run<Result = any>(task: unknown, options?: ProcessManager.TaskOptions): Promise<Result> {
+      override run<Result = any>(
+        task: unknown,
+        options?: ProcessManager.TaskOptions,
+      ): Promise<Result> {
         return super.run<Result>(task, options);
       }
     }
@@ -258,7 +286,9 @@ describe('the proxy', () => {
   });
 
   test('takes their arguments', () => {
-    expectTypeOf(proxy.add).parameters.toEqualTypeOf<[first: number, second: number, ...more: number[]]>();
+    expectTypeOf(proxy.add).parameters.toEqualTypeOf<
+      [first: number, second: number, ...more: number[]]
+    >();
     proxy.add(1, 2, 3, 4);
     proxy.greet('you');
     proxy.greet('you', { polite: true });
@@ -299,8 +329,12 @@ describe('the proxy', () => {
 
   test('may be of another module, and have options', () => {
     expectTypeOf(pool.createProxy()).toEqualTypeOf<WorkerProxy<Module>>();
-    expectTypeOf(pool.createProxy({ timeout: 1, retries: 2, signal: AbortSignal.abort() })).toEqualTypeOf(proxy);
-    const other = untyped.createProxy<{ half(n: number): string }>({ filename: new URL('file:///half.mjs') });
+    expectTypeOf(
+      pool.createProxy({ timeout: 1, retries: 2, signal: AbortSignal.abort() }),
+    ).toEqualTypeOf(proxy);
+    const other = untyped.createProxy<{ half(n: number): string }>({
+      filename: new URL('file:///half.mjs'),
+    });
     expectTypeOf(other.half(4)).toEqualTypeOf<Promise<string>>();
     expectTypeOf(untyped.createProxy()).toEqualTypeOf<WorkerProxy>();
     // @ts-expect-error each function is a handler

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: as in index.d.ts
 
-// What users' TypeScript makes of the package: of index.d.ts by each way to import it, and of 'bulkhead/worker'.
+// What users' TypeScript makes of the package: of index.d.ts by each way to import it, and of
+// 'bulkhead/worker'.
 
 import { type EventEmitter, once } from 'node:events';
 import { assertType, describe, expectTypeOf, test } from 'vitest';
@@ -63,7 +64,8 @@ describe('imports', () => {
   });
 
   test('the implementation is what index.d.ts says', () => {
-    // Except for the emitter's part, which JavaScript cannot declare for these events, and for what returns `this` with it.
+    // Except for the emitter's part, which JavaScript cannot declare for these events, and for what
+    // returns `this` with it.
     assertType<Omit<ProcessManager, keyof EventEmitter | 'ref' | 'unref'>>(implementation);
   });
 });
@@ -72,8 +74,15 @@ describe('options', () => {
   test('are all optional', () => {
     assertType(new ProcessManager());
     assertType(new ProcessManager({}));
-    assertType(new ProcessManager({ worker: new URL('file:///w.mjs'), restart: { limit: 1 }, prefetch: 4 }));
-    assertType(new ProcessManager({ worker: { command: 'python3', args: ['worker.py'] }, env: { ...process.env } }));
+    assertType(
+      new ProcessManager({ worker: new URL('file:///w.mjs'), restart: { limit: 1 }, prefetch: 4 }),
+    );
+    assertType(
+      new ProcessManager({
+        worker: { command: 'python3', args: ['worker.py'] },
+        env: { ...process.env },
+      }),
+    );
   });
 
   test('have types', () => {
@@ -87,7 +96,13 @@ describe('options', () => {
     expectTypeOf<RestartOptions>().toEqualTypeOf<
       Partial<Record<'limit' | 'window' | 'minDelay' | 'maxDelay', number>>
     >();
-    assertType<Options>({ minWorkers: 0, maxWorkers: 8, concurrency: 2, maxQueue: Infinity, maxQueueBytes: 1 });
+    assertType<Options>({
+      minWorkers: 0,
+      maxWorkers: 8,
+      concurrency: 2,
+      maxQueue: Infinity,
+      maxQueueBytes: 1,
+    });
     assertType<Options>({
       taskTimeout: 1,
       priorityAgeing: Infinity,
@@ -96,8 +111,18 @@ describe('options', () => {
       startTimeout: 1,
       gracePeriod: 1,
     });
-    assertType<Options>({ maxTasksPerWorker: 1, maxWorkerAge: 1, recycleMemory: '1MB', maxMemory: 2_000_000 });
-    assertType<Options>({ captureStack: true, maxMessageSize: 1, name: 'mine', cwd: new URL('file:///') });
+    assertType<Options>({
+      maxTasksPerWorker: 1,
+      maxWorkerAge: 1,
+      recycleMemory: '1MB',
+      maxMemory: 2_000_000,
+    });
+    assertType<Options>({
+      captureStack: true,
+      maxMessageSize: 1,
+      name: 'mine',
+      cwd: new URL('file:///'),
+    });
     assertType<Options>({
       argv: ['a'] as const,
       execArgv: ['-C=b'],
@@ -149,7 +174,9 @@ describe('options', () => {
 
   test('of shutdown()', () => {
     expectTypeOf<ShutdownOptions['drain']>().toEqualTypeOf<'all' | 'running' | undefined>();
-    expectTypeOf<ShutdownReport>().toEqualTypeOf<Record<'completed' | 'rejected' | 'killed', number>>();
+    expectTypeOf<ShutdownReport>().toEqualTypeOf<
+      Record<'completed' | 'rejected' | 'killed', number>
+    >();
     // @ts-expect-error not a choice
     assertType(pool.shutdown({ drain: 'none' }));
   });
@@ -157,17 +184,21 @@ describe('options', () => {
 
 describe('methods', () => {
   test('tasks', () => {
-    expectTypeOf(pool.distributeTask({ id: 1, data: 'some data to process' })).toEqualTypeOf<string | number>();
-    expectTypeOf(pool.run({ data: 1 })).resolves.toBeAny();
-    expectTypeOf(pool.run<number>({ data: 1 }, { signal: AbortSignal.timeout(1), timeout: 5 })).toEqualTypeOf<
-      Promise<number>
+    expectTypeOf(pool.distributeTask({ id: 1, data: 'some data to process' })).toEqualTypeOf<
+      string | number
     >();
+    expectTypeOf(pool.run({ data: 1 })).resolves.toBeAny();
+    expectTypeOf(
+      pool.run<number>({ data: 1 }, { signal: AbortSignal.timeout(1), timeout: 5 }),
+    ).toEqualTypeOf<Promise<number>>();
     expectTypeOf(pool.cancel('a', new Error('why'))).toBeBoolean();
     expectTypeOf(pool.ready()).toEqualTypeOf<Promise<void>>();
   });
 
   test('exec takes what its function takes, and gives what it gives', () => {
-    expectTypeOf(pool.exec((a: number, b: string) => a + b, [1, 'x'])).toEqualTypeOf<Promise<string>>();
+    expectTypeOf(pool.exec((a: number, b: string) => a + b, [1, 'x'])).toEqualTypeOf<
+      Promise<string>
+    >();
     expectTypeOf(pool.exec(async () => 1)).toEqualTypeOf<Promise<number>>();
     expectTypeOf(pool.exec(async () => 1, [], { timeout: 1 })).toEqualTypeOf<Promise<number>>();
     // @ts-expect-error the argument is no number
@@ -200,7 +231,9 @@ describe('methods', () => {
     expectTypeOf(pool.stream<string>('a', { highWaterMark: 4, priority: 1 })).toEqualTypeOf<
       AsyncIterableIterator<string>
     >();
-    expectTypeOf<keyof StreamOptions>().toEqualTypeOf<Exclude<keyof TaskOptions, 'retries'> | 'highWaterMark'>();
+    expectTypeOf<keyof StreamOptions>().toEqualTypeOf<
+      Exclude<keyof TaskOptions, 'retries'> | 'highWaterMark'
+    >();
     expectTypeOf<StreamOptions['highWaterMark']>().toEqualTypeOf<number | undefined>();
     // @ts-expect-error what was taken cannot be taken back
     assertType(pool.stream('a', { retries: 1 }));
@@ -248,7 +281,9 @@ describe('figures', () => {
       Record<'accepted' | 'completed' | 'failed' | 'cancelled' | 'retried', number>
     >();
     expectTypeOf<Stats['queue']>().toEqualTypeOf<{ tasks: number; bytes: number }>();
-    expectTypeOf<Pick<Stats, 'waitTime' | 'runTime'>>().toEqualTypeOf<Record<'waitTime' | 'runTime', TimeStats>>();
+    expectTypeOf<Pick<Stats, 'waitTime' | 'runTime'>>().toEqualTypeOf<
+      Record<'waitTime' | 'runTime', TimeStats>
+    >();
     expectTypeOf<TimeStats>().toEqualTypeOf<
       Record<'count' | 'min' | 'mean' | 'p50' | 'p90' | 'p99' | 'p999' | 'max', number>
     >();
@@ -258,7 +293,9 @@ describe('figures', () => {
 
   test('of a worker', () => {
     expectTypeOf<WorkerStats['state']>().toEqualTypeOf<'starting' | 'idle' | 'busy' | 'stopping'>();
-    expectTypeOf<Pick<WorkerStats, 'pid' | 'rss'>>().toEqualTypeOf<Record<'pid' | 'rss', number | null>>();
+    expectTypeOf<Pick<WorkerStats, 'pid' | 'rss'>>().toEqualTypeOf<
+      Record<'pid' | 'rss', number | null>
+    >();
     expectTypeOf<WorkerStats['running']>().toEqualTypeOf<TaskId[]>();
     expectTypeOf<Pick<WorkerStats, 'id' | 'uptime' | 'tasksDone' | 'restarts'>>().toEqualTypeOf<
       Record<'id' | 'uptime' | 'tasksDone' | 'restarts', number>
@@ -286,17 +323,29 @@ describe('events', () => {
     expectTypeOf<Events['exit']>().toEqualTypeOf<[exit: WorkerExit]>();
     expectTypeOf<Events['message']>().toEqualTypeOf<[message: any, worker: WorkerInfo]>();
     expectTypeOf<Events['online']>().toEqualTypeOf<[worker: WorkerInfo]>();
-    expectTypeOf<Events['progress']>().toEqualTypeOf<[value: any, about: { taskId: TaskId; workerId: number }]>();
+    expectTypeOf<Events['progress']>().toEqualTypeOf<
+      [value: any, about: { taskId: TaskId; workerId: number }]
+    >();
     expectTypeOf<Events['drain']>().toEqualTypeOf<[]>();
     expectTypeOf<Events['retry']>().toEqualTypeOf<[retry: Retry]>();
     expectTypeOf<Events['lost-key']>().toEqualTypeOf<[lost: LostKey]>();
     expectTypeOf<LostKey>().toEqualTypeOf<{ key: string; workerId: number }>();
     expectTypeOf<Events['stdout']>().toEqualTypeOf<[chunk: Buffer, worker: WorkerInfo]>();
     expectTypeOf<Events['stderr']>().toEqualTypeOf<Events['stdout']>();
-    expectTypeOf<Envelope<Date>>().toEqualTypeOf<{ taskId: TaskId; result: Date; processedBy: number }>();
-    expectTypeOf<ResultInfo>().toEqualTypeOf<Record<'workerId' | 'attempt' | 'waitTime' | 'runTime', number>>();
+    expectTypeOf<Envelope<Date>>().toEqualTypeOf<{
+      taskId: TaskId;
+      result: Date;
+      processedBy: number;
+    }>();
+    expectTypeOf<ResultInfo>().toEqualTypeOf<
+      Record<'workerId' | 'attempt' | 'waitTime' | 'runTime', number>
+    >();
     expectTypeOf<Retry>().toEqualTypeOf<{ taskId: TaskId; attempt: number; error: Error }>();
-    expectTypeOf<TaskErrorFields>().toEqualTypeOf<{ taskId: TaskId; workerId: number; pid: number }>();
+    expectTypeOf<TaskErrorFields>().toEqualTypeOf<{
+      taskId: TaskId;
+      workerId: number;
+      pid: number;
+    }>();
     expectTypeOf<WorkerExit['signal']>().toEqualTypeOf<NodeJS.Signals | null>();
     expectTypeOf<WorkerExit['reason']>().toEqualTypeOf<WorkerCrashedError['reason']>();
   });
@@ -339,7 +388,9 @@ describe('diagnostics', () => {
     type End = Channels['bulkhead:task:end'];
     expectTypeOf<End>().toEqualTypeOf<Channels['bulkhead:task:start']>();
     expectTypeOf<End['pool']>().toEqualTypeOf<ProcessManager>();
-    expectTypeOf<End['outcome']>().toEqualTypeOf<'completed' | 'failed' | 'cancelled' | undefined>();
+    expectTypeOf<End['outcome']>().toEqualTypeOf<
+      'completed' | 'failed' | 'cancelled' | undefined
+    >();
     expectTypeOf<Channels['bulkhead:worker:exit']['reason']>().toExtend<string>();
     expectTypeOf<Channels['bulkhead:pool:open']['poolName']>().toEqualTypeOf<string>();
   });
@@ -358,7 +409,9 @@ describe('errors', () => {
     expectTypeOf<SerializationError['code']>().toEqualTypeOf<'ERR_SERIALIZATION'>();
     expectTypeOf<MessageTooLargeError['code']>().toEqualTypeOf<'ERR_MESSAGE_TOO_LARGE'>();
     expectTypeOf<ProtocolError['code']>().toEqualTypeOf<'ERR_PROTOCOL'>();
-    expectTypeOf<AbortError | ProtocolError | QueueFullError | PoolBrokenError>().toExtend<BulkheadError>();
+    expectTypeOf<
+      AbortError | ProtocolError | QueueFullError | PoolBrokenError
+    >().toExtend<BulkheadError>();
     expectTypeOf<BulkheadError>().toExtend<Error>();
   });
 
@@ -371,11 +424,15 @@ describe('errors', () => {
     expectTypeOf<Pick<WorkerCrashedError, 'uptime' | 'rss' | 'attempts'>>().toEqualTypeOf<
       Record<'uptime' | 'rss' | 'attempts', number>
     >();
-    expectTypeOf<WorkerStartError['reason']>().toEqualTypeOf<'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'>();
+    expectTypeOf<WorkerStartError['reason']>().toEqualTypeOf<
+      'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'
+    >();
     expectTypeOf<PoolBrokenError['cause']>().toEqualTypeOf<WorkerStartError>();
     expectTypeOf<PoolClosedError['maybeExecuted']>().toEqualTypeOf<boolean | undefined>();
     expectTypeOf<QueueFullError['limit']>().toBeNumber();
-    expectTypeOf<Pick<MessageTooLargeError, 'size' | 'limit'>>().toEqualTypeOf<Record<'size' | 'limit', number>>();
+    expectTypeOf<Pick<MessageTooLargeError, 'size' | 'limit'>>().toEqualTypeOf<
+      Record<'size' | 'limit', number>
+    >();
     expectTypeOf<TaskTimeoutError['stuckAt']>().toEqualTypeOf<string | undefined>();
     expectTypeOf<SerializationError['path']>().toEqualTypeOf<string | undefined>();
     expectTypeOf<ProtocolError['what']>().toBeString();
@@ -397,7 +454,10 @@ describe('errors', () => {
 
 describe('worker modules', () => {
   test('handlers and hooks', () => {
-    const handler: TaskHandler<{ data: number }, number> = ({ data }, { signal, progress, trace }) => {
+    const handler: TaskHandler<{ data: number }, number> = (
+      { data },
+      { signal, progress, trace },
+    ) => {
       expectTypeOf(signal).toEqualTypeOf<AbortSignal>();
       expectTypeOf(trace).toEqualTypeOf<string | undefined>();
       progress({ done: 0.5 });

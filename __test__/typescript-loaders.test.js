@@ -1,4 +1,5 @@
-// Worker modules in TypeScript, by what users run their own programs with: hooks of `require` (ts-node, esbuild-register,
+// Worker modules in TypeScript, by what users run their own programs with: hooks of `require`
+// (ts-node, esbuild-register,
 // @swc-node/register), ts-node and tsx as commands. All of them have enums, which Node's own type stripping has not.
 
 import { join } from 'node:path';
@@ -19,7 +20,8 @@ const tsconfig = {
 const files = {
   'package.json': '{ "name": "user" }',
   'tsconfig.json': JSON.stringify(tsconfig),
-  'add.ts': 'export enum Step { One = 1, Two }\nexport const add = (a: number, b: Step): number => a + b;',
+  'add.ts':
+    'export enum Step { One = 1, Two }\nexport const add = (a: number, b: Step): number => a + b;',
   'worker.ts': `
     import { basename } from 'node:path';
     import { Step, add } from './add';
@@ -28,7 +30,8 @@ const files = {
       return [add(data, Step.Two), basename(__filename), basename(process.argv[1]), require.main === module];
     }`,
   'folder/index.ts': 'export default (): string => __filename.slice(-15);',
-  'handlers.cts': 'enum Answer { Yes = 42 }\nexport const handlers = { answer: (): Answer => Answer.Yes };',
+  'handlers.cts':
+    'enum Answer { Yes = 42 }\nexport const handlers = { answer: (): Answer => Answer.Yes };',
   'main.ts': `
     import { ProcessManager } from 'bulkhead';
     import { join } from 'node:path';
@@ -49,11 +52,28 @@ const files = {
 };
 const answer = [42, 'worker.ts', 'worker.ts', true];
 /** A module that a task of the built-in worker names is none that was started. */
-const expected = [answer, answer, answer, 'folder/index.ts', [3, 'worker.ts', expect.any(String), false]];
+const expected = [
+  answer,
+  answer,
+  answer,
+  'folder/index.ts',
+  [3, 'worker.ts', expect.any(String), false],
+];
 
-const packages = ['typescript', 'ts-node', '@swc-node', '@swc', 'esbuild-register', 'esbuild', 'tslib'];
+const packages = [
+  'typescript',
+  'ts-node',
+  '@swc-node',
+  '@swc',
+  'esbuild-register',
+  'esbuild',
+  'tslib',
+];
 const user = (more = {}) =>
-  installed({ ...files, ...more }, [...packages.map(toolPath), join(root, 'node_modules', '@types')]);
+  installed({ ...files, ...more }, [
+    ...packages.map(toolPath),
+    join(root, 'node_modules', '@types'),
+  ]);
 
 const TS_NODE = join('node_modules', 'ts-node', 'dist', 'bin.js');
 const TSX = join(root, 'node_modules', 'tsx', 'dist', 'cli.mjs');
@@ -105,7 +125,9 @@ withToolchain('[A6] a worker module in TypeScript', () => {
     });
     const { stdout } = run(['main.mjs'], { cwd: folder });
     // Node's own type stripping, where it is; esbuild-register has no way to load an ES module.
-    expect(stdout).toBe(process.features.typescript ? 'undefined\n' : 'ERR_UNKNOWN_FILE_EXTENSION\n');
+    expect(stdout).toBe(
+      process.features.typescript ? 'undefined\n' : 'ERR_UNKNOWN_FILE_EXTENSION\n',
+    );
   });
 });
 

@@ -1,6 +1,6 @@
-// Processes that signals do not end as they should: one that has left its process group, one that may not be signalled, and one
-// that SIGKILL does not end, or whose end nobody but a debugger is shown. The pool reaches what it can, and waits for none of
-// them for ever.
+// Processes that signals do not end as they should: one that has left its process group, one that
+// may not be signalled, and one that SIGKILL does not end, or whose end nobody but a debugger is
+// shown. The pool reaches what it can, and waits for none of them for ever.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,10 @@ import {
   until,
 } from './support/harness.js';
 
-/** Attaches to a process as a debugger does, and then does nothing more until its standard input ends. */
+/**
+ * Attaches to a process as a debugger does, and then does nothing more until its standard input
+ * ends.
+ */
 const DEBUGGER = `
 import ctypes, sys
 PTRACE_SEIZE, PTRACE_O_TRACEEXIT = 0x4206, 0x40
@@ -35,7 +38,9 @@ sys.stdin.read()
 `;
 
 async function attach(pid, how) {
-  const tracer = spawn('python3', ['-c', DEBUGGER, String(pid), how], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const tracer = spawn('python3', ['-c', DEBUGGER, String(pid), how], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const closed = once(tracer, 'close');
   const letGo = async () => {
     tracer.stdin.end();
@@ -76,20 +81,25 @@ test.skipIf(process.platform !== 'linux').each([
   await until(() => isGone(pid), 'the process is gone once it can go');
 });
 
-describe.skipIf(process.platform === 'win32')('[C3] a worker that has left its process group', () => {
-  const LEAVE = 'os.setpgid(0, os.getpgid(os.getppid()))';
+describe.skipIf(process.platform === 'win32')(
+  '[C3] a worker that has left its process group',
+  () => {
+    const LEAVE = 'os.setpgid(0, os.getpgid(os.getppid()))';
 
-  /** What Node.js is started by: it leaves its group before. */
-  function leavingNode() {
-    const folder = project({
-      node: `#!/usr/bin/env python3\nimport os, sys\n${LEAVE}\nos.execv('${process.execPath}', ['node', *sys.argv[1:]])\n`,
-    });
-    return join(folder, 'node');
-  }
-  const execPath = leavingNode();
+    /** What Node.js is started by: it leaves its group before. */
+    function leavingNode() {
+      const folder = project({
+        node: `#!/usr/bin/env python3\nimport os, sys\n${LEAVE}\nos.execv('${process.execPath}', ['node', *sys.argv[1:]])\n`,
+      });
+      return join(folder, 'node');
+    }
+    const execPath = leavingNode();
 
-  /** Leaves it with another process still in there, of which it tells; does not stop when it is told to, but by SIGTERM. */
-  const PYTHON = `
+    /**
+     * Leaves it with another process still in there, of which it tells; does not stop when it is
+     * told to, but by SIGTERM.
+     */
+    const PYTHON = `
 import json, os, signal, subprocess
 child = subprocess.Popen(['sleep', '1000'])
 ${LEAVE}
@@ -103,82 +113,103 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
             channel.write(json.dumps({'type': 'result', 'id': frame['id'], 'result': child.pid}).encode() + b'\\n')
     signal.pause()
 `;
-  const foreign = { worker: { command: 'python3', args: ['-c', PYTHON] }, maxWorkers: 1, gracePeriod: 100 };
+    const foreign = {
+      worker: { command: 'python3', args: ['-c', PYTHON] },
+      maxWorkers: 1,
+      gracePeriod: 100,
+    };
 
-  function warnings() {
-    const seen = [];
-    const listener = (warning) => seen.push(warning.message);
-    process.on('warning', listener);
-    onTestFinished(() => process.off('warning', listener));
-    return seen;
-  }
+    function warnings() {
+      const seen = [];
+      const listener = (warning) => seen.push(warning.message);
+      process.on('warning', listener);
+      onTestFinished(() => process.off('warning', listener));
+      return seen;
+    }
 
-  test('[C3] a Node.js worker in a loop that has left its process group is killed by terminate()', async () => {
-    chmodSync(execPath, 0o755);
-    const warned = warnings();
-    const manager = pool({ worker: fixture('announcing.mjs'), execPath, maxWorkers: 1, gracePeriod: 100 });
-    const exits = record(manager, ['exit']);
-    const begun = started(manager, 'stuck');
-    const outcome = failure(manager.run({ id: 'stuck', type: 'loop' }));
-    await begun;
-    const [{ pid }] = manager.workers;
-    expect(await manager.terminate()).toMatchObject({ killed: 1 });
-    expect(await outcome).toMatchObject({ code: 'ERR_POOL_CLOSED' });
-    expect(exits).toMatchObject([['exit', { pid, code: null, signal: 'SIGKILL', reason: 'shutdown' }]]);
-    expect(isGone(pid)).toBe(true);
-    expect(warned).toEqual([]);
-  });
+    test('[C3] a Node.js worker in a loop that has left its process group is killed by terminate()', async () => {
+      chmodSync(execPath, 0o755);
+      const warned = warnings();
+      const manager = pool({
+        worker: fixture('announcing.mjs'),
+        execPath,
+        maxWorkers: 1,
+        gracePeriod: 100,
+      });
+      const exits = record(manager, ['exit']);
+      const begun = started(manager, 'stuck');
+      const outcome = failure(manager.run({ id: 'stuck', type: 'loop' }));
+      await begun;
+      const [{ pid }] = manager.workers;
+      expect(await manager.terminate()).toMatchObject({ killed: 1 });
+      expect(await outcome).toMatchObject({ code: 'ERR_POOL_CLOSED' });
+      expect(exits).toMatchObject([
+        ['exit', { pid, code: null, signal: 'SIGKILL', reason: 'shutdown' }],
+      ]);
+      expect(isGone(pid)).toBe(true);
+      expect(warned).toEqual([]);
+    });
 
-  test('[C3] a Node.js worker in a loop that has left its process group is replaced when its task is overdue', async () => {
-    chmodSync(execPath, 0o755);
-    const manager = pool({ worker: fixture('announcing.mjs'), execPath, maxWorkers: 1, gracePeriod: 100 });
-    await manager.startWorkers();
-    const [{ pid: first }] = manager.workers;
-    expect(await failure(manager.run({ type: 'loop' }, { timeout: 100 }))).toMatchObject({ code: 'ERR_TASK_TIMEOUT' });
-    expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
-    expect(manager.workers[0].pid).not.toBe(first);
-    expect(isGone(first)).toBe(true);
-  });
+    test('[C3] a Node.js worker in a loop that has left its process group is replaced when its task is overdue', async () => {
+      chmodSync(execPath, 0o755);
+      const manager = pool({
+        worker: fixture('announcing.mjs'),
+        execPath,
+        maxWorkers: 1,
+        gracePeriod: 100,
+      });
+      await manager.startWorkers();
+      const [{ pid: first }] = manager.workers;
+      expect(await failure(manager.run({ type: 'loop' }, { timeout: 100 }))).toMatchObject({
+        code: 'ERR_TASK_TIMEOUT',
+      });
+      expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
+      expect(manager.workers[0].pid).not.toBe(first);
+      expect(isGone(first)).toBe(true);
+    });
 
-  test('[C3] shutdown() sends SIGTERM to a worker that has left its process group, and leaves no process of the group', async () => {
-    const warned = warnings();
-    const manager = pool(foreign);
-    const exits = record(manager, ['exit']);
-    const child = await manager.run('child');
-    const [{ pid }] = manager.workers;
-    await manager.shutdown();
-    expect(exits).toMatchObject([['exit', { pid, code: 7, signal: null }]]);
-    await until(() => isGone(child), 'what it had started is gone');
-    expect(warned).toEqual([]);
-  });
+    test('[C3] shutdown() sends SIGTERM to a worker that has left its process group, and leaves no process of the group', async () => {
+      const warned = warnings();
+      const manager = pool(foreign);
+      const exits = record(manager, ['exit']);
+      const child = await manager.run('child');
+      const [{ pid }] = manager.workers;
+      await manager.shutdown();
+      expect(exits).toMatchObject([['exit', { pid, code: 7, signal: null }]]);
+      await until(() => isGone(child), 'what it had started is gone');
+      expect(warned).toEqual([]);
+    });
 
-  test('[C3] a worker that has left its process group does not outlive a parent that ends at once', async () => {
-    const { code, stdout } = await program(`
+    test('[C3] a worker that has left its process group does not outlive a parent that ends at once', async () => {
+      const { code, stdout } = await program(`
       import ProcessManager from 'bulkhead';
       const manager = new ProcessManager(${JSON.stringify(foreign)});
       const child = await manager.run('child');
       console.log(JSON.stringify([child, manager.workers[0].pid]));
       process.exit(3);`);
-    expect(code).toBe(3);
-    for (const pid of JSON.parse(stdout)) await until(() => isGone(pid), `${pid} is gone`);
-  });
-});
+      expect(code).toBe(3);
+      for (const pid of JSON.parse(stdout)) await until(() => isGone(pid), `${pid} is gone`);
+    });
+  },
+);
 
-describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)('[C3] a worker of another user', () => {
-  const worker = moduleFile(`
+describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)(
+  '[C3] a worker of another user',
+  () => {
+    const worker = moduleFile(`
     export const handlers = {
       loops: (task, { send }) => { send('begun'); for (;;); },
       waits: (task, { send }) => { send('begun'); return new Promise((resolve) => setTimeout(resolve, 2 ** 30)); },
     };`);
 
-  test.each([
-    ['is in a loop', 'loops', 'terminate()', 'R'],
-    ['waits for something', 'waits', 'shutdown({ timeout: 50 })', null],
-  ])(
-    '[C3] a worker that may not be signalled and %s: a warning names EPERM, and everything settles',
-    async (_, type, end, state) => {
-      const { code, stdout, stderr } = await program(
-        `
+    test.each([
+      ['is in a loop', 'loops', 'terminate()', 'R'],
+      ['waits for something', 'waits', 'shutdown({ timeout: 50 })', null],
+    ])(
+      '[C3] a worker that may not be signalled and %s: a warning names EPERM, and everything settles',
+      async (_, type, end, state) => {
+        const { code, stdout, stderr } = await program(
+          `
       import { once } from 'node:events';
       import { processState } from ${PROC};
       import ProcessManager from 'bulkhead';
@@ -201,18 +232,23 @@ describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)('[C3] a 
       while (${state === null} && processState(pid) !== null) await new Promise(setImmediate);
       console.log(JSON.stringify({ pid, report, code, maybeExecuted, exits, warnings, state: processState(pid) }));
       process.exit();`,
-        { nodeArgs: ['--no-warnings'] },
-      );
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const told = JSON.parse(stdout);
-      expect(told).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: true, state });
-      expect(told.exits).toMatchObject([{ pid: told.pid, code: null, signal: null, reason: 'shutdown' }]);
-      expect(told.warnings).toMatchObject([{ name: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' }]);
-      expect(told.warnings[0].message).toBe(
-        `worker 1 (pid ${told.pid}) cannot be killed and is no longer waited for: this process may not signal it (EPERM), ` +
-          'as where it runs as another user; end it as that user or as root',
-      );
-      await until(() => isGone(told.pid), 'it does not outlive its parent');
-    },
-  );
-});
+          { nodeArgs: ['--no-warnings'] },
+        );
+        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+        const told = JSON.parse(stdout);
+        expect(told).toMatchObject({ code: 'ERR_POOL_CLOSED', maybeExecuted: true, state });
+        expect(told.exits).toMatchObject([
+          { pid: told.pid, code: null, signal: null, reason: 'shutdown' },
+        ]);
+        expect(told.warnings).toMatchObject([
+          { name: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' },
+        ]);
+        expect(told.warnings[0].message).toBe(
+          `worker 1 (pid ${told.pid}) cannot be killed and is no longer waited for: this process may not signal it (EPERM), ` +
+            'as where it runs as another user; end it as that user or as root',
+        );
+        await until(() => isGone(told.pid), 'it does not outlive its parent');
+      },
+    );
+  },
+);

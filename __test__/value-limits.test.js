@@ -59,14 +59,16 @@ describe('what is too large is refused before it is walked', () => {
 
   test('[B6] an array that only seems sparse arrives whole', () => {
     const array = Array.from({ length: 200_000 }, (_, index) => index);
-    for (let i = 0; i < array.length; i += 3_125) for (let j = 0; j < 1_000; j++) delete array[i + j];
+    for (let i = 0; i < array.length; i += 3_125)
+      for (let j = 0; j < 1_000; j++) delete array[i + j];
     expect(encode(array, 'json').json).toBe(JSON.stringify(array));
   });
 
   test('[B6] text that is there many times counts each time, in both serialisations', async () => {
     const asked = counted(Array(1_000_000).fill('x'.repeat(30_000)));
     for (const serialization of ['json', 'advanced']) {
-      const data = serialization === 'json' ? asked.value : Array(1_000_000).fill('x'.repeat(30_000));
+      const data =
+        serialization === 'json' ? asked.value : Array(1_000_000).fill('x'.repeat(30_000));
       const error = await failure(() => encode({ data }, serialization, 'task', true, LIMIT));
       expect(error).toBeInstanceOf(MessageTooLargeError);
     }
@@ -87,7 +89,9 @@ describe('what is too large is refused before it is walked', () => {
     calls = 0;
     expect(
       await refusal({
-        list: Array.from({ length: 1_000_000 }, () => ({ toJSON: () => 'x'.repeat(1_000 + Math.min(calls++, 0)) })),
+        list: Array.from({ length: 1_000_000 }, () => ({
+          toJSON: () => 'x'.repeat(1_000 + Math.min(calls++, 0)),
+        })),
       }),
     ).toBeInstanceOf(MessageTooLargeError);
     expect(calls).toBeLessThan(90_000);
@@ -97,7 +101,9 @@ describe('what is too large is refused before it is walked', () => {
   test('[B6] a pool refuses such a task, and goes on', async () => {
     const manager = pool({ maxWorkers: 1 });
     expect(() => manager.distributeTask(Array(2 ** 25))).toThrow(MessageTooLargeError);
-    expect(await failure(manager.run({ data: Array(2 ** 25) }))).toBeInstanceOf(MessageTooLargeError);
+    expect(await failure(manager.run({ data: Array(2 ** 25) }))).toBeInstanceOf(
+      MessageTooLargeError,
+    );
     expect(await failure(manager.exec(() => Array(2 ** 25)))).toBeInstanceOf(MessageTooLargeError);
     expect(await manager.run({ data: 'still there' })).toBe('still there');
   });
@@ -148,9 +154,15 @@ describe('JSON of many objects and arrays', () => {
     '[C10] a result of twelve million or more %s ends its task where the heap is small, and nothing else',
     async (_, expression) => {
       const outcome = await run(expression, ['--max-old-space-size=256']);
-      expect(outcome).toMatchObject({ name: 'MessageTooLargeError', code: 'ERR_MESSAGE_TOO_LARGE', same: true });
+      expect(outcome).toMatchObject({
+        name: 'MessageTooLargeError',
+        code: 'ERR_MESSAGE_TOO_LARGE',
+        same: true,
+      });
       expect(outcome).toMatchObject({ completed: 2, failed: 1 });
-      expect(outcome.message).toMatch(/^the value is too large for this process: .* \d+ MiB, .*--max-old-space-size$/);
+      expect(outcome.message).toMatch(
+        /^the value is too large for this process: .* \d+ MiB, .*--max-old-space-size$/,
+      );
       expect(outcome.size).toBeGreaterThan(outcome.limit);
       expect(outcome.limit).toBeLessThan(400 * 2 ** 20);
     },
@@ -182,10 +194,19 @@ describe('what is no value in V8’s format', () => {
     nothing: bytes(),
     'only a header': bytes(header),
     'a version from the future': bytes([0xff, 0x7f, 0x30]),
-    'a dense array that is longer than the message': bytes(header, [0x41, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+    'a dense array that is longer than the message': bytes(
+      header,
+      [0x41, 0xff, 0xff, 0xff, 0xff, 0x0f],
+    ),
     'a string that is longer than the message': bytes(header, [0x22, 0xff, 0xff, 0x03], 'abc'),
-    'arrays in arrays, a million deep': bytes(header, Buffer.alloc(2_000_000, Buffer.from([0x41, 1]))),
-    'objects in objects, thirty thousand deep': bytes(header, Buffer.alloc(90_000, Buffer.from([0x6f, 0x55, 1]))),
+    'arrays in arrays, a million deep': bytes(
+      header,
+      Buffer.alloc(2_000_000, Buffer.from([0x41, 1])),
+    ),
+    'objects in objects, thirty thousand deep': bytes(
+      header,
+      Buffer.alloc(90_000, Buffer.from([0x6f, 0x55, 1])),
+    ),
     'a BigInt that is longer than the message': bytes(header, [0x5a, 0xff, 0xff, 0xff, 0x0f]),
     'a regular expression that is none': bytes(header, [0x52, 0x22, 1], '(', [0]),
     'a WebAssembly module': bytes(header, [0x77, 0]),
@@ -232,7 +253,8 @@ describe('what is no value in V8’s format', () => {
     }
   });
 
-  // Changed at random, a small value is another, or none: V8 reads it, or throws. It is another process that would end.
+  // Changed at random, a small value is another, or none: V8 reads it, or throws. It is another
+  // process that would end.
   test('[C9] bytes changed at random end no process', { timeout: 120_000 }, async () => {
     const source = `
       const { encode, decode } = require(${JSON.stringify(join(root, 'lib', 'codec', 'serialize.js'))});
@@ -253,7 +275,10 @@ describe('what is no value in V8’s format', () => {
         }
       }
       console.log(JSON.stringify(counts));`;
-    const { stdout, stderr, code, signal } = await program(source, { name: 'main.cjs', timeout: 110_000 });
+    const { stdout, stderr, code, signal } = await program(source, {
+      name: 'main.cjs',
+      timeout: 110_000,
+    });
     expect({ stderr, code, signal }).toEqual({ stderr: '', code: 0, signal: null });
     const { read, thrown } = JSON.parse(stdout);
     expect(read + thrown).toBe(40_000);

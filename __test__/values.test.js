@@ -1,4 +1,5 @@
-// What becomes of each kind of value, in both serialisations and in both directions. The table here is that of docs/values.md.
+// What becomes of each kind of value, in both serialisations and in both directions. The table here
+// is that of docs/values.md.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,7 +14,8 @@ import { failure, moduleFile, pool, root, shellWorker } from './support/harness.
 const DIGEST = pathToFileURL(join(root, '__test__', 'support', 'digest.mjs')).href;
 const require = createRequire(import.meta.url);
 /** Evaluates the source of a value, here and in the worker. */
-const EVALUATE = 'const evaluate = (source) => Function("require", "return (" + source + ")")(require);';
+const EVALUATE =
+  'const evaluate = (source) => Function("require", "return (" + source + ")")(require);';
 const evaluate = (source) => Function('require', `return (${source})`)(require);
 
 const worker = moduleFile(`
@@ -42,17 +44,22 @@ const REFUSED = 'refused';
 const TOO_LARGE = 'refused with `MessageTooLargeError`';
 
 /** With a stack that is the same wherever it is made. */
-const error = (text, fields = '{}') => `Object.assign(${text}, { stack: 'Error: m\\n    at here:1:2' }, ${fields})`;
+const error = (text, fields = '{}') =>
+  `Object.assign(${text}, { stack: 'Error: m\\n    at here:1:2' }, ${fields})`;
 const view = (Class) => `new ${Class}(new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]).buffer)`;
 const typedArrays = Object.getOwnPropertyNames(globalThis).filter((name) => {
   const { value } = Object.getOwnPropertyDescriptor(globalThis, name);
-  return typeof value === 'function' && Object.getPrototypeOf(value) === Object.getPrototypeOf(Uint8Array);
+  return (
+    typeof value === 'function' &&
+    Object.getPrototypeOf(value) === Object.getPrototypeOf(Uint8Array)
+  );
 });
 const resizable = 'maxByteLength' in ArrayBuffer.prototype;
 
 /**
  * `value`: the row's first cell. `of`: sources of such values. `json`, `advanced`: the cell, and what arrives, unless that is
- * equal or nothing: a source for all of them, a list of sources, or `{ like }`, a function that says whether it is right.
+ * equal or nothing: a source for all of them, a list of sources, or `{ like }`, a function that
+ * says whether it is right.
  */
 const TABLE = [
   {
@@ -73,12 +80,21 @@ const TABLE = [
     json: EQUAL,
     advanced: EQUAL,
   },
-  { value: '`undefined`, as the whole value', whole: true, of: ['undefined'], json: EQUAL, advanced: EQUAL },
+  {
+    value: '`undefined`, as the whole value',
+    whole: true,
+    of: ['undefined'],
+    json: EQUAL,
+    advanced: EQUAL,
+  },
   {
     value: '`undefined`, a function or a symbol in an object',
     of: ['{ a: 1, b: undefined }', '{ a: 1, b() {} }', '{ a: 1, b: Symbol("s") }'],
     json: ['left out', '{ a: 1 }'],
-    advanced: ['`undefined`: equal; a function or symbol: refused', ['{ a: 1, b: undefined }', REFUSED, REFUSED]],
+    advanced: [
+      '`undefined`: equal; a function or symbol: refused',
+      ['{ a: 1, b: undefined }', REFUSED, REFUSED],
+    ],
   },
   {
     value: '`undefined`, a function, a symbol or a hole in an array',
@@ -96,7 +112,12 @@ const TABLE = [
     json: REFUSED,
     advanced: REFUSED,
   },
-  { value: '`NaN`, `Infinity`', of: ['NaN', 'Infinity', '-Infinity'], json: ['`null`', 'null'], advanced: EQUAL },
+  {
+    value: '`NaN`, `Infinity`',
+    of: ['NaN', 'Infinity', '-Infinity'],
+    json: ['`null`', 'null'],
+    advanced: EQUAL,
+  },
   { value: '`-0`', of: ['-0'], json: ['`0`', '0'], advanced: EQUAL },
   { value: 'a `BigInt`', of: ['1n', '-(2n ** 100n)'], json: REFUSED, advanced: EQUAL },
   {
@@ -112,7 +133,12 @@ const TABLE = [
     json: EQUAL,
     advanced: EQUAL,
   },
-  { value: 'a key `__proto__`', of: [`JSON.parse('{ "__proto__": { "a": 1 } }')`], json: EQUAL, advanced: EQUAL },
+  {
+    value: 'a key `__proto__`',
+    of: [`JSON.parse('{ "__proto__": { "a": 1 } }')`],
+    json: EQUAL,
+    advanced: EQUAL,
+  },
   {
     value: 'the same object twice',
     of: ['((same) => [same, same])({ a: 1 })'],
@@ -121,7 +147,10 @@ const TABLE = [
   },
   {
     value: 'a cycle',
-    of: ['((a) => { a.list.push(a); return a; })({ list: [] })', '((a) => { a[0] = a; return a; })([])'],
+    of: [
+      '((a) => { a.list.push(a); return a; })({ list: [] })',
+      '((a) => { a[0] = a; return a; })([])',
+    ],
     json: REFUSED,
     advanced: EQUAL,
   },
@@ -151,16 +180,25 @@ const TABLE = [
   },
   {
     value: 'a sparse array',
-    of: ['Object.assign(Array(3), { 1: 1 })', 'Object.assign([], { 100_000: { a: 1 }, 100_003: 2 })'],
+    of: [
+      'Object.assign(Array(3), { 1: 1 })',
+      'Object.assign([], { 100_000: { a: 1 }, 100_003: 2 })',
+    ],
     json: [
       'its holes are `null`',
-      ['[null, 1, null]', 'Object.assign(Array(100_004).fill(null), { 100_000: { a: 1 }, 100_003: 2 })'],
+      [
+        '[null, 1, null]',
+        'Object.assign(Array(100_004).fill(null), { 100_000: { a: 1 }, 100_003: 2 })',
+      ],
     ],
     advanced: EQUAL,
   },
   {
     value: 'an object with a `toJSON` method',
-    of: ['{ toJSON: (key) => ({ key }) }', 'new (class A { a = 1; toJSON() { return { key: "v" }; } })()'],
+    of: [
+      '{ toJSON: (key) => ({ key }) }',
+      'new (class A { a = 1; toJSON() { return { key: "v" }; } })()',
+    ],
     json: ['what it returns', '{ key: "v" }'],
     advanced: ["a method of its own: refused; a class's: ignored", [REFUSED, '{ a: 1 }']],
   },
@@ -198,8 +236,18 @@ const TABLE = [
     json: ['a plain object', '{ a: 1 }'],
     advanced: REFUSED,
   },
-  { value: 'a `Date`', of: ['new Date(0)'], json: ['its ISO string', '"1970-01-01T00:00:00.000Z"'], advanced: EQUAL },
-  { value: 'a `URL`', of: ['new URL("http://a/b")'], json: ['its text', '"http://a/b"'], advanced: REFUSED },
+  {
+    value: 'a `Date`',
+    of: ['new Date(0)'],
+    json: ['its ISO string', '"1970-01-01T00:00:00.000Z"'],
+    advanced: EQUAL,
+  },
+  {
+    value: 'a `URL`',
+    of: ['new URL("http://a/b")'],
+    json: ['its text', '"http://a/b"'],
+    advanced: REFUSED,
+  },
   {
     value: 'a `RegExp`',
     of: ['/a+/giu', 'Object.assign(/a/g, { lastIndex: 1 })'],
@@ -208,7 +256,11 @@ const TABLE = [
   },
   {
     value: 'a `Map`',
-    of: ['new Map()', 'new Map([[{ a: 1 }, new Set([1])], ["b", new Map()]])', 'Object.assign(new Map(), { own: 1 })'],
+    of: [
+      'new Map()',
+      'new Map([[{ a: 1 }, new Set([1])], ["b", new Map()]])',
+      'Object.assign(new Map(), { own: 1 })',
+    ],
     json: REFUSED,
     advanced: [EQUAL, [undefined, undefined, 'new Map()']],
   },
@@ -250,7 +302,11 @@ const TABLE = [
   },
   {
     value: 'a `DataView`',
-    of: [view('DataView'), 'new DataView(new ArrayBuffer(9), 1, 2)', 'new DataView(new ArrayBuffer(9_000), 1)'],
+    of: [
+      view('DataView'),
+      'new DataView(new ArrayBuffer(9), 1, 2)',
+      'new DataView(new ArrayBuffer(9_000), 1)',
+    ],
     json: EQUAL,
     advanced: EQUAL,
   },
@@ -258,7 +314,9 @@ const TABLE = [
     value: 'typed arrays, `Float16Array` where the runtime has it',
     of: [
       ...typedArrays.map(view),
-      ...typedArrays.map((name) => `new ${name}(5_000).fill(${name.startsWith('Big') ? '7n' : '7'})`),
+      ...typedArrays.map(
+        (name) => `new ${name}(5_000).fill(${name.startsWith('Big') ? '7n' : '7'})`,
+      ),
       'new Uint16Array(new ArrayBuffer(64), 2, 3)',
     ],
     json: EQUAL,
@@ -272,11 +330,18 @@ const TABLE = [
   },
   {
     value: 'two views of one `ArrayBuffer`',
-    of: ['((a) => [new Uint8Array(a, 0, 2), new Uint8Array(a, 1, 2)])(new Uint8Array([1, 2, 3]).buffer)'],
+    of: [
+      '((a) => [new Uint8Array(a, 0, 2), new Uint8Array(a, 1, 2)])(new Uint8Array([1, 2, 3]).buffer)',
+    ],
     json: ['two pieces of memory', '[new Uint8Array([1, 2]), new Uint8Array([2, 3])]'],
     advanced: ['two pieces of memory', '[new Uint8Array([1, 2]), new Uint8Array([2, 3])]'],
   },
-  { value: 'a `SharedArrayBuffer`', of: ['new SharedArrayBuffer(8)'], json: REFUSED, advanced: REFUSED },
+  {
+    value: 'a `SharedArrayBuffer`',
+    of: ['new SharedArrayBuffer(8)'],
+    json: REFUSED,
+    advanced: REFUSED,
+  },
   {
     value: 'a view of a `SharedArrayBuffer`',
     of: [
@@ -284,14 +349,23 @@ const TABLE = [
       'new Uint8Array(new SharedArrayBuffer(8_000)).fill(3)',
     ],
     json: REFUSED,
-    advanced: ['a copy of what it shows', ['new Uint8Array([3, 3])', 'new Uint8Array(8_000).fill(3)']],
+    advanced: [
+      'a copy of what it shows',
+      ['new Uint8Array([3, 3])', 'new Uint8Array(8_000).fill(3)'],
+    ],
   },
   {
     value: 'an `Error`',
     of: [
-      ...['Error', 'TypeError', 'RangeError', 'SyntaxError', 'ReferenceError', 'EvalError', 'URIError'].map((Class) =>
-        error(`new ${Class}("m", { cause: { a: 1 } })`, '{ code: "E", n: 1 }'),
-      ),
+      ...[
+        'Error',
+        'TypeError',
+        'RangeError',
+        'SyntaxError',
+        'ReferenceError',
+        'EvalError',
+        'URIError',
+      ].map((Class) => error(`new ${Class}("m", { cause: { a: 1 } })`, '{ code: "E", n: 1 }')),
       error(
         'new Error("outer", { cause: new TypeError("inner") })',
         '{ cause: Object.assign(new TypeError("inner"), { stack: "", code: 7 }) }',
@@ -311,7 +385,9 @@ const TABLE = [
   },
   {
     value: 'an error of a class of yours',
-    of: [error('new (class MyError extends TypeError { name = "MyError"; })("m")', '{ code: "E" }')],
+    of: [
+      error('new (class MyError extends TypeError { name = "MyError"; })("m")', '{ code: "E" }'),
+    ],
     json: [
       'the nearest built-in class, and the rest as above',
       {
@@ -337,7 +413,9 @@ const TABLE = [
     of: ['new DOMException("m", "AbortError")'],
     json: [
       'an `Error` with its name, message and code',
-      { like: '(e) => e instanceof Error && e.name === "AbortError" && e.message === "m" && e.code === 20' },
+      {
+        like: '(e) => e instanceof Error && e.name === "AbortError" && e.message === "m" && e.code === 20',
+      },
     ],
     advanced: REFUSED,
   },
@@ -347,7 +425,12 @@ const TABLE = [
     json: REFUSED,
     advanced: REFUSED,
   },
-  { value: 'a `Promise` in an object', of: ['Promise.resolve(1)'], json: REFUSED, advanced: REFUSED },
+  {
+    value: 'a `Promise` in an object',
+    of: ['Promise.resolve(1)'],
+    json: REFUSED,
+    advanced: REFUSED,
+  },
   {
     value: 'a generator or an iterator in an object',
     of: [
@@ -362,7 +445,8 @@ const TABLE = [
     advanced: REFUSED,
   },
   {
-    value: 'a `Blob`, `AbortSignal`, `Headers`, `URLSearchParams`, `MessagePort`, stream of the web',
+    value:
+      'a `Blob`, `AbortSignal`, `Headers`, `URLSearchParams`, `MessagePort`, stream of the web',
     of: [
       'new Blob(["x"])',
       'AbortSignal.abort()',
@@ -384,7 +468,10 @@ const TABLE = [
   },
   {
     value: 'an `Intl.NumberFormat`, `WebAssembly.Module`',
-    of: ['new Intl.NumberFormat()', 'new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))'],
+    of: [
+      'new Intl.NumberFormat()',
+      'new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))',
+    ],
     json: REFUSED,
     advanced: REFUSED,
   },
@@ -432,7 +519,11 @@ test('the table of docs/values.md is the one that is tested here', () => {
   const page = readFileSync(join(root, 'docs', 'values.md'), 'utf8');
   const [, ...rows] = page.match(/^\| .* \|$/gm).map((line) => line.slice(2, -2).split(' | '));
   expect(rows).toEqual(
-    TABLE.map((row) => [row.value, outcomeOf(row, 'json', 0).cell, outcomeOf(row, 'advanced', 0).cell]),
+    TABLE.map((row) => [
+      row.value,
+      outcomeOf(row, 'json', 0).cell,
+      outcomeOf(row, 'advanced', 0).cell,
+    ]),
   );
 });
 
@@ -457,7 +548,8 @@ describe.each(['json', 'advanced'])('%s', (serialization) => {
       ]) {
         const refused = await failure(outcome);
         expect(refused).toBeInstanceOf(Class);
-        if (Class === SerializationError && !row.whole && !row.pathless) expect(refused.path).toMatch(path);
+        if (Class === SerializationError && !row.whole && !row.pathless)
+          expect(refused.path).toMatch(path);
       }
       return;
     }
@@ -465,7 +557,9 @@ describe.each(['json', 'advanced'])('%s', (serialization) => {
     const arrived = row.whole ? result : result.v;
     if (typeof expected === 'object') {
       expect(evaluate(expected.like)(arrived)).toBe(true);
-      expect(await manager.run({ type: 'check', like: expected.like, data: { v: evaluate(source) } })).toBe(true);
+      expect(
+        await manager.run({ type: 'check', like: expected.like, data: { v: evaluate(source) } }),
+      ).toBe(true);
       return;
     }
     const right = digest(evaluate(expected));
@@ -482,12 +576,19 @@ describe('errors inside values', () => {
     const [fulfilled, rejected] = await manager.run({ type: 'whole', source: settled });
     expect(fulfilled).toEqual({ status: 'fulfilled', value: 1 });
     expect(rejected.reason).toBeInstanceOf(RangeError);
-    expect(rejected.reason).toMatchObject({ message: 'no', code: 'E_NO', stack: 'Error: m\n    at here:1:2' });
+    expect(rejected.reason).toMatchObject({
+      message: 'no',
+      code: 'E_NO',
+      stack: 'Error: m\n    at here:1:2',
+    });
   });
 
   test('[B3] an error arrives as one in results, messages, progress and streams, as the whole value or in one', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
-    for (const source of [error('new TypeError("m")', '{ code: "E" }'), `{ a: [${error('new TypeError("m")')}] }`]) {
+    for (const source of [
+      error('new TypeError("m")', '{ code: "E" }'),
+      `{ a: [${error('new TypeError("m")')}] }`,
+    ]) {
       const right = digest(evaluate(source));
       const heard = [];
       const hear = (value) => heard.push(digest(value));
@@ -496,7 +597,8 @@ describe('errors inside values', () => {
       expect(digest(await manager.run({ type: 'everywhere', source }))).toBe(right);
       expect(heard).toEqual([right, right]);
       manager.removeAllListeners();
-      for await (const value of manager.stream({ type: 'stream', source })) expect(digest(value)).toBe(right);
+      for await (const value of manager.stream({ type: 'stream', source }))
+        expect(digest(value)).toBe(right);
       expect(digest(await manager.run(evaluate(`{ type: 'echo', data: ${source} }`)))).toBe(right);
     }
   });
@@ -514,9 +616,18 @@ describe('errors inside values', () => {
   test('[B3] a worker in another language reads an error in a task as JSON', async () => {
     const line = `printf '{"type":"result","id":%s,"result":%s}\\n' "$id" "$(printf %s "$line" | sed 's/.*"task"://; s/}$//')" >&3`;
     const manager = pool({ worker: shellWorker(line), maxWorkers: 1 });
-    const { data } = await manager.run({ id: 1, data: [evaluate(error('new TypeError("no")', '{ code: "E" }'))] });
+    const { data } = await manager.run({
+      id: 1,
+      data: [evaluate(error('new TypeError("no")', '{ code: "E" }'))],
+    });
     expect(data).toEqual([
-      { name: 'TypeError', message: 'no', class: 'TypeError', stack: expect.any(String), code: 'E' },
+      {
+        name: 'TypeError',
+        message: 'no',
+        class: 'TypeError',
+        stack: expect.any(String),
+        code: 'E',
+      },
     ]);
   });
 
@@ -530,14 +641,22 @@ describe('errors inside values', () => {
       );
     const classes = ['Function', '__proto__', 'constructor', 'process', 7, null];
     for (const name of classes)
-      expect(Object.getPrototypeOf(restored({ class: name, message: 'm' }, []))).toBe(Error.prototype);
+      expect(Object.getPrototypeOf(restored({ class: name, message: 'm' }, []))).toBe(
+        Error.prototype,
+      );
     const polluting = JSON.parse(
       '{ "message": "m", "fields": { "__proto__": { "polluted": 1 }, "a": 1 }, "places": [["Error", ["fields", "__proto__", "polluted"]], ["v8", ["fields", "a"]], ["Buffer", ["message"]], [1], null, ["Buffer", ["fields", "a", "b"]]] }',
     );
     const rebuilt = restored([polluting], [0])[0];
     expect(Object.getPrototypeOf(rebuilt)).toBe(Error.prototype);
-    expect([rebuilt.message, rebuilt.a, rebuilt.polluted, {}.polluted]).toEqual(['m', 1, undefined, undefined]);
-    for (const value of [null, 1, 'text', [], {}]) expect(restored({ value }, ['value']).value).toBeInstanceOf(Error);
+    expect([rebuilt.message, rebuilt.a, rebuilt.polluted, {}.polluted]).toEqual([
+      'm',
+      1,
+      undefined,
+      undefined,
+    ]);
+    for (const value of [null, 1, 'text', [], {}])
+      expect(restored({ value }, ['value']).value).toBeInstanceOf(Error);
     expect(() => restored({}, ['a'])).toThrow(TypeError);
     expect(() => restored({ a: 1 }, ['a', 'b'])).toThrow(TypeError);
     // Twice the same place, and a place inside an error.
@@ -599,14 +718,17 @@ describe('what an error carries', () => {
     for (const value of ['new Map([[1, 2]])', '10n', 'new Set([{}])', '-0']) {
       const bare = await failure(manager.run({ type: 'reject', source: value }));
       expect(digest(bare.cause)).toBe(digest(evaluate(value)));
-      const caused = await failure(manager.run({ type: 'reject', source: `new Error('m', { cause: ${value} })` }));
+      const caused = await failure(
+        manager.run({ type: 'reject', source: `new Error('m', { cause: ${value} })` }),
+      );
       expect(digest(caused.cause)).toBe(digest(evaluate(value)));
     }
   });
 
   test('[B4] fields that are too large or too many errors are said to be left out', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
-    const large = 'Object.assign(new Error("m"), { a: "x".repeat(1_500_000), b: Buffer.alloc(3_000_000), c: 1 })';
+    const large =
+      'Object.assign(new Error("m"), { a: "x".repeat(1_500_000), b: Buffer.alloc(3_000_000), c: 1 })';
     const thrown = await failure(manager.run({ type: 'reject', source: large }));
     expect(thrown).toMatchObject({ a: '[left out: 1500000 characters]', c: 1 });
     expect(thrown.b).toMatch(/^Buffer\(3000000\) \[Uint8Array\]/);
@@ -621,7 +743,8 @@ describe('what an error carries', () => {
   test('[B4] V8’s format in an error of a worker in JSON mode is not read', async () => {
     const { fromWire } = require('../lib/errors/from-wire.js');
     const { toWire } = require('../lib/errors/to-wire.js');
-    const wire = () => JSON.parse(JSON.stringify(toWire(Object.assign(new Error('m'), { map: new Map() }), true)));
+    const wire = () =>
+      JSON.parse(JSON.stringify(toWire(Object.assign(new Error('m'), { map: new Map() }), true)));
     expect(fromWire(wire(), true).map).toEqual(new Map());
     expect(fromWire(wire(), false).map).toEqual(expect.any(String));
   });
@@ -640,7 +763,9 @@ describe('views', () => {
     async (serialization) => {
       const manager = pool({ worker, serialization, maxWorkers: 1 });
       const right = digest(evaluate(parts));
-      expect(digest((await manager.run({ type: 'make', source: parts })).v, { arrived: true })).toBe(right);
+      expect(
+        digest((await manager.run({ type: 'make', source: parts })).v, { arrived: true }),
+      ).toBe(right);
       expect(await manager.run({ type: 'look', data: { v: evaluate(parts) } })).toBe(right);
     },
   );
@@ -707,7 +832,9 @@ describe('any value', () => {
     fc.constantFrom(undefined, null, -0, Number.NaN, -Infinity),
     fc
       .record({ message: fc.string(), code: fc.string(), cause: fc.jsonValue({ maxDepth: 1 }) })
-      .map(({ message, code, cause }) => Object.assign(new RangeError(message, { cause }), { stack: 's', code })),
+      .map(({ message, code, cause }) =>
+        Object.assign(new RangeError(message, { cause }), { stack: 's', code }),
+      ),
   ];
   const { tree } = fc.letrec((tie) => ({
     tree: fc.oneof(
@@ -716,14 +843,30 @@ describe('any value', () => {
       { arbitrary: fc.array(tie('tree'), { maxLength: 4 }), weight: 3 },
       { arbitrary: fc.sparseArray(tie('tree'), { maxNumElements: 3, maxLength: 6 }), weight: 1 },
       { arbitrary: fc.dictionary(fc.string(), tie('tree'), { maxKeys: 4 }), weight: 4 },
-      { arbitrary: fc.dictionary(fc.string(), tie('tree'), { maxKeys: 2, noNullPrototype: false }), weight: 1 },
       {
-        arbitrary: fc.array(fc.tuple(tie('tree'), tie('tree')), { maxLength: 2 }).map((entries) => new Map(entries)),
+        arbitrary: fc.dictionary(fc.string(), tie('tree'), { maxKeys: 2, noNullPrototype: false }),
         weight: 1,
       },
-      { arbitrary: fc.array(tie('tree'), { maxLength: 2 }).map((items) => new Set(items)), weight: 1 },
-      { arbitrary: tie('tree').map((item) => ((shared) => [shared, { shared }])([item])), weight: 1 },
-      { arbitrary: tie('tree').map((item) => ((cycle) => Object.assign(cycle, { cycle }))({ item })), weight: 1 },
+      {
+        arbitrary: fc
+          .array(fc.tuple(tie('tree'), tie('tree')), { maxLength: 2 })
+          .map((entries) => new Map(entries)),
+        weight: 1,
+      },
+      {
+        arbitrary: fc.array(tie('tree'), { maxLength: 2 }).map((items) => new Set(items)),
+        weight: 1,
+      },
+      {
+        arbitrary: tie('tree').map((item) => ((shared) => [shared, { shared }])([item])),
+        weight: 1,
+      },
+      {
+        arbitrary: tie('tree').map((item) =>
+          ((cycle) => Object.assign(cycle, { cycle }))({ item }),
+        ),
+        weight: 1,
+      },
     ),
   }));
 
@@ -736,8 +879,14 @@ describe('any value', () => {
     if (typeof value !== 'object' || value === null || value instanceof Error) return value;
     if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value;
     if (value instanceof Date) return value.toJSON();
-    if (value instanceof String || value instanceof Number || value instanceof Boolean) return value.valueOf();
-    if (value instanceof Map || value instanceof Set || value instanceof RegExp || above.includes(value))
+    if (value instanceof String || value instanceof Number || value instanceof Boolean)
+      return value.valueOf();
+    if (
+      value instanceof Map ||
+      value instanceof Set ||
+      value instanceof RegExp ||
+      above.includes(value)
+    )
       throw new Refused();
     const path = [...above, value];
     if (Array.isArray(value)) return Array.from(value, (item) => asJson(item, path) ?? null);
@@ -745,7 +894,12 @@ describe('any value', () => {
     for (const [key, item] of Object.entries(value)) {
       const arrived = asJson(item, path);
       if (arrived !== undefined)
-        Object.defineProperty(copy, key, { value: arrived, enumerable: true, configurable: true, writable: true });
+        Object.defineProperty(copy, key, {
+          value: arrived,
+          enumerable: true,
+          configurable: true,
+          writable: true,
+        });
     }
     return copy;
   }
@@ -763,7 +917,10 @@ describe('any value', () => {
       const property = fc.asyncProperty(tree, async (v) => {
         let right;
         try {
-          right = serialization === 'json' ? digest(asJson({ v }), { identity: false }) : digest(asClone({ v }));
+          right =
+            serialization === 'json'
+              ? digest(asJson({ v }), { identity: false })
+              : digest(asClone({ v }));
         } catch (error) {
           if (!(error instanceof Refused)) throw error;
           const refused = await failure(manager.run({ type: 'echo', data: { v } }));
@@ -771,7 +928,9 @@ describe('any value', () => {
           expect(refused.path).toMatch(/^data\.v/);
           return;
         }
-        expect(digest(await manager.run({ type: 'echo', data: { v } }), { arrived: true })).toBe(right);
+        expect(digest(await manager.run({ type: 'echo', data: { v } }), { arrived: true })).toBe(
+          right,
+        );
         expect(await manager.run({ type: 'lookAround', data: { v } })).toBe(right);
       });
       await fc.assert(property, { numRuns: 300 });

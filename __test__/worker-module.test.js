@@ -1,5 +1,5 @@
-// The worker's side: what may be a worker module, what a handler gets and may give back, and what of its process a worker
-// sees.
+// The worker's side: what may be a worker module, what a handler gets and may give back, and what
+// of its process a worker sees.
 
 import { once } from 'node:events';
 import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,11 @@ function poolOf(source, options, name = 'worker.mjs') {
 describe('a handler is', () => {
   test.each([
     ['the default export', 'worker.mjs', 'export default (task) => task.data * 2;'],
-    ['an async default export', 'worker.mjs', 'export default async function (task) { return task.data * 2; }'],
+    [
+      'an async default export',
+      'worker.mjs',
+      'export default async function (task) { return task.data * 2; }',
+    ],
     ['processTask', 'worker.mjs', 'export function processTask(task) { return task.data * 2; }'],
     [
       'an async processTask',
@@ -75,7 +79,9 @@ describe('a handler is', () => {
       'package.json': '{ "type": "module" }',
       'worker.js': 'await null; export default () => typeof require;',
     });
-    await expect(pool({ worker: join(folder, 'worker.js'), maxWorkers: 1 }).run(1)).resolves.toBe('undefined');
+    await expect(pool({ worker: join(folder, 'worker.js'), maxWorkers: 1 }).run(1)).resolves.toBe(
+      'undefined',
+    );
   });
 
   test('TypeScript, as ES module and as CommonJS', async () => {
@@ -102,9 +108,17 @@ describe('[B8] a handler may be a promise of one:', () => {
     ['the default export', 'worker.mjs', 'export default init(double);'],
     ['processTask', 'worker.mjs', 'export const processTask = init(double);'],
     ['handlers', 'worker.mjs', 'export const handlers = init({ double });'],
-    ['a default export that becomes an object', 'worker.mjs', 'export default init({ processTask: double });'],
+    [
+      'a default export that becomes an object',
+      'worker.mjs',
+      'export default init({ processTask: double });',
+    ],
     ['one within the other', 'worker.mjs', 'export default init({ handlers: init({ double }) });'],
-    ['an object with then()', 'worker.mjs', 'export default { then: (resolve) => resolve(double) };'],
+    [
+      'an object with then()',
+      'worker.mjs',
+      'export default { then: (resolve) => resolve(double) };',
+    ],
     ['module.exports', 'worker.cjs', 'module.exports = init(double);'],
     ['exports.processTask', 'worker.cjs', 'exports.processTask = init(double);'],
     ['exports.handlers', 'worker.cjs', 'exports.handlers = init({ double });'],
@@ -127,7 +141,9 @@ describe('[B8] a handler may be a promise of one:', () => {
   });
 
   test('other promises that a module exports are not waited for', async () => {
-    const manager = poolOf('export const closed = new Promise(() => {}); export default () => "runs";');
+    const manager = poolOf(
+      'export const closed = new Promise(() => {}); export default () => "runs";',
+    );
     await expect(manager.run(1)).resolves.toBe('runs');
   });
 });
@@ -140,11 +156,17 @@ describe('[A7] a worker module is found as `fork()` finds it:', () => {
     const file = moduleFile('module.exports = () => [__filename, process.argv[1]];', name);
     const worker = join(file, '..', asked);
     await expect(pool({ worker, maxWorkers: 1 }).run(1)).resolves.toEqual([file, file]);
-    await expect(pool({ maxWorkers: 1 }).run(1, { filename: worker })).resolves.toEqual([file, expect.any(String)]);
+    await expect(pool({ maxWorkers: 1 }).run(1, { filename: worker })).resolves.toEqual([
+      file,
+      expect.any(String),
+    ]);
   });
 
   test('as a folder with a package.json that names it', async () => {
-    const folder = project({ 'package.json': '{ "main": "main.cjs" }', 'main.cjs': 'module.exports = () => "main";' });
+    const folder = project({
+      'package.json': '{ "main": "main.cjs" }',
+      'main.cjs': 'module.exports = () => "main";',
+    });
     await expect(pool({ worker: folder, maxWorkers: 1 }).run(1)).resolves.toBe('main');
   });
 });
@@ -154,7 +176,10 @@ describe('[A9] the main module of a worker', () => {
 
   test.each([
     ['loaded by import()', []],
-    ['loaded through hooks of import()', ['--import', `data:text/javascript,${encodeURIComponent(HOOK)}`]],
+    [
+      'loaded through hooks of import()',
+      ['--import', `data:text/javascript,${encodeURIComponent(HOOK)}`],
+    ],
   ])(
     'is its CommonJS module, %s: a fork-style script behind `require.main === module` is a worker',
     async (_, execArgv) => {
@@ -180,14 +205,20 @@ describe('[A9] the main module of a worker', () => {
       'worker.mjs': `import main from './main.cjs'; export default () => [main, process.mainModule === undefined];`,
       'main.cjs': 'module.exports = require.main === undefined;',
     });
-    await expect(pool({ worker: join(folder, 'worker.mjs'), maxWorkers: 1 }).run(1)).resolves.toEqual([true, true]);
-    await expect(pool({ maxWorkers: 1 }).exec(() => require.main === undefined)).resolves.toBe(true);
+    await expect(
+      pool({ worker: join(folder, 'worker.mjs'), maxWorkers: 1 }).run(1),
+    ).resolves.toEqual([true, true]);
+    await expect(pool({ maxWorkers: 1 }).exec(() => require.main === undefined)).resolves.toBe(
+      true,
+    );
   });
 
   test('may be reached by a link', async () => {
     const folder = project({ 'worker.cjs': 'module.exports = () => require.main === module;' });
     symlinkSync(join(folder, 'worker.cjs'), join(folder, 'link.cjs'));
-    await expect(pool({ worker: join(folder, 'link.cjs'), maxWorkers: 1 }).run(1)).resolves.toBe(true);
+    await expect(pool({ worker: join(folder, 'link.cjs'), maxWorkers: 1 }).run(1)).resolves.toBe(
+      true,
+    );
   });
 });
 
@@ -205,7 +236,9 @@ describe('handlers', () => {
     const manager = poolOf(source);
     await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
     await expect(manager.run({ type: 'image-processing' })).resolves.toBe('image');
-    await expect(manager.run({ type: 'greet', data: 1 }, { handler: 'image-processing' })).resolves.toBe('image');
+    await expect(
+      manager.run({ type: 'greet', data: 1 }, { handler: 'image-processing' }),
+    ).resolves.toBe('image');
     await expect(manager.run('no object', { handler: 'image-processing' })).resolves.toBe('image');
     const log = record(manager, ['result']);
     manager.distributeTask({ id: 1, type: 'greet', data: 'all' });
@@ -237,7 +270,10 @@ describe('handlers', () => {
     await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
     await expect(manager.run({ type: 'unknown' })).resolves.toEqual(['default', 'unknown']);
     await expect(manager.run(null)).resolves.toEqual(['default', null]);
-    await expect(manager.run({ type: 'greet' }, { handler: 'default' })).resolves.toEqual(['default', 'greet']);
+    await expect(manager.run({ type: 'greet' }, { handler: 'default' })).resolves.toEqual([
+      'default',
+      'greet',
+    ]);
     const error = await failure(manager.run({}, { handler: 'absent' }));
     expect(error.message).toContain('default, ');
   });
@@ -370,9 +406,9 @@ describe('exported functions', () => {
       process.on('message', ({ id, data }) => process.send({ taskId: id, result: helper(data) }));
       export function helper(data) { return data * 2; }`);
     await expect(manager.run({ id: 1, data: 21 })).resolves.toBe(42);
-    expect((await failure(manager.run({ id: 2, data: 1 }, { handler: 'helper' }))).message).toContain(
-      'fork-style script',
-    );
+    expect(
+      (await failure(manager.run({ id: 2, data: 1 }, { handler: 'helper' }))).message,
+    ).toContain('fork-style script');
     await expect(manager.run({ id: 3, data: 4 })).resolves.toBe(8);
   });
 
@@ -384,7 +420,10 @@ describe('exported functions', () => {
     expect((await failure(manager.run({ data: 1 }, { filename }))).message).toContain(
       '"handler" double, later, limits',
     );
-    const nothing = moduleFile('export class Parser {}; export const setup = () => {};', 'nothing.mjs');
+    const nothing = moduleFile(
+      'export class Parser {}; export const setup = () => {};',
+      'nothing.mjs',
+    );
     expect(await failure(manager.run(1, { filename: nothing, handler: 'setup' }))).toMatchObject({
       code: 'ERR_NO_HANDLER',
       message: expect.stringContaining('the module exports Parser, setup'),
@@ -415,7 +454,9 @@ test('setup runs before the first task, once for each worker, and may take its t
   }
   await manager.startWorkers();
   for (const id of [1, 2]) {
-    const own = log.filter(([event, first, second]) => (event === 'message' ? second.id : first.id) === id);
+    const own = log.filter(
+      ([event, first, second]) => (event === 'message' ? second.id : first.id) === id,
+    );
     const { pid } = own.find(([event]) => event === 'online')[1];
     expect(own[0]).toEqual(['message', 'from setup', { id, pid }]);
     expect(own[1]).toEqual(['online', { id, pid }]);
@@ -438,7 +479,12 @@ describe('the context of a handler', () => {
   test('has task, attempt, worker and signal; progress and send work without it', async () => {
     const manager = poolOf(source);
     const log = record(manager, ['message', 'progress']);
-    const about = { attempt: 1, workerId: 1, signal: [true, false, true], functions: ['function', 'function', true] };
+    const about = {
+      attempt: 1,
+      workerId: 1,
+      signal: [true, false, true],
+      functions: ['function', 'function', true],
+    };
     expect(await manager.run({ id: 'mine' })).toEqual({ taskId: 'mine', ...about });
     expect(await manager.run({ id: 0 })).toEqual({ taskId: 0, ...about });
     expect(log.slice(0, 2)).toEqual([
@@ -453,7 +499,9 @@ describe('the context of a handler', () => {
     const ids = [{ data: 1 }, 'text', null, { id: {} }].map((task) => manager.distributeTask(task));
     await manager.shutdown();
     expect(new Set(ids).size).toBe(4);
-    expect(log.map(([, { taskId, result }]) => [taskId, result.taskId])).toEqual(ids.map((id) => [id, id]));
+    expect(log.map(([, { taskId, result }]) => [taskId, result.taskId])).toEqual(
+      ids.map((id) => [id, id]),
+    );
   });
 
   test('is of no use after the task, and harms nobody', async () => {
@@ -501,11 +549,18 @@ describe('a result is', () => {
       async later() { return (function* () { yield 'a'; })(); },
       async *broken() { yield 1; throw new RangeError('in between'); },
     };`);
-    await expect(manager.run({ type: 'async', data: 3 })).resolves.toEqual([{ i: 0 }, { i: 1 }, { i: 2 }]);
+    await expect(manager.run({ type: 'async', data: 3 })).resolves.toEqual([
+      { i: 0 },
+      { i: 1 },
+      { i: 2 },
+    ]);
     await expect(manager.run({ type: 'sync', data: 3 })).resolves.toEqual([0, 1, 2]);
     await expect(manager.run({ type: 'async', data: 0 })).resolves.toEqual([]);
     await expect(manager.run({ type: 'later' })).resolves.toEqual(['a']);
-    expect(await failure(manager.run({ type: 'broken' }))).toMatchObject({ name: 'RangeError', message: 'in between' });
+    expect(await failure(manager.run({ type: 'broken' }))).toMatchObject({
+      name: 'RangeError',
+      message: 'in between',
+    });
   });
 
   test('an envelope, which is not wrapped again', async () => {
@@ -520,7 +575,12 @@ describe('a result is', () => {
     const run = (type) => manager.run({ id: 'a', type, data: 7 });
     await expect(run('envelope')).resolves.toEqual({ inner: 7 });
     await expect(run('other')).resolves.toBeUndefined();
-    await expect(run('more')).resolves.toEqual({ taskId: 'a', result: 1, processedBy: 2, extra: 3 });
+    await expect(run('more')).resolves.toEqual({
+      taskId: 'a',
+      result: 1,
+      processedBy: 2,
+      extra: 3,
+    });
     await expect(run('less')).resolves.toEqual({ taskId: 'a', result: 1 });
     await expect(run('binary')).resolves.toEqual(Buffer.from('abc'));
     log.length = 0;
@@ -544,10 +604,13 @@ describe('a result is', () => {
   test.each(['json', 'advanced'])(
     '[C6] an envelope that names another task and process is that of its own task (%s)',
     async (serialization) => {
-      const manager = poolOf(`export default (task) => ({ taskId: 'victim', result: task.data, processedBy: 1 });`, {
-        serialization,
-        maxWorkers: 1,
-      });
+      const manager = poolOf(
+        `export default (task) => ({ taskId: 'victim', result: task.data, processedBy: 1 });`,
+        {
+          serialization,
+          maxWorkers: 1,
+        },
+      );
       const log = record(manager, ['result', 'message']);
       await manager.startWorkers();
       const [{ pid }] = manager.workers;
@@ -568,10 +631,13 @@ describe('a result is', () => {
 });
 
 describe('user code that keeps the thread does not keep an outcome back', () => {
-  const loopSoon = 'Promise.resolve().then(() => {}).then(() => {}).then(() => {}).then(() => { for (;;); });';
+  const loopSoon =
+    'Promise.resolve().then(() => {}).then(() => {}).then(() => {}).then(() => { for (;;); });';
 
   test('that of the task before, when the next one never ends', async () => {
-    const manager = poolOf('export default ({ loop }) => { while (loop); return 1; };', { prefetch: 8 });
+    const manager = poolOf('export default ({ loop }) => { while (loop); return 1; };', {
+      prefetch: 8,
+    });
     await manager.run({});
     const last = manager.run({});
     manager.run({ loop: true }).catch(() => {});
@@ -579,18 +645,26 @@ describe('user code that keeps the thread does not keep an outcome back', () => 
   });
 
   test('one that a script has sent before it goes on', async () => {
-    const source = "process.on('message', ({ id }) => { process.send({ taskId: id, result: 1 }); for (;;); });";
+    const source =
+      "process.on('message', ({ id }) => { process.send({ taskId: id, result: 1 }); for (;;); });";
     expect(await poolOf(source, {}, 'worker.cjs').run({ id: 7 })).toBe(1);
   });
 
   test('the value of an async handler', async () => {
-    expect(await poolOf(`export default async () => { ${loopSoon} return 1; };`, { concurrency: 2 }).run({})).toBe(1);
+    expect(
+      await poolOf(`export default async () => { ${loopSoon} return 1; };`, { concurrency: 2 }).run(
+        {},
+      ),
+    ).toBe(1);
   });
 
   test('its error', async () => {
-    const manager = poolOf(`export default async () => { ${loopSoon} throw new Error('on purpose'); };`, {
-      concurrency: 2,
-    });
+    const manager = poolOf(
+      `export default async () => { ${loopSoon} throw new Error('on purpose'); };`,
+      {
+        concurrency: 2,
+      },
+    );
     expect(await failure(manager.run({}))).toMatchObject({ message: 'on purpose' });
   });
 });
@@ -609,7 +683,9 @@ describe('a script written for child_process.fork', () => {
     const [{ pid }] = manager.workers;
     manager.distributeTask({ id: 'own' });
     await manager.shutdown();
-    expect(log.map(([, envelope]) => envelope)).toEqual([{ taskId: 'own', result: 'own', processedBy: pid }]);
+    expect(log.map(([, envelope]) => envelope)).toEqual([
+      { taskId: 'own', result: 'own', processedBy: pid },
+    ]);
   });
 
   const script = `
@@ -631,7 +707,9 @@ describe('a script written for child_process.fork', () => {
     await expect(manager.run({ id: 'b', data: 6 })).resolves.toBe(12);
     await manager.shutdown();
     const envelope = (taskId, result) => ({ taskId, result, processedBy: expect.any(Number) });
-    expect(log.filter(([event]) => event === 'result').map(([, value]) => value)).toEqual([envelope('a', 42)]);
+    expect(log.filter(([event]) => event === 'result').map(([, value]) => value)).toEqual([
+      envelope('a', 42),
+    ]);
     expect(log.filter(([event]) => event === 'message').map(([, value]) => value)).toEqual([
       envelope('a', 42),
       envelope('b', 8),
@@ -731,9 +809,12 @@ describe('a script written for child_process.fork', () => {
       `export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`,
       { maxWorkers: 1, prefetch: 8, gracePeriod: 100, restart: { minDelay: 1 } },
     );
-    // Again and again: whether the worker would get at the next task before the pool takes it back is a matter of luck.
+    // Again and again: whether the worker would get at the next task before the pool takes it back
+    // is a matter of luck.
     for (let round = 0; round < 4; round += 1) {
-      const tasks = ['stay', 'stay', 'leave', 'stay', 'stay', 'stay'].map((task) => manager.run(task));
+      const tasks = ['stay', 'stay', 'leave', 'stay', 'stay', 'stay'].map((task) =>
+        manager.run(task),
+      );
       const outcomes = await Promise.allSettled(tasks);
       expect(outcomes.map(({ reason }) => reason?.code)).toEqual(
         outcomes.map((_, index) => (index === 2 ? 'ERR_WORKER_CRASHED' : undefined)),
@@ -782,7 +863,11 @@ describe('the process of a worker', () => {
       const worker = moduleFile(source);
       const manager = pool({ worker, maxWorkers: 1 });
       const seen = await manager.run(1);
-      expect(seen).toMatchObject({ argv: [process.execPath, worker], execPath: process.execPath, cwd: process.cwd() });
+      expect(seen).toMatchObject({
+        argv: [process.execPath, worker],
+        execPath: process.execPath,
+        cwd: process.cwd(),
+      });
       expect(seen.env.BULKHEAD_TEST_INHERITED).toBe('yes');
       expect(seen.env.PATH).toBe(process.env.PATH);
     } finally {
@@ -795,7 +880,8 @@ describe('the process of a worker', () => {
     await manager.startWorkers();
     const titles = new Set();
     for (let i = 0; i < 50 && titles.size < 2; i++) {
-      for (const { title } of await Promise.all([manager.run(1), manager.run(2)])) titles.add(title);
+      for (const { title } of await Promise.all([manager.run(1), manager.run(2)]))
+        titles.add(title);
     }
     expect([...titles].every((title) => /^thumbnails worker [12]$/.test(title))).toBe(true);
   });
@@ -803,7 +889,9 @@ describe('the process of a worker', () => {
   test('may be another program that behaves like node', async () => {
     const folder = project({});
     const execPath = join(folder, 'my-node');
-    writeFileSync(execPath, `#!/bin/sh\nWRAPPED=yes exec ${process.execPath} "$@"\n`, { mode: 0o755 });
+    writeFileSync(execPath, `#!/bin/sh\nWRAPPED=yes exec ${process.execPath} "$@"\n`, {
+      mode: 0o755,
+    });
     const manager = pool({ worker: moduleFile(source), maxWorkers: 1, execPath });
     expect((await manager.run(1)).env.WRAPPED).toBe('yes');
   });
@@ -824,10 +912,12 @@ describe('the process of a worker', () => {
       const typedArray = Object.getPrototypeOf(Uint8Array);
       const targets = [...prototypes, ...iterators, typedArray, typedArray.prototype, Math, JSON, Reflect, Atomics,
         process, performance];
-      // Who asks for localStorage may get a warning, and Node's own code prints it with Error.prototype.toString().
+      // Who asks for localStorage may get a warning, and Node's own code prints it with
+      // Error.prototype.toString().
       const globals = Object.getOwnPropertyNames(globalThis).filter((name) =>
         name !== 'localStorage' && typeof globalThis[name] === 'function' && !name.endsWith('Error'));
-      // Node's own code cannot do without these: its async hooks, its streams and process.exit(), and v8.deserialize().
+      // Node's own code cannot do without these: its async hooks, its streams and process.exit(),
+      // and v8.deserialize().
       const { apply, bind, call } = Function.prototype;
       const spared = [Array.prototype.pop, apply, bind, call, process.reallyExit,
         Array.prototype[Symbol.iterator], [].values().next, Buffer.allocUnsafe, typedArray.prototype.set,
@@ -862,16 +952,24 @@ describe('the process of a worker', () => {
     const pid = await manager.run({ type: 'spoil' });
     const data = { a: [1, { b: 2 }, 'three', null], c: {} };
     // With bytes in it a value goes another way.
-    const binary = { a: [Buffer.from('bytes'), { d: new Float64Array([1.5]) }], e: new Uint8Array(70_000) };
+    const binary = {
+      a: [Buffer.from('bytes'), { d: new Float64Array([1.5]) }],
+      e: new Uint8Array(70_000),
+    };
     for (const value of [data, binary, undefined, 7]) {
       for (const type of ['echo', 'later', 'thenable', 'says']) {
         expect(await manager.run({ type, data: value })).toEqual(value);
       }
     }
     expect(
-      await Promise.all(Array.from({ length: 50 }, (_, id) => manager.run({ type: 'later', data: id }))),
+      await Promise.all(
+        Array.from({ length: 50 }, (_, id) => manager.run({ type: 'later', data: id })),
+      ),
     ).toHaveLength(50);
-    expect(await failure(manager.run({ type: 'throw' }))).toMatchObject({ name: 'TypeError', message: /null/ });
+    expect(await failure(manager.run({ type: 'throw' }))).toMatchObject({
+      name: 'TypeError',
+      message: /null/,
+    });
     expect(await failure(manager.run({ type: 'missing' }))).toMatchObject({
       name: 'TypeError',
       message: /has spoil, echo/,
@@ -924,11 +1022,19 @@ describe('stdio', () => {
   });
 
   test("'ignore' is to nowhere", async () => {
-    expect(await program(source('ignore'), { files })).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(await program(source('ignore'), { files })).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: '',
+    });
   });
 
   test("'pipe' is to the events, and to nowhere without listeners", async () => {
-    expect(await program(source('pipe'), { files })).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(await program(source('pipe'), { files })).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: '',
+    });
   });
 
   test('standard input is empty', async () => {
@@ -962,14 +1068,20 @@ describe('the built-in worker', () => {
     const filename = join(folder, 'double.mjs');
     const first = await Promise.all([1, 2, 3].map((data) => manager.run({ data }, { filename })));
     expect(first).toEqual([1, 2, 3].map((n) => ({ doubled: n * 2, setups: 1, workerId: 1 })));
-    await expect(manager.run({ data: 5 }, { filename: pathToFileURL(filename), handler: 'triple' })).resolves.toBe(15);
+    await expect(
+      manager.run({ data: 5 }, { filename: pathToFileURL(filename), handler: 'triple' }),
+    ).resolves.toBe(15);
     await expect(manager.run({ type: 'triple', data: 5 }, { filename })).resolves.toBe(15);
-    await expect(manager.run({ data: 'up' }, { filename: join(folder, 'upper.cjs') })).resolves.toBe('UP');
+    await expect(
+      manager.run({ data: 'up' }, { filename: join(folder, 'upper.cjs') }),
+    ).resolves.toBe('UP');
     const pid = await manager.exec(() => process.pid);
     expect(await failure(manager.run(1, { filename: join(folder, 'absent.mjs') }))).toMatchObject({
       message: expect.stringContaining('absent.mjs'),
     });
-    expect(await failure(manager.run(1, { filename: join(folder, 'broken.mjs') }))).toBeInstanceOf(RangeError);
+    expect(await failure(manager.run(1, { filename: join(folder, 'broken.mjs') }))).toBeInstanceOf(
+      RangeError,
+    );
     expect((await failure(manager.run(1, { handler: 'triple' }))).message).toContain('filename');
     expect(await manager.exec(() => process.pid)).toBe(pid);
   });
@@ -1002,17 +1114,16 @@ describe('the built-in worker', () => {
     await expect(manager.exec(object.generate, [3])).resolves.toEqual([0, 1, 2]);
     await expect(manager.exec(object['a name'], [2])).resolves.toBe(8);
     await expect(manager.exec(object.get, ['arrow'])).resolves.toBe('arrow');
-    await expect(manager.exec((buffer) => buffer.map((byte) => byte + 1), [Buffer.from([1, 2])])).resolves.toEqual(
-      Buffer.from([2, 3]),
-    );
+    await expect(
+      manager.exec((buffer) => buffer.map((byte) => byte + 1), [Buffer.from([1, 2])]),
+    ).resolves.toEqual(Buffer.from([2, 3]));
     await expect(manager.exec(() => typeof require('node:os').cpus)).resolves.toBe('function');
     // As text, because the test runner rewrites import() in the tests themselves.
     const importing = runInThisContext(`async () => typeof (await import('node:path')).join`);
     await expect(manager.exec(importing)).resolves.toBe('function');
-    await expect(manager.exec((a, ...rest) => [a, rest], [{ id: 1, type: 'no handler' }, 2, 3])).resolves.toEqual([
-      { id: 1, type: 'no handler' },
-      [2, 3],
-    ]);
+    await expect(
+      manager.exec((a, ...rest) => [a, rest], [{ id: 1, type: 'no handler' }, 2, 3]),
+    ).resolves.toEqual([{ id: 1, type: 'no handler' }, [2, 3]]);
     await expect(manager.exec(() => {})).resolves.toBeUndefined();
   });
 
@@ -1064,7 +1175,9 @@ describe('time', () => {
         running -= 1;
         return seen;
       };`);
-    expect(new Set(await Promise.all(Array.from({ length: 20 }, () => manager.run(1))))).toEqual(new Set([1]));
+    expect(new Set(await Promise.all(Array.from({ length: 20 }, () => manager.run(1))))).toEqual(
+      new Set([1]),
+    );
   });
 
   test('timers and sockets of a worker live while it runs short tasks without a pause', async () => {
@@ -1091,7 +1204,9 @@ describe('time', () => {
   });
 
   test('a timer of a handler fires although its worker idles', async () => {
-    const manager = poolOf(`export default (task, { send }) => { setTimeout(() => send('later'), 50); return 'now'; }`);
+    const manager = poolOf(
+      `export default (task, { send }) => { setTimeout(() => send('later'), 50); return 'now'; }`,
+    );
     const said = [];
     manager.on('message', (message) => said.push(message.result ?? message));
     await manager.run(1);

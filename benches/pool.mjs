@@ -1,5 +1,6 @@
-// A whole pool in its steady state, for `npm run guard` to count its system calls: one worker, tiny tasks, always IN_FLIGHT
-// of them unsettled. Looks for a file of a telling name before and after what counts, and prints whose the threads are.
+// A whole pool in its steady state, for `npm run guard` to count its system calls: one worker, tiny
+// tasks, always IN_FLIGHT of them unsettled. Looks for a file of a telling name before and after
+// what counts, and prints whose the threads are.
 //
 //   node benches/pool.mjs [TASKS]
 

@@ -1,5 +1,5 @@
-// Rounds. In each one every pool is measured once, in turn, in a fresh process, so that what else the machine does hits all
-// of them alike.
+// Rounds. In each one every pool is measured once, in turn, in a fresh process, so that what else
+// the machine does hits all of them alike.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -52,8 +52,13 @@ export async function compare(test, names, settings, progress) {
 async function measureOnce(test, pool, { workers, quick }) {
   const { limit = 60, pinned = false, flags = [] } = measures[test];
   const args = [...flags, script, test, pool, String(workers), quick ? 'quick' : 'full'];
-  const command = pinned ? ['taskset', '-c', '0', process.execPath, ...args] : [process.execPath, ...args];
-  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const command = pinned
+    ? ['taskset', '-c', '0', process.execPath, ...args]
+    : [process.execPath, ...args];
+  const child = spawn(command[0], command.slice(1), {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   let output = '';
   let complaints = '';
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
@@ -75,7 +80,9 @@ async function measureOnce(test, pool, { workers, quick }) {
   if (child.pid) kill([-child.pid]); // its process group: what it left behind, however it ended
   // Then its output is complete, unless somebody else holds the pipes.
   await Promise.race([closed, sleep(1000, undefined, { ref: false })]);
-  const line = output.split('\n').find((text) => text.startsWith('{"figures"') || text.startsWith('{"error"'));
+  const line = output
+    .split('\n')
+    .find((text) => text.startsWith('{"figures"') || text.startsWith('{"error"'));
   child.stdout.destroy();
   child.stderr.destroy();
   if (line !== undefined) return JSON.parse(line);

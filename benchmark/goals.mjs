@@ -17,7 +17,9 @@ import { ratios, ratioText, typicalFigure } from './table.mjs';
 export function judge(goals, rows) {
   return goals.map((goal) => {
     const subject = rows.find((row) => row.pool === (goal.subject ?? 'bulkhead'));
-    return goal.over === undefined ? judgeFigure(goal, subject) : judgeRatio(goal, goal.over, subject, rows);
+    return goal.over === undefined
+      ? judgeFigure(goal, subject)
+      : judgeRatio(goal, goal.over, subject, rows);
   });
 }
 
@@ -29,7 +31,12 @@ export function judge(goals, rows) {
 function judgeFigure(goal, subject) {
   const { says, key, format = (/** @type {number} */ value) => value.toFixed(2) } = goal;
   const value = subject === undefined ? Number.NaN : Number(typicalFigure(subject, key));
-  return verdict(goal, value, `${says} ${bound(goal, format)}`, Number.isFinite(value) ? format(value) : '-');
+  return verdict(
+    goal,
+    value,
+    `${says} ${bound(goal, format)}`,
+    Number.isFinite(value) ? format(value) : '-',
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
-// Measures one pool in this process and prints one line of JSON. benchmark/campaign.mjs starts it, a process for each pool
-// and round.
+// Measures one pool in this process and prints one line of JSON. benchmark/campaign.mjs starts it,
+// a process for each pool and round.
 //
 //   node benchmark/measure.mjs <measure> <pool> <workers> [quick]
 
@@ -20,7 +20,8 @@ const bench = {
   },
 };
 
-// Nobody is closed in an orderly way: some pools take long for it, or never do, and some have tasks that sleep.
+// Nobody is closed in an orderly way: some pools take long for it, or never do, and some have tasks
+// that sleep.
 process.on('exit', () => kill(descendants(process.pid)));
 
 let failed = false;

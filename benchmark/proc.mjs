@@ -1,4 +1,5 @@
-// What the kernel knows about processes, from /proc. Where there is none, numbers are NaN and lists are empty.
+// What the kernel knows about processes, from /proc. Where there is none, numbers are NaN and lists
+// are empty.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -32,7 +33,8 @@ export function processCpu(pid) {
 export function processMemory(pid) {
   const text = read(`/proc/${pid}/smaps_rollup`) ?? '';
   /** @param {string} name */
-  const field = (name) => Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024;
+  const field = (name) =>
+    Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024;
   return { rss: field('Rss'), own: field('Private_Clean') + field('Private_Dirty') };
 }
 

@@ -47,10 +47,17 @@ const { values } = parseArgs({
 });
 
 /** Left out by --quick, on top. */
-const notQuick = ['bulkhead-events', 'bulkhead-advanced', 'fork-json-queued', 'workerpool-process', 'jest-process'];
+const notQuick = [
+  'bulkhead-events',
+  'bulkhead-advanced',
+  'fork-json-queued',
+  'workerpool-process',
+  'jest-process',
+];
 
 if (values.list) {
-  for (const [test, measure] of Object.entries(measures)) console.log(`${test.padEnd(22)} ${measure.title}`);
+  for (const [test, measure] of Object.entries(measures))
+    console.log(`${test.padEnd(22)} ${measure.title}`);
   console.log(`\n${Object.keys(pools).join(' ')}`);
   process.exit(0);
 }
@@ -62,18 +69,25 @@ const settings = {
   workers: Number(values.workers),
   quick: values.quick,
 };
-for (const name of peers ?? []) if (!Object.hasOwn(pools, name)) stop(`there is no pool "${name}": see --list`);
-for (const test of tests) if (!Object.hasOwn(measures, test)) stop(`there is no measure "${test}": see --list`);
-if (!(settings.rounds >= 1 && settings.workers >= 1)) stop('--rounds and --workers take a number from 1');
+for (const name of peers ?? [])
+  if (!Object.hasOwn(pools, name)) stop(`there is no pool "${name}": see --list`);
+for (const test of tests)
+  if (!Object.hasOwn(measures, test)) stop(`there is no measure "${test}": see --list`);
+if (!(settings.rounds >= 1 && settings.workers >= 1))
+  stop('--rounds and --workers take a number from 1');
 install(tests.flatMap(poolsOf));
 if (values.save) mkdirSync(dirname(values.save), { recursive: true });
 
 /** @type {Campaign} */
 const campaign = { machine: describeMachine(), settings, tests: [] };
-const kept = values.save && existsSync(values.save) ? keptOf(JSON.parse(readFileSync(values.save, 'utf8'))) : [];
+const kept =
+  values.save && existsSync(values.save)
+    ? keptOf(JSON.parse(readFileSync(values.save, 'utf8')))
+    : [];
 say(machineLine(campaign.machine));
 say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn, a process each`);
-if (loadavg()[0] > 0.5) say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
+if (loadavg()[0] > 0.5)
+  say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
 
 // Whoever is measured right now has to go as well.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -108,14 +122,19 @@ function keptOf({ machine, settings: { rounds, workers, quick }, tests: measured
     rounds === settings.rounds &&
     workers === settings.workers &&
     quick === settings.quick;
-  if (!same) stop(`${values.save} is of another Node.js or machine, or has other settings: save this elsewhere`);
+  if (!same)
+    stop(
+      `${values.save} is of another Node.js or machine, or has other settings: save this elsewhere`,
+    );
   return measured.filter(({ test }) => !tests.includes(test));
 }
 
 /** @param {string} file */
 function save(file) {
   const order = Object.keys(measures);
-  const all = [...kept, ...campaign.tests].toSorted((a, b) => order.indexOf(a.test) - order.indexOf(b.test));
+  const all = [...kept, ...campaign.tests].toSorted(
+    (a, b) => order.indexOf(a.test) - order.indexOf(b.test),
+  );
   writeFileSync(file, `${JSON.stringify({ ...campaign, tests: all })}\n`);
 }
 
@@ -153,7 +172,12 @@ function print(test, rows, load) {
   const verdicts = judge(measure.goals ?? [], rows);
   if (verdicts.length === 0) return;
   say('');
-  say(plainTable([['goal', 'bulkhead', ''], ...verdicts.map(({ goal, measured, met }) => [goal, measured, met])]));
+  say(
+    plainTable([
+      ['goal', 'bulkhead', ''],
+      ...verdicts.map(({ goal, measured, met }) => [goal, measured, met]),
+    ]),
+  );
 }
 
 /** @param {string} text */

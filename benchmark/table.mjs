@@ -1,5 +1,6 @@
-// From runs to the cells of a table. A figure is the median of the rounds; a ratio is the median of the rounds' ratios, with
-// the smallest and the largest. Absolute figures move by a quarter between two campaigns: compare within one table.
+// From runs to the cells of a table. A figure is the median of the rounds; a ratio is the median of
+// the rounds' ratios, with the smallest and the largest. Absolute figures move by a quarter between
+// two campaigns: compare within one table.
 
 import { median } from './statistics.mjs';
 
@@ -57,23 +58,30 @@ export function ratios(row, base, key) {
 export function ratioText(values) {
   if (values.length === 0) return '-';
   const typical = short(median(values));
-  return values.length === 1 ? typical : `${typical} (${short(Math.min(...values))}..${short(Math.max(...values))})`;
+  return values.length === 1
+    ? typical
+    : `${typical} (${short(Math.min(...values))}..${short(Math.max(...values))})`;
 }
 
 /** @param {number} value */
-const short = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+const short = (value) =>
+  value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 
 /** @param {Row} row */
 function wrongResults(row) {
   const found = row.runs.flatMap((run) => run.figures?.wrong ?? []);
-  return found.length === 0 ? '-' : String(found.reduce((sum, wrong) => Number(sum) + Number(wrong), 0));
+  return found.length === 0
+    ? '-'
+    : String(found.reduce((sum, wrong) => Number(sum) + Number(wrong), 0));
 }
 
 /** @param {Row} row */
 function failure(row) {
   const errors = row.runs.flatMap((run) => run.error ?? []);
   if (errors.length === 0) return '';
-  const tried = row.runs.filter((run) => run.figures !== undefined || run.error !== undefined).length;
+  const tried = row.runs.filter(
+    (run) => run.figures !== undefined || run.error !== undefined,
+  ).length;
   return `${errors.length} of ${tried}: ${errors[0].slice(0, 80)}`;
 }
 
@@ -84,7 +92,9 @@ export function plainTable(rows) {
   return rows
     .map((row) => {
       const cells = row.map((cell, column) =>
-        column === 0 || column === last ? cell.padEnd(widths[column]) : cell.padStart(widths[column]),
+        column === 0 || column === last
+          ? cell.padEnd(widths[column])
+          : cell.padStart(widths[column]),
       );
       return cells.join('  ').trimEnd();
     })

@@ -1,9 +1,10 @@
 'use strict';
 
-// The real clock and the real event loop, whatever has become of the globals. Test environments leave some of them out (jsdom
-// has no setImmediate), and fake clocks (Jest, Vitest, sinon, node:test) replace them, some in node:timers as well. What is
-// taken here, when the package is loaded, stays real if a fake clock is installed later. Where one is installed already,
-// there is a substitute that no fake clock knows.
+// The real clock and the real event loop, whatever has become of the globals. Test environments
+// leave some of them out (jsdom has no setImmediate), and fake clocks (Jest, Vitest, sinon,
+// node:test) replace them, some in node:timers as well. What is taken here, when the package is
+// loaded, stays real if a fake clock is installed later. Where one is installed already, there is a
+// substitute that no fake clock knows.
 //
 // What belongs to the language is in intrinsics.js.
 
@@ -21,13 +22,17 @@ const sourceOf = uncurry(Function.prototype.toString);
 const SCHEDULES_TICK = /\bqueue\.push\(tickObject\)/;
 const SCHEDULES_IMMEDIATE = /\bnew Immediate\(/;
 const SCHEDULES_TIMEOUT = /\bnew Timeout\(/;
-/** Node's own functions refuse this as a callback. A fake may take it and call it, and nothing comes of that. */
+/**
+ * Node's own functions refuse this as a callback. A fake may take it and call it, and nothing comes
+ * of that.
+ */
 const NO_CALLBACK = { apply() {}, call() {} };
 /** The place where they refuse it. */
 const IN_NODE = /^[^\n]*\n\s+at [^\n]*\(node:(?:timers|internal\/process\/task_queues):/;
 
 /**
- * Whether a function that schedules is Node's own, or calls that, as those do that tracing puts around it.
+ * Whether a function that schedules is Node's own, or calls that, as those do that tracing puts
+ * around it.
  *
  * @param {(callback: any) => any} schedule
  * @param {(handle: any) => void} cancel
@@ -59,8 +64,8 @@ function isRunning(clock) {
 }
 
 /**
- * A later turn of the event loop without a timer. Node's file system calls back in one, and an exception goes the same way
- * as from setImmediate. The outcome of the call does not matter.
+ * A later turn of the event loop without a timer. Node's file system calls back in one, and an
+ * exception goes the same way as from setImmediate. The outcome of the call does not matter.
  *
  * @param {() => void} callback
  */
@@ -101,9 +106,15 @@ module.exports = {
   /** Milliseconds, monotonic, with a fraction. The substitute takes twice as long. */
   now: isRunning(fromPerformance) ? fromPerformance : () => 1_000 * uptime(),
   /** @type {(callback: () => void) => void} */
-  nextTick: isReal(process.nextTick, () => {}, SCHEDULES_TICK) ? process.nextTick.bind(process) : microtask,
+  nextTick: isReal(process.nextTick, () => {}, SCHEDULES_TICK)
+    ? process.nextTick.bind(process)
+    : microtask,
   /** @type {(callback: () => void) => unknown} */
-  setImmediate: isReal(timers.setImmediate, timers.clearImmediate, SCHEDULES_IMMEDIATE) ? timers.setImmediate : turn,
+  setImmediate: isReal(timers.setImmediate, timers.clearImmediate, SCHEDULES_IMMEDIATE)
+    ? timers.setImmediate
+    : turn,
   /** @type {(callback: (...args: any[]) => void, ms: number, ...args: any[]) => { unref(): unknown }} */
-  setTimeout: isReal(timers.setTimeout, timers.clearTimeout, SCHEDULES_TIMEOUT) ? timers.setTimeout : wait,
+  setTimeout: isReal(timers.setTimeout, timers.clearTimeout, SCHEDULES_TIMEOUT)
+    ? timers.setTimeout
+    : wait,
 };

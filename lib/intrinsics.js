@@ -1,7 +1,8 @@
 'use strict';
 
-// What this package's own code runs on, taken before any user code: programs and handlers patch JSON, stub methods of Array and
-// install fake timers, and none of that must change how a task or its result travels.
+// What this package's own code runs on, taken before any user code: programs and handlers patch
+// JSON, stub methods of Array and install fake timers, and none of that must change how a task or
+// its result travels.
 //
 // `for … of`, spread and array patterns look up iterators that may be patched as well. Code that a task depends on does
 // without them.
@@ -23,7 +24,7 @@ const uncurry = Function.prototype.bind.bind(/** @type {any} */ (Function.protot
  */
 class OwnMap extends Map {
   /** @param {Iterable<readonly [K, V]>} [entries] */
-  // biome-ignore lint/complexity/noUselessConstructor: the default one passes its arguments on by an iterator
+  // biome-ignore lint/complexity/noUselessConstructor: the default one passes arguments by an iterator
   constructor(entries) {
     super(entries);
   }
@@ -53,8 +54,8 @@ for (const [Own, Original] of [
 const { defineProperty } = Object;
 
 /**
- * Gives an object a property as an assignment would, without calling a setter (that of `__proto__`, or one that a program has
- * given to all objects).
+ * Gives an object a property as an assignment would, without calling a setter (that of `__proto__`,
+ * or one that a program has given to all objects).
  *
  * @param {object} target
  * @param {PropertyKey} key
@@ -64,7 +65,9 @@ function define(target, key, value) {
   defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
-/** The engine's own, which an async function returns: some programs put another one into its place. */
+/**
+ * The engine's own, which an async function returns: some programs put another one into its place.
+ */
 const OwnPromise = /** @type {PromiseConstructor} */ ((async () => {})().constructor);
 
 module.exports = {

@@ -94,7 +94,9 @@ const { missingAddon } = require('./platform/missing-addon');
  */
 
 if (process.platform === 'win32') {
-  throw new Error('bulkhead does not support Windows yet: it runs on Linux and macOS (and so in WSL)');
+  throw new Error(
+    'bulkhead does not support Windows yet: it runs on Linux and macOS (and so in WSL)',
+  );
 }
 
 /** @returns {NativeAddon} */

@@ -3,8 +3,8 @@
 //   node scripts/build.mjs            release build
 //   node scripts/build.mjs --debug    debug build: quick to compile, with debug assertions
 //
-// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts, and dist/ (see bundle.mjs). Cargo
-// decides what has to be compiled again, so a second run takes a second.
+// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts, and dist/ (see
+// bundle.mjs). Cargo decides what has to be compiled again, so a second run takes a second.
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -43,6 +43,7 @@ const build = spawnSync(process.execPath, [napi, 'build', '--platform', ...profi
   stdio: 'inherit',
 });
 if (build.error) throw build.error;
-if (build.status !== 0) giveUp('The native addon of bulkhead could not be built: see the messages above.');
+if (build.status !== 0)
+  giveUp('The native addon of bulkhead could not be built: see the messages above.');
 
 await bundle();

@@ -1,9 +1,10 @@
-// Puts lib/ together: dist/index.js is what the package's users load, dist/worker.js what a Node worker starts with.
-// Each is one file, as finding, reading and compiling thirty takes Node longer than anything else in the start of a worker.
-// Nothing is renamed or left out: what runs is what lib/ says, and stack traces show its names. `npm run build` and the
-// tests make them.
+// Puts lib/ together: dist/index.js is what the package's users load, dist/worker.js what a Node
+// worker starts with. Each is one file, as finding, reading and compiling thirty takes Node longer
+// than anything else in the start of a worker. Nothing is renamed or left out: what runs is what
+// lib/ says, and stack traces show its names. `npm run build` and the tests make them.
 //
-// Each module becomes a function that is called at once, below those of the modules that it requires:
+// Each module becomes a function that is called at once, below those of the modules that it
+// requires:
 //
 //   const $errors_classes = (() => { const module = { exports: {} }; …; return module.exports; })();
 
@@ -25,7 +26,8 @@ const ENTRIES = { 'index.js': 'index.js', 'worker.js': 'worker/main.js' };
 
 export async function bundle() {
   await mkdir(dist, { recursive: true });
-  // The package holds all of dist/, and so would hold a file that an earlier version has left there.
+  // The package holds all of dist/, and so would hold a file that an earlier version has left
+  // there.
   const stale = (await readdir(dist)).filter((name) => !Object.hasOwn(ENTRIES, name));
   await Promise.all(stale.map((name) => rm(join(dist, name), { recursive: true, force: true })));
   await Promise.all(Object.entries(ENTRIES).map(([to, from]) => bundleEntry(from, to)));
@@ -54,7 +56,8 @@ async function bundleEntry(from, to) {
 async function add(path, parts, above) {
   const name = `$${relative(lib, path).replace(/\.js$/, '').replace(/\W/g, '_')}`;
   const circle = above.indexOf(path);
-  if (circle !== -1) throw new Error(`modules require each other in a circle: ${[...above.slice(circle), path]}`);
+  if (circle !== -1)
+    throw new Error(`modules require each other in a circle: ${[...above.slice(circle), path]}`);
   if (parts.has(path)) return name;
   const { code } = await transform(await readFile(path, 'utf8'), {
     platform: 'node',

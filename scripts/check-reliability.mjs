@@ -1,5 +1,5 @@
-// Checks that docs/reliability.md and the tests agree: every row of the fault catalogue is there once, each says which
-// tests show it, or why none can, and each of those tests exists.
+// Checks that docs/reliability.md and the tests agree: every row of the fault catalogue is there
+// once, each says which tests show it, or why none can, and each of those tests exists.
 //
 //   node scripts/check-reliability.mjs
 
@@ -28,7 +28,8 @@ function output(command, args) {
     maxBuffer: 64 << 20,
   });
   if (error) throw error;
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}:\n${stderr || stdout}`);
+  if (status !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${status}:\n${stderr || stdout}`);
   return stdout;
 }
 
@@ -52,7 +53,9 @@ function allTests() {
  * @param {string} title the last part of it, or all. Placeholders, as `it.each` has them, stand for anything
  */
 function matches(test, title) {
-  const pattern = title.split(/%[a-z]|\$\w+/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  const pattern = title
+    .split(/%[a-z]|\$\w+/)
+    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`(?:^| > )${pattern.join('.*')}$`, 's').test(test);
 }
 
@@ -68,18 +71,22 @@ const expected = Object.entries(ROWS).flatMap(([letter, n]) =>
   Array.from({ length: n }, (_, i) => `${letter}${i + 1}`),
 );
 for (const id of expected) if (!rows.has(id)) problems.push(`${id} is missing`);
-for (const id of rows.keys()) if (!expected.includes(id)) problems.push(`${id} is no row of the catalogue`);
+for (const id of rows.keys())
+  if (!expected.includes(id)) problems.push(`${id} is no row of the catalogue`);
 
 const tests = allTests();
 let tested = 0;
 for (const [id, evidence] of rows) {
   const named = [...evidence.matchAll(TEST)];
   if (named.length > 0) tested += 1;
-  else if (!UNTESTED.test(evidence)) problems.push(`${id} names no test, nor a reason why there is none`);
+  else if (!UNTESTED.test(evidence))
+    problems.push(`${id} names no test, nor a reason why there is none`);
   for (const [, file, title] of named) {
     const known = file.endsWith('.rs') ? tests.get(title) : tests.get(file);
-    if (known === undefined) problems.push(`${id}: there is no test file ${file}, or no Rust test ${title}`);
-    else if (!known.some((test) => matches(test, title))) problems.push(`${id}: ${file} has no test "${title}"`);
+    if (known === undefined)
+      problems.push(`${id}: there is no test file ${file}, or no Rust test ${title}`);
+    else if (!known.some((test) => matches(test, title)))
+      problems.push(`${id}: ${file} has no test "${title}"`);
   }
 }
 if (tested < TESTED) problems.push(`${tested} rows have a test, fewer than ${TESTED}`);

@@ -1,4 +1,5 @@
-// Plays random plans against the public API, and shrinks the first that goes wrong: `npm run explore:api -- --runs 2000`.
+// Plays random plans against the public API, and shrinks the first that goes wrong: `npm run
+// explore:api -- --runs 2000`.
 //
 //   --runs 2000          how many plans (FC_RUNS)
 //   --seed 7             those of that seed (FC_SEED)
@@ -32,7 +33,9 @@ const { values } = parseArgs({
     timeline: { type: 'boolean', default: false },
   },
 });
-const [runs, seed, times, patience] = [values.runs, values.seed, values.times, values.patience].map(Number);
+const [runs, seed, times, patience] = [values.runs, values.seed, values.times, values.patience].map(
+  Number,
+);
 
 /** Times that a smaller plan is tried, as what is looked for may need luck. */
 const TRIES = 3;
@@ -60,7 +63,10 @@ async function hold(plan) {
   const isShrinking = failure !== undefined;
   if (performance.now() > deadline) return;
   for (let attempt = 0; attempt < (isShrinking ? TRIES : times); attempt++) {
-    const { violations: wrong, timeline } = await runPlan(plan, isShrinking ? Math.min(SHORT, patience) : patience);
+    const { violations: wrong, timeline } = await runPlan(
+      plan,
+      isShrinking ? Math.min(SHORT, patience) : patience,
+    );
     // What it is shrunk to is the same fault, and not the next one.
     const isSame = !isShrinking || wrong.some(({ rule }) => rule === failure.wrong[0].rule);
     if (wrong.length === 0 || !isSame) continue;
@@ -80,8 +86,14 @@ async function hold(plan) {
 if (values.plan !== undefined) {
   await hold(JSON.parse(readFileSync(values.plan, 'utf8'))).catch(() => {});
 } else {
-  console.log(`${runs} plans of seed ${seed}${values.path === undefined ? '' : ` at ${values.path}`}`);
-  const details = await fc.check(fc.asyncProperty(anyPlan, hold), { numRuns: runs, seed, path: values.path });
+  console.log(
+    `${runs} plans of seed ${seed}${values.path === undefined ? '' : ` at ${values.path}`}`,
+  );
+  const details = await fc.check(fc.asyncProperty(anyPlan, hold), {
+    numRuns: runs,
+    seed,
+    path: values.path,
+  });
   if (failure !== undefined) {
     const { counterexamplePath, numShrinks } = details;
     console.log(

@@ -1,10 +1,12 @@
-// The pool's state machine, played through by chance, as often as told (`src/pool/tests.rs` in release mode).
+// The pool's state machine, played through by chance, as often as told (`src/pool/tests.rs` in
+// release mode).
 //
 //   npm run explore                        a million sequences of events, which takes some minutes
 //   npm run explore -- --cases 20000000    more of them
 //   npm run explore -- --jobs 1            in one process; otherwise in as many as there are cores
 //
-// Every run plays other sequences. One that fails is made as short as can be, printed, and kept in proptest-regressions/:
+// Every run plays other sequences. One that fails is made as short as can be, printed, and kept in
+// proptest-regressions/:
 // `cargo test` plays it first from then on, until that file is put back. Give it a test of its own all the same, since a
 // change of what chance may do makes another sequence of it.
 
@@ -32,16 +34,30 @@ function count(name) {
   const number = Number(values[name]);
   // The most that proptest takes.
   if (Number.isInteger(number) && number >= 1 && number < 2 ** 32) return number;
-  console.error(`--${name} must be a whole number from 1 to ${2 ** 32 - 1}, and is ${values[name]}.`);
+  console.error(
+    `--${name} must be a whole number from 1 to ${2 ** 32 - 1}, and is ${values[name]}.`,
+  );
   process.exit(2);
 }
 
 /** The program that holds the crate's tests. */
 function build() {
-  const args = ['test', '--profile', 'explore', '--lib', '--no-run', '--message-format=json-render-diagnostics'];
+  const args = [
+    'test',
+    '--profile',
+    'explore',
+    '--lib',
+    '--no-run',
+    '--message-format=json-render-diagnostics',
+  ];
   /** @type {import('node:child_process').StdioOptions} */
   const stdio = ['ignore', 'pipe', 'inherit'];
-  const said = execFileSync('cargo', args, { cwd: root, stdio, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const said = execFileSync('cargo', args, {
+    cwd: root,
+    stdio,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   const lines = said.trim().split('\n');
   const made = lines.map((line) => JSON.parse(line)).findLast(({ executable }) => executable);
   return made.executable;
@@ -54,7 +70,11 @@ function build() {
  */
 function play(program, cases) {
   const env = { ...process.env, BULKHEAD_PROPTEST_CASES: String(cases), RUST_BACKTRACE: '0' };
-  const child = spawn(program, ['--exact', TEST], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, ['--exact', TEST], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {

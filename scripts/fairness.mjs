@@ -1,10 +1,11 @@
-// How long tasks of each priority wait while a flood of priority 10 never ends, as the table of docs/tuning.md shows it.
+// How long tasks of each priority wait while a flood of priority 10 never ends, as the table of
+// docs/tuning.md shows it.
 //
 //   npm run fairness                a minute
 //   npm run fairness -- 10          so many seconds
 //
-// Exits with 1 if a task waited for longer than ageing allows: a level of priority for each `priorityAgeing`, and what those
-// wait that the flood consists of.
+// Exits with 1 if a task waited for longer than ageing allows: a level of priority for each
+// `priorityAgeing`, and what those wait that the flood consists of.
 
 import ProcessManager from '../index.mjs';
 
@@ -15,7 +16,10 @@ const FLOOD = 10;
 const IN_FLIGHT = 100;
 const LEVELS = [0, 2, 4, 6, 8, FLOOD];
 
-const pool = new ProcessManager({ worker: new URL('./fairness-worker.mjs', import.meta.url), priorityAgeing: AGEING });
+const pool = new ProcessManager({
+  worker: new URL('./fairness-worker.mjs', import.meta.url),
+  priorityAgeing: AGEING,
+});
 await pool.startWorkers();
 
 /** How long tasks have waited, in ms, by priority. @type {Record<number, number[]>} */
@@ -56,7 +60,9 @@ function quantile(values, share) {
 
 const slowest = Math.max(...waits[FLOOD]);
 let late = 0;
-console.log(`${SECONDS} s, ${pool.stats().tasks.completed} tasks, priorityAgeing: ${AGEING}, ${process.version}\n`);
+console.log(
+  `${SECONDS} s, ${pool.stats().tasks.completed} tasks, priorityAgeing: ${AGEING}, ${process.version}\n`,
+);
 console.log(
   '| priority | tasks | wait p50 ms | p99 ms | longest ms | bound ms |\n| --: | --: | --: | --: | --: | --: |',
 );
@@ -64,8 +70,8 @@ for (const priority of LEVELS) {
   const values = waits[priority];
   const bound = (FLOOD - priority) * AGEING + slowest;
   late += values.filter((wait) => wait > bound).length;
-  const figures = [quantile(values, 0.5), quantile(values, 0.99), Math.max(...values), bound].map((ms) =>
-    ms.toFixed(1),
+  const figures = [quantile(values, 0.5), quantile(values, 0.99), Math.max(...values), bound].map(
+    (ms) => ms.toFixed(1),
   );
   console.log(`| ${priority} | ${values.length} | ${figures.join(' | ')} |`);
 }

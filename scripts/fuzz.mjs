@@ -7,8 +7,8 @@
 //   npm run fuzz -- --minimise                   what was found since becomes the corpus, as small as it covers the same
 //   npm run fuzz -- --build                      only compiles
 //
-// New inputs that reach new code are kept in fuzz/target/corpus, and go on from there the next time. An input that fails is
-// kept in fuzz/artifacts. It exits with 1 then.
+// New inputs that reach new code are kept in fuzz/target/corpus, and go on from there the next
+// time. An input that fails is kept in fuzz/artifacts. It exits with 1 then.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -55,7 +55,8 @@ const { values } = parseArgs({
 });
 const targets = values.target ?? [...TARGETS.keys()];
 for (const target of targets) {
-  if (!TARGETS.has(target)) giveUp(`There is no target ${target}; there are ${[...TARGETS.keys()].join(', ')}.`);
+  if (!TARGETS.has(target))
+    giveUp(`There is no target ${target}; there are ${[...TARGETS.keys()].join(', ')}.`);
 }
 if (values.input !== undefined && targets.length !== 1) giveUp('--input goes with one --target.');
 
@@ -66,8 +67,8 @@ if (spawnSync('cargo', ['fuzz', '--version'], { stdio: 'ignore' }).status !== 0)
   );
 }
 
-// No sanitizer: the code under test is safe Rust, and counts its own memory. So stable Rust will do, and it is twice as
-// fast.
+// No sanitizer: the code under test is safe Rust, and counts its own memory. So stable Rust will
+// do, and it is twice as fast.
 /** @param {string} command */
 const cargoFuzz = (command) => ['fuzz', command, '--fuzz-dir', folder, '--sanitizer', 'none'];
 const build = spawnSync('cargo', cargoFuzz('build'), { cwd: root, stdio: 'inherit' });
@@ -99,8 +100,18 @@ function corpora(target) {
 async function fuzz(target) {
   const { found, kept } = corpora(target);
   const { runs, longest } = /** @type {{ runs: number, longest: number }} */ (TARGETS.get(target));
-  const bound = values.seconds === undefined ? `-runs=${values.runs ?? runs}` : `-max_total_time=${values.seconds}`;
-  const args = [found, kept, '--', bound, `-max_len=${longest}`, `-dict=${join(folder, 'wire.dict')}`];
+  const bound =
+    values.seconds === undefined
+      ? `-runs=${values.runs ?? runs}`
+      : `-max_total_time=${values.seconds}`;
+  const args = [
+    found,
+    kept,
+    '--',
+    bound,
+    `-max_len=${longest}`,
+    `-dict=${join(folder, 'wire.dict')}`,
+  ];
   /** @type {Map<string, number>} */
   const stats = new Map();
   /** @type {string[]} */
@@ -135,7 +146,11 @@ async function minimise(target) {
   rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh);
   // By the code that is reached, not by how often: a tenth of the inputs.
-  const code = await libFuzzer(target, [fresh, found, kept, '--', '-merge=1', '-use_counters=0'], () => {});
+  const code = await libFuzzer(
+    target,
+    [fresh, found, kept, '--', '-merge=1', '-use_counters=0'],
+    () => {},
+  );
   if (code !== 0) giveUp(`The corpus of ${target} could not be merged.`);
   rmSync(kept, { recursive: true });
   renameSync(fresh, kept);

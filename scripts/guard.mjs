@@ -1,14 +1,16 @@
-// Counts what a task costs, and compares with what is recorded in benches/figures.json: `npm run guard`.
+// Counts what a task costs, and compares with what is recorded in benches/figures.json: `npm run
+// guard`.
 //
 //   npm run guard                 fails if a figure is beyond its limit
 //   npm run guard -- --record     what is found becomes the record
 //   npm run guard -- --top 30     the functions in which most instructions are executed, too
 //
-// Nothing here measures time. benches/steady_state.rs plays the supervisor's side alone: its allocations, its instructions
-// (under callgrind) and its system calls (under strace) are the same in every run, however busy the machine is.
-// benches/pool.mjs is a whole pool under strace, with the addon as `npm run build` has left it. How many system calls it makes
-// depends on who runs when: of several runs the lowest number counts, and the limit is wide. It is there to find a system call
-// for every task.
+// Nothing here measures time. benches/steady_state.rs plays the supervisor's side alone: its
+// allocations, its instructions (under callgrind) and its system calls (under strace) are the same
+// in every run, however busy the machine is. benches/pool.mjs is a whole pool under strace, with
+// the addon as `npm run build` has left it. How many system calls it makes depends on who runs
+// when: of several runs the lowest number counts, and the limit is wide. It is there to find a
+// system call for every task.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,7 +24,9 @@ const record = join(root, 'benches', 'figures.json');
 
 /** Runs of the whole pool, at most. */
 const RUNS = 6;
-/** How far each kind of figure may be above what is recorded: so many times that, and so much more. */
+/**
+ * How far each kind of figure may be above what is recorded: so many times that, and so much more.
+ */
 const LIMITS = {
   allocations: { of: 'allocations per task', times: 1.1, plus: 0.02 },
   bytes: { of: 'bytes allocated per task', times: 1.1, plus: 16 },
@@ -40,7 +44,9 @@ const STAGES = ['submit', 'reply', 'deliver'];
  * @typedef {{ taken: Record<string, string>, figures: Record<Kind, Record<string, number>> }} Recorded
  */
 
-const { values } = parseArgs({ options: { record: { type: 'boolean', default: false }, top: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { record: { type: 'boolean', default: false }, top: { type: 'string' } },
+});
 
 /**
  * @param {string} sentence
@@ -71,7 +77,8 @@ function run(command, args) {
 }
 
 /**
- * The first line of what a tool says of its version, or null: then its figures are left out, which CI does not accept.
+ * The first line of what a tool says of its version, or null: then its figures are left out, which
+ * CI does not accept.
  *
  * @param {string} tool
  */
@@ -83,18 +90,36 @@ function version(tool) {
   return null;
 }
 
-/** The program in benches/steady_state.rs, compiled as the addon is, but with the names of its functions. */
+/**
+ * The program in benches/steady_state.rs, compiled as the addon is, but with the names of its
+ * functions.
+ */
 function build() {
   console.log('compiling benches/steady_state.rs');
   // Named, the host has the folder in which `napi build` has compiled the dependencies.
-  const host = run('rustc', ['--version', '--verbose']).match(/^host: (.+)$/m)?.[1] ?? giveUp('rustc has no host.');
-  const bench = ['rustc', '--quiet', '--locked', '--profile', 'bench', '--bench', 'steady_state', '--target', host];
+  const host =
+    run('rustc', ['--version', '--verbose']).match(/^host: (.+)$/m)?.[1] ??
+    giveUp('rustc has no host.');
+  const bench = [
+    'rustc',
+    '--quiet',
+    '--locked',
+    '--profile',
+    'bench',
+    '--bench',
+    'steady_state',
+    '--target',
+    host,
+  ];
   const messages = run('cargo', [...bench, '--message-format', 'json', '--', '-C', 'strip=none']);
   const executables = messages
     .split('\n')
     .filter((line) => line.includes('"steady_state"'))
     .map((line) => JSON.parse(line).executable);
-  return executables.find((path) => typeof path === 'string') ?? giveUp('Cargo does not say what it has compiled.');
+  return (
+    executables.find((path) => typeof path === 'string') ??
+    giveUp('Cargo does not say what it has compiled.')
+  );
 }
 
 /**
@@ -104,7 +129,9 @@ function build() {
 function allocations(program) {
   const { tasks, stages } = JSON.parse(run(program, []));
   const kinds = /** @type {const} */ (['allocations', 'bytes']);
-  return kinds.flatMap((kind) => STAGES.map((stage) => ({ kind, what: stage, value: stages[stage][kind] / tasks })));
+  return kinds.flatMap((kind) =>
+    STAGES.map((stage) => ({ kind, what: stage, value: stages[stage][kind] / tasks })),
+  );
 }
 
 /**
@@ -120,15 +147,22 @@ function instructions(program, folder) {
     '--toggle-collect=guard_*',
     `--callgrind-out-file=${out}`,
   ];
-  const { tasks } = JSON.parse(run('valgrind', [...options, '--compress-strings=no', '--compress-pos=no', program]));
+  const { tasks } = JSON.parse(
+    run('valgrind', [...options, '--compress-strings=no', '--compress-pos=no', program]),
+  );
   const { inclusive, exclusive } = costs(readFileSync(out, 'utf8'));
   if (values.top !== undefined) {
     const most = [...exclusive].sort(([, a], [, b]) => b - a).slice(0, Number(values.top));
-    console.log('\ninstructions per task, without those of the functions that are called from there');
-    for (const [name, cost] of most) console.log(`${(cost / tasks).toFixed(1).padStart(10)}  ${name}`);
+    console.log(
+      '\ninstructions per task, without those of the functions that are called from there',
+    );
+    for (const [name, cost] of most)
+      console.log(`${(cost / tasks).toFixed(1).padStart(10)}  ${name}`);
   }
   return STAGES.map((stage) => {
-    const cost = inclusive.get(`guard_${stage}`) ?? giveUp(`callgrind has not seen the function guard_${stage}.`);
+    const cost =
+      inclusive.get(`guard_${stage}`) ??
+      giveUp(`callgrind has not seen the function guard_${stage}.`);
     return { kind: 'instructions', what: stage, value: cost / tasks };
   });
 }
@@ -170,12 +204,18 @@ function costs(text) {
 function callsAlone(program, folder) {
   const { output, made } = trace([program], folder);
   const ours = made.filter(({ name }) => name !== 'read' && name !== 'write');
-  return [{ kind: 'calls', what: "the supervisor's side alone", value: (ours.length / output.tasks) * 1000 }];
+  return [
+    {
+      kind: 'calls',
+      what: "the supervisor's side alone",
+      value: (ours.length / output.tasks) * 1000,
+    },
+  ];
 }
 
 /**
- * A whole pool. Left out are V8's helpers and the thread that writes what a worker holds for too long: their calls are
- * as many as time passes.
+ * A whole pool. Left out are V8's helpers and the thread that writes what a worker holds for too
+ * long: their calls are as many as time passes.
  *
  * @param {string} folder
  * @returns {Figure[]}
@@ -247,7 +287,8 @@ if (process.platform !== 'linux') {
   process.exit(0);
 }
 const tools = { valgrind: version('valgrind'), strace: version('strace') };
-if (values.record && (tools.valgrind === null || tools.strace === null)) giveUp('A record needs both.');
+if (values.record && (tools.valgrind === null || tools.strace === null))
+  giveUp('A record needs both.');
 const taken = {
   machine: process.arch,
   rustc: run('rustc', ['--version']).trim(),
@@ -285,7 +326,9 @@ try {
 
 /** @param {(string | number)[]} columns */
 const print = ([what, ...numbers]) =>
-  console.log(String(what).padEnd(64) + numbers.map((number) => String(number).padStart(10)).join(''));
+  console.log(
+    String(what).padEnd(64) + numbers.map((number) => String(number).padStart(10)).join(''),
+  );
 
 print(['\n', 'found', 'recorded', 'limit']);
 for (const figure of figures) {
@@ -305,7 +348,10 @@ if (values.record) {
     kind,
     Object.fromEntries(of(kind).map(({ what, value }) => [what, rounded(value)])),
   ]);
-  writeFileSync(record, `${JSON.stringify({ taken, figures: Object.fromEntries(entries) }, null, 2)}\n`);
+  writeFileSync(
+    record,
+    `${JSON.stringify({ taken, figures: Object.fromEntries(entries) }, null, 2)}\n`,
+  );
   console.log('\nThat is the record now: benches/figures.json.');
 } else if (!figures.every(isFine)) {
   const by = (/** @type {Record<string, string>} */ tools) => Object.values(tools).join(', ');

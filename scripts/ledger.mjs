@@ -31,7 +31,10 @@ if (values.check !== undefined) {
   process.exitCode = report(values.check) ? 0 : 1;
 } else {
   const plan = planOf(Number(values.seed ?? randomSeed()), values.tasks && Number(values.tasks));
-  confine({ env: plan.noPidfd ? { BULKHEAD_NO_PIDFD: '1' } : {}, args: ['--seed', String(plan.seed)] });
+  confine({
+    env: plan.noPidfd ? { BULKHEAD_NO_PIDFD: '1' } : {},
+    args: ['--seed', String(plan.seed)],
+  });
   console.log(describe(plan));
   await prepare();
   const folder = historyFolder(plan.seed);

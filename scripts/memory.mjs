@@ -22,8 +22,11 @@ export class Memory {
   verdict() {
     clearInterval(this.#timer);
     const size = Math.floor(this.#samples.length / 3);
-    const mean = (samples) => samples.reduce((sum, rss) => sum + rss, 0) / samples.length / MEBIBYTE;
-    const thirds = [0, 1, 2].map((part) => mean(this.#samples.slice(part * size, (part + 1) * size)));
+    const mean = (samples) =>
+      samples.reduce((sum, rss) => sum + rss, 0) / samples.length / MEBIBYTE;
+    const thirds = [0, 1, 2].map((part) =>
+      mean(this.#samples.slice(part * size, (part + 1) * size)),
+    );
     const growth = thirds[2] / thirds[1] - 1;
     const text = `${thirds.map((mean) => mean.toFixed(1)).join(', ')}: ${(growth * 100).toFixed(1)} %`;
     return { text, grows: !(growth <= GROWTH) };

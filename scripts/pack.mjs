@@ -4,8 +4,8 @@
 //   npm run pack -- some/folder       there
 //
 // Prints what `npm pack --json` prints. The tarball has the files of a plain `npm pack`, but a
-// manifest of its own: what is for a checkout (scripts, devDependencies, …) is left out. npm takes a
-// package with a script `prepare` for one that runs it when it is installed, and warns of it.
+// manifest of its own: what is for a checkout (scripts, devDependencies, …) is left out. npm takes
+// a package with a script `prepare` for one that runs it when it is installed, and warns of it.
 //
 // `npm publish` in the checkout is refused (`--refuse`, as its `prepublishOnly`): publish the tarball.
 
@@ -57,7 +57,10 @@ function packInto(destination) {
     }
     const manifest = JSON.parse(readFileSync(join(root, MANIFEST), 'utf8'));
     const published = Object.entries(manifest).filter(([key]) => !OURS.includes(key));
-    writeFileSync(join(stage, MANIFEST), `${JSON.stringify(Object.fromEntries(published), null, 2)}\n`);
+    writeFileSync(
+      join(stage, MANIFEST),
+      `${JSON.stringify(Object.fromEntries(published), null, 2)}\n`,
+    );
     console.log(pack(stage, ['--pack-destination', destination]).trim());
   } finally {
     rmSync(stage, { recursive: true, force: true });
@@ -65,7 +68,9 @@ function packInto(destination) {
 }
 
 if (process.argv[2] === '--refuse') {
-  console.error('\nThe checkout cannot be published: run `npm run pack`, and publish the tarball that it makes.\n');
+  console.error(
+    '\nThe checkout cannot be published: run `npm run pack`, and publish the tarball that it makes.\n',
+  );
   process.exit(1);
 }
 packInto(resolve(process.argv[2] ?? '.'));

@@ -1,5 +1,5 @@
-// Leaves at the worst of moments, again and again: `npm run repeat -- [--runs 1000] [--parallel 2] [--only <text>]`.
-// Ends with 1 if a single run went wrong.
+// Leaves at the worst of moments, again and again: `npm run repeat -- [--runs 1000] [--parallel 2]
+// [--only <text>]`. Ends with 1 if a single run went wrong.
 
 import { parseArgs } from 'node:util';
 import { repeat, SCENARIOS } from '../__test__/support/repeat.mjs';
@@ -25,6 +25,8 @@ for (const name of Object.keys(SCENARIOS).filter((scenario) => scenario.includes
   const failures = await repeat(name, runs, { parallel, onProgress });
   for (const failure of failures) console.error(`  ${failure}`);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  console.log(`  ${failures.length === 0 ? 'all well' : `${failures.length} went wrong`}, ${seconds} s`);
+  console.log(
+    `  ${failures.length === 0 ? 'all well' : `${failures.length} went wrong`}, ${seconds} s`,
+  );
   if (failures.length > 0) process.exitCode = 1;
 }

@@ -3,8 +3,9 @@
 //   npm run soak:change
 //   npm run soak:change -- --times 20
 //
-// Every task must end once, with its own result; each worker counts what it runs, so that a start which was lost, or made
-// twice, shows. And the pool must go on meanwhile: no two results may be further apart than a worker takes to start.
+// Every task must end once, with its own result; each worker counts what it runs, so that a start
+// which was lost, or made twice, shows. And the pool must go on meanwhile: no two results may be
+// further apart than a worker takes to start.
 
 import { parseArgs } from 'node:util';
 import ProcessManager from '../index.mjs';
@@ -66,7 +67,9 @@ async function startTime() {
 const loads = Array.from({ length: IN_FLIGHT }, load);
 const start = await startTime();
 const reload = await repeat(() => pool.reload());
-const resize = await repeat((n) => pool.resize({ minWorkers: 1 + (n % 3), maxWorkers: 1 + (n % 3) }));
+const resize = await repeat((n) =>
+  pool.resize({ minWorkers: 1 + (n % 3), maxWorkers: 1 + (n % 3) }),
+);
 going = false;
 await Promise.all(loads);
 await pool.shutdown();
@@ -84,6 +87,8 @@ for (const [name, { ms, gap }] of Object.entries({ reload, resize })) {
   );
 }
 console.log(
-  kept ? 'the ledger is clean' : `NOT clean: ${JSON.stringify({ wrong, next, accepted, completed, failed, retried })}`,
+  kept
+    ? 'the ledger is clean'
+    : `NOT clean: ${JSON.stringify({ wrong, next, accepted, completed, failed, retried })}`,
 );
 process.exitCode = kept && Math.max(reload.gap, resize.gap) <= start ? 0 : 1;

@@ -1,10 +1,12 @@
-// As much as the machine can do, of tiny tasks and large bytes at the same time, for as long as told; nobody dies. What
-// leaks shows, and so does a place in the shared memory that was not given back.
+// As much as the machine can do, of tiny tasks and large bytes at the same time, for as long as
+// told; nobody dies. What leaks shows, and so does a place in the shared memory that was not given
+// back.
 //
 //   npm run soak:load -- --minutes 10
 //
-// Every result is compared with what it must be, the memory of this process and of the workers must not grow (as in
-// soak.mjs), at the end every ring must take as much as it is long, and nothing may be left.
+// Every result is compared with what it must be, the memory of this process and of the workers must
+// not grow (as in soak.mjs), at the end every ring must take as much as it is long, and nothing may
+// be left.
 
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +19,10 @@ import { Memory, ownMemory } from './memory.mjs';
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
-/** Of each worker's two rings, see src/shm/ring.rs, and where it stands how far they were read, see src/shm/page.rs. */
+/**
+ * Of each worker's two rings, see src/shm/ring.rs, and where it stands how far they were read, see
+ * src/shm/page.rs.
+ */
 const RING = 8 * MEBIBYTE;
 const READ_UP_TO = [128, 192];
 const PAGE_SIZE = 4096;
@@ -39,7 +44,8 @@ const text = source.toString('latin1').replace(/[^ -~]/g, '.');
 const done = { tiny: 0, large: 0, bytes: 0, wrong: 0 };
 
 /**
- * The kinds of large tasks: each sends some of `source` from `at`, and knows whether the answer is right.
+ * The kinds of large tasks: each sends some of `source` from `at`, and knows whether the answer is
+ * right.
  *
  * @type {((at: number, size: number) => Promise<boolean>)[]}
  */
@@ -105,7 +111,9 @@ function readUpTo(pid) {
 
 /** Resident memory of all workers; nothing if one of them is being replaced. */
 function workersMemory() {
-  const pages = pool.workers.map(({ pid }) => readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]);
+  const pages = pool.workers.map(
+    ({ pid }) => readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1],
+  );
   return pages.reduce((sum, number) => sum + Number(number), 0) * PAGE_SIZE;
 }
 
@@ -130,7 +138,10 @@ await pool.startWorkers();
 const memories = [new Memory(ownMemory), new Memory(workersMemory)];
 const start = performance.now();
 const end = start + Number(values.minutes) * 60_000;
-await Promise.all([...Array.from({ length: TINY_LANES }, tinyLane), ...Array.from({ length: LARGE_LANES }, largeLane)]);
+await Promise.all([
+  ...Array.from({ length: TINY_LANES }, tinyLane),
+  ...Array.from({ length: LARGE_LANES }, largeLane),
+]);
 const seconds = (performance.now() - start) / 1000;
 const [own, workers] = memories.map((memory) => memory.verdict());
 const empty = await ringsAreEmpty();
@@ -145,4 +156,5 @@ ${seconds.toFixed(0)} s: ${done.tiny} tiny tasks, ${done.large} large ones of ${
 children ${after.children.length}, descriptors ${after.descriptors} (${before.descriptors}), threads ${after.threads} (${before.threads})
 memory, mean of each third in MiB: this process ${own.text}; the workers ${workers.text}
 rings ${empty ? 'empty' : 'not empty'}`);
-if (done.wrong > 0 || !empty || own.grows || workers.grows || !isRestored(after, before)) process.exitCode = 1;
+if (done.wrong > 0 || !empty || own.grows || workers.grows || !isRestored(after, before))
+  process.exitCode = 1;

@@ -3,9 +3,9 @@
 //   npm run soak -- --minutes 10              from a random seed
 //   npm run soak -- --minutes 10 --seed 7     the seeds 7, 8, 9, … as before
 //
-// Each run must hold, at its end nothing may be left, and the memory of this process must not grow: the last third of
-// the time may need no more than 5 % above the second. Histories are judged by another process, so that what is
-// measured is the pool's memory.
+// Each run must hold, at its end nothing may be left, and the memory of this process must not grow:
+// the last third of the time may need no more than 5 % above the second. Histories are judged by
+// another process, so that what is measured is the pool's memory.
 
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -20,7 +20,11 @@ import { Memory, ownMemory } from './memory.mjs';
 const MEBIBYTE = 1024 * 1024;
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' }, tasks: { type: 'string' } },
+  options: {
+    minutes: { type: 'string', default: '10' },
+    seed: { type: 'string' },
+    tasks: { type: 'string' },
+  },
 });
 const minutes = Number(values.minutes);
 const first = Number(values.seed ?? randomSeed());
@@ -30,7 +34,9 @@ confine({ args: ['--seed', String(first)], nodeArgs: ['--expose-gc'] });
 async function judge(folder) {
   const ledger = fileURLToPath(new URL('ledger.mjs', import.meta.url));
   try {
-    await promisify(execFile)(process.execPath, [ledger, '--check', folder], { maxBuffer: 64 * MEBIBYTE });
+    await promisify(execFile)(process.execPath, [ledger, '--check', folder], {
+      maxBuffer: 64 * MEBIBYTE,
+    });
     return undefined;
   } catch (error) {
     return error.stdout || String(error);

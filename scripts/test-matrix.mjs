@@ -1,4 +1,5 @@
-// Runs the whole test suite under every line of Node.js that is supported, one after the other, and prints a table.
+// Runs the whole test suite under every line of Node.js that is supported, one after the other, and
+// prints a table.
 //
 //   npm run test:matrix                                  all lines
 //   npm run test:matrix -- --only 24                     one of them (or several: --only 22,24)
@@ -6,8 +7,9 @@
 //   npm run test:matrix -- --only musl                   a Node.js that is linked with musl: see musl-node.mjs for what
 //                                                        that needs
 //
-// vitest itself runs under that line, and so do its workers and the workers of the pools. The binaries are the newest
-// ones of the npm packages `node-<platform>-<arch>`; they are kept in node_modules/.cache. The addon is that of the last
+// vitest itself runs under that line, and so do its workers and the workers of the pools. The
+// binaries are the newest ones of the npm packages `node-<platform>-<arch>`; they are kept in
+// node_modules/.cache. The addon is that of the last
 // `npm run build`: Node-API is the same for all lines.
 
 import { spawnSync } from 'node:child_process';
@@ -33,7 +35,10 @@ const packageName = `node-${process.platform}-${process.arch}`;
  * @returns {string | null} what npm printed, or null if it failed
  */
 function npm(args) {
-  const { status, stdout, error } = spawnSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const { status, stdout, error } = spawnSync('npm', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (error) throw error;
   return status === 0 ? stdout : null;
 }
@@ -60,7 +65,8 @@ function newest(versions) {
 function versionOf(line) {
   const answer = npm(['view', `${packageName}@${line}`, 'version', '--json']);
   const served = answer === null ? [] : [JSON.parse(answer)].flat();
-  const version = newest(served) ?? newest(downloaded().filter((name) => name.startsWith(`${line}.`)));
+  const version =
+    newest(served) ?? newest(downloaded().filter((name) => name.startsWith(`${line}.`)));
   if (version === undefined) throw new Error(`${packageName} has no version of Node.js ${line}`);
   return version;
 }
@@ -111,16 +117,30 @@ function test(line, args) {
   try {
     const report = join(folder, 'report.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const vitest = [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...reporters, ...args];
+    const vitest = [
+      join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+      'run',
+      ...reporters,
+      ...args,
+    ];
     const [command, ...rest] = [...before, join(bin, 'node'), ...vitest];
     // What the tests start by the name of `node` (npm, for one) is to be the same.
     const path = `${bin}${delimiter}${process.env.PATH}`;
     const options = { cwd: root, env: { ...process.env, ...env, PATH: path } };
     const { status, error } = spawnSync(command, rest, { ...options, stdio: 'inherit' });
     if (error) throw error;
-    const { numPassedTests, numFailedTests, numPendingTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
+    const { numPassedTests, numFailedTests, numPendingTests, numTotalTests } = JSON.parse(
+      readFileSync(report, 'utf8'),
+    );
     const ok = status === 0 && numTotalTests > 0;
-    return { line, version, passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests, ok };
+    return {
+      line,
+      version,
+      passed: numPassedTests,
+      failed: numFailedTests,
+      skipped: numPendingTests,
+      ok,
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -155,6 +175,8 @@ for (const line of only) {
   }
 }
 console.table(
-  Object.fromEntries(outcomes.map(({ line, ok, ...counts }) => [line, { ...counts, outcome: ok ? 'ok' : 'FAILED' }])),
+  Object.fromEntries(
+    outcomes.map(({ line, ok, ...counts }) => [line, { ...counts, outcome: ok ? 'ok' : 'FAILED' }]),
+  ),
 );
 process.exit(outcomes.every(({ ok }) => ok) ? 0 : 1);

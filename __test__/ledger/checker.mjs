@@ -103,7 +103,9 @@ class Checker {
       case 'changed':
         return this.#hearChanged(event);
       case 'strike':
-        return event.pid === undefined ? undefined : this.#worker(event.pid).strikes.push(event.what);
+        return event.pid === undefined
+          ? undefined
+          : this.#worker(event.pid).strikes.push(event.what);
       default:
         return undefined;
     }
@@ -111,7 +113,8 @@ class Checker {
 
   #hearSettled(event) {
     const task = this.#tasks.get(event.id);
-    if (!task?.accepted) return this.#wrong('I2', `task ${event.id} was never accepted, and is ${event.as}`);
+    if (!task?.accepted)
+      return this.#wrong('I2', `task ${event.id} was never accepted, and is ${event.as}`);
     task.settled.push(event);
     if (event.pid === undefined || event.pid === null) return undefined;
     const worker = this.#worker(event.pid);
@@ -154,7 +157,8 @@ class Checker {
 
   #readTask(worker, line) {
     const task = this.#tasks.get(line.id);
-    if (task === undefined) return this.#wrong('I2', `${line.pid} has a task ${line.id} that nobody submitted`);
+    if (task === undefined)
+      return this.#wrong('I2', `${line.pid} has a task ${line.id} that nobody submitted`);
     if (line.mark === 'start') {
       task.starts.push({ ...line, before: worker.lines.at(-1) });
     } else if (line.mark === 'end') {
@@ -176,7 +180,10 @@ class Checker {
     }
     task.starts.sort((a, b) => a.at - b.at);
     if (task.settled.length !== 1) {
-      this.#wrong('I1', `task ${id} has ${task.settled.length} outcomes: ${task.settled.map(outcome).join(', ')}`);
+      this.#wrong(
+        'I1',
+        `task ${id} has ${task.settled.length} outcomes: ${task.settled.map(outcome).join(', ')}`,
+      );
     }
     this.#judgeStarts(id, task);
     this.#judgeEnds(id, task);
@@ -196,15 +203,18 @@ class Checker {
     }
     // What may have started and died is told; after that, and only then, comes the next start.
     for (const number of numbers) {
-      if (number > 1 && !told.includes(number)) this.#wrong('I3', `task ${id} starts again untold: ${list}`);
+      if (number > 1 && !told.includes(number))
+        this.#wrong('I3', `task ${id} starts again untold: ${list}`);
     }
   }
 
   #judgeEnds(id, { starts, ends }) {
     for (const end of ends) {
       const same = ({ pid, attempt }) => pid === end.pid && attempt === end.attempt;
-      if (!starts.some(same)) this.#wrong('I6', `task ${id} ends in ${end.pid} without a start there`);
-      if (ends.filter(same).length > 1) this.#wrong('I6', `start ${end.attempt} of task ${id} ends more than once`);
+      if (!starts.some(same))
+        this.#wrong('I6', `task ${id} ends in ${end.pid} without a start there`);
+      if (ends.filter(same).length > 1)
+        this.#wrong('I6', `start ${end.attempt} of task ${id} ends more than once`);
     }
   }
 
@@ -215,16 +225,23 @@ class Checker {
     if (maybeExecuted === false && task.starts.length > 0) {
       this.#wrong('I5', `task ${id} is said not to have run (${code}), and starts`);
     }
-    if (!this.#hasCause(task, settled)) this.#wrong('I11', `task ${id} (${task.deed}) is ${outcome(settled)}`);
+    if (!this.#hasCause(task, settled))
+      this.#wrong('I11', `task ${id} (${task.deed}) is ${outcome(settled)}`);
   }
 
   #judgeAnswer(id, { ends, retries }, settled) {
     const count = ends.length;
-    if (count < 1 || (retries === 0 && count > 1)) this.#wrong('I4', `task ${id} is fulfilled, and has ${count} ends`);
+    if (count < 1 || (retries === 0 && count > 1))
+      this.#wrong('I4', `task ${id} is fulfilled, and has ${count} ends`);
     const { attempt, pid } = settled;
-    const end = ends.find((end) => (attempt ?? end.attempt) === end.attempt && (pid ?? end.pid) === end.pid);
+    const end = ends.find(
+      (end) => (attempt ?? end.attempt) === end.attempt && (pid ?? end.pid) === end.pid,
+    );
     if (count > 0 && end?.digest !== settled.digest) {
-      this.#wrong('I4', `task ${id} is answered with ${settled.digest} by ${pid}, its end says ${end?.digest}`);
+      this.#wrong(
+        'I4',
+        `task ${id} is answered with ${settled.digest} by ${pid}, its end says ${end?.digest}`,
+      );
     }
   }
 
@@ -249,14 +266,20 @@ class Checker {
     }
   }
 
-  /** A worker that claims its tasks starts none that has settled. (One that does not may have it in its channel.) */
+  /**
+   * A worker that claims its tasks starts none that has settled. (One that does not may have it in
+   * its channel.)
+   */
   #judgeLateStarts(id, { starts }, settled) {
     for (const { pid, at, before } of starts) {
-      // Between the claim and the line that tells of it the process may have been stopped for any time. But if it has
-      // written another line in between, the claim came after that.
+      // Between the claim and the line that tells of it the process may have been stopped for any
+      // time. But if it has written another line in between, the claim came after that.
       const claimed = before?.at ?? 0;
       if (this.#worker(pid).claims && claimed > settled.at) {
-        this.#wrong('I5', `task ${id} is ${outcome(settled)} at ${settled.at}, and starts in ${pid} at ${at}`);
+        this.#wrong(
+          'I5',
+          `task ${id} is ${outcome(settled)} at ${settled.at}, and starts in ${pid} at ${at}`,
+        );
       }
     }
   }
@@ -272,10 +295,16 @@ class Checker {
       return;
     }
     if (crashed.length > options.concurrency) {
-      this.#wrong('I10', `the death of ${pid} (${deathOf(exit)}) costs ${crashed.length} tasks: ${crashed.join(', ')}`);
+      this.#wrong(
+        'I10',
+        `the death of ${pid} (${deathOf(exit)}) costs ${crashed.length} tasks: ${crashed.join(', ')}`,
+      );
     }
     for (const { id } of lines.filter((line) => this.#isWasted(line, worker))) {
-      this.#wrong('I10', `the death of ${pid} (${deathOf(exit)}) costs task ${id}, which it had answered`);
+      this.#wrong(
+        'I10',
+        `the death of ${pid} (${deathOf(exit)}) costs task ${id}, which it had answered`,
+      );
     }
     if (options.concurrency === 1 && worker.claims) {
       const last = lines.findLastIndex(({ mark }) => mark === 'start');
@@ -283,14 +312,21 @@ class Checker {
       const heard = lines.findIndex((line) => this.#isDeafening(line));
       for (const { mark, id, attempt } of lines.slice(0, heard === -1 ? last : heard)) {
         if (mark === 'end' && this.#isCost(id, attempt, worker)) {
-          this.#wrong('I10', `the death of ${pid} costs task ${id}, which it had ended before it began another`);
+          this.#wrong(
+            'I10',
+            `the death of ${pid} costs task ${id}, which it had ended before it began another`,
+          );
         }
       }
     }
-    if (!this.#hasDeathCause(worker)) this.#wrong('I11', `${pid} dies without a cause: ${deathOf(exit)}`);
+    if (!this.#hasDeathCause(worker))
+      this.#wrong('I11', `${pid} dies without a cause: ${deathOf(exit)}`);
   }
 
-  /** Whether this start came to nothing by the worker's death: the task fails for it, or starts again. */
+  /**
+   * Whether this start came to nothing by the worker's death: the task fails for it, or starts
+   * again.
+   */
   #isCost(id, attempt, { crashed }) {
     const { timeout, cancelled, told } = this.#tasks.get(id);
     return crashed.includes(id) || (timeout === 0 && !cancelled && told.includes(attempt + 1));
@@ -308,7 +344,9 @@ class Checker {
   }
 
   #hasDeathCause({ exit, strikes, lines }) {
-    const started = lines.filter(({ mark }) => mark === 'start').map(({ id }) => this.#tasks.get(id));
+    const started = lines
+      .filter(({ mark }) => mark === 'start')
+      .map(({ id }) => this.#tasks.get(id));
     switch (exit.reason) {
       case 'crashed':
       case 'startup':
@@ -329,7 +367,9 @@ class Checker {
   /** Whether it may be the death that the plan has for every worker. */
   #isPoint({ code, signal }) {
     const how = this.#plan.point?.how;
-    return how !== undefined && [signal, signal === 'SIGABRT' ? 'abort' : `exit-${code}`].includes(how);
+    return (
+      how !== undefined && [signal, signal === 'SIGABRT' ? 'abort' : `exit-${code}`].includes(how)
+    );
   }
 
   #some(holds) {
@@ -346,7 +386,9 @@ class Checker {
     const replaced = changes || maxTasksPerWorker !== undefined || maxWorkerAge !== undefined;
     const retried = this.#some(({ retries }) => retries > 0);
     if (maxWorkers > 1 || replaced || retried || ranked) return;
-    const starts = [...this.#tasks.values()].flatMap((task) => task.starts).sort((a, b) => a.at - b.at);
+    const starts = [...this.#tasks.values()]
+      .flatMap((task) => task.starts)
+      .sort((a, b) => a.at - b.at);
     for (const [index, start] of starts.entries()) {
       const before = starts[index - 1];
       if (before !== undefined && before.id > start.id) {
@@ -361,7 +403,8 @@ class Checker {
     if (begin === undefined || end === undefined) return this.#wrong('I9', 'the run has no end');
     const { after, stats, closed, stuck } = end;
     if (stuck) this.#wrong('I1', 'the pool was stuck: nothing happened for a minute');
-    if (after.children.length > 0) this.#wrong('I9', `children are left: ${after.children.join(', ')}`);
+    if (after.children.length > 0)
+      this.#wrong('I9', `children are left: ${after.children.join(', ')}`);
     for (const what of ['descriptors', 'threads']) {
       const [first, last] = [begin.before[what], after[what]];
       if (last > first) this.#wrong('I9', `${last} ${what} in the end, ${first} at the start`);
@@ -382,7 +425,8 @@ class Checker {
       retried: tasks.reduce((sum, task) => sum + task.told.length, 0),
     };
     for (const [name, count] of Object.entries(heard)) {
-      if (counters[name] !== count) this.#wrong('I9', `stats() counts ${counters[name]} ${name}, there are ${count}`);
+      if (counters[name] !== count)
+        this.#wrong('I9', `stats() counts ${counters[name]} ${name}, there are ${count}`);
     }
   }
 }

@@ -1,5 +1,5 @@
-// What a worker of the ledger does with a task: writes down that it starts, works or commits its fault, writes down that
-// it ends.
+// What a worker of the ledger does with a task: writes down that it starts, works or commits its
+// fault, writes down that it ends.
 
 import { closeSync, readlinkSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,7 +31,8 @@ export function worker(folder) {
       const value = make(answer);
       const mark = digest(value);
       log('end', id, attempt, pid, now(), mark);
-      if (deed === 'throw') throw Object.assign(new RangeError('as planned'), { code: 'E_PLANNED', mark });
+      if (deed === 'throw')
+        throw Object.assign(new RangeError('as planned'), { code: 'E_PLANNED', mark });
       return value;
     };
     if (fails && deed === 'hang' && waits) return aborted(signal, task.data.hangs).then(end);

@@ -1,5 +1,5 @@
-// Stops its parent for a while, as a debugger, a container's freezer or a closed lid does, and has a worker die meanwhile:
-// what the worker had still said waits unread beside the news of its death.
+// Stops its parent for a while, as a debugger, a container's freezer or a closed lid does, and has
+// a worker die meanwhile: what the worker had still said waits unread beside the news of its death.
 //
 // Is given one worker's pid a line on its standard input, and ends with it.
 
@@ -8,7 +8,10 @@ import { createInterface } from 'node:readline';
 
 /** ms in which the worker gets on with what it has. */
 const HEAD_START = 20;
-/** ms for it to die, which the machine may make long. Nothing depends on its having died, but that the run shows less. */
+/**
+ * ms for it to die, which the machine may make long. Nothing depends on its having died, but that
+ * the run shows less.
+ */
 const DEATH = 5_000;
 
 const parent = process.ppid;
@@ -43,7 +46,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   send(parent, 'SIGSTOP');
   try {
     sleep(HEAD_START);
-    if (send(worker, 'SIGKILL')) for (let left = DEATH; left > 0 && !isDead(worker); left -= 1) sleep(1);
+    if (send(worker, 'SIGKILL'))
+      for (let left = DEATH; left > 0 && !isDead(worker); left -= 1) sleep(1);
   } finally {
     send(parent, 'SIGCONT');
   }

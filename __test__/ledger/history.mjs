@@ -55,7 +55,10 @@ export class Journal {
   }
 }
 
-/** What a worker writes, each line at once and by a single write, so that it says what happened whatever comes next. */
+/**
+ * What a worker writes, each line at once and by a single write, so that it says what happened
+ * whatever comes next.
+ */
 export function workerLog(folder) {
   const file = openSync(join(folder, `worker-${process.pid}.log`), 'a');
   return (mark, ...about) => writeSync(file, `${[mark, ...about].join(' ')}\n`);
@@ -84,7 +87,8 @@ export function readHistory(folder) {
 
 function parseWorkerLine(line) {
   const [mark, ...words] = line.split(' ');
-  if (mark === 'life') return { mark, pid: Number(words[0]), at: Number(words[1]), claims: words[2] === '1' };
+  if (mark === 'life')
+    return { mark, pid: Number(words[0]), at: Number(words[1]), claims: words[2] === '1' };
   const [id, attempt, pid, at] = words.map(Number);
   return { mark, id, attempt, pid, at, digest: words[4] };
 }

@@ -1,5 +1,6 @@
-// What befalls a pool from outside of its tasks: signals to its workers, a parent without descriptors, without a moment for
-// anybody, or stopped, and a user who replaces all workers or wants another number of them.
+// What befalls a pool from outside of its tasks: signals to its workers, a parent without
+// descriptors, without a moment for anybody, or stopped, and a user who replaces all workers or
+// wants another number of them.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -72,7 +73,8 @@ export class Nemesis {
     this.#journal.note('strike', { what, pid });
     if (what === 'freeze') this.#freezer.stdin.write(`${pid}\n`);
     else if (what !== 'pause') send(pid, SIGNALS[what]);
-    else if (send(pid, 'SIGSTOP')) this.#later(this.#random.int(1, this.#plan.pause), () => send(pid, 'SIGCONT'));
+    else if (send(pid, 'SIGSTOP'))
+      this.#later(this.#random.int(1, this.#plan.pause), () => send(pid, 'SIGCONT'));
     return true;
   }
 
@@ -120,7 +122,10 @@ export class Nemesis {
   }
 }
 
-/** Whether the process was there. That of a worker which was reaped meanwhile is nobody's: numbers are not reused so soon. */
+/**
+ * Whether the process was there. That of a worker which was reaped meanwhile is nobody's: numbers
+ * are not reused so soon.
+ */
 function send(pid, signal) {
   try {
     process.kill(pid, signal);

@@ -6,7 +6,8 @@ import { Random } from './random.mjs';
 export const LARGEST = 2 * 1024 * 1024;
 export const FORMS = ['text', 'binary', 'tree'];
 
-// With quotes, newlines, characters of two, three and four bytes, and half a surrogate pair: whatever an encoder may trip over.
+// With quotes, newlines, characters of two, three and four bytes, and half a surrogate pair:
+// whatever an encoder may trip over.
 const ALPHABET = [
   ...'abcdefghijklmnopqrstuvwxyz0123456789 {}[]:,',
   '"',
@@ -31,7 +32,12 @@ export function make({ form, size, offset }) {
     case 'binary':
       return BYTES.subarray(offset, offset + size);
     default:
-      return { size, offset, list: [null, true, offset / 7, TEXT.slice(offset, offset + size)], nested: { form } };
+      return {
+        size,
+        offset,
+        list: [null, true, offset / 7, TEXT.slice(offset, offset + size)],
+        nested: { form },
+      };
   }
 }
 

@@ -23,15 +23,29 @@ const DEEDS = {
 const LIES = { ...DEEDS, foreign: 8, stale: 3, twice: 3 };
 /** Faults from outside: signals to a worker, and what the parent does to itself. */
 const STRIKES = { kill: 12, segv: 3, term: 4, pause: 12, exhaust: 4, block: 3 };
-/** The parent is stopped while a worker gets on and dies. Drawn last, so that seeds keep all else that they mean. */
+/**
+ * The parent is stopped while a worker gets on and dies. Drawn last, so that seeds keep all else
+ * that they mean.
+ */
 const FREEZES = { freeze: 10 };
-/** What the user does to the pool: it must harm nobody either. Drawn after all else, for the same reason. */
+/**
+ * What the user does to the pool: it must harm nobody either. Drawn after all else, for the same
+ * reason.
+ */
 const CHANGES = { reload: 4, resize: 8 };
 /** Only what must harm nobody. */
 const PAUSES = { pause: 30, block: 3 };
 
 /** Deeds after which nothing is believed that a worker says, or nothing can be said. */
-export const DEAFENING_DEEDS = new Set(['half', 'garbage', 'close', 'disconnect', 'foreign', 'stale', 'twice']);
+export const DEAFENING_DEEDS = new Set([
+  'half',
+  'garbage',
+  'close',
+  'disconnect',
+  'foreign',
+  'stale',
+  'twice',
+]);
 /** Deeds after which a worker is dead, or is to be. */
 export const DEADLY_DEEDS = new Set([...DEAFENING_DEEDS, 'kill', 'segv', 'exit0', 'exit1']);
 /** The same for strikes. */
@@ -82,9 +96,15 @@ export function planOf(seed, tasks = TASKS) {
     strikes: [],
     faults: {},
   };
-  plan.strikes = spread(random, calm ? PAUSES : STRIKES, scale, tasks).map(([at, what]) => ({ at, what }));
+  plan.strikes = spread(random, calm ? PAUSES : STRIKES, scale, tasks).map(([at, what]) => ({
+    at,
+    what,
+  }));
   if (!calm) plan.faults = Object.fromEntries(spread(random, raw ? LIES : DEEDS, scale, tasks));
-  Object.assign(plan.options, random.pick([{}, {}, { maxTasksPerWorker: 1000 }, { maxWorkerAge: 2_000 }]));
+  Object.assign(
+    plan.options,
+    random.pick([{}, {}, { maxTasksPerWorker: 1000 }, { maxWorkerAge: 2_000 }]),
+  );
   if (!calm && !raw && random.chance(0.7)) plan.point = pointOf(random);
   // Long tasks among short ones keep a worker from answering several at a time.
   plan.brisk = random.chance(0.5);
@@ -94,16 +114,21 @@ export function planOf(seed, tasks = TASKS) {
   /** Some tasks have keys, and some a priority. */
   plan.ranked = random.chance(0.3);
   plan.changes = !calm && random.chance(0.5);
-  if (plan.changes) plan.strikes.push(...spread(random, CHANGES, scale, tasks).map(([at, what]) => ({ at, what })));
+  if (plan.changes)
+    plan.strikes.push(...spread(random, CHANGES, scale, tasks).map(([at, what]) => ({ at, what })));
   plan.strikes.sort((a, b) => a.at - b.at);
   return plan;
 }
 
-/** A point in the runtime at which each worker dies, sooner or later: see "Faults on purpose" in CONTRIBUTING.md. */
+/**
+ * A point in the runtime at which each worker dies, sooner or later: see "Faults on purpose" in
+ * CONTRIBUTING.md.
+ */
 function pointOf(random) {
   const phase = random.pick(PHASES);
   const how = random.pick(['SIGKILL', 'SIGSEGV', 'abort', 'exit-0', 'exit-1']);
-  // Some are passed with each task, some with each batch of them, and one is the last that a worker does.
+  // Some are passed with each task, some with each batch of them, and one is the last that a worker
+  // does.
   const passings = { stop: 1, idle: random.int(50, 500), read: random.int(50, 500) };
   return { phase, how, nth: passings[phase] ?? random.int(500, 3000) };
 }
@@ -111,14 +136,16 @@ function pointOf(random) {
 /** So many of each kind, at random points of the run's progress. */
 function spread(random, kinds, scale, tasks) {
   return Object.entries(kinds)
-    .flatMap(([kind, count]) => Array.from({ length: Math.max(1, Math.round(count * scale)) }, () => kind))
+    .flatMap(([kind, count]) =>
+      Array.from({ length: Math.max(1, Math.round(count * scale)) }, () => kind),
+    )
     .map((kind) => [random.int(0, Math.floor(tasks * 0.95)), kind])
     .sort(([a], [b]) => a - b);
 }
 
 /**
- * The tasks of a plan, in the order in which they are submitted. Made one by one: all of them at once would be most of
- * the memory of the run.
+ * The tasks of a plan, in the order in which they are submitted. Made one by one: all of them at
+ * once would be most of the memory of the run.
  */
 export function* tasksOf(plan) {
   const random = new Random(plan.seed ^ 0x5eed);
@@ -128,7 +155,8 @@ export function* tasksOf(plan) {
 function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
   const deed = faults[id] ?? 'work';
   const tiny = brisk && !random.chance(0.002);
-  const work = tiny || random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
+  const work =
+    tiny || random.chance(0.85) ? 0 : random.chance(0.8) ? random.next() : random.next() * 5;
   const sizeOf = tiny ? tinySize : mixedSize;
   const task = {
     id,
@@ -154,7 +182,8 @@ function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
     task.timeout = random.int(1, 6);
     task.work = random.next() * 8;
   }
-  if (random.chance(0.01)) task.cancel = { after: random.skewed(200), by: random.pick(['id', 'signal']) };
+  if (random.chance(0.01))
+    task.cancel = { after: random.skewed(200), by: random.pick(['id', 'signal']) };
   // What hangs is not to outlast the test where the time limit is not the cause of its end.
   task.hangs = pause * 1000;
   return task;
@@ -170,7 +199,19 @@ function mixedSize(random) {
 }
 
 /** One line for people. */
-export function describe({ seed, tasks, raw, noPidfd, options, window, close, point, brisk, ranked, changes }) {
+export function describe({
+  seed,
+  tasks,
+  raw,
+  noPidfd,
+  options,
+  window,
+  close,
+  point,
+  brisk,
+  ranked,
+  changes,
+}) {
   const { minWorkers, maxWorkers, concurrency, prefetch, serialization, stdio, retries } = options;
   const { maxTasksPerWorker: most, maxWorkerAge: age } = options;
   const kind = raw ? 'raw workers' : 'workers';

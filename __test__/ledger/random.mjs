@@ -1,4 +1,5 @@
-// Everything in the ledger that is left to chance comes from one seed, so that a failing run can be played again.
+// Everything in the ledger that is left to chance comes from one seed, so that a failing run can be
+// played again.
 
 /** A small seeded generator (mulberry32). */
 export class Random {

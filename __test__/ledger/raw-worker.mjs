@@ -1,4 +1,5 @@
-// A worker that speaks the protocol by itself, which knows the numbers of its tasks and can lie about them.
+// A worker that speaks the protocol by itself, which knows the numbers of its tasks and can lie
+// about them.
 
 import { writeSync } from 'node:fs';
 import net from 'node:net';
@@ -29,7 +30,10 @@ function say(frame, ...chunks) {
 function answer(id, value) {
   given.set(id, true);
   if (!(value instanceof Uint8Array)) return say({ type: 'result', id, result: value });
-  return say({ bytes: [value.length], type: 'result', id, binary: [['Buffer', []]], result: null }, value);
+  return say(
+    { bytes: [value.length], type: 'result', id, binary: [['Buffer', []]], result: null },
+    value,
+  );
 }
 
 function refuse(id, { name, message, code, mark }) {
@@ -38,8 +42,8 @@ function refuse(id, { name, message, code, mark }) {
 }
 
 /**
- * A number that is surely not this worker's, and may well be one that another is working on: the next lower one that it
- * was not given. (A higher one may be in its channel.)
+ * A number that is surely not this worker's, and may well be one that another is working on: the
+ * next lower one that it was not given. (A higher one may be in its channel.)
  */
 function foreign(id) {
   let near = id - 1;

@@ -1,4 +1,5 @@
-// Plays one plan, and leaves its history in a folder. Whether all went well is for the checker to say.
+// Plays one plan, and leaves its history in a folder. Whether all went well is for the checker to
+// say.
 
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -15,7 +16,10 @@ import { isRestored, possessions } from './state.mjs';
 
 const NODE_WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
 const RAW_WORKER = fileURLToPath(new URL('raw-worker.mjs', import.meta.url));
-/** ms in which no task settles, after which a run counts as stuck, whatever else happens. Machines may be busy. */
+/**
+ * ms in which no task settles, after which a run counts as stuck, whatever else happens. Machines
+ * may be busy.
+ */
 const PATIENCE = 60_000;
 /** ms in which what a pool had is given back after its end. */
 const AFTERMATH = 10_000;
@@ -23,15 +27,20 @@ const AFTERMATH = 10_000;
 const MOST_DESCRIPTORS = 4096;
 
 /**
- * Makes sure that descriptors can be used up, and brings everything to life that stays: what a run adds to that is a
- * leak.
+ * Makes sure that descriptors can be used up, and brings everything to life that stays: what a run
+ * adds to that is a leak.
  */
 export async function prepare() {
-  const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))[1]);
-  if (limit > MOST_DESCRIPTORS) throw new Error(`run this under "ulimit -n 1024": ${limit} descriptors are too many`);
+  const limit = Number(
+    /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))[1],
+  );
+  if (limit > MOST_DESCRIPTORS)
+    throw new Error(`run this under "ulimit -n 1024": ${limit} descriptors are too many`);
   // Of libuv's own threads, each comes with the first work for it.
   await promisify(execFile)('true');
-  await Promise.all(Array.from({ length: 8 }, () => import('node:fs/promises').then(({ stat }) => stat('/'))));
+  await Promise.all(
+    Array.from({ length: 8 }, () => import('node:fs/promises').then(({ stat }) => stat('/'))),
+  );
   for (const stdio of ['inherit', 'pipe']) {
     const manager = new ProcessManager({ maxWorkers: 1, stdio });
     await manager.exec(() => console.error('the ledger begins'));
@@ -91,7 +100,9 @@ class Workload {
     this.#tasks = tasksOf(plan);
   }
 
-  /** Resolves when the pool is closed, with how long that took in ms; `stuck`: it had to be made to. */
+  /**
+   * Resolves when the pool is closed, with how long that took in ms; `stuck`: it had to be made to.
+   */
   async run() {
     this.#listen();
     const over = new Promise((resolve) => {
@@ -134,12 +145,15 @@ class Workload {
       this.#settle(taskId, { as: 'fulfilled', digest: digest(result), pid: processedBy, attempt });
     });
     this.#manager.on('error', (error) => {
-      if (error.taskId === undefined) this.#note('pool-error', { code: error.code, message: error.message });
+      if (error.taskId === undefined)
+        this.#note('pool-error', { code: error.code, message: error.message });
       else this.#settle(error.taskId, rejection(error));
     });
     this.#manager.on('online', (worker) => this.#note('online', worker));
     this.#manager.on('exit', (exit) => this.#note('exit', exit));
-    this.#manager.on('retry', ({ taskId, attempt }) => this.#note('retry', { id: taskId, attempt }));
+    this.#manager.on('retry', ({ taskId, attempt }) =>
+      this.#note('retry', { id: taskId, attempt }),
+    );
   }
 
   #note(event, about) {
@@ -160,10 +174,15 @@ class Workload {
     const payload = make(about.payload);
     const task = { id, type, data: { ...about, id, payload, sent: digest(payload) } };
     const controller = cancel?.by === 'signal' ? new AbortController() : undefined;
-    const limits = { ...(timeout > 0 && { timeout }), ...(controller && { signal: controller.signal }) };
+    const limits = {
+      ...(timeout > 0 && { timeout }),
+      ...(controller && { signal: controller.signal }),
+    };
     const options = { retries, key, priority, ...limits };
     this.#journal.note('invoke', { id, deed: about.deed, retries, timeout, promised });
-    const outcome = promised ? this.#manager.run(task, options) : this.#manager.distributeTask(task, options);
+    const outcome = promised
+      ? this.#manager.run(task, options)
+      : this.#manager.distributeTask(task, options);
     this.#journal.note('accepted', { id });
     this.#open += 1;
     if (promised) {
@@ -192,7 +211,8 @@ class Workload {
     this.#cancellations.delete(this.#settled);
     this.#nemesis.advance(this.#settled);
     const { tasks, close } = this.#plan;
-    if (this.#settled === tasks || (close !== 'drain' && this.#settled >= tasks * 0.97)) this.#done();
+    if (this.#settled === tasks || (close !== 'drain' && this.#settled >= tasks * 0.97))
+      this.#done();
     if (this.#feeding) return;
     this.#feeding = true;
     setImmediate(() => this.#feed());

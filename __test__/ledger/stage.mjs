@@ -10,15 +10,25 @@ const CONFINED = 'BULKHEAD_LEDGER_CONFINED';
 const DESCRIPTORS = 512;
 
 /**
- * Goes on only in a process that can open no more than 512 descriptors, has these environment variables, and was given
- * these arguments on top: it starts one, waits for it and exits as it does.
+ * Goes on only in a process that can open no more than 512 descriptors, has these environment
+ * variables, and was given these arguments on top: it starts one, waits for it and exits as it
+ * does.
  *
  * @param {{ env?: Record<string, string>, args?: string[], nodeArgs?: string[] }} what
  */
 export function confine({ env = {}, args = [], nodeArgs = [] }) {
   if (process.env[CONFINED] === '1') return;
   const [node, script, ...given] = process.argv;
-  const command = ['-c', `ulimit -n ${DESCRIPTORS} && exec "$@"`, 'sh', node, ...nodeArgs, script, ...given, ...args];
+  const command = [
+    '-c',
+    `ulimit -n ${DESCRIPTORS} && exec "$@"`,
+    'sh',
+    node,
+    ...nodeArgs,
+    script,
+    ...given,
+    ...args,
+  ];
   const { status, signal } = spawnSync('sh', command, {
     stdio: 'inherit',
     env: { ...process.env, ...env, [CONFINED]: '1' },
@@ -39,8 +49,12 @@ export function historyFolder(seed) {
 /** The first few of each invariant. */
 export function summary(wrong) {
   const byInvariant = new Map();
-  for (const { invariant, what } of wrong) byInvariant.set(invariant, [...(byInvariant.get(invariant) ?? []), what]);
+  for (const { invariant, what } of wrong)
+    byInvariant.set(invariant, [...(byInvariant.get(invariant) ?? []), what]);
   return [...byInvariant]
-    .map(([invariant, all]) => `${invariant} does not hold, ${all.length} times:\n  ${all.slice(0, 5).join('\n  ')}`)
+    .map(
+      ([invariant, all]) =>
+        `${invariant} does not hold, ${all.length} times:\n  ${all.slice(0, 5).join('\n  ')}`,
+    )
     .join('\n');
 }

@@ -10,5 +10,9 @@ export function possessions() {
 
 /** Whether there is no child, and no more of the others than there was. */
 export function isRestored(now, before) {
-  return now.children.length === 0 && now.descriptors <= before.descriptors && now.threads <= before.threads;
+  return (
+    now.children.length === 0 &&
+    now.descriptors <= before.descriptors &&
+    now.threads <= before.threads
+  );
 }

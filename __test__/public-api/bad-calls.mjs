@@ -1,4 +1,5 @@
-// Calls that the pool has to refuse, whatever state it is in: what is wrong, how it is called, and what comes of it.
+// Calls that the pool has to refuse, whatever state it is in: what is wrong, how it is called, and
+// what comes of it.
 
 import vm from 'node:vm';
 
@@ -24,7 +25,10 @@ const VALUE = 'ERR_INVALID_ARG_VALUE';
 const RANGE = 'ERR_OUT_OF_RANGE';
 const SERIALIZATION = 'ERR_SERIALIZATION';
 
-/** What cannot be a task, a message or arguments; made for each call, with the number of a task that must never run. */
+/**
+ * What cannot be a task, a message or arguments; made for each call, with the number of a task that
+ * must never run.
+ */
 const VALUES = {
   'a cycle': (u) => {
     const value = { data: { u } };
@@ -96,12 +100,14 @@ export const BAD_CALLS = [
       // Structured clone can send the others.
       serialization: value === 'a cycle' ? 'json' : undefined,
     })),
-    ...OPTIONS.filter(([options]) => !(name === 'stream().next' && hasRetries(options))).map(([options, code]) => ({
-      what: `${name}(task, ${inspect(options)})`,
-      act: (pool, task) => submit(pool, task(), options),
-      code,
-      throws: name === 'distributeTask',
-    })),
+    ...OPTIONS.filter(([options]) => !(name === 'stream().next' && hasRetries(options))).map(
+      ([options, code]) => ({
+        what: `${name}(task, ${inspect(options)})`,
+        act: (pool, task) => submit(pool, task(), options),
+        code,
+        throws: name === 'distributeTask',
+      }),
+    ),
     {
       what: `${name}(task, a proxy with traps)`,
       act: (pool, task) => submit(pool, task(), trap()),
@@ -109,11 +115,13 @@ export const BAD_CALLS = [
       throws: name === 'distributeTask',
     },
   ]),
-  ...['text', undefined, Math.max, class {}, vm.runInNewContext('(function () {}).bind(1)')].map((fn) => ({
-    what: `exec(${inspect(fn)})`,
-    act: (pool) => pool.exec(fn),
-    code: typeof fn === 'function' ? VALUE : TYPE,
-  })),
+  ...['text', undefined, Math.max, class {}, vm.runInNewContext('(function () {}).bind(1)')].map(
+    (fn) => ({
+      what: `exec(${inspect(fn)})`,
+      act: (pool) => pool.exec(fn),
+      code: typeof fn === 'function' ? VALUE : TYPE,
+    }),
+  ),
   { what: "exec(fn, 'text')", act: (pool) => pool.exec(() => 1, 'text'), code: TYPE },
   { what: 'exec(fn, [], null)', act: (pool) => pool.exec(() => 1, [], null), code: TYPE },
   ...[5, null, undefined, {}].map((source) => ({
@@ -121,8 +129,16 @@ export const BAD_CALLS = [
     act: (pool) => pool.map(source).next(),
     code: TYPE,
   })),
-  { what: 'map([], { ordered: 1 }).next', act: (pool) => pool.map([], { ordered: 1 }).next(), code: TYPE },
-  { what: 'map([], { highWaterMark: 0 }).next', act: (pool) => pool.map([], { highWaterMark: 0 }).next(), code: RANGE },
+  {
+    what: 'map([], { ordered: 1 }).next',
+    act: (pool) => pool.map([], { ordered: 1 }).next(),
+    code: TYPE,
+  },
+  {
+    what: 'map([], { highWaterMark: 0 }).next',
+    act: (pool) => pool.map([], { highWaterMark: 0 }).next(),
+    code: RANGE,
+  },
   {
     what: 'stream(task, { highWaterMark: 0 }).next',
     act: (pool, task) => pool.stream(task(), { highWaterMark: 0 }).next(),
@@ -137,9 +153,24 @@ export const BAD_CALLS = [
   { what: 'cancel()', act: (pool) => pool.cancel(), code: TYPE, throws: true },
   { what: "send('1', 1)", act: (pool) => pool.send('1', 1), code: TYPE, throws: true },
   { what: 'send(0, 1)', act: (pool) => pool.send(0, 1), code: RANGE, throws: true },
-  { what: 'send(1, undefined)', act: (pool) => pool.send(1, undefined), code: SERIALIZATION, throws: true },
-  { what: 'broadcast(undefined)', act: (pool) => pool.broadcast(undefined), code: SERIALIZATION, throws: true },
-  { what: 'broadcast(a proxy with traps)', act: (pool) => pool.broadcast(trap()), code: SERIALIZATION, throws: true },
+  {
+    what: 'send(1, undefined)',
+    act: (pool) => pool.send(1, undefined),
+    code: SERIALIZATION,
+    throws: true,
+  },
+  {
+    what: 'broadcast(undefined)',
+    act: (pool) => pool.broadcast(undefined),
+    code: SERIALIZATION,
+    throws: true,
+  },
+  {
+    what: 'broadcast(a proxy with traps)',
+    act: (pool) => pool.broadcast(trap()),
+    code: SERIALIZATION,
+    throws: true,
+  },
   ...[
     [undefined, TYPE],
     [null, TYPE],
@@ -161,7 +192,11 @@ export const BAD_CALLS = [
     [{ timeout: '1' }, TYPE],
     [{ drain: 'none' }, VALUE],
     [{ force: true }, VALUE],
-  ].map(([options, code]) => ({ what: `shutdown(${inspect(options)})`, act: (pool) => pool.shutdown(options), code })),
+  ].map(([options, code]) => ({
+    what: `shutdown(${inspect(options)})`,
+    act: (pool) => pool.shutdown(options),
+    code,
+  })),
   { what: 'shutdown(a proxy with traps)', act: (pool) => pool.shutdown(trap()), code: 'Planned' },
   {
     what: "createProxy({ handler: 'x' })",
@@ -169,7 +204,12 @@ export const BAD_CALLS = [
     code: VALUE,
     throws: true,
   },
-  { what: 'createProxy({ unknown: 1 })', act: (pool) => pool.createProxy({ unknown: 1 }), code: VALUE, throws: true },
+  {
+    what: 'createProxy({ unknown: 1 })',
+    act: (pool) => pool.createProxy({ unknown: 1 }),
+    code: VALUE,
+    throws: true,
+  },
   ...[
     ['text', TYPE],
     [{ maxWorkers: 0 }, RANGE],
@@ -196,7 +236,8 @@ function hasRetries(options) {
 
 /** @param {unknown} value */
 function inspect(value) {
-  if (typeof value === 'function') return /^class/.test(String(value)) ? 'a class' : `function ${value.name}`;
+  if (typeof value === 'function')
+    return /^class/.test(String(value)) ? 'a class' : `function ${value.name}`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? String(value);
   const members = Object.entries(value).map(
     ([key, member]) => `${key}: ${typeof member === 'bigint' ? `${member}n` : inspect(member)}`,

@@ -11,5 +11,10 @@ export function brief(value) {
     const about = inspect({ code, taskId, maybeExecuted }, { breakLength: Infinity });
     return `${value.name}: ${value.message.slice(0, 160)} ${about}`;
   }
-  return inspect(value, { depth: 2, breakLength: Infinity, maxStringLength: 60, maxArrayLength: 6 });
+  return inspect(value, {
+    depth: 2,
+    breakLength: Infinity,
+    maxStringLength: 60,
+    maxArrayLength: 6,
+  });
 }

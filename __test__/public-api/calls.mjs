@@ -1,4 +1,5 @@
-// What a plan's calls do: each is made at once, from wherever it is called, and what comes of it is the world's to judge.
+// What a plan's calls do: each is made at once, from wherever it is called, and what comes of it is
+// the world's to judge.
 
 import { childrenOf, processState } from '../support/proc.mjs';
 import { BAD_CALLS, Planned } from './bad-calls.mjs';
@@ -20,7 +21,8 @@ const SOON = 3;
  */
 
 /**
- * Makes a call. What the pool throws, and should not, is a violation; what user code throws on purpose is passed on by none.
+ * Makes a call. What the pool throws, and should not, is a violation; what user code throws on
+ * purpose is passed on by none.
  *
  * @param {World} world
  * @param {Call} call
@@ -44,7 +46,8 @@ const CALLS = {
       return world.refused(task, error);
     }
     const isWrong = task.id === undefined ? typeof id !== 'number' : id !== task.id;
-    if (isWrong) world.wrong('calls', `${task.label} got the id ${brief(id)} instead of ${brief(task.id)}`);
+    if (isWrong)
+      world.wrong('calls', `${task.label} got the id ${brief(id)} instead of ${brief(task.id)}`);
     task.id = id;
     world.accepted(task);
   },
@@ -57,7 +60,11 @@ const CALLS = {
   exec(world, call) {
     const task = world.task(call);
     const args = [world.folder, task.u, call.n];
-    promised(world, task, world.pool.exec(executed, args, { ...optionsOf(world, task), handler: undefined }));
+    promised(
+      world,
+      task,
+      world.pool.exec(executed, args, { ...optionsOf(world, task), handler: undefined }),
+    );
   },
 
   proxy(world, call) {
@@ -66,7 +73,8 @@ const CALLS = {
     const options = { ...optionsOf(world, task), handler: undefined };
     let proxy;
     try {
-      proxy = Object.keys(call.options).length === 0 ? world.pool.proxy : world.pool.createProxy(options);
+      proxy =
+        Object.keys(call.options).length === 0 ? world.pool.proxy : world.pool.createProxy(options);
     } catch (error) {
       // What is wrong with the options is thrown where they are given, and no task is accepted.
       return world.refused(task, error);
@@ -98,12 +106,21 @@ const CALLS = {
     const iterator = world.pool.stream(task.value, { ...options, highWaterMark });
     const { label } = task;
     const reading = read(world, iterator, { label, reader, isEndless: false });
-    world.track(label, reading, (outcome) => streamed(world, task, outcome), unexpected(world, label));
+    world.track(
+      label,
+      reading,
+      (outcome) => streamed(world, task, outcome),
+      unexpected(world, label),
+    );
   },
 
   bad(world, { number }) {
     const { what, act, code, throws = false, serialization } = BAD_CALLS[number];
-    if (serialization !== undefined && serialization !== (world.plan.pool.options.serialization ?? 'json')) return;
+    if (
+      serialization !== undefined &&
+      serialization !== (world.plan.pool.options.serialization ?? 'json')
+    )
+      return;
     const call = { call: 'bad', deed: 'ok', options: {}, id: 'own', trap: 'none', n: 0, until: 9 };
     const make = () => {
       const task = world.task(call);
@@ -117,7 +134,8 @@ const CALLS = {
       if (world.mayBreak) codes.push('ERR_POOL_BROKEN');
       if (world.isShell && what.startsWith('exec')) codes.push('ERR_INVALID_ARG_VALUE');
       const is = error instanceof Planned ? 'Planned' : error?.code;
-      if (!codes.includes(is)) world.wrong('bad calls', `${what} gives ${brief(error)}, not ${codes.join(' or ')}`);
+      if (!codes.includes(is))
+        world.wrong('bad calls', `${what} gives ${brief(error)}, not ${codes.join(' or ')}`);
     };
     let promise;
     try {
@@ -127,18 +145,33 @@ const CALLS = {
       return judge(error);
     }
     if (throws) return world.wrong('bad calls', `${what} is not refused`);
-    world.track(what, promise, (value) => world.wrong('bad calls', `${what} gives ${brief(value)}`), judge);
+    world.track(
+      what,
+      promise,
+      (value) => world.wrong('bad calls', `${what} gives ${brief(value)}`),
+      judge,
+    );
   },
 
   ready(world) {
-    world.track('ready()', world.pool.ready(), nothing(world, 'ready()'), refusal(world, 'ready()'));
+    world.track(
+      'ready()',
+      world.pool.ready(),
+      nothing(world, 'ready()'),
+      refusal(world, 'ready()'),
+    );
   },
 
   startWorkers(world, { ignored = false }) {
     const promise = world.pool.startWorkers();
     // One that is ignored must be no unhandled rejection.
     if (!ignored)
-      world.track('startWorkers()', promise, nothing(world, 'startWorkers()'), refusal(world, 'startWorkers()'));
+      world.track(
+        'startWorkers()',
+        promise,
+        nothing(world, 'startWorkers()'),
+        refusal(world, 'startWorkers()'),
+      );
   },
 
   resize(world, { size }) {
@@ -148,17 +181,24 @@ const CALLS = {
 
   reload(world) {
     const allowed = (error) => error?.code === 'ERR_WORKER_START' && world.startsMayFail;
-    world.track('reload()', world.pool.reload(), nothing(world, 'reload()'), refusal(world, 'reload()', allowed));
+    world.track(
+      'reload()',
+      world.pool.reload(),
+      nothing(world, 'reload()'),
+      refusal(world, 'reload()', allowed),
+    );
   },
 
   stats(world) {
     const { tasks, queue, workers } = world.pool.stats();
     const { accepted, completed, failed, cancelled } = tasks;
-    if (completed + failed + cancelled > accepted) world.wrong('stats', `more ends than tasks: ${brief(tasks)}`);
+    if (completed + failed + cancelled > accepted)
+      world.wrong('stats', `more ends than tasks: ${brief(tasks)}`);
     if (!(queue.tasks >= 0 && queue.bytes >= 0)) world.wrong('stats', brief(queue));
     for (const { id, pid, state } of workers) {
       if (!(id >= 1)) world.wrong('stats', `a worker with the id ${id}`);
-      if (pid !== null && world.exits.has(pid)) world.wrong('stats', `worker ${id} (${state}) has had its exit`);
+      if (pid !== null && world.exits.has(pid))
+        world.wrong('stats', `worker ${id} (${state}) has had its exit`);
     }
   },
 
@@ -194,7 +234,8 @@ const CALLS = {
     for (const each of world.tasks.values()) if (each.id === id) each.cancelled = true;
     const found = world.pool.cancel(id, reason);
     if (typeof found !== 'boolean') world.wrong('calls', `cancel() gives ${brief(found)}`);
-    if (found && id === 'unknown') world.wrong('calls', 'cancel() knows a task that was never given');
+    if (found && id === 'unknown')
+      world.wrong('calls', 'cancel() knows a task that was never given');
   },
 
   abort(world, { signal }) {
@@ -300,9 +341,17 @@ function signalOf(world, which) {
     case 'deaf':
       return { aborted: false, addEventListener: idle };
     case 'stubborn':
-      return { aborted: false, addEventListener: idle, removeEventListener: () => raise(world, 'removeEventListener') };
+      return {
+        aborted: false,
+        addEventListener: idle,
+        removeEventListener: () => raise(world, 'removeEventListener'),
+      };
     case 'refusing':
-      return { aborted: false, addEventListener: () => raise(world, 'addEventListener'), removeEventListener: idle };
+      return {
+        aborted: false,
+        addEventListener: () => raise(world, 'addEventListener'),
+        removeEventListener: idle,
+      };
     default:
       return world.signals[which].signal;
   }
@@ -318,7 +367,9 @@ function raise(world, where) {
 /** @param {string} kind */
 function messageOf(world, kind) {
   // A shell reads lines, and no raw bytes between them.
-  return kind === 'bytes' && !world.isShell ? { bytes: Buffer.alloc(64, 1) } : { text: 'to a worker' };
+  return kind === 'bytes' && !world.isShell
+    ? { bytes: Buffer.alloc(64, 1) }
+    : { text: 'to a worker' };
 }
 
 function tell(world, label, type, act) {
@@ -341,7 +392,8 @@ function promised(world, task, promise) {
       world.settled(task, { value });
     },
     (error) => {
-      if (error?.taskId === undefined && task.wrongRefusal(error) === null) return world.refused(task, error);
+      if (error?.taskId === undefined && task.wrongRefusal(error) === null)
+        return world.refused(task, error);
       world.accepted(task);
       world.settled(task, { error });
     },
@@ -350,10 +402,13 @@ function promised(world, task, promise) {
 
 function closes(world, label, promise) {
   world.closed ??= promise;
-  if (promise !== world.closed) world.wrong('calls', `${label} gives another promise than the first time`);
+  if (promise !== world.closed)
+    world.wrong('calls', `${label} gives another promise than the first time`);
   const judge = (report) => {
     const { completed, rejected, killed } = report ?? {};
-    const isReport = [completed, rejected, killed].every((count) => Number.isInteger(count) && count >= 0);
+    const isReport = [completed, rejected, killed].every(
+      (count) => Number.isInteger(count) && count >= 0,
+    );
     if (!isReport) world.wrong('calls', `${label} reports ${brief(report)}`);
   };
   world.track(label, promise, judge, unexpected(world, label));
@@ -363,7 +418,8 @@ const nothing = (world, label) => (value) => {
   if (value !== undefined) world.wrong('promises', `${label} resolves with ${brief(value)}`);
 };
 
-const unexpected = (world, label) => (error) => world.wrong('promises', `${label} rejects with ${brief(error)}`);
+const unexpected = (world, label) => (error) =>
+  world.wrong('promises', `${label} rejects with ${brief(error)}`);
 
 /** A call that may be refused by a pool that is closed or broken. */
 const refusal =
@@ -409,16 +465,20 @@ function mapped(world, { call, tasks, about, label }, { values, error, isComplet
   for (const [index, value] of values.entries()) {
     // A result that carries no number is told by its place.
     const u =
-      /** @type {any} */ (Array.isArray(value) ? value[0] : value)?.u ?? (call.ordered ? numbers[index] : undefined);
+      /** @type {any} */ (Array.isArray(value) ? value[0] : value)?.u ??
+      (call.ordered ? numbers[index] : undefined);
     if (u === undefined) continue;
     const task = world.tasks.get(u);
-    if (task === undefined || !numbers.includes(u) || got.includes(u)) wrong(`a result of no. ${u}, ${brief(value)}`);
+    if (task === undefined || !numbers.includes(u) || got.includes(u))
+      wrong(`a result of no. ${u}, ${brief(value)}`);
     else if (task.wrongValue(value) !== null) wrong(`no. ${u}: ${task.wrongValue(value)}`);
     got.push(u);
     if (call.ordered && u !== numbers[index]) wrong(`no. ${u} comes in place of ${numbers[index]}`);
   }
-  if (isComplete && error === undefined && values.length !== tasks.length) wrong(`${values.length} results`);
-  if (isComplete && error === undefined && ['throws', 'stalls'].includes(call.source)) wrong('it has an end');
+  if (isComplete && error === undefined && values.length !== tasks.length)
+    wrong(`${values.length} results`);
+  if (isComplete && error === undefined && ['throws', 'stalls'].includes(call.source))
+    wrong('it has an end');
   if (error === undefined) return;
   if (error instanceof Planned) return;
   const causes = tasks.length === 0 ? [about] : tasks;
@@ -432,7 +492,8 @@ function mapped(world, { call, tasks, about, label }, { values, error, isComplet
 /** What a reader of a stream got. */
 function streamed(world, task, { values, error, isComplete }) {
   const { deed, n } = task.call;
-  const isRefused = error !== undefined && error.taskId === undefined && task.wrongRefusal(error) === null;
+  const isRefused =
+    error !== undefined && error.taskId === undefined && task.wrongRefusal(error) === null;
   if (isRefused) return world.refused(task, error);
   world.accepted(task);
   task.outcome = { value: undefined };

@@ -1,5 +1,5 @@
-// What a run is made of: a pool, what is done to it step by step, what its listeners do, and how it ends. All of it is plain data, so
-// that a plan can be shrunk, printed, and played again.
+// What a run is made of: a pool, what is done to it step by step, what its listeners do, and how it
+// ends. All of it is plain data, so that a plan can be shrunk, printed, and played again.
 
 import fc from 'fast-check';
 import { BAD_CALLS } from './bad-calls.mjs';
@@ -37,16 +37,43 @@ export const SHELL_KINDS = ['shell', 'none-starts', 'one-starts', 'three-start',
 export const NODE_KINDS = ['node', 'built-in', 'no-module'];
 
 /** Kinds whose pools break sooner or later. */
-export const BREAKING_KINDS = ['none-starts', 'one-starts', 'three-start', 'no-command', 'no-module'];
+export const BREAKING_KINDS = [
+  'none-starts',
+  'one-starts',
+  'three-start',
+  'no-command',
+  'no-module',
+];
 
 /** Ends that take the whole process along, and so need one of their own. */
 export const PROGRAM_ENDS = ['leave', 'exit', 'throw', 'killed'];
 
 /** Deeds that end a worker, or may. */
-const VIOLENT_DEEDS = ['exit', 'kill', 'close', 'disconnect', 'garbage', 'stranger', 'half', 'stray', 'uncaught'];
+const VIOLENT_DEEDS = [
+  'exit',
+  'kill',
+  'close',
+  'disconnect',
+  'garbage',
+  'stranger',
+  'half',
+  'stray',
+  'uncaught',
+];
 /** Deeds that last for ever, and so need a time limit. */
 const ENDLESS_DEEDS = ['hang', 'stubborn'];
-const MILD_DEEDS = ['wait', 'throw', 'messages', 'progress', 'print', 'huge', 'forged', 'nothing', 'bigint', 'values'];
+const MILD_DEEDS = [
+  'wait',
+  'throw',
+  'messages',
+  'progress',
+  'print',
+  'huge',
+  'forged',
+  'nothing',
+  'bigint',
+  'values',
+];
 
 /** Where user code is called. */
 const PLACES = [
@@ -70,7 +97,10 @@ const PLACES = [
 
 /** A name more often than the others, first, so that shrinking ends there. */
 const mostly = (value, ...others) =>
-  fc.oneof({ weight: 3, arbitrary: fc.constant(value) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
+  fc.oneof(
+    { weight: 3, arbitrary: fc.constant(value) },
+    { weight: 1, arbitrary: fc.constantFrom(...others) },
+  );
 
 const optional = (arbitraries) => fc.record(arbitraries, { requiredKeys: [] });
 
@@ -123,7 +153,14 @@ const submit = fc.oneof(
   { weight: 5, arbitrary: fc.record({ call: fc.constant('distributeTask'), ...task }) },
   { weight: 4, arbitrary: fc.record({ call: fc.constant('run'), ...task }) },
   { weight: 1, arbitrary: fc.record({ call: fc.constant('exec'), ...task }) },
-  { weight: 1, arbitrary: fc.record({ call: fc.constant('proxy'), name: mostly('compute', 'missing'), ...task }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      call: fc.constant('proxy'),
+      name: mostly('compute', 'missing'),
+      ...task,
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -165,23 +202,43 @@ const control = fc.oneof(
   fc.record({ call: fc.constant('startWorkers') }),
   fc.record({
     call: fc.constant('resize'),
-    size: fc.constantFrom({ maxWorkers: 1 }, { maxWorkers: 3 }, { minWorkers: 0 }, { minWorkers: 2 }, {}),
+    size: fc.constantFrom(
+      { maxWorkers: 1 },
+      { maxWorkers: 3 },
+      { minWorkers: 0 },
+      { minWorkers: 2 },
+      {},
+    ),
   }),
   fc.record({ call: fc.constant('reload') }),
   fc.record({ call: fc.constant('stats') }),
   fc.record({ call: fc.constantFrom('ref', 'unref') }),
-  fc.record({ call: fc.constant('send'), worker: index, message: fc.constantFrom('text', 'bytes') }),
+  fc.record({
+    call: fc.constant('send'),
+    worker: index,
+    message: fc.constantFrom('text', 'bytes'),
+  }),
   fc.record({ call: fc.constant('broadcast'), message: fc.constantFrom('text', 'bytes') }),
-  fc.record({ call: fc.constant('listen'), event: fc.constantFrom('stdout', 'message', 'progress') }),
+  fc.record({
+    call: fc.constant('listen'),
+    event: fc.constantFrom('stdout', 'message', 'progress'),
+  }),
 );
 
 const cancel = fc.oneof(
-  fc.record({ call: fc.constant('cancel'), which: fc.constantFrom('first', 'last', 'shared', 'unknown') }),
+  fc.record({
+    call: fc.constant('cancel'),
+    which: fc.constantFrom('first', 'last', 'shared', 'unknown'),
+  }),
   fc.record({ call: fc.constant('abort'), signal: index }),
 );
 
 const kill = fc.oneof(
-  fc.record({ call: fc.constant('kill'), signal: fc.constantFrom('SIGKILL', 'SIGTERM', 'SIGSTOP'), worker: index }),
+  fc.record({
+    call: fc.constant('kill'),
+    signal: fc.constantFrom('SIGKILL', 'SIGTERM', 'SIGSTOP'),
+    worker: index,
+  }),
   fc.record({ call: fc.constant('continue') }),
 );
 
@@ -249,7 +306,10 @@ const kindOf = {
 const end = fc.oneof(
   { weight: 4, arbitrary: fc.record({ how: fc.constant('shutdown') }) },
   { weight: 4, arbitrary: fc.record({ how: fc.constant('terminate') }) },
-  { weight: 4, arbitrary: fc.record({ how: fc.constant('timeout'), timeout: fc.constantFrom(0, 20, 200) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ how: fc.constant('timeout'), timeout: fc.constantFrom(0, 20, 200) }),
+  },
   { weight: 4, arbitrary: fc.record({ how: fc.constantFrom('running', 'dispose') }) },
   { weight: 3, arbitrary: fc.record({ how: fc.constant('dropped') }) },
 );
@@ -273,7 +333,10 @@ export function plans({ workers, program = false }) {
   });
 }
 
-/** Plans of all kinds, as often as what they cost allows: a few with Node workers, or with a process of their own. */
+/**
+ * Plans of all kinds, as often as what they cost allows: a few with Node workers, or with a process
+ * of their own.
+ */
 export const anyPlan = fc.oneof(
   { weight: 30, arbitrary: plans({ workers: 'shell' }) },
   { weight: 8, arbitrary: plans({ workers: 'node' }) },
@@ -327,8 +390,11 @@ export function isEndless(deed) {
 export function describe(plan) {
   const { pool, hearsErrors, hearsAll, subscribes, reactions, steps, end: ending } = plan;
   const flags = Object.entries({ hearsErrors, hearsAll, subscribes }).filter(([, value]) => value);
-  const lines = [`pool of ${pool.kind} workers ${text(pool.options)} (${flags.map(([name]) => name).join(', ')})`];
-  for (const { at, nth, calls } of reactions) lines.push(`in ${at} no. ${nth}: ${calls.map(callText).join('; ')}`);
+  const lines = [
+    `pool of ${pool.kind} workers ${text(pool.options)} (${flags.map(([name]) => name).join(', ')})`,
+  ];
+  for (const { at, nth, calls } of reactions)
+    lines.push(`in ${at} no. ${nth}: ${calls.map(callText).join('; ')}`);
   for (const [number, each] of steps.entries()) lines.push(`${number + 1}. ${callText(each)}`);
   lines.push(`end: ${callText({ call: ending.how, ...ending })}`);
   return lines.join('\n');

@@ -24,20 +24,32 @@ const STARTS = { shell: 'all', 'none-starts': '0', 'one-starts': '1', 'three-sta
  */
 export function poolOptions({ pool: { kind, options } }, folder) {
   const { minWorkers, maxWorkers = 2, serialization, ...rest } = options;
-  const size = minWorkers === undefined ? { maxWorkers } : { minWorkers: Math.min(minWorkers, maxWorkers), maxWorkers };
+  const size =
+    minWorkers === undefined
+      ? { maxWorkers }
+      : { minWorkers: Math.min(minWorkers, maxWorkers), maxWorkers };
   const common = {
     gracePeriod: 100,
     retryDelay: 5,
     stdio: 'ignore',
     restart:
-      kind in STARTS && kind !== 'shell' ? { limit: 1, minDelay: 1, maxDelay: 2 } : { minDelay: 1, maxDelay: 10 },
+      kind in STARTS && kind !== 'shell'
+        ? { limit: 1, minDelay: 1, maxDelay: 2 }
+        : { minDelay: 1, maxDelay: 10 },
     ...rest,
     ...size,
   };
   if (kind === 'no-command') return { ...common, worker: { command: '/no/such/command' } };
   if (kind in STARTS)
-    return { ...common, worker: { command: 'sh', args: [pathOf('worker.sh'), folder, STARTS[kind]] } };
-  const node = { ...common, argv: [folder], ...(serialization === undefined ? {} : { serialization }) };
+    return {
+      ...common,
+      worker: { command: 'sh', args: [pathOf('worker.sh'), folder, STARTS[kind]] },
+    };
+  const node = {
+    ...common,
+    argv: [folder],
+    ...(serialization === undefined ? {} : { serialization }),
+  };
   if (kind === 'built-in') return node;
   return { ...node, worker: kind === 'node' ? pathOf('worker.mjs') : pathOf('no-such-module.mjs') };
 }
@@ -156,7 +168,10 @@ export async function settle(world, patience) {
   world.pool.unref();
 }
 
-/** What was thrown in listeners comes as uncaught exceptions, which may take a turn of the event loop. */
+/**
+ * What was thrown in listeners comes as uncaught exceptions, which may take a turn of the event
+ * loop.
+ */
 async function thrownIsSeen(world, patience) {
   if (await waitFor(world, () => world.thrown.size === 0, patience)) return;
   world.wrong('uncaught exceptions', `never seen: ${[...world.thrown].map(brief).join('; ')}`);

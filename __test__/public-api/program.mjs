@@ -1,5 +1,5 @@
-// A run whose end is that of its process. Arguments: the plan, the folder of the ledger, and ms after which something hangs. Reports on
-// standard output, last of all.
+// A run whose end is that of its process. Arguments: the plan, the folder of the ledger, and ms
+// after which something hangs. Reports on standard output, last of all.
 
 import { writeSync } from 'node:fs';
 import { continueAll } from './calls.mjs';
@@ -19,7 +19,8 @@ process.on('uncaughtException', uncaught);
 process.on('unhandledRejection', (reason) => world.wrong('unhandled rejections', String(reason)));
 process.on('exit', () => {
   // Unless the plan has called unref().
-  const mayLeaveTasks = how !== 'leave' || callsOf(plan).some(({ call }) => ['ref', 'unref'].includes(call));
+  const mayLeaveTasks =
+    how !== 'leave' || callsOf(plan).some(({ call }) => ['ref', 'unref'].includes(call));
   if (!mayLeaveTasks) {
     checkTasks(world);
     for (const label of world.pending.values())

@@ -1,4 +1,5 @@
-// Readers of `map()` and `stream()`: to the end, ahead of the results, not to the end, or not for a while.
+// Readers of `map()` and `stream()`: to the end, ahead of the results, not to the end, or not for a
+// while.
 
 import { Planned } from './bad-calls.mjs';
 import { brief } from './brief.mjs';
@@ -80,5 +81,6 @@ async function leave(world, iterator, { label, reader }) {
     if (error !== planned) world.wrong('iterators', `${label}: throw() gives ${brief(error)}`);
   }
   const after = await iterator.next();
-  if (after.done !== true) world.wrong('iterators', `${label}: after leaving comes ${brief(after)}`);
+  if (after.done !== true)
+    world.wrong('iterators', `${label}: after leaving comes ${brief(after)}`);
 }

@@ -19,7 +19,8 @@ export function readLedger(folder) {
     pids.push(Number(name));
     for (const line of wholeLines(join(folder, name))) {
       const [, u, attempt] = line.match(/^start (\d+) (\d+)$/) ?? [];
-      if (u !== undefined) starts.set(Number(u), [...(starts.get(Number(u)) ?? []), Number(attempt)]);
+      if (u !== undefined)
+        starts.set(Number(u), [...(starts.get(Number(u)) ?? []), Number(attempt)]);
     }
   }
   return { pids, starts };
@@ -39,9 +40,13 @@ export function checkLedger(world) {
       continue;
     }
     const { label, retries, outcome } = task;
-    if (task.state === 'refused') world.wrong('nothing refused is executed', `${label} was started`);
+    if (task.state === 'refused')
+      world.wrong('nothing refused is executed', `${label} was started`);
     if (attempts.length > retries + 1)
-      world.wrong('starts', `${label} with ${retries} retries was started ${attempts.length} times`);
+      world.wrong(
+        'starts',
+        `${label} with ${retries} retries was started ${attempts.length} times`,
+      );
     if (new Set(attempts).size < attempts.length)
       world.wrong('starts', `${label} has two starts of one number: ${attempts}`);
     if (outcome?.error?.maybeExecuted === false)
@@ -57,7 +62,8 @@ export function checkLedger(world) {
  */
 export function checkTasks(world) {
   for (const { label, state, outcome } of world.tasks.values()) {
-    if (state === 'accepted' && outcome === null) world.wrong('every task ends', `${label} has no outcome`);
+    if (state === 'accepted' && outcome === null)
+      world.wrong('every task ends', `${label} has no outcome`);
   }
 }
 
@@ -74,8 +80,10 @@ export function checkClosed(world, pids) {
   }
   const { tasks, queue, workers } = pool.stats();
   const { accepted, completed, failed, cancelled } = tasks;
-  if (accepted !== completed + failed + cancelled) world.wrong('stats', `the sums do not agree: ${brief(tasks)}`);
-  if (queue.tasks !== 0 || queue.bytes !== 0) world.wrong('stats', `the queue of a closed pool: ${brief(queue)}`);
+  if (accepted !== completed + failed + cancelled)
+    world.wrong('stats', `the sums do not agree: ${brief(tasks)}`);
+  if (queue.tasks !== 0 || queue.bytes !== 0)
+    world.wrong('stats', `the queue of a closed pool: ${brief(queue)}`);
   if (workers.length > 0) world.wrong('stats', `the workers of a closed pool: ${brief(workers)}`);
   const seen = countTasks(world);
   if (seen !== null && brief(seen) !== brief({ accepted, completed, failed, cancelled }))
@@ -94,7 +102,9 @@ export function checkClosed(world, pids) {
   }
 }
 
-/** The tasks as their callers have seen them; null where a mapping or a stream keeps that to itself. */
+/**
+ * The tasks as their callers have seen them; null where a mapping or a stream keeps that to itself.
+ */
 function countTasks(world) {
   const seen = { accepted: 0, completed: 0, failed: 0, cancelled: 0 };
   for (const { call, state, outcome } of world.tasks.values()) {
@@ -132,8 +142,10 @@ export async function checkRefusals(world) {
     if (outcome.error?.code !== 'ERR_POOL_CLOSED')
       world.wrong('a closed pool refuses', `${name}() gives ${brief(outcome)}`);
   }
-  if (pool.cancel('shared') !== false) world.wrong('a closed pool refuses', 'cancel() finds a task');
-  if (pool.ref() !== pool || pool.unref() !== pool) world.wrong('a closed pool refuses', 'ref() or unref()');
+  if (pool.cancel('shared') !== false)
+    world.wrong('a closed pool refuses', 'cancel() finds a task');
+  if (pool.ref() !== pool || pool.unref() !== pool)
+    world.wrong('a closed pool refuses', 'ref() or unref()');
   const again = [pool.shutdown(), pool.terminate(), pool.shutdown({ timeout: 0 })];
   if (again.some((promise) => promise !== (world.closed ?? again[0])))
     world.wrong('a closed pool refuses', 'shutdown() gives another promise');

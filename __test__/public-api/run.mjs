@@ -31,7 +31,11 @@ const LOOKS = 4;
 const CODES = { leave: 0, exit: 7, throw: 1, killed: null };
 
 /** Warnings that are allowed: a pool that was dropped, an error of the pool without a listener. */
-const WARNINGS = [/garbage-collected without shutdown/, /BULKHEAD_POOL_ERROR/, /BULKHEAD_WORKERS_MISSING/];
+const WARNINGS = [
+  /garbage-collected without shutdown/,
+  /BULKHEAD_POOL_ERROR/,
+  /BULKHEAD_WORKERS_MISSING/,
+];
 
 /**
  * @typedef {object} Outcome
@@ -65,7 +69,10 @@ export function watchProcess() {
   });
 }
 
-/** Brings everything to life that stays, so that what a run adds to it is a leak: the supervisor, the threads of libuv. */
+/**
+ * Brings everything to life that stays, so that what a run adds to it is a leak: the supervisor,
+ * the threads of libuv.
+ */
 export async function prepare() {
   await promisify(execFile)('true');
   await Promise.all(Array.from({ length: 8 }, () => stat('/')));
@@ -137,19 +144,26 @@ async function nothingIsLeft(world, before, patience) {
     const wrong = [];
     const children = childrenOf();
     if (children.length > 0) wrong.push(`children ${children.map(describeProcess)}`);
-    if (descriptors() > before.descriptors) wrong.push(`${descriptors()} descriptors, ${before.descriptors} before`);
-    if (threads().length > before.threads) wrong.push(`${threads().length} threads, ${before.threads} before`);
+    if (descriptors() > before.descriptors)
+      wrong.push(`${descriptors()} descriptors, ${before.descriptors} before`);
+    if (threads().length > before.threads)
+      wrong.push(`${threads().length} threads, ${before.threads} before`);
     return wrong;
   };
   // A pool that was collected may just be starting a worker, which it ends then.
-  for (let quiet = dropped === null ? LOOKS : 0; quiet < LOOKS && performance.now() < deadline; quiet++) {
+  for (
+    let quiet = dropped === null ? LOOKS : 0;
+    quiet < LOOKS && performance.now() < deadline;
+    quiet++
+  ) {
     // What a WeakRef has given is kept up to the next turn.
     await waitFor(world, () => false, LOOK);
     collect();
     if (dropped.deref() !== undefined || left().length > 0) quiet = 0;
   }
   while (left().length > 0 && performance.now() < deadline) await waitFor(world, () => false, LOOK);
-  if (dropped?.deref() !== undefined) world.wrong('nothing is left', 'the pool, which nothing leads to');
+  if (dropped?.deref() !== undefined)
+    world.wrong('nothing is left', 'the pool, which nothing leads to');
   for (const what of left()) world.wrong('nothing is left', what);
   // Whatever it is, it must not be the next run's.
   for (const pid of childrenOf()) process.kill(pid, 'SIGKILL');
@@ -174,7 +188,8 @@ async function runProgram(plan, folder, patience) {
   const { pids } = readLedger(folder);
   const alive = () => pids.filter((pid) => ![null, 'Z', 'X'].includes(processState(pid)));
   const deadline = performance.now() + patience;
-  while (alive().length > 0 && performance.now() < deadline) await waitFor(world, () => false, LOOK);
+  while (alive().length > 0 && performance.now() < deadline)
+    await waitFor(world, () => false, LOOK);
   for (const pid of alive()) {
     world.wrong('no worker outlives its program', `${pid} ${processState(pid)}`);
     process.kill(pid, 'SIGKILL');
@@ -183,10 +198,18 @@ async function runProgram(plan, folder, patience) {
   current = null;
   const expected = { code: CODES[how], signal: how === 'killed' ? 'SIGKILL' : null };
   if (code !== expected.code || signal !== expected.signal)
-    world.wrong('the end of the program', `code ${code}, signal ${signal}, said ${output.stderr.slice(0, 2_000)}`);
-  else if (output.stderr !== '' && how !== 'throw' && !WARNINGS.some((allowed) => allowed.test(output.stderr)))
+    world.wrong(
+      'the end of the program',
+      `code ${code}, signal ${signal}, said ${output.stderr.slice(0, 2_000)}`,
+    );
+  else if (
+    output.stderr !== '' &&
+    how !== 'throw' &&
+    !WARNINGS.some((allowed) => allowed.test(output.stderr))
+  )
     world.wrong('the end of the program', `it says ${output.stderr.slice(0, 2_000)}`);
   const told = output.stdout === '' ? { violations: [], timeline: [] } : JSON.parse(output.stdout);
-  if (output.stdout === '' && how !== 'killed') world.wrong('the end of the program', 'it reports nothing');
+  if (output.stdout === '' && how !== 'killed')
+    world.wrong('the end of the program', 'it reports nothing');
   return { violations: [...told.violations, ...world.violations], timeline: told.timeline };
 }

@@ -1,4 +1,5 @@
-// What a run knows of one task: what it was given for, what became of it, and which outcomes the documentation allows.
+// What a run knows of one task: what it was given for, what became of it, and which outcomes the
+// documentation allows.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isDeepStrictEqual } from 'node:util';
@@ -39,7 +40,10 @@ export class Task {
     this.retries = call.call === 'stream' ? 0 : (call.options.retries ?? options.retries ?? 0);
     const { id } = call;
     if (['exec', 'proxy'].includes(call.call) || id === 'none') this.id = undefined;
-    else this.id = { own: `task ${u}`, shared: 'shared', number: 1_000_000 + u }[/** @type {string} */ (id)];
+    else
+      this.id = { own: `task ${u}`, shared: 'shared', number: 1_000_000 + u }[
+        /** @type {string} */ (id)
+      ];
   }
 
   /** What is given to the pool. */
@@ -72,7 +76,8 @@ export class Task {
     const { deed, n, until } = call;
     const isPerformed = this.world.hasDeeds && !['exec', 'proxy'].includes(call.call);
     const isEndlessHere = isEndless(deed) && until > this.retries;
-    if (isPerformed && (deed === 'throw' || isEndlessHere)) return `the deed "${deed}" has a result`;
+    if (isPerformed && (deed === 'throw' || isEndlessHere))
+      return `the deed "${deed}" has a result`;
     const expected = this.#expected({ deed, u, n });
     return isDeepStrictEqual(value, expected)
       ? null
@@ -113,7 +118,9 @@ export class Task {
         if (typeof error.maybeExecuted !== 'boolean') return 'maybeExecuted is missing';
         return world.mayBreak ? null : 'the pool should not break';
       case 'ERR_TASK_TIMEOUT':
-        return error.timeout === this.timeout ? null : `its timeout is ${error.timeout}, not ${this.timeout}`;
+        return error.timeout === this.timeout
+          ? null
+          : `its timeout is ${error.timeout}, not ${this.timeout}`;
       case 'ABORT_ERR':
         return this.wrongAbort(error);
       case 'ERR_PROTOCOL':
@@ -122,7 +129,9 @@ export class Task {
       case 'ERR_SERIALIZATION':
         return deed === 'bigint' ? null : 'its result can be sent';
       case 'ERR_MESSAGE_TOO_LARGE':
-        return deed === 'huge' && options.maxMessageSize !== undefined ? null : 'its result is not too large';
+        return deed === 'huge' && options.maxMessageSize !== undefined
+          ? null
+          : 'its result is not too large';
       case 'E_PLANNED':
         if (!(error instanceof RangeError)) return 'what the handler threw has lost its class';
         return deed === 'throw' && error.u === this.u ? null : 'another task has thrown this';
@@ -134,10 +143,12 @@ export class Task {
   /** Errors of the worker's own runtime. */
   #wrongOther(error) {
     const { call } = this;
-    if (call.call === 'proxy' && call.name === 'missing') return error instanceof TypeError ? null : 'no TypeError';
+    if (call.call === 'proxy' && call.name === 'missing')
+      return error instanceof TypeError ? null : 'no TypeError';
     if (call.call === 'stream' && /must return an iterable/.test(error.message))
       return call.deed === 'values' && this.world.hasDeeds ? 'its handler gives values' : null;
-    if (call.options.handler === 'no-such-handler' && /no-such-handler/.test(error.message)) return null;
+    if (call.options.handler === 'no-such-handler' && /no-such-handler/.test(error.message))
+      return null;
     if (call.options.handler === 'default' && this.world.plan.pool.kind === 'built-in') return null;
     return 'no documented error';
   }
@@ -146,7 +157,10 @@ export class Task {
   wrongAbort(error) {
     const { world } = this;
     const { signal } = this.call.options;
-    const aborted = this.cancelled || ['aborted', 'soon'].includes(signal) || world.signals[signal]?.signal.aborted;
+    const aborted =
+      this.cancelled ||
+      ['aborted', 'soon'].includes(signal) ||
+      world.signals[signal]?.signal.aborted;
     if (!aborted) return 'nobody has cancelled it';
     const known = world.reasons.has(error.cause) || error.cause?.name === 'TimeoutError';
     return known ? null : `its cause, ${error.cause}, is no reason that was given`;

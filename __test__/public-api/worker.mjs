@@ -1,5 +1,5 @@
-// The Node worker of these tests. Its argument is the folder of the ledger, in which its pid names a file: one line for its life and
-// one for each start of a task.
+// The Node worker of these tests. Its argument is the folder of the ledger, in which its pid names
+// a file: one line for its life and one for each start of a task.
 
 import { appendFileSync, closeSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,10 @@ function misbehave(deed) {
     case 'garbage':
       return writeSync(CHANNEL, 'neither JSON nor anything else\n');
     case 'stranger':
-      return writeSync(CHANNEL, '{"type":"result","id":999999,"result":"of a task that is not mine"}\n');
+      return writeSync(
+        CHANNEL,
+        '{"type":"result","id":999999,"result":"of a task that is not mine"}\n',
+      );
     case 'half':
       writeSync(CHANNEL, '{"type":"result","id":1,"res');
       return process.exit(0);

@@ -82,14 +82,16 @@ export class World {
     this.released = new Promise((resolve) => {
       this.release = resolve;
     });
-    for (const { signal } of this.signals) signal.addEventListener('abort', () => this.react('abort'));
+    for (const { signal } of this.signals)
+      signal.addEventListener('abort', () => this.react('abort'));
   }
 
   // ---- The record
 
   /** @param {string} text */
   note(text) {
-    if (this.timeline.length < TIMELINE) this.timeline.push(`${(performance.now() - this.#start).toFixed(1)} ${text}`);
+    if (this.timeline.length < TIMELINE)
+      this.timeline.push(`${(performance.now() - this.#start).toFixed(1)} ${text}`);
   }
 
   /**
@@ -111,7 +113,8 @@ export class World {
    * @param {(error: any) => void} onError
    */
   track(label, promise, onValue, onError) {
-    if (typeof promise?.then !== 'function') return this.wrong('promises', `${label} gave ${inspect(promise)}`);
+    if (typeof promise?.then !== 'function')
+      return this.wrong('promises', `${label} gave ${inspect(promise)}`);
     this.pending.set(promise, label);
     const settle = (how, tell) => (outcome) => {
       this.pending.delete(promise);
@@ -154,7 +157,8 @@ export class World {
     task.state = 'refused';
     this.note(`${task.label} refused: ${brief(error)}`);
     const wrong = task.wrongRefusal(error);
-    if (wrong !== null) this.wrong('refusals', `${task.label}, refused with ${brief(error)}: ${wrong}`);
+    if (wrong !== null)
+      this.wrong('refusals', `${task.label}, refused with ${brief(error)}: ${wrong}`);
   }
 
   /**
@@ -162,15 +166,20 @@ export class World {
    * @param {{ value?: unknown, error?: any }} outcome
    */
   settled(task, outcome) {
-    if (task.outcome !== null) return this.wrong('once', `${task.label} has a second outcome: ${brief(outcome)}`);
+    if (task.outcome !== null)
+      return this.wrong('once', `${task.label} has a second outcome: ${brief(outcome)}`);
     task.outcome = outcome;
-    const wrong = 'error' in outcome ? task.wrongError(outcome.error) : task.wrongValue(outcome.value);
-    if (wrong !== null) this.wrong('outcomes', `${task.label}, ${brief(outcome.error ?? outcome.value)}: ${wrong}`);
+    const wrong =
+      'error' in outcome ? task.wrongError(outcome.error) : task.wrongValue(outcome.value);
+    if (wrong !== null)
+      this.wrong('outcomes', `${task.label}, ${brief(outcome.error ?? outcome.value)}: ${wrong}`);
   }
 
   /** Whether all tasks that were accepted, as far as is known, have their outcome. */
   get isSettled() {
-    return [...this.tasks.values()].every(({ state, outcome }) => state !== 'accepted' || outcome !== null);
+    return [...this.tasks.values()].every(
+      ({ state, outcome }) => state !== 'accepted' || outcome !== null,
+    );
   }
 
   /**
@@ -181,16 +190,20 @@ export class World {
    * @param {any} error of its failure
    */
   #announced(id, value, error) {
-    const all = [...this.tasks.values()].filter((task) => task.call.call === 'distributeTask' && task.id === id);
+    const all = [...this.tasks.values()].filter(
+      (task) => task.call.call === 'distributeTask' && task.id === id,
+    );
     if (error === undefined) {
       const { u } = /** @type {any} */ (Array.isArray(value) ? value[0] : value) ?? {};
       const own = all.find((task) => task.u === u);
       if (own !== undefined) return own;
     }
     const open = all.filter((task) => task.state === 'accepted' && task.outcome === null);
-    const fits = (task) => (error === undefined ? task.wrongValue(value) : task.wrongError(error)) === null;
+    const fits = (task) =>
+      (error === undefined ? task.wrongValue(value) : task.wrongError(error)) === null;
     const fitting = open.filter(fits);
-    // Several tasks of one id may end alike: the context of its caller says which of them this one is.
+    // Several tasks of one id may end alike: the context of its caller says which of them this one
+    // is.
     const here = fitting.find((task) => task.u === context.getStore());
     return here ?? fitting[0] ?? open[0] ?? all[0];
   }
@@ -204,7 +217,8 @@ export class World {
     const on = (event, tell) => {
       pool.on(event, (...args) => {
         this.note(`event ${event} ${args.map(brief).join(' ')}`);
-        if (this.isOver) this.wrong('after the end', `an event: ${event} ${args.map(brief).join(' ')}`);
+        if (this.isOver)
+          this.wrong('after the end', `an event: ${event} ${args.map(brief).join(' ')}`);
         tell(...args);
         this.#happened();
         this.react(event);
@@ -215,13 +229,16 @@ export class World {
     on('exit', (exit) => this.#onExit(exit));
     on('online', ({ id, pid }) => this.#onOnline(id, pid));
     on('retry', ({ taskId, attempt, error }) => {
-      if (!(error instanceof Error) || !(attempt > 1)) this.wrong('events', `retry of ${taskId}: ${attempt}, ${error}`);
+      if (!(error instanceof Error) || !(attempt > 1))
+        this.wrong('events', `retry of ${taskId}: ${attempt}, ${error}`);
     });
     on('lost-key', ({ key, workerId }) => {
-      if (!['a', 'b', 'c'].includes(key) || !(workerId > 0)) this.wrong('events', `lost-key ${key} ${workerId}`);
+      if (!['a', 'b', 'c'].includes(key) || !(workerId > 0))
+        this.wrong('events', `lost-key ${key} ${workerId}`);
     });
     on('drain', () => {
-      if (this.plan.pool.options.maxQueue === undefined) this.wrong('events', 'drain, and no task was refused');
+      if (this.plan.pool.options.maxQueue === undefined)
+        this.wrong('events', 'drain, and no task was refused');
     });
     if (hearsAll) {
       on('message', (_, worker) => this.#onAlive('message', worker.pid));
@@ -234,9 +251,11 @@ export class World {
 
   #onResult({ taskId, result, processedBy }, info) {
     this.#onAlive('result', processedBy);
-    if (!(info?.attempt >= 1 && info.workerId >= 1)) this.wrong('events', `result with ${brief(info)}`);
+    if (!(info?.attempt >= 1 && info.workerId >= 1))
+      this.wrong('events', `result with ${brief(info)}`);
     const task = this.#announced(taskId, result, undefined);
-    if (task === undefined) return this.wrong('once', `a result of a task that is not known: ${brief(taskId)}`);
+    if (task === undefined)
+      return this.wrong('once', `a result of a task that is not known: ${brief(taskId)}`);
     this.#inContext(task, 'result');
     this.settled(task, { value: result });
   }
@@ -245,14 +264,16 @@ export class World {
   onError(error) {
     if (error?.taskId !== undefined) {
       const task = this.#announced(error.taskId, undefined, error);
-      if (task === undefined) return this.wrong('once', `an error of a task that is not known: ${brief(error)}`);
+      if (task === undefined)
+        return this.wrong('once', `an error of a task that is not known: ${brief(error)}`);
       if (this.plan.hearsErrors) this.#inContext(task, 'error');
       return this.settled(task, { error });
     }
     if (error?.code === 'ERR_POOL_BROKEN') {
       this.brokenEvents += 1;
       if (!this.mayBreak) this.wrong('pool errors', `the pool should not break: ${brief(error)}`);
-      if (this.brokenEvents > 1) this.wrong('one PoolBrokenError', `no. ${this.brokenEvents}: ${brief(error)}`);
+      if (this.brokenEvents > 1)
+        this.wrong('one PoolBrokenError', `no. ${this.brokenEvents}: ${brief(error)}`);
     } else if (error?.code !== 'ERR_PROTOCOL' || !this.violent) {
       this.wrong('pool errors', brief(error));
     }
@@ -260,8 +281,10 @@ export class World {
 
   #onExit(exit) {
     const { pid, code, signal } = exit;
-    if (this.exits.has(pid)) this.wrong('exit is the last event', `a second exit of ${pid}: ${brief(exit)}`);
-    if (code === null && signal === null) this.wrong('events', `an exit without a code and a signal: ${brief(exit)}`);
+    if (this.exits.has(pid))
+      this.wrong('exit is the last event', `a second exit of ${pid}: ${brief(exit)}`);
+    if (code === null && signal === null)
+      this.wrong('events', `an exit without a code and a signal: ${brief(exit)}`);
     this.exits.set(pid, exit);
     this.stopped.delete(pid);
   }
@@ -275,7 +298,8 @@ export class World {
 
   /** Something is heard of a worker: it must not have had its exit. */
   #onAlive(what, pid) {
-    if (this.exits.has(pid)) this.wrong('exit is the last event', `${what} of ${pid} after its exit`);
+    if (this.exits.has(pid))
+      this.wrong('exit is the last event', `${what} of ${pid} after its exit`);
     if (what !== 'online' && !this.onlines.has(pid) && !what.startsWith('std'))
       this.wrong('events', `${what} of ${pid}, which is not online`);
   }
@@ -283,12 +307,14 @@ export class World {
   onProgress(value, taskId) {
     const task = this.tasks.get(value);
     if (task === undefined) return this.wrong('events', `progress of no task: ${brief(value)}`);
-    if (task.id !== undefined && task.id !== taskId) this.wrong('events', `progress of ${value} as ${taskId}`);
+    if (task.id !== undefined && task.id !== taskId)
+      this.wrong('events', `progress of ${value} as ${taskId}`);
   }
 
   #inContext(task, what) {
     const store = context.getStore();
-    if (store !== task.u) this.wrong('async context', `${what} of ${task.label} in the context of ${store}`);
+    if (store !== task.u)
+      this.wrong('async context', `${what} of ${task.label} in the context of ${store}`);
   }
 
   #subscribe() {
@@ -371,7 +397,8 @@ export class World {
   uncaught(error) {
     this.note(`uncaught ${brief(error)}`);
     if (error instanceof Planned) {
-      if (this.#seen.has(error)) return this.wrong('uncaught exceptions', `thrown once, seen twice: ${error.message}`);
+      if (this.#seen.has(error))
+        return this.wrong('uncaught exceptions', `thrown once, seen twice: ${error.message}`);
       this.#seen.add(error);
       if (!this.thrown.delete(error) && !this.mayThrow.has(error))
         this.wrong('uncaught exceptions', `belongs to its caller: ${error.message}`);

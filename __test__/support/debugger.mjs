@@ -4,7 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { onTestFinished } from 'vitest';
 
-/** Whole text messages, however they are cut. Node sends no other frames before the end, and masks none. */
+/**
+ * Whole text messages, however they are cut. Node sends no other frames before the end, and masks
+ * none.
+ */
 function messages(onMessage) {
   let bytes = Buffer.alloc(0);
   return (chunk) => {
@@ -14,7 +17,12 @@ function messages(onMessage) {
       const short = bytes[1] & 0x7f;
       const header = short < 126 ? 2 : short === 126 ? 4 : 10;
       if (bytes.length < header) return;
-      const length = short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+      const length =
+        short < 126
+          ? short
+          : short === 126
+            ? bytes.readUInt16BE(2)
+            : Number(bytes.readBigUInt64BE(2));
       if (bytes.length < header + length) return;
       const payload = bytes.subarray(header, header + length);
       if ((bytes[0] & 0x0f) === 1) onMessage(JSON.parse(payload.toString()));
@@ -48,8 +56,15 @@ export async function connect(url) {
     'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
   };
   const socket = await new Promise((resolve, reject) => {
-    const options = { hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port, path: pathname, headers };
-    const asked = request(options, (response) => reject(new Error(`no debugger: ${response.statusCode}`)));
+    const options = {
+      hostname: hostname.replace(/^\[(.*)\]$/, '$1'),
+      port,
+      path: pathname,
+      headers,
+    };
+    const asked = request(options, (response) =>
+      reject(new Error(`no debugger: ${response.statusCode}`)),
+    );
     asked
       .on('upgrade', (_, socket) => resolve(socket))
       .on('error', reject)

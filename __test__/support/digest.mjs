@@ -1,5 +1,5 @@
-// A value as text that differs if anything about it differs: types, classes, identity, holes, zeros, bytes, what is hidden in
-// an error. The same in tests and in their workers.
+// A value as text that differs if anything about it differs: types, classes, identity, holes,
+// zeros, bytes, what is hidden in an error. The same in tests and in their workers.
 
 /**
  * @param {any} value
@@ -30,7 +30,9 @@ export function digest(value, { arrived = false, identity = true } = {}) {
   };
   const content = (item) => {
     if (item instanceof Error) {
-      const hidden = Object.getOwnPropertyNames(item).filter((key) => !Object.keys(item).includes(key));
+      const hidden = Object.getOwnPropertyNames(item).filter(
+        (key) => !Object.keys(item).includes(key),
+      );
       return `${item.name}: ${item.message} ${properties(item, hidden.sort())} ${properties(item, Object.keys(item).sort())}`;
     }
     if (ArrayBuffer.isView(item)) {
@@ -44,10 +46,16 @@ export function digest(value, { arrived = false, identity = true } = {}) {
       return `${item.resizable ? `of ${item.maxByteLength} ` : ''}${hex(new Uint8Array(item))}`;
     if (item instanceof Date) return String(item.getTime());
     if (item instanceof RegExp) return `${item} ${item.lastIndex}`;
-    if (item instanceof Map) return `(${list([...item].map(([key, value]) => `${visit(key)} => ${visit(value)}`))})`;
+    if (item instanceof Map)
+      return `(${list([...item].map(([key, value]) => `${visit(key)} => ${visit(value)}`))})`;
     if (item instanceof Set) return `(${list([...item].map(visit))})`;
     if (Array.isArray(item)) return `of ${item.length} ${properties(item)}`;
-    if (item instanceof String || item instanceof Number || item instanceof Boolean || item instanceof BigInt) {
+    if (
+      item instanceof String ||
+      item instanceof Number ||
+      item instanceof Boolean ||
+      item instanceof BigInt
+    ) {
       return `(${visit(item.valueOf())})`;
     }
     return properties(item);

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a pool does, once: run by runners.test.js under other test runners and fake clocks. It uses no timer and no other clock
-// of its own, and none of the test runner.
+// What a pool does, once: run by runners.test.js under other test runners and fake clocks. It uses
+// no timer and no other clock of its own, and none of the test runner.
 
 /** What `drill` gives. */
 const expected = {
@@ -52,7 +52,8 @@ async function drill(ProcessManager, worker, onPool = () => {}) {
   const flood = await Promise.all(Array.from({ length: 3_000 }, (_, i) => pool.run({ data: i })));
   seen.flood = flood.filter((value, i) => value === i).length;
   seen.mapped = [];
-  for await (const value of pool.map(expected.mapped.map((data) => ({ data })))) seen.mapped.push(value);
+  for await (const value of pool.map(expected.mapped.map((data) => ({ data }))))
+    seen.mapped.push(value);
   seen.completed = [];
   for await (const value of pool.map(items(), { ordered: false })) seen.completed.push(value);
   seen.streamed = [];

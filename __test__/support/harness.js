@@ -1,7 +1,9 @@
-// What every test of a pool needs: pools that are gone afterwards, whatever the test did, and the proof of it.
+// What every test of a pool needs: pools that are gone afterwards, whatever the test did, and the
+// proof of it.
 //
-// Use `pool()` in place of `new ProcessManager()`. After each test the harness shuts down what is still open and checks
-// that nothing is left behind: no child, no zombie, no descriptor, no thread. Nothing in here waits for a fixed time:
+// Use `pool()` in place of `new ProcessManager()`. After each test the harness shuts down what is
+// still open and checks that nothing is left behind: no child, no zombie, no descriptor, no thread.
+// Nothing in here waits for a fixed time:
 // `until` waits for a state and says what it waited for when it does not come.
 
 import { execFile, spawn } from 'node:child_process';
@@ -19,7 +21,10 @@ export { childrenOf, processState };
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** What a program that a test starts imports to look at itself, as a literal: `import { childrenOf } from ${PROC};` */
+/**
+ * What a program that a test starts imports to look at itself, as a literal: `import { childrenOf }
+ * from ${PROC};`
+ */
 export const PROC = JSON.stringify(join(root, '__test__', 'support', 'proc.mjs'));
 
 /** How long anything may take before it counts as hung. Generous: the machine may be busy. */
@@ -35,14 +40,19 @@ export function fixture(name) {
   return join(root, '__test__', 'fixtures', name);
 }
 
-/** A pool that the harness cleans up after the test. Two workers unless the options say otherwise. */
+/**
+ * A pool that the harness cleans up after the test. Two workers unless the options say otherwise.
+ */
 export function pool(options) {
   const manager = new ProcessManager({ maxWorkers: 2, ...options });
   open.add(manager);
   return manager;
 }
 
-/** Everything that is emitted, in order: `[event, argument, second argument]`. Listens to `error`, too. */
+/**
+ * Everything that is emitted, in order: `[event, argument, second argument]`. Listens to `error`,
+ * too.
+ */
 export function record(
   manager,
   events = ['result', 'error', 'exit', 'message', 'online', 'progress', 'retry', 'drain'],
@@ -118,17 +128,32 @@ export function program(
       env: { ...process.env, ...env },
       maxBuffer: 1 << 26,
     };
-    const child = execFile(command, [...nodeArgs, join(folder, name), ...args], options, (error, stdout, stderr) => {
-      const { code = 0, signal = null } = error ?? {};
-      resolve({ code: signal === null ? code : null, signal, stdout, stderr, pid: child.pid });
-    });
+    const child = execFile(
+      command,
+      [...nodeArgs, join(folder, name), ...args],
+      options,
+      (error, stdout, stderr) => {
+        const { code = 0, signal = null } = error ?? {};
+        resolve({ code: signal === null ? code : null, signal, stdout, stderr, pid: child.pid });
+      },
+    );
   });
 }
 
-/** The same, but running: for tests that talk to it, or kill it. Its standard output is read line by line. */
+/**
+ * The same, but running: for tests that talk to it, or kill it. Its standard output is read line by
+ * line.
+ */
 export function startProgram(
   source,
-  { name = 'main.mjs', files = {}, packages = [], command = process.execPath, nodeArgs = [], env } = {},
+  {
+    name = 'main.mjs',
+    files = {},
+    packages = [],
+    command = process.execPath,
+    nodeArgs = [],
+    env,
+  } = {},
 ) {
   const folder = project({ [name]: source, ...files }, { packages });
   const child = spawn(command, [...nodeArgs, join(folder, name)], {
@@ -146,8 +171,8 @@ export function startProgram(
 }
 
 /**
- * A folder with these files, in which `bulkhead` is installed, and what else of this repository's packages is asked for, by
- * name or by path; removed at the end of the file's tests.
+ * A folder with these files, in which `bulkhead` is installed, and what else of this repository's
+ * packages is asked for, by name or by path; removed at the end of the file's tests.
  */
 export function project(files, { packages = [] } = {}) {
   const folder = join(tmpdir(), `bulkhead-test-${randomUUID()}`);
@@ -156,7 +181,8 @@ export function project(files, { packages = [] } = {}) {
     folders.push(folder);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
     symlinkSync(root, join(folder, 'bulkhead'));
-    for (const name of packages) symlinkSync(resolve(root, 'node_modules', name), join(folder, basename(name)));
+    for (const name of packages)
+      symlinkSync(resolve(root, 'node_modules', name), join(folder, basename(name)));
     // Resolved as a package from anywhere in the folder, as after `npm install`.
     symlinkSync(folder, join(folder, 'node_modules'));
   };
@@ -171,8 +197,8 @@ export function moduleFile(source, name = 'worker.mjs', options = undefined) {
 }
 
 /**
- * A worker that starts at once, as it is a shell: `onTask` is what it does with a task, of which it knows `$id`, and says on
- * descriptor 3.
+ * A worker that starts at once, as it is a shell: `onTask` is what it does with a task, of which it
+ * knows `$id`, and says on descriptor 3.
  */
 export function shellWorker(onTask) {
   const script = `while read -r line <&3; do
@@ -193,7 +219,10 @@ export function gate() {
   return { path, open: () => writeFileSync(path, '') };
 }
 
-/** Makes the folders that a file asks for before its first test: whoever only lists tests makes none. */
+/**
+ * Makes the folders that a file asks for before its first test: whoever only lists tests makes
+ * none.
+ */
 const toMake = [];
 let running = false;
 beforeAll(() => {
@@ -223,12 +252,19 @@ afterEach(async () => {
     clearTimeout(timer);
   }
   const left = () => childrenOf().filter((pid) => !before.children.includes(pid));
-  await until(() => left().length === 0, `children left: ${left().map((pid) => `${pid} ${processState(pid)}`)}`);
-  // The supervisor's own descriptors and threads come with the first pool and stay; a leak would come with each.
+  await until(
+    () => left().length === 0,
+    `children left: ${left().map((pid) => `${pid} ${processState(pid)}`)}`,
+  );
+  // The supervisor's own descriptors and threads come with the first pool and stay; a leak would
+  // come with each.
   await until(
     () => descriptors() <= before.descriptors + 8,
     `descriptors: ${before.descriptors}, now ${descriptors()}`,
   );
-  await until(() => threads().length <= before.threads + 4, `threads: ${before.threads}, now ${threads()}`);
+  await until(
+    () => threads().length <= before.threads + 4,
+    `threads: ${before.threads}, now ${threads()}`,
+  );
   expect(left()).toEqual([]);
 });

@@ -1,4 +1,5 @@
-// Projects of users in which the package is installed as npm does it, and programs that are run in them to their end.
+// Projects of users in which the package is installed as npm does it, and programs that are run in
+// them to their end.
 
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,8 @@ import manifest from '../../package.json' with { type: 'json' };
 import { project, root } from './harness.js';
 
 /**
- * A project in which the package is a folder of its own, as npm installs it: tools treat links to elsewhere as sources.
+ * A project in which the package is a folder of its own, as npm installs it: tools treat links to
+ * elsewhere as sources.
  *
  * @param {Record<string, string>} files by path
  * @param {string[]} links paths of other packages, which are linked
@@ -37,10 +39,20 @@ export function installed(files, links = []) {
  */
 export function runIn(folder, args) {
   return new Promise((resolve) => {
-    const options = { cwd: folder, timeout: 120_000, killSignal: 'SIGKILL', env: { ...process.env, NO_COLOR: '1' } };
-    execFile(process.execPath, args, options, (error, stdout, stderr) => resolve({ error, output: stdout + stderr }));
+    const options = {
+      cwd: folder,
+      timeout: 120_000,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, NO_COLOR: '1' },
+    };
+    execFile(process.execPath, args, options, (error, stdout, stderr) =>
+      resolve({ error, output: stdout + stderr }),
+    );
   });
 }
 
-/** What runners say of programs that do not end by themselves, and what Node says of emitters that leak. */
+/**
+ * What runners say of programs that do not end by themselves, and what Node says of emitters that
+ * leak.
+ */
 export const COMPLAINT = /open handle|did not exit|failed to exit|hanging|timed out|MaxListeners/i;

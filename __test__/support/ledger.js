@@ -13,7 +13,10 @@ export function ledgerFolder() {
   return folder;
 }
 
-/** How often each task (0, 1, 2, …) was started and ended, and the attempts that its starts were told. */
+/**
+ * How often each task (0, 1, 2, …) was started and ended, and the attempts that its starts were
+ * told.
+ */
 export function readLedger(folder, tasks) {
   const starts = new Uint16Array(tasks);
   const ends = new Uint16Array(tasks);

@@ -10,6 +10,8 @@ export function outputOf(child) {
       output[stream] += text;
     });
   }
-  const closed = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, ...output })));
+  const closed = new Promise((resolve) =>
+    child.on('close', (code, signal) => resolve({ code, signal, ...output })),
+  );
   return { output, closed };
 }

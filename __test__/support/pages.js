@@ -9,8 +9,16 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Every page that is for people, by its path from the root. */
 export function pages() {
   const examples = readdirSync(join(root, 'examples')).map((name) => `examples/${name}/README.md`);
-  const docs = readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : []));
-  const others = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'benchmark/README.md'];
+  const docs = readdirSync(join(root, 'docs')).flatMap((name) =>
+    name.endsWith('.md') ? [`docs/${name}`] : [],
+  );
+  const others = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'benchmark/README.md',
+  ];
   return [...others, ...docs, ...examples].filter((page) => existsSync(join(root, page)));
 }
 
@@ -41,14 +49,23 @@ export function blocksOf(page) {
  * @returns {Block[]}
  */
 export function blocksIn(page, source) {
-  const lines = source.split('\n').map((line) => (page.endsWith('.ts') ? line.replace(/^ *\* ?/, '') : line));
+  const lines = source
+    .split('\n')
+    .map((line) => (page.endsWith('.ts') ? line.replace(/^ *\* ?/, '') : line));
   const blocks = [];
   let section = '';
   let open = null;
   for (const [index, line] of lines.entries()) {
     const fence = line.match(/^ *```(.*)$/);
     if (fence !== null && open === null) {
-      open = { page, line: index + 1, at: `${page}:${index + 1}`, section, language: fence[1].trim(), lines: [] };
+      open = {
+        page,
+        line: index + 1,
+        at: `${page}:${index + 1}`,
+        section,
+        language: fence[1].trim(),
+        lines: [],
+      };
     } else if (fence !== null) {
       const { lines: own, ...block } = open;
       const text = own.map((each) => `${each}\n`).join('');

@@ -1,6 +1,7 @@
 // What /proc says of processes. Every look may come too late: what has ended meanwhile has nothing.
 //
-// Free of the rest of the harness, so that a program that a test starts can use it: see `PROC` there.
+// Free of the rest of the harness, so that a program that a test starts can use it: see `PROC`
+// there.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -14,7 +15,8 @@ function read(path) {
 }
 
 /**
- * A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers `kill(pid, 0)`.
+ * A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers
+ * `kill(pid, 0)`.
  *
  * @param {number | string} pid
  */

@@ -1,8 +1,8 @@
-// What must hold a thousand times in a row: exits, terminated threads and shutdowns at the worst of moments. A few times in
-// repeat.test.js, as often as it is told in scripts/repeat.mjs.
+// What must hold a thousand times in a row: exits, terminated threads and shutdowns at the worst of
+// moments. A few times in repeat.test.js, as often as it is told in scripts/repeat.mjs.
 //
-// Each run is a process of its own, or one of several in a process: what is looked for is a crash, a wrong exit code, a
-// hang, a word on standard error, and a process that stays behind.
+// Each run is a process of its own, or one of several in a process: what is looked for is a crash,
+// a wrong exit code, a hang, a word on standard error, and a process that stays behind.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -136,7 +136,8 @@ export async function inLanes(first, runs, body) {
 }
 
 /**
- * For the programs: waits until there are no more children than these, and descriptors and threads as in the beginning.
+ * For the programs: waits until there are no more children than these, and descriptors and threads
+ * as in the beginning.
  *
  * @param {{ descriptors: number, threads: number }} bounds
  * @param {number} children
@@ -147,9 +148,12 @@ export async function nothingLeft(bounds, children) {
     const now = nothingLeft.bounds();
     // The supervisor's own come with the first pool and stay; a leak would come with each.
     const isFine =
-      now.children <= children && now.descriptors <= bounds.descriptors + 10 && now.threads <= bounds.threads + 10;
+      now.children <= children &&
+      now.descriptors <= bounds.descriptors + 10 &&
+      now.threads <= bounds.threads + 10;
     if (isFine) return;
-    if (Date.now() > deadline) throw new Error(`left behind: ${JSON.stringify({ bounds, now, children })}`);
+    if (Date.now() > deadline)
+      throw new Error(`left behind: ${JSON.stringify({ bounds, now, children })}`);
     await sleep(5);
   }
 }

@@ -1,4 +1,5 @@
-// Whether the commands that the documentation shows can be what they seem: that what they name is there. Nothing is run.
+// Whether the commands that the documentation shows can be what they seem: that what they name is
+// there. Nothing is run.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,12 +19,16 @@ const CARGO = ['test', 'clippy', 'fmt', 'install', 'fuzz'];
  */
 export function shellProblems(line) {
   const code = line.replace(/(?:^|\s)#.*$/, '').trim();
-  return code === '' ? [] : code.split('&&').flatMap((command) => commandProblems(wordsOf(command)));
+  return code === ''
+    ? []
+    : code.split('&&').flatMap((command) => commandProblems(wordsOf(command)));
 }
 
 /** Words as the shell has them, without the assignments in front of the command. */
 function wordsOf(command) {
-  const words = [...command.matchAll(/(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+/g)].map(([word]) => word);
+  const words = [...command.matchAll(/(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+/g)].map(
+    ([word]) => word,
+  );
   const first = words.findIndex((word) => !/^\w+=/.test(word));
   return words.slice(first);
 }
@@ -47,7 +52,8 @@ function commandProblems([command, ...args]) {
 
 function npmProblems(args) {
   const [command, name, ...rest] = args.filter((arg) => arg !== '-s');
-  if (['install', 'ci'].includes(command)) return name === undefined ? [] : [`npm ${command} ${name}`];
+  if (['install', 'ci'].includes(command))
+    return name === undefined ? [] : [`npm ${command} ${name}`];
   const script = command === 'test' ? 'test' : name;
   if (command !== 'test' && command !== 'run') return [`npm has no "${command}" here`];
   if (!Object.hasOwn(scripts, script)) return [`package.json has no script "${script}"`];

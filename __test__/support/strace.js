@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { until } from './harness.js';
 
 /**
- * Why nothing can be traced here, or null. In CI that is an error: there, no such test may be skipped in silence.
+ * Why nothing can be traced here, or null. In CI that is an error: there, no such test may be
+ * skipped in silence.
  *
  * @returns {Promise<string | null>}
  */
@@ -26,10 +27,15 @@ export async function untraceable() {
   return reason;
 }
 
-/** The supervisor's thread in a process that has made a pool. Threads name themselves, as the first thing they do. */
+/**
+ * The supervisor's thread in a process that has made a pool. Threads name themselves, as the first
+ * thing they do.
+ */
 export async function supervisorOf(pid = process.pid) {
   const isIt = (id) => readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trim() === 'bulkhead';
-  return Number(await until(() => readdirSync(`/proc/${pid}/task`).find(isIt), 'the thread "bulkhead"'));
+  return Number(
+    await until(() => readdirSync(`/proc/${pid}/task`).find(isIt), 'the thread "bulkhead"'),
+  );
 }
 
 /**
@@ -49,7 +55,8 @@ export async function attach(thread, options) {
   tracer.stderr.setEncoding('utf8').on('data', (text) => {
     said += text;
   });
-  const attached = () => said.includes('attached') || tracer.exitCode !== null || tracer.signalCode !== null;
+  const attached = () =>
+    said.includes('attached') || tracer.exitCode !== null || tracer.signalCode !== null;
   await until(attached, 'strace to attach');
   if (!said.includes('attached')) {
     rmSync(folder, { recursive: true });
@@ -67,7 +74,10 @@ export async function attach(thread, options) {
   };
 }
 
-/** Options of strace by which the `count`th call of that name fails, or all of them do if there is no `count`. */
+/**
+ * Options of strace by which the `count`th call of that name fails, or all of them do if there is
+ * no `count`.
+ */
 export function failing(call, error, count) {
   const when = count === undefined ? '' : `:when=${count}`;
   return ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}${when}`];

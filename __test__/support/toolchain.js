@@ -1,5 +1,5 @@
-// Compilers and bundlers that users of the package have and the package itself has not: `npm run test:toolchain` installs
-// them. Without them their tests are skipped, except where CI is set.
+// Compilers and bundlers that users of the package have and the package itself has not: `npm run
+// test:toolchain` installs them. Without them their tests are skipped, except where CI is set.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,7 +11,9 @@ import { root } from './harness.js';
 const folder = join(root, '__test__', 'toolchain');
 const require = createRequire(join(folder, 'package.json'));
 
-export const withToolchain = describe.skipIf(!existsSync(join(folder, 'node_modules')) && !process.env.CI);
+export const withToolchain = describe.skipIf(
+  !existsSync(join(folder, 'node_modules')) && !process.env.CI,
+);
 
 /** Path of a package of the toolchain. */
 export function toolPath(name) {

@@ -1,6 +1,8 @@
-// Bundles a program with one of the tools of this folder, for bundled.test.js: node bundle.mjs BUNDLER FOLDER external|inside
+// Bundles a program with one of the tools of this folder, for bundled.test.js: node bundle.mjs
+// BUNDLER FOLDER external|inside
 //
-// In a process of its own, as bundlers leave threads and processes running. Prints the path of what came of it.
+// In a process of its own, as bundlers leave threads and processes running. Prints the path of what
+// came of it.
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,14 +16,29 @@ const out = (folder, name) => join(folder, 'out', name);
 const bundlers = {
   async esbuild(folder, external) {
     const outfile = out(folder, 'bundle.cjs');
-    const options = { entryPoints: [join(folder, 'main.mjs')], bundle: true, platform: 'node', logLevel: 'error' };
-    require('esbuild').buildSync({ ...options, format: 'cjs', outfile, external: external ? ['bulkhead'] : [] });
+    const options = {
+      entryPoints: [join(folder, 'main.mjs')],
+      bundle: true,
+      platform: 'node',
+      logLevel: 'error',
+    };
+    require('esbuild').buildSync({
+      ...options,
+      format: 'cjs',
+      outfile,
+      external: external ? ['bulkhead'] : [],
+    });
     return outfile;
   },
 
   async 'esbuild-esm'(folder, external) {
     const outfile = out(folder, 'bundle.mjs');
-    const options = { entryPoints: [join(folder, 'main.mjs')], bundle: true, platform: 'node', logLevel: 'error' };
+    const options = {
+      entryPoints: [join(folder, 'main.mjs')],
+      bundle: true,
+      platform: 'node',
+      logLevel: 'error',
+    };
     const banner = {
       js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);`,
     };
@@ -40,7 +57,10 @@ const bundlers = {
 
   async rollup(folder, external) {
     const { rollup } = require('rollup');
-    const plugins = [require('@rollup/plugin-node-resolve').nodeResolve(), require('@rollup/plugin-commonjs')()];
+    const plugins = [
+      require('@rollup/plugin-node-resolve').nodeResolve(),
+      require('@rollup/plugin-commonjs')(),
+    ];
     const isExternal = (id) => id.startsWith('node:') || (external && id === 'bulkhead');
     const bundle = await rollup({ input: join(folder, 'main.mjs'), external: isExternal, plugins });
     await bundle.write({ file: out(folder, 'bundle.mjs'), format: 'esm' });
@@ -63,7 +83,10 @@ const bundlers = {
   async ncc(folder, external) {
     const options = { quiet: true, cache: false, externals: external ? ['bulkhead'] : [] };
     const { code, assets } = await require('@vercel/ncc')(join(folder, 'main.cjs'), options);
-    const made = { 'index.cjs': code, ...Object.fromEntries(Object.entries(assets).map(([k, v]) => [k, v.source])) };
+    const made = {
+      'index.cjs': code,
+      ...Object.fromEntries(Object.entries(assets).map(([k, v]) => [k, v.source])),
+    };
     for (const [name, text] of Object.entries(made)) {
       mkdirSync(dirname(out(folder, name)), { recursive: true });
       writeFileSync(out(folder, name), text);

@@ -53,7 +53,8 @@ export const blocked = {
      * @param {number} from
      * @param {number} to
      */
-    const rate = (from, to) => starts.filter((start) => start >= from && start < to).length / ((to - from) / 1000);
+    const rate = (from, to) =>
+      starts.filter((start) => start >= from && start < to).length / ((to - from) / 1000);
     const free = (rate(before, during) + rate(after, end)) / 2;
     const busy = rate(during, between);
     return { wrong, free, blocked: busy, loss: 1 - busy / free };

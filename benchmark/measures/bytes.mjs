@@ -5,7 +5,8 @@
  * @returns {Buffer | undefined} its bytes, in whatever form they came back
  */
 export function asBytes(value) {
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (value instanceof Uint8Array)
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   if (Array.isArray(value?.data)) return Buffer.from(value.data); // as JSON
   if (typeof value === 'object' && value !== null) return Buffer.from(Object.values(value));
   return undefined;

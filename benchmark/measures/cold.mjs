@@ -20,7 +20,9 @@ export const cold = {
     { title: 'node alone ms', key: 'nodeMs', format: fixed(1) },
     { title: 'beyond node ms', key: 'beyondMs', format: fixed(1) },
   ],
-  goals: [{ says: 'beyond what node takes to start, ms', key: 'beyondMs', atMost: 15, format: fixed(1) }],
+  goals: [
+    { says: 'beyond what node takes to start, ms', key: 'beyondMs', atMost: 15, format: fixed(1) },
+  ],
   quick: true,
   async run(bench) {
     const firsts = [];
@@ -28,7 +30,11 @@ export const cold = {
     let wrong = 0;
     for (let i = 0; i < (bench.quick ? 3 : 5); i++) {
       nodes.push(await nodeAlone());
-      const { stdout } = await execute(process.execPath, [script, bench.name, String(bench.workers)]);
+      const { stdout } = await execute(process.execPath, [
+        script,
+        bench.name,
+        String(bench.workers),
+      ]);
       const found = JSON.parse(stdout.split('\n')[0]);
       firsts.push(found.ms);
       if (!found.right) wrong++;

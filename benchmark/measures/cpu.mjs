@@ -29,7 +29,9 @@ export const cpu = {
   ],
   async run(bench) {
     const pool = await bench.open('work');
-    const plain = Array.from({ length: bench.workers }, () => fork(workerPath('ideal.cjs'), [], { execArgv: [] }));
+    const plain = Array.from({ length: bench.workers }, () =>
+      fork(workerPath('ideal.cjs'), [], { execArgv: [] }),
+    );
     await ideal(plain, 300); // warm-up: it is compiled when it counts
     let before = await ideal(plain, 500);
     await load(

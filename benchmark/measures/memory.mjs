@@ -23,7 +23,9 @@ export const memory = {
     { says: 'its own beyond a plain node, MB', key: 'moreOwn', atMost: 4e6, format: megabytes },
   ],
   async run(bench) {
-    const plain = spawn(process.execPath, [workerPath('idle.cjs')], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const plain = spawn(process.execPath, [workerPath('idle.cjs')], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     const pool = await bench.open('tiny');
     const wrong = await load(pool, 20 * bench.workers, 2 * bench.workers, tinyTask, isTinyResult);
     await sleep(1000);

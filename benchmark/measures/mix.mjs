@@ -10,7 +10,14 @@ export const mix = {
   title: 'Tasks of 0.1 ms among tasks of 500 ms: how long the short ones wait',
   about:
     'Every second a long task, every 50 ms fifty short ones. The ideal is one queue that all workers share, computed from the same submissions and the run times that the workers noted.',
-  pools: ['bulkhead', 'bulkhead-prefetch-1', 'fork-json', 'fork-json-queued', ...processPools, ...threadPools],
+  pools: [
+    'bulkhead',
+    'bulkhead-prefetch-1',
+    'fork-json',
+    'fork-json-queued',
+    ...processPools,
+    ...threadPools,
+  ],
   columns: [
     { title: 'wait p50 ms', key: 'p50Ms', format: fixed(2) },
     { title: 'p99 ms', key: 'p99Ms', format: fixed(2) },
@@ -51,7 +58,13 @@ export const mix = {
     const waits = all.filter((run) => run.short).map((run) => run.start - run.submitted);
     const ideal = quantile(idealWaits(all, bench.workers), 0.99);
     const p99Ms = quantile(waits, 0.99);
-    return { wrong, p50Ms: quantile(waits, 0.5), p99Ms, idealP99Ms: ideal, timesIdeal: p99Ms / ideal };
+    return {
+      wrong,
+      p50Ms: quantile(waits, 0.5),
+      p99Ms,
+      idealP99Ms: ideal,
+      timesIdeal: p99Ms / ideal,
+    };
   },
 };
 

@@ -27,7 +27,13 @@ export const oneInFlight = {
     { title: 'main CPU µs/task', key: 'mainUs', format: fixed(2) },
   ],
   goals: [
-    { says: 'tasks/s', key: 'perSecond', atLeast: 1.4, over: ['fork-json-queued'], subject: 'bulkhead-prefetch-1' },
+    {
+      says: 'tasks/s',
+      key: 'perSecond',
+      atLeast: 1.4,
+      over: ['fork-json-queued'],
+      subject: 'bulkhead-prefetch-1',
+    },
   ],
   async run(bench) {
     const pool = await bench.open('tiny');
@@ -37,6 +43,11 @@ export const oneInFlight = {
     const start = performance.now();
     wrong += await load(pool, count, 1000, tinyTask, isTinyResult);
     const seconds = (performance.now() - start) / 1000;
-    return { wrong, tasks: count, perSecond: count / seconds, mainUs: (mainThreadCpu() - cpu) / count };
+    return {
+      wrong,
+      tasks: count,
+      perSecond: count / seconds,
+      mainUs: (mainThreadCpu() - cpu) / count,
+    };
   },
 };

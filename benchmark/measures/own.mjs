@@ -1,4 +1,5 @@
-// The peers' own benchmarks, as they define them, with every pool beside the one they were made for.
+// The peers' own benchmarks, as they define them, with every pool beside the one they were made
+// for.
 
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -25,7 +26,8 @@ export const jestEmpty = {
   columns: burstColumns,
   ownBenchmark: true,
   long: true,
-  run: (bench) => jestBurst(bench, 'nothing', bench.quick ? 20_000 : 100_000, (result) => result == null),
+  run: (bench) =>
+    jestBurst(bench, 'nothing', bench.quick ? 20_000 : 100_000, (result) => result == null),
 };
 
 /** @type {Measure} */
@@ -36,7 +38,13 @@ export const jestPi = {
   columns: burstColumns,
   ownBenchmark: true,
   long: true,
-  run: (bench) => jestBurst(bench, 'pi', bench.quick ? 2000 : 10_000, (result) => Math.abs(result - Math.PI) < 0.15),
+  run: (bench) =>
+    jestBurst(
+      bench,
+      'pi',
+      bench.quick ? 2000 : 10_000,
+      (result) => Math.abs(result - Math.PI) < 0.15,
+    ),
 };
 
 /** @type {Measure} */
@@ -83,7 +91,8 @@ export const poolifierFactorial = {
 };
 
 /**
- * Without jest-worker's threads: with `idleMemoryLimit: 0` a thread runs several of the tasks nevertheless.
+ * Without jest-worker's threads: with `idleMemoryLimit: 0` a thread runs several of the tasks
+ * nevertheless.
  *
  * @type {Measure}
  */
@@ -91,7 +100,14 @@ export const tinypoolIsolate = {
   title: "tinypool's isolation: a new worker for each task",
   about:
     'One worker less than cores (at least one), ten tasks for each; the pool is made and destroyed around them. Those that can replace a worker after each task (a task that gets a used one counts as a wrong result), and a bare `fork` and `Worker` for each task.',
-  pools: ['bulkhead', 'fork-per-task', 'tinypool-process', 'jest-process', 'thread-per-task', 'tinypool-threads'],
+  pools: [
+    'bulkhead',
+    'fork-per-task',
+    'tinypool-process',
+    'jest-process',
+    'thread-per-task',
+    'tinypool-threads',
+  ],
   baseline: 'fork-per-task',
   columns: [
     { title: 'ms/iteration', key: 'ms', format: fixed(0) },

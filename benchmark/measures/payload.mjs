@@ -21,9 +21,27 @@ export const payload = {
   ],
   goals: [
     { says: 'Buffers/s', key: 'bufferPerSecond', atLeast: 4, over: ['fork-advanced'] },
-    { says: 'Buffers/s', key: 'bufferPerSecond', atLeast: 1, over: threadPools, overName: 'every thread pool' },
-    { says: 'strings/s', key: 'stringPerSecond', atLeast: 1, over: otherProcesses, overName: 'every process pool' },
-    { says: 'strings/s', key: 'stringPerSecond', atLeast: 0.9, over: threadPools, overName: 'every thread pool' },
+    {
+      says: 'Buffers/s',
+      key: 'bufferPerSecond',
+      atLeast: 1,
+      over: threadPools,
+      overName: 'every thread pool',
+    },
+    {
+      says: 'strings/s',
+      key: 'stringPerSecond',
+      atLeast: 1,
+      over: otherProcesses,
+      overName: 'every process pool',
+    },
+    {
+      says: 'strings/s',
+      key: 'stringPerSecond',
+      atLeast: 0.9,
+      over: threadPools,
+      overName: 'every thread pool',
+    },
   ],
   quick: true,
   async run(bench) {
@@ -32,7 +50,12 @@ export const payload = {
     const text = 'p'.repeat(size);
     const string = await trips(pool, text, duration, (value) => value === text);
     const buffer = Buffer.alloc(size, 112);
-    const bytes = await trips(pool, buffer, duration, (value) => asBytes(value)?.equals(buffer) === true);
+    const bytes = await trips(
+      pool,
+      buffer,
+      duration,
+      (value) => asBytes(value)?.equals(buffer) === true,
+    );
     return {
       wrong: string.wrong + bytes.wrong,
       stringPerSecond: string.perSecond,
@@ -44,7 +67,8 @@ export const payload = {
 };
 
 /**
- * The comparison takes longer than some of the trips: it is made outside of the clock, of the first few and of the last.
+ * The comparison takes longer than some of the trips: it is made outside of the clock, of the first
+ * few and of the last.
  *
  * @param {import('./types.mjs').Pool} pool
  * @param {unknown} echo

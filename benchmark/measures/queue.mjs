@@ -53,7 +53,9 @@ export const queueWithoutPromise = {
   about: '`distributeTask`, and `send` with nothing kept about the task. No other pool has this.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued'],
   columns,
-  goals: [{ says: 'bytes per task beyond its JSON', key: 'overhead', atMost: 200, format: fixed(0) }],
+  goals: [
+    { says: 'bytes per task beyond its JSON', key: 'overhead', atMost: 200, format: fixed(0) },
+  ],
   flags,
   limit: 120,
   run: (bench) => queued(bench, (pool, id) => pool.post?.(task(id))),
@@ -71,7 +73,13 @@ export const drain = {
     { title: 'done of them', key: 'manyDone', format: thousands },
     { title: 'growth', key: 'growth', format: fixed(2) },
   ],
-  goals: [{ says: 'cost of a task at 1 000 000, as a multiple of that at 100 000', key: 'growth', atMost: 1.25 }],
+  goals: [
+    {
+      says: 'cost of a task at 1 000 000, as a multiple of that at 100 000',
+      key: 'growth',
+      atMost: 1.25,
+    },
+  ],
   flags,
   limit: 150,
   long: true,

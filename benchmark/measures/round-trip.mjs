@@ -7,7 +7,14 @@ const common = {
   title: 'Round trip, one task at a time, free to use all cores',
   about:
     'Mostly what the system takes to wake a sleeping core, and where it puts the processes: single runs differ by a factor of three.',
-  pools: ['bulkhead', 'fork-json', 'fork-advanced', 'fork-json-queued', ...processPools, ...threadPools],
+  pools: [
+    'bulkhead',
+    'fork-json',
+    'fork-advanced',
+    'fork-json-queued',
+    ...processPools,
+    ...threadPools,
+  ],
   columns: [
     { title: 'p50 µs', key: 'p50Us', format: fixed(1) },
     { title: 'x fork-json', key: 'p50Us', ratio: true },

@@ -41,7 +41,13 @@ function scale(workers) {
       const began = performance.now();
       wrong += await load(pool, count, Math.max(1000, 4 * workers), tinyTask, isTinyResult);
       const seconds = (performance.now() - began) / 1000;
-      return { wrong, upSeconds, idleMs, perSecond: count / seconds, mainUs: (mainThreadCpu() - cpu) / count };
+      return {
+        wrong,
+        upSeconds,
+        idleMs,
+        perSecond: count / seconds,
+        mainUs: (mainThreadCpu() - cpu) / count,
+      };
     },
   };
 }

@@ -25,9 +25,18 @@ export const bufferSizes = bySize(
 
 export const stringSizes = bySize(
   'string',
-  ['bulkhead', 'bulkhead-advanced', 'fork-json', 'fork-advanced', 'jest-process', 'piscina-threads'],
+  [
+    'bulkhead',
+    'bulkhead-advanced',
+    'fork-json',
+    'fork-advanced',
+    'jest-process',
+    'piscina-threads',
+  ],
   (size) => {
-    const text = '0123456789 abcdefghijklmnopqrstuvwxyz\n"'.repeat(Math.ceil(size / 39)).slice(0, size);
+    const text = '0123456789 abcdefghijklmnopqrstuvwxyz\n"'
+      .repeat(Math.ceil(size / 39))
+      .slice(0, size);
     return [text, (value) => value === text];
   },
 );
@@ -41,10 +50,15 @@ export const stringSizes = bySize(
 function bySize(kind, pools, make) {
   return {
     title: `A ${kind} there and back, by size: trips a second`,
-    about: 'One at a time. Every value that comes back is compared with what was sent, outside of the clock.',
+    about:
+      'One at a time. Every value that comes back is compared with what was sent, outside of the clock.',
     pools,
     baseline: 'fork-advanced',
-    columns: sizes.map(([title, size]) => ({ title, key: `at${size}`, format: fixed(size < 16_000_000 ? 0 : 1) })),
+    columns: sizes.map(([title, size]) => ({
+      title,
+      key: `at${size}`,
+      format: fixed(size < 16_000_000 ? 0 : 1),
+    })),
     limit: 120,
     long: true,
     async run(bench) {

@@ -42,7 +42,11 @@ async function start(bench, workers) {
   const result = await pool.run(tinyTask(1));
   // All of them have to be up, and nothing may be run to find that out.
   await sleep(1500);
-  const used = { wrong: result.id === 1 ? 0 : 1, main: mainThreadCpu() - main, other: otherThreadsCpu() - other };
+  const used = {
+    wrong: result.id === 1 ? 0 : 1,
+    main: mainThreadCpu() - main,
+    other: otherThreadsCpu() - other,
+  };
   await pool.close();
   await sleep(100);
   return used;

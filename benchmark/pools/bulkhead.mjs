@@ -54,7 +54,13 @@ async function makePool({ workers, isolate = false }, more) {
   const { default: ProcessManager } = await import('../../index.mjs');
   const once = isolate ? { maxTasksPerWorker: 1 } : {};
   const worker = workerPath('handle.cjs');
-  const pool = new ProcessManager({ worker, minWorkers: workers, maxWorkers: workers, ...once, ...more });
+  const pool = new ProcessManager({
+    worker,
+    minWorkers: workers,
+    maxWorkers: workers,
+    ...once,
+    ...more,
+  });
   pool.startWorkers(); // as the others do when they are made
   return pool;
 }

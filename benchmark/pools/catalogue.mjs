@@ -1,5 +1,6 @@
-// The pools that are compared, each behind the same few functions. All get the same number of workers and the same
-// handler, and keep their own defaults otherwise. Libraries are loaded when asked for: loading is part of a cold start.
+// The pools that are compared, each behind the same few functions. All get the same number of
+// workers and the same handler, and keep their own defaults otherwise. Libraries are loaded when
+// asked for: loading is part of a cold start.
 
 import { bulkhead, bulkheadEvents } from './bulkhead.mjs';
 import { forkPool, queuedForkPool } from './fork.mjs';
@@ -26,30 +27,56 @@ import { forkPerTask, threadPerTask } from './per-task.mjs';
 export const pools = {
   bulkhead: { kind: 'bulkhead', open: (options) => bulkhead(options) },
   'bulkhead-events': { kind: 'bulkhead', open: bulkheadEvents },
-  'bulkhead-advanced': { kind: 'bulkhead', open: (options) => bulkhead(options, { serialization: 'advanced' }) },
-  'bulkhead-prefetch-1': { kind: 'bulkhead', open: (options) => bulkhead(options, { prefetch: 1 }) },
+  'bulkhead-advanced': {
+    kind: 'bulkhead',
+    open: (options) => bulkhead(options, { serialization: 'advanced' }),
+  },
+  'bulkhead-prefetch-1': {
+    kind: 'bulkhead',
+    open: (options) => bulkhead(options, { prefetch: 1 }),
+  },
   'fork-json': { kind: 'fork', open: ({ workers }) => forkPool(workers, 'json') },
   'fork-advanced': { kind: 'fork', open: ({ workers }) => forkPool(workers, 'advanced') },
   'fork-json-queued': { kind: 'fork', open: ({ workers }) => queuedForkPool(workers, 'json') },
-  'fork-advanced-queued': { kind: 'fork', open: ({ workers }) => queuedForkPool(workers, 'advanced') },
+  'fork-advanced-queued': {
+    kind: 'fork',
+    open: ({ workers }) => queuedForkPool(workers, 'advanced'),
+  },
   'fork-per-task': { kind: 'fork', open: ({ workers }) => forkPerTask(workers) },
-  'poolifier-process': library('poolifier', 'processes', (options) => poolifier(options, 'Cluster', {})),
+  'poolifier-process': library('poolifier', 'processes', (options) =>
+    poolifier(options, 'Cluster', {}),
+  ),
   'poolifier-process-queued': library('poolifier', 'processes', (options) =>
     poolifier(options, 'Cluster', { enableTasksQueue: true }),
   ),
-  'tinypool-process': library('tinypool', 'processes', (options) => tinypool(options, 'child_process')),
-  'workerpool-process': library('workerpool', 'processes', (options) => workerpool(options, 'process')),
+  'tinypool-process': library('tinypool', 'processes', (options) =>
+    tinypool(options, 'child_process'),
+  ),
+  'workerpool-process': library('workerpool', 'processes', (options) =>
+    workerpool(options, 'process'),
+  ),
   'jest-process': library('jest-worker', 'processes', (options) => jestWorker(options, false)),
   'piscina-threads': library('piscina', 'threads', piscina),
-  'poolifier-threads': library('poolifier', 'threads', (options) => poolifier(options, 'Thread', {})),
-  'tinypool-threads': library('tinypool', 'threads', (options) => tinypool(options, 'worker_threads')),
-  'workerpool-threads': library('workerpool', 'threads', (options) => workerpool(options, 'thread')),
+  'poolifier-threads': library('poolifier', 'threads', (options) =>
+    poolifier(options, 'Thread', {}),
+  ),
+  'tinypool-threads': library('tinypool', 'threads', (options) =>
+    tinypool(options, 'worker_threads'),
+  ),
+  'workerpool-threads': library('workerpool', 'threads', (options) =>
+    workerpool(options, 'thread'),
+  ),
   'jest-threads': library('jest-worker', 'threads', (options) => jestWorker(options, true)),
   'thread-per-task': { kind: 'threads', open: ({ workers }) => threadPerTask(workers) },
 };
 
 /** The libraries that run tasks in processes, as they come. */
-export const processPools = ['poolifier-process', 'tinypool-process', 'workerpool-process', 'jest-process'];
+export const processPools = [
+  'poolifier-process',
+  'tinypool-process',
+  'workerpool-process',
+  'jest-process',
+];
 
 /** Threads, for scale: what they do cannot be had from processes, and the other way round. */
 export const threadPools = [

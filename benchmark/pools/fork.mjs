@@ -45,8 +45,8 @@ export function forkPool(workers, serialization) {
 }
 
 /**
- * With a queue on the main thread: a child gets its next task when it has finished one, and another takes its place when
- * it dies.
+ * With a queue on the main thread: a child gets its next task when it has finished one, and another
+ * takes its place when it dies.
  *
  * @param {number} workers
  * @param {Serialization} serialization
@@ -60,7 +60,9 @@ export function queuedForkPool(workers, serialization) {
   let head = 0;
   let last = 0;
   let closed = false;
-  const slots = Array.from({ length: workers }, () => fill({ child: start(serialization), busy: false }));
+  const slots = Array.from({ length: workers }, () =>
+    fill({ child: start(serialization), busy: false }),
+  );
 
   /** @param {{ child: import('node:child_process').ChildProcess, busy: boolean }} slot */
   function fill(slot) {

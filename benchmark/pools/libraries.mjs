@@ -7,8 +7,8 @@ import { workerPath } from './paths.mjs';
 /** @typedef {import('./catalogue.mjs').PoolOptions} PoolOptions */
 
 /**
- * Not by a literal `require` or `import`: they are installed by the first benchmark only, and are not there when types are
- * checked.
+ * Not by a literal `require` or `import`: they are installed by the first benchmark only, and are
+ * not there when types are checked.
  *
  * @type {(name: string) => any}
  */
@@ -62,7 +62,8 @@ export function jestWorker({ workers, isolate = false }, enableWorkerThreads) {
 }
 
 /**
- * CommonJS on both sides: an ES-module cluster worker of poolifier 5.3.2 never answers under Node 20.
+ * CommonJS on both sides: an ES-module cluster worker of poolifier 5.3.2 never answers under Node
+ * 20.
  *
  * @param {PoolOptions} options
  * @param {'Cluster' | 'Thread'} kind
@@ -82,6 +83,10 @@ export function poolifier({ workers }, kind, more) {
  */
 export function piscina({ workers }) {
   const { Piscina } = load('piscina');
-  const pool = new Piscina({ filename: workerPath('handle.cjs'), minThreads: workers, maxThreads: workers });
+  const pool = new Piscina({
+    filename: workerPath('handle.cjs'),
+    minThreads: workers,
+    maxThreads: workers,
+  });
   return { run: (task) => pool.run(task), close: () => pool.destroy() };
 }

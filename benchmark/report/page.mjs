@@ -39,7 +39,9 @@ function goals(campaigns) {
 /** @param {Campaign} campaign */
 function figures(campaign) {
   const { machine, settings } = campaign;
-  const libraries = Object.entries(machine.libraries).map(([name, version]) => `${name} ${version}`);
+  const libraries = Object.entries(machine.libraries).map(
+    ([name, version]) => `${name} ${version}`,
+  );
   const head = `## All figures, Node ${machine.node}
 
 ${machineLine(machine)}. ${settings.workers} workers, medians of ${settings.rounds} rounds${settings.quick ? ', a quick run' : ''}.
@@ -68,4 +70,5 @@ function markdownTable([head, ...rows]) {
 }
 
 /** @param {string} cell */
-const escaped = (cell) => cell.replaceAll('|', '\\|').replaceAll('{ type, data: [] }', '`{ type, data: [] }`');
+const escaped = (cell) =>
+  cell.replaceAll('|', '\\|').replaceAll('{ type, data: [] }', '`{ type, data: [] }`');

@@ -54,8 +54,22 @@ const shown = [
 ];
 
 const colors = {
-  light: { text: '#1f2328', quiet: '#59636e', bar: '#b6bfc9', threads: '#dde1e6', ours: '#0969da', line: '#59636e' },
-  dark: { text: '#f0f6fc', quiet: '#9198a1', bar: '#545d68', threads: '#353c44', ours: '#4493f8', line: '#c0c7cf' },
+  light: {
+    text: '#1f2328',
+    quiet: '#59636e',
+    bar: '#b6bfc9',
+    threads: '#dde1e6',
+    ours: '#0969da',
+    line: '#59636e',
+  },
+  dark: {
+    text: '#f0f6fc',
+    quiet: '#9198a1',
+    bar: '#545d68',
+    threads: '#353c44',
+    ours: '#4493f8',
+    line: '#c0c7cf',
+  },
 };
 
 // In px. A panel is a column of names, the bars, and room for a number behind the longest of them.
@@ -71,8 +85,11 @@ const headHeight = 46;
  * @param {keyof typeof colors} theme
  */
 export function plot(campaign, theme) {
-  const drawn = panels.map((panel) => ({ panel, bars: barsOf(campaign, panel) })).filter(({ bars }) => bars.length > 0);
-  const panelHeight = Math.max(0, ...drawn.map(({ bars }) => headHeight + bars.length * rowHeight)) + 18;
+  const drawn = panels
+    .map((panel) => ({ panel, bars: barsOf(campaign, panel) }))
+    .filter(({ bars }) => bars.length > 0);
+  const panelHeight =
+    Math.max(0, ...drawn.map(({ bars }) => headHeight + bars.length * rowHeight)) + 18;
   const [width, height] = [2 * panelWidth, Math.ceil(drawn.length / 2) * panelHeight];
   const parts = drawn.map(({ panel, bars }, index) => {
     const [x, y] = [(index % 2) * panelWidth, Math.floor(index / 2) * panelHeight];
@@ -95,7 +112,12 @@ function barsOf(campaign, { test, value }) {
   return shown.flatMap((pool) => {
     const row = rows.find((found) => found.pool === pool);
     if (row === undefined) return [];
-    return { pool, values: row.runs.flatMap((run) => (run.figures ? value(run.figures) : [])).filter(Number.isFinite) };
+    return {
+      pool,
+      values: row.runs
+        .flatMap((run) => (run.figures ? value(run.figures) : []))
+        .filter(Number.isFinite),
+    };
   });
 }
 
@@ -107,7 +129,9 @@ function barsOf(campaign, { test, value }) {
 function drawPanel({ title, note, format }, bars, theme) {
   const { text, quiet } = colors[theme];
   const longest = Math.max(...bars.flatMap(({ values }) => values), Number.MIN_VALUE);
-  const lines = bars.map((bar, row) => drawBar(bar, headHeight + row * rowHeight, longest, format, theme));
+  const lines = bars.map((bar, row) =>
+    drawBar(bar, headHeight + row * rowHeight, longest, format, theme),
+  );
   return [
     `<text x="${names}" y="18" fill="${text}" font-size="13" font-weight="600">${title}</text>`,
     `<text x="${names}" y="34" fill="${quiet}" font-size="11">${note}</text>`,
@@ -128,7 +152,8 @@ function drawBar({ pool, values }, y, longest, format, theme) {
   const weight = isOurs ? ' font-weight="600"' : '';
   const baseline = y + barHeight - 2;
   const name = `<text x="${names - 8}" y="${baseline}" fill="${isOurs ? text : quiet}" text-anchor="end"${weight}>${pool}</text>`;
-  if (values.length === 0) return `${name}<text x="${names}" y="${baseline}" fill="${quiet}">failed</text>`;
+  if (values.length === 0)
+    return `${name}<text x="${names}" y="${baseline}" fill="${quiet}">failed</text>`;
 
   /** @param {number} value */
   const long = (value) => Number(((value / longest) * barsWidth).toFixed(1));
@@ -145,6 +170,8 @@ function drawBar({ pool, values }, y, longest, format, theme) {
     parts.push(`<path d="M${from} ${middle}H${to}" stroke="${line}" stroke-width="1"/>`);
   }
   const behind = names + Math.max(long(typical), long(most)) + 6;
-  parts.push(`<text x="${behind}" y="${baseline}" fill="${isOurs ? text : quiet}"${weight}>${format(typical)}</text>`);
+  parts.push(
+    `<text x="${behind}" y="${baseline}" fill="${isOurs ? text : quiet}"${weight}>${format(typical)}</text>`,
+  );
   return parts.join('');
 }

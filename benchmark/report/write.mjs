@@ -5,8 +5,8 @@
 //   npm run bench:plot                                               the plot only
 //   npm run bench:report -- file.json …                              of these files instead of benchmark/results/*.json
 //
-// The campaign of the oldest Node version is the one that is plotted. What is between the marks of these pages is written
-// anew each time, the rest is left alone.
+// The campaign of the oldest Node version is the one that is plotted. What is between the marks of
+// these pages is written anew each time, the rest is left alone.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -30,7 +30,9 @@ const files =
         .filter((name) => name.endsWith('.json'))
         .map((name) => saved + name);
 if (files.length === 0) {
-  console.error('There is nothing to report: npm run bench -- --all --save benchmark/results/node-20.json');
+  console.error(
+    'There is nothing to report: npm run bench -- --all --save benchmark/results/node-20.json',
+  );
   process.exit(1);
 }
 

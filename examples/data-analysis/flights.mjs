@@ -1,5 +1,6 @@
-// The data and the arithmetic of the example: three million flights within the USA in the first half of 2001, from a
-// Parquet file, summed up by airport, route or hour. Nothing here knows of processes: the workers run
+// The data and the arithmetic of the example: three million flights within the USA in the first
+// half of 2001, from a Parquet file, summed up by airport, route or hour. Nothing here knows of
+// processes: the workers run
 // `analyse` on one shard each, and the single-process answer runs it on all rows at once.
 
 import { readFileSync } from 'node:fs';
@@ -29,7 +30,9 @@ export const flightsFile = join(data, 'flights-3m.parquet');
 
 const width = 6;
 
-/** As the statistics of the US Bureau of Transportation count it: 15 minutes or more after the plan. */
+/**
+ * As the statistics of the US Bureau of Transportation count it: 15 minutes or more after the plan.
+ */
 const lateMinutes = 15;
 
 const microsecondsPerHour = 3_600_000_000;
@@ -37,10 +40,14 @@ const microsecondsPerHour = 3_600_000_000;
 /** What can be asked: the columns that it needs, and how they make the key to group by. */
 export const reports = {
   origin: { columns: ['origin'], key: (/** @type {string} */ origin) => origin },
-  destination: { columns: ['destination'], key: (/** @type {string} */ destination) => destination },
+  destination: {
+    columns: ['destination'],
+    key: (/** @type {string} */ destination) => destination,
+  },
   route: {
     columns: ['origin', 'destination'],
-    key: (/** @type {string} */ origin, /** @type {string} */ destination) => `${origin}-${destination}`,
+    key: (/** @type {string} */ origin, /** @type {string} */ destination) =>
+      `${origin}-${destination}`,
   },
   hour: {
     columns: ['date'],
@@ -124,8 +131,8 @@ async function readColumns(file, columns, group) {
 }
 
 /**
- * Adds up the tables of the shards. All sums are of whole numbers, so the order makes no difference: not even in the
- * last digit.
+ * Adds up the tables of the shards. All sums are of whole numbers, so the order makes no
+ * difference: not even in the last digit.
  *
  * @param {Table[]} tables
  * @returns {Table}
@@ -194,7 +201,10 @@ export function equalTables(one, other) {
 export function describe({ keys, sums }) {
   return keys
     .map((key, index) => {
-      const [flights, late, total, squares, lowest, highest] = sums.subarray(index * width, (index + 1) * width);
+      const [flights, late, total, squares, lowest, highest] = sums.subarray(
+        index * width,
+        (index + 1) * width,
+      );
       const mean = total / flights;
       return {
         key,

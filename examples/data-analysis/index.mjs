@@ -1,5 +1,5 @@
-// Data analysis: how late do flights leave? Three million flights, sharded over all cores, the parts added up and
-// compared with the answer of a single process.
+// Data analysis: how late do flights leave? Three million flights, sharded over all cores, the
+// parts added up and compared with the answer of a single process.
 //
 //   node examples/data-analysis/index.mjs [--report origin|destination|route|hour] [--row-groups 2] [--workers 4] [--lines 5]
 
@@ -7,7 +7,16 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import ProcessManager from 'bulkhead';
 import { startProgress } from '../progress.mjs';
-import { airportNames, analyse, describe, equalTables, flightsFile, merge, reports, rowGroups } from './flights.mjs';
+import {
+  airportNames,
+  analyse,
+  describe,
+  equalTables,
+  flightsFile,
+  merge,
+  reports,
+  rowGroups,
+} from './flights.mjs';
 
 /** @typedef {import('./flights.mjs').Report} Report */
 
@@ -19,7 +28,9 @@ import { airportNames, analyse, describe, equalTables, flightsFile, merge, repor
 export async function makeTasks(options = {}) {
   const wanted = options.reports ?? /** @type {Report[]} */ (Object.keys(reports));
   const shards = (await rowGroups()).slice(0, options.rowGroups);
-  const datasets = wanted.flatMap((report) => shards.map((shard) => ({ file: flightsFile, report, ...shard })));
+  const datasets = wanted.flatMap((report) =>
+    shards.map((shard) => ({ file: flightsFile, report, ...shard })),
+  );
   return datasets.map((dataset, index) => ({ id: index, type: 'data-analysis', data: dataset }));
 }
 
@@ -52,7 +63,10 @@ export async function main(options = {}) {
     );
     progress.end();
     for (const report of new Set(tasks.map((task) => task.data.report))) {
-      tables.set(report, merge(parts.filter((part) => part.report === report).map((part) => part.table)));
+      tables.set(
+        report,
+        merge(parts.filter((part) => part.report === report).map((part) => part.table)),
+      );
     }
   } finally {
     await pool.shutdown();
@@ -114,7 +128,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   const unknown = values.report?.find((report) => !Object.hasOwn(reports, report));
   if (unknown !== undefined) {
-    console.error(`There is no report "${unknown}": choose from ${Object.keys(reports).join(', ')}.`);
+    console.error(
+      `There is no report "${unknown}": choose from ${Object.keys(reports).join(', ')}.`,
+    );
     process.exit(2);
   }
   const { equal } = await main({

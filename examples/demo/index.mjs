@@ -2,9 +2,10 @@
 //
 //   node examples/demo/index.mjs [--row-groups 2]
 //
-// The same analysis of three million flights (examples/data-analysis), once on the main thread and once in worker
-// processes, and what it does to the main thread's event loop meanwhile. It is pure JavaScript work, so that the
-// comparison is fair: sharp, for one, has threads of its own and would not block the main thread either.
+// The same analysis of three million flights (examples/data-analysis), once on the main thread and
+// once in worker processes, and what it does to the main thread's event loop meanwhile. It is pure
+// JavaScript work, so that the comparison is fair: sharp, for one, has threads of its own and would
+// not block the main thread either.
 
 import { availableParallelism } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -68,7 +69,9 @@ export async function main(options = {}) {
   });
   onMain.end();
 
-  const pool = new ProcessManager({ worker: new URL('../data-analysis/worker.mjs', import.meta.url) });
+  const pool = new ProcessManager({
+    worker: new URL('../data-analysis/worker.mjs', import.meta.url),
+  });
   const starting = performance.now();
   await pool.startWorkers();
   const started = performance.now() - starting;
@@ -94,7 +97,9 @@ export async function main(options = {}) {
   console.log(
     `\nBoth gave the same answer. The workers took ${started.toFixed(0)} ms to start, once, before the clock ran.`,
   );
-  console.log(`On the main thread, a request or a timer waited up to ${main.max.toFixed(0)} ms for a task to end;`);
+  console.log(
+    `On the main thread, a request or a timer waited up to ${main.max.toFixed(0)} ms for a task to end;`,
+  );
   console.log(`with the pool, up to ${pooled.max.toFixed(0)} ms.`);
   return { main, pool: pooled, tasks: tasks.length, workers };
 }
@@ -124,5 +129,7 @@ function printTable(tasks, workers, main, pool) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { 'row-groups': { type: 'string' } } });
-  await main({ rowGroups: values['row-groups'] === undefined ? undefined : Number(values['row-groups']) });
+  await main({
+    rowGroups: values['row-groups'] === undefined ? undefined : Number(values['row-groups']),
+  });
 }

@@ -1,8 +1,10 @@
-// Image processing: thumbnails of every picture in a folder, made by sharp in as many processes as there are cores.
+// Image processing: thumbnails of every picture in a folder, made by sharp in as many processes as
+// there are cores.
 //
 //   node examples/image-processing/index.mjs [folder] [--output thumbnails] [--size 320 --size 640] [--workers 4]
 //
-// Without a folder it takes the photographs that ship in the npm packages material-kit and paper-kit-2.
+// Without a folder it takes the photographs that ship in the npm packages material-kit and
+// paper-kit-2.
 
 import { readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -17,7 +19,10 @@ import { startProgress } from '../progress.mjs';
 const extensions = new Set(['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']);
 const require = createRequire(import.meta.url);
 
-/** Folders with real photographs, and the name under which their thumbnails go into the output folder. */
+/**
+ * Folders with real photographs, and the name under which their thumbnails go into the output
+ * folder.
+ */
 export const shippedPictures = ['material-kit', 'paper-kit-2'].map((name) => ({
   name,
   folder: join(dirname(require.resolve(`${name}/package.json`)), 'assets/img'),
@@ -62,7 +67,10 @@ export function makeTasks(sets, output, sizes) {
  * @returns {Promise<{ made: import('./worker.mjs').Thumbnail[], failed: number }>}
  */
 export async function main(options = {}) {
-  const sets = options.folder === undefined ? shippedPictures : [{ name: '.', folder: resolve(options.folder) }];
+  const sets =
+    options.folder === undefined
+      ? shippedPictures
+      : [{ name: '.', folder: resolve(options.folder) }];
   const output = resolve(options.output ?? 'thumbnails');
   const tasks = makeTasks(sets, output, options.sizes ?? [320]);
 
@@ -102,7 +110,9 @@ export async function main(options = {}) {
   console.log(
     `${made.length} thumbnails in ${seconds.toFixed(2)} s, ${(tasks.length / seconds).toFixed(1)} per second`,
   );
-  console.log(`${megabytes(bytesIn)} of pictures read, ${megabytes(bytesOut)} of thumbnails written to ${output}`);
+  console.log(
+    `${megabytes(bytesIn)} of pictures read, ${megabytes(bytesOut)} of thumbnails written to ${output}`,
+  );
   for (const [pid, count] of tasksOf) console.log(`  worker ${pid} made ${count}`);
   if (failed > 0) console.log(`${failed} could not be made`);
   return { made, failed };

@@ -14,7 +14,9 @@ const numbers = [1_000_003, 600_851_475_143, 999_999_000_001];
 
 try {
   const { total, top } = await pool.run({ type: 'words', data: text });
-  console.log(`${total} words, most often ${top.map(([word, count]) => `"${word}" (${count})`).join(', ')}`);
+  console.log(
+    `${total} words, most often ${top.map(([word, count]) => `"${word}" (${count})`).join(', ')}`,
+  );
 
   const factors = await Promise.all(numbers.map((data) => pool.run({ type: 'factors', data })));
   for (const [i, number] of numbers.entries()) console.log(`${number} = ${factors[i].join(' x ')}`);
@@ -23,7 +25,9 @@ try {
   const original = Buffer.from(text.repeat(1000));
   const compressed = await pool.run({ type: 'compress', data: original });
   const intact = inflateSync(compressed).equals(original);
-  console.log(`${original.length} bytes compressed to ${compressed.length}, ${intact ? 'intact' : 'DAMAGED'}`);
+  console.log(
+    `${original.length} bytes compressed to ${compressed.length}, ${intact ? 'intact' : 'DAMAGED'}`,
+  );
 
   // What Python raises arrives as an error, with Python's traceback as its stack.
   await pool.run({ type: 'factors', data: 'twelve' }).catch((error) => {

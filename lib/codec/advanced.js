@@ -95,7 +95,8 @@ function v8Format(v8) {
       if (type === undefined) throw new TypeError('unknown type of binary');
       const number = reader.readUint32(this);
       // What is read here is a view of the whole message.
-      if (number === 0) return fromBytes(type, copyOf(reader.readRawBytes(this, reader.readUint32(this))));
+      if (number === 0)
+        return fromBytes(type, copyOf(reader.readRawBytes(this, reader.readUint32(this))));
       const bytes = this.apart[number - 1] ?? null;
       if (bytes === null) throw new TypeError('the bytes of a binary are missing');
       this.apart[number - 1] = null;
@@ -182,7 +183,8 @@ function fromBase64(text) {
   const { length } = text;
   const padding = text[length - 1] !== '=' ? 0 : text[length - 2] !== '=' ? 1 : 2;
   const bytes = allocUnsafeSlow(max(floor((length * 3) / 4) - padding, 0));
-  if (writeBase64(bytes, text, 0, bytes.length) !== bytes.length) throw new TypeError('malformed base64');
+  if (writeBase64(bytes, text, 0, bytes.length) !== bytes.length)
+    throw new TypeError('malformed base64');
   return bytes;
 }
 

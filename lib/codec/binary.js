@@ -1,6 +1,7 @@
 'use strict';
 
-// Buffers, typed arrays and their like: how they are recognised, sent as raw bytes, and made again from these.
+// Buffers, typed arrays and their like: how they are recognised, sent as raw bytes, and made again
+// from these.
 
 const { Buffer } = require('node:buffer');
 const process = require('node:process');
@@ -18,7 +19,10 @@ const RUNTIME = `the runtime of this process (Node.js ${process.versions.node})`
 /** @type {(buffer: ArrayBufferLike, from: number, to: number) => ArrayBuffer} */
 const slice = uncurry(ArrayBuffer.prototype.slice);
 
-/** The typed arrays that the wire protocol has names for, besides Buffer, ArrayBuffer, DataView and String. */
+/**
+ * The typed arrays that the wire protocol has names for, besides Buffer, ArrayBuffer, DataView and
+ * String.
+ */
 const TYPED_ARRAYS = Object.freeze([
   'Int8Array',
   'Uint8Array',
@@ -40,8 +44,8 @@ const KNOWN = new OwnSet(TYPED_ARRAYS);
 const BINARY_TYPES = Object.freeze(['Buffer', 'ArrayBuffer', 'DataView', ...TYPED_ARRAYS]);
 
 /**
- * Those that this runtime has: Float16Array came with Node.js 24. Test environments (Vitest with jsdom) make accessors of these
- * globals.
+ * Those that this runtime has: Float16Array came with Node.js 24. Test environments (Vitest with
+ * jsdom) make accessors of these globals.
  *
  * @type {Map<string, Uint8ArrayConstructor>}
  */
@@ -51,10 +55,14 @@ for (const name of TYPED_ARRAYS) {
   if (typeof Class === 'function') CLASSES.set(name, Class);
 }
 
-/** The name of a typed array's class, whatever realm it comes from and whatever a subclass calls itself. */
+/**
+ * The name of a typed array's class, whatever realm it comes from and whatever a subclass calls
+ * itself.
+ */
 const typedArrayName = uncurry(
   /** @type {() => string} */ (
-    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
+      ?.get
   ),
 );
 
@@ -76,7 +84,9 @@ function toBytes(value, copiesShared = false) {
   const whole = types.isAnyArrayBuffer(value);
   const buffer = whole ? value : value.buffer;
   if (types.isSharedArrayBuffer(buffer) && !copiesShared) {
-    throw new TypeError('memory of a SharedArrayBuffer cannot be shared with another process; copy it first');
+    throw new TypeError(
+      'memory of a SharedArrayBuffer cannot be shared with another process; copy it first',
+    );
   }
   if (whole) return { type: 'ArrayBuffer', bytes: new Bytes(value) };
   const view = new Bytes(buffer, value.byteOffset, value.byteLength);
@@ -97,16 +107,20 @@ function toBytes(value, copiesShared = false) {
  */
 function fromBytes(type, bytes) {
   if (type === 'String') return decodeText(/** @type {Buffer} */ (bytes));
-  // Users take the `buffer` of what they get for theirs. And bytes from the middle of a larger one may not be aligned.
+  // Users take the `buffer` of what they get for theirs. And bytes from the middle of a larger one
+  // may not be aligned.
   const buffer = exactly(bytes);
-  if (type === 'Buffer') return buffer === bytes.buffer && isBuffer(bytes) ? bytes : bufferFrom(buffer);
+  if (type === 'Buffer')
+    return buffer === bytes.buffer && isBuffer(bytes) ? bytes : bufferFrom(buffer);
   if (type === 'ArrayBuffer') return buffer;
   if (type === 'DataView') return new View(buffer);
   const Class = CLASSES.get(type);
   if (Class === undefined) {
     if (!KNOWN.has(type)) throw new TypeError(`unknown type of binary: ${type}`);
     const remedy = 'run both sides on a version that has it, or send another type';
-    throw new SerializationError(`a ${type} cannot be read: ${RUNTIME} has no such class, ${remedy}`);
+    throw new SerializationError(
+      `a ${type} cannot be read: ${RUNTIME} has no such class, ${remedy}`,
+    );
   }
   if (buffer.byteLength % Class.BYTES_PER_ELEMENT !== 0)
     throw new TypeError(`${buffer.byteLength} bytes are no ${type}`);
@@ -119,7 +133,9 @@ function fromBytes(type, bytes) {
  */
 function exactly({ buffer, byteOffset, byteLength }) {
   const whole = byteOffset === 0 && byteLength === buffer.byteLength;
-  return /** @type {ArrayBuffer} */ (whole ? buffer : slice(buffer, byteOffset, byteOffset + byteLength));
+  return /** @type {ArrayBuffer} */ (
+    whole ? buffer : slice(buffer, byteOffset, byteOffset + byteLength)
+  );
 }
 
 module.exports = { BINARY_TYPES, fromBytes, isBinary, toBytes };

@@ -220,7 +220,13 @@ class Survey {
    * @param {unknown} value
    */
   #enter(key, value) {
-    if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined) return;
+    if (
+      typeof value === 'number' ||
+      typeof value === 'boolean' ||
+      value === null ||
+      value === undefined
+    )
+      return;
     this.path[this.path.length] = key;
     this.visit(value);
     this.path.length -= 1;

@@ -1,16 +1,26 @@
 'use strict';
 
-// The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do (toJSON, getters, boxed
-// primitives, what is left out), once, and on the way takes out what is binary, finds what cannot be sent, and knows
-// the path to it. Long strings are taken out like binary data. (A replacer function would see a Buffer only after its toJSON
-// had made an array of numbers of it.)
+// The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do
+// (toJSON, getters, boxed primitives, what is left out), once, and on the way takes out what is
+// binary, finds what cannot be sent, and knows the path to it. Long strings are taken out like
+// binary data. (A replacer function would see a Buffer only after its toJSON had made an array of
+// numbers of it.)
 //
-// Errors stay in their places, in the form in which errors travel, and are marked as such. What JSON would make an empty object of
-// although there is something in it (a Map, a Promise, a Blob) is refused.
+// Errors stay in their places, in the form in which errors travel, and are marked as such. What
+// JSON would make an empty object of although there is something in it (a Map, a Promise, a Blob)
+// is refused.
 
 const { types } = require('node:util');
 const { MessageTooLargeError } = require('../errors/classes');
-const { OwnSet, apply, define, getPrototypeOf, isArray, keysOf, uncurry } = require('../intrinsics');
+const {
+  OwnSet,
+  apply,
+  define,
+  getPrototypeOf,
+  isArray,
+  keysOf,
+  uncurry,
+} = require('../intrinsics');
 const { isBinary, toBytes } = require('./binary');
 const { LONG, encodeText } = require('./long-strings');
 const { CLONED, article, opaqueName } = require('./opaque');
@@ -27,7 +37,9 @@ const NO_BYTES = new Uint8Array(0);
 /** How an error travels, and whether a value is one. @typedef {(value: unknown) => object | null} ErrorForm */
 
 /** Node 22 and later: text that goes into the JSON as it is, and so must keep its identity. */
-const isRawJSON = /** @type {{ isRawJSON?: (value: unknown) => boolean }} */ (/** @type {unknown} */ (JSON)).isRawJSON;
+const isRawJSON = /** @type {{ isRawJSON?: (value: unknown) => boolean }} */ (
+  /** @type {unknown} */ (JSON)
+).isRawJSON;
 
 class Flattener {
   /** @type {Uint8Array[]} */
@@ -83,7 +95,11 @@ class Flattener {
   #visit(value, key) {
     if (typeof value === 'object' && value !== null && isBinary(value)) return this.#takeOut(value);
     let data = value;
-    if ((typeof data === 'object' && data !== null) || typeof data === 'function' || typeof data === 'bigint') {
+    if (
+      (typeof data === 'object' && data !== null) ||
+      typeof data === 'function' ||
+      typeof data === 'bigint'
+    ) {
       const { toJSON } = data;
       if (typeof toJSON === 'function') {
         data = apply(toJSON, data, [`${key}`]);
@@ -96,7 +112,8 @@ class Flattener {
     if (typeof data !== 'object' || data === null) return data;
     if (isRawJSON?.(data)) return data;
     const prototype = getPrototypeOf(data);
-    if (prototype === objects || prototype === null || isArray(data)) return this.#visitChildren(data);
+    if (prototype === objects || prototype === null || isArray(data))
+      return this.#visitChildren(data);
     if (types.isBoxedPrimitive(data)) return unboxed(data);
     const error = this.#errorForm(data);
     if (error !== null) {
@@ -123,7 +140,8 @@ class Flattener {
 
   /** @param {any} data */
   #visitChildren(data) {
-    if (this.#ancestors.has(data)) throw new TypeError('the value refers back to an object that contains it');
+    if (this.#ancestors.has(data))
+      throw new TypeError('the value refers back to an object that contains it');
     this.#ancestors.add(data);
     const copy = isArray(data) ? this.#copyArray(data) : this.#copyObject(data);
     this.#ancestors.delete(data);
@@ -210,12 +228,16 @@ function assertVisible(data) {
   const name = opaqueName(data, keysOf(data).length === 0);
   if (name === null) return;
   if (CLONED.includes(name)) throw noForm(name);
-  throw new TypeError(`JSON has no form for ${article(name)}, send its content instead or give it a toJSON()`);
+  throw new TypeError(
+    `JSON has no form for ${article(name)}, send its content instead or give it a toJSON()`,
+  );
 }
 
 /** @param {string} name of a class that structured clone carries */
 function noForm(name) {
-  return new TypeError(`JSON has no form for ${article(name)}, use the pool's option serialization: 'advanced'`);
+  return new TypeError(
+    `JSON has no form for ${article(name)}, use the pool's option serialization: 'advanced'`,
+  );
 }
 
 /** @param {object} boxed such as `new Number(1)` */

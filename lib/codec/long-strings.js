@@ -1,9 +1,10 @@
 'use strict';
 
-// Long strings as raw bytes. JSON would look at each of their characters four times, and escape some.
+// Long strings as raw bytes. JSON would look at each of their characters four times, and escape
+// some.
 //
-// What is pure ASCII travels as that, anything else in UTF-16 (little endian, as all systems are that this runs on), which
-// loses nothing, lone surrogates neither. The last byte says which it is.
+// What is pure ASCII travels as that, anything else in UTF-16 (little endian, as all systems are
+// that this runs on), which loses nothing, lone surrogates neither. The last byte says which it is.
 
 const { Buffer } = require('node:buffer');
 const { uncurry } = require('../intrinsics');

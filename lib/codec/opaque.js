@@ -4,7 +4,13 @@
 // Promise), in private fields (a Blob, a class of the user's), in another realm of the runtime.
 // They would arrive empty, and without a word.
 
-const { OwnMap, Promise, getOwnPropertyDescriptor, getPrototypeOf, uncurry } = require('../intrinsics');
+const {
+  OwnMap,
+  Promise,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  uncurry,
+} = require('../intrinsics');
 
 /** A prototype chain that is longer is a Proxy's joke. */
 const MAX_PROTOTYPES = 64;
@@ -25,7 +31,10 @@ const matches = uncurry(RegExp.prototype.test);
  * @type {Map<unknown, string>}
  */
 const SLOTTED = new OwnMap(
-  [Map, Set, WeakMap, WeakSet, WeakRef, RegExp, Promise].map((Class) => [Class.prototype, Class.name]),
+  [Map, Set, WeakMap, WeakSet, WeakRef, RegExp, Promise].map((Class) => [
+    Class.prototype,
+    Class.name,
+  ]),
 );
 
 /** Those of them that structured clone carries. */

@@ -21,16 +21,22 @@ const { prototype: objects } = Object;
 const { min } = Math;
 
 /**
- * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are read and written together,
- * while raw bytes end a batch.
+ * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are
+ * read and written together, while raw bytes end a batch.
  */
 const SHORT = 4096;
 
-/** Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer: those are the cheap ones. */
+/**
+ * Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer:
+ * those are the cheap ones.
+ */
 let room = 0;
 const MAX_ROOM = 2 ** 30 - 1;
 
-/** About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being deeper. */
+/**
+ * About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being
+ * deeper.
+ */
 const PLAIN_DEPTH = 4_000;
 
 /**
@@ -43,8 +49,9 @@ const PLAIN_DEPTH = 4_000;
  */
 
 /**
- * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing with a toJSON, nothing
- * binary, no long string, no cycle, and no more than there is room for. May say false for what in fact is plain.
+ * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing
+ * with a toJSON, nothing binary, no long string, no cycle, and no more than there is room for. May
+ * say false for what in fact is plain.
  *
  * @param {any} value
  * @param {number} [depth] how much deeper to look
@@ -113,10 +120,14 @@ function looksPlain(value, limit) {
 function encode(value, serialization, what = 'value', ours = true, limit = Infinity) {
   if (typeof value === 'function' || typeof value === 'symbol') {
     const message = `a ${typeof value} cannot be a ${what}`;
-    throw new SerializationError(message, { cause: new TypeError(`a ${typeof value} cannot be serialised`) });
+    throw new SerializationError(message, {
+      cause: new TypeError(`a ${typeof value} cannot be serialised`),
+    });
   }
   if (value === undefined) return encoded('null', true);
-  return serialization === 'advanced' ? encodeAdvanced(value, what, limit) : encodeJson(value, what, ours, limit);
+  return serialization === 'advanced'
+    ? encodeAdvanced(value, what, limit)
+    : encodeJson(value, what, ours, limit);
 }
 
 /**
@@ -187,11 +198,14 @@ function stringify(value, what) {
   } catch (cause) {
     if (cause instanceof RangeError && /string length/i.test(cause.message)) {
       const limit = constants.MAX_STRING_LENGTH;
-      throw new MessageTooLargeError(`the ${what} is larger than any string can be (${limit} characters)`, {
-        size: limit + 1,
-        limit,
-        cause,
-      });
+      throw new MessageTooLargeError(
+        `the ${what} is larger than any string can be (${limit} characters)`,
+        {
+          size: limit + 1,
+          limit,
+          cause,
+        },
+      );
     }
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
@@ -207,13 +221,15 @@ function stringify(value, what) {
  * @throws {TypeError} for what no sender makes
  */
 function restore(value, binary, blobs) {
-  if (!isArray(binary) || binary.length !== blobs.length) throw new TypeError('wrong number of binaries');
+  if (!isArray(binary) || binary.length !== blobs.length)
+    throw new TypeError('wrong number of binaries');
   let root = value;
   for (let i = 0; i < blobs.length; i++) {
     const place = isArray(binary[i]) ? binary[i] : [];
     const type = place[0];
     const path = place[1];
-    if (typeof type !== 'string' || !isArray(path)) throw new TypeError('malformed place of a binary');
+    if (typeof type !== 'string' || !isArray(path))
+      throw new TypeError('malformed place of a binary');
     const container = containerAt(root, path);
     const key = path[path.length - 1];
     const there = container === undefined ? root : container[key];

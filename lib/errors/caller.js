@@ -4,8 +4,9 @@ const { isArgumentError } = require('../options/argument-errors');
 const { BulkheadError } = require('./classes');
 
 /**
- * Has the stack of an error begin with the line that called a public function, which is also the line that Node shows where
- * nobody catches the error. What user code threw on the way (a getter among the options, say) stays as it is.
+ * Has the stack of an error begin with the line that called a public function, which is also the
+ * line that Node shows where nobody catches the error. What user code threw on the way (a getter
+ * among the options, say) stays as it is.
  *
  * @template T
  * @param {T} error

@@ -1,14 +1,16 @@
 'use strict';
 
-// Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that holds across two
-// copies of the package: it goes by a registered symbol on the prototype, not by the identity of the class.
+// Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that
+// holds across two copies of the package: it goes by a registered symbol on the prototype, not by
+// the identity of the class.
 
 const { define, hasOwn, keysOf } = require('../intrinsics');
 
 const CODE = Symbol('code');
 
 /**
- * Gives an error class its name, its code, and an `instanceof` that goes by a mark on the prototype.
+ * Gives an error class its name, its code, and an `instanceof` that goes by a mark on the
+ * prototype.
  *
  * @param {Function} Class
  * @param {string} name not taken from the class, since bundlers rename classes
@@ -17,12 +19,17 @@ const CODE = Symbol('code');
 function brand(Class, name, code) {
   const mark = Symbol.for(`bulkhead.error.${code}`);
   Object.defineProperty(Class, CODE, { value: code });
-  Object.defineProperty(Class.prototype, 'name', { value: name, writable: true, configurable: true });
+  Object.defineProperty(Class.prototype, 'name', {
+    value: name,
+    writable: true,
+    configurable: true,
+  });
   Object.defineProperty(Class.prototype, mark, { value: true });
   Object.defineProperty(Class, Symbol.hasInstance, {
     /** @param {any} value */
     value(value) {
-      // A class that a user derives inherits this, but has no mark: there, identity decides as everywhere else.
+      // A class that a user derives inherits this, but has no mark: there, identity decides as
+      // everywhere else.
       if (this !== Class) return Function.prototype[Symbol.hasInstance].call(this, value);
       return typeof value === 'object' && value !== null && value[mark] === true;
     },

@@ -30,7 +30,8 @@ const { summarizeStderr } = require('./stderr-summary');
  */
 
 /**
- * Why a task failed other than by its handler. Each kind has the fields that its line in the table takes.
+ * Why a task failed other than by its handler. Each kind has the fields that its line in the table
+ * takes.
  *
  * @typedef {{ kind: string } & Record<string, any>} Failure
  */
@@ -44,13 +45,22 @@ const MAX_ID = 64;
 const TABLE = new Map(
   Object.entries({
     crashed: ({ kind, memoryLimit, ...fields }, about) =>
-      new WorkerCrashedError(crashMessage({ ...fields, memoryLimit }, about), { ...about, ...fields }),
+      new WorkerCrashedError(crashMessage({ ...fields, memoryLimit }, about), {
+        ...about,
+        ...fields,
+      }),
     timeout: ({ kind, ...fields }, about) =>
-      new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, { ...about, ...fields }),
-    aborted: (_, about, reason) => new AbortError('the task was cancelled', { ...about, cause: reason }),
+      new TaskTimeoutError(`the task ran longer than its timeout of ${fields.timeout} ms`, {
+        ...about,
+        ...fields,
+      }),
+    aborted: (_, about, reason) =>
+      new AbortError('the task was cancelled', { ...about, cause: reason }),
     closed: ({ maybeExecuted }, about) => poolClosed({ ...about, maybeExecuted }),
-    broken: ({ cause, maybeExecuted }, about) => poolBroken(startError(cause), { ...about, maybeExecuted }),
-    protocol: ({ kind, ...fields }, about) => new ProtocolError(protocolMessage(fields), { ...about, ...fields }),
+    broken: ({ cause, maybeExecuted }, about) =>
+      poolBroken(startError(cause), { ...about, maybeExecuted }),
+    protocol: ({ kind, ...fields }, about) =>
+      new ProtocolError(protocolMessage(fields), { ...about, ...fields }),
   }),
 );
 
@@ -90,7 +100,8 @@ function crashMessage(crash, about) {
 
 /** @param {Record<string, any>} crash */
 function memory({ outOfMemory, memoryLimit, rss }) {
-  if (typeof memoryLimit === 'number') return `used ${rss} bytes of memory, more than maxMemory (${memoryLimit}), and `;
+  if (typeof memoryLimit === 'number')
+    return `used ${rss} bytes of memory, more than maxMemory (${memoryLimit}), and `;
   return outOfMemory ? 'ran out of memory and ' : '';
 }
 
@@ -106,7 +117,8 @@ function poison({ attempts = 1 }) {
 
 /** @param {Record<string, any>} crash */
 function ending({ exitCode, signal, channelClosed }) {
-  if (channelClosed) return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
+  if (channelClosed)
+    return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
   if (signal !== null) return `was killed by ${signal}`;
   if (exitCode !== null) return `exited with code ${exitCode}`;
   // Other code in this process has reaped the worker.
@@ -162,7 +174,10 @@ function startError(failure) {
  * @returns {Error & Record<string, any>}
  */
 function poolBroken(cause, fields = {}) {
-  return new PoolBrokenError(`the pool is broken, its workers do not start: ${cause.message}`, { ...fields, cause });
+  return new PoolBrokenError(`the pool is broken, its workers do not start: ${cause.message}`, {
+    ...fields,
+    cause,
+  });
 }
 
 /** @param {Record<string, unknown>} [fields] */

@@ -5,7 +5,14 @@
 const { deserialize, fromBase64 } = require('../codec/advanced');
 const { fromBytes } = require('../codec/binary');
 const { containerAt } = require('../codec/places');
-const { define, defineProperty, getOwnPropertyDescriptor, hasOwn, isArray, keysOf } = require('../intrinsics');
+const {
+  define,
+  defineProperty,
+  getOwnPropertyDescriptor,
+  hasOwn,
+  isArray,
+  keysOf,
+} = require('../intrinsics');
 const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-format');
 
 const ErrorClass = Error;
@@ -18,11 +25,13 @@ const TOO_DEEP = Symbol('too deep');
  * @returns {Error & Record<string, unknown>}
  */
 function fromWire(wire, advanced) {
-  if (!isRecord(wire)) return withCause(build('Error', 'the worker reported a failure in an unknown form'), wire);
+  if (!isRecord(wire))
+    return withCause(build('Error', 'the worker reported a failure in an unknown form'), wire);
   const reader = new Reader(advanced);
   if (!wire.nonError) return reader.error(wire, 0);
   reader.fill(wire, 0);
-  const text = typeof wire.message === 'string' ? wire.message : `a value of type ${typeof wire.value}`;
+  const text =
+    typeof wire.message === 'string' ? wire.message : `a value of type ${typeof wire.value}`;
   return withCause(build('Error', `the handler threw a non-Error value: ${text}`), wire.value);
 }
 
@@ -52,7 +61,8 @@ class Reader {
         if (!RESERVED.has(key) || key === 'errors') define(error, key, fields[key]);
       }
     }
-    if (typeof wire.code === 'string' || typeof wire.code === 'number') define(error, 'code', wire.code);
+    if (typeof wire.code === 'string' || typeof wire.code === 'number')
+      define(error, 'code', wire.code);
     if (hasOwn(wire, 'cause')) {
       const cause = this.#nested(wire.cause, depth);
       if (cause !== TOO_DEEP) withCause(error, cause);
@@ -62,7 +72,8 @@ class Reader {
   }
 
   /**
-   * Puts into their places what JSON has no form for. What makes no sense stays the JSON that it is.
+   * Puts into their places what JSON has no form for. What makes no sense stays the JSON that it
+   * is.
    *
    * @param {Record<string, unknown>} wire
    * @param {number} depth
@@ -74,7 +85,8 @@ class Reader {
       try {
         const type = places[i][0];
         const path = places[i][1];
-        // What the user has put into the error: no place turns a message or a stack into something else.
+        // What the user has put into the error: no place turns a message or a stack into something
+        // else.
         if (path[0] !== 'fields' && path[0] !== 'value') continue;
         const container = containerAt(wire, path);
         const key = path[path.length - 1];
@@ -151,8 +163,8 @@ function build(className, message, errors) {
 }
 
 /**
- * Makes an error whose stack would only show how messages are taken in: not worth the microseconds when thousands of
- * tasks fail at once.
+ * Makes an error whose stack would only show how messages are taken in: not worth the microseconds
+ * when thousands of tasks fail at once.
  *
  * @template T
  * @param {() => T} make

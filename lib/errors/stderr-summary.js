@@ -21,7 +21,10 @@ const CONTROLS = /[\x00-\x1f\x7f-\x9f]+/g;
  */
 function summarizeStderr(stderr) {
   const lines = stderr.replace(ESCAPES, '').split('\n');
-  const line = lines.findLast((text) => TELLING.test(text)) ?? lines.findLast((text) => !NOISE.test(text)) ?? '';
+  const line =
+    lines.findLast((text) => TELLING.test(text)) ??
+    lines.findLast((text) => !NOISE.test(text)) ??
+    '';
   const words = line.replace(CONTROLS, ' ').trim();
   return words.length > MAX_LENGTH ? `${words.slice(0, MAX_LENGTH)}…` : words;
 }

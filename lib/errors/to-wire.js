@@ -9,7 +9,16 @@ const { serialize, toBase64 } = require('../codec/advanced');
 const { assertCloneable } = require('../codec/cloneable');
 const { Flattener } = require('../codec/flatten');
 const { containerAt } = require('../codec/places');
-const { OwnMap, define, getPrototypeOf, hasOwn, isArray, keysOf, stringify, uncurry } = require('../intrinsics');
+const {
+  OwnMap,
+  define,
+  getPrototypeOf,
+  hasOwn,
+  isArray,
+  keysOf,
+  stringify,
+  uncurry,
+} = require('../intrinsics');
 const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-format');
 
 /** @typedef {import('./wire-format').WireError} WireError */
@@ -144,7 +153,9 @@ class Writer {
    * @returns {WireError | WireValue | null} null for an error beyond MAX_DEPTH
    */
   #nested(value, above) {
-    return isError(value) ? this.#nestedError(/** @type {object} */ (value), above) : this.value(value);
+    return isError(value)
+      ? this.#nestedError(/** @type {object} */ (value), above)
+      : this.value(value);
   }
 
   /**
@@ -179,7 +190,11 @@ class Writer {
       if (typeof value === 'function' || (value === undefined && !this.#advanced)) continue;
       wire.fields ??= {};
       room -= key.length;
-      room -= this.#put({ wire, container: wire.fields, key, path: ['fields', key], above: path }, value, room);
+      room -= this.#put(
+        { wire, container: wire.fields, key, path: ['fields', key], above: path },
+        value,
+        room,
+      );
     }
   }
 
@@ -202,7 +217,8 @@ class Writer {
       mark(spot.wire, 'Error', spot.path);
       return 0;
     }
-    const size = (this.#advanced ? putClone(spot, value, room) : 0) || this.#putJson(spot, value, room);
+    const size =
+      (this.#advanced ? putClone(spot, value, room) : 0) || this.#putJson(spot, value, room);
     return size || putText(spot, describe(value), room);
   }
 
@@ -242,7 +258,8 @@ class Writer {
     for (let i = 0; i < blobs.length; i++) {
       const type = binary[i][0];
       const place = joined(path, binary[i][1]);
-      if (type !== 'Error') define(containerAt(wire, place), place[place.length - 1], toBase64(blobs[i]));
+      if (type !== 'Error')
+        define(containerAt(wire, place), place[place.length - 1], toBase64(blobs[i]));
       mark(wire, type, place);
     }
     return size;
@@ -255,7 +272,9 @@ class Writer {
  * @param {unknown} value
  */
 function isPlain(value) {
-  return typeof value === 'boolean' || value === null || (isFiniteNumber(value) && !isSame(value, -0));
+  return (
+    typeof value === 'boolean' || value === null || (isFiniteNumber(value) && !isSame(value, -0))
+  );
 }
 
 /**
@@ -380,14 +399,18 @@ function ownKeys(object) {
  */
 function asText(value) {
   if (typeof value !== 'string') return undefined;
-  return value.length > MAX_TEXT ? `${slice(value, 0, MAX_TEXT)}... (${value.length} characters)` : value;
+  return value.length > MAX_TEXT
+    ? `${slice(value, 0, MAX_TEXT)}... (${value.length} characters)`
+    : value;
 }
 
 /** @param {unknown} value */
 function describe(value) {
   if (typeof value === 'string') return /** @type {string} */ (asText(value));
   try {
-    return /** @type {string} */ (asText(inspect(value, { depth: 1, customInspect: false, getters: false })));
+    return /** @type {string} */ (
+      asText(inspect(value, { depth: 1, customInspect: false, getters: false }))
+    );
   } catch {
     return `a value of type ${typeof value}`;
   }

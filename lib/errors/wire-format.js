@@ -3,15 +3,21 @@
 // The form in which errors travel: what both ends of the channel must agree on.
 
 const { OwnMap, OwnSet } = require('../intrinsics');
-const { AbortError, MessageTooLargeError, ProtocolError, SerializationError } = require('./classes');
+const {
+  AbortError,
+  MessageTooLargeError,
+  ProtocolError,
+  SerializationError,
+} = require('./classes');
 
 /** How far `cause` and `errors` are followed. */
 const MAX_DEPTH = 16;
 /** Of the errors in one AggregateError. */
 const MAX_ERRORS = 256;
 /**
- * The classes that keep their identity. Names are looked up here and nowhere else: a worker cannot name a global. Other
- * classes of bulkhead are not among them, since a handler's PoolClosedError is about a pool of its own.
+ * The classes that keep their identity. Names are looked up here and nowhere else: a worker cannot
+ * name a global. Other classes of bulkhead are not among them, since a handler's PoolClosedError is
+ * about a pool of its own.
  *
  * @type {Map<string, new (message?: string) => Error>}
  */
@@ -35,7 +41,8 @@ const CLASSES = new OwnMap(
 const RESERVED = new OwnSet(['name', 'message', 'stack', 'cause', 'errors']);
 
 /**
- * What is in `fields` or is a `value` is JSON. Where JSON has no form for it, `places` says what stands for it there:
+ * What is in `fields` or is a `value` is JSON. Where JSON has no form for it, `places` says what
+ * stands for it there:
  *
  * - `Error`: another WireError;
  * - `v8`: base64 of V8's format, with `serialization: 'advanced'` only;

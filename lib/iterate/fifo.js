@@ -4,8 +4,8 @@
 const SLOTS = 16;
 
 /**
- * A queue in a ring of slots, which grows when it is full. A queue that is never empty, as an array would have to be moved
- * again and again.
+ * A queue in a ring of slots, which grows when it is full. A queue that is never empty, as an array
+ * would have to be moved again and again.
  *
  *   [ c | d |   |   | a | b ]
  *             ▲       ▲

@@ -9,7 +9,8 @@
 //    │       │         └──────────────────▶ ▲
 //    └───────┴──────────────────────────────┘   left by the consumer
 //
-// Nothing is pulled but for a consumer: by its first `next()`, and then whenever it has taken a result.
+// Nothing is pulled but for a consumer: by its first `next()`, and then whenever it has taken a
+// result.
 
 const { AsyncResource } = require('node:async_hooks');
 const { setTimeout } = require('../clock');
@@ -180,7 +181,8 @@ class Mapping {
 
   #open() {
     try {
-      if (this.#failure === null && this.#signal?.aborted) this.#failure = { error: abortError(this.#signal.reason) };
+      if (this.#failure === null && this.#signal?.aborted)
+        this.#failure = { error: abortError(this.#signal.reason) };
       if (this.#failure === null) this.#source = new Source(this.#iterable);
     } catch (error) {
       this.#failure = { error };
@@ -446,7 +448,9 @@ function resolveMapOptions(options, kind) {
   return {
     ordered: ordered === undefined ? true : flag('options.ordered', ordered),
     highWaterMark:
-      highWaterMark === undefined ? undefined : integer('options.highWaterMark', highWaterMark, 1, Infinity),
+      highWaterMark === undefined
+        ? undefined
+        : integer('options.highWaterMark', highWaterMark, 1, Infinity),
     signal: resolved.signal,
     // The signal is the mapping's: each task need not listen to it as well.
     task: Object.keys(others).length === 0 ? NO_OPTIONS : { ...resolved, signal: null },

@@ -1,6 +1,7 @@
 'use strict';
 
-// The results of a mapping, from their tasks to its consumer: in the order of the tasks, or as they come.
+// The results of a mapping, from their tasks to its consumer: in the order of the tasks, or as they
+// come.
 
 const { Fifo } = require('./fifo');
 
@@ -37,14 +38,16 @@ class InOrder {
   cut(failed) {
     /** @type {MappedTask[]} */
     const dropped = [];
-    while (failed !== null && dropped.at(-1) !== failed) dropped.push(/** @type {MappedTask} */ (this.#tasks.pop()));
+    while (failed !== null && dropped.at(-1) !== failed)
+      dropped.push(/** @type {MappedTask} */ (this.#tasks.pop()));
     return dropped;
   }
 
   /** @returns {MappedTask[]} all of them */
   clear() {
     const dropped = [];
-    for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) dropped.push(task);
+    for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop())
+      dropped.push(task);
     return dropped;
   }
 }

@@ -27,7 +27,10 @@ class Source {
   #isAsync;
   /** There is nothing left to stop. */
   #done = false;
-  /** What `next` returned is a promise that has not been followed up; or the iterator is running right now. */
+  /**
+   * What `next` returned is a promise that has not been followed up; or the iterator is running
+   * right now.
+   */
   pending = false;
   /** Somebody waits for the end of that. */
   #onArrival = () => {};
@@ -51,7 +54,8 @@ class Source {
       const result = this.#next.call(this.#iterator);
       if (this.#isAsync) return result;
       const item = this.#itemOf(result);
-      if (typeof item !== 'object' || item === null || typeof item.then !== 'function') this.pending = false;
+      if (typeof item !== 'object' || item === null || typeof item.then !== 'function')
+        this.pending = false;
       return item;
     } catch (error) {
       this.pending = false;
@@ -77,7 +81,9 @@ class Source {
     }
   }
 
-  /** What `next` returned has rejected: of an async iterator its end, of any other one of its items. */
+  /**
+   * What `next` returned has rejected: of an async iterator its end, of any other one of its items.
+   */
   failed() {
     if (this.pending) this.#done ||= this.#isAsync;
     this.pending = false;
@@ -102,8 +108,8 @@ class Source {
   }
 
   /**
-   * The end of a generator has to wait for the item that it owes. Most give theirs at once; one that may never come is not
-   * waited for.
+   * The end of a generator has to wait for the item that it owes. Most give theirs at once; one
+   * that may never come is not waited for.
    *
    * @param {Promise<void>} returned
    * @returns {Promise<void>}
@@ -120,11 +126,15 @@ class Source {
     if (iterator.return !== undefined && iterator.return !== null) await iterator.return();
   }
 
-  /** The iterator of a stream of Node's ends behind its next chunk only; the stream itself need not wait. */
+  /**
+   * The iterator of a stream of Node's ends behind its next chunk only; the stream itself need not
+   * wait.
+   */
   #destroyStream() {
     const stream = this.#iterable;
     try {
-      if (typeof stream.pipe === 'function' && typeof stream.destroy === 'function') stream.destroy();
+      if (typeof stream.pipe === 'function' && typeof stream.destroy === 'function')
+        stream.destroy();
     } catch (error) {
       // The consumer waits for what the mapping says next.
       rethrow(error);

@@ -1,14 +1,15 @@
 'use strict';
 
-// What `stream()` gives: the values of one task, one by one, as an async iterator. It is at the same time how the pool remembers
-// the task.
+// What `stream()` gives: the values of one task, one by one, as an async iterator. It is at the
+// same time how the pool remembers the task.
 //
 //   handler ─▶ yield ─▶ chunk ─▶ push ─▶ [ values ] ─▶ next()
 //                ▲                                       │
 //                └──────────────── credit ◀──────────────┘
 //
-// As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes room for another, which the
-// worker is told when half of them were: a word for each would cost more than the value.
+// As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes
+// room for another, which the worker is told when half of them were: a word for each would cost
+// more than the value.
 
 const { fromCaller } = require('../errors/caller');
 const { Promise } = require('../intrinsics');
@@ -144,7 +145,10 @@ class TaskStream {
     const failure = this.#failure;
     this.#failure = null;
     /** @type {Promise<IteratorResult<any>>} */
-    const end = failure === null ? Promise.resolve({ done: true, value: undefined }) : Promise.reject(failure.error);
+    const end =
+      failure === null
+        ? Promise.resolve({ done: true, value: undefined })
+        : Promise.reject(failure.error);
     return end;
   }
 

@@ -4,7 +4,10 @@ const { now } = require('../clock');
 
 /** What tiny tasks need so that no worker waits for the consumer; more only takes memory. */
 const DEEPEST = 1024;
-/** ms. A window that was done within the first is made twice as deep; one that took longer than the second, half as deep. */
+/**
+ * ms. A window that was done within the first is made twice as deep; one that took longer than the
+ * second, half as deep.
+ */
 const QUICK = 20;
 const SLOW = 200;
 

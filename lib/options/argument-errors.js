@@ -138,4 +138,11 @@ function isArgumentError(error) {
   return made.has(/** @type {object} */ (error));
 }
 
-module.exports = { constructorName, invalidType, invalidValue, isArgumentError, outOfRange, unknownOption };
+module.exports = {
+  constructorName,
+  invalidType,
+  invalidValue,
+  isArgumentError,
+  outOfRange,
+  unknownOption,
+};

@@ -30,12 +30,20 @@ function checkedSource(fn) {
   // Not fn.toString(), which the function may have replaced.
   const source = Function.prototype.toString.call(fn);
   if (NATIVE.test(source)) {
-    throw invalidValue('fn', fn, 'must be written in JavaScript: native and bound functions have no source text');
+    throw invalidValue(
+      'fn',
+      fn,
+      'must be written in JavaScript: native and bound functions have no source text',
+    );
   }
   if (CLASS.test(source)) throw invalidValue('fn', fn, 'must be a function, not a class');
   // A method (`{ work() {} }`) is no expression by itself, but inside of an object.
   if (compiles(`(${source}\n)`) || compiles(`({${source}\n})`)) return source;
-  throw invalidValue('fn', fn, 'must be a function that can stand alone, such as an arrow function');
+  throw invalidValue(
+    'fn',
+    fn,
+    'must be a function that can stand alone, such as an arrow function',
+  );
 }
 
 /** @param {string} expression which is only parsed */

@@ -14,7 +14,8 @@ const { text } = require('./validators');
  */
 function moduleUrl(name, value) {
   if (isUrl(value)) return fileUrl(name, value);
-  if (typeof value !== 'string') throw invalidType(name, 'of type string or an instance of URL', value);
+  if (typeof value !== 'string')
+    throw invalidType(name, 'of type string or an instance of URL', value);
   text(name, value);
   if (!/^[a-z][a-z+.-]+:/i.test(value)) return pathToFileURL(path.resolve(value)).href;
   if (!URL.canParse(value)) throw invalidValue(name, value, 'must be a path or a file URL');
@@ -32,7 +33,12 @@ function isUrl(value) {
   if (typeof value !== 'object' || value === null) return false;
   // What url.parse() gives has `auth` and `path` as well.
   const { href, protocol, auth, path } = value;
-  return typeof href === 'string' && typeof protocol === 'string' && auth === undefined && path === undefined;
+  return (
+    typeof href === 'string' &&
+    typeof protocol === 'string' &&
+    auth === undefined &&
+    path === undefined
+  );
 }
 
 /**
@@ -41,7 +47,8 @@ function isUrl(value) {
  */
 function fileUrl(name, url) {
   if (url.protocol !== 'file:') throw invalidValue(name, url.href, 'must be a path or a file URL');
-  if (url.pathname.includes('%00')) throw invalidValue(name, url.href, 'must not contain NUL characters');
+  if (url.pathname.includes('%00'))
+    throw invalidValue(name, url.href, 'must not contain NUL characters');
   return url.href;
 }
 

@@ -1,18 +1,35 @@
 'use strict';
 
-// The options of a pool and of its methods: checked, completed with their defaults, and nothing missing afterwards.
+// The options of a pool and of its methods: checked, completed with their defaults, and nothing
+// missing afterwards.
 
 const { invalidType, outOfRange } = require('./argument-errors');
-const { MAX_DELAY, bytes, delay, delayOrNever, flag, integer, oneOf, ownOptions, text } = require('./validators');
+const {
+  MAX_DELAY,
+  bytes,
+  delay,
+  delayOrNever,
+  flag,
+  integer,
+  oneOf,
+  ownOptions,
+  text,
+} = require('./validators');
 const { resolveCommand } = require('./worker-command');
 
-/** No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion processes. */
+/**
+ * No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion
+ * processes.
+ */
 const MAX_WORKERS = 1024;
 /** Beyond it a worker is a queue, not a worker. */
 const MAX_CONCURRENCY = 1024;
 /** As many as `'auto'` ever sends ahead. */
 const MAX_PREFETCH = 256;
-/** A message and what is around it become one JavaScript string, and those end a little below 512 MiB. */
+/**
+ * A message and what is around it become one JavaScript string, and those end a little below 512
+ * MiB.
+ */
 const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
 const MAX_RETRIES = 1_000_000;
 
@@ -74,7 +91,8 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
 function resolveOptions(options, availableParallelism) {
   const own = ownOptions('options', options, OPTIONS);
   /** @param {string} key @param {number} fallback @param {number} min @param {number} max */
-  const count = (key, fallback, min, max) => integer(`options.${key}`, or(own[key], fallback), min, max);
+  const count = (key, fallback, min, max) =>
+    integer(`options.${key}`, or(own[key], fallback), min, max);
   /** @param {string} key @param {number} fallback @param {number} [min] */
   const time = (key, fallback, min) => delay(`options.${key}`, or(own[key], fallback), min);
   /** @param {string} key @param {number} fallback @param {number} [min] */
@@ -82,7 +100,10 @@ function resolveOptions(options, availableParallelism) {
 
   const { kind, worker, waits, ...command } = resolveCommand(own);
   const cores = Math.min(Math.max(availableParallelism(), 1), MAX_WORKERS);
-  const serialization = oneOf('options.serialization', or(own.serialization, 'json'), ['json', 'advanced']);
+  const serialization = oneOf('options.serialization', or(own.serialization, 'json'), [
+    'json',
+    'advanced',
+  ]);
   return {
     kind,
     worker,
@@ -173,7 +194,11 @@ function restartPolicy(restart) {
   // A longer first delay alone is no contradiction: the last one follows.
   const maxDelay = delay('options.restart.maxDelay', or(own.maxDelay, Math.max(5_000, minDelay)));
   if (minDelay > maxDelay) {
-    throw outOfRange('options.restart.minDelay', `<= options.restart.maxDelay (${maxDelay})`, minDelay);
+    throw outOfRange(
+      'options.restart.minDelay',
+      `<= options.restart.maxDelay (${maxDelay})`,
+      minDelay,
+    );
   }
   return {
     restartLimit: integer('options.restart.limit', or(own.limit, 5), 0, MAX_RETRIES),
@@ -190,16 +215,23 @@ function restartPolicy(restart) {
  */
 function workerLimits(own) {
   /** @param {string} key @param {(name: string, value: unknown) => number} check */
-  const limit = (key, check) => (own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key])));
+  const limit = (key, check) =>
+    own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key]));
   const limits = {
-    maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) => integer(name, value, 1, Infinity)),
+    maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) =>
+      integer(name, value, 1, Infinity),
+    ),
     maxWorkerAge: limit('maxWorkerAge', (name, value) => delayOrNever(name, value, 1)),
     recycleMemory: limit('recycleMemory', (name, value) => bytes(name, value, 1)),
     maxMemory: limit('maxMemory', (name, value) => bytes(name, value, 1)),
   };
   const { recycleMemory, maxMemory } = limits;
   if (maxMemory > 0 && recycleMemory >= maxMemory)
-    throw outOfRange('options.recycleMemory', `< options.maxMemory (${maxMemory} bytes)`, own.recycleMemory);
+    throw outOfRange(
+      'options.recycleMemory',
+      `< options.maxMemory (${maxMemory} bytes)`,
+      own.recycleMemory,
+    );
   return limits;
 }
 

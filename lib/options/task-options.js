@@ -25,7 +25,8 @@ const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
 const HIGH_WATER_MARK = 16;
 const MAX_HIGH_WATER_MARK = 65_536;
-const SIGNAL = 'an AbortSignal, which has "aborted", "addEventListener()" and "removeEventListener()"';
+const SIGNAL =
+  'an AbortSignal, which has "aborted", "addEventListener()" and "removeEventListener()"';
 
 /**
  * @typedef {object} TaskOptions
@@ -62,14 +63,19 @@ function resolveTaskOptions(options, kind) {
   if (options === undefined) return NO_OPTIONS;
   const own = ownOptions('options', options, TASK_OPTIONS);
   return {
-    priority: own.priority === undefined ? 0 : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
+    priority:
+      own.priority === undefined
+        ? 0
+        : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
     key: own.key === undefined ? null : text('options.key', own.key),
     timeout: own.timeout === undefined ? DEFAULT : timeLimit(own.timeout),
-    retries: own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
+    retries:
+      own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),
     handler: own.handler === undefined ? null : text('options.handler', own.handler),
     filename: own.filename === undefined ? null : filename(own.filename, kind),
-    onProgress: own.onProgress === undefined ? null : listener('options.onProgress', own.onProgress),
+    onProgress:
+      own.onProgress === undefined ? null : listener('options.onProgress', own.onProgress),
     trace: own.trace === undefined ? null : traceparent('options.trace', own.trace),
   };
 }
@@ -83,7 +89,10 @@ function resolveTaskOptions(options, kind) {
  */
 function resolveStreamOptions(options, kind) {
   const known = TASK_OPTIONS.filter((name) => name !== 'retries');
-  const { highWaterMark = HIGH_WATER_MARK, ...rest } = ownOptions('options', options, [...known, 'highWaterMark']);
+  const { highWaterMark = HIGH_WATER_MARK, ...rest } = ownOptions('options', options, [
+    ...known,
+    'highWaterMark',
+  ]);
   integer('options.highWaterMark', highWaterMark, 1, MAX_HIGH_WATER_MARK);
   return { ...resolveTaskOptions(rest, kind), retries: 0, highWaterMark: Number(highWaterMark) };
 }
@@ -97,7 +106,11 @@ function resolveProxyOptions(options, kind) {
   const resolved = resolveTaskOptions(options, kind);
   const { handler } = resolved;
   if (handler !== null)
-    throw invalidValue('options.handler', handler, 'is for single tasks: a proxy has a function for each handler');
+    throw invalidValue(
+      'options.handler',
+      handler,
+      'is for single tasks: a proxy has a function for each handler',
+    );
   return resolved;
 }
 
@@ -111,7 +124,8 @@ function timeLimit(value) {
 }
 
 /**
- * By its form and not its class, as Node does it: test environments bring an AbortSignal of their own.
+ * By its form and not its class, as Node does it: test environments bring an AbortSignal of their
+ * own.
  *
  * @param {any} signal
  * @returns {AbortSignal}
@@ -133,9 +147,20 @@ function abortSignal(signal) {
  */
 function filename(value, kind) {
   if (kind !== 'built-in') {
-    throw invalidValue('options.filename', value, 'is for the built-in worker only; this pool has a worker of its own');
+    throw invalidValue(
+      'options.filename',
+      value,
+      'is for the built-in worker only; this pool has a worker of its own',
+    );
   }
   return moduleUrl('options.filename', value);
 }
 
-module.exports = { DEFAULT, NO_OPTIONS, TASK_OPTIONS, resolveProxyOptions, resolveStreamOptions, resolveTaskOptions };
+module.exports = {
+  DEFAULT,
+  NO_OPTIONS,
+  TASK_OPTIONS,
+  resolveProxyOptions,
+  resolveStreamOptions,
+  resolveTaskOptions,
+};

@@ -49,7 +49,9 @@ function integer(name, value, min, max, range = rangeText(min, max)) {
  * @param {number} max
  */
 function rangeText(min, max) {
-  return max === Infinity ? `an integer >= ${min}, or Infinity` : `an integer >= ${min} && <= ${max}`;
+  return max === Infinity
+    ? `an integer >= ${min}, or Infinity`
+    : `an integer >= ${min} && <= ${max}`;
 }
 
 /**
@@ -111,7 +113,11 @@ function bytes(name, value, min) {
   }
   const match = SIZE.exec(value.trim());
   if (match === null)
-    throw invalidValue(name, value, "must be a number of bytes, or text such as '512MB' or '1.5 GiB'");
+    throw invalidValue(
+      name,
+      value,
+      "must be a number of bytes, or text such as '512MB' or '1.5 GiB'",
+    );
   const unit = /** @type {keyof typeof UNITS} */ ((match[2] ?? 'b').toLowerCase());
   const size = Math.floor(Number(match[1]) * UNITS[unit]);
   if (size < min) throw outOfRange(name, `>= ${min} bytes`, value);

@@ -1,6 +1,7 @@
 'use strict';
 
-// How a worker process is started: command line, environment, directory, and what it is told on the channel.
+// How a worker process is started: command line, environment, directory, and what it is told on the
+// channel.
 
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
@@ -49,9 +50,14 @@ function isCommand(worker) {
  */
 function node(own, runtime, env) {
   if (own.worker !== undefined && typeof own.worker !== 'string' && !isUrl(own.worker)) {
-    throw invalidType('options.worker', 'of type string or an instance of URL or { command, args }', own.worker);
+    throw invalidType(
+      'options.worker',
+      'of type string or an instance of URL or { command, args }',
+      own.worker,
+    );
   }
-  const execPath = own.execPath === undefined ? runtime.execPath : text('options.execPath', own.execPath);
+  const execPath =
+    own.execPath === undefined ? runtime.execPath : text('options.execPath', own.execPath);
   // The flags of Bun and Deno are for themselves only, and so are a single executable's.
   const same = HOST === 'Node.js' || execPath === runtime.execPath;
   const inherited = same ? runtime.execArgv : [];
@@ -68,7 +74,8 @@ function node(own, runtime, env) {
     command: execPath,
     args: [...execArgv, workerEntryFile(), ...argv],
     isNode: ofNode,
-    // The port that each worker is told stands behind the flags: the last one decides, whoever has said the others.
+    // The port that each worker is told stands behind the flags: the last one decides, whoever has
+    // said the others.
     inspect: inspector && { position: execArgv.length, host: inspector.host, port: inspector.port },
     waits: inspector?.waits === true,
     initOptions: JSON.stringify({
@@ -92,10 +99,18 @@ function foreign(own) {
     );
   }
   if (own.serialization === 'advanced') {
-    throw invalidValue('options.serialization', 'advanced', "must be 'json' with a { command, args } worker");
+    throw invalidValue(
+      'options.serialization',
+      'advanced',
+      "must be 'json' with a { command, args } worker",
+    );
   }
   if (own.captureStack === true) {
-    throw invalidValue('options.captureStack', true, 'is for Node workers; others have no JavaScript stack');
+    throw invalidValue(
+      'options.captureStack',
+      true,
+      'is for Node workers; others have no JavaScript stack',
+    );
   }
   const worker = ownOptions('options.worker', own.worker, ['command', 'args']);
   return {
@@ -117,7 +132,8 @@ function foreign(own) {
  * @returns {{ cwd: string | null, ownCwd: boolean }}
  */
 function directory(cwd) {
-  if (cwd !== undefined) return { cwd: fileURLToPath(moduleUrl('options.cwd', cwd)), ownCwd: false };
+  if (cwd !== undefined)
+    return { cwd: fileURLToPath(moduleUrl('options.cwd', cwd)), ownCwd: false };
   try {
     return { cwd: process.cwd(), ownCwd: true };
   } catch {
@@ -147,7 +163,8 @@ function environment(env) {
     }
     pairs.push(`${key}=${text(name, String(value), { empty: true })}`);
   }
-  // As under child_process: coverage is measured whatever variables a program picks for its workers.
+  // As under child_process: coverage is measured whatever variables a program picks for its
+  // workers.
   const coverage = process.env[COVERAGE];
   if (coverage && !Object.hasOwn(env, COVERAGE)) pairs.push(`${COVERAGE}=${coverage}`);
   return pairs;
@@ -164,15 +181,18 @@ function inheritedEnvironment() {
 }
 
 /**
- * As under child_process in newer versions of Node.js: flags and variables of their own free workers
- * of none of the restrictions that this process is under, unless they name restrictions themselves.
+ * As under child_process in newer versions of Node.js: flags and variables of their own free
+ * workers of none of the restrictions that this process is under, unless they name restrictions
+ * themselves.
  *
  * @param {string[]} pairs `KEY=value`
  * @param {readonly string[]} args
  */
 function withRestrictions(pairs, args) {
   const options = variable('NODE_OPTIONS', pairs);
-  const flags = [...args, ...splitOptions(options)].some(namesRestrictions) ? [] : ownRestrictions();
+  const flags = [...args, ...splitOptions(options)].some(namesRestrictions)
+    ? []
+    : ownRestrictions();
   if (flags.length === 0) return pairs;
   return withAdded(pairs, [`NODE_OPTIONS=${[options, ...flags.map(quoted)].join(' ').trim()}`]);
 }

@@ -1,13 +1,14 @@
 'use strict';
 
-// In an Electron app, `process.execPath` is the app: it is Node.js only where a variable says so, and starts the app once
-// more where its maker has switched that off.
+// In an Electron app, `process.execPath` is the app: it is Node.js only where a variable says so,
+// and starts the app once more where its maker has switched that off.
 
 /** Properties that Electron adds. @type {NodeJS.Process & { type?: string, helperExecPath?: string }} */
 const host = require('node:process');
 
 /**
- * How to start this process's own Node.js, as `child_process.fork()` does, which Electron has a version of its own of.
+ * How to start this process's own Node.js, as `child_process.fork()` does, which Electron has a
+ * version of its own of.
  *
  * @returns {{ execPath: string, env: string[] }} `env`, as `KEY=value`, is to be added to that of the worker
  * @throws {Error} this process is such a second app, which must not start a third

@@ -27,7 +27,11 @@ function missingAddon(load) {
   const target = ownTarget();
   if (!SUPPORTED.includes(target)) {
     const there = `it runs on ${SUPPORTED.join(', ')}`;
-    return failed(`bulkhead does not support ${target}: ${there}`, 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM', undefined);
+    return failed(
+      `bulkhead does not support ${target}: ${there}`,
+      'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
+      undefined,
+    );
   }
   const cause = attempt(load, folder, target);
   const { code, message } = cause;
@@ -48,11 +52,16 @@ function missingAddon(load) {
       cause,
     );
   }
-  return failed(`bulkhead cannot load its native addon for ${target}: ${message}`, code ?? 'ERR_DLOPEN_FAILED', cause);
+  return failed(
+    `bulkhead cannot load its native addon for ${target}: ${message}`,
+    code ?? 'ERR_DLOPEN_FAILED',
+    cause,
+  );
 }
 
 /**
- * The loader that the build generates knows only that none of its candidates came; this asks the one that should have.
+ * The loader that the build generates knows only that none of its candidates came; this asks the
+ * one that should have.
  *
  * @param {(id: string) => unknown} load
  * @param {string} folder of the package

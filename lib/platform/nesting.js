@@ -4,7 +4,8 @@
 const MAX_DEPTH = 8;
 
 /**
- * A worker module that makes a pool for its own module, and gives it a task, goes on for ever: each worker starts another.
+ * A worker module that makes a pool for its own module, and gives it a task, goes on for ever: each
+ * worker starts another.
  *
  * @param {number} depth how deep in pools within pools this process is
  */

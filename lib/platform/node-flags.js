@@ -1,9 +1,12 @@
 'use strict';
 
-// Which of this process's flags its workers inherit: all but those that say what this process itself is to run, test,
-// watch, or listen on for a debugger.
+// Which of this process's flags its workers inherit: all but those that say what this process
+// itself is to run, test, watch, or listen on for a debugger.
 
-/** `-e` and its like. Their script is not ours to run, and is the next argument whatever it looks like. */
+/**
+ * `-e` and its like. Their script is not ours to run, and is the next argument whatever it looks
+ * like.
+ */
 const EVAL = /^(?:-e|-pe|--eval)$/;
 /** With a value of its own, after `=` or as the next argument. */
 const WITH_VALUE =
@@ -12,7 +15,8 @@ const WITH_VALUE =
 const ALONE =
   /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--hot|--test|--check|-c|--interactive|-i)$/;
 
-const INSPECT = /(^|\s)--(?:inspect(?:-brk|-wait|-port|-publish-uid)?|debug-port)(?:=\S*)?(?=\s|$)/g;
+const INSPECT =
+  /(^|\s)--(?:inspect(?:-brk|-wait|-port|-publish-uid)?|debug-port)(?:=\S*)?(?=\s|$)/g;
 
 /**
  * @param {readonly string[]} execArgv such as `process.execArgv`
@@ -44,14 +48,17 @@ function nodeOptions(options) {
 }
 
 /**
- * As Node does it: at spaces that are not in double quotes, where a backslash makes the next character an ordinary one.
+ * As Node does it: at spaces that are not in double quotes, where a backslash makes the next
+ * character an ordinary one.
  *
  * @param {string} options
  * @returns {string[]}
  */
 function splitOptions(options) {
   const words = options.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/gs) ?? [];
-  return words.map((word) => word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted) => quoted.replace(/\\(.)/gs, '$1')));
+  return words.map((word) =>
+    word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted) => quoted.replace(/\\(.)/gs, '$1')),
+  );
 }
 
 /**

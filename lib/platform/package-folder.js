@@ -1,7 +1,7 @@
 'use strict';
 
-// Where this package lies. Its addon and the file that workers start with are files of its own, and stay behind where a
-// bundler puts this one into another.
+// Where this package lies. Its addon and the file that workers start with are files of its own, and
+// stay behind where a bundler puts this one into another.
 
 const { existsSync, readFileSync } = require('node:fs');
 const path = require('node:path');

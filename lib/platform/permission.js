@@ -13,8 +13,8 @@ const WITH_VALUE = /^--allow-fs-(?:read|write|vfs)$/;
 const { permission } = /** @type {any} */ (process);
 
 /**
- * The permission models of Node and Deno do not see what an addon spawns. They are asked all the same: whoever forbids
- * child processes means ours too.
+ * The permission models of Node and Deno do not see what an addon spawns. They are asked all the
+ * same: whoever forbids child processes means ours too.
  */
 function assertMaySpawn() {
   if (HOST === 'Deno' && !denoPermits('run')) throw denied('--allow-run');
@@ -41,7 +41,10 @@ function ownRestrictions() {
 /** @param {string} flag */
 function denied(flag) {
   const message = `Access to this API has been restricted. Use ${flag} to let bulkhead start its workers.`;
-  return Object.assign(new Error(message), { code: 'ERR_ACCESS_DENIED', permission: 'ChildProcess' });
+  return Object.assign(new Error(message), {
+    code: 'ERR_ACCESS_DENIED',
+    permission: 'ChildProcess',
+  });
 }
 
 module.exports = { assertMaySpawn, namesRestrictions, ownRestrictions };

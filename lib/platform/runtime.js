@@ -1,6 +1,7 @@
 'use strict';
 
-// What runs this JavaScript: Node.js, or Bun or Deno, which take themselves for Node.js and mostly are.
+// What runs this JavaScript: Node.js, or Bun or Deno, which take themselves for Node.js and mostly
+// are.
 
 const process = require('node:process');
 const { ownNode } = require('./electron');
@@ -37,9 +38,16 @@ function ownRuntime() {
   return { execPath, execArgv: HOST === 'Deno' ? denoFlags() : nodeFlags(process.execArgv), env };
 }
 
-/** As in this process, as far as a permission is not for certain files or hosts only: then a worker has it not at all. */
+/**
+ * As in this process, as far as a permission is not for certain files or hosts only: then a worker
+ * has it not at all.
+ */
 function denoFlags() {
-  return ['run', '--no-prompt', ...DENO_PERMISSIONS.filter(denoPermits).map((name) => `--allow-${name}`)];
+  return [
+    'run',
+    '--no-prompt',
+    ...DENO_PERMISSIONS.filter(denoPermits).map((name) => `--allow-${name}`),
+  ];
 }
 
 /** @param {string} name of a permission */
@@ -54,7 +62,9 @@ function denoPermits(name) {
  */
 function assertRuntime() {
   const single =
-    isSea() || globals.Bun?.main.startsWith('/$bunfs/') === true || globals.Deno?.build.standalone === true;
+    isSea() ||
+    globals.Bun?.main.startsWith('/$bunfs/') === true ||
+    globals.Deno?.build.standalone === true;
   if (!single) return;
   const message =
     'This program is a single executable, on which no workers can run: give the pool the option "execPath", ' +

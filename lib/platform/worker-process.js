@@ -1,7 +1,7 @@
 'use strict';
 
-// What a worker process says of itself to every copy of this package in it: to the pools that its modules make, and to
-// 'bulkhead/worker'.
+// What a worker process says of itself to every copy of this package in it: to the pools that its
+// modules make, and to 'bulkhead/worker'.
 
 const { realpathSync } = require('node:fs');
 const process = require('node:process');
@@ -37,8 +37,8 @@ function ownWorker() {
 }
 
 /**
- * What the workers of a pool that is made here are told as their `line`: none of these modules may start them again by
- * being started.
+ * What the workers of a pool that is made here are told as their `line`: none of these modules may
+ * start them again by being started.
  *
  * @returns {string[] | undefined}
  */
@@ -49,8 +49,8 @@ function lineOfPools() {
 }
 
 /**
- * A module that starts a pool of itself whenever it is loaded does so in each of its workers again, without end. In a
- * handler it may: tasks can come to an end.
+ * A module that starts a pool of itself whenever it is loaded does so in each of its workers again,
+ * without end. In a handler it may: tasks can come to an end.
  *
  * @param {string | null} url of the module that workers are about to run
  * @throws {Error} it has led to this process, and no task asks for the pool

@@ -1,7 +1,7 @@
 'use strict';
 
-// Abort signals that pools and maps listen to. Each signal gets one listener in this thread, however many tasks, maps and
-// pools share it: Node warns of a leak beyond ten.
+// Abort signals that pools and maps listen to. Each signal gets one listener in this thread,
+// however many tasks, maps and pools share it: Node warns of a leak beyond ten.
 //
 // A signal is the user's. What its methods and getters throw must harm no task.
 
@@ -12,7 +12,9 @@ const { rethrow } = require('../errors/rethrow');
 /** @type {WeakMap<AbortSignal, AbortWatch>} */
 const watches = new WeakMap();
 
-/** A signal and what listens to it. It has its listener on the signal only while there is something. */
+/**
+ * A signal and what listens to it. It has its listener on the signal only while there is something.
+ */
 class AbortWatch {
   #signal;
   /** By whose it is. @type {Map<object, AbortListener>} */

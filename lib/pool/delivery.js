@@ -1,9 +1,10 @@
 'use strict';
 
-// From rows to what users get: promises settled and events emitted. Whatever a listener does, the rows behind its own
-// are delivered.
+// From rows to what users get: promises settled and events emitted. Whatever a listener does, the
+// rows behind its own are delivered.
 //
-// A task that has left the table is settled, whatever is thrown on the way: what may run user code is guarded by itself.
+// A task that has left the table is settled, whatever is thrown on the way: what may run user code
+// is guarded by itself.
 
 const { BulkheadError } = require('../errors/classes');
 const { protocolError, toError } = require('../errors/from-native');
@@ -128,7 +129,8 @@ class Delivery {
     const what = `unreadable value: ${reason}`;
     const failure = { what, workerId, pid };
     this.#killForProtocolError(pid, what);
-    if (kind <= KIND.TASK_FAILED) this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
+    if (kind <= KIND.TASK_FAILED)
+      this.fail(ticket, { kind: 'protocol', ...failure, maybeExecuted: true }, {}, row);
     else this.#poolErrors.protocolBroken(protocolError(failure));
   }
 
@@ -142,11 +144,13 @@ class Delivery {
     if (task === undefined) return;
     this.#settled(ticket);
     const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
-    // Whose result it is and who made it is known here. A worker that names another task is not asked.
+    // Whose result it is and who made it is known here. A worker that names another task is not
+    // asked.
     const result = isEnvelope ? value.result : value;
     let envelope;
     try {
-      if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, 'completed', row);
+      if (this.#diagnostics.watchesEnds)
+        this.#diagnostics.taskEnded(ticket, task.id, 'completed', row);
       if (this.#emitter.listenerCount('message') > 0) {
         envelope = { taskId: task.id, result, processedBy: pid };
         this.emit('message', envelope, workerOf(row));
@@ -242,7 +246,8 @@ class Delivery {
    */
   #reject(ticket, task, error, outcome, row) {
     try {
-      if (this.#diagnostics.watchesEnds) this.#diagnostics.taskEnded(ticket, task.id, outcome, row, error);
+      if (this.#diagnostics.watchesEnds)
+        this.#diagnostics.taskEnded(ticket, task.id, outcome, row, error);
     } catch (thrown) {
       rethrow(thrown);
     }
@@ -287,7 +292,8 @@ class Delivery {
   }
 
   /**
-   * One of several values of a task. A worker that gives more of them than were asked for is not trusted any further.
+   * One of several values of a task. A worker that gives more of them than were asked for is not
+   * trusted any further.
    *
    * @param {Row} row
    * @param {unknown} value
@@ -349,8 +355,8 @@ class Delivery {
   }
 
   /**
-   * Emits, and lets what a listener throws take the way of any exception in an event, except that it does not take this
-   * loop along.
+   * Emits, and lets what a listener throws take the way of any exception in an event, except that
+   * it does not take this loop along.
    *
    * @param {string | symbol} event
    * @param {unknown[]} args

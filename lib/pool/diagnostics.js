@@ -1,7 +1,7 @@
 'use strict';
 
-// What tracing and metrics may subscribe to: channels of node:diagnostics_channel. Without subscribers a task costs a
-// look at its channels, and nothing is made for it.
+// What tracing and metrics may subscribe to: channels of node:diagnostics_channel. Without
+// subscribers a task costs a look at its channels, and nothing is made for it.
 
 const { channel } = require('node:diagnostics_channel');
 

@@ -4,8 +4,8 @@ const process = require('node:process');
 const { setTimeout } = require('../clock');
 
 /**
- * In ms. A process that ends on its own within this time is not told: it may well leave its pools to their end, and newer
- * versions of V8 collect a pool soon after its last task.
+ * In ms. A process that ends on its own within this time is not told: it may well leave its pools
+ * to their end, and newer versions of V8 collect a pool soon after its last task.
  */
 const DELAY = 1_000;
 

@@ -4,8 +4,8 @@
 const MAX_HANDLERS = 255;
 
 /**
- * Ids for the names of handlers. The pool predicts by them how long a task will run, and nothing else: names
- * beyond the 255th share 0.
+ * Ids for the names of handlers. The pool predicts by them how long a task will run, and nothing
+ * else: names beyond the 255th share 0.
  */
 class HandlerIds {
   /** @type {Map<string, number>} */

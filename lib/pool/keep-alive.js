@@ -1,10 +1,12 @@
 'use strict';
 
-// Whether a pool keeps the process alive, and itself from being collected: while somebody waits for it.
+// Whether a pool keeps the process alive, and itself from being collected: while somebody waits for
+// it.
 
 /**
- * Pools that are waited for. The native side holds its callback, but the callback holds the pool only weakly: a pool
- * that nobody can reach and nobody waits for is collected, and its workers end with it.
+ * Pools that are waited for. The native side holds its callback, but the callback holds the pool
+ * only weakly: a pool that nobody can reach and nobody waits for is collected, and its workers end
+ * with it.
  *
  * @type {Set<object>}
  */
@@ -65,7 +67,8 @@ class KeepAlive {
   }
 
   #update() {
-    const wanted = this.#calls > 0 || this.#mode === 'ref' || (this.#mode === 'auto' && this.#tasks > 0);
+    const wanted =
+      this.#calls > 0 || this.#mode === 'ref' || (this.#mode === 'auto' && this.#tasks > 0);
     // Unsettled tasks have listeners to reach even when the process need not wait for them.
     if (wanted || this.#tasks > 0) awaited.add(this.#owner);
     else awaited.delete(this.#owner);

@@ -62,7 +62,11 @@ class Lifecycle {
    *   consumer of a `map()` is told
    * @param {() => void} events.onClosed
    */
-  constructor(native, keepAlive, { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed }) {
+  constructor(
+    native,
+    keepAlive,
+    { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed },
+  ) {
     this.#native = native;
     this.#keepAlive = keepAlive;
     this.#assertMayStart = assertMayStart;
@@ -83,7 +87,8 @@ class Lifecycle {
   }
 
   /**
-   * To be asked for every task, after user code (a toJSON, a getter) has run and right before it is given away.
+   * To be asked for every task, after user code (a toJSON, a getter) has run and right before it is
+   * given away.
    *
    * @returns {NativePool} which takes tasks
    */
@@ -158,7 +163,9 @@ class Lifecycle {
    * @returns {Promise<void>}
    */
   resize({ minWorkers, maxWorkers }) {
-    return this.#request(this.#resizes, (native, number) => native.resize(minWorkers, maxWorkers, number));
+    return this.#request(this.#resizes, (native, number) =>
+      native.resize(minWorkers, maxWorkers, number),
+    );
   }
 
   /** @returns {Promise<void>} */
@@ -266,7 +273,9 @@ class Lifecycle {
       case 'reloaded':
         return this.#requestDone(this.#reloads, about.number, (request) => request.resolve());
       case 'reload-failed':
-        return this.#requestDone(this.#reloads, about.number, (request) => request.reject(startError(about.cause)));
+        return this.#requestDone(this.#reloads, about.number, (request) =>
+          request.reject(startError(about.cause)),
+        );
       case 'broken':
         return this.#onBroken(startError(about.cause));
       case 'short':
@@ -275,9 +284,16 @@ class Lifecycle {
           code: 'BULKHEAD_WORKERS_MISSING',
         });
       case 'left-behind':
-        return process.emitWarning(leftBehind(about), { type: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' });
+        return process.emitWarning(leftBehind(about), {
+          type: 'BulkheadWarning',
+          code: 'BULKHEAD_UNKILLABLE',
+        });
       case 'closed':
-        return this.#finish({ completed: about.completed, rejected: about.rejected, killed: about.killed });
+        return this.#finish({
+          completed: about.completed,
+          rejected: about.rejected,
+          killed: about.killed,
+        });
     }
   }
 
@@ -325,7 +341,8 @@ class Lifecycle {
     this.#room = null;
     for (const requests of [this.#resizes, this.#reloads]) {
       this.#requestDone(requests, Infinity, (request) => {
-        // Whoever has closed the pool need not wait for this as well, and that it broke is told in any case.
+        // Whoever has closed the pool need not wait for this as well, and that it broke is told in
+        // any case.
         ignorable(request.promise);
         told ||= isSeen(request.promise);
         return request.reject(error);

@@ -3,8 +3,8 @@
 const { EventEmitter } = require('node:events');
 
 /**
- * An EventEmitter that notices when listeners come and go, without listeners of its own that users could see or remove.
- * (`once` and its like go through these methods.)
+ * An EventEmitter that notices when listeners come and go, without listeners of its own that users
+ * could see or remove. (`once` and its like go through these methods.)
  */
 class ListeningEmitter extends EventEmitter {
   #onChange;

@@ -1,12 +1,14 @@
 'use strict';
 
-// How a program is told of an error that concerns the pool and not one of its tasks. Such an error never ends the process:
+// How a program is told of an error that concerns the pool and not one of its tasks. Such an error
+// never ends the process:
 //
 //   the pool has an `error` listener                the event
 //   it has none, and a promise rejects with it      the promise is enough
 //   neither                                         one warning of the process
 //
-// A task of `distributeTask()` that fails with it has an `error` event of its own, as any other failure of such a task.
+// A task of `distributeTask()` that fails with it has an `error` event of its own, as any other
+// failure of such a task.
 
 const { errorMonitor } = require('node:events');
 const process = require('node:process');
@@ -106,7 +108,8 @@ class PoolErrors {
     process.emitWarning(`process pool "${this.#poolName}": ${error.message}`, {
       type: 'BulkheadWarning',
       code: 'BULKHEAD_POOL_ERROR',
-      detail: "Listen to the pool's 'error' event, or await startWorkers(), to handle this in the program.",
+      detail:
+        "Listen to the pool's 'error' event, or await startWorkers(), to handle this in the program.",
     });
   }
 }

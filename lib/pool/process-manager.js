@@ -1,7 +1,7 @@
 'use strict';
 
-// The class that users see: it checks what it is given, hands it to the native pool, and leaves the answers to
-// delivery.js and the pool's own life to lifecycle.js.
+// The class that users see: it checks what it is given, hands it to the native pool, and leaves the
+// answers to delivery.js and the pool's own life to lifecycle.js.
 
 const { AsyncResource } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
@@ -9,13 +9,23 @@ const process = require('node:process');
 const { inspect } = require('node:util');
 const { encode, looksPlain, prepareAdvanced, stringify } = require('../codec/serialize');
 const { forCaller, fromCaller } = require('../errors/caller');
-const { AbortError, MessageTooLargeError, QueueFullError, SerializationError } = require('../errors/classes');
+const {
+  AbortError,
+  MessageTooLargeError,
+  QueueFullError,
+  SerializationError,
+} = require('../errors/classes');
 const { Promise } = require('../intrinsics');
 const { map } = require('../iterate/mapping');
 const native = require('../native');
 const { constructorName, invalidType, invalidValue } = require('../options/argument-errors');
 const { functionSource } = require('../options/function-source');
-const { MAX_WORKERS, resolveOptions, resolveShutdownOptions, resolveSize } = require('../options/pool-options');
+const {
+  MAX_WORKERS,
+  resolveOptions,
+  resolveShutdownOptions,
+  resolveSize,
+} = require('../options/pool-options');
 const { assertMayNest } = require('../platform/nesting');
 const { assertMaySpawn } = require('../platform/permission');
 const { Cancellation } = require('./cancellation');
@@ -93,7 +103,8 @@ class ProcessManager extends ListeningEmitter {
       resolveOptions(options, native.availableParallelism),
     );
     assertMaySpawn();
-    if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory()) warnOfMemory(config.name);
+    if (config.maxMemory + config.recycleMemory > 0 && !native.readsMemory())
+      warnOfMemory(config.name);
     assertMayNest(native.depth());
     if (config.serialization === 'advanced') prepareAdvanced();
     this.#config = config;
@@ -184,7 +195,8 @@ class ProcessManager extends ListeningEmitter {
       try {
         const source = functionSource(fn);
         if (!Array.isArray(args)) throw invalidType('args', 'an instance of Array', args);
-        if (this.#kind === 'command') throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
+        if (this.#kind === 'command')
+          throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
         const resolved = resolveTaskOptions(options, this.#kind);
         this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
       } catch (error) {
@@ -198,13 +210,20 @@ class ProcessManager extends ListeningEmitter {
    * @returns {any} functions by any name, of the types that the caller knows
    */
   createProxy(options) {
-    const resolved = forCaller(ProcessManager.prototype.createProxy, () => resolveProxyOptions(options, this.#kind));
+    const resolved = forCaller(ProcessManager.prototype.createProxy, () =>
+      resolveProxyOptions(options, this.#kind),
+    );
     return proxyOf((name, args, fn) => {
       return new Promise((resolve, reject) => {
         try {
           this.#assertCallable(name, args, resolved.filename);
           const call = callOf(args, this.#config.serialization);
-          this.#acceptWith(new PromisedTask(resolve, reject), args, { ...resolved, handler: name }, call);
+          this.#acceptWith(
+            new PromisedTask(resolve, reject),
+            args,
+            { ...resolved, handler: name },
+            call,
+          );
         } catch (error) {
           throw fromCaller(error, fn);
         }
@@ -225,9 +244,14 @@ class ProcessManager extends ListeningEmitter {
    */
   #assertCallable(name, args, filename) {
     const what = `proxy.${name}`;
-    if (this.#kind === 'command') throw invalidValue(what, args, 'cannot be called in a { command, args } worker');
+    if (this.#kind === 'command')
+      throw invalidValue(what, args, 'cannot be called in a { command, args } worker');
     if (this.#kind === 'built-in' && filename === null)
-      throw invalidValue(what, args, 'is in no module: give the pool a worker, or createProxy() a filename');
+      throw invalidValue(
+        what,
+        args,
+        'is in no module: give the pool a worker, or createProxy() a filename',
+      );
   }
 
   /**
@@ -269,11 +293,20 @@ class ProcessManager extends ListeningEmitter {
    */
   #tell(workerId, message) {
     const { serialization, maxMessageSize } = this.#config;
-    const encoded = encode(message, serialization, 'message', this.#kind !== 'command', maxMessageSize);
+    const encoded = encode(
+      message,
+      serialization,
+      'message',
+      this.#kind !== 'command',
+      maxMessageSize,
+    );
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a message');
-    if (json.length > maxMessageSize) throw tooLarge('message', sizeOf(json, blobs), maxMessageSize);
-    const reached = this.#lifecycle.running()?.send(workerId, json, headerOf({ binary, encoding }), blobs);
+    if (json.length > maxMessageSize)
+      throw tooLarge('message', sizeOf(json, blobs), maxMessageSize);
+    const reached = this.#lifecycle
+      .running()
+      ?.send(workerId, json, headerOf({ binary, encoding }), blobs);
     if (reached !== undefined && reached < 0) throw tooLarge('message', -reached, maxMessageSize);
     return reached ?? 0;
   }
@@ -303,7 +336,10 @@ class ProcessManager extends ListeningEmitter {
    */
   cancel(id, reason) {
     if (typeof id !== 'string' && typeof id !== 'number')
-      throw fromCaller(invalidType('id', 'of type string or number', id), ProcessManager.prototype.cancel);
+      throw fromCaller(
+        invalidType('id', 'of type string or number', id),
+        ProcessManager.prototype.cancel,
+      );
     const tickets = this.#tickets.withId(id);
     for (const ticket of tickets) this.#cancellation.cancel(ticket, reason);
     return tickets.length > 0;
@@ -316,7 +352,10 @@ class ProcessManager extends ListeningEmitter {
   /** @returns {Stats} */
   stats() {
     const { workers, ...totals } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
-    return { ...totals, workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)) };
+    return {
+      ...totals,
+      workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)),
+    };
   }
 
   /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
@@ -395,7 +434,12 @@ class ProcessManager extends ListeningEmitter {
     /** @type {Record<string, number>} */
     const states = {};
     for (const { state } of workers) states[state] = (states[state] ?? 0) + 1;
-    const about = { name: this.#config.name, state: this.#lifecycle.state, workers: states, queue: { tasks, bytes } };
+    const about = {
+      name: this.#config.name,
+      state: this.#lifecycle.state,
+      workers: states,
+      queue: { tasks, bytes },
+    };
     return `${name} ${inspect(about, { ...options, depth: 1 })}`;
   }
 
@@ -418,7 +462,8 @@ class ProcessManager extends ListeningEmitter {
   }
 
   /**
-   * The usual task, plain data with an id and no options, goes straight through. Anything else goes the longer way.
+   * The usual task, plain data with an id and no options, goes straight through. Anything else goes
+   * the longer way.
    *
    * @param {Task} record
    * @param {any} task
@@ -428,7 +473,12 @@ class ProcessManager extends ListeningEmitter {
   #acceptResolved(record, task, options) {
     const isObject = typeof task === 'object' && task !== null;
     const { serialization, maxMessageSize } = this.#config;
-    if (isObject && options === NO_OPTIONS && serialization === 'json' && looksPlain(task, maxMessageSize)) {
+    if (
+      isObject &&
+      options === NO_OPTIONS &&
+      serialization === 'json' &&
+      looksPlain(task, maxMessageSize)
+    ) {
       const { id, type } = task;
       if (typeof id === 'string' || Number.isFinite(id)) {
         record.id = id;
@@ -462,7 +512,15 @@ class ProcessManager extends ListeningEmitter {
     // A getter of the task may have aborted it. Then no pool is started for it.
     if (signal?.aborted) throw cancelledBefore(signal);
     record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
-    const header = headerOf({ taskId: record.id, handler, filename, ...how, trace, binary, encoding });
+    const header = headerOf({
+      taskId: record.id,
+      handler,
+      filename,
+      ...how,
+      trace,
+      binary,
+      encoding,
+    });
     const name = exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
@@ -493,12 +551,23 @@ class ProcessManager extends ListeningEmitter {
     if (this.#tickets.size === 1) this.#keepAlive.tasks(1);
     const { priority, key, timeout, retries, signal } = options;
     const usual =
-      options === NO_OPTIONS || (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
+      options === NO_OPTIONS ||
+      (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
     let answer = NO_ANSWER;
     try {
       if (signal !== null) this.#watch(ticket, signal);
       if (!usual || blobs !== null)
-        answer = pool.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
+        answer = pool.submitWith(
+          ticket,
+          json,
+          handler,
+          header,
+          timeout,
+          retries,
+          priority,
+          key,
+          blobs,
+        );
       else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
       else answer = this.#submitHeaded(ticket, json, handler, header);
     } finally {
@@ -518,7 +587,8 @@ class ProcessManager extends ListeningEmitter {
    */
   #watch(ticket, signal) {
     this.#cancellation.watch(ticket, signal);
-    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters have.
+    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters
+    // have.
     if (signal.aborted) throw cancelledBefore(signal);
     this.#lifecycle.admit();
   }
@@ -542,9 +612,10 @@ class ProcessManager extends ListeningEmitter {
 
   #closed() {
     closedProperly(this);
-    // The native side settles every task before it says that it has closed. Should it ever forget one, better a late
-    // answer than none.
-    for (const ticket of this.#tickets.all()) this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
+    // The native side settles every task before it says that it has closed. Should it ever forget
+    // one, better a late answer than none.
+    for (const ticket of this.#tickets.all())
+      this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
     this.#finalStats = this.#lifecycle.native?.stats() ?? '';
     this.#batches.detach();
     this.#diagnostics.poolClosed();
@@ -552,8 +623,9 @@ class ProcessManager extends ListeningEmitter {
 }
 
 /**
- * What the native side calls. It holds this for as long as it lives itself, which must not be for as long as it is held:
- * hence weakly, and in a function of its own, since a closure keeps all that its neighbours need.
+ * What the native side calls. It holds this for as long as it lives itself, which must not be for
+ * as long as it is held: hence weakly, and in a function of its own, since a closure keeps all that
+ * its neighbours need.
  *
  * @param {Batches} batches
  */
@@ -610,10 +682,13 @@ function cancelledBefore(signal) {
  * @param {number} limit
  */
 function tooLarge(what, size, limit) {
-  return new MessageTooLargeError(`the ${what} has ${size} bytes, more than maxMessageSize (${limit})`, {
-    size,
-    limit,
-  });
+  return new MessageTooLargeError(
+    `the ${what} has ${size} bytes, more than maxMessageSize (${limit})`,
+    {
+      size,
+      limit,
+    },
+  );
 }
 
 module.exports = { ProcessManager };

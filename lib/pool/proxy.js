@@ -5,7 +5,10 @@
 
 const { SerializationError } = require('../errors/classes');
 
-/** Promises ask for the first, and would wait for a task of that name; JSON.stringify calls the second. */
+/**
+ * Promises ask for the first, and would wait for a task of that name; JSON.stringify calls the
+ * second.
+ */
 const NOT_FUNCTIONS = Object.freeze(['then', 'toJSON']);
 
 /** Frozen: what is written to a proxy is an error in strict mode, as with a module's namespace. */
@@ -51,7 +54,10 @@ function callOf(args, serialization) {
     if (arg === undefined) places.push(index);
     if (typeof arg !== 'function' && typeof arg !== 'symbol') continue;
     const cause = new TypeError(`a ${typeof arg} cannot be serialised`);
-    throw new SerializationError(`a ${typeof arg} cannot be an argument`, { cause, path: `arguments[${index}]` });
+    throw new SerializationError(`a ${typeof arg} cannot be an argument`, {
+      cause,
+      path: `arguments[${index}]`,
+    });
   }
   return { call: true, undefined: places.length === 0 ? null : places };
 }

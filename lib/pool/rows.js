@@ -1,7 +1,8 @@
 'use strict';
 
-// Reads what the native side has collected, row by row. It hands over as many rows as there are, at most ROWS at a time,
-// and the event loop gets its turn in between: a pool that is flooded with results must not starve timers and sockets.
+// Reads what the native side has collected, row by row. It hands over as many rows as there are, at
+// most ROWS at a time, and the event loop gets its turn in between: a pool that is flooded with
+// results must not starve timers and sockets.
 
 const { setImmediate } = require('../clock');
 const { decode } = require('../codec/serialize');
@@ -9,7 +10,10 @@ const { rethrow } = require('../errors/rethrow');
 const { assertFits } = require('../platform/heap');
 const { numberArray } = require('../platform/number-array');
 
-/** Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of blobs. */
+/**
+ * Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of
+ * blobs.
+ */
 const FIELDS = 9;
 /** About half a millisecond of work, were they all small results. */
 const ROWS = 1024;
@@ -37,7 +41,10 @@ const FLAG = Object.freeze({
   V8: 8,
   /** The value is `{ value, binary }`, and blobs belong into it. */
   BINARY: 16,
-  /** This and its multiples: the MiB of the heap that the value's text may become, where that is worth a look. */
+  /**
+   * This and its multiples: the MiB of the heap that the value's text may become, where that is
+   * worth a look.
+   */
   HEAP: 256,
 });
 
@@ -93,7 +100,8 @@ class Batches {
     try {
       rows = this.#drain();
     } finally {
-      // Behind a single row there is hardly ever more to read, and another turn of the event loop would find nothing.
+      // Behind a single row there is hardly ever more to read, and another turn of the event loop
+      // would find nothing.
       if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
     }
   }
@@ -113,7 +121,16 @@ class Batches {
   #read([count, json, strings, blobs]) {
     const { meta } = this;
     const values = parseTogether(json);
-    const row = { kind: 0, ticket: 0, flags: 0, workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 };
+    const row = {
+      kind: 0,
+      ticket: 0,
+      flags: 0,
+      workerId: 0,
+      pid: 0,
+      attempt: 0,
+      waitTime: 0,
+      runTime: 0,
+    };
     let nextString = 0;
     let nextBlob = 0;
     for (let i = 0; i < count; i++) {
@@ -134,7 +151,11 @@ class Batches {
       try {
         if (text === null && values instanceof Error) throw values;
         if (row.flags >= FLAG.HEAP) assertFits(Math.floor(row.flags / FLAG.HEAP));
-        value = readValue(row.flags, text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text), own);
+        value = readValue(
+          row.flags,
+          text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text),
+          own,
+        );
       } catch (error) {
         this.#malformed(row, error);
         continue;
@@ -161,8 +182,8 @@ class Batches {
 }
 
 /**
- * The native side has checked each value, so that this cannot fail for what a worker sent. Should it fail all the same,
- * every row of the batch is told, and no task is left waiting.
+ * The native side has checked each value, so that this cannot fail for what a worker sent. Should
+ * it fail all the same, every row of the batch is told, and no task is left waiting.
  *
  * @param {string} json
  * @returns {unknown[] | Error}

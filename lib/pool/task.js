@@ -1,13 +1,17 @@
 'use strict';
 
-// An accepted task, as the JavaScript side remembers it until it is settled: no more than its id and who is to be told.
-// There may be a million of them, which is why there is one small object for each and no closure.
+// An accepted task, as the JavaScript side remembers it until it is settled: no more than its id
+// and who is to be told. There may be a million of them, which is why there is one small object for
+// each and no closure.
 
 const { AsyncResource } = require('node:async_hooks');
 
 const RESOURCE = { requireManualDestroy: true };
 
-/** Of `run()` and `exec()`. A promise's reactions run in the context of their own `await`, so that it keeps none. */
+/**
+ * Of `run()` and `exec()`. A promise's reactions run in the context of their own `await`, so that
+ * it keeps none.
+ */
 class PromisedTask {
   /** @type {string | number} */
   id = 0;
@@ -37,7 +41,8 @@ class EventTask extends AsyncResource {
   id = 0;
 
   constructor() {
-    // It is destroyed by hand, when the task is settled: a finalizer for each would cost more than the task.
+    // It is destroyed by hand, when the task is settled: a finalizer for each would cost more than
+    // the task.
     super('BulkheadTask', RESOURCE);
   }
 

@@ -5,7 +5,8 @@
 //   slots   [ task | task | free | task | free ]      a ticket is an index
 //   free    [ 4, 2 ]                                  the last one is taken first, while it is still warm
 //
-// A ticket is used again only after the row that settled its task was read, so that no late row can meet a new task.
+// A ticket is used again only after the row that settled its task was read, so that no late row can
+// meet a new task.
 
 /** Up to here, empty arrays are kept for the next tasks; beyond, their memory is given back. */
 const KEPT_SLOTS = 4096;
@@ -24,7 +25,9 @@ class Tickets {
   #slots = [];
   /** @type {number[]} */
   #free = [];
-  /** Made by the first `withId` and kept up while there are tasks: most pools never cancel by id. */
+  /**
+   * Made by the first `withId` and kept up while there are tasks: most pools never cancel by id.
+   */
   /** @type {Index | null} */
   #index = null;
   size = 0;
@@ -86,7 +89,8 @@ class Tickets {
   withId(id) {
     if (this.#index === null) {
       this.#index = new Map();
-      for (const ticket of this.all()) remember(this.#index, /** @type {T} */ (this.#slots[ticket]).id, ticket);
+      for (const ticket of this.all())
+        remember(this.#index, /** @type {T} */ (this.#slots[ticket]).id, ticket);
     }
     const tickets = this.#index.get(id) ?? [];
     return typeof tickets === 'number' ? [tickets] : [...tickets];
@@ -122,7 +126,8 @@ function remember(index, id, ticket) {
 function forget(index, id, ticket) {
   const tickets = index.get(id);
   if (tickets === ticket) index.delete(id);
-  else if (typeof tickets === 'object' && tickets.delete(ticket) && tickets.size === 0) index.delete(id);
+  else if (typeof tickets === 'object' && tickets.delete(ticket) && tickets.size === 0)
+    index.delete(id);
 }
 
 module.exports = { Tickets };

@@ -1,6 +1,7 @@
 'use strict';
 
-// The worker of a pool without a `worker` option: it runs functions by value and tasks that name a module, and gives the
+// The worker of a pool without a `worker` option: it runs functions by value and tasks that name a
+// module, and gives the
 // `data` of any other task back.
 
 const { fileURLToPath } = require('node:url');
@@ -52,7 +53,9 @@ class Builtin {
       return this.#startLater(frame.filename, task, context);
     }
     if (frame.handler !== undefined) {
-      throw new TypeError(`the built-in worker has no handler "${frame.handler}": name its module by "filename"`);
+      throw new TypeError(
+        `the built-in worker has no handler "${frame.handler}": name its module by "filename"`,
+      );
     }
     if (typeof payload !== 'object' || payload === null) return payload;
     return hasOwn(payload, 'data') ? payload.data : undefined;
@@ -77,7 +80,8 @@ class Builtin {
   }
 
   /**
-   * Tasks that come before the module is there share one attempt. A failed one is not kept: a later task tries again.
+   * Tasks that come before the module is there share one attempt. A failed one is not kept: a later
+   * task tries again.
    *
    * @param {string} filename
    */

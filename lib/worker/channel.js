@@ -1,9 +1,11 @@
 'use strict';
 
-// The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said goes out in one piece.
+// The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said
+// goes out in one piece.
 //
-// The replies of short tasks are written several at a time, since one system call for each costs half of the throughput.
-// Until then they are held where they survive this process. Everything else is written when it is said.
+// The replies of short tasks are written several at a time, since one system call for each costs
+// half of the throughput. Until then they are held where they survive this process. Everything else
+// is written when it is said.
 
 const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
@@ -86,7 +88,9 @@ class Channel {
     this.#write(() => this.#port.writeWith(line, blobs));
   }
 
-  /** Puts what was not written yet into hands that can write it while user code keeps this thread. */
+  /**
+   * Puts what was not written yet into hands that can write it while user code keeps this thread.
+   */
   hold() {
     const text = this.#text;
     if (text === '') return;
@@ -95,7 +99,8 @@ class Channel {
   }
 
   /**
-   * Adds a result to the batch. The usual reply of a task, which is why no line is put together for it here.
+   * Adds a result to the batch. The usual reply of a task, which is why no line is put together for
+   * it here.
    *
    * @param {number} id
    * @param {number} elapsed µs
@@ -124,7 +129,9 @@ class Channel {
     this.#write(() => this.#port.write(text));
   }
 
-  /** From now on nothing is held back: the process is about to exit, and no later moment may come. */
+  /**
+   * From now on nothing is held back: the process is about to exit, and no later moment may come.
+   */
   stopCollecting() {
     this.#collecting = false;
     this.flush();
@@ -156,8 +163,8 @@ class Channel {
   }
 
   #lost() {
-    // The writes block, so there is one way for them to fail: the other side is gone. Then there is nobody to work for,
-    // and nobody to tell.
+    // The writes block, so there is one way for them to fail: the other side is gone. Then there is
+    // nobody to work for, and nobody to tell.
     this.#open = false;
     exit(1);
   }

@@ -7,21 +7,27 @@ const path = require('node:path');
 const process = require('node:process');
 const { OwnMap, apply } = require('./intrinsics');
 
-/** Compiled functions that are kept. A program has a handful; one that builds its sources would fill the heap. */
+/**
+ * Compiled functions that are kept. A program has a handful; one that builds its sources would fill
+ * the heap.
+ */
 const KEPT = 256;
 
 /** @type {Map<string, Function>} in the order in which they were compiled */
 const compiled = new OwnMap();
 
 /**
- * What compilers and test runners write into functions and define outside of them, as far as it means the same anywhere. A
- * source that names one of these has it; no other code sees them.
+ * What compilers and test runners write into functions and define outside of them, as far as it
+ * means the same anywhere. A source that names one of these has it; no other code sees them.
  *
  * @type {[name: RegExp, value: string][]}
  */
 const HELPERS = [
   // esbuild and tsx, to keep the names of inner functions. A second one is numbered.
-  [/\b__name\d*\b/g, "(f, value) => Object.defineProperty(f, 'name', { value, configurable: true })"],
+  [
+    /\b__name\d*\b/g,
+    "(f, value) => Object.defineProperty(f, 'name', { value, configurable: true })",
+  ],
   // Vite and Vitest.
   [/\b__vite_ssr_dynamic_import__\b/g, '(specifier, options) => import(specifier, options)'],
 ];
@@ -46,7 +52,10 @@ const EXPLANATIONS = [
       `put /* istanbul ignore next */ before the function, ${MODULE}`,
   ],
   // What compilers name so are helpers and imports; Vite's are imports only.
-  [/^(?!__vi)(?:_|tslib)/, `${SENDS}; ${REMEDIES}, have it compiled for a newer target (ES2022), ${MODULE}`],
+  [
+    /^(?!__vi)(?:_|tslib)/,
+    `${SENDS}; ${REMEDIES}, have it compiled for a newer target (ES2022), ${MODULE}`,
+  ],
   [/^/, `${SENDS}; ${REMEDIES}, ${MODULE}`],
 ];
 
@@ -66,7 +75,8 @@ function exec(source, args) {
 }
 
 /**
- * Says of a ReferenceError what is behind it, if it is about a variable that the function had where it comes from.
+ * Says of a ReferenceError what is behind it, if it is about a variable that the function had where
+ * it comes from.
  *
  * @param {string} source
  * @param {unknown} thrown by the function, at once or later
@@ -83,7 +93,8 @@ function explain(source, thrown) {
     thrown.message = explained;
     if (typeof stack === 'string') thrown.stack = stack.replace(message, () => explained);
   } catch {
-    // A getter of the error, or a method that user code has replaced. Then the error says what it says.
+    // A getter of the error, or a method that user code has replaced. Then the error says what it
+    // says.
   }
 }
 
@@ -122,7 +133,8 @@ function compile(source) {
 }
 
 /**
- * A method's source (`add(a, b) { … }`, `async *walk() { … }`) is no expression by itself, only inside an object.
+ * A method's source (`add(a, b) { … }`, `async *walk() { … }`) is no expression by itself, only
+ * inside an object.
  *
  * @param {string} source
  * @returns {unknown}
@@ -156,7 +168,8 @@ function helpersOf(source) {
 }
 
 /**
- * Evaluates an expression as a script in the current directory would: require() and import() resolve from there, as with
+ * Evaluates an expression as a script in the current directory would: require() and import()
+ * resolve from there, as with
  * `node -e`. (Through node:vm, import() would need a flag; through eval, it would resolve from this file.)
  *
  * @param {string} expression

@@ -42,7 +42,8 @@ class Task {
   }
 
   /**
-   * The outcome has come in some other way than by the handler's return. Ignored for a task that has one already.
+   * The outcome has come in some other way than by the handler's return. Ignored for a task that
+   * has one already.
    *
    * @param {unknown} value
    */

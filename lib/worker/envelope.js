@@ -3,8 +3,8 @@
 const { hasOwn, keysOf } = require('./intrinsics');
 
 /**
- * Whether a value is a whole `{ taskId, result, processedBy }`: exactly these keys, so that a result which merely has one
- * of these names is never taken for it.
+ * Whether a value is a whole `{ taskId, result, processedBy }`: exactly these keys, so that a
+ * result which merely has one of these names is never taken for it.
  *
  * @param {unknown} value
  * @returns {boolean}

@@ -1,7 +1,7 @@
 'use strict';
 
-// The point of a death on purpose that only JavaScript passes (see CONTRIBUTING.md): in the midst of a task. The worker is
-// changed where it is asked for, so that no task has to look.
+// The point of a death on purpose that only JavaScript passes (see CONTRIBUTING.md): in the midst
+// of a task. The worker is changed where it is asked for, so that no task has to look.
 
 /**
  * @param {import('./native-port').Port} port

@@ -1,7 +1,8 @@
 'use strict';
 
-// A script written for child_process.fork: it exports no handler and listens for messages. Each task reaches it as a message,
-// and the message it sends back with the task's `taskId` is the result.
+// A script written for child_process.fork: it exports no handler and listens for messages. Each
+// task reaches it as a message, and the message it sends back with the task's `taskId` is the
+// result.
 
 const { exec } = require('./compile');
 const { isEnvelope } = require('./envelope');
@@ -23,7 +24,8 @@ const PLAIN = Object.prototype;
 class ForkScript {
   #handlers;
   /**
-   * Running tasks by the user's id. Ids are the user's, so two running tasks may share one: the earlier one ends first.
+   * Running tasks by the user's id. Ids are the user's, so two running tasks may share one: the
+   * earlier one ends first.
    *
    * @type {Map<unknown, Task[]>}
    */
@@ -47,10 +49,14 @@ class ForkScript {
     const { frame, payload } = task;
     if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.call === true) {
-      throw new TypeError(`this worker is a fork-style script: it takes messages, and no call of "${frame.handler}"`);
+      throw new TypeError(
+        `this worker is a fork-style script: it takes messages, and no call of "${frame.handler}"`,
+      );
     }
     if (frame.handler !== undefined || frame.filename !== undefined) {
-      throw new TypeError('this worker is a fork-style script: its tasks can have neither "handler" nor "filename"');
+      throw new TypeError(
+        'this worker is a fork-style script: its tasks can have neither "handler" nor "filename"',
+      );
     }
     const { taskId } = task;
     const same = this.#running.get(taskId);
@@ -73,7 +79,8 @@ class ForkScript {
   accept(message) {
     if (typeof message !== 'object' || message === null || !hasOwn(message, 'taskId')) return false;
     // `{ result, error: null }` is how many scripts say that there is no error.
-    const failed = hasOwn(message, 'error') && message.error !== undefined && message.error !== null;
+    const failed =
+      hasOwn(message, 'error') && message.error !== undefined && message.error !== null;
     if (!failed && !hasOwn(message, 'result')) return false;
     const { taskId } = message;
     const task = this.#running.get(taskId)?.[0];
@@ -113,7 +120,8 @@ class ForkScript {
  * @param {string | number} taskId
  */
 function asMessage(payload, taskId) {
-  if (typeof payload !== 'object' || payload === null || isArray(payload)) return { id: taskId, data: payload };
+  if (typeof payload !== 'object' || payload === null || isArray(payload))
+    return { id: taskId, data: payload };
   const prototype = getPrototypeOf(payload);
   if (prototype !== PLAIN && prototype !== null) return { id: taskId, data: payload };
   if (!hasOwn(payload, 'id')) payload.id = taskId;

@@ -31,7 +31,8 @@ class FrameWriter {
   }
 
   /**
-   * The task has ended with `value`. Never throws: what cannot be sent ends the task with the reason instead.
+   * The task has ended with `value`. Never throws: what cannot be sent ends the task with the
+   * reason instead.
    *
    * @param {number} id
    * @param {number} elapsed µs
@@ -50,7 +51,13 @@ class FrameWriter {
     }
     const { json, blobs, encoding } = encoded;
     if (blobs === null && !(envelope && encoding !== null)) {
-      const kind = encoded.undefined ? UNDEFINED : envelope ? ENVELOPE : encoding === null ? VALUE : V8;
+      const kind = encoded.undefined
+        ? UNDEFINED
+        : envelope
+          ? ENVELOPE
+          : encoding === null
+            ? VALUE
+            : V8;
       this.#channel.result(id, elapsed, kind, json, duringUserCode);
       return;
     }
@@ -85,7 +92,8 @@ class FrameWriter {
   }
 
   /**
-   * One of several values of a task. Written with others, and within a millisecond: user code goes on.
+   * One of several values of a task. Written with others, and within a millisecond: user code goes
+   * on.
    *
    * @param {number} id
    * @param {number} index how many came before it
@@ -128,7 +136,9 @@ class FrameWriter {
    * @param {boolean} permanent trying again cannot help
    */
   fail(thrown, permanent) {
-    this.#channel.say(`{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown, false)}}\n`);
+    this.#channel.say(
+      `{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown, false)}}\n`,
+    );
   }
 
   /**
@@ -160,7 +170,8 @@ class FrameWriter {
    */
   #encode(value, what) {
     const encoded = encode(value, this.#serialization, what, true, this.#limit);
-    // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit without counting.
+    // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit
+    // without counting.
     if (encoded.blobs !== null || encoded.json.length * 3 > this.#limit) {
       const blobs = encoded.blobs ?? [];
       let size = byteLength(encoded.json);
@@ -182,7 +193,9 @@ class FrameWriter {
     try {
       const json = stringify(toWire(thrown, advanced));
       if (json.length * 3 <= this.#limit || byteLength(json) <= this.#limit) return json;
-      return minimalError(`the handler threw an error of ${byteLength(json)} bytes, more than maxMessageSize`);
+      return minimalError(
+        `the handler threw an error of ${byteLength(json)} bytes, more than maxMessageSize`,
+      );
     } catch (reason) {
       return minimalError(`the handler threw what cannot be sent: ${describe(reason)}`);
     }

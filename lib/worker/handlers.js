@@ -3,14 +3,24 @@
 // Finds what a worker module offers, and the handler that a task is for.
 
 const { readFileSync } = require('node:fs');
-const { OwnMap, apply, bind, getOwnPropertyDescriptor, hasOwn, join, keysOf, stringify } = require('./intrinsics');
+const {
+  OwnMap,
+  apply,
+  bind,
+  getOwnPropertyDescriptor,
+  hasOwn,
+  join,
+  keysOf,
+  stringify,
+} = require('./intrinsics');
 
 const LOOKED_FOR =
   'a function as default export, an exported function "processTask", ' +
   'an exported object "handlers", other exported functions, or a listener for process.on("message")';
 
 /**
- * Exports that mean something else. (The last one is how Node shows a CommonJS module's exports as a whole.)
+ * Exports that mean something else. (The last one is how Node shows a CommonJS module's exports as
+ * a whole.)
  *
  * @type {Readonly<Record<string, boolean | null>>}
  */
@@ -27,13 +37,19 @@ const RESERVED = Object.freeze({
 /** What asks whether its module is the program itself. */
 const ASKS_MAIN = /\b(?:import\.meta|require)\.main\b/;
 
-/** Exports that are awaited where they are promises. Others may be promises of something else, and for ever. */
+/**
+ * Exports that are awaited where they are promises. Others may be promises of something else, and
+ * for ever.
+ */
 const AWAITED = ['processTask', 'handlers'];
 
 /** @typedef {(task: any, context: import('./context').TaskContext) => unknown} Handler */
 
 class Handlers {
-  /** Where exports may be: the namespace, then what a CommonJS or transpiled module put into its `default`. */
+  /**
+   * Where exports may be: the namespace, then what a CommonJS or transpiled module put into its
+   * `default`.
+   */
   #places;
   /** What is said about the module in errors. */
   #file;
@@ -64,20 +80,27 @@ class Handlers {
     this.#file = file;
     this.#places = places;
     this.#default = this.#findDefault();
-    this.#map = this.#find('handlers', (/** @type {unknown} */ value) => typeof value === 'object' && value !== null);
+    this.#map = this.#find(
+      'handlers',
+      (/** @type {unknown} */ value) => typeof value === 'object' && value !== null,
+    );
   }
 
   get found() {
     return this.#default !== undefined || this.#map !== undefined;
   }
 
-  /** Whether there is, besides those that are found without being named, a function that a task may name. */
+  /**
+   * Whether there is, besides those that are found without being named, a function that a task may
+   * name.
+   */
   get foundFunctions() {
     return this.#functionNames().length > 0;
   }
 
   /**
-   * Runs a task: its handler gets it whole, with the context, or, of a call, the arguments and nothing else.
+   * Runs a task: its handler gets it whole, with the context, or, of a call, the arguments and
+   * nothing else.
    *
    * @param {import('./frames').TaskFrame} frame
    * @param {any} payload
@@ -86,7 +109,9 @@ class Handlers {
    */
   start(frame, payload, context) {
     const handler = this.pick(frame.handler, payload);
-    return frame.call === true ? apply(handler, undefined, argumentsOf(frame, payload)) : handler(payload, context);
+    return frame.call === true
+      ? apply(handler, undefined, argumentsOf(frame, payload))
+      : handler(payload, context);
   }
 
   /**
@@ -132,7 +157,8 @@ class Handlers {
   }
 
   /**
-   * Entries are bound to their object, in case they use `this`; and looked up when first needed, as setup() may add some.
+   * Entries are bound to their object, in case they use `this`; and looked up when first needed, as
+   * setup() may add some.
    *
    * @param {unknown} name
    */
@@ -148,8 +174,9 @@ class Handlers {
   }
 
   /**
-   * An exported function that is no handler by itself. It gets as `this` what it has when it is called as a method of its
-   * module: of CommonJS, where functions may use it, that is `module.exports`.
+   * An exported function that is no handler by itself. It gets as `this` what it has when it is
+   * called as a method of its module: of CommonJS, where functions may use it, that is
+   * `module.exports`.
    *
    * @param {string} name
    * @returns {Handler | undefined}
@@ -182,7 +209,12 @@ class Handlers {
       const keys = keysOf(this.#places[i]);
       for (let j = 0; j < keys.length; j++) {
         const name = keys[j];
-        if (seen.has(name) || RESERVED[name] === true || !isCallable(valueAt(this.#places[i], name))) continue;
+        if (
+          seen.has(name) ||
+          RESERVED[name] === true ||
+          !isCallable(valueAt(this.#places[i], name))
+        )
+          continue;
         seen.set(name, true);
         names[names.length] = name;
       }
@@ -219,11 +251,14 @@ class Handlers {
   /** @param {string} what */
   #unknown(what) {
     const handlers = join(this.#map === undefined ? [] : keysOf(this.#map), ', ');
-    const all = this.#default === undefined ? handlers : `default${handlers === '' ? '' : ', '}${handlers}`;
+    const all =
+      this.#default === undefined ? handlers : `default${handlers === '' ? '' : ', '}${handlers}`;
     const functions = join(this.#functionNames(), ', ');
     const named = functions === '' ? '' : `by the option "handler" ${functions}`;
     const there = all === '' || named === '' ? `${all}${named}` : `${all}, and ${named}`;
-    return new TypeError(`${this.#file} has ${what}; the module has ${there === '' ? 'none' : there}`);
+    return new TypeError(
+      `${this.#file} has ${what}; the module has ${there === '' ? 'none' : there}`,
+    );
   }
 }
 
@@ -240,8 +275,9 @@ function argumentsOf(frame, payload) {
 }
 
 /**
- * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled from an ES module, the
- * real default export is one level further down. What a promise becomes stands in the place of the promise.
+ * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled
+ * from an ES module, the real default export is one level further down. What a promise becomes
+ * stands in the place of the promise.
  *
  * @param {any} namespace
  * @returns {Promise<any[]>}
@@ -309,13 +345,15 @@ function isObject(value) {
 }
 
 /**
- * Classes are functions, but none that can be called: as with the constructors of the language, nobody can replace their
- * prototype.
+ * Classes are functions, but none that can be called: as with the constructors of the language,
+ * nobody can replace their prototype.
  *
  * @param {unknown} value
  */
 function isCallable(value) {
-  return typeof value === 'function' && getOwnPropertyDescriptor(value, 'prototype')?.writable !== false;
+  return (
+    typeof value === 'function' && getOwnPropertyDescriptor(value, 'prototype')?.writable !== false
+  );
 }
 
 /**

@@ -1,12 +1,16 @@
 'use strict';
 
-// The debugger that the supervisor has Node open, by SIGUSR1, in order to see where an overdue task hangs. Node opens it
-// on the loopback interface; it is closed again as soon as JavaScript gets to it.
+// The debugger that the supervisor has Node open, by SIGUSR1, in order to see where an overdue task
+// hangs. Node opens it on the loopback interface; it is closed again as soon as JavaScript gets to
+// it.
 
 const process = require('node:process');
 const { setImmediate, setTimeout } = require('../clock');
 
-/** ms after which the supervisor has given up asking; a debugger that opened so late was not closed before. */
+/**
+ * ms after which the supervisor has given up asking; a debugger that opened so late was not closed
+ * before.
+ */
 const LATE = 2_000;
 
 class Inspector {
@@ -16,7 +20,8 @@ class Inspector {
   constructor() {
     const node = require('node:inspector');
     this.#node = node.url() === undefined ? node : null;
-    // Any port that is free, as other workers do the same. The usual one may be where this one's user debugs something.
+    // Any port that is free, as other workers do the same. The usual one may be where this one's
+    // user debugs something.
     if (this.#node !== null) process.debugPort = 0;
   }
 

@@ -28,7 +28,9 @@ class Ipc {
     this.#channel = channel;
     this.#writer = writer;
     this.#onDisconnect = onDisconnect;
-    define('send', (/** @type {unknown} */ message, /** @type {unknown[]} */ ...rest) => this.#send(message, rest));
+    define('send', (/** @type {unknown} */ message, /** @type {unknown[]} */ ...rest) =>
+      this.#send(message, rest),
+    );
     define('disconnect', () => this.#disconnect());
     define('connected', true);
     // A worker lives as long as its pool wants it to, so there is no count to keep.
@@ -36,7 +38,8 @@ class Ipc {
   }
 
   /**
-   * The pool's user has sent a message. What a listener throws is, as under fork, an uncaught exception.
+   * The pool's user has sent a message. What a listener throws is, as under fork, an uncaught
+   * exception.
    *
    * @param {unknown} message
    */

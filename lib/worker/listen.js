@@ -35,8 +35,9 @@ function listen(port, onBytes, onEnd) {
 }
 
 /**
- * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a socket that ended itself
- * when the supervisor does would take the channel away under a reply that is still to come.
+ * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a
+ * socket that ended itself when the supervisor does would take the channel away under a reply that
+ * is still to come.
  *
  * @param {import('./native-port').Port} port
  * @param {() => void} onBytes
@@ -78,7 +79,13 @@ function open(net, port, onBytes) {
     onBytes();
     return true;
   };
-  const options = { fd, readable: true, writable: true, allowHalfOpen: true, onread: { buffer, callback } };
+  const options = {
+    fd,
+    readable: true,
+    writable: true,
+    allowHalfOpen: true,
+    onread: { buffer, callback },
+  };
   return new net.Socket(options);
 }
 

@@ -18,7 +18,10 @@ const IMPORT_FLAG = /^(?:--import|--loader|--experimental-loader)(?:=|$)/;
 const REQUIRE_FLAG = /^(?:--require|-r)(?:=|$)/;
 /** What `require` knows without a hook. */
 const WITHOUT_HOOK = new Set(['.js', '.json', '.node']);
-/** Codes of files that import() has not run, but a hook of `require` may: also those for types that Node cannot strip. */
+/**
+ * Codes of files that import() has not run, but a hook of `require` may: also those for types that
+ * Node cannot strip.
+ */
 /** @type {Set<unknown>} */
 const NOT_IMPORTED = new Set(['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX']);
 
@@ -55,7 +58,8 @@ async function load(url) {
 }
 
 /**
- * A file that a hook of `require` compiles: ts-node, esbuild-register, @swc-node/register and their like. What comes by
+ * A file that a hook of `require` compiles: ts-node, esbuild-register, @swc-node/register and their
+ * like. What comes by
  * `--import` has the first word, as it may well compile for import() what it compiles for `require`.
  *
  * @param {string} url
@@ -96,9 +100,15 @@ function required(url, file) {
  */
 function isHooked(file) {
   const extension = path.extname(file);
-  const { _extensions } = /** @type {{ _extensions?: Record<string, unknown> }} */ (/** @type {unknown} */ (Module));
-  if (HOST !== 'Node.js' || WITHOUT_HOOK.has(extension) || _extensions?.[extension] === undefined) return false;
-  return extension === '.cts' || (extension !== '.mts' && extension !== '.mjs' && inCommonJsPackage(file));
+  const { _extensions } = /** @type {{ _extensions?: Record<string, unknown> }} */ (
+    /** @type {unknown} */ (Module)
+  );
+  if (HOST !== 'Node.js' || WITHOUT_HOOK.has(extension) || _extensions?.[extension] === undefined)
+    return false;
+  return (
+    extension === '.cts' ||
+    (extension !== '.mts' && extension !== '.mjs' && inCommonJsPackage(file))
+  );
 }
 
 /** @param {string} file */
@@ -119,7 +129,8 @@ function inCommonJsPackage(file) {
  */
 async function loadTypeScript(url, file) {
   if (HOST !== 'Node.js' || (stripsTypes() && !JSX.test(file))) return import(url);
-  // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a second one is in the way.
+  // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a
+  // second one is in the way.
   if (hasFlag(IMPORT_FLAG) || hasFlag(REQUIRE_FLAG)) {
     try {
       return await import(url);
@@ -127,7 +138,8 @@ async function loadTypeScript(url, file) {
       if (codeOf(error) !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
     }
     await registerTsx(file);
-    // Node remembers that this URL could not be loaded. The module has not run yet, so this is not a second time.
+    // Node remembers that this URL could not be loaded. The module has not run yet, so this is not
+    // a second time.
     return import(`${url}?tsx`);
   }
   await registerTsx(file);
@@ -142,7 +154,9 @@ function hasFlag(pattern) {
 
 function stripsTypes() {
   // Newer than the types: 'strip' or 'transform'.
-  const { typescript } = /** @type {{ typescript?: unknown }} */ (/** @type {unknown} */ (process.features));
+  const { typescript } = /** @type {{ typescript?: unknown }} */ (
+    /** @type {unknown} */ (process.features)
+  );
   return Boolean(typescript) || hasFlag(STRIP_FLAG);
 }
 
@@ -151,7 +165,8 @@ function nodeFlags() {
 }
 
 /**
- * tsx is the user's: it is looked for where the worker's own imports would be, then where the pool was started.
+ * tsx is the user's: it is looked for where the worker's own imports would be, then where the pool
+ * was started.
  *
  * @param {string} file
  */
@@ -190,7 +205,9 @@ function coded(code, message) {
 
 /** @param {unknown} thrown */
 function codeOf(thrown) {
-  return typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown
+    ? thrown.code
+    : undefined;
 }
 
 /**
@@ -208,8 +225,8 @@ function isPermanent(error) {
  */
 function doesNotParse(error) {
   if (!(error instanceof SyntaxError)) return false;
-  // A module that does not parse is reported by Node's loader. A SyntaxError of JSON.parse or of eval has frames of the
-  // module itself: what it read may be better next time.
+  // A module that does not parse is reported by Node's loader. A SyntaxError of JSON.parse or of
+  // eval has frames of the module itself: what it read may be better next time.
   const frame = /^\s+at .*$/m.exec(String(error.stack));
   return frame === null || frame[0].includes('node:internal/');
 }

@@ -4,12 +4,13 @@
 //
 //   bytes ─▶ port ─▶ queue ─▶ claim ─▶ handler ─▶ reply ─▶ batch ─▶ one write
 //
-// A claim tells the supervisor "this one has started", for good: it is made in the order of the frames and directly
-// before user code. What is still in the queue may be taken back at any time; its claim then fails and it is dropped.
+// A claim tells the supervisor "this one has started", for good: it is made in the order of the
+// frames and directly before user code. What is still in the queue may be taken back at any time;
+// its claim then fails and it is dropped.
 //
-// The loop keeps the event loop for about SLICE ms at a time, so that the handlers' own timers and I/O live, and holds
-// replies back no longer than that. What it cannot know is that the next task will be long; it only knows whether one was
-// lately, and then lets no reply wait for user code.
+// The loop keeps the event loop for about SLICE ms at a time, so that the handlers' own timers and
+// I/O live, and holds replies back no longer than that. What it cannot know is that the next task
+// will be long; it only knows whether one was lately, and then lets no reply wait for user code.
 
 const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
@@ -17,14 +18,25 @@ const { decode } = require('../codec/serialize');
 const { explain } = require('./compile');
 const { Task, TaskContext } = require('./context');
 const { PENDING } = require('./fork-script');
-const { OwnMap, arrayFrom, max, onSettled, parse, promiseOf, round, toStringTag } = require('./intrinsics');
+const {
+  OwnMap,
+  arrayFrom,
+  max,
+  onSettled,
+  parse,
+  promiseOf,
+  round,
+  toStringTag,
+} = require('./intrinsics');
 const { Credit, stream } = require('./stream');
 
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;
 /** ms: where a task has taken longer than this, the next one may. */
 const SHORT = 0.25;
-/** How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one. */
+/**
+ * How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one.
+ */
 const FORGET = 0.97;
 
 /** @typedef {import('./frames').TaskFrame} TaskFrame */
@@ -92,7 +104,18 @@ class Loop {
    * @param {(message: unknown) => void} parts.onMessage the pool's user says something to this worker
    * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
    */
-  constructor({ port, attempts, channel, writer, program, context, concurrency, onStop, onMessage, inspector }) {
+  constructor({
+    port,
+    attempts,
+    channel,
+    writer,
+    program,
+    context,
+    concurrency,
+    onStop,
+    onMessage,
+    inspector,
+  }) {
     this.#port = port;
     this.#attempts = attempts;
     this.#channel = channel;
@@ -142,7 +165,8 @@ class Loop {
           this.#pause();
           return;
         }
-        // Without room, the end of a task goes on from here. The end of the stream (-1) is seen by `listen` as well.
+        // Without room, the end of a task goes on from here. The end of the stream (-1) is seen by
+        // `listen` as well.
         if (!this.#hasRoom() || this.#port.fill() <= 0) return;
       }
     } finally {
@@ -172,7 +196,13 @@ class Loop {
     if (frame.type === 'task') {
       // The port cuts a batch behind a frame with raw bytes, so that these are its.
       if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
-      this.#queue[this.#queue.length] = new Task(this, frame.id, frame.epoch ?? 0, frame, frame.task);
+      this.#queue[this.#queue.length] = new Task(
+        this,
+        frame.id,
+        frame.epoch ?? 0,
+        frame,
+        frame.task,
+      );
     } else if (frame.type === 'credit') this.#credit(frame);
     else if (frame.type === 'abort') this.#abort(frame);
     else if (frame.type === 'message') {
@@ -226,7 +256,8 @@ class Loop {
       }
       if (frame.stream !== undefined) task.credit = new Credit(frame.stream);
       value = this.#program.start(task, new TaskContext(task, this.#worker));
-      if (task.credit !== undefined && value !== PENDING) value = stream(task, task.credit, value, this.#writer);
+      if (task.credit !== undefined && value !== PENDING)
+        value = stream(task, task.credit, value, this.#writer);
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
         value = this.#settled(task, value);
       }
@@ -338,8 +369,9 @@ class Loop {
     return round(elapsed * 1000);
   }
 
-  // A running task has ended, mostly in a microtask. The next one starts right here, so that async handlers which
-  // wait for nothing are as fast as plain ones; the replies go out once all microtasks have run.
+  // A running task has ended, mostly in a microtask. The next one starts right here, so that async
+  // handlers which wait for nothing are as fast as plain ones; the replies go out once all
+  // microtasks have run.
   #resume() {
     if (this.#onIdle !== null) {
       if (this.#running.size === 0) this.#onIdle();
@@ -382,7 +414,8 @@ class Loop {
 }
 
 /**
- * Everything an async generator yields. Once nobody waits for the task any more, the generator may clean up and go.
+ * Everything an async generator yields. Once nobody waits for the task any more, the generator may
+ * clean up and go.
  *
  * @param {AsyncGenerator<unknown>} generator
  * @param {Task} task

@@ -1,7 +1,7 @@
 'use strict';
 
-// Which module is the main one, for `require.main`, `process.mainModule` and what asks them: the worker module, as under
-// child_process.fork, and not the file that loads it.
+// Which module is the main one, for `require.main`, `process.mainModule` and what asks them: the
+// worker module, as under child_process.fork, and not the file that loads it.
 
 const { realpathSync } = require('node:fs');
 const Module = require('node:module');
@@ -9,9 +9,10 @@ const process = require('node:process');
 const { HOST } = require('../platform/runtime');
 
 /**
- * Loads a module as the main one. Whoever loads it (import(), or `require` with a hook) makes a `module` of a CommonJS file
- * and enters it here under its name before it runs; only then it is known. Of an ES module there is none, and `require.main`
- * is undefined, as in any program that is one.
+ * Loads a module as the main one. Whoever loads it (import(), or `require` with a hook) makes a
+ * `module` of a CommonJS file and enters it here under its name before it runs; only then it is
+ * known. Of an ES module there is none, and `require.main` is undefined, as in any program that is
+ * one.
  *
  * @template T
  * @param {string} file
@@ -21,13 +22,16 @@ const { HOST } = require('../platform/runtime');
 async function asMain(file, load) {
   if (HOST !== 'Node.js') return load();
   const names = [realpathSync(file), file];
-  const { _cache } = /** @type {{ _cache: Record<string, unknown> }} */ (/** @type {unknown} */ (Module));
+  const { _cache } = /** @type {{ _cache: Record<string, unknown> }} */ (
+    /** @type {unknown} */ (Module)
+  );
   const main = () => _cache[names[0]] ?? _cache[names[1]];
   define({ get: main, set: (/** @type {unknown} */ value) => define({ value, writable: true }) });
   try {
     return await load();
   } finally {
-    if (Object.getOwnPropertyDescriptor(process, 'mainModule')?.get === main) define({ value: main(), writable: true });
+    if (Object.getOwnPropertyDescriptor(process, 'mainModule')?.get === main)
+      define({ value: main(), writable: true });
   }
 }
 
@@ -38,7 +42,11 @@ function withoutMain() {
 
 /** @param {PropertyDescriptor} descriptor */
 function define(descriptor) {
-  Object.defineProperty(process, 'mainModule', { ...descriptor, configurable: true, enumerable: true });
+  Object.defineProperty(process, 'mainModule', {
+    ...descriptor,
+    configurable: true,
+    enumerable: true,
+  });
 }
 
 module.exports = { asMain, withoutMain };

@@ -1,7 +1,7 @@
 'use strict';
 
-// Entry of every Node worker. What it needs to know comes over the channel: nothing is read from the environment or from the
-// command line, which belong to the user.
+// Entry of every Node worker. What it needs to know comes over the channel: nothing is read from
+// the environment or from the command line, which belong to the user.
 
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
@@ -41,7 +41,8 @@ function onBytes() {
   else beforeReady();
 }
 
-// Tasks are only sent to a worker that is ready: until then there is no more than `init` and, perhaps, `stop`.
+// Tasks are only sent to a worker that is ready: until then there is no more than `init` and,
+// perhaps, `stop`.
 function beforeReady() {
   for (let text = port.take(); text !== null; text = port.take()) {
     /** @type {import('./frames').Frame[]} */
@@ -73,7 +74,9 @@ async function start(init) {
   process.title = `${init.pool} worker ${init.workerId}`;
 
   const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
-  const opened = await open(init, context).catch((thrown) => refuse(writer, thrown, isPermanent(thrown)));
+  const opened = await open(init, context).catch((thrown) =>
+    refuse(writer, thrown, isPermanent(thrown)),
+  );
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
   await program.setup(context).catch((thrown) => refuse(writer, thrown, isRecursion(thrown)));
@@ -86,7 +89,18 @@ async function start(init) {
     loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);
-  loop = new Loop({ port, attempts, channel, writer, program, context, concurrency, onStop, onMessage, inspector });
+  loop = new Loop({
+    port,
+    attempts,
+    channel,
+    writer,
+    program,
+    context,
+    concurrency,
+    onStop,
+    onMessage,
+    inspector,
+  });
   writer.ready(port.hasPage, port.hasRings);
   // What came with the last bytes before this moment.
   loop.readable();
@@ -107,7 +121,9 @@ async function open(init, context) {
   if (captureStack && HOST !== 'Node.js')
     throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
   if (init.serialization === 'advanced' && engine !== ENGINE) {
-    throw unavailable(`serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`);
+    throw unavailable(
+      `serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`,
+    );
   }
   if (worker === null) {
     withoutMain();

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a worker runs. There are three kinds: a module with handlers, a fork-style script (fork-script.js) and the built-in
-// worker (builtin-program.js).
+// What a worker runs. There are three kinds: a module with handlers, a fork-style script
+// (fork-script.js) and the built-in worker (builtin-program.js).
 
 const { fileURLToPath } = require('node:url');
 const { exec } = require('./compile');
@@ -50,7 +50,9 @@ class ModuleProgram {
     const { frame, payload } = task;
     if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.filename !== undefined) {
-      throw new TypeError('the task option "filename" is for the built-in worker, and this pool has a worker module');
+      throw new TypeError(
+        'the task option "filename" is for the built-in worker, and this pool has a worker module',
+      );
     }
     return this.#handlers.start(frame, payload, context);
   }

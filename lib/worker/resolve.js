@@ -8,7 +8,8 @@ const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
 
 /**
- * What TypeScript's own rule has in place of these: whoever writes `./worker.js` may mean the source that becomes it.
+ * What TypeScript's own rule has in place of these: whoever writes `./worker.js` may mean the
+ * source that becomes it.
  *
  * @type {Readonly<Record<string, string[]>>}
  */
@@ -36,12 +37,16 @@ function resolveModule(url) {
   const similar = similarTo(file);
   const hint = similar === undefined ? '' : `; did you mean ${similar}?`;
   throw kind === 'directory'
-    ? coded('ERR_UNSUPPORTED_DIR_IMPORT', `worker module is a directory without an index.js: ${file}${hint}`)
+    ? coded(
+        'ERR_UNSUPPORTED_DIR_IMPORT',
+        `worker module is a directory without an index.js: ${file}${hint}`,
+      )
     : coded('ERR_MODULE_NOT_FOUND', `worker module not found: ${file}${hint}`);
 }
 
 /**
- * As `child_process.fork` has it: without the extension, or the folder with an index.js or a package.json.
+ * As `child_process.fork` has it: without the extension, or the folder with an index.js or a
+ * package.json.
  *
  * @param {string} file
  */
@@ -62,7 +67,8 @@ function asRequired(file) {
 function sourceOf(file) {
   const { dir, name, ext } = path.parse(file);
   const sources = SOURCES[ext];
-  if (sources !== undefined) return firstFile(sources.map((source) => path.join(dir, name + source)));
+  if (sources !== undefined)
+    return firstFile(sources.map((source) => path.join(dir, name + source)));
   return firstFile(['.ts', '.tsx', '/index.ts', '/index.tsx'].map((end) => file + end));
 }
 
@@ -74,7 +80,9 @@ function sourceOf(file) {
 function similarTo(file) {
   const { dir, name } = path.parse(file);
   return firstFile(
-    [file, path.join(dir, name), path.join(file, 'index')].flatMap((stem) => CODE.map((end) => stem + end)),
+    [file, path.join(dir, name), path.join(file, 'index')].flatMap((stem) =>
+      CODE.map((end) => stem + end),
+    ),
   );
 }
 

@@ -21,7 +21,10 @@ class Shutdown {
     this.#ipc = ipc;
   }
 
-  /** The supervisor wants the worker to stop; it closes its side without waiting for what still runs. */
+  /**
+   * The supervisor wants the worker to stop; it closes its side without waiting for what still
+   * runs.
+   */
   stopRequested() {
     this.#stopRequested = true;
   }

@@ -1,7 +1,8 @@
 'use strict';
 
-// The values of a task that gives several, one by one and no faster than they are taken: the supervisor says by `credit` how
-// many may be on their way, and until it does, the generator stays where it yields.
+// The values of a task that gives several, one by one and no faster than they are taken: the
+// supervisor says by `credit` how many may be on their way, and until it does, the generator stays
+// where it yields.
 
 const { Promise } = require('./intrinsics');
 
@@ -71,7 +72,9 @@ async function stream(task, credit, returned, writer) {
 
 /** @param {any} value */
 function isIterable(value) {
-  return typeof value === 'object' && value !== null && (asyncIterator in value || iterator in value);
+  return (
+    typeof value === 'object' && value !== null && (asyncIterator in value || iterator in value)
+  );
 }
 
 /** @param {unknown} value */
