@@ -17,6 +17,7 @@ pub mod policy;
 pub mod queue;
 pub mod slot;
 pub mod state;
+pub mod tasks;
 pub mod timing;
 
 #[cfg(test)]

@@ -20,51 +20,19 @@ mod resize;
 #[cfg(test)]
 mod soundness;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-
-use slotmap::SlotMap;
+use std::collections::VecDeque;
 
 use crate::pool::config::PoolConfig;
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
-use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
 use crate::pool::messages::{
     Body, ClosedReport, Effect, Event, Evidence, Failure, ForgedClaim, NewTask, RunInfo,
 };
 use crate::pool::policy::{self, Jitter, Predictor, RestartBudget};
-use crate::pool::queue::{Due, Entry, Queue};
+use crate::pool::queue::Due;
 use crate::pool::slot::{Abandon, Beside, InFlight, NewAttempt, Seat, Slot, Worker};
+use crate::pool::tasks::{Counters, Task, TaskState, TaskTable};
 use crate::pool::timing::{Spread, Timing};
-
-/// One accepted, unsettled task.
-#[derive(Debug)]
-pub struct Task {
-    ticket: Ticket,
-    handler: u8,
-    /// Starts so far that may have happened.
-    attempt: u32,
-    retries: u32,
-    timeout: Option<Micros>,
-    /// What a worker gets on top of `timeout` to take it up.
-    allowance: Micros,
-    accepted_at: Micros,
-    affinity: Option<Box<AffinityKey>>,
-    place: Place,
-    body: Body,
-}
-
-/// Where a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Queued,
-    /// Between two attempts.
-    Pausing,
-    Sent {
-        worker: WorkerKey,
-        attempt_id: AttemptId,
-    },
-}
 
 /// Where the pool is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,16 +64,6 @@ enum Trust {
     Lost,
 }
 
-/// Tasks by outcome, since the pool was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub accepted: u64,
-    pub completed: u64,
-    pub failed: u64,
-    pub cancelled: u64,
-    pub retried: u64,
-}
-
 /// How long tasks wait and run.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -132,11 +90,7 @@ pub struct WorkerRow {
 pub struct Pool {
     config: PoolConfig,
     phase: Phase,
-    tasks: SlotMap<TaskKey, Task>,
-    /// `tickets[ticket]` is the unsettled task of that ticket, or the null key.
-    tickets: Vec<TaskKey>,
-    queue: Queue,
-    pausing: BinaryHeap<Reverse<(Micros, TaskKey)>>,
+    tasks: TaskTable,
     slots: Vec<Slot>,
     predictor: Predictor,
     budget: RestartBudget,
@@ -159,9 +113,9 @@ pub struct Pool {
     generation: u32,
     /// Whether `Started` was said.
     started: bool,
-    counters: Counters,
     timing: Timing,
-    report: ClosedReport,
+    /// Workers that needed SIGKILL, since shutdown began.
+    killed: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -173,10 +127,7 @@ impl Pool {
         Self {
             config,
             phase: Phase::Idle,
-            tasks: SlotMap::with_key(),
-            tickets: Vec::new(),
-            queue: Queue::default(),
-            pausing: BinaryHeap::new(),
+            tasks: TaskTable::default(),
             slots,
             predictor: Predictor::default(),
             budget: RestartBudget::default(),
@@ -191,9 +142,8 @@ impl Pool {
             reloading: None,
             generation: 0,
             started: false,
-            counters: Counters::default(),
             timing: Timing::default(),
-            report: ClosedReport::default(),
+            killed: 0,
             effects: VecDeque::new(),
         }
     }
@@ -248,12 +198,12 @@ impl Pool {
     /// Gives waiting tasks to workers with a free place, starts workers for those that found none,
     /// and sends short tasks ahead to busy workers.
     pub fn dispatch(&mut self, now: Micros) {
-        if self.queue.is_empty() || !self.works() {
+        if self.tasks.queue().is_empty() || !self.works() {
             return;
         }
         loop {
             self.fill_places(now);
-            if !self.queue.is_empty() {
+            if !self.tasks.queue().is_empty() {
                 if self.trust == Trust::Given {
                     self.start_homes(now);
                     self.grow(now);
@@ -307,8 +257,9 @@ impl Pool {
             Phase::Closing { deadline, terminated: false, .. } => deadline,
             _ => None,
         };
-        let pausing = self.pausing.peek().map(|Reverse((at, _))| *at);
-        let growing = self.grow_at.filter(|_| !self.queue.is_empty() && self.phase == Phase::Open);
+        let pausing = self.tasks.next_pause();
+        let growing =
+            self.grow_at.filter(|_| !self.tasks.queue().is_empty() && self.phase == Phase::Open);
         slots.chain([closing, pausing, growing]).flatten().min()
     }
 
@@ -408,7 +359,7 @@ impl Pool {
     /// By how much the bytes of waiting tasks have changed since the last call, counting a task as
     /// waiting from its acceptance on.
     pub fn take_waiting_change(&mut self) -> i64 {
-        self.queue.take_change()
+        self.tasks.take_waiting_change()
     }
 
     /// Tasks that are not settled.
@@ -418,14 +369,12 @@ impl Pool {
 
     /// Tasks waiting, and their bytes.
     pub fn waiting(&self) -> (usize, u64) {
-        // A task that was cancelled while it paused stays in the heap until its time comes.
-        let pauses = |entry: &&Reverse<(Micros, TaskKey)>| self.tasks.contains_key(entry.0.1);
-        (self.queue.len() + self.pausing.iter().filter(pauses).count(), self.queue.bytes())
+        self.tasks.waiting()
     }
 
     /// Tasks by outcome.
     pub fn counters(&self) -> Counters {
-        self.counters
+        self.tasks.counters()
     }
 
     /// How long tasks have waited and run until now.
@@ -442,13 +391,7 @@ impl Pool {
 
     /// What was taken for a result cannot be read, and its task has failed.
     pub fn disown_result(&mut self) {
-        self.counters.completed -= 1;
-        self.counters.failed += 1;
-        // It may have come before the shutdown whose report this is.
-        if self.report.completed > 0 {
-            self.report.completed -= 1;
-            self.report.rejected += 1;
-        }
+        self.tasks.disown_result();
     }
 
     /// Whether everything is over.
@@ -506,84 +449,40 @@ impl Pool {
         if self.phase == Phase::Idle {
             self.start(now);
         }
-        self.counters.accepted += 1;
-        let ticket = task.ticket;
-        let size = task.body.size();
-        let (priority, accepted_at) = (task.priority, task.accepted_at);
-        let home = task.affinity.as_mut().map(|affinity| {
+        if !matches!(self.phase, Phase::Open) {
+            let effect = self.tasks.refuse(task, self.refusal(false));
+            return self.effects.push_back(effect);
+        }
+        let slot = task.affinity.as_mut().map(|affinity| {
             self.move_keys();
             self.settle_home(affinity)
         });
-        let key = self.tasks.insert(Task {
-            ticket,
-            handler: task.handler,
-            attempt: 0,
-            retries: task.retries,
-            timeout: task.timeout,
-            allowance: 0,
-            accepted_at,
-            affinity: task.affinity,
-            place: Place::Queued,
-            body: task.body,
-        });
-        let index = ticket as usize;
-        if self.tickets.len() <= index {
-            self.tickets.resize(index + 1, TaskKey::default());
-        }
-        self.tickets[index] = key;
-        match self.phase {
-            Phase::Idle | Phase::Open => {
-                let advance = priority * self.config.priority_ageing as f64;
-                let due =
-                    (priority != 0.0).then(|| due(accepted_at).saturating_sub(advance as Due));
-                self.queue.accept(Entry { key, size, home }, due);
-            }
-            Phase::Broken | Phase::Closing { .. } | Phase::Closed => {
-                self.queue.pass_by(size);
-                self.fail(key, None, self.refusal(false));
-            }
-        }
+        let ageing = self.config.priority_ageing as f64;
+        let advance = (task.priority != 0.0).then(|| (task.priority * ageing) as Due);
+        self.tasks.accept(task, slot, advance);
     }
 
     fn cancel(&mut self, now: Micros, ticket: Ticket) {
-        let Some(&key) = self.tickets.get(ticket as usize) else { return };
+        let Some(key) = self.tasks.by_ticket(ticket) else { return };
         let Some(task) = self.tasks.get(key) else { return };
-        match task.place {
-            Place::Queued => {
-                let size = task.body.size();
-                self.queue.forget(size, self.home(key));
-                self.fail(key, None, Failure::Aborted);
-            }
-            Place::Pausing => self.fail(key, None, Failure::Aborted),
-            Place::Sent { worker, attempt_id } => {
+        match task.state {
+            TaskState::Queued | TaskState::Pausing => self.fail(key, None, Failure::Aborted),
+            TaskState::Sent { worker, attempt_id } => {
                 self.give_up(now, worker, attempt_id, Abandon::Aborted)
             }
         }
     }
 
     fn credit(&mut self, ticket: Ticket, count: u32) {
-        let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
-        if let Some(&Task { place: Place::Sent { worker, attempt_id }, .. }) = self.tasks.get(key) {
+        let task = self.tasks.by_ticket(ticket).and_then(|key| self.tasks.get(key));
+        if let Some(TaskState::Sent { worker, attempt_id }) = task.map(|task| task.state) {
             self.effects.push_back(Effect::Credit { worker, attempt_id, count });
         }
     }
 
-    /// Removes a task from the books; its end is about to be told.
-    fn remove(&mut self, key: TaskKey) -> Option<Task> {
-        let task = self.tasks.remove(key)?;
-        self.tickets[task.ticket as usize] = TaskKey::default();
-        Some(task)
-    }
-
-    /// Ends a task without a reply. A queued one must have left the queue's count before.
+    /// Ends a task without a reply.
     fn fail(&mut self, key: TaskKey, run: Option<RunInfo>, failure: Failure) {
-        let Some(task) = self.remove(key) else { return };
-        match failure {
-            Failure::Aborted => self.counters.cancelled += 1,
-            _ => self.counters.failed += 1,
-        }
-        self.report.rejected += 1;
-        self.effects.push_back(Effect::Fail { ticket: task.ticket, run, failure });
+        self.effects.extend(self.tasks.fail(key, run, failure));
     }
 
     /// How tasks end that this pool does not run any more.
@@ -599,14 +498,7 @@ impl Pool {
 
     /// Ends all that wait in the queue or between two attempts.
     fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
-        let pausing = std::mem::take(&mut self.pausing).into_sorted_vec().into_iter().rev();
-        for key in self.queue.take().chain(pausing.map(|Reverse((_, key))| key)) {
-            let waits = |task: &Task| matches!(task.place, Place::Queued | Place::Pausing);
-            if let Some(task) = self.tasks.get(key).filter(|task| waits(task)) {
-                let maybe_executed = task.attempt > 0;
-                self.fail(key, None, failure(maybe_executed));
-            }
-        }
+        self.effects.extend(self.tasks.fail_waiting(failure));
     }
 
     /// Puts starts that never happened back to the front, in their old order, as if they had not
@@ -617,21 +509,18 @@ impl Pool {
         let mut dropped = Vec::new();
         for start in starts.rev() {
             let Some(key) = start.task else { continue };
-            let Some(task) = self.tasks.get_mut(key) else { continue };
-            task.attempt -= 1;
-            task.place = Place::Queued;
-            let size = task.body.size();
             if dropping {
                 dropped.push(key);
             } else {
                 // While it was away, its place may have been given up, or others of its key moved
                 // to another one.
-                let home = self.return_home(key);
-                self.queue.push_front(Entry { key, size, home });
+                let slot = self.return_home(key);
+                self.tasks.requeue_front(key, slot);
             }
         }
         for key in dropped.into_iter().rev() {
-            let maybe_executed = self.tasks.get(key).is_some_and(|task| task.attempt > 0);
+            // The attempt that never started does not count.
+            let maybe_executed = self.tasks.get(key).is_some_and(|task| task.attempt > 1);
             self.fail(key, None, self.refusal(maybe_executed));
         }
     }
@@ -641,15 +530,13 @@ impl Pool {
     fn lost(&mut self, now: Micros, worker: WorkerKey, start: &InFlight, failure: Failure) {
         let Some(key) = start.task else { return };
         let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get(key) else { return };
         if open && start.overdue.is_none() && task.attempt <= task.retries {
             let pause =
                 policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
-            task.place = Place::Pausing;
-            let (ticket, attempt) = (task.ticket, task.attempt + 1);
-            self.pausing.push(Reverse((now.saturating_add(pause), key)));
-            self.counters.retried += 1;
-            self.effects.push_back(Effect::Retry { ticket, worker, attempt });
+            if let Some((ticket, attempt)) = self.tasks.pause(key, now.saturating_add(pause)) {
+                self.effects.push_back(Effect::Retry { ticket, worker, attempt });
+            }
             return;
         }
         let run = run_info(task, worker, start, now, None);
@@ -665,12 +552,6 @@ impl Pool {
 
     // ---- Dispatch
 
-    /// The next task for the worker in this place.
-    fn peek(&mut self, place: usize) -> Option<TaskKey> {
-        let tasks = &self.tasks;
-        self.queue.peek(place, |key| waiting_since(tasks, key))
-    }
-
     /// One task to each worker with a free place, the least loaded first; of those, one that
     /// answers first.
     fn fill_places(&mut self, now: Micros) {
@@ -683,10 +564,10 @@ impl Pool {
                     let Some(worker) = &self.slots[slot].worker else { continue };
                     let fits = worker.unresponsive_since.is_none() == responsive && load <= level;
                     if fits && worker.takes_tasks() {
-                        if self.queue.is_empty() {
+                        if self.tasks.queue().is_empty() {
                             return;
                         }
-                        let Some(key) = self.peek(slot) else { continue };
+                        let Some(key) = self.tasks.peek(slot) else { continue };
                         self.send(now, slot, key);
                     }
                 }
@@ -703,14 +584,14 @@ impl Pool {
         if count == 0 {
             return;
         }
-        let share = (self.queue.len() + loads).div_ceil(count);
+        let share = (self.tasks.queue().len() + loads).div_ceil(count);
         for slot in 0..self.slots.len() {
             let place = &self.slots[slot];
             let low = place.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
             if !low || place.going_load() > 0 {
                 continue;
             }
-            while let Some(key) = self.peek(slot) {
+            while let Some(key) = self.tasks.peek(slot) {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
                 let Some(worker) = &self.slots[slot].worker else { break };
@@ -724,14 +605,9 @@ impl Pool {
 
     fn send(&mut self, now: Micros, slot: usize, key: TaskKey) {
         let Some(worker) = self.slots[slot].worker.as_mut() else { return };
-        let Some(task) = self.tasks.get_mut(key) else { return };
         let attempt_id = self.next_attempt;
+        let Some(task) = self.tasks.send(key, worker.key, attempt_id) else { return };
         self.next_attempt += 1;
-        let size = task.body.size();
-        let home = task.affinity.as_ref().map(|affinity| affinity.home());
-        self.queue.pop(Entry { key, size, home });
-        task.attempt += 1;
-        task.place = Place::Sent { worker: worker.key, attempt_id };
         let predicted = self.predictor.predict(task.handler);
         let start = NewAttempt {
             attempt_id,
@@ -739,9 +615,9 @@ impl Pool {
             ticket: task.ticket,
             handler: task.handler,
             timeout: task.timeout,
-            allowance: task.allowance,
+            allowance: task.delivery_allowance,
             predicted,
-            size,
+            size: task.body.size(),
         };
         worker.push(start, self.config.concurrency, now);
         self.effects.push_back(Effect::Send {
@@ -751,8 +627,8 @@ impl Pool {
             attempt: task.attempt,
             task: key,
         });
-        if home.is_some() {
-            self.remember_key(key, slot);
+        if let Some(affinity) = &task.affinity {
+            worker.keys.get_or_insert_default().remember(&affinity.name);
         }
         if self.config.max_tasks.is_some() {
             self.foresee(slot, predicted);
@@ -786,20 +662,14 @@ impl Pool {
         }
         // Without a task this is the late reply of one that was aborted or overdue; its worker has
         // redeemed itself.
-        let Some(task) = start.task.and_then(|key| self.remove(key)) else { return };
-        if let Some(worker) = self.worker(key) {
+        let Some(task_key) = start.task else { return };
+        let Some(task) = self.tasks.get(task_key) else { return };
+        let run = run_info(task, key, &start, now, elapsed);
+        if let Some(worker) = self.slots[key.slot].find_mut(key) {
             worker.tasks_done += 1;
         }
-        if failed {
-            self.counters.failed += 1;
-            self.report.rejected += 1;
-        } else {
-            self.counters.completed += 1;
-            self.report.completed += 1;
-        }
-        let run = run_info(&task, key, &start, now, elapsed);
         self.timing.replied(&run);
-        self.effects.push_back(Effect::Complete { ticket: task.ticket, run });
+        self.effects.extend(self.tasks.complete(task_key, run, failed));
     }
 
     // ---- Giving up and taking back
@@ -849,19 +719,10 @@ impl Pool {
                 // begun. It waits for the next worker; this one may be out of breath, or hang
                 // outside of any task.
                 (Some(&(_, ticket)), Abandon::Overdue(limit)) => {
-                    self.allow(ticket, limit);
+                    self.tasks.extend_deadline(ticket, limit);
                     self.hesitates(now, key);
                 }
             }
-        }
-    }
-
-    /// More time for the next worker to take this task up, and twice as much after that: a large
-    /// task may be longer on its way than it may run.
-    fn allow(&mut self, ticket: Ticket, limit: Micros) {
-        let key = self.tickets.get(ticket as usize).copied().unwrap_or_default();
-        if let Some(task) = self.tasks.get_mut(key) {
-            task.allowance = task.allowance.saturating_mul(2).max(limit);
         }
     }
 
@@ -1038,7 +899,8 @@ impl Pool {
             None => slot.restart_at.is_some(),
         };
         let places = self.places().iter().filter(coming).count() * self.config.concurrency;
-        let missing = self.queue.unbound().saturating_sub(places).div_ceil(self.config.concurrency);
+        let missing =
+            self.tasks.queue().unbound().saturating_sub(places).div_ceil(self.config.concurrency);
         if missing == 0 || !self.is_worth_a_start(now) {
             return;
         }
@@ -1063,13 +925,10 @@ impl Pool {
         {
             return true;
         }
-        let tasks = &self.tasks;
-        let oldest = self.queue.peek_free(|key| waiting_since(tasks, key));
-        let Some(task) = oldest.and_then(|key| self.tasks.get(key)) else { return true };
+        let unbound = self.tasks.queue().unbound() as u64;
+        let Some(task) = self.tasks.peek_unbound() else { return true };
         let places = (serving * self.config.concurrency) as u64;
-        let predicted =
-            self.predictor.predict(task.handler).saturating_mul(self.queue.unbound() as u64)
-                / places;
+        let predicted = self.predictor.predict(task.handler).saturating_mul(unbound) / places;
         let patience = task.accepted_at.saturating_add(self.start_time);
         if predicted > self.start_time || patience <= now {
             return true;
@@ -1167,7 +1026,7 @@ impl Pool {
             Step::Stop => Effect::Stop { worker },
             Step::Terminate => Effect::Terminate { worker },
             Step::Kill => {
-                self.report.killed += 1;
+                self.killed += 1;
                 Effect::Kill { worker }
             }
             Step::Wait => return,
@@ -1365,12 +1224,12 @@ impl Pool {
             return;
         }
         let coming = self.coming();
-        let awaited = self.queue.homes().any(|home| home == slot);
+        let awaited = self.tasks.queue().homes().any(|home| home == slot);
         let wanted = match self.phase {
             _ if !self.works() => false,
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
-            Phase::Open => coming < self.queue.len().min(self.config.max_workers),
+            Phase::Open => coming < self.tasks.queue().len().min(self.config.max_workers),
             Phase::Closing { terminated: false, .. } => {
                 coming < self.tasks.len().min(self.config.min_workers.max(1))
             }
@@ -1389,11 +1248,10 @@ impl Pool {
         {
             self.terminate(now);
         }
-        while let Some(&Reverse((at, key))) = self.pausing.peek()
-            && at <= now
-        {
-            self.pausing.pop();
-            self.pause_over(key);
+        while let Some(key) = self.tasks.take_paused(now) {
+            // Its worker is gone, and perhaps its place.
+            let slot = self.return_home(key);
+            self.tasks.requeue_front(key, slot);
         }
         for slot in 0..self.slots.len() {
             if self.slots[slot].restart_at.is_some_and(|at| at <= now) {
@@ -1407,18 +1265,6 @@ impl Pool {
             }
             self.tick_idle(now, slot);
         }
-    }
-
-    /// The task may be started again.
-    fn pause_over(&mut self, key: TaskKey) {
-        let Some(task) = self.tasks.get_mut(key).filter(|task| task.place == Place::Pausing) else {
-            return;
-        };
-        task.place = Place::Queued;
-        let size = task.body.size();
-        // Its worker is gone, and perhaps its place.
-        let home = self.return_home(key);
-        self.queue.push_front(Entry { key, size, home });
     }
 
     fn tick_worker(&mut self, now: Micros, key: WorkerKey) {
@@ -1501,7 +1347,7 @@ impl Pool {
             }
             phase @ (Phase::Idle | Phase::Open | Phase::Broken) => {
                 *phase = Phase::Closing { drop_waiting, deadline: limit, terminated: false };
-                self.report = ClosedReport::default();
+                self.restart_report();
             }
         }
         if drop_waiting {
@@ -1520,12 +1366,18 @@ impl Pool {
         match self.phase {
             Phase::Closed | Phase::Closing { terminated: true, .. } => return,
             Phase::Closing { .. } => {}
-            Phase::Idle | Phase::Open | Phase::Broken => self.report = ClosedReport::default(),
+            Phase::Idle | Phase::Open | Phase::Broken => self.restart_report(),
         }
         self.phase = Phase::Closing { drop_waiting: true, deadline: None, terminated: true };
         self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
         // What the workers have settles when they are gone: then it is known what had started.
         self.kill_all(now, ExitReason::Shutdown);
+    }
+
+    /// The shutdown begins: what happens from now on is reported when the pool is closed.
+    fn restart_report(&mut self) {
+        self.tasks.restart_report();
+        self.killed = 0;
     }
 
     /// Once no task is left, the workers go; once they are gone, the pool is closed.
@@ -1548,19 +1400,12 @@ impl Pool {
         }
         if self.live() == 0 {
             self.phase = Phase::Closed;
-            self.effects.push_back(Effect::Closed(self.report));
+            self.effects.push_back(Effect::Closed(ClosedReport {
+                killed: self.killed,
+                ..self.tasks.report()
+            }));
         }
     }
-}
-
-/// When a task that waits is due with priority 0.
-fn waiting_since(tasks: &SlotMap<TaskKey, Task>, key: TaskKey) -> Option<Due> {
-    tasks.get(key).filter(|task| task.place == Place::Queued).map(|task| due(task.accepted_at))
-}
-
-/// The due time of a task of priority 0.
-fn due(accepted_at: Micros) -> Due {
-    Due::try_from(accepted_at).unwrap_or(Due::MAX)
 }
 
 fn run_info(

@@ -10,44 +10,26 @@
 use crate::pool::ids::{Micros, TaskKey, WorkerKey};
 use crate::pool::key::{AffinityKey, Keys};
 use crate::pool::messages::Effect;
-use crate::pool::state::{Phase, Pool, waiting_since};
+use crate::pool::slot::Slot;
+use crate::pool::state::{Phase, Pool};
 
 impl Pool {
-    /// The place that this task is bound to, if it has a key.
-    pub(super) fn home(&self, task: TaskKey) -> Option<usize> {
-        Some(self.tasks.get(task)?.affinity.as_ref()?.home)
-    }
-
     /// Finds the place that a key belongs to now.
     pub(super) fn settle_home(&self, affinity: &mut AffinityKey) -> usize {
-        let places = || self.places().iter().enumerate();
-        let best = |any: bool| {
-            let open = places().filter(|(_, slot)| any || !slot.lends_keys).map(|(place, _)| place);
-            open.max_by_key(|&place| affinity.draw(place))
-        };
-        if let Some(home) = best(false).or_else(|| best(true)) {
-            affinity.home = home;
-        }
-        affinity.home
+        assign(self.places(), affinity)
     }
 
     /// Binds a task that has a key and waits again: to which place.
     pub(super) fn return_home(&mut self, task: TaskKey) -> Option<usize> {
-        self.home(task)?;
+        self.tasks.get(task)?.slot()?;
         self.move_keys();
-        self.rehome(task)
-    }
-
-    fn rehome(&mut self, task: TaskKey) -> Option<usize> {
-        let mut affinity = self.tasks.get_mut(task)?.affinity.take()?;
-        let home = self.settle_home(&mut affinity);
-        self.tasks.get_mut(task)?.affinity = Some(affinity);
-        Some(home)
+        let slots = &self.slots[..self.config.max_workers];
+        self.tasks.assign(task, |affinity| assign(slots, affinity))
     }
 
     /// After each event: while no bound task waits, it is of no interest who lends keys.
     pub(super) fn see_to_keys(&mut self) -> bool {
-        self.queue.has_bound() && self.move_keys()
+        self.tasks.queue().has_bound() && self.move_keys()
     }
 
     /// Moves the waiting tasks of all keys whose place has changed, because some place lends its
@@ -76,17 +58,13 @@ impl Pool {
 
     /// Binds what waits for this place again.
     fn move_bound(&mut self, place: usize) {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.rebind(place, |key| {
-            let since = waiting_since(&self.tasks, key)?;
-            Some((self.rehome(key)?, since))
-        });
-        self.queue = queue;
+        let slots = &self.slots[..self.config.max_workers];
+        self.tasks.reassign(place, |affinity| assign(slots, affinity));
     }
 
     /// The same for all places: their number has changed, or one of them keeps its keys again.
     pub(super) fn move_all_bound(&mut self) {
-        let homes: Vec<usize> = self.queue.homes().collect();
+        let homes: Vec<usize> = self.tasks.queue().homes().collect();
         for home in homes {
             self.move_bound(home);
         }
@@ -95,7 +73,7 @@ impl Pool {
     /// Starts the workers that bound tasks wait for.
     pub(super) fn start_homes(&mut self, now: Micros) {
         loop {
-            let homes: Vec<usize> = self.queue.homes().collect();
+            let homes: Vec<usize> = self.tasks.queue().homes().collect();
             for home in homes {
                 self.plan(now, home);
             }
@@ -107,16 +85,6 @@ impl Pool {
         }
     }
 
-    /// The task is sent to this worker.
-    pub(super) fn remember_key(&mut self, task: TaskKey, slot: usize) {
-        let Some(affinity) = self.tasks.get(task).and_then(|task| task.affinity.as_ref()) else {
-            return;
-        };
-        if let Some(worker) = &mut self.slots[slot].worker {
-            worker.keys.get_or_insert_default().remember(&affinity.name);
-        }
-    }
-
     /// This worker is gone with all that it kept.
     pub(super) fn lose_keys(&mut self, worker: WorkerKey, keys: Option<Box<Keys>>) {
         // Of a pool that is being closed nobody wants to know.
@@ -125,4 +93,17 @@ impl Pool {
         keys.sort_unstable();
         self.effects.push_back(Effect::LostKeys { worker, keys });
     }
+}
+
+/// Finds the place that a key belongs to now.
+fn assign(slots: &[Slot], affinity: &mut AffinityKey) -> usize {
+    let places = || slots.iter().enumerate();
+    let best = |any: bool| {
+        let open = places().filter(|(_, slot)| any || !slot.lends_keys).map(|(place, _)| place);
+        open.max_by_key(|&place| affinity.draw(place))
+    };
+    if let Some(home) = best(false).or_else(|| best(true)) {
+        affinity.home = home;
+    }
+    affinity.home
 }

@@ -117,7 +117,7 @@ impl Pool {
         if idle && self.can_spare(slot) {
             return self.leave(now, key, renewal.reason, Rung::Asked);
         }
-        let waits = !self.queue.is_empty() || !self.pausing.is_empty();
+        let waits = self.tasks.has_waiting();
         if self.phase != Phase::Open && !waits {
             return;
         }

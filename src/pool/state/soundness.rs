@@ -5,29 +5,30 @@ use std::collections::HashMap;
 
 use crate::pool::lifecycle::Life;
 use crate::pool::slot::{Slot, Worker};
-use crate::pool::state::{Phase, Place, Pool, Trust};
+use crate::pool::state::{Phase, Pool, Trust};
+use crate::pool::tasks::TaskState;
 
 impl Pool {
     /// Panics where it does not.
     pub fn assert_sound(&self) {
-        for home in self.queue.homes() {
+        for home in self.tasks.queue().homes() {
             assert!(self.has_place(home), "a task waits for place {home}, which was given up");
         }
         let mut homes: HashMap<&str, usize> = HashMap::new();
         let mut queued = 0;
-        for task in self.tasks.values().filter(|task| task.place == Place::Queued) {
+        for task in self.tasks.iter().filter(|task| task.state == TaskState::Queued) {
             queued += 1;
             let Some(affinity) = &task.affinity else { continue };
             let home = *homes.entry(affinity.name()).or_insert(affinity.home());
             assert_eq!(home, affinity.home(), "two tasks of one key wait for different places");
         }
-        assert_eq!(self.queue.len(), queued, "the queue has lost count");
+        assert_eq!(self.tasks.queue().len(), queued, "the queue has lost count");
         for worker in self.slots.iter().flat_map(Slot::processes) {
             for start in worker.in_flight() {
                 let Some(task) = start.task.and_then(|key| self.tasks.get(key)) else { continue };
                 assert_eq!(
-                    task.place,
-                    Place::Sent { worker: worker.key, attempt_id: start.attempt_id },
+                    task.state,
+                    TaskState::Sent { worker: worker.key, attempt_id: start.attempt_id },
                     "a task is elsewhere"
                 );
             }
