@@ -19,6 +19,7 @@ mod replacement;
 mod resize;
 #[cfg(test)]
 mod soundness;
+mod timers;
 
 use std::collections::VecDeque;
 
@@ -218,49 +219,6 @@ impl Pool {
                 return;
             }
         }
-    }
-
-    /// When `Tick` is due next.
-    pub fn next_deadline(&self) -> Option<Micros> {
-        let concurrency = self.config.concurrency;
-        let shrinks = self.has_surplus();
-        let slots = self.slots.iter().flat_map(|slot| {
-            let worker = slot.worker.as_ref();
-            let idle = worker.filter(|worker| {
-                (shrinks || slot.has_standby()) && worker.life.is_ready() && worker.load() == 0
-            });
-            [
-                slot.restart_at,
-                worker.and_then(|worker| worker.life.deadline()),
-                worker.and_then(|worker| worker.task_deadline(concurrency)),
-                worker.and_then(Worker::kill_deadline),
-                worker.and_then(|worker| worker.capture.map(|(_, until)| until)),
-                worker.and_then(|worker| worker.stall_deadline(concurrency)),
-                worker.and_then(|worker| worker.renew_at.filter(|_| worker.life.is_ready())),
-                idle.map(|worker| worker.progress_at.saturating_add(self.config.idle_timeout)),
-                slot.other().and_then(|other| {
-                    let capture = other.capture.map(|(_, until)| until);
-                    let deadlines = [
-                        other.life.deadline(),
-                        other.task_deadline(concurrency),
-                        other.kill_deadline(),
-                    ];
-                    deadlines
-                        .into_iter()
-                        .chain([capture, other.stall_deadline(concurrency)])
-                        .flatten()
-                        .min()
-                }),
-            ]
-        });
-        let closing = match self.phase {
-            Phase::Closing { deadline, terminated: false, .. } => deadline,
-            _ => None,
-        };
-        let pausing = self.tasks.next_pause();
-        let growing =
-            self.grow_at.filter(|_| !self.tasks.queue().is_empty() && self.phase == Phase::Open);
-        slots.chain([closing, pausing, growing]).flatten().min()
     }
 
     /// The bytes of a task that is to be sent.
@@ -1237,100 +1195,6 @@ impl Pool {
         };
         if wanted {
             self.plan(now, slot);
-        }
-    }
-
-    // ---- Time
-
-    fn tick(&mut self, now: Micros) {
-        if let Phase::Closing { deadline: Some(deadline), terminated: false, .. } = self.phase
-            && deadline <= now
-        {
-            self.terminate(now);
-        }
-        while let Some(key) = self.tasks.take_paused(now) {
-            // Its worker is gone, and perhaps its place.
-            let slot = self.return_home(key);
-            self.tasks.requeue_front(key, slot);
-        }
-        for slot in 0..self.slots.len() {
-            if self.slots[slot].restart_at.is_some_and(|at| at <= now) {
-                self.slots[slot].restart_at = None;
-                self.plan(now, slot);
-            }
-            let keys = [self.slots[slot].worker.as_ref(), self.slots[slot].other()]
-                .map(|worker| Some(worker?.key));
-            for key in keys.into_iter().flatten() {
-                self.tick_worker(now, key);
-            }
-            self.tick_idle(now, slot);
-        }
-    }
-
-    fn tick_worker(&mut self, now: Micros, key: WorkerKey) {
-        let (grace, concurrency) = (self.config.grace_period, self.config.concurrency);
-        let Some(worker) = self.worker(key) else { return };
-        let starting = matches!(worker.life, Life::Starting { .. });
-        let step = worker.life.advance(now, grace);
-        worker.missed_start |= starting && step == Step::Kill;
-        let due = |at: Option<Micros>| at.is_some_and(|at| at <= now);
-
-        let overdue: Vec<_> = match due(worker.task_deadline(concurrency)) {
-            true => {
-                worker.in_flight().take(concurrency).filter(|start| due(start.deadline())).collect()
-            }
-            false => Vec::new(),
-        };
-        let overdue: Vec<_> = overdue
-            .iter()
-            .filter_map(|start| Some((start.attempt_id, Abandon::Overdue(start.timeout?))))
-            .collect();
-        let killed_for = match due(worker.kill_deadline()) {
-            true => {
-                worker.in_flight().find_map(|start| start.abandoned.filter(|(_, at)| *at <= now))
-            }
-            false => None,
-        };
-        let stalled = due(worker.stall_deadline(concurrency));
-        let unanswered = due(worker.capture.map(|(_, until)| until));
-
-        self.take_step(key, step);
-        for (attempt_id, why) in overdue {
-            self.give_up(now, key, attempt_id, why);
-        }
-        if unanswered {
-            self.captured(now, key);
-        }
-        if let Some((why, _)) = killed_for {
-            let reason = match why {
-                Abandon::Aborted => ExitReason::Aborted,
-                Abandon::Overdue(_) => ExitReason::Timeout,
-            };
-            self.leave(now, key, reason, Rung::Terminated);
-        }
-        if stalled {
-            self.reclaim(key);
-        }
-    }
-
-    /// What becomes of a worker by the mere passing of time.
-    fn tick_idle(&mut self, now: Micros, slot: usize) {
-        let surplus = self.has_surplus();
-        let place = &mut self.slots[slot];
-        let standby = place.has_standby();
-        let Some(worker) = place.worker.as_mut().filter(|worker| worker.life.is_ready()) else {
-            return;
-        };
-        let key = worker.key;
-        let too_old = worker.renew_at.take_if(|at| *at <= now).is_some();
-        let idle = worker.load() == 0
-            && worker.progress_at.saturating_add(self.config.idle_timeout) <= now;
-        if idle && surplus {
-            self.leave(now, key, ExitReason::Idle, Rung::Asked);
-            self.dismiss(now, slot);
-        } else if too_old || (idle && standby) {
-            // Two processes are not kept for long where one has little to do.
-            self.renew(slot, ExitReason::Recycled, true);
         }
     }
 
