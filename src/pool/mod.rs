@@ -19,6 +19,7 @@ pub mod slot;
 pub mod state;
 pub mod tasks;
 pub mod timing;
+pub mod worker;
 
 #[cfg(test)]
 mod tests;

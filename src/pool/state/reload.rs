@@ -10,8 +10,9 @@
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
 use crate::pool::messages::Effect;
-use crate::pool::slot::{Beside, Renewal, Slot, Worker};
+use crate::pool::slot::{Beside, Slot};
 use crate::pool::state::Pool;
+use crate::pool::worker::{Renewal, Worker};
 
 impl Pool {
     /// Has all workers replaced. `number` tells this request from others.

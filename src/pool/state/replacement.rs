@@ -8,8 +8,9 @@
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life, Rung};
-use crate::pool::slot::{Beside, Renewal, Worker};
+use crate::pool::slot::Beside;
 use crate::pool::state::{Phase, Pool};
+use crate::pool::worker::{Renewal, Worker};
 
 impl Pool {
     /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or

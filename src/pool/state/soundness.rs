@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 
 use crate::pool::lifecycle::Life;
-use crate::pool::slot::{Slot, Worker};
+use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool, Trust};
 use crate::pool::tasks::TaskState;
+use crate::pool::worker::Worker;
 
 impl Pool {
     /// Panics where it does not.

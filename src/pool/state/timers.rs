@@ -9,8 +9,9 @@
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
-use crate::pool::slot::{Abandon, Slot, Worker};
+use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
+use crate::pool::worker::{Abandon, Worker};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,164 @@
+//! Dispatch: which waiting task goes to which worker, and when another worker is worth a start.
+
+use crate::pool::ids::{Micros, TaskKey};
+use crate::pool::lifecycle::Life;
+use crate::pool::messages::Effect;
+use crate::pool::slot::Slot;
+use crate::pool::state::{Pool, Trust};
+use crate::pool::worker::{NewAttempt, Worker};
+
+impl Pool {
+    /// Gives waiting tasks to workers with a free place, starts workers for those that found none,
+    /// and sends short tasks ahead to busy workers.
+    pub fn dispatch(&mut self, now: Micros) {
+        if self.tasks.queue().is_empty() || !self.works() {
+            return;
+        }
+        loop {
+            self.fill_places(now);
+            if !self.tasks.queue().is_empty() {
+                if self.trust == Trust::Given {
+                    self.start_homes(now);
+                    self.grow(now);
+                }
+                self.send_ahead(now);
+            }
+            // What was sent may have used up a worker whose successor stands by, and a place that
+            // waits lends its keys.
+            let taken_over = self.see_to_renewals(now);
+            let moved = self.see_to_keys();
+            if !taken_over && !moved {
+                return;
+            }
+        }
+    }
+
+    /// One task to each worker with a free place, the least loaded first; of those, one that
+    /// answers first.
+    pub(super) fn fill_places(&mut self, now: Micros) {
+        let takes = |slot: &&Slot| slot.worker.as_ref().is_some_and(Worker::takes_tasks);
+        let Some(least) = self.slots.iter().filter(takes).map(Slot::load).min() else { return };
+        for level in least..self.config.concurrency {
+            for responsive in [true, false] {
+                for slot in 0..self.slots.len() {
+                    let load = self.slots[slot].load();
+                    let Some(worker) = &self.slots[slot].worker else { continue };
+                    let fits = worker.unresponsive_since.is_none() == responsive && load <= level;
+                    if fits && worker.takes_tasks() {
+                        if self.tasks.queue().is_empty() {
+                            return;
+                        }
+                        let Some(key) = self.tasks.peek(slot) else { continue };
+                        self.send(now, slot, key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Short tasks ahead to busy workers, a fair share to each.
+    pub(super) fn send_ahead(&mut self, now: Micros) {
+        let takers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let takers = takers.filter(|worker| worker.takes_tasks() && worker.claims);
+        let (count, loads) =
+            takers.fold((0, 0), |(count, loads), worker| (count + 1, loads + worker.load()));
+        if count == 0 {
+            return;
+        }
+        let share = (self.tasks.queue().len() + loads).div_ceil(count);
+        for slot in 0..self.slots.len() {
+            let place = &self.slots[slot];
+            let low = place.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
+            if !low || place.going_load() > 0 {
+                continue;
+            }
+            while let Some(key) = self.tasks.peek(slot) {
+                let Some(task) = self.tasks.get(key) else { return };
+                let predicted = self.predictor.predict(task.handler);
+                let Some(worker) = &self.slots[slot].worker else { break };
+                if !worker.wants_ahead(&self.config, share, predicted, task.body.size()) {
+                    break;
+                }
+                self.send(now, slot, key);
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, now: Micros, slot: usize, key: TaskKey) {
+        let Some(worker) = self.slots[slot].worker.as_mut() else { return };
+        let attempt_id = self.next_attempt;
+        let Some(task) = self.tasks.send(key, worker.key, attempt_id) else { return };
+        self.next_attempt += 1;
+        let predicted = self.predictor.predict(task.handler);
+        let start = NewAttempt {
+            attempt_id,
+            task: key,
+            ticket: task.ticket,
+            handler: task.handler,
+            timeout: task.timeout,
+            allowance: task.delivery_allowance,
+            predicted,
+            size: task.body.size(),
+        };
+        worker.push(start, self.config.concurrency, now);
+        self.effects.push_back(Effect::Send {
+            worker: worker.key,
+            attempt_id,
+            epoch: worker.epoch(),
+            attempt: task.attempt,
+            task: key,
+        });
+        if let Some(affinity) = &task.affinity {
+            worker.keys.get_or_insert_default().remember(&affinity.name);
+        }
+        if self.config.max_tasks.is_some() {
+            self.foresee(slot, predicted);
+        }
+    }
+
+    /// More workers for tasks that found no place.
+    pub(super) fn grow(&mut self, now: Micros) {
+        self.grow_at = None;
+        let coming = |slot: &&Slot| match &slot.worker {
+            Some(worker) => matches!(worker.life, Life::Starting { .. }) || worker.left == 0,
+            None => slot.restart_at.is_some(),
+        };
+        let places = self.places().iter().filter(coming).count() * self.config.concurrency;
+        let missing =
+            self.tasks.queue().unbound().saturating_sub(places).div_ceil(self.config.concurrency);
+        if missing == 0 || !self.is_worth_a_start(now) {
+            return;
+        }
+        let empty: Vec<usize> = self.empty_slots().take(missing).collect();
+        for slot in empty {
+            self.plan(now, slot);
+        }
+    }
+
+    /// Whether what waits would wait for longer than another worker takes to start: by prediction,
+    /// or since it has. Workers up to `min_workers` are always worth it.
+    pub(super) fn is_worth_a_start(&mut self, now: Micros) -> bool {
+        let serving = self
+            .places()
+            .iter()
+            .filter_map(|slot| slot.worker.as_ref())
+            .filter(|worker| worker.serves())
+            .count();
+        if serving == 0
+            || self.coming() < self.config.min_workers
+            || self.empty_slots().next().is_none()
+        {
+            return true;
+        }
+        let unbound = self.tasks.queue().unbound() as u64;
+        let Some(task) = self.tasks.peek_unbound() else { return true };
+        let places = (serving * self.config.concurrency) as u64;
+        let predicted = self.predictor.predict(task.handler).saturating_mul(unbound) / places;
+        let patience = task.accepted_at.saturating_add(self.start_time);
+        if predicted > self.start_time || patience <= now {
+            return true;
+        }
+        self.grow_at = Some(patience);
+        false
+    }
+}

@@ -1,0 +1,178 @@
+//! Starting workers: which slots get one and when, and what happens where workers do not get
+//! ready.
+
+use crate::pool::ids::{Micros, WorkerKey};
+use crate::pool::lifecycle::{ExitReason, Life};
+use crate::pool::messages::{Effect, Failure};
+use crate::pool::policy;
+use crate::pool::slot::{Beside, Slot};
+use crate::pool::state::{Phase, Pool, Trust};
+use crate::pool::worker::Worker;
+
+impl Pool {
+    pub(super) fn start(&mut self, now: Micros) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.phase = Phase::Open;
+        for slot in 0..self.config.min_workers {
+            self.plan(now, slot);
+        }
+        self.say_started();
+    }
+
+    pub(super) fn say_started(&mut self) {
+        if !self.started
+            && self.phase != Phase::Idle
+            && self.ready_workers() >= self.config.min_workers
+        {
+            self.started = true;
+            self.effects.push_back(Effect::Started);
+        }
+    }
+
+    /// A process for this slot, now or as soon as its back-off is over.
+    pub(super) fn plan(&mut self, now: Micros, slot: usize) {
+        let place = &self.slots[slot];
+        if place.worker.is_none() && place.restart_at.is_none() {
+            self.slots[slot].worker = self.begin(now, slot);
+        }
+    }
+
+    /// Begins the next life of this slot, unless its back-off is not over or no other start is
+    /// worth it.
+    pub(super) fn begin(&mut self, now: Micros, slot: usize) -> Option<Worker> {
+        if self.trust != Trust::Given {
+            return None;
+        }
+        let place = &mut self.slots[slot];
+        if place.not_before > now {
+            place.restart_at = Some(place.not_before);
+            return None;
+        }
+        place.lives += 1;
+        let key = WorkerKey { slot, life: place.lives };
+        self.effects.push_back(Effect::Spawn { worker: key });
+        Some(Worker::new(key, self.generation, now, &self.config))
+    }
+
+    /// A process of this slot is gone: sees to it that the slot has a worker, if it is to have one.
+    pub(super) fn fill(&mut self, now: Micros, slot: usize) {
+        let place = &mut self.slots[slot];
+        if place.worker.is_some() {
+            return;
+        }
+        match &place.beside {
+            // Whether it is ready or still starting, there is nobody else.
+            Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => {
+                place.hand_over(now)
+            }
+            _ => self.replace(now, slot),
+        }
+    }
+
+    /// Whether a slot that has become empty is filled again, and when.
+    pub(super) fn replace(&mut self, now: Micros, slot: usize) {
+        if !self.has_place(slot) {
+            return;
+        }
+        let coming = self.coming();
+        let awaited = self.tasks.queue().homes().any(|home| home == slot);
+        let wanted = match self.phase {
+            _ if !self.works() => false,
+            Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
+            Phase::Open if coming < self.config.min_workers => true,
+            Phase::Open => coming < self.tasks.queue().len().min(self.config.max_workers),
+            Phase::Closing { terminated: false, .. } => {
+                coming < self.tasks.len().min(self.config.min_workers.max(1))
+            }
+            _ => false,
+        };
+        if wanted {
+            self.plan(now, slot);
+        }
+    }
+
+    /// A start failed: the slot pauses, and the pool may break.
+    pub(super) fn start_failed(
+        &mut self,
+        now: Micros,
+        worker: WorkerKey,
+        generation: u32,
+        permanent: bool,
+    ) {
+        if !self.works() || (self.phase != Phase::Open && self.tasks.is_empty()) {
+            // It was no longer needed, or was killed because the pool broke.
+            return;
+        }
+        let restart = self.config.restart;
+        let spent = self.budget.spend(now, &restart);
+        let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
+        self.slots[worker.slot].not_before = now.saturating_add(self.jitter.apply(pause));
+        self.effects.push_back(Effect::StartFailed { worker });
+        if !permanent && !spent && self.trust == Trust::Given {
+            return;
+        }
+        self.give_up_reload(now, generation);
+        if self.serves() {
+            self.say_short(worker.slot);
+        } else if self.is_starting() {
+            self.trust = Trust::Suspended;
+        } else {
+            self.break_down(now);
+        }
+    }
+
+    /// Whether tasks can count on some worker. As long as one serves, the pool does.
+    pub(super) fn serves(&self) -> bool {
+        let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves);
+        self.slots.iter().any(|slot| serves(slot) || slot.has_standby() || slot.going_load() > 0)
+    }
+
+    /// Whether some worker may still get ready.
+    pub(super) fn is_starting(&self) -> bool {
+        self.any_life(|life| matches!(life, Life::Starting { .. }))
+    }
+
+    /// The pool serves, and a worker is missing that does not get ready. (A successor that does not
+    /// leaves none missing.)
+    pub(super) fn say_short(&mut self, slot: usize) {
+        if !self.short
+            && self.phase == Phase::Open
+            && self.has_place(slot)
+            && self.slots[slot].worker.is_none()
+        {
+            self.short = true;
+            self.effects.push_back(Effect::Short);
+        }
+    }
+
+    /// Starts that were under way when the last one failed may have been withdrawn since, by a
+    /// change of the pool: then they say nothing about the next one.
+    pub(super) fn see_to_trust(&mut self, now: Micros) {
+        if self.trust != Trust::Suspended || self.is_starting() {
+            return;
+        }
+        if !self.any_life(|life| life.reason() == Some(ExitReason::Startup)) {
+            self.go_on(now);
+        }
+    }
+
+    /// Starts are worth it again.
+    pub(super) fn go_on(&mut self, now: Micros) {
+        self.trust = Trust::Given;
+        if self.phase == Phase::Open {
+            self.restore(now);
+        }
+    }
+
+    pub(super) fn break_down(&mut self, now: Micros) {
+        self.trust = Trust::Lost;
+        self.effects.push_back(Effect::Broken);
+        if self.phase == Phase::Open {
+            self.phase = Phase::Broken;
+        }
+        self.fail_waiting(|maybe_executed| Failure::Broken { maybe_executed });
+        self.kill_all(now, ExitReason::Shutdown);
+    }
+}

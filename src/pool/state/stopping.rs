@@ -1,0 +1,131 @@
+//! Stopping workers, and the shutdown of the pool.
+
+use crate::pool::ids::{Micros, WorkerKey};
+use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
+use crate::pool::messages::{ClosedReport, Effect, Failure};
+use crate::pool::state::{Phase, Pool};
+
+impl Pool {
+    pub(super) fn leave(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung) {
+        self.leave_within(now, key, reason, from, self.config.grace_period);
+    }
+
+    pub(super) fn leave_within(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        reason: ExitReason,
+        from: Rung,
+        grace: Micros,
+    ) {
+        let Some(worker) = self.worker(key) else { return };
+        // A worker that never got ready has failed to start, whoever found out; unless it was we
+        // who no longer want it.
+        let reason = match (worker.life, reason) {
+            (Life::Starting { .. }, ExitReason::Crashed | ExitReason::Memory) => {
+                ExitReason::Startup
+            }
+            (_, reason) => reason,
+        };
+        let step = worker.life.leave(reason, from, now, grace);
+        let reclaims = worker.claims && worker.load() > 0;
+        self.take_step(key, step);
+        if step != Step::Wait && reclaims {
+            // Whatever it has not begun need not wait for its end.
+            self.reclaim(key);
+        }
+    }
+
+    pub(super) fn take_step(&mut self, worker: WorkerKey, step: Step) {
+        let effect = match step {
+            Step::Stop => Effect::Stop { worker },
+            Step::Terminate => Effect::Terminate { worker },
+            Step::Kill => {
+                self.killed += 1;
+                Effect::Kill { worker }
+            }
+            Step::Wait => return,
+        };
+        self.effects.push_back(effect);
+    }
+
+    pub(super) fn kill_all(&mut self, now: Micros, reason: ExitReason) {
+        for slot in &mut self.slots {
+            slot.restart_at = None;
+        }
+        for (key, _) in self.lives() {
+            self.leave(now, key, reason, Rung::Killed);
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, now: Micros, drop_waiting: bool, timeout: Option<Micros>) {
+        let limit = timeout.map(|timeout| now.saturating_add(timeout));
+        match &mut self.phase {
+            Phase::Closed => return,
+            Phase::Closing { drop_waiting: dropping, deadline, .. } => {
+                // A later call may only be stricter.
+                *dropping |= drop_waiting;
+                *deadline = [*deadline, limit].into_iter().flatten().min();
+            }
+            phase @ (Phase::Idle | Phase::Open | Phase::Broken) => {
+                *phase = Phase::Closing { drop_waiting, deadline: limit, terminated: false };
+                self.restart_report();
+            }
+        }
+        if drop_waiting {
+            self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
+            for slot in 0..self.slots.len() {
+                if let Some(worker) =
+                    self.slots[slot].worker.as_ref().filter(|worker| worker.claims)
+                {
+                    self.reclaim(worker.key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn terminate(&mut self, now: Micros) {
+        match self.phase {
+            Phase::Closed | Phase::Closing { terminated: true, .. } => return,
+            Phase::Closing { .. } => {}
+            Phase::Idle | Phase::Open | Phase::Broken => self.restart_report(),
+        }
+        self.phase = Phase::Closing { drop_waiting: true, deadline: None, terminated: true };
+        self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
+        // What the workers have settles when they are gone: then it is known what had started.
+        self.kill_all(now, ExitReason::Shutdown);
+    }
+
+    /// The shutdown begins: what happens from now on is reported when the pool is closed.
+    pub(super) fn restart_report(&mut self) {
+        self.tasks.restart_report();
+        self.killed = 0;
+    }
+
+    /// Once no task is left, the workers go; once they are gone, the pool is closed.
+    pub(super) fn close_if_done(&mut self, now: Micros) {
+        if !matches!(self.phase, Phase::Closing { .. }) || !self.tasks.is_empty() {
+            return;
+        }
+        for slot in &mut self.slots {
+            slot.restart_at = None;
+        }
+        for (key, life) in self.lives() {
+            match life {
+                // It reads its channel only once it is up.
+                Life::Starting { .. } => {
+                    self.leave(now, key, ExitReason::Shutdown, Rung::Terminated)
+                }
+                Life::Ready => self.leave(now, key, ExitReason::Shutdown, Rung::Asked),
+                Life::Leaving { .. } => {}
+            }
+        }
+        if self.live() == 0 {
+            self.phase = Phase::Closed;
+            self.effects.push_back(Effect::Closed(ClosedReport {
+                killed: self.killed,
+                ..self.tasks.report()
+            }));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What happens to a task from its submission to its end.
+
+use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
+use crate::pool::messages::{Effect, Failure, NewTask, RunInfo};
+use crate::pool::policy;
+use crate::pool::queue::Due;
+use crate::pool::state::{Phase, Pool};
+use crate::pool::tasks::{Task, TaskState};
+use crate::pool::worker::{Abandon, InFlight};
+
+impl Pool {
+    pub(super) fn submit(&mut self, now: Micros, mut task: NewTask) {
+        if self.phase == Phase::Idle {
+            self.start(now);
+        }
+        if !matches!(self.phase, Phase::Open) {
+            let effect = self.tasks.refuse(task, self.refusal(false));
+            return self.effects.push_back(effect);
+        }
+        let slot = task.affinity.as_mut().map(|affinity| {
+            self.move_keys();
+            self.settle_home(affinity)
+        });
+        let ageing = self.config.priority_ageing as f64;
+        let advance = (task.priority != 0.0).then(|| (task.priority * ageing) as Due);
+        self.tasks.accept(task, slot, advance);
+    }
+
+    pub(super) fn cancel(&mut self, now: Micros, ticket: Ticket) {
+        let Some(key) = self.tasks.by_ticket(ticket) else { return };
+        let Some(task) = self.tasks.get(key) else { return };
+        match task.state {
+            TaskState::Queued | TaskState::Pausing => self.fail(key, None, Failure::Aborted),
+            TaskState::Sent { worker, attempt_id } => {
+                self.give_up(now, worker, attempt_id, Abandon::Aborted)
+            }
+        }
+    }
+
+    pub(super) fn credit(&mut self, ticket: Ticket, count: u32) {
+        let task = self.tasks.by_ticket(ticket).and_then(|key| self.tasks.get(key));
+        if let Some(TaskState::Sent { worker, attempt_id }) = task.map(|task| task.state) {
+            self.effects.push_back(Effect::Credit { worker, attempt_id, count });
+        }
+    }
+
+    pub(super) fn replied(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        attempt_id: AttemptId,
+        elapsed: Option<u32>,
+        failed: bool,
+    ) {
+        let concurrency = self.config.concurrency;
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let Some(worker) = slot.find_mut(key) else { return };
+        let Some(start) = worker.finish(attempt_id, concurrency, now) else {
+            return self.violated(now, key);
+        };
+        slot.crashes = 0;
+        if let Some(elapsed) = elapsed {
+            self.predictor.learn(start.handler, elapsed);
+        }
+        self.timing.ended(run_time(&start, now, elapsed));
+        if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
+            // It came while the worker was being asked where it hangs, and so too late.
+            let run =
+                self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
+            return self.fail(key_of_task, run, Failure::Timeout(limit));
+        }
+        // Without a task this is the late reply of one that was aborted or overdue; its worker has
+        // redeemed itself.
+        let Some(task_key) = start.task else { return };
+        let Some(task) = self.tasks.get(task_key) else { return };
+        let run = run_info(task, key, &start, now, elapsed);
+        if let Some(worker) = self.slots[key.slot].find_mut(key) {
+            worker.tasks_done += 1;
+        }
+        self.timing.replied(&run);
+        self.effects.extend(self.tasks.complete(task_key, run, failed));
+    }
+
+    /// The worker died with a start that may have happened: again, if the task allows it, or the
+    /// end.
+    pub(super) fn lost(
+        &mut self,
+        now: Micros,
+        worker: WorkerKey,
+        start: &InFlight,
+        failure: Failure,
+    ) {
+        let Some(key) = start.task else { return };
+        let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
+        let Some(task) = self.tasks.get(key) else { return };
+        if open && start.overdue.is_none() && task.attempt <= task.retries {
+            let pause =
+                policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
+            if let Some((ticket, attempt)) = self.tasks.pause(key, now.saturating_add(pause)) {
+                self.effects.push_back(Effect::Retry { ticket, worker, attempt });
+            }
+            return;
+        }
+        let run = run_info(task, worker, start, now, None);
+        let failure = match (self.phase, start.overdue) {
+            (Phase::Closing { terminated: true, .. }, _) => {
+                Failure::Closed { maybe_executed: true }
+            }
+            (_, Some(limit)) => Failure::Timeout(limit),
+            _ => failure,
+        };
+        self.fail(key, Some(run), failure);
+    }
+
+    /// Puts starts that never happened back to the front, in their old order, as if they had not
+    /// been sent.
+    pub(super) fn put_back(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
+        let dropping =
+            self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
+        let mut dropped = Vec::new();
+        for start in starts.rev() {
+            let Some(key) = start.task else { continue };
+            if dropping {
+                dropped.push(key);
+            } else {
+                // While it was away, its place may have been given up, or others of its key moved
+                // to another one.
+                let slot = self.return_home(key);
+                self.tasks.requeue_front(key, slot);
+            }
+        }
+        for key in dropped.into_iter().rev() {
+            // The attempt that never started does not count.
+            let maybe_executed = self.tasks.get(key).is_some_and(|task| task.attempt > 1);
+            self.fail(key, None, self.refusal(maybe_executed));
+        }
+    }
+
+    /// Ends a task without a reply.
+    pub(super) fn fail(&mut self, key: TaskKey, run: Option<RunInfo>, failure: Failure) {
+        self.effects.extend(self.tasks.fail(key, run, failure));
+    }
+
+    /// Ends all that wait in the queue or between two attempts.
+    pub(super) fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
+        self.effects.extend(self.tasks.fail_waiting(failure));
+    }
+
+    /// How tasks end that this pool does not run any more.
+    pub(super) fn refusal(&self, maybe_executed: bool) -> Failure {
+        match self.phase {
+            Phase::Closing { terminated: true, .. } | Phase::Closed => {
+                Failure::Closed { maybe_executed }
+            }
+            _ if self.is_broken() => Failure::Broken { maybe_executed },
+            _ => Failure::Closed { maybe_executed },
+        }
+    }
+}
+
+fn run_info(
+    task: &Task,
+    worker: WorkerKey,
+    start: &InFlight,
+    now: Micros,
+    elapsed: Option<u32>,
+) -> RunInfo {
+    let since = start.running_since.unwrap_or(now);
+    RunInfo {
+        worker,
+        attempt: task.attempt,
+        wait: since.saturating_sub(task.accepted_at),
+        run: run_time(start, now, elapsed),
+    }
+}
+
+/// From the start to now; `elapsed`: the worker has measured it.
+fn run_time(start: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
+    elapsed.map_or_else(|| now.saturating_sub(start.running_since.unwrap_or(now)), Micros::from)
+}

@@ -1,0 +1,147 @@
+//! What happens to a worker's process from its spawn to its end.
+
+use crate::pool::ids::{Micros, WorkerKey};
+use crate::pool::lifecycle::{ExitReason, Life, Rung};
+use crate::pool::messages::{Effect, Evidence, Failure};
+use crate::pool::policy;
+use crate::pool::slot::Seat;
+use crate::pool::state::{Pool, Trust};
+
+impl Pool {
+    /// The process exists. What was decided about it in the meantime had nobody to be done to.
+    pub(super) fn spawned(&mut self, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        let effect = match worker.life {
+            Life::Leaving { rung: Rung::Asked, .. } => Effect::Stop { worker: key },
+            Life::Leaving { rung: Rung::Terminated, .. } => Effect::Terminate { worker: key },
+            Life::Leaving { rung: Rung::Killed, .. } => Effect::Kill { worker: key },
+            Life::Starting { .. } | Life::Ready => return,
+        };
+        self.effects.push_back(effect);
+    }
+
+    pub(super) fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
+        let Some(worker) = self.worker(key) else { return };
+        // One that was told to leave before there was a process has not failed.
+        let (failed, generation) =
+            (matches!(worker.life, Life::Starting { .. }), worker.generation);
+        self.slots[key.slot].remove(key);
+        if failed {
+            self.start_failed(now, key, generation, permanent);
+        }
+        self.fill(now, key.slot);
+    }
+
+    pub(super) fn ready(&mut self, now: Micros, key: WorkerKey, claims: bool) {
+        let max_age = self.config.max_age;
+        let Some(worker) = self.worker(key) else { return };
+        match worker.life {
+            Life::Starting { .. } => {}
+            // Told to leave before it got ready.
+            Life::Leaving { .. } => return,
+            Life::Ready => return self.violated(now, key),
+        }
+        worker.life = Life::Ready;
+        worker.ready_at = Some(now);
+        worker.claims = claims;
+        worker.progress_at = now;
+        worker.renew_at = max_age.map(|age| now.saturating_add(age));
+        let took = now.saturating_sub(worker.since);
+        self.start_time =
+            if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
+        self.budget.succeed();
+        self.effects.push_back(Effect::Online { worker: key });
+        self.say_started();
+        if self.trust == Trust::Suspended {
+            self.go_on(now);
+        }
+    }
+
+    pub(super) fn start_refused(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
+        let Some(worker) = self.worker(key) else { return };
+        if worker.life.is_ready() {
+            return self.violated(now, key);
+        }
+        worker.refused = Some(permanent);
+        // It exits by itself once it has said why.
+        self.leave(now, key, ExitReason::Startup, Rung::Asked);
+    }
+
+    pub(super) fn violated(&mut self, now: Micros, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        worker.violated = true;
+        let reason = match worker.life {
+            Life::Starting { .. } => ExitReason::Startup,
+            Life::Ready | Life::Leaving { .. } => ExitReason::Crashed,
+        };
+        self.leave(now, key, reason, Rung::Killed);
+    }
+
+    /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else
+    /// it is made to.
+    pub(super) fn channel_closed(&mut self, now: Micros, key: WorkerKey) {
+        let Some(worker) = self.worker(key) else { return };
+        worker.hung_up |= worker.life.reason().is_none();
+        let grace = self.config.grace_period.max(policy::COOPERATION);
+        self.leave_within(now, key, ExitReason::Crashed, Rung::Asked, grace);
+    }
+
+    /// A reply among what it left behind is no reason to send it another task.
+    pub(super) fn died(&mut self, key: WorkerKey) {
+        if let Some(worker) = self.worker(key) {
+            worker.dead = true;
+        }
+    }
+
+    pub(super) fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
+        let Some((mut worker, seat)) =
+            self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key))
+        else {
+            return;
+        };
+        self.timing.left(worker.served(now));
+        self.timing.ended(worker.working(now));
+        let starting = matches!(worker.life, Life::Starting { .. });
+        let reason = worker.life.reason().unwrap_or(match starting {
+            true => ExitReason::Startup,
+            false => ExitReason::Crashed,
+        });
+        let failure = if worker.violated { Failure::Protocol } else { Failure::Crashed };
+        let mut never = Vec::new();
+        for (start, maybe) in worker.settle(evidence) {
+            match maybe {
+                true => self.lost(now, key, &start, failure),
+                false => never.push(start),
+            }
+        }
+        self.put_back(never.into_iter());
+        self.lose_keys(key, worker.keys.take());
+        self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
+        match reason {
+            ExitReason::Startup => {
+                self.start_failed(now, key, worker.generation, worker.refused == Some(true))
+            }
+            // Its place is served by another.
+            _ if seat == Seat::Going => {}
+            ExitReason::Crashed | ExitReason::Memory => {
+                let slot = &mut self.slots[key.slot];
+                slot.crashes += 1;
+                if slot.crashes > 1 {
+                    // Once may be the task's fault and costs no time; a worker that dies again and
+                    // again does.
+                    let restart = self.config.restart;
+                    let pause =
+                        policy::backoff(restart.min_delay, restart.max_delay, slot.crashes - 1);
+                    slot.not_before = now.saturating_add(self.jitter.apply(pause));
+                }
+            }
+            ExitReason::Shutdown
+            | ExitReason::Idle
+            | ExitReason::Recycled
+            | ExitReason::Reload
+            | ExitReason::Timeout
+            | ExitReason::Aborted => {}
+        }
+        self.fill(now, key.slot);
+    }
+}
