@@ -75,14 +75,14 @@ const MUTATIONS = [
     edits: [
       {
         file: 'src/pool/state.rs',
-        from: 'self.worker(key).is_some_and(|worker| worker.find(wire).is_some())',
-        to: `let key = self.anybodys(wire).unwrap_or(key);
-        self.worker(key).is_some_and(|worker| worker.find(wire).is_some())`,
+        from: 'self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())',
+        to: `let key = self.anybodys(attempt_id).unwrap_or(key);
+        self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())`,
       },
       {
-        file: 'src/pool/state.rs',
+        file: 'src/pool/state/task_events.rs',
         from: '        let Some(worker) = slot.find_mut(key) else { return };\n        let Some(start) = worker.finish(',
-        to: `        let key = self.anybodys(wire).unwrap_or(key);
+        to: `        let key = self.anybodys(attempt_id).unwrap_or(key);
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         let Some(worker) = slot.find_mut(key) else { return };
         let Some(start) = worker.finish(`,
@@ -90,9 +90,9 @@ const MUTATIONS = [
       {
         file: 'src/pool/state.rs',
         from: '    /// The unsettled task of this start at this worker.\n',
-        to: `    fn anybodys(&mut self, wire: WireId) -> Option<WorkerKey> {
+        to: `    fn anybodys(&mut self, attempt_id: AttemptId) -> Option<WorkerKey> {
         let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
-        workers.find_map(|worker| worker.find(wire).is_some().then_some(worker.key))
+        workers.find_map(|worker| worker.find(attempt_id).is_some().then_some(worker.key))
     }
 
     /// The unsettled task of this start at this worker.
@@ -106,7 +106,7 @@ const MUTATIONS = [
     what: 'the limit on how often a task may be started',
     edits: [
       {
-        file: 'src/pool/state.rs',
+        file: 'src/pool/state/task_events.rs',
         from: 'task.attempt <= task.retries {',
         to: 'task.attempt <= task.retries + 1 {',
       },
