@@ -51,26 +51,26 @@ pub enum Life {
     Starting { deadline: Micros },
     /// Takes tasks.
     Ready,
-    /// On its way out: takes no task, though those it has may still end. The next rung is due at
+    /// On its way out: takes no task, though those it has may still end. The next escalation is due at
     /// `deadline`.
-    Leaving { reason: ExitReason, rung: Rung, deadline: Micros },
+    Stopping { reason: ExitReason, escalation: Escalation, deadline: Micros },
 }
 
 /// How far the escalation against a leaving worker has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
+pub enum Escalation {
     /// It was told to stop, over the channel, or has closed it itself.
     Asked,
     /// SIGTERM (and SIGCONT, for a stopped process does not see it).
-    Terminated,
+    Sigterm,
     /// SIGKILL to its process group. There is nothing beyond.
-    Killed,
+    Sigkill,
 }
 
 /// What to do to the process.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Action {
     /// Write `stop`.
     Stop,
     /// SIGTERM.
@@ -89,13 +89,13 @@ impl Life {
 
     /// Whether it is made to leave by signals.
     pub fn is_forced(self) -> bool {
-        matches!(self, Self::Leaving { rung: Rung::Terminated | Rung::Killed, .. })
+        matches!(self, Self::Stopping { escalation: Escalation::Sigterm | Escalation::Sigkill, .. })
     }
 
     /// Why it leaves, if it does.
     pub fn reason(self) -> Option<ExitReason> {
         match self {
-            Self::Leaving { reason, .. } => Some(reason),
+            Self::Stopping { reason, .. } => Some(reason),
             Self::Starting { .. } | Self::Ready => None,
         }
     }
@@ -104,42 +104,50 @@ impl Life {
     pub fn deadline(self) -> Option<Micros> {
         match self {
             Self::Starting { deadline } => Some(deadline),
-            Self::Ready | Self::Leaving { rung: Rung::Killed, .. } => None,
-            Self::Leaving { deadline, .. } => Some(deadline),
+            Self::Ready | Self::Stopping { escalation: Escalation::Sigkill, .. } => None,
+            Self::Stopping { deadline, .. } => Some(deadline),
         }
     }
 
     /// Sends the worker on its way, beginning at `from`. A worker that leaves already keeps its
     /// reason and is never treated more gently than before.
-    pub fn leave(&mut self, reason: ExitReason, from: Rung, now: Micros, grace: Micros) -> Step {
+    pub fn begin_stop(
+        &mut self,
+        reason: ExitReason,
+        from: Escalation,
+        now: Micros,
+        grace: Micros,
+    ) -> Action {
         let reason = match *self {
-            Self::Leaving { rung, .. } if rung >= from => return Step::Wait,
-            Self::Leaving { reason, .. } => reason,
+            Self::Stopping { escalation, .. } if escalation >= from => return Action::Wait,
+            Self::Stopping { reason, .. } => reason,
             Self::Starting { .. } | Self::Ready => reason,
         };
-        *self = Self::Leaving { reason, rung: from, deadline: now.saturating_add(grace) };
+        *self = Self::Stopping { reason, escalation: from, deadline: now.saturating_add(grace) };
         match from {
-            Rung::Asked => Step::Stop,
-            Rung::Terminated => Step::Terminate,
-            Rung::Killed => Step::Kill,
+            Escalation::Asked => Action::Stop,
+            Escalation::Sigterm => Action::Terminate,
+            Escalation::Sigkill => Action::Kill,
         }
     }
 
-    /// The deadline has passed: the next rung.
-    pub fn advance(&mut self, now: Micros, grace: Micros) -> Step {
+    /// The deadline has passed: the next escalation.
+    pub fn advance(&mut self, now: Micros, grace: Micros) -> Action {
         if self.deadline().is_none_or(|deadline| deadline > now) {
-            return Step::Wait;
+            return Action::Wait;
         }
         match *self {
             // A worker that hangs at load has nothing to lose, and has had its time.
-            Self::Starting { .. } => self.leave(ExitReason::Startup, Rung::Killed, now, grace),
-            Self::Leaving { reason, rung: Rung::Asked, .. } => {
-                self.leave(reason, Rung::Terminated, now, grace)
+            Self::Starting { .. } => {
+                self.begin_stop(ExitReason::Startup, Escalation::Sigkill, now, grace)
             }
-            Self::Leaving { reason, rung: Rung::Terminated, .. } => {
-                self.leave(reason, Rung::Killed, now, grace)
+            Self::Stopping { reason, escalation: Escalation::Asked, .. } => {
+                self.begin_stop(reason, Escalation::Sigterm, now, grace)
             }
-            Self::Ready | Self::Leaving { rung: Rung::Killed, .. } => Step::Wait,
+            Self::Stopping { reason, escalation: Escalation::Sigterm, .. } => {
+                self.begin_stop(reason, Escalation::Sigkill, now, grace)
+            }
+            Self::Ready | Self::Stopping { escalation: Escalation::Sigkill, .. } => Action::Wait,
         }
     }
 }
@@ -149,31 +157,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ladder_goes_up_rung_by_rung() {
+    fn a_stop_escalates_one_step_at_a_time() {
         let mut life = Life::Ready;
-        assert_eq!(life.leave(ExitReason::Idle, Rung::Asked, 0, 10), Step::Stop);
-        assert_eq!(life.advance(9, 10), Step::Wait);
-        assert_eq!(life.advance(10, 10), Step::Terminate);
-        assert_eq!(life.advance(20, 10), Step::Kill);
+        assert_eq!(life.begin_stop(ExitReason::Idle, Escalation::Asked, 0, 10), Action::Stop);
+        assert_eq!(life.advance(9, 10), Action::Wait);
+        assert_eq!(life.advance(10, 10), Action::Terminate);
+        assert_eq!(life.advance(20, 10), Action::Kill);
         assert_eq!(life.deadline(), None);
-        assert_eq!(life.advance(1_000, 10), Step::Wait);
+        assert_eq!(life.advance(1_000, 10), Action::Wait);
         assert_eq!(life.reason(), Some(ExitReason::Idle));
     }
 
     #[test]
     fn a_leaving_worker_keeps_its_reason_and_is_never_treated_more_gently() {
         let mut life = Life::Ready;
-        assert_eq!(life.leave(ExitReason::Timeout, Rung::Terminated, 0, 10), Step::Terminate);
-        assert_eq!(life.leave(ExitReason::Shutdown, Rung::Asked, 1, 10), Step::Wait);
-        assert_eq!(life.leave(ExitReason::Shutdown, Rung::Killed, 2, 10), Step::Kill);
+        assert_eq!(
+            life.begin_stop(ExitReason::Timeout, Escalation::Sigterm, 0, 10),
+            Action::Terminate
+        );
+        assert_eq!(life.begin_stop(ExitReason::Shutdown, Escalation::Asked, 1, 10), Action::Wait);
+        assert_eq!(life.begin_stop(ExitReason::Shutdown, Escalation::Sigkill, 2, 10), Action::Kill);
         assert_eq!(life.reason(), Some(ExitReason::Timeout));
     }
 
     #[test]
     fn a_worker_that_never_gets_ready_is_killed_at_its_deadline() {
         let mut life = Life::Starting { deadline: 30 };
-        assert_eq!(life.advance(29, 10), Step::Wait);
-        assert_eq!(life.advance(30, 10), Step::Kill);
+        assert_eq!(life.advance(29, 10), Action::Wait);
+        assert_eq!(life.advance(30, 10), Action::Kill);
         assert_eq!(life.reason(), Some(ExitReason::Startup));
     }
 }

@@ -365,7 +365,7 @@ impl Pool {
                 Life::Ready if replaced => "stopping",
                 Life::Ready if worker.load() == 0 => "idle",
                 Life::Ready => "busy",
-                Life::Leaving { .. } => "stopping",
+                Life::Stopping { .. } => "stopping",
             };
             let running = worker
                 .in_flight()

@@ -1,7 +1,7 @@
 //! Attempts that nobody waits for any more, and tasks that are taken back from their worker.
 
 use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
-use crate::pool::lifecycle::{ExitReason, Rung};
+use crate::pool::lifecycle::{Escalation, ExitReason};
 use crate::pool::messages::{Effect, Failure, ForgedClaim, RunInfo};
 use crate::pool::policy;
 use crate::pool::state::Pool;
@@ -78,7 +78,7 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         let since = *worker.unresponsive_since.get_or_insert(now);
         if now.saturating_sub(since) >= grace {
-            self.leave(now, key, ExitReason::Timeout, Rung::Terminated);
+            self.begin_stop(now, key, ExitReason::Timeout, Escalation::Sigterm);
         }
     }
 

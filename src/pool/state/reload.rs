@@ -8,7 +8,7 @@
 //! start.
 
 use crate::pool::ids::Micros;
-use crate::pool::lifecycle::{ExitReason, Life, Rung};
+use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::Effect;
 use crate::pool::slot::{Beside, Slot};
 use crate::pool::state::Pool;
@@ -26,10 +26,10 @@ impl Pool {
             match worker.life {
                 // What it has loaded by now, nobody knows.
                 Life::Starting { .. } => {
-                    self.leave(now, worker.key, ExitReason::Reload, Rung::Terminated)
+                    self.begin_stop(now, worker.key, ExitReason::Reload, Escalation::Sigterm)
                 }
                 Life::Ready => self.renew(slot, ExitReason::Reload, true),
-                Life::Leaving { .. } => {}
+                Life::Stopping { .. } => {}
             }
         }
     }

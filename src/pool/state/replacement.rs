@@ -7,7 +7,7 @@
 //! other cannot start, the worker goes on, and another attempt follows after a pause.
 
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::pool::lifecycle::{ExitReason, Life, Rung};
+use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::slot::Beside;
 use crate::pool::state::{Phase, Pool};
 use crate::pool::worker::{Renewal, Worker};
@@ -48,7 +48,7 @@ impl Pool {
         let Some(worker) = slot.find_mut(key) else { return };
         if too_large {
             worker.over_memory = true;
-            self.leave(now, key, ExitReason::Memory, Rung::Killed);
+            self.begin_stop(now, key, ExitReason::Memory, Escalation::Sigkill);
         } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
             // One that is so large before it has done anything would be replaced by another like
             // it, for ever.
@@ -79,7 +79,7 @@ impl Pool {
             Beside::Going(old) if old.life.is_ready() && old.load() == 0 => {
                 let (key, reason) =
                     (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
-                self.leave(now, key, reason, Rung::Asked);
+                self.begin_stop(now, key, reason, Escalation::Asked);
             }
             Beside::Nobody => self.start_successor(now, slot),
             Beside::Going(_) | Beside::Coming(_) => {}
@@ -116,7 +116,7 @@ impl Pool {
         let Some(renewal) = worker.renewal.filter(|_| !worker.retiring) else { return };
         let (key, used_up, idle) = (worker.key, worker.left == 0, worker.load() == 0);
         if idle && self.can_spare(slot) {
-            return self.leave(now, key, renewal.reason, Rung::Asked);
+            return self.begin_stop(now, key, renewal.reason, Escalation::Asked);
         }
         let waits = self.tasks.has_waiting();
         if self.phase != Phase::Open && !waits {
@@ -164,12 +164,12 @@ impl Pool {
     /// Nobody needs the successor of this slot's worker any more.
     pub(super) fn dismiss(&mut self, now: Micros, slot: usize) {
         let Beside::Coming(other) = &self.slots[slot].beside else { return };
-        let rung = match other.life {
+        let escalation = match other.life {
             // It reads its channel only once it is up.
-            Life::Starting { .. } => Rung::Terminated,
-            Life::Ready => Rung::Asked,
-            Life::Leaving { .. } => return,
+            Life::Starting { .. } => Escalation::Sigterm,
+            Life::Ready => Escalation::Asked,
+            Life::Stopping { .. } => return,
         };
-        self.leave(now, other.key, ExitReason::Idle, rung);
+        self.begin_stop(now, other.key, ExitReason::Idle, escalation);
     }
 }

@@ -5,7 +5,7 @@
 //! of a process that was there can always be told from that of a later one.
 
 use crate::pool::ids::Micros;
-use crate::pool::lifecycle::{ExitReason, Life, Rung};
+use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::Effect;
 use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
@@ -82,13 +82,13 @@ impl Pool {
     fn vacate(&mut self, now: Micros, slot: usize) {
         self.dismiss(now, slot);
         let Some(worker) = &self.slots[slot].worker else { return };
-        let rung = match worker.life {
+        let escalation = match worker.life {
             // It reads its channel only once it is up.
-            Life::Starting { .. } => Rung::Terminated,
-            Life::Ready if worker.load() == 0 => Rung::Asked,
-            Life::Ready | Life::Leaving { .. } => return,
+            Life::Starting { .. } => Escalation::Sigterm,
+            Life::Ready if worker.load() == 0 => Escalation::Asked,
+            Life::Ready | Life::Stopping { .. } => return,
         };
-        self.leave(now, worker.key, ExitReason::Idle, rung);
+        self.begin_stop(now, worker.key, ExitReason::Idle, escalation);
     }
 
     /// The places that the pool has now.

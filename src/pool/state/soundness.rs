@@ -37,7 +37,7 @@ impl Pool {
         if self.trust == Trust::Suspended {
             assert!(!self.serves(), "starts are suspended, though a worker serves");
             let pending = |worker: &Worker| {
-                matches!(worker.life, Life::Starting { .. } | Life::Leaving { .. })
+                matches!(worker.life, Life::Starting { .. } | Life::Stopping { .. })
             };
             let any = self.slots.iter().flat_map(Slot::processes).any(pending);
             assert!(any || self.phase == Phase::Closed, "starts are suspended for ever");

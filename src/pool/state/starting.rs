@@ -64,7 +64,7 @@ impl Pool {
         }
         match &place.beside {
             // Whether it is ready or still starting, there is nobody else.
-            Beside::Coming(other) if !matches!(other.life, Life::Leaving { .. }) => {
+            Beside::Coming(other) if !matches!(other.life, Life::Stopping { .. }) => {
                 place.hand_over(now)
             }
             _ => self.replace(now, slot),

@@ -1,21 +1,27 @@
 //! Stopping workers, and the shutdown of the pool.
 
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
+use crate::pool::lifecycle::{Action, Escalation, ExitReason, Life};
 use crate::pool::messages::{ClosedReport, Effect, Failure};
 use crate::pool::state::{Phase, Pool};
 
 impl Pool {
-    pub(super) fn leave(&mut self, now: Micros, key: WorkerKey, reason: ExitReason, from: Rung) {
-        self.leave_within(now, key, reason, from, self.config.grace_period);
-    }
-
-    pub(super) fn leave_within(
+    pub(super) fn begin_stop(
         &mut self,
         now: Micros,
         key: WorkerKey,
         reason: ExitReason,
-        from: Rung,
+        from: Escalation,
+    ) {
+        self.begin_stop_within(now, key, reason, from, self.config.grace_period);
+    }
+
+    pub(super) fn begin_stop_within(
+        &mut self,
+        now: Micros,
+        key: WorkerKey,
+        reason: ExitReason,
+        from: Escalation,
         grace: Micros,
     ) {
         let Some(worker) = self.worker(key) else { return };
@@ -27,24 +33,24 @@ impl Pool {
             }
             (_, reason) => reason,
         };
-        let step = worker.life.leave(reason, from, now, grace);
+        let action = worker.life.begin_stop(reason, from, now, grace);
         let reclaims = worker.claims && worker.load() > 0;
-        self.take_step(key, step);
-        if step != Step::Wait && reclaims {
+        self.perform_stop_action(key, action);
+        if action != Action::Wait && reclaims {
             // Whatever it has not begun need not wait for its end.
             self.reclaim(key);
         }
     }
 
-    pub(super) fn take_step(&mut self, worker: WorkerKey, step: Step) {
-        let effect = match step {
-            Step::Stop => Effect::Stop { worker },
-            Step::Terminate => Effect::Terminate { worker },
-            Step::Kill => {
+    pub(super) fn perform_stop_action(&mut self, worker: WorkerKey, action: Action) {
+        let effect = match action {
+            Action::Stop => Effect::Stop { worker },
+            Action::Terminate => Effect::Terminate { worker },
+            Action::Kill => {
                 self.killed += 1;
                 Effect::Kill { worker }
             }
-            Step::Wait => return,
+            Action::Wait => return,
         };
         self.effects.push_back(effect);
     }
@@ -54,7 +60,7 @@ impl Pool {
             slot.restart_at = None;
         }
         for (key, _) in self.lives() {
-            self.leave(now, key, reason, Rung::Killed);
+            self.begin_stop(now, key, reason, Escalation::Sigkill);
         }
     }
 
@@ -114,10 +120,10 @@ impl Pool {
             match life {
                 // It reads its channel only once it is up.
                 Life::Starting { .. } => {
-                    self.leave(now, key, ExitReason::Shutdown, Rung::Terminated)
+                    self.begin_stop(now, key, ExitReason::Shutdown, Escalation::Sigterm)
                 }
-                Life::Ready => self.leave(now, key, ExitReason::Shutdown, Rung::Asked),
-                Life::Leaving { .. } => {}
+                Life::Ready => self.begin_stop(now, key, ExitReason::Shutdown, Escalation::Asked),
+                Life::Stopping { .. } => {}
             }
         }
         if self.live() == 0 {

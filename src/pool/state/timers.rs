@@ -8,7 +8,7 @@
 //! worker, changes with each reply, and is asked for once in a batch of replies.
 
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::pool::lifecycle::{ExitReason, Life, Rung, Step};
+use crate::pool::lifecycle::{Action, Escalation, ExitReason, Life};
 use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
 use crate::pool::worker::{Abandon, Worker};
@@ -178,7 +178,7 @@ impl Pool {
             Timer::Kill(key) => self.kill_for_abandoned(now, key),
             Timer::Stall(key) => self.reclaim(key),
             Timer::Idle(key) if self.has_surplus() => {
-                self.leave(now, key, ExitReason::Idle, Rung::Asked);
+                self.begin_stop(now, key, ExitReason::Idle, Escalation::Asked);
                 self.dismiss(now, key.slot);
             }
             // Two processes are not kept for long where one has little to do.
@@ -196,9 +196,9 @@ impl Pool {
         let grace = self.config.grace_period;
         let Some(worker) = self.worker(key) else { return };
         let starting = matches!(worker.life, Life::Starting { .. });
-        let step = worker.life.advance(now, grace);
-        worker.missed_start |= starting && step == Step::Kill;
-        self.take_step(key, step);
+        let action = worker.life.advance(now, grace);
+        worker.missed_start |= starting && action == Action::Kill;
+        self.perform_stop_action(key, action);
     }
 
     fn give_up_overdue(&mut self, now: Micros, key: WorkerKey) {
@@ -227,6 +227,6 @@ impl Pool {
             Some(Abandon::Overdue(_)) => ExitReason::Timeout,
             None => return,
         };
-        self.leave(now, key, reason, Rung::Terminated);
+        self.begin_stop(now, key, reason, Escalation::Sigterm);
     }
 }

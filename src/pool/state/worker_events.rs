@@ -1,7 +1,7 @@
 //! What happens to a worker's process from its spawn to its end.
 
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::pool::lifecycle::{ExitReason, Life, Rung};
+use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::{Effect, Evidence, Failure};
 use crate::pool::policy;
 use crate::pool::slot::Seat;
@@ -12,9 +12,11 @@ impl Pool {
     pub(super) fn spawned(&mut self, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let effect = match worker.life {
-            Life::Leaving { rung: Rung::Asked, .. } => Effect::Stop { worker: key },
-            Life::Leaving { rung: Rung::Terminated, .. } => Effect::Terminate { worker: key },
-            Life::Leaving { rung: Rung::Killed, .. } => Effect::Kill { worker: key },
+            Life::Stopping { escalation: Escalation::Asked, .. } => Effect::Stop { worker: key },
+            Life::Stopping { escalation: Escalation::Sigterm, .. } => {
+                Effect::Terminate { worker: key }
+            }
+            Life::Stopping { escalation: Escalation::Sigkill, .. } => Effect::Kill { worker: key },
             Life::Starting { .. } | Life::Ready => return,
         };
         self.effects.push_back(effect);
@@ -38,7 +40,7 @@ impl Pool {
         match worker.life {
             Life::Starting { .. } => {}
             // Told to leave before it got ready.
-            Life::Leaving { .. } => return,
+            Life::Stopping { .. } => return,
             Life::Ready => return self.violated(now, key),
         }
         worker.life = Life::Ready;
@@ -64,7 +66,7 @@ impl Pool {
         }
         worker.refused = Some(permanent);
         // It exits by itself once it has said why.
-        self.leave(now, key, ExitReason::Startup, Rung::Asked);
+        self.begin_stop(now, key, ExitReason::Startup, Escalation::Asked);
     }
 
     pub(super) fn violated(&mut self, now: Micros, key: WorkerKey) {
@@ -72,9 +74,9 @@ impl Pool {
         worker.violated = true;
         let reason = match worker.life {
             Life::Starting { .. } => ExitReason::Startup,
-            Life::Ready | Life::Leaving { .. } => ExitReason::Crashed,
+            Life::Ready | Life::Stopping { .. } => ExitReason::Crashed,
         };
-        self.leave(now, key, reason, Rung::Killed);
+        self.begin_stop(now, key, reason, Escalation::Sigkill);
     }
 
     /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else
@@ -83,7 +85,7 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         worker.hung_up |= worker.life.reason().is_none();
         let grace = self.config.grace_period.max(policy::COOPERATION);
-        self.leave_within(now, key, ExitReason::Crashed, Rung::Asked, grace);
+        self.begin_stop_within(now, key, ExitReason::Crashed, Escalation::Asked, grace);
     }
 
     /// A reply among what it left behind is no reason to send it another task.
