@@ -12,7 +12,7 @@ pub struct Slot {
     /// The present one: the only one here that is sent tasks.
     pub worker: Option<Worker>,
     /// The other one.
-    pub beside: Beside,
+    pub replacement: Replacement,
     /// When the next one is to be started.
     pub restart_at: Option<Micros>,
     /// No process is started here before this.
@@ -27,21 +27,13 @@ pub struct Slot {
 /// Who shares a place with its worker. There is never more than one, so a pool has at most two
 /// processes to a place, however quickly its workers are used up.
 #[derive(Debug, Default)]
-pub enum Beside {
+pub enum Replacement {
     #[default]
-    Nobody,
+    None,
     /// Is to take the worker's place: it starts, or stands by.
-    Coming(Box<Worker>),
+    Successor(Box<Worker>),
     /// Has given its place away: it ends what it runs, and leaves.
-    Going(Box<Worker>),
-}
-
-/// What a process is to its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seat {
-    Worker,
-    Coming,
-    Going,
+    Predecessor(Box<Worker>),
 }
 
 impl Slot {
@@ -57,8 +49,12 @@ impl Slot {
     pub fn find_mut(&mut self, key: WorkerKey) -> Option<&mut Worker> {
         match &mut self.worker {
             Some(worker) if worker.key == key => Some(worker),
-            _ => match &mut self.beside {
-                Beside::Coming(other) | Beside::Going(other) if other.key == key => Some(other),
+            _ => match &mut self.replacement {
+                Replacement::Successor(other) | Replacement::Predecessor(other)
+                    if other.key == key =>
+                {
+                    Some(other)
+                }
                 _ => None,
             },
         }
@@ -66,9 +62,9 @@ impl Slot {
 
     /// Whoever shares the place.
     pub fn other(&self) -> Option<&Worker> {
-        match &self.beside {
-            Beside::Nobody => None,
-            Beside::Coming(other) | Beside::Going(other) => Some(other),
+        match &self.replacement {
+            Replacement::None => None,
+            Replacement::Successor(other) | Replacement::Predecessor(other) => Some(other),
         }
     }
 
@@ -78,29 +74,28 @@ impl Slot {
     }
 
     /// The process of this life is gone: takes it out.
-    pub fn remove(&mut self, key: WorkerKey) -> Option<(Worker, Seat)> {
+    pub fn remove(&mut self, key: WorkerKey) -> Option<Worker> {
         if let Some(worker) = self.worker.take_if(|worker| worker.key == key) {
-            return Some((worker, Seat::Worker));
+            return Some(worker);
         }
         self.other().filter(|other| other.key == key)?;
-        match std::mem::take(&mut self.beside) {
-            Beside::Nobody => None,
-            Beside::Coming(other) => Some((*other, Seat::Coming)),
-            Beside::Going(other) => Some((*other, Seat::Going)),
+        match std::mem::take(&mut self.replacement) {
+            Replacement::None => None,
+            Replacement::Successor(other) | Replacement::Predecessor(other) => Some(*other),
         }
     }
 
     /// What counts against the number of tasks that run here at a time.
     pub fn load(&self) -> usize {
-        self.worker.as_ref().map_or(0, Worker::load) + self.going_load()
+        self.worker.as_ref().map_or(0, Worker::load) + self.predecessor_load()
     }
 
     /// What the process that has given its place away still runs. So much less is sent to the
     /// worker.
-    pub fn going_load(&self) -> usize {
-        match &self.beside {
-            Beside::Going(other) => other.load(),
-            Beside::Nobody | Beside::Coming(_) => 0,
+    pub fn predecessor_load(&self) -> usize {
+        match &self.replacement {
+            Replacement::Predecessor(other) => other.load(),
+            Replacement::None | Replacement::Successor(_) => 0,
         }
     }
 
@@ -110,7 +105,9 @@ impl Slot {
     pub fn keeps_keys(&self) -> bool {
         match &self.worker {
             Some(worker) => {
-                worker.left > 0 || worker.load() > 0 || matches!(self.beside, Beside::Coming(_))
+                worker.left > 0
+                    || worker.load() > 0
+                    || matches!(self.replacement, Replacement::Successor(_))
             }
             None => self.restart_at.is_none(),
         }
@@ -118,19 +115,19 @@ impl Slot {
 
     /// Whether the one that is to take over could do so now.
     pub fn has_standby(&self) -> bool {
-        matches!(&self.beside, Beside::Coming(other) if other.life.is_ready())
+        matches!(&self.replacement, Replacement::Successor(other) if other.life.is_ready())
     }
 
     /// Whoever stands by becomes the worker. The worker, if there is one, ends what it runs.
-    pub fn hand_over(&mut self, now: Micros) {
-        match std::mem::take(&mut self.beside) {
-            Beside::Coming(mut other) => {
+    pub fn promote_successor(&mut self, now: Micros) {
+        match std::mem::take(&mut self.replacement) {
+            Replacement::Successor(mut other) => {
                 other.progress_at = now;
                 if let Some(worker) = self.worker.replace(*other) {
-                    self.beside = Beside::Going(Box::new(worker));
+                    self.replacement = Replacement::Predecessor(Box::new(worker));
                 }
             }
-            beside => self.beside = beside,
+            replacement => self.replacement = replacement,
         }
     }
 }

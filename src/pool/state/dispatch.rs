@@ -69,7 +69,7 @@ impl Pool {
         for slot in 0..self.slots.len() {
             let place = &self.slots[slot];
             let low = place.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
-            if !low || place.going_load() > 0 {
+            if !low || place.predecessor_load() > 0 {
                 continue;
             }
             while let Some(key) = self.tasks.peek(slot) {

@@ -10,7 +10,7 @@
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::Effect;
-use crate::pool::slot::{Beside, Slot};
+use crate::pool::slot::{Replacement, Slot};
 use crate::pool::state::Pool;
 use crate::pool::worker::{Renewal, Worker};
 
@@ -21,7 +21,7 @@ impl Pool {
         self.reloading = Some(number);
         for slot in 0..self.slots.len() {
             // What stands by would bring the old code.
-            self.dismiss(now, slot);
+            self.cancel_successor(now, slot);
             let Some(worker) = &self.slots[slot].worker else { continue };
             match worker.life {
                 // What it has loaded by now, nobody knows.
@@ -62,8 +62,8 @@ impl Pool {
                     worker.renewal = reload.besides.map(recycled);
                 }
                 let stays = worker.renewal.is_none();
-                if stays && matches!(&place.beside, Beside::Coming(_)) {
-                    self.dismiss(now, slot);
+                if stays && matches!(&place.replacement, Replacement::Successor(_)) {
+                    self.cancel_successor(now, slot);
                 }
             }
         }

@@ -8,7 +8,7 @@
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
-use crate::pool::slot::Beside;
+use crate::pool::slot::Replacement;
 use crate::pool::state::{Phase, Pool};
 use crate::pool::worker::{Renewal, Worker};
 
@@ -67,28 +67,28 @@ impl Pool {
             taken_over |= self.see_to_renewal(now, slot);
             let place = &self.slots[slot];
             let pending = place.worker.as_ref().is_some_and(|worker| worker.renewal.is_some());
-            self.renewing |= pending || !matches!(place.beside, Beside::Nobody);
+            self.renewing |= pending || !matches!(place.replacement, Replacement::None);
         }
         taken_over
     }
 
     fn see_to_renewal(&mut self, now: Micros, slot: usize) -> bool {
-        let taken_over = self.hand_over(now, slot);
+        let taken_over = self.promote_successor(now, slot);
         let place = &self.slots[slot];
-        match &place.beside {
-            Beside::Going(old) if old.life.is_ready() && old.load() == 0 => {
+        match &place.replacement {
+            Replacement::Predecessor(old) if old.life.is_ready() && old.load() == 0 => {
                 let (key, reason) =
                     (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
                 self.begin_stop(now, key, reason, Escalation::Asked);
             }
-            Beside::Nobody => self.start_successor(now, slot),
-            Beside::Going(_) | Beside::Coming(_) => {}
+            Replacement::None => self.start_successor(now, slot),
+            Replacement::Predecessor(_) | Replacement::Successor(_) => {}
         }
         taken_over
     }
 
     /// The successor takes the worker's place, if it can and the time has come.
-    fn hand_over(&mut self, now: Micros, slot: usize) -> bool {
+    fn promote_successor(&mut self, now: Micros, slot: usize) -> bool {
         let place = &mut self.slots[slot];
         let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
             return false;
@@ -101,7 +101,7 @@ impl Pool {
             return false;
         }
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
-        place.hand_over(now);
+        place.promote_successor(now);
         if renewal.at_once && ahead {
             self.reclaim(key);
         }
@@ -129,7 +129,7 @@ impl Pool {
 
     fn begin_successor(&mut self, now: Micros, slot: usize) {
         if let Some(successor) = self.begin(now, slot) {
-            self.slots[slot].beside = Beside::Coming(Box::new(successor));
+            self.slots[slot].replacement = Replacement::Successor(Box::new(successor));
         }
     }
 
@@ -139,10 +139,12 @@ impl Pool {
         let since = |slot: usize| self.slots[slot].worker.as_ref().map(|worker| worker.since);
         (0..self.slots.len()).filter(|other| *other != slot).all(|other| {
             let place = &self.slots[other];
-            match &place.beside {
-                Beside::Coming(successor) => !matches!(successor.life, Life::Starting { .. }),
-                Beside::Going(_) => true,
-                Beside::Nobody => {
+            match &place.replacement {
+                Replacement::Successor(successor) => {
+                    !matches!(successor.life, Life::Starting { .. })
+                }
+                Replacement::Predecessor(_) => true,
+                Replacement::None => {
                     let worker = place.worker.as_ref().filter(|worker| worker.life.is_ready());
                     let renewal = worker.and_then(|worker| worker.renewal);
                     let waits = renewal.is_some_and(|renewal| renewal.at_once)
@@ -162,8 +164,8 @@ impl Pool {
     }
 
     /// Nobody needs the successor of this slot's worker any more.
-    pub(super) fn dismiss(&mut self, now: Micros, slot: usize) {
-        let Beside::Coming(other) = &self.slots[slot].beside else { return };
+    pub(super) fn cancel_successor(&mut self, now: Micros, slot: usize) {
+        let Replacement::Successor(other) = &self.slots[slot].replacement else { return };
         let escalation = match other.life {
             // It reads its channel only once it is up.
             Life::Starting { .. } => Escalation::Sigterm,

@@ -41,7 +41,7 @@ impl Pool {
         }
         for slot in max_workers..self.slots.len() {
             // Nor may one that stands by take over there.
-            self.dismiss(now, slot);
+            self.cancel_successor(now, slot);
         }
         self.move_all_bound();
         if self.phase == Phase::Open {
@@ -80,7 +80,7 @@ impl Pool {
     }
 
     fn vacate(&mut self, now: Micros, slot: usize) {
-        self.dismiss(now, slot);
+        self.cancel_successor(now, slot);
         let Some(worker) = &self.slots[slot].worker else { return };
         let escalation = match worker.life {
             // It reads its channel only once it is up.

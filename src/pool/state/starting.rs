@@ -5,7 +5,7 @@ use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life};
 use crate::pool::messages::{Effect, Failure};
 use crate::pool::policy;
-use crate::pool::slot::{Beside, Slot};
+use crate::pool::slot::{Replacement, Slot};
 use crate::pool::state::{Phase, Pool, Trust};
 use crate::pool::worker::Worker;
 
@@ -62,10 +62,10 @@ impl Pool {
         if place.worker.is_some() {
             return;
         }
-        match &place.beside {
+        match &place.replacement {
             // Whether it is ready or still starting, there is nobody else.
-            Beside::Coming(other) if !matches!(other.life, Life::Stopping { .. }) => {
-                place.hand_over(now)
+            Replacement::Successor(other) if !matches!(other.life, Life::Stopping { .. }) => {
+                place.promote_successor(now)
             }
             _ => self.replace(now, slot),
         }
@@ -126,7 +126,9 @@ impl Pool {
     /// Whether tasks can count on some worker. As long as one serves, the pool does.
     pub(super) fn serves(&self) -> bool {
         let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves);
-        self.slots.iter().any(|slot| serves(slot) || slot.has_standby() || slot.going_load() > 0)
+        self.slots
+            .iter()
+            .any(|slot| serves(slot) || slot.has_standby() || slot.predecessor_load() > 0)
     }
 
     /// Whether some worker may still get ready.

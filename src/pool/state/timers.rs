@@ -179,7 +179,7 @@ impl Pool {
             Timer::Stall(key) => self.reclaim(key),
             Timer::Idle(key) if self.has_surplus() => {
                 self.begin_stop(now, key, ExitReason::Idle, Escalation::Asked);
-                self.dismiss(now, key.slot);
+                self.cancel_successor(now, key.slot);
             }
             // Two processes are not kept for long where one has little to do.
             Timer::Idle(key) => self.renew(key.slot, ExitReason::Recycled, true),

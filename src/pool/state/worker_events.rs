@@ -4,7 +4,7 @@ use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::{Effect, Evidence, Failure};
 use crate::pool::policy;
-use crate::pool::slot::Seat;
+use crate::pool::slot::Replacement;
 use crate::pool::state::{Pool, Trust};
 
 impl Pool {
@@ -96,11 +96,10 @@ impl Pool {
     }
 
     pub(super) fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
-        let Some((mut worker, seat)) =
-            self.slots.get_mut(key.slot).and_then(|slot| slot.remove(key))
-        else {
-            return;
-        };
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let is_predecessor =
+            matches!(&slot.replacement, Replacement::Predecessor(old) if old.key == key);
+        let Some(mut worker) = slot.remove(key) else { return };
         self.timing.left(worker.served(now));
         self.timing.ended(worker.working(now));
         let starting = matches!(worker.life, Life::Starting { .. });
@@ -124,7 +123,7 @@ impl Pool {
                 self.start_failed(now, key, worker.generation, worker.refused == Some(true))
             }
             // Its place is served by another.
-            _ if seat == Seat::Going => {}
+            _ if is_predecessor => {}
             ExitReason::Crashed | ExitReason::Memory => {
                 let slot = &mut self.slots[key.slot];
                 slot.crashes += 1;
