@@ -9,7 +9,7 @@
 //! accepted; a worker's `Exit` comes after all that it did.
 //!
 //! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until
-//! its successor is ready: see [`renewal`], which is the one way to replace a sound worker.
+//! its successor is ready: see [`replacement`], which is the one way to replace a sound worker.
 //! [`resize`] changes the number of workers, [`reload`] replaces all of them, [`affinity`] keeps
 //! tasks of one key together.
 
@@ -109,7 +109,7 @@ pub struct Pool {
     /// When a task that waits will have waited for long enough to start another worker.
     grow_at: Option<Micros>,
     /// Some worker is being replaced.
-    renewing: bool,
+    replacing: bool,
     /// The number of workers is being changed, by this request.
     resizing: Option<u32>,
     /// All workers are being replaced, by this request.
@@ -142,7 +142,7 @@ impl Pool {
             trust: Trust::Given,
             short: false,
             grow_at: None,
-            renewing: false,
+            replacing: false,
             resizing: None,
             reloading: None,
             generation: 0,
@@ -183,7 +183,7 @@ impl Pool {
             Event::Terminate => self.terminate(now),
         }
         self.see_to_trust(now);
-        self.see_to_renewals(now);
+        self.advance_replacements(now);
         self.see_to_resize(now);
         self.see_to_reload();
         self.close_if_done(now);

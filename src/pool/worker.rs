@@ -11,14 +11,14 @@ use crate::pool::policy;
 
 /// The worker is to be replaced by one that is started beside it.
 #[derive(Clone, Copy, Debug)]
-pub struct Renewal {
+pub struct ReplacementPlan {
     /// What its `exit` will say.
     pub reason: ExitReason,
     /// As soon as the other is ready; otherwise once it has had all tasks that it may have.
     pub at_once: bool,
     /// The reason is a reload, which may be given up, and it is to be replaced without that as
     /// well: whether at once.
-    pub besides: Option<bool>,
+    pub otherwise: Option<bool>,
 }
 
 /// One process, from the decision to spawn it until it is gone.
@@ -37,9 +37,9 @@ pub struct Worker {
     /// Its place is given up: it ends what it runs, and leaves.
     pub retiring: bool,
     /// It is to be replaced.
-    pub renewal: Option<Renewal>,
+    pub plan: Option<ReplacementPlan>,
     /// When it will be too old.
-    pub renew_at: Option<Micros>,
+    pub replace_at: Option<Micros>,
     /// It had more memory resident than it may.
     pub over_memory: bool,
     /// Whether it takes its tasks by the claim word. Only such a worker is sent tasks ahead.
@@ -140,8 +140,8 @@ impl Worker {
             left: config.max_tasks.unwrap_or(u64::MAX),
             generation,
             retiring: false,
-            renewal: None,
-            renew_at: None,
+            plan: None,
+            replace_at: None,
             over_memory: false,
             claims: false,
             tasks_done: 0,

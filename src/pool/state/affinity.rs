@@ -75,7 +75,7 @@ impl Pool {
         loop {
             let homes: Vec<usize> = self.tasks.queue().homes().collect();
             for home in homes {
-                self.plan(now, home);
+                self.ensure_worker(now, home);
             }
             // Where a worker cannot be started yet, its tasks go to the next best place, which may
             // have none either.

@@ -25,7 +25,7 @@ impl Pool {
             }
             // What was sent may have used up a worker whose successor stands by, and a place that
             // waits lends its keys.
-            let taken_over = self.see_to_renewals(now);
+            let taken_over = self.advance_replacements(now);
             let moved = self.see_to_keys();
             if !taken_over && !moved {
                 return;
@@ -112,7 +112,7 @@ impl Pool {
             worker.keys.get_or_insert_default().remember(&affinity.name);
         }
         if self.config.max_tasks.is_some() {
-            self.foresee(slot, predicted);
+            self.prestart_successor(slot, predicted);
         }
     }
 
@@ -131,7 +131,7 @@ impl Pool {
         }
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
-            self.plan(now, slot);
+            self.ensure_worker(now, slot);
         }
     }
 

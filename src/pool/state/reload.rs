@@ -3,7 +3,7 @@
 //!
 //! Each process is of a generation, and a reload begins the next one. It is complete when none of
 //! an earlier generation is left, and as many are ready as there are to be.
-//! What replaces a worker is [`super::renewal`]; here is only what is special: that it concerns
+//! What replaces a worker is [`super::replacement`]; here is only what is special: that it concerns
 //! those that have just been started as well, and that it is given up when the new ones cannot
 //! start.
 
@@ -12,7 +12,7 @@ use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::messages::Effect;
 use crate::pool::slot::{Replacement, Slot};
 use crate::pool::state::Pool;
-use crate::pool::worker::{Renewal, Worker};
+use crate::pool::worker::{ReplacementPlan, Worker};
 
 impl Pool {
     /// Has all workers replaced. `number` tells this request from others.
@@ -28,7 +28,7 @@ impl Pool {
                 Life::Starting { .. } => {
                     self.begin_stop(now, worker.key, ExitReason::Reload, Escalation::Sigterm)
                 }
-                Life::Ready => self.renew(slot, ExitReason::Reload, true),
+                Life::Ready => self.schedule_replacement(slot, ExitReason::Reload, true),
                 Life::Stopping { .. } => {}
             }
         }
@@ -54,14 +54,16 @@ impl Pool {
         for slot in 0..self.slots.len() {
             let place = &mut self.slots[slot];
             if let Some(worker) = place.worker.as_mut() {
-                if let Some(reload) =
-                    worker.renewal.take_if(|renewal| renewal.reason == ExitReason::Reload)
+                if let Some(reload) = worker.plan.take_if(|plan| plan.reason == ExitReason::Reload)
                 {
-                    let recycled =
-                        |at_once| Renewal { reason: ExitReason::Recycled, at_once, besides: None };
-                    worker.renewal = reload.besides.map(recycled);
+                    let recycled = |at_once| ReplacementPlan {
+                        reason: ExitReason::Recycled,
+                        at_once,
+                        otherwise: None,
+                    };
+                    worker.plan = reload.otherwise.map(recycled);
                 }
-                let stays = worker.renewal.is_none();
+                let stays = worker.plan.is_none();
                 if stays && matches!(&place.replacement, Replacement::Successor(_)) {
                     self.cancel_successor(now, slot);
                 }

@@ -10,32 +10,32 @@ use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::slot::Replacement;
 use crate::pool::state::{Phase, Pool};
-use crate::pool::worker::{Renewal, Worker};
+use crate::pool::worker::{ReplacementPlan, Worker};
 
 impl Pool {
     /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or
     /// when it has had all the tasks that it may have. Its `exit` will give this reason.
-    pub(super) fn renew(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
+    pub(super) fn schedule_replacement(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
         let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready())
         else {
             return;
         };
-        let renewal = worker.renewal.get_or_insert(Renewal { reason, at_once, besides: None });
-        renewal.at_once |= at_once;
-        if reason != renewal.reason && renewal.reason == ExitReason::Reload {
-            *renewal.besides.get_or_insert_default() |= at_once;
+        let plan = worker.plan.get_or_insert(ReplacementPlan { reason, at_once, otherwise: None });
+        plan.at_once |= at_once;
+        if reason != plan.reason && plan.reason == ExitReason::Reload {
+            *plan.otherwise.get_or_insert_default() |= at_once;
         }
-        self.renewing = true;
+        self.replacing = true;
     }
 
     /// The worker was sent a task of this length, and may have only so many. Its successor is
     /// started early enough that the next task need not wait for it: a start may take longer than
     /// many tasks.
-    pub(super) fn foresee(&mut self, slot: usize, predicted: Micros) {
+    pub(super) fn prestart_successor(&mut self, slot: usize, predicted: Micros) {
         let Some(worker) = &self.slots[slot].worker else { return };
         let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
         if worker.left == 0 || rest / self.config.concurrency as u64 <= self.start_time {
-            self.renew(slot, ExitReason::Recycled, false);
+            self.schedule_replacement(slot, ExitReason::Recycled, false);
         }
     }
 
@@ -52,33 +52,33 @@ impl Pool {
         } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
             // One that is so large before it has done anything would be replaced by another like
             // it, for ever.
-            self.renew(key.slot, ExitReason::Recycled, true);
+            self.schedule_replacement(key.slot, ExitReason::Recycled, true);
         }
     }
 
     /// Moves every replacement on as far as it goes now. Whether a worker has taken over.
-    pub(super) fn see_to_renewals(&mut self, now: Micros) -> bool {
-        if !self.renewing || !self.works() {
+    pub(super) fn advance_replacements(&mut self, now: Micros) -> bool {
+        if !self.replacing || !self.works() {
             return false;
         }
-        self.renewing = false;
+        self.replacing = false;
         let mut taken_over = false;
         for slot in 0..self.slots.len() {
-            taken_over |= self.see_to_renewal(now, slot);
+            taken_over |= self.advance_replacement(now, slot);
             let place = &self.slots[slot];
-            let pending = place.worker.as_ref().is_some_and(|worker| worker.renewal.is_some());
-            self.renewing |= pending || !matches!(place.replacement, Replacement::None);
+            let pending = place.worker.as_ref().is_some_and(|worker| worker.plan.is_some());
+            self.replacing |= pending || !matches!(place.replacement, Replacement::None);
         }
         taken_over
     }
 
-    fn see_to_renewal(&mut self, now: Micros, slot: usize) -> bool {
+    fn advance_replacement(&mut self, now: Micros, slot: usize) -> bool {
         let taken_over = self.promote_successor(now, slot);
         let place = &self.slots[slot];
         match &place.replacement {
             Replacement::Predecessor(old) if old.life.is_ready() && old.load() == 0 => {
                 let (key, reason) =
-                    (old.key, old.renewal.map_or(ExitReason::Recycled, |renewal| renewal.reason));
+                    (old.key, old.plan.map_or(ExitReason::Recycled, |plan| plan.reason));
                 self.begin_stop(now, key, reason, Escalation::Asked);
             }
             Replacement::None => self.start_successor(now, slot),
@@ -93,8 +93,7 @@ impl Pool {
         let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
             return false;
         };
-        let Some(renewal) = worker.renewal.filter(|renewal| renewal.at_once || worker.left == 0)
-        else {
+        let Some(plan) = worker.plan.filter(|plan| plan.at_once || worker.left == 0) else {
             return false;
         };
         if !place.has_standby() {
@@ -102,7 +101,7 @@ impl Pool {
         }
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
         place.promote_successor(now);
-        if renewal.at_once && ahead {
+        if plan.at_once && ahead {
             self.reclaim(key);
         }
         true
@@ -113,22 +112,18 @@ impl Pool {
         else {
             return;
         };
-        let Some(renewal) = worker.renewal.filter(|_| !worker.retiring) else { return };
+        let Some(plan) = worker.plan.filter(|_| !worker.retiring) else { return };
         let (key, used_up, idle) = (worker.key, worker.left == 0, worker.load() == 0);
         if idle && self.can_spare(slot) {
-            return self.begin_stop(now, key, renewal.reason, Escalation::Asked);
+            return self.begin_stop(now, key, plan.reason, Escalation::Asked);
         }
         let waits = self.tasks.has_waiting();
         if self.phase != Phase::Open && !waits {
             return;
         }
-        if used_up || !renewal.at_once || self.is_next(slot) {
-            self.begin_successor(now, slot);
-        }
-    }
-
-    fn begin_successor(&mut self, now: Micros, slot: usize) {
-        if let Some(successor) = self.begin(now, slot) {
+        if (used_up || !plan.at_once || self.is_next(slot))
+            && let Some(successor) = self.start_worker(now, slot)
+        {
             self.slots[slot].replacement = Replacement::Successor(Box::new(successor));
         }
     }
@@ -146,9 +141,8 @@ impl Pool {
                 Replacement::Predecessor(_) => true,
                 Replacement::None => {
                     let worker = place.worker.as_ref().filter(|worker| worker.life.is_ready());
-                    let renewal = worker.and_then(|worker| worker.renewal);
-                    let waits = renewal.is_some_and(|renewal| renewal.at_once)
-                        && place.restart_at.is_none();
+                    let plan = worker.and_then(|worker| worker.plan);
+                    let waits = plan.is_some_and(|plan| plan.at_once) && place.restart_at.is_none();
                     !waits || since(other) >= since(slot)
                 }
             }

@@ -54,7 +54,7 @@ impl Pool {
         let missing = self.config.min_workers.saturating_sub(self.coming());
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
-            self.plan(now, slot);
+            self.ensure_worker(now, slot);
         }
     }
 

@@ -16,7 +16,7 @@ impl Pool {
         }
         self.phase = Phase::Open;
         for slot in 0..self.config.min_workers {
-            self.plan(now, slot);
+            self.ensure_worker(now, slot);
         }
         self.say_started();
     }
@@ -32,16 +32,16 @@ impl Pool {
     }
 
     /// A process for this slot, now or as soon as its back-off is over.
-    pub(super) fn plan(&mut self, now: Micros, slot: usize) {
+    pub(super) fn ensure_worker(&mut self, now: Micros, slot: usize) {
         let place = &self.slots[slot];
         if place.worker.is_none() && place.restart_at.is_none() {
-            self.slots[slot].worker = self.begin(now, slot);
+            self.slots[slot].worker = self.start_worker(now, slot);
         }
     }
 
     /// Begins the next life of this slot, unless its back-off is not over or no other start is
     /// worth it.
-    pub(super) fn begin(&mut self, now: Micros, slot: usize) -> Option<Worker> {
+    pub(super) fn start_worker(&mut self, now: Micros, slot: usize) -> Option<Worker> {
         if self.trust != Trust::Given {
             return None;
         }
@@ -57,29 +57,31 @@ impl Pool {
     }
 
     /// A process of this slot is gone: sees to it that the slot has a worker, if it is to have one.
-    pub(super) fn fill(&mut self, now: Micros, slot: usize) {
-        let place = &mut self.slots[slot];
-        if place.worker.is_some() {
+    pub(super) fn refill_slot(&mut self, now: Micros, index: usize) {
+        let slot = &mut self.slots[index];
+        if slot.worker.is_some() {
             return;
         }
-        match &place.replacement {
-            // Whether it is ready or still starting, there is nobody else.
-            Replacement::Successor(other) if !matches!(other.life, Life::Stopping { .. }) => {
-                place.promote_successor(now)
-            }
-            _ => self.replace(now, slot),
+        // Ready or still starting, the successor is the only process of the slot that may serve.
+        let has_successor = matches!(
+            &slot.replacement,
+            Replacement::Successor(other) if !matches!(other.life, Life::Stopping { .. })
+        );
+        if has_successor {
+            slot.promote_successor(now);
+        } else if self.should_restart(index) {
+            self.ensure_worker(now, index);
         }
     }
 
-    /// Whether a slot that has become empty is filled again, and when.
-    pub(super) fn replace(&mut self, now: Micros, slot: usize) {
-        if !self.has_place(slot) {
-            return;
+    /// Whether a slot that has become empty gets a worker again.
+    fn should_restart(&self, slot: usize) -> bool {
+        if !self.has_place(slot) || !self.works() {
+            return false;
         }
         let coming = self.coming();
         let awaited = self.tasks.queue().homes().any(|home| home == slot);
-        let wanted = match self.phase {
-            _ if !self.works() => false,
+        match self.phase {
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
             Phase::Open => coming < self.tasks.queue().len().min(self.config.max_workers),
@@ -87,9 +89,6 @@ impl Pool {
                 coming < self.tasks.len().min(self.config.min_workers.max(1))
             }
             _ => false,
-        };
-        if wanted {
-            self.plan(now, slot);
         }
     }
 

@@ -131,7 +131,7 @@ impl Pool {
                 worker.progress_at.saturating_add(self.config.idle_timeout),
             );
         }
-        if let Some(at) = worker.renew_at {
+        if let Some(at) = worker.replace_at {
             each(Timer::MaxAge(worker.key), at);
         }
     }
@@ -170,7 +170,7 @@ impl Pool {
             Timer::Grow => self.grow_at = None,
             Timer::Restart { slot } => {
                 self.slots[slot].restart_at = None;
-                self.plan(now, slot);
+                self.ensure_worker(now, slot);
             }
             Timer::Escalate(key) => self.escalate(now, key),
             Timer::TaskTimeout(key) => self.give_up_overdue(now, key),
@@ -182,12 +182,12 @@ impl Pool {
                 self.cancel_successor(now, key.slot);
             }
             // Two processes are not kept for long where one has little to do.
-            Timer::Idle(key) => self.renew(key.slot, ExitReason::Recycled, true),
+            Timer::Idle(key) => self.schedule_replacement(key.slot, ExitReason::Recycled, true),
             Timer::MaxAge(key) => {
                 if let Some(worker) = self.worker(key) {
-                    worker.renew_at = None;
+                    worker.replace_at = None;
                 }
-                self.renew(key.slot, ExitReason::Recycled, true);
+                self.schedule_replacement(key.slot, ExitReason::Recycled, true);
             }
         }
     }

@@ -31,7 +31,7 @@ impl Pool {
         if failed {
             self.start_failed(now, key, generation, permanent);
         }
-        self.fill(now, key.slot);
+        self.refill_slot(now, key.slot);
     }
 
     pub(super) fn ready(&mut self, now: Micros, key: WorkerKey, claims: bool) {
@@ -47,7 +47,7 @@ impl Pool {
         worker.ready_at = Some(now);
         worker.claims = claims;
         worker.progress_at = now;
-        worker.renew_at = max_age.map(|age| now.saturating_add(age));
+        worker.replace_at = max_age.map(|age| now.saturating_add(age));
         let took = now.saturating_sub(worker.since);
         self.start_time =
             if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
@@ -143,6 +143,6 @@ impl Pool {
             | ExitReason::Timeout
             | ExitReason::Aborted => {}
         }
-        self.fill(now, key.slot);
+        self.refill_slot(now, key.slot);
     }
 }
