@@ -182,12 +182,12 @@ impl Pool {
             Event::Reload { number } => self.reload(now, number),
             Event::Terminate => self.terminate(now),
         }
-        self.see_to_trust(now);
+        self.advance_trust(now);
         self.advance_replacements(now);
-        self.see_to_resize(now);
-        self.see_to_reload();
+        self.advance_resize(now);
+        self.advance_reload();
         self.close_if_done(now);
-        self.see_to_keys();
+        self.update_keys();
     }
 
     /// Whether there is anything to do.

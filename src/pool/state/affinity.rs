@@ -28,7 +28,7 @@ impl Pool {
     }
 
     /// After each event: while no bound task waits, it is of no interest who lends keys.
-    pub(super) fn see_to_keys(&mut self) -> bool {
+    pub(super) fn update_keys(&mut self) -> bool {
         self.tasks.queue().has_bound() && self.move_keys()
     }
 

@@ -26,7 +26,7 @@ impl Pool {
             // What was sent may have used up a worker whose successor stands by, and a place that
             // waits lends its keys.
             let taken_over = self.advance_replacements(now);
-            let moved = self.see_to_keys();
+            let moved = self.update_keys();
             if !taken_over && !moved {
                 return;
             }

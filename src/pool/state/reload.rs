@@ -35,7 +35,7 @@ impl Pool {
     }
 
     /// Says so once it is complete.
-    pub(super) fn see_to_reload(&mut self) {
+    pub(super) fn advance_reload(&mut self) {
         let Some(number) = self.reloading else { return };
         let old = |worker: &Worker| worker.generation < self.generation;
         if self.is_staffed() && !self.slots.iter().flat_map(Slot::processes).any(old) {
@@ -46,7 +46,7 @@ impl Pool {
 
     /// A worker did not get ready, and another attempt is of no use: those that run the old code
     /// keep their places.
-    pub(super) fn give_up_reload(&mut self, now: Micros, generation: u32) {
+    pub(super) fn fail_reload(&mut self, now: Micros, generation: u32) {
         if generation < self.generation {
             return;
         }

@@ -45,12 +45,12 @@ impl Pool {
         }
         self.move_all_bound();
         if self.phase == Phase::Open {
-            self.restore(now);
+            self.spawn_missing(now);
         }
     }
 
     /// Starts as many workers as are missing.
-    pub(super) fn restore(&mut self, now: Micros) {
+    pub(super) fn spawn_missing(&mut self, now: Micros) {
         let missing = self.config.min_workers.saturating_sub(self.coming());
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
@@ -60,15 +60,15 @@ impl Pool {
 
     /// Tells the workers to leave that are no longer wanted and have ended their tasks, and says so
     /// once all is as it is to be.
-    pub(super) fn see_to_resize(&mut self, now: Micros) {
+    pub(super) fn advance_resize(&mut self, now: Micros) {
         let Some(number) = self.resizing else { return };
         for slot in self.config.max_workers..self.slots.len() {
-            self.vacate(now, slot);
+            self.drain_slot(now, slot);
         }
-        let vacated = self.slots[self.config.max_workers..]
+        let drained = self.slots[self.config.max_workers..]
             .iter()
             .all(|slot| slot.processes().next().is_none());
-        if vacated && self.is_staffed() {
+        if drained && self.is_staffed() {
             self.resizing = None;
             self.effects.push_back(Effect::Resized { number });
         }
@@ -79,7 +79,7 @@ impl Pool {
         self.phase != Phase::Open || self.ready_workers() >= self.config.min_workers
     }
 
-    fn vacate(&mut self, now: Micros, slot: usize) {
+    fn drain_slot(&mut self, now: Micros, slot: usize) {
         self.cancel_successor(now, slot);
         let Some(worker) = &self.slots[slot].worker else { return };
         let escalation = match worker.life {

@@ -112,7 +112,7 @@ impl Pool {
         if !permanent && !spent && self.trust == Trust::Given {
             return;
         }
-        self.give_up_reload(now, generation);
+        self.fail_reload(now, generation);
         if self.serves() {
             self.say_short(worker.slot);
         } else if self.is_starting() {
@@ -150,20 +150,20 @@ impl Pool {
 
     /// Starts that were under way when the last one failed may have been withdrawn since, by a
     /// change of the pool: then they say nothing about the next one.
-    pub(super) fn see_to_trust(&mut self, now: Micros) {
+    pub(super) fn advance_trust(&mut self, now: Micros) {
         if self.trust != Trust::Suspended || self.is_starting() {
             return;
         }
         if !self.any_life(|life| life.reason() == Some(ExitReason::Startup)) {
-            self.go_on(now);
+            self.resume_starts(now);
         }
     }
 
     /// Starts are worth it again.
-    pub(super) fn go_on(&mut self, now: Micros) {
+    pub(super) fn resume_starts(&mut self, now: Micros) {
         self.trust = Trust::Given;
         if self.phase == Phase::Open {
-            self.restore(now);
+            self.spawn_missing(now);
         }
     }
 

@@ -55,7 +55,7 @@ impl Pool {
         self.effects.push_back(Effect::Online { worker: key });
         self.say_started();
         if self.trust == Trust::Suspended {
-            self.go_on(now);
+            self.resume_starts(now);
         }
     }
 
