@@ -49,7 +49,7 @@ pub struct Worker {
     pub progress_at: Micros,
     /// It gave tasks back because it got on too slowly: nothing is sent ahead until it replies
     /// again.
-    pub held_back: bool,
+    pub prefetch_suspended: bool,
     /// Since when it has not even taken up what it was due to run.
     pub unresponsive_since: Option<Micros>,
     /// Its process is dead, and what it left behind is being read.
@@ -146,7 +146,7 @@ impl Worker {
             claims: false,
             tasks_done: 0,
             progress_at: now,
-            held_back: false,
+            prefetch_suspended: false,
             unresponsive_since: None,
             dead: false,
             keys: None,
@@ -219,7 +219,7 @@ impl Worker {
     }
 
     /// Whether a task may be sent ahead of the `share` that each worker would get of all there is.
-    pub fn wants_ahead(
+    pub fn wants_prefetch(
         &self,
         config: &PoolConfig,
         share: usize,
@@ -227,7 +227,7 @@ impl Worker {
         size: usize,
     ) -> bool {
         let load = self.load();
-        if !self.claims || self.held_back || load >= share || !self.takes_tasks() {
+        if !self.claims || self.prefetch_suspended || load >= share || !self.takes_tasks() {
             return false;
         }
         match config.prefetch {
@@ -300,7 +300,7 @@ impl Worker {
         let done = self.in_flight.remove(index)?;
         self.forget(&done);
         let claimed = done.order.wrapping_add(1);
-        if ahead(claimed, self.known_started) {
+        if is_after(claimed, self.known_started) {
             self.known_started = claimed;
         }
         if index < concurrency
@@ -309,7 +309,7 @@ impl Worker {
             next.running_since.get_or_insert(now);
         }
         self.progress_at = now;
-        self.held_back = false;
+        self.prefetch_suspended = false;
         self.unresponsive_since = None;
         Some(done)
     }
@@ -354,10 +354,10 @@ impl Worker {
     ) -> Result<Vec<InFlight>, ForgedClaim> {
         let started = started?;
         // Only what lies between what replies have shown and what was sent can be true.
-        if ahead(self.known_started, started) || ahead(started, self.sent) {
+        if is_after(self.known_started, started) || is_after(started, self.sent) {
             return Err(ForgedClaim);
         }
-        let keep = self.in_flight.partition_point(|start| ahead(started, start.order));
+        let keep = self.in_flight.partition_point(|start| is_after(started, start.order));
         let back: Vec<_> = self.in_flight.drain(keep..).collect();
         for start in &back {
             self.forget(start);
@@ -434,6 +434,6 @@ impl InFlight {
 }
 
 /// Whether `a` comes after `b` among numbers that wrap around.
-fn ahead(a: u32, b: u32) -> bool {
+fn is_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < u32::MAX / 2
 }

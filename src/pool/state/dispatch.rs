@@ -21,7 +21,7 @@ impl Pool {
                     self.start_homes(now);
                     self.grow(now);
                 }
-                self.send_ahead(now);
+                self.prefetch(now);
             }
             // What was sent may have used up a worker whose successor stands by, and a place that
             // waits lends its keys.
@@ -57,7 +57,7 @@ impl Pool {
     }
 
     /// Short tasks ahead to busy workers, a fair share to each.
-    pub(super) fn send_ahead(&mut self, now: Micros) {
+    pub(super) fn prefetch(&mut self, now: Micros) {
         let takers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
         let takers = takers.filter(|worker| worker.takes_tasks() && worker.claims);
         let (count, loads) =
@@ -76,7 +76,7 @@ impl Pool {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
                 let Some(worker) = &self.slots[slot].worker else { break };
-                if !worker.wants_ahead(&self.config, share, predicted, task.body.size()) {
+                if !worker.wants_prefetch(&self.config, share, predicted, task.body.size()) {
                     break;
                 }
                 self.send(now, slot, key);

@@ -51,11 +51,11 @@ impl Pool {
         };
         // Not before it replies again; and if what it has begun takes longer still, not before
         // another while.
-        worker.held_back = true;
+        worker.prefetch_suspended = true;
         worker.progress_at = now;
         let never: Vec<(AttemptId, Ticket)> =
             back.iter().map(|start| (start.attempt_id, start.ticket)).collect();
-        self.put_back(back.into_iter());
+        self.requeue_front(back.into_iter());
         for (attempt_id, why) in reclaim {
             match (never.iter().find(|(never, _)| *never == attempt_id), why) {
                 (None, _) => self.abandon(now, key, attempt_id, why),

@@ -114,7 +114,7 @@ impl Pool {
 
     /// Puts starts that never happened back to the front, in their old order, as if they had not
     /// been sent.
-    pub(super) fn put_back(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
+    pub(super) fn requeue_front(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
         let dropping =
             self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let mut dropped = Vec::new();

@@ -115,7 +115,7 @@ impl Pool {
                 false => never.push(start),
             }
         }
-        self.put_back(never.into_iter());
+        self.requeue_front(never.into_iter());
         self.lose_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
