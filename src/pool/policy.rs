@@ -26,7 +26,7 @@ pub const COOPERATION: Micros = 100_000;
 
 /// How long a worker may leave lying what it is due to run, at least: a sound one may have to wait
 /// for a busy machine. The grace period, where that is longer.
-pub const HESITATION: Micros = 500_000;
+pub const MIN_CLAIM_TIME: Micros = 500_000;
 
 /// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by
 /// itself, and shorter.

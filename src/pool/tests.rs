@@ -1179,7 +1179,7 @@ fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
 #[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     /// From sending a frame to its being read, far beyond the time limit and the grace period.
-    const WAY: Micros = 9 * policy::HESITATION / 5;
+    const WAY: Micros = 9 * policy::MIN_CLAIM_TIME / 5;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
     world.act(&Act::Submit {
@@ -1435,7 +1435,7 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
         priority: 0,
         key: None,
     });
-    world.act(&Act::Wait(u32::try_from(2 * policy::HESITATION).expect("it is short")));
+    world.act(&Act::Wait(u32::try_from(2 * policy::MIN_CLAIM_TIME).expect("it is short")));
     world.spawn();
     assert_eq!(world.spawns, 2);
     world.finish(true);

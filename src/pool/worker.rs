@@ -92,7 +92,7 @@ pub struct InFlight {
     pub handler: u8,
     pub timeout: Option<Micros>,
     /// On top of that, for the way to the worker.
-    allowance: Micros,
+    delivery_allowance: Micros,
     /// When it came to be among the first `concurrency`, so that a sound worker runs it.
     pub running_since: Option<Micros>,
     /// The deadline after so long was missed; the task ends once it is known where the worker
@@ -125,7 +125,7 @@ pub struct NewAttempt {
     pub ticket: Ticket,
     pub handler: u8,
     pub timeout: Option<Micros>,
-    pub allowance: Micros,
+    pub delivery_allowance: Micros,
     pub predicted: Micros,
     pub size: usize,
 }
@@ -269,7 +269,7 @@ impl Worker {
             ticket: start.ticket,
             handler: start.handler,
             timeout: start.timeout,
-            allowance: start.allowance,
+            delivery_allowance: start.delivery_allowance,
             running_since: runs.then_some(now),
             overdue: None,
             abandoned: None,
@@ -429,7 +429,11 @@ impl Worker {
 impl InFlight {
     /// When this start is overdue.
     pub fn deadline(&self) -> Option<Micros> {
-        Some(self.running_since?.saturating_add(self.timeout?).saturating_add(self.allowance))
+        Some(
+            self.running_since?
+                .saturating_add(self.timeout?)
+                .saturating_add(self.delivery_allowance),
+        )
     }
 }
 

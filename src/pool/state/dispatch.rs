@@ -96,7 +96,7 @@ impl Pool {
             ticket: task.ticket,
             handler: task.handler,
             timeout: task.timeout,
-            allowance: task.delivery_allowance,
+            delivery_allowance: task.delivery_allowance,
             predicted,
             size: task.body.size(),
         };

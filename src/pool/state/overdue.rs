@@ -65,7 +65,7 @@ impl Pool {
                 // outside of any task.
                 (Some(&(_, ticket)), Abandon::Overdue(limit)) => {
                     self.tasks.extend_deadline(ticket, limit);
-                    self.hesitates(now, key);
+                    self.note_unclaimed(now, key);
                 }
             }
         }
@@ -73,8 +73,8 @@ impl Pool {
 
     /// The worker did not take up what it was due to run. For how long that is forgiven is the
     /// grace period, but not less than a sound worker may need on a busy machine.
-    pub(super) fn hesitates(&mut self, now: Micros, key: WorkerKey) {
-        let grace = self.config.grace_period.max(policy::HESITATION);
+    pub(super) fn note_unclaimed(&mut self, now: Micros, key: WorkerKey) {
+        let grace = self.config.grace_period.max(policy::MIN_CLAIM_TIME);
         let Some(worker) = self.worker(key) else { return };
         let since = *worker.unresponsive_since.get_or_insert(now);
         if now.saturating_sub(since) >= grace {
