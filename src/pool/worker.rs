@@ -67,7 +67,7 @@ pub struct Worker {
     /// It is being asked where it hangs, since this start is overdue; until when that may take.
     pub capture: Option<(AttemptId, Micros)>,
     /// Starts to be given up as soon as it is known which of them are running.
-    pub reclaim: Vec<(AttemptId, Abandon)>,
+    pub reclaim: Vec<(AttemptId, CancelReason)>,
     /// Starts in the order in which they were sent, which is the order in which they are claimed.
     in_flight: VecDeque<InFlight>,
     epoch: u32,
@@ -79,7 +79,7 @@ pub struct Worker {
     predicted: Micros,
     bytes: usize,
     timed: usize,
-    abandoned: usize,
+    cancelled: usize,
 }
 
 /// One start of a task.
@@ -99,7 +99,7 @@ pub struct InFlight {
     /// hangs.
     pub overdue: Option<Micros>,
     /// With `task: None`: why, and when the worker is asked to die for it.
-    pub abandoned: Option<(Abandon, Micros)>,
+    pub cancelled: Option<(CancelReason, Micros)>,
     /// Values that it has given so far, of several.
     pub chunks: u64,
     predicted: Micros,
@@ -110,7 +110,7 @@ pub struct InFlight {
 
 /// Why nobody waits for a start any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Abandon {
+pub enum CancelReason {
     /// The user gave the task up.
     Aborted,
     /// It ran longer than this.
@@ -163,7 +163,7 @@ impl Worker {
             predicted: 0,
             bytes: 0,
             timed: 0,
-            abandoned: 0,
+            cancelled: 0,
         }
     }
 
@@ -194,7 +194,7 @@ impl Worker {
     /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon
     /// be killed for it.
     pub fn takes_tasks(&self) -> bool {
-        let sound = self.abandoned == 0 && self.capture.is_none();
+        let sound = self.cancelled == 0 && self.capture.is_none();
         self.life.is_ready() && !self.dead && sound && self.left > 0 && !self.retiring
     }
 
@@ -272,7 +272,7 @@ impl Worker {
             delivery_allowance: start.delivery_allowance,
             running_since: runs.then_some(now),
             overdue: None,
-            abandoned: None,
+            cancelled: None,
             chunks: 0,
             predicted: start.predicted,
             size: start.size,
@@ -317,7 +317,7 @@ impl Worker {
     /// This start is overdue by `limit`, and its task ends once the worker has been asked where it
     /// hangs. Whether there is any use in asking: not if it is about to be killed.
     pub fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
-        if self.abandoned > 0 || self.life.is_forced() {
+        if self.cancelled > 0 || self.life.is_forced() {
             return false;
         }
         let Some(start) = self.find(attempt_id).filter(|start| start.task.is_some()) else {
@@ -330,19 +330,19 @@ impl Worker {
     }
 
     /// Nobody waits for this start any more. The task it belonged to.
-    pub fn abandon(
+    pub fn cancel(
         &mut self,
         attempt_id: AttemptId,
-        why: Abandon,
+        why: CancelReason,
         kill_at: Micros,
     ) -> Option<TaskKey> {
         let index = self.index(attempt_id)?;
         let start = self.in_flight.get_mut(index)?;
         let task = start.task.take()?;
-        start.abandoned = Some((why, kill_at));
+        start.cancelled = Some((why, kill_at));
         start.overdue = None;
         self.timed -= usize::from(start.timeout.take().is_some());
-        self.abandoned += 1;
+        self.cancelled += 1;
         Some(task)
     }
 
@@ -397,10 +397,10 @@ impl Worker {
 
     /// When the worker is to die for a start that nobody waits for any more.
     pub fn kill_deadline(&self) -> Option<Micros> {
-        if self.abandoned == 0 || !self.life.is_ready() {
+        if self.cancelled == 0 || !self.life.is_ready() {
             return None;
         }
-        self.in_flight.iter().filter_map(|start| start.abandoned.map(|(_, at)| at)).min()
+        self.in_flight.iter().filter_map(|start| start.cancelled.map(|(_, at)| at)).min()
     }
 
     /// When what was sent ahead is to be taken back for want of progress.
@@ -422,7 +422,7 @@ impl Worker {
         self.predicted -= start.predicted;
         self.bytes -= start.size;
         self.timed -= usize::from(start.timeout.is_some());
-        self.abandoned -= usize::from(start.abandoned.is_some());
+        self.cancelled -= usize::from(start.cancelled.is_some());
     }
 }
 

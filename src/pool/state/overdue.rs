@@ -5,24 +5,24 @@ use crate::pool::lifecycle::{Escalation, ExitReason};
 use crate::pool::messages::{Effect, Failure, ForgedClaim, RunInfo};
 use crate::pool::policy;
 use crate::pool::state::Pool;
-use crate::pool::worker::Abandon;
+use crate::pool::worker::CancelReason;
 
 impl Pool {
     /// Nobody waits for this start any more. Whether it runs is found out first, where that is
     /// possible: if it does not, no worker need suffer for it.
-    pub(super) fn give_up(
+    pub(super) fn cancel_attempt(
         &mut self,
         now: Micros,
         key: WorkerKey,
         attempt_id: AttemptId,
-        why: Abandon,
+        why: CancelReason,
     ) {
         let Some(worker) = self.worker(key) else { return };
         if worker.claims {
             worker.reclaim.push((attempt_id, why));
             self.reclaim(key);
         } else {
-            self.abandon(now, key, attempt_id, why);
+            self.abort_attempt(now, key, attempt_id, why);
         }
     }
 
@@ -45,7 +45,7 @@ impl Pool {
         let reclaim = std::mem::take(&mut worker.reclaim);
         let Ok(back) = worker.reclaim(started) else {
             for (attempt_id, why) in reclaim {
-                self.abandon(now, key, attempt_id, why);
+                self.abort_attempt(now, key, attempt_id, why);
             }
             return self.violated(now, key);
         };
@@ -58,12 +58,12 @@ impl Pool {
         self.requeue_front(back.into_iter());
         for (attempt_id, why) in reclaim {
             match (never.iter().find(|(never, _)| *never == attempt_id), why) {
-                (None, _) => self.abandon(now, key, attempt_id, why),
-                (Some(&(_, ticket)), Abandon::Aborted) => self.cancel(now, ticket),
+                (None, _) => self.abort_attempt(now, key, attempt_id, why),
+                (Some(&(_, ticket)), CancelReason::Aborted) => self.cancel(now, ticket),
                 // The task was due to run and had not even been taken up, so its time has not
                 // begun. It waits for the next worker; this one may be out of breath, or hang
                 // outside of any task.
-                (Some(&(_, ticket)), Abandon::Overdue(limit)) => {
+                (Some(&(_, ticket)), CancelReason::Overdue(limit)) => {
                     self.tasks.extend_deadline(ticket, limit);
                     self.note_unclaimed(now, key);
                 }
@@ -84,20 +84,20 @@ impl Pool {
 
     /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its
     /// worker was asked where it hangs.
-    pub(super) fn abandon(
+    pub(super) fn abort_attempt(
         &mut self,
         now: Micros,
         key: WorkerKey,
         attempt_id: AttemptId,
-        why: Abandon,
+        why: CancelReason,
     ) {
-        if let Abandon::Overdue(limit) = why
+        if let CancelReason::Overdue(limit) = why
             && self.config.capture_stack
             && self.capture(now, key, attempt_id, limit)
         {
             return;
         }
-        self.end_start(now, key, attempt_id, why);
+        self.finish_attempt(now, key, attempt_id, why);
     }
 
     /// Whether the worker is being asked where it hangs. One answer does for all that become
@@ -138,25 +138,25 @@ impl Pool {
             });
         }
         for (attempt_id, limit) in overdue {
-            self.end_start(now, key, attempt_id, Abandon::Overdue(limit));
+            self.finish_attempt(now, key, attempt_id, CancelReason::Overdue(limit));
         }
     }
 
     /// Ends the task of a start that runs, and gives the worker a moment to end the start.
-    pub(super) fn end_start(
+    pub(super) fn finish_attempt(
         &mut self,
         now: Micros,
         key: WorkerKey,
         attempt_id: AttemptId,
-        why: Abandon,
+        why: CancelReason,
     ) {
         let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
         let Some(worker) = self.worker(key) else { return };
-        let Some(task_key) = worker.abandon(attempt_id, why, kill_at) else { return };
+        let Some(task_key) = worker.cancel(attempt_id, why, kill_at) else { return };
         let Some(start) = worker.find(attempt_id) else { return };
         let (failure, overdue) = match why {
-            Abandon::Aborted => (Failure::Aborted, false),
-            Abandon::Overdue(limit) => (Failure::Timeout(limit), true),
+            CancelReason::Aborted => (Failure::Aborted, false),
+            CancelReason::Overdue(limit) => (Failure::Timeout(limit), true),
         };
         let since = start.running_since;
         let run = self.tasks.get(task_key).map(|task| RunInfo {

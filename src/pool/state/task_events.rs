@@ -6,7 +6,7 @@ use crate::pool::policy;
 use crate::pool::queue::Due;
 use crate::pool::state::{Phase, Pool};
 use crate::pool::tasks::{Task, TaskState};
-use crate::pool::worker::{Abandon, InFlight};
+use crate::pool::worker::{CancelReason, InFlight};
 
 impl Pool {
     pub(super) fn submit(&mut self, now: Micros, mut task: NewTask) {
@@ -32,7 +32,7 @@ impl Pool {
         match task.state {
             TaskState::Queued | TaskState::Pausing => self.fail(key, None, Failure::Aborted),
             TaskState::Sent { worker, attempt_id } => {
-                self.give_up(now, worker, attempt_id, Abandon::Aborted)
+                self.cancel_attempt(now, worker, attempt_id, CancelReason::Aborted)
             }
         }
     }

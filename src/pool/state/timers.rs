@@ -11,7 +11,7 @@ use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Action, Escalation, ExitReason, Life};
 use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
-use crate::pool::worker::{Abandon, Worker};
+use crate::pool::worker::{CancelReason, Worker};
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,9 +173,9 @@ impl Pool {
                 self.ensure_worker(now, slot);
             }
             Timer::Escalate(key) => self.escalate(now, key),
-            Timer::TaskTimeout(key) => self.give_up_overdue(now, key),
+            Timer::TaskTimeout(key) => self.cancel_overdue(now, key),
             Timer::Capture(key) => self.captured(now, key),
-            Timer::Kill(key) => self.kill_for_abandoned(now, key),
+            Timer::Kill(key) => self.kill_for_cancelled(now, key),
             Timer::Stall(key) => self.reclaim(key),
             Timer::Idle(key) if self.has_surplus() => {
                 self.begin_stop(now, key, ExitReason::Idle, Escalation::Asked);
@@ -201,30 +201,30 @@ impl Pool {
         self.perform_stop_action(key, action);
     }
 
-    fn give_up_overdue(&mut self, now: Micros, key: WorkerKey) {
+    fn cancel_overdue(&mut self, now: Micros, key: WorkerKey) {
         let concurrency = self.config.concurrency;
         let Some(worker) = self.worker(key) else { return };
         let overdue: Vec<_> = worker
             .in_flight()
             .take(concurrency)
             .filter(|start| start.deadline().is_some_and(|at| at <= now))
-            .filter_map(|start| Some((start.attempt_id, Abandon::Overdue(start.timeout?))))
+            .filter_map(|start| Some((start.attempt_id, CancelReason::Overdue(start.timeout?))))
             .collect();
         for (attempt_id, why) in overdue {
-            self.give_up(now, key, attempt_id, why);
+            self.cancel_attempt(now, key, attempt_id, why);
         }
     }
 
-    fn kill_for_abandoned(&mut self, now: Micros, key: WorkerKey) {
+    fn kill_for_cancelled(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let due = |at: Micros| at <= now;
         let why = worker
             .in_flight()
-            .filter_map(|start| start.abandoned)
+            .filter_map(|start| start.cancelled)
             .find_map(|(why, at)| due(at).then_some(why));
         let reason = match why {
-            Some(Abandon::Aborted) => ExitReason::Aborted,
-            Some(Abandon::Overdue(_)) => ExitReason::Timeout,
+            Some(CancelReason::Aborted) => ExitReason::Aborted,
+            Some(CancelReason::Overdue(_)) => ExitReason::Timeout,
             None => return,
         };
         self.begin_stop(now, key, reason, Escalation::Sigterm);
