@@ -12,8 +12,8 @@ const REMEMBERED: usize = 65_536;
 pub struct AffinityKey {
     pub(super) name: Box<str>,
     hash: u64,
-    /// The place that it belongs to.
-    pub(super) home: usize,
+    /// The slot that it belongs to.
+    pub(super) assigned_slot: usize,
 }
 
 /// The keys that a worker has run tasks of.
@@ -34,12 +34,12 @@ impl AffinityKey {
         // it.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
-        Self { name: name.into(), hash: hasher.finish(), home: 0 }
+        Self { name: name.into(), hash: hasher.finish(), assigned_slot: 0 }
     }
 
-    /// The place that it belongs to.
-    pub(super) fn home(&self) -> usize {
-        self.home
+    /// The slot that it belongs to.
+    pub(super) fn assigned_slot(&self) -> usize {
+        self.assigned_slot
     }
 
     #[cfg(test)]
@@ -47,10 +47,10 @@ impl AffinityKey {
         &self.name
     }
 
-    /// What this place draws.
-    pub(super) fn draw(&self, place: usize) -> u64 {
+    /// What this slot draws.
+    pub(super) fn rendezvous_score(&self, slot: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.hash, place).hash(&mut hasher);
+        (self.hash, slot).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -6,7 +6,7 @@
 //!    lane      plain      [ p1 p2 p3 … ]       priority 0, which nearly all have
 //!              ranked     heap by due time     any other priority
 //!
-//!    one lane for tasks that any worker may run, and one for each place that tasks with a key are bound to
+//!    one lane for tasks that any worker may run, and one for each slot that tasks with a key are bound to
 //! ```
 //!
 //! A task that waits gains priority as time passes. So that nothing has to be sorted anew for that,
@@ -32,8 +32,8 @@ pub struct Entry {
     pub key: TaskKey,
     /// In bytes.
     pub size: usize,
-    /// The place that it is bound to.
-    pub home: Option<usize>,
+    /// The slot that it is bound to.
+    pub slot: Option<usize>,
 }
 
 /// Keys of tasks. Removal from the middle is lazy: the key of a task that is gone stays until it is
@@ -41,7 +41,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Queue {
     free: Lane,
-    /// By place.
+    /// By slot.
     bound: Vec<Lane>,
     /// Tasks in `bound`.
     bound_live: usize,
@@ -79,15 +79,15 @@ impl Queue {
         self.free.live
     }
 
-    /// Whether a task waits that is bound to a place.
+    /// Whether a task waits that is bound to a slot.
     pub fn has_bound(&self) -> bool {
         self.bound_live > 0
     }
 
     /// Places that bound tasks wait for.
-    pub fn homes(&self) -> impl Iterator<Item = usize> {
+    pub fn assigned_slots(&self) -> impl Iterator<Item = usize> {
         let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };
-        lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(home, _)| home)
+        lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(slot, _)| slot)
     }
 
     /// Bytes of the tasks waiting.
@@ -118,44 +118,44 @@ impl Queue {
         self.add(entry, |lane| lane.returned.push_front((due, entry.key)));
     }
 
-    fn add(&mut self, Entry { size, home, .. }: Entry, put: impl FnOnce(&mut Lane)) {
+    fn add(&mut self, Entry { size, slot, .. }: Entry, put: impl FnOnce(&mut Lane)) {
         self.live += 1;
         self.bytes += size as u64;
-        self.bound_live += usize::from(home.is_some());
-        let lane = self.lane(home);
+        self.bound_live += usize::from(slot.is_some());
+        let lane = self.lane(slot);
         lane.live += 1;
         put(lane);
     }
 
-    fn shrank(&mut self, size: usize, home: Option<usize>) {
+    fn shrank(&mut self, size: usize, slot: Option<usize>) {
         self.live -= 1;
         self.bytes -= size as u64;
         self.change -= signed(size);
-        self.bound_live -= usize::from(home.is_some());
+        self.bound_live -= usize::from(slot.is_some());
     }
 
     #[inline]
-    fn lane(&mut self, home: Option<usize>) -> &mut Lane {
-        let Some(home) = home else { return &mut self.free };
-        if self.bound.len() <= home {
-            self.bound.resize_with(home + 1, Lane::default);
+    fn lane(&mut self, slot: Option<usize>) -> &mut Lane {
+        let Some(slot) = slot else { return &mut self.free };
+        if self.bound.len() <= slot {
+            self.bound.resize_with(slot + 1, Lane::default);
         }
-        &mut self.bound[home]
+        &mut self.bound[slot]
     }
 
-    /// The next key for the worker in this place, without removing it. `due` says of a key since
+    /// The next key for the worker in this slot, without removing it. `due` says of a key since
     /// when its task has been waiting, and `None` of one that no longer waits: such keys are
     /// dropped.
     pub fn peek(
         &mut self,
-        place: usize,
+        slot: usize,
         mut due: impl FnMut(TaskKey) -> Option<Due>,
     ) -> Option<TaskKey> {
         let free = self.free.first(&mut due);
         if self.bound_live == 0 {
             return free.map(|(_, key)| key);
         }
-        let bound = self.bound.get_mut(place).and_then(|lane| lane.first(&mut due));
+        let bound = self.bound.get_mut(slot).and_then(|lane| lane.first(&mut due));
         [free, bound].into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, key)| key)
     }
 
@@ -165,17 +165,17 @@ impl Queue {
     }
 
     /// Removes the key that `peek` returned.
-    pub fn pop(&mut self, Entry { key, size, home }: Entry) {
-        self.shrank(size, home);
-        let lane = self.lane(home);
+    pub fn pop(&mut self, Entry { key, size, slot }: Entry) {
+        self.shrank(size, slot);
+        let lane = self.lane(slot);
         lane.live -= 1;
         lane.pop(key);
     }
 
     /// A task of `size` bytes no longer waits.
-    pub fn forget(&mut self, size: usize, home: Option<usize>) {
-        self.shrank(size, home);
-        let lane = self.lane(home);
+    pub fn forget(&mut self, size: usize, slot: Option<usize>) {
+        self.shrank(size, slot);
+        let lane = self.lane(slot);
         lane.live -= 1;
         if lane.live == 0 {
             lane.clear();
@@ -192,17 +192,18 @@ impl Queue {
         std::iter::once(free).chain(bound).flat_map(Lane::into_keys)
     }
 
-    /// Binds what waits for this place anew. `home` says of a key which place its task is bound to
-    /// now, and the due time that it has with priority 0; `None`: it no longer waits.
-    pub fn rebind(&mut self, place: usize, mut home: impl FnMut(TaskKey) -> Option<(usize, Due)>) {
+    /// Binds the tasks that wait for `slot` again. `assign` returns the slot that a key's task is
+    /// bound to now, and the due time that the task has with priority 0; `None`: it no longer
+    /// waits.
+    pub fn rebind(&mut self, slot: usize, mut assign: impl FnMut(TaskKey) -> Option<(usize, Due)>) {
         let Some(Lane { returned, plain, ranked, .. }) =
-            self.bound.get_mut(place).map(std::mem::take)
+            self.bound.get_mut(slot).map(std::mem::take)
         else {
             return;
         };
         for (due, key) in returned {
-            let Some((home, _)) = home(key) else { continue };
-            let lane = self.lane(Some(home));
+            let Some((slot, _)) = assign(key) else { continue };
+            let lane = self.lane(Some(slot));
             lane.live += 1;
             let at = lane.returned.partition_point(|(other, _)| *other < due);
             lane.returned.insert(at, (due, key));
@@ -213,10 +214,10 @@ impl Queue {
         for (due, key) in
             plain.chain(ranked.into_iter().map(|Reverse((due, _, key))| (Some(due), key)))
         {
-            let Some((home, accepted)) = home(key) else { continue };
+            let Some((slot, accepted)) = assign(key) else { continue };
             self.accepted += 1;
             let entry = Reverse((due.unwrap_or(accepted), self.accepted, key));
-            let lane = self.lane(Some(home));
+            let lane = self.lane(Some(slot));
             lane.live += 1;
             lane.ranked.push(entry);
         }

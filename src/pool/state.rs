@@ -172,8 +172,8 @@ impl Pool {
             Event::ChannelClosed { worker } => self.channel_closed(now, worker),
             Event::Memory { worker, rss } => self.memory(now, worker, rss),
             Event::Captured { worker } => self.captured(now, worker),
-            Event::ExitObserved { worker } => self.died(worker),
-            Event::Reaped { worker, evidence } => self.exited(now, worker, &evidence),
+            Event::ExitObserved { worker } => self.exit_observed(worker),
+            Event::Reaped { worker, evidence } => self.reaped(now, worker, &evidence),
             Event::Tick => self.tick(now),
             Event::Shutdown { drop_waiting, timeout } => self.shutdown(now, drop_waiting, timeout),
             Event::Resize { min_workers, max_workers, number } => {
@@ -206,12 +206,12 @@ impl Pool {
     }
 
     /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
-    pub fn is_hungry(&self) -> bool {
+    pub fn wants_immediate_dispatch(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
             None => slot.restart_at.is_none() && self.trust == Trust::Given,
         };
-        !matches!(self.phase, Phase::Open) || self.places().iter().any(free)
+        !matches!(self.phase, Phase::Open) || self.active_slots().iter().any(free)
     }
 
     /// Whether a process is still to be started for this life of its slot.
@@ -408,6 +408,6 @@ impl Pool {
     fn ready_workers(&self) -> usize {
         let ready =
             |slot: &&Slot| slot.worker.as_ref().is_some_and(|worker| worker.life.is_ready());
-        self.places().iter().filter(ready).count()
+        self.active_slots().iter().filter(ready).count()
     }
 }

@@ -80,8 +80,8 @@ pub(crate) struct TaskTable {
 
 impl Task {
     /// The slot that this task is bound to, if it has a key.
-    pub(crate) fn slot(&self) -> Option<usize> {
-        self.affinity.as_ref().map(|affinity| affinity.home())
+    pub(crate) fn assigned_slot(&self) -> Option<usize> {
+        self.affinity.as_ref().map(|affinity| affinity.assigned_slot())
     }
 }
 
@@ -94,7 +94,7 @@ impl TaskTable {
         let size = task.body.size();
         let due = advance.map(|advance| due(task.accepted_at).saturating_sub(advance));
         let key = self.insert(task);
-        self.queue.accept(Entry { key, size, home: slot }, due);
+        self.queue.accept(Entry { key, size, slot }, due);
     }
 
     /// Accepts a task that cannot run any more, and fails it.
@@ -153,7 +153,7 @@ impl TaskTable {
     ) -> Option<Effect> {
         let task = self.tasks.get(key)?;
         if task.state == TaskState::Queued {
-            self.queue.forget(task.body.size(), task.slot());
+            self.queue.forget(task.body.size(), task.assigned_slot());
         }
         self.end_without_reply(key, run, failure)
     }
@@ -217,7 +217,7 @@ impl TaskTable {
         attempt_id: AttemptId,
     ) -> Option<&Task> {
         let task = self.tasks.get_mut(key)?;
-        self.queue.pop(Entry { key, size: task.body.size(), home: task.slot() });
+        self.queue.pop(Entry { key, size: task.body.size(), slot: task.assigned_slot() });
         task.attempt += 1;
         task.state = TaskState::Sent { worker, attempt_id };
         Some(task)
@@ -233,7 +233,7 @@ impl TaskTable {
             TaskState::Sent { .. } => task.attempt -= 1,
         }
         task.state = TaskState::Queued;
-        self.queue.push_front(Entry { key, size: task.body.size(), home: slot });
+        self.queue.push_front(Entry { key, size: task.body.size(), slot });
     }
 
     /// Lets a task pause until `until` before its next attempt. Its ticket, and the number of that

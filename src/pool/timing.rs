@@ -63,10 +63,10 @@ impl Timing {
     }
 
     /// The part of the workers' time that tasks have used, from 0 to 1. `running` and `serving`:
-    /// the time of what goes on and of the workers that are there, `places`: how many tasks a
+    /// the time of what goes on and of the workers that are there, `concurrency`: how many tasks a
     /// worker runs at a time.
-    pub fn utilization(&self, running: Micros, serving: Micros, places: usize) -> f64 {
-        let capacity = (self.served + serving) as f64 * places as f64;
+    pub fn utilization(&self, running: Micros, serving: Micros, concurrency: usize) -> f64 {
+        let capacity = (self.served + serving) as f64 * concurrency as f64;
         if capacity == 0.0 { 0.0 } else { ((self.worked + running) as f64 / capacity).min(1.0) }
     }
 

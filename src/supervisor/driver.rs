@@ -392,7 +392,7 @@ impl PoolHandle {
             }
             driver.pool.dispatch(now);
             driver.perform(self, now, &mut None);
-            self.hungry.store(driver.pool.is_hungry(), Ordering::Relaxed);
+            self.hungry.store(driver.pool.wants_immediate_dispatch(), Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if self.lock_inbox().is_empty() {
                 break;

@@ -1,11 +1,11 @@
 //! Tasks with a key: all of one key go to one worker, which may keep in memory what they need.
 //!
-//! A key belongs to a place by rendezvous hashing: each place draws a number for it, and the
-//! highest wins. So a place more or less moves only the keys that it wins or had. While a place
-//! waits to be started again after one crash too many, or for a successor that fails to start, its
-//! keys belong to the next best. All waiting tasks of a key move together, whenever a place
-//! begins or ends to lend its keys. What a worker kept is gone with its process: then users are
-//! told which keys it had run tasks of.
+//! A key belongs to a slot by rendezvous hashing: each slot has a score for it, and the highest
+//! wins. So one slot more or less moves only the keys that it wins or had. A slot lends its keys
+//! to the next best while it waits for a restart after one crash too many, or for a successor that
+//! fails to start. All waiting tasks of a key move together, whenever a slot begins or ends to lend
+//! its keys. What a worker kept is lost with its process: the user then learns which keys it had
+//! run tasks of.
 
 use crate::pool::ids::{Micros, TaskKey, WorkerKey};
 use crate::pool::key::{AffinityKey, Keys};
@@ -14,30 +14,34 @@ use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
 
 impl Pool {
-    /// Finds the place that a key belongs to now.
-    pub(super) fn settle_home(&self, affinity: &mut AffinityKey) -> usize {
-        assign(self.places(), affinity)
+    /// Binds a new task's key to the slot that the key belongs to now.
+    pub(super) fn assign_slot(&mut self, affinity: &mut AffinityKey) -> usize {
+        self.move_keys();
+        assign(self.active_slots(), affinity)
     }
 
-    /// Binds a task that has a key and waits again: to which place.
-    pub(super) fn return_home(&mut self, task: TaskKey) -> Option<usize> {
-        self.tasks.get(task)?.slot()?;
+    /// Binds a task that has a key, and is about to wait again, to the slot that its key belongs to
+    /// now.
+    pub(super) fn reassign(&mut self, task: TaskKey) -> Option<usize> {
+        self.tasks.get(task)?.assigned_slot()?;
         self.move_keys();
         let slots = &self.slots[..self.config.max_workers];
         self.tasks.assign(task, |affinity| assign(slots, affinity))
     }
 
-    /// After each event: while no bound task waits, it is of no interest who lends keys.
+    /// Moves keys after an event. While no bound task waits, it does not matter which slot lends
+    /// its keys.
     pub(super) fn update_keys(&mut self) -> bool {
         self.tasks.queue().has_bound() && self.move_keys()
     }
 
-    /// Moves the waiting tasks of all keys whose place has changed, because some place lends its
-    /// keys now or no longer does. Whether some place is such. To be called before a task is bound.
+    /// Moves the waiting tasks of all keys whose slot has changed, because a slot lends its keys
+    /// now or no longer does. Returns whether there is such a slot. Must be called before a task is
+    /// bound.
     pub(super) fn move_keys(&mut self) -> bool {
         let (mut lends, mut keeps) = (false, false);
-        for place in 0..self.slots.len() {
-            let slot = &mut self.slots[place];
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
             let now = !slot.keeps_keys();
             if slot.lends_keys == now {
                 continue;
@@ -45,7 +49,7 @@ impl Pool {
             slot.lends_keys = now;
             if now {
                 lends = true;
-                self.move_bound(place);
+                self.move_bound(index);
             } else {
                 keeps = true;
             }
@@ -56,38 +60,39 @@ impl Pool {
         lends || keeps
     }
 
-    /// Binds what waits for this place again.
-    fn move_bound(&mut self, place: usize) {
+    /// Binds the tasks that wait for this slot again.
+    fn move_bound(&mut self, slot: usize) {
         let slots = &self.slots[..self.config.max_workers];
-        self.tasks.reassign(place, |affinity| assign(slots, affinity));
+        self.tasks.reassign(slot, |affinity| assign(slots, affinity));
     }
 
-    /// The same for all places: their number has changed, or one of them keeps its keys again.
+    /// Binds all waiting tasks again: the number of slots has changed, or a slot keeps its keys
+    /// again.
     pub(super) fn move_all_bound(&mut self) {
-        let homes: Vec<usize> = self.tasks.queue().homes().collect();
-        for home in homes {
-            self.move_bound(home);
+        let slots: Vec<usize> = self.tasks.queue().assigned_slots().collect();
+        for slot in slots {
+            self.move_bound(slot);
         }
     }
 
     /// Starts the workers that bound tasks wait for.
-    pub(super) fn start_homes(&mut self, now: Micros) {
+    pub(super) fn start_assigned(&mut self, now: Micros) {
         loop {
-            let homes: Vec<usize> = self.tasks.queue().homes().collect();
-            for home in homes {
-                self.ensure_worker(now, home);
+            let slots: Vec<usize> = self.tasks.queue().assigned_slots().collect();
+            for slot in slots {
+                self.ensure_worker(now, slot);
             }
-            // Where a worker cannot be started yet, its tasks go to the next best place, which may
-            // have none either.
+            // Where a worker cannot be started yet, its tasks go to the next best slot, which may
+            // have no worker either.
             if !self.move_keys() {
                 return;
             }
         }
     }
 
-    /// This worker is gone with all that it kept.
+    /// Tells the user which keys a worker that is gone had run tasks of.
     pub(super) fn lose_keys(&mut self, worker: WorkerKey, keys: Option<Box<Keys>>) {
-        // Of a pool that is being closed nobody wants to know.
+        // The user of a closing pool has no use for them.
         let Some(keys) = keys.filter(|_| self.phase == Phase::Open) else { return };
         let mut keys: Vec<_> = keys.0.into_iter().collect();
         keys.sort_unstable();
@@ -95,15 +100,14 @@ impl Pool {
     }
 }
 
-/// Finds the place that a key belongs to now.
+/// Assigns a key to the slot with the highest score. Slots that lend their keys come last.
 fn assign(slots: &[Slot], affinity: &mut AffinityKey) -> usize {
-    let places = || slots.iter().enumerate();
     let best = |any: bool| {
-        let open = places().filter(|(_, slot)| any || !slot.lends_keys).map(|(place, _)| place);
-        open.max_by_key(|&place| affinity.draw(place))
+        let open = slots.iter().enumerate().filter(|(_, slot)| any || !slot.lends_keys);
+        open.map(|(index, _)| index).max_by_key(|&index| affinity.rendezvous_score(index))
     };
-    if let Some(home) = best(false).or_else(|| best(true)) {
-        affinity.home = home;
+    if let Some(slot) = best(false).or_else(|| best(true)) {
+        affinity.assigned_slot = slot;
     }
-    affinity.home
+    affinity.assigned_slot
 }

@@ -15,10 +15,10 @@ impl Pool {
             return;
         }
         loop {
-            self.fill_places(now);
+            self.fill_slots(now);
             if !self.tasks.queue().is_empty() {
                 if self.trust == Trust::Given {
-                    self.start_homes(now);
+                    self.start_assigned(now);
                     self.grow(now);
                 }
                 self.prefetch(now);
@@ -35,7 +35,7 @@ impl Pool {
 
     /// One task to each worker with a free place, the least loaded first; of those, one that
     /// answers first.
-    pub(super) fn fill_places(&mut self, now: Micros) {
+    pub(super) fn fill_slots(&mut self, now: Micros) {
         let takes = |slot: &&Slot| slot.worker.as_ref().is_some_and(Worker::takes_tasks);
         let Some(least) = self.slots.iter().filter(takes).map(Slot::load).min() else { return };
         for level in least..self.config.concurrency {
@@ -67,9 +67,9 @@ impl Pool {
         }
         let share = (self.tasks.queue().len() + loads).div_ceil(count);
         for slot in 0..self.slots.len() {
-            let place = &self.slots[slot];
-            let low = place.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
-            if !low || place.predecessor_load() > 0 {
+            let here = &self.slots[slot];
+            let low = here.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
+            if !low || here.predecessor_load() > 0 {
                 continue;
             }
             while let Some(key) = self.tasks.peek(slot) {
@@ -123,9 +123,9 @@ impl Pool {
             Some(worker) => matches!(worker.life, Life::Starting { .. }) || worker.left == 0,
             None => slot.restart_at.is_some(),
         };
-        let places = self.places().iter().filter(coming).count() * self.config.concurrency;
+        let capacity = self.active_slots().iter().filter(coming).count() * self.config.concurrency;
         let missing =
-            self.tasks.queue().unbound().saturating_sub(places).div_ceil(self.config.concurrency);
+            self.tasks.queue().unbound().saturating_sub(capacity).div_ceil(self.config.concurrency);
         if missing == 0 || !self.is_worth_a_start(now) {
             return;
         }
@@ -139,7 +139,7 @@ impl Pool {
     /// or since it has. Workers up to `min_workers` are always worth it.
     pub(super) fn is_worth_a_start(&mut self, now: Micros) -> bool {
         let serving = self
-            .places()
+            .active_slots()
             .iter()
             .filter_map(|slot| slot.worker.as_ref())
             .filter(|worker| worker.serves())
@@ -152,8 +152,8 @@ impl Pool {
         }
         let unbound = self.tasks.queue().unbound() as u64;
         let Some(task) = self.tasks.peek_unbound() else { return true };
-        let places = (serving * self.config.concurrency) as u64;
-        let predicted = self.predictor.predict(task.handler).saturating_mul(unbound) / places;
+        let capacity = (serving * self.config.concurrency) as u64;
+        let predicted = self.predictor.predict(task.handler).saturating_mul(unbound) / capacity;
         let patience = task.accepted_at.saturating_add(self.start_time);
         if predicted > self.start_time || patience <= now {
             return true;

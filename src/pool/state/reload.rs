@@ -52,8 +52,8 @@ impl Pool {
         }
         let Some(number) = self.reloading.take() else { return };
         for slot in 0..self.slots.len() {
-            let place = &mut self.slots[slot];
-            if let Some(worker) = place.worker.as_mut() {
+            let here = &mut self.slots[slot];
+            if let Some(worker) = here.worker.as_mut() {
                 if let Some(reload) = worker.plan.take_if(|plan| plan.reason == ExitReason::Reload)
                 {
                     let recycled = |at_once| ReplacementPlan {
@@ -64,7 +64,7 @@ impl Pool {
                     worker.plan = reload.otherwise.map(recycled);
                 }
                 let stays = worker.plan.is_none();
-                if stays && matches!(&place.replacement, Replacement::Successor(_)) {
+                if stays && matches!(&here.replacement, Replacement::Successor(_)) {
                     self.cancel_successor(now, slot);
                 }
             }

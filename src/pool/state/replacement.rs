@@ -65,17 +65,17 @@ impl Pool {
         let mut taken_over = false;
         for slot in 0..self.slots.len() {
             taken_over |= self.advance_replacement(now, slot);
-            let place = &self.slots[slot];
-            let pending = place.worker.as_ref().is_some_and(|worker| worker.plan.is_some());
-            self.replacing |= pending || !matches!(place.replacement, Replacement::None);
+            let here = &self.slots[slot];
+            let pending = here.worker.as_ref().is_some_and(|worker| worker.plan.is_some());
+            self.replacing |= pending || !matches!(here.replacement, Replacement::None);
         }
         taken_over
     }
 
     fn advance_replacement(&mut self, now: Micros, slot: usize) -> bool {
         let taken_over = self.promote_successor(now, slot);
-        let place = &self.slots[slot];
-        match &place.replacement {
+        let here = &self.slots[slot];
+        match &here.replacement {
             Replacement::Predecessor(old) if old.life.is_ready() && old.load() == 0 => {
                 let (key, reason) =
                     (old.key, old.plan.map_or(ExitReason::Recycled, |plan| plan.reason));
@@ -89,18 +89,18 @@ impl Pool {
 
     /// The successor takes the worker's place, if it can and the time has come.
     fn promote_successor(&mut self, now: Micros, slot: usize) -> bool {
-        let place = &mut self.slots[slot];
-        let Some(worker) = place.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
+        let here = &mut self.slots[slot];
+        let Some(worker) = here.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
             return false;
         };
         let Some(plan) = worker.plan.filter(|plan| plan.at_once || worker.left == 0) else {
             return false;
         };
-        if !place.has_standby() {
+        if !here.has_standby() {
             return false;
         }
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
-        place.promote_successor(now);
+        here.promote_successor(now);
         if plan.at_once && ahead {
             self.reclaim(key);
         }
@@ -133,16 +133,16 @@ impl Pool {
     fn is_next(&self, slot: usize) -> bool {
         let since = |slot: usize| self.slots[slot].worker.as_ref().map(|worker| worker.since);
         (0..self.slots.len()).filter(|other| *other != slot).all(|other| {
-            let place = &self.slots[other];
-            match &place.replacement {
+            let here = &self.slots[other];
+            match &here.replacement {
                 Replacement::Successor(successor) => {
                     !matches!(successor.life, Life::Starting { .. })
                 }
                 Replacement::Predecessor(_) => true,
                 Replacement::None => {
-                    let worker = place.worker.as_ref().filter(|worker| worker.life.is_ready());
+                    let worker = here.worker.as_ref().filter(|worker| worker.life.is_ready());
                     let plan = worker.and_then(|worker| worker.plan);
-                    let waits = plan.is_some_and(|plan| plan.at_once) && place.restart_at.is_none();
+                    let waits = plan.is_some_and(|plan| plan.at_once) && here.restart_at.is_none();
                     !waits || since(other) >= since(slot)
                 }
             }

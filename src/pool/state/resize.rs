@@ -92,13 +92,13 @@ impl Pool {
     }
 
     /// The places that the pool has now.
-    pub(super) fn places(&self) -> &[Slot] {
+    pub(super) fn active_slots(&self) -> &[Slot] {
         &self.slots[..self.config.max_workers]
     }
 
     /// Places with a worker, or with one that will be started.
     pub(super) fn coming(&self) -> usize {
-        self.places()
+        self.active_slots()
             .iter()
             .filter(|slot| slot.worker.is_some() || slot.restart_at.is_some())
             .count()
@@ -107,7 +107,7 @@ impl Pool {
     /// Places where a worker could be started.
     pub(super) fn empty_slots(&self) -> impl Iterator<Item = usize> {
         let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
-        self.places()
+        self.active_slots()
             .iter()
             .enumerate()
             .filter(move |(_, slot)| empty(slot))
@@ -115,7 +115,7 @@ impl Pool {
     }
 
     /// Whether the pool has this place.
-    pub(super) fn has_place(&self, slot: usize) -> bool {
+    pub(super) fn is_active_slot(&self, slot: usize) -> bool {
         slot < self.config.max_workers
     }
 }

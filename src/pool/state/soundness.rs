@@ -12,16 +12,20 @@ use crate::pool::worker::Worker;
 impl Pool {
     /// Panics where it does not.
     pub fn assert_sound(&self) {
-        for home in self.tasks.queue().homes() {
-            assert!(self.has_place(home), "a task waits for place {home}, which was given up");
+        for slot in self.tasks.queue().assigned_slots() {
+            assert!(self.is_active_slot(slot), "a task waits for slot {slot}, which was given up");
         }
-        let mut homes: HashMap<&str, usize> = HashMap::new();
+        let mut slots: HashMap<&str, usize> = HashMap::new();
         let mut queued = 0;
         for task in self.tasks.iter().filter(|task| task.state == TaskState::Queued) {
             queued += 1;
             let Some(affinity) = &task.affinity else { continue };
-            let home = *homes.entry(affinity.name()).or_insert(affinity.home());
-            assert_eq!(home, affinity.home(), "two tasks of one key wait for different places");
+            let slot = *slots.entry(affinity.name()).or_insert(affinity.assigned_slot());
+            assert_eq!(
+                slot,
+                affinity.assigned_slot(),
+                "two tasks of one key wait for different slots"
+            );
         }
         assert_eq!(self.tasks.queue().len(), queued, "the queue has lost count");
         for worker in self.slots.iter().flat_map(Slot::processes) {

@@ -33,8 +33,8 @@ impl Pool {
 
     /// A process for this slot, now or as soon as its back-off is over.
     pub(super) fn ensure_worker(&mut self, now: Micros, slot: usize) {
-        let place = &self.slots[slot];
-        if place.worker.is_none() && place.restart_at.is_none() {
+        let here = &self.slots[slot];
+        if here.worker.is_none() && here.restart_at.is_none() {
             self.slots[slot].worker = self.start_worker(now, slot);
         }
     }
@@ -45,13 +45,13 @@ impl Pool {
         if self.trust != Trust::Given {
             return None;
         }
-        let place = &mut self.slots[slot];
-        if place.not_before > now {
-            place.restart_at = Some(place.not_before);
+        let here = &mut self.slots[slot];
+        if here.not_before > now {
+            here.restart_at = Some(here.not_before);
             return None;
         }
-        place.lives += 1;
-        let key = WorkerKey { slot, life: place.lives };
+        here.lives += 1;
+        let key = WorkerKey { slot, life: here.lives };
         self.effects.push_back(Effect::Spawn { worker: key });
         Some(Worker::new(key, self.generation, now, &self.config))
     }
@@ -76,11 +76,11 @@ impl Pool {
 
     /// Whether a slot that has become empty gets a worker again.
     fn should_restart(&self, slot: usize) -> bool {
-        if !self.has_place(slot) || !self.works() {
+        if !self.is_active_slot(slot) || !self.works() {
             return false;
         }
         let coming = self.coming();
-        let awaited = self.tasks.queue().homes().any(|home| home == slot);
+        let awaited = self.tasks.queue().assigned_slots().any(|assigned| assigned == slot);
         match self.phase {
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
             Phase::Open if coming < self.config.min_workers => true,
@@ -140,7 +140,7 @@ impl Pool {
     pub(super) fn say_short(&mut self, slot: usize) {
         if !self.short
             && self.phase == Phase::Open
-            && self.has_place(slot)
+            && self.is_active_slot(slot)
             && self.slots[slot].worker.is_none()
         {
             self.short = true;

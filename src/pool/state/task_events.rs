@@ -17,10 +17,7 @@ impl Pool {
             let effect = self.tasks.refuse(task, self.refusal(false));
             return self.effects.push_back(effect);
         }
-        let slot = task.affinity.as_mut().map(|affinity| {
-            self.move_keys();
-            self.settle_home(affinity)
-        });
+        let slot = task.affinity.as_mut().map(|affinity| self.assign_slot(affinity));
         let ageing = self.config.priority_ageing as f64;
         let advance = (task.priority != 0.0).then(|| (task.priority * ageing) as Due);
         self.tasks.accept(task, slot, advance);
@@ -125,7 +122,7 @@ impl Pool {
             } else {
                 // While it was away, its place may have been given up, or others of its key moved
                 // to another one.
-                let slot = self.return_home(key);
+                let slot = self.reassign(key);
                 self.tasks.requeue_front(key, slot);
             }
         }

@@ -162,7 +162,7 @@ impl Pool {
             Timer::RetryPause => {
                 while let Some(key) = self.tasks.take_paused(now) {
                     // Its worker is gone, and perhaps its slot.
-                    let slot = self.return_home(key);
+                    let slot = self.reassign(key);
                     self.tasks.requeue_front(key, slot);
                 }
             }

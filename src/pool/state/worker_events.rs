@@ -89,13 +89,13 @@ impl Pool {
     }
 
     /// A reply among what it left behind is no reason to send it another task.
-    pub(super) fn died(&mut self, key: WorkerKey) {
+    pub(super) fn exit_observed(&mut self, key: WorkerKey) {
         if let Some(worker) = self.worker(key) {
             worker.dead = true;
         }
     }
 
-    pub(super) fn exited(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
+    pub(super) fn reaped(&mut self, now: Micros, key: WorkerKey, evidence: &Evidence) {
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         let is_predecessor =
             matches!(&slot.replacement, Replacement::Predecessor(old) if old.key == key);
