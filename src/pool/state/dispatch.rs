@@ -66,20 +66,20 @@ impl Pool {
             return;
         }
         let share = (self.tasks.queue().len() + loads).div_ceil(count);
-        for slot in 0..self.slots.len() {
-            let here = &self.slots[slot];
-            let low = here.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
-            if !low || here.predecessor_load() > 0 {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let low = slot.worker.as_ref().is_some_and(|worker| worker.runs_low(&self.config));
+            if !low || slot.predecessor_load() > 0 {
                 continue;
             }
-            while let Some(key) = self.tasks.peek(slot) {
+            while let Some(key) = self.tasks.peek(index) {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
-                let Some(worker) = &self.slots[slot].worker else { break };
+                let Some(worker) = &self.slots[index].worker else { break };
                 if !worker.wants_prefetch(&self.config, share, predicted, task.body.size()) {
                     break;
                 }
-                self.send(now, slot, key);
+                self.send(now, index, key);
             }
         }
     }

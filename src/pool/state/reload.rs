@@ -51,9 +51,9 @@ impl Pool {
             return;
         }
         let Some(number) = self.reloading.take() else { return };
-        for slot in 0..self.slots.len() {
-            let here = &mut self.slots[slot];
-            if let Some(worker) = here.worker.as_mut() {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if let Some(worker) = slot.worker.as_mut() {
                 if let Some(reload) = worker.plan.take_if(|plan| plan.reason == ExitReason::Reload)
                 {
                     let recycled = |at_once| ReplacementPlan {
@@ -64,8 +64,8 @@ impl Pool {
                     worker.plan = reload.otherwise.map(recycled);
                 }
                 let stays = worker.plan.is_none();
-                if stays && matches!(&here.replacement, Replacement::Successor(_)) {
-                    self.cancel_successor(now, slot);
+                if stays && matches!(&slot.replacement, Replacement::Successor(_)) {
+                    self.cancel_successor(now, index);
                 }
             }
         }

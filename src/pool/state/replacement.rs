@@ -63,44 +63,44 @@ impl Pool {
         }
         self.replacing = false;
         let mut taken_over = false;
-        for slot in 0..self.slots.len() {
-            taken_over |= self.advance_replacement(now, slot);
-            let here = &self.slots[slot];
-            let pending = here.worker.as_ref().is_some_and(|worker| worker.plan.is_some());
-            self.replacing |= pending || !matches!(here.replacement, Replacement::None);
+        for index in 0..self.slots.len() {
+            taken_over |= self.advance_replacement(now, index);
+            let slot = &self.slots[index];
+            let pending = slot.worker.as_ref().is_some_and(|worker| worker.plan.is_some());
+            self.replacing |= pending || !matches!(slot.replacement, Replacement::None);
         }
         taken_over
     }
 
-    fn advance_replacement(&mut self, now: Micros, slot: usize) -> bool {
-        let taken_over = self.promote_successor(now, slot);
-        let here = &self.slots[slot];
-        match &here.replacement {
+    fn advance_replacement(&mut self, now: Micros, index: usize) -> bool {
+        let taken_over = self.promote_successor(now, index);
+        let slot = &self.slots[index];
+        match &slot.replacement {
             Replacement::Predecessor(old) if old.life.is_ready() && old.load() == 0 => {
                 let (key, reason) =
                     (old.key, old.plan.map_or(ExitReason::Recycled, |plan| plan.reason));
                 self.begin_stop(now, key, reason, Escalation::Asked);
             }
-            Replacement::None => self.start_successor(now, slot),
+            Replacement::None => self.start_successor(now, index),
             Replacement::Predecessor(_) | Replacement::Successor(_) => {}
         }
         taken_over
     }
 
     /// The successor takes the worker's place, if it can and the time has come.
-    fn promote_successor(&mut self, now: Micros, slot: usize) -> bool {
-        let here = &mut self.slots[slot];
-        let Some(worker) = here.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
+    fn promote_successor(&mut self, now: Micros, index: usize) -> bool {
+        let slot = &mut self.slots[index];
+        let Some(worker) = slot.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
             return false;
         };
         let Some(plan) = worker.plan.filter(|plan| plan.at_once || worker.left == 0) else {
             return false;
         };
-        if !here.has_standby() {
+        if !slot.has_standby() {
             return false;
         }
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);
-        here.promote_successor(now);
+        slot.promote_successor(now);
         if plan.at_once && ahead {
             self.reclaim(key);
         }
@@ -130,20 +130,20 @@ impl Pool {
 
     /// Where nobody waits for it, one is started after the other, the oldest worker's first: a
     /// start costs all the others some of their time.
-    fn is_next(&self, slot: usize) -> bool {
-        let since = |slot: usize| self.slots[slot].worker.as_ref().map(|worker| worker.since);
-        (0..self.slots.len()).filter(|other| *other != slot).all(|other| {
-            let here = &self.slots[other];
-            match &here.replacement {
+    fn is_next(&self, index: usize) -> bool {
+        let since = |index: usize| self.slots[index].worker.as_ref().map(|worker| worker.since);
+        (0..self.slots.len()).filter(|other| *other != index).all(|other| {
+            let slot = &self.slots[other];
+            match &slot.replacement {
                 Replacement::Successor(successor) => {
                     !matches!(successor.life, Life::Starting { .. })
                 }
                 Replacement::Predecessor(_) => true,
                 Replacement::None => {
-                    let worker = here.worker.as_ref().filter(|worker| worker.life.is_ready());
+                    let worker = slot.worker.as_ref().filter(|worker| worker.life.is_ready());
                     let plan = worker.and_then(|worker| worker.plan);
-                    let waits = plan.is_some_and(|plan| plan.at_once) && here.restart_at.is_none();
-                    !waits || since(other) >= since(slot)
+                    let waits = plan.is_some_and(|plan| plan.at_once) && slot.restart_at.is_none();
+                    !waits || since(other) >= since(index)
                 }
             }
         })

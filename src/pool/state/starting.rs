@@ -32,26 +32,26 @@ impl Pool {
     }
 
     /// A process for this slot, now or as soon as its back-off is over.
-    pub(super) fn ensure_worker(&mut self, now: Micros, slot: usize) {
-        let here = &self.slots[slot];
-        if here.worker.is_none() && here.restart_at.is_none() {
-            self.slots[slot].worker = self.start_worker(now, slot);
+    pub(super) fn ensure_worker(&mut self, now: Micros, index: usize) {
+        let slot = &self.slots[index];
+        if slot.worker.is_none() && slot.restart_at.is_none() {
+            self.slots[index].worker = self.start_worker(now, index);
         }
     }
 
     /// Begins the next life of this slot, unless its back-off is not over or no other start is
     /// worth it.
-    pub(super) fn start_worker(&mut self, now: Micros, slot: usize) -> Option<Worker> {
+    pub(super) fn start_worker(&mut self, now: Micros, index: usize) -> Option<Worker> {
         if self.trust != Trust::Given {
             return None;
         }
-        let here = &mut self.slots[slot];
-        if here.not_before > now {
-            here.restart_at = Some(here.not_before);
+        let slot = &mut self.slots[index];
+        if slot.not_before > now {
+            slot.restart_at = Some(slot.not_before);
             return None;
         }
-        here.lives += 1;
-        let key = WorkerKey { slot, life: here.lives };
+        slot.lives += 1;
+        let key = WorkerKey { slot: index, life: slot.lives };
         self.effects.push_back(Effect::Spawn { worker: key });
         Some(Worker::new(key, self.generation, now, &self.config))
     }
