@@ -8,8 +8,8 @@ use crate::pool::state::{Pool, Trust};
 use crate::pool::worker::{NewAttempt, Worker};
 
 impl Pool {
-    /// Gives waiting tasks to workers with a free place, starts workers for those that found none,
-    /// and sends short tasks ahead to busy workers.
+    /// Gives waiting tasks to workers with room, starts workers for tasks that found none, and
+    /// prefetches short tasks to busy workers.
     pub fn dispatch(&mut self, now: Micros) {
         if self.tasks.queue().is_empty() || !self.works() {
             return;
@@ -23,8 +23,8 @@ impl Pool {
                 }
                 self.prefetch(now);
             }
-            // What was sent may have used up a worker whose successor stands by, and a place that
-            // waits lends its keys.
+            // A task that was sent may have used up a worker whose successor stands by. A slot that
+            // waits for a restart lends its keys.
             let taken_over = self.advance_replacements(now);
             let moved = self.update_keys();
             if !taken_over && !moved {
@@ -33,8 +33,8 @@ impl Pool {
         }
     }
 
-    /// One task to each worker with a free place, the least loaded first; of those, one that
-    /// answers first.
+    /// Sends one task to each worker with room: to the least loaded first, and among those to the
+    /// responsive ones first.
     pub(super) fn fill_slots(&mut self, now: Micros) {
         let takes = |slot: &&Slot| slot.worker.as_ref().is_some_and(Worker::takes_tasks);
         let Some(least) = self.slots.iter().filter(takes).map(Slot::load).min() else { return };
@@ -56,7 +56,7 @@ impl Pool {
         }
     }
 
-    /// Short tasks ahead to busy workers, a fair share to each.
+    /// Sends short tasks ahead to busy workers, a fair share to each.
     pub(super) fn prefetch(&mut self, now: Micros) {
         let takers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
         let takers = takers.filter(|worker| worker.takes_tasks() && worker.claims);
@@ -116,7 +116,7 @@ impl Pool {
         }
     }
 
-    /// More workers for tasks that found no place.
+    /// Starts more workers for tasks that found no room.
     pub(super) fn grow(&mut self, now: Micros) {
         self.grow_at = None;
         let coming = |slot: &&Slot| match &slot.worker {
@@ -135,8 +135,9 @@ impl Pool {
         }
     }
 
-    /// Whether what waits would wait for longer than another worker takes to start: by prediction,
-    /// or since it has. Workers up to `min_workers` are always worth it.
+    /// Returns whether waiting tasks would wait for longer than another worker takes to start: by
+    /// prediction, or because the oldest already has. Workers up to `min_workers` are always worth
+    /// a start.
     pub(super) fn is_worth_a_start(&mut self, now: Micros) -> bool {
         let serving = self
             .active_slots()

@@ -1,4 +1,5 @@
-//! Attempts that nobody waits for any more, and tasks that are taken back from their worker.
+//! Attempts that end before their reply: they are aborted or overdue, or are taken back from a
+//! worker that has not claimed them.
 
 use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason};
@@ -8,8 +9,8 @@ use crate::pool::state::Pool;
 use crate::pool::worker::CancelReason;
 
 impl Pool {
-    /// Nobody waits for this start any more. Whether it runs is found out first, where that is
-    /// possible: if it does not, no worker need suffer for it.
+    /// Ends an attempt whose result is no longer wanted. If the worker claims its tasks, the pool
+    /// first finds out whether the attempt runs; if it does not, the worker is left alone.
     pub(super) fn cancel_attempt(
         &mut self,
         now: Micros,
@@ -26,7 +27,7 @@ impl Pool {
         }
     }
 
-    /// Asks for one take-back, however many reasons there are.
+    /// Asks for one reclaim of the worker's unclaimed tasks, however many reasons there are.
     pub(super) fn reclaim(&mut self, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let effect = Effect::Reclaim { worker: key, epoch: worker.current_epoch() };
@@ -49,8 +50,8 @@ impl Pool {
             }
             return self.violated(now, key);
         };
-        // Not before it replies again; and if what it has begun takes longer still, not before
-        // another while.
+        // Prefetching resumes with the worker's next reply. If its running task takes longer still,
+        // the next stall is measured from here.
         worker.prefetch_suspended = true;
         worker.progress_at = now;
         let never: Vec<(AttemptId, Ticket)> =
@@ -60,9 +61,9 @@ impl Pool {
             match (never.iter().find(|(never, _)| *never == attempt_id), why) {
                 (None, _) => self.abort_attempt(now, key, attempt_id, why),
                 (Some(&(_, ticket)), CancelReason::Aborted) => self.cancel(now, ticket),
-                // The task was due to run and had not even been taken up, so its time has not
-                // begun. It waits for the next worker; this one may be out of breath, or hang
-                // outside of any task.
+                // The worker should have been running the task and had not claimed it, so its time
+                // has not begun. The task waits for the next worker; this one may be overloaded, or
+                // hang outside of any task.
                 (Some(&(_, ticket)), CancelReason::Overdue(limit)) => {
                     self.tasks.extend_deadline(ticket, limit);
                     self.note_unclaimed(now, key);
@@ -71,8 +72,8 @@ impl Pool {
         }
     }
 
-    /// The worker did not take up what it was due to run. For how long that is forgiven is the
-    /// grace period, but not less than a sound worker may need on a busy machine.
+    /// Notes that the worker did not claim a task that it should be running. The worker may do so
+    /// for the grace period, and at least for as long as a sound worker may need on a busy machine.
     pub(super) fn note_unclaimed(&mut self, now: Micros, key: WorkerKey) {
         let grace = self.config.grace_period.max(policy::MIN_CLAIM_TIME);
         let Some(worker) = self.worker(key) else { return };
@@ -82,7 +83,7 @@ impl Pool {
         }
     }
 
-    /// Ends the task of a start that runs; if it is overdue, and the pool is set so, not before its
+    /// Ends the task of a running attempt. With `capture_stack`, an overdue task ends after the
     /// worker was asked where it hangs.
     pub(super) fn abort_attempt(
         &mut self,
@@ -100,8 +101,8 @@ impl Pool {
         self.finish_attempt(now, key, attempt_id, why);
     }
 
-    /// Whether the worker is being asked where it hangs. One answer does for all that become
-    /// overdue meanwhile.
+    /// Returns whether the worker is being asked where it hangs. One answer serves all attempts
+    /// that become overdue meanwhile.
     pub(super) fn capture(
         &mut self,
         now: Micros,
@@ -122,7 +123,7 @@ impl Pool {
         true
     }
 
-    /// It is known where the worker hangs, or that this cannot be known: what waited for that ends.
+    /// The stack was captured, or cannot be: fails the overdue tasks that were waiting for it.
     pub(super) fn captured(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let Some((asked_for, _)) = worker.capture.take() else { return };
@@ -130,7 +131,8 @@ impl Pool {
             worker.in_flight().filter_map(|start| Some((start.attempt_id, start.overdue?)));
         let overdue: Vec<_> = overdue.collect();
         if !overdue.iter().any(|(attempt_id, _)| *attempt_id == asked_for) {
-            // It has ended meanwhile, but the worker is to hear that the asking is over.
+            // The attempt has ended meanwhile. The worker still has to learn that the capture is
+            // over.
             self.effects.push_back(Effect::Abort {
                 worker: key,
                 attempt_id: asked_for,
@@ -142,7 +144,7 @@ impl Pool {
         }
     }
 
-    /// Ends the task of a start that runs, and gives the worker a moment to end the start.
+    /// Ends the task of a running attempt, and gives the worker a moment to end the attempt.
     pub(super) fn finish_attempt(
         &mut self,
         now: Micros,

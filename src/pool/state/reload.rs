@@ -1,11 +1,11 @@
-//! Every worker replaced, one after the other, so that no task notices: a new version of their
-//! code.
+//! Reload: every worker is replaced, one after the other, so that no task notices. The new workers
+//! load a new version of their code.
 //!
-//! Each process is of a generation, and a reload begins the next one. It is complete when none of
-//! an earlier generation is left, and as many are ready as there are to be.
-//! What replaces a worker is [`super::replacement`]; here is only what is special: that it concerns
-//! those that have just been started as well, and that it is given up when the new ones cannot
-//! start.
+//! Each process has a generation, and a reload begins the next one. The reload is complete when no
+//! process of an earlier generation is left, and `min_workers` are ready.
+//!
+//! [`super::replacement`] replaces a worker. This module adds what is special to a reload: it
+//! includes workers that have just been started, and it fails when the new ones cannot start.
 
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
@@ -15,16 +15,16 @@ use crate::pool::state::Pool;
 use crate::pool::worker::{ReplacementPlan, Worker};
 
 impl Pool {
-    /// Has all workers replaced. `number` tells this request from others.
+    /// Has all workers replaced. `number` identifies the request.
     pub(super) fn reload(&mut self, now: Micros, number: u32) {
         self.generation += 1;
         self.reloading = Some(number);
         for slot in 0..self.slots.len() {
-            // What stands by would bring the old code.
+            // A successor that stands by has loaded the old code.
             self.cancel_successor(now, slot);
             let Some(worker) = &self.slots[slot].worker else { continue };
             match worker.life {
-                // What it has loaded by now, nobody knows.
+                // It is unknown which version the worker has loaded so far.
                 Life::Starting { .. } => {
                     self.begin_stop(now, worker.key, ExitReason::Reload, Escalation::Sigterm)
                 }
@@ -34,7 +34,7 @@ impl Pool {
         }
     }
 
-    /// Says so once it is complete.
+    /// Tells when the reload is complete.
     pub(super) fn advance_reload(&mut self) {
         let Some(number) = self.reloading else { return };
         let old = |worker: &Worker| worker.generation < self.generation;
@@ -44,8 +44,8 @@ impl Pool {
         }
     }
 
-    /// A worker did not get ready, and another attempt is of no use: those that run the old code
-    /// keep their places.
+    /// A worker did not get ready, and another start is of no use: the workers with the old code
+    /// stay.
     pub(super) fn fail_reload(&mut self, now: Micros, generation: u32) {
         if generation < self.generation {
             return;

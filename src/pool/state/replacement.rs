@@ -1,10 +1,10 @@
-//! Replacing sound workers, so that no task notices.
+//! Replacement of sound workers, so that no task notices.
 //!
-//! Another process is started beside the worker, in the same slot and so with the same id. When it
-//! is ready it stands by until its time has come, takes the worker's place, and is the only one
-//! there that is sent tasks from then on. The worker ends what it runs, however long that takes,
-//! and is told to leave when it has; as many tasks as it still runs, the other is sent less. If the
-//! other cannot start, the worker goes on, and another attempt follows after a pause.
+//! A successor is started in the same slot, and so with the same worker id. When it is ready it
+//! stands by. When its time has come it takes over, and from then on is the only process of the
+//! slot that is sent tasks. The predecessor ends what it runs, however long that takes, and is then
+//! told to stop. Until then its load counts against the slot. If the successor cannot start, the
+//! worker goes on, and another start follows after a pause.
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
@@ -13,8 +13,8 @@ use crate::pool::state::{Phase, Pool};
 use crate::pool::worker::{ReplacementPlan, Worker};
 
 impl Pool {
-    /// Has the worker of this slot replaced: `at_once`, which is as soon as another is ready, or
-    /// when it has had all the tasks that it may have. Its `exit` will give this reason.
+    /// Has the worker of this slot replaced. `at_once`: as soon as a successor is ready; otherwise
+    /// once the worker has had all its tasks. `reason` is the reason of its `exit`.
     pub(super) fn schedule_replacement(&mut self, slot: usize, reason: ExitReason, at_once: bool) {
         let Some(worker) = self.slots[slot].worker.as_mut().filter(|worker| worker.life.is_ready())
         else {
@@ -28,9 +28,9 @@ impl Pool {
         self.replacing = true;
     }
 
-    /// The worker was sent a task of this length, and may have only so many. Its successor is
-    /// started early enough that the next task need not wait for it: a start may take longer than
-    /// many tasks.
+    /// Schedules the successor of a worker with a limited number of tasks, after the worker was
+    /// sent a task of this predicted length. The start is early enough that the next task need not
+    /// wait: a start may take longer than many tasks.
     pub(super) fn prestart_successor(&mut self, slot: usize, predicted: Micros) {
         let Some(worker) = &self.slots[slot].worker else { return };
         let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
@@ -39,7 +39,7 @@ impl Pool {
         }
     }
 
-    /// So many bytes of the worker's memory are resident.
+    /// Handles a measurement of the worker's resident memory (bytes).
     pub(super) fn memory(&mut self, now: Micros, key: WorkerKey, rss: u64) {
         let above = |limit: Option<u64>| limit.is_some_and(|limit| rss > limit);
         let (too_large, large) = (above(self.config.max_memory), above(self.config.recycle_memory));
@@ -50,13 +50,14 @@ impl Pool {
             worker.over_memory = true;
             self.begin_stop(now, key, ExitReason::Memory, Escalation::Sigkill);
         } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
-            // One that is so large before it has done anything would be replaced by another like
-            // it, for ever.
+            // A worker that is so large before it has run anything would be replaced by another
+            // like it, for ever.
             self.schedule_replacement(key.slot, ExitReason::Recycled, true);
         }
     }
 
-    /// Moves every replacement on as far as it goes now. Whether a worker has taken over.
+    /// Advances every replacement as far as possible now. Returns whether a successor has taken
+    /// over.
     pub(super) fn advance_replacements(&mut self, now: Micros) -> bool {
         if !self.replacing || !self.works() {
             return false;
@@ -87,7 +88,7 @@ impl Pool {
         taken_over
     }
 
-    /// The successor takes the worker's place, if it can and the time has come.
+    /// Promotes the successor, if it is ready and its time has come.
     fn promote_successor(&mut self, now: Micros, index: usize) -> bool {
         let slot = &mut self.slots[index];
         let Some(worker) = slot.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
@@ -128,8 +129,9 @@ impl Pool {
         }
     }
 
-    /// Where nobody waits for it, one is started after the other, the oldest worker's first: a
-    /// start costs all the others some of their time.
+    /// Returns whether this slot's successor is the next one to start. Replacements that no task
+    /// waits for start one after the other, the oldest worker's first: each start costs the others
+    /// some of their time.
     fn is_next(&self, index: usize) -> bool {
         let since = |index: usize| self.slots[index].worker.as_ref().map(|worker| worker.since);
         (0..self.slots.len()).filter(|other| *other != index).all(|other| {
@@ -149,19 +151,19 @@ impl Pool {
         })
     }
 
-    /// Whether the pool can do without this worker: it need not be that large, and the next task
-    /// finds another one idle.
+    /// Returns whether the pool can do without this worker: it has a surplus, and the next task
+    /// finds another worker idle.
     fn can_spare(&self, slot: usize) -> bool {
         let idle = |worker: &Worker| worker.takes_tasks() && worker.load() == 0;
         let others = self.slots.iter().enumerate().filter(|(other, _)| *other != slot);
         self.has_surplus() && others.filter_map(|(_, slot)| slot.worker.as_ref()).any(idle)
     }
 
-    /// Nobody needs the successor of this slot's worker any more.
+    /// Stops the successor of this slot's worker, which is no longer needed.
     pub(super) fn cancel_successor(&mut self, now: Micros, slot: usize) {
         let Replacement::Successor(other) = &self.slots[slot].replacement else { return };
         let escalation = match other.life {
-            // It reads its channel only once it is up.
+            // A starting worker does not read its channel yet.
             Life::Starting { .. } => Escalation::Sigterm,
             Life::Ready => Escalation::Asked,
             Life::Stopping { .. } => return,

@@ -1,8 +1,8 @@
-//! Another number of workers.
+//! Resize: another number of workers.
 //!
-//! Places are numbered, and a smaller pool gives up the highest ones: the workers there are sent no
-//! more tasks, end those that they run, and leave. Places are never taken away again, so that news
-//! of a process that was there can always be told from that of a later one.
+//! Slots are numbered, and a smaller pool gives up the highest ones. Their workers are sent no more
+//! tasks, end those that they run, and stop. Slots are never removed, so that events of a process
+//! that was there can always be told from those of a later one.
 
 use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
@@ -11,7 +11,7 @@ use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
 
 impl Pool {
-    /// From now on there are so many workers. `number` tells this request from others.
+    /// Sets the number of workers. `number` identifies the request.
     pub(super) fn resize(
         &mut self,
         now: Micros,
@@ -40,7 +40,7 @@ impl Pool {
             self.reclaim(key);
         }
         for slot in max_workers..self.slots.len() {
-            // Nor may one that stands by take over there.
+            // A standby may not take over there either.
             self.cancel_successor(now, slot);
         }
         self.move_all_bound();
@@ -49,7 +49,7 @@ impl Pool {
         }
     }
 
-    /// Starts as many workers as are missing.
+    /// Starts workers up to `min_workers`.
     pub(super) fn spawn_missing(&mut self, now: Micros) {
         let missing = self.config.min_workers.saturating_sub(self.coming());
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
@@ -58,8 +58,8 @@ impl Pool {
         }
     }
 
-    /// Tells the workers to leave that are no longer wanted and have ended their tasks, and says so
-    /// once all is as it is to be.
+    /// Stops the surplus workers that have ended their tasks, and tells when the resize is
+    /// complete.
     pub(super) fn advance_resize(&mut self, now: Micros) {
         let Some(number) = self.resizing else { return };
         for slot in self.config.max_workers..self.slots.len() {
@@ -74,7 +74,7 @@ impl Pool {
         }
     }
 
-    /// Whether as many workers are ready as there are to be.
+    /// Returns whether `min_workers` are ready.
     pub(super) fn is_staffed(&self) -> bool {
         self.phase != Phase::Open || self.ready_workers() >= self.config.min_workers
     }
@@ -83,7 +83,7 @@ impl Pool {
         self.cancel_successor(now, slot);
         let Some(worker) = &self.slots[slot].worker else { return };
         let escalation = match worker.life {
-            // It reads its channel only once it is up.
+            // A starting worker does not read its channel yet.
             Life::Starting { .. } => Escalation::Sigterm,
             Life::Ready if worker.load() == 0 => Escalation::Asked,
             Life::Ready | Life::Stopping { .. } => return,
@@ -91,12 +91,12 @@ impl Pool {
         self.begin_stop(now, worker.key, ExitReason::Idle, escalation);
     }
 
-    /// The places that the pool has now.
+    /// The slots that the pool uses now.
     pub(super) fn active_slots(&self) -> &[Slot] {
         &self.slots[..self.config.max_workers]
     }
 
-    /// Places with a worker, or with one that will be started.
+    /// The number of slots with a worker, or with a scheduled restart.
     pub(super) fn coming(&self) -> usize {
         self.active_slots()
             .iter()
@@ -104,7 +104,7 @@ impl Pool {
             .count()
     }
 
-    /// Places where a worker could be started.
+    /// The slots where a worker could be started.
     pub(super) fn empty_slots(&self) -> impl Iterator<Item = usize> {
         let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
         self.active_slots()
@@ -114,7 +114,7 @@ impl Pool {
             .map(|(index, _)| index)
     }
 
-    /// Whether the pool has this place.
+    /// Returns whether the pool uses this slot now.
     pub(super) fn is_active_slot(&self, slot: usize) -> bool {
         slot < self.config.max_workers
     }

@@ -1,5 +1,4 @@
-//! What must hold of a pool between two events, whatever happened. For tests, which look after
-//! each.
+//! The invariants of a pool between two events. Tests check them after each event.
 
 use std::collections::HashMap;
 
@@ -10,7 +9,7 @@ use crate::pool::tasks::TaskState;
 use crate::pool::worker::Worker;
 
 impl Pool {
-    /// Panics where it does not.
+    /// Panics if an invariant does not hold.
     pub fn assert_sound(&self) {
         for slot in self.tasks.queue().assigned_slots() {
             assert!(self.is_active_slot(slot), "a task waits for slot {slot}, which was given up");

@@ -1,5 +1,4 @@
-//! Starting workers: which slots get one and when, and what happens where workers do not get
-//! ready.
+//! Starting workers: which slot gets one and when, and what happens when workers do not get ready.
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life};
@@ -31,7 +30,7 @@ impl Pool {
         }
     }
 
-    /// A process for this slot, now or as soon as its back-off is over.
+    /// Starts a worker in an empty slot, now or as soon as its back-off is over.
     pub(super) fn ensure_worker(&mut self, now: Micros, index: usize) {
         let slot = &self.slots[index];
         if slot.worker.is_none() && slot.restart_at.is_none() {
@@ -39,8 +38,8 @@ impl Pool {
         }
     }
 
-    /// Begins the next life of this slot, unless its back-off is not over or no other start is
-    /// worth it.
+    /// Creates the next process of this slot, unless its back-off is not over or starts are
+    /// suspended.
     pub(super) fn start_worker(&mut self, now: Micros, index: usize) -> Option<Worker> {
         if self.trust != Trust::Given {
             return None;
@@ -56,7 +55,8 @@ impl Pool {
         Some(Worker::new(key, self.generation, now, &self.config))
     }
 
-    /// A process of this slot is gone: sees to it that the slot has a worker, if it is to have one.
+    /// A process of this slot is gone: promotes its successor, or starts another worker if the pool
+    /// needs one.
     pub(super) fn refill_slot(&mut self, now: Micros, index: usize) {
         let slot = &mut self.slots[index];
         if slot.worker.is_some() {
@@ -74,7 +74,7 @@ impl Pool {
         }
     }
 
-    /// Whether a slot that has become empty gets a worker again.
+    /// Returns whether an empty slot gets a worker again.
     fn should_restart(&self, slot: usize) -> bool {
         if !self.is_active_slot(slot) || !self.works() {
             return false;
@@ -92,7 +92,7 @@ impl Pool {
         }
     }
 
-    /// A start failed: the slot pauses, and the pool may break.
+    /// Handles a failed start: the slot pauses, and the pool may break.
     pub(super) fn start_failed(
         &mut self,
         now: Micros,
@@ -101,7 +101,7 @@ impl Pool {
         permanent: bool,
     ) {
         if !self.works() || (self.phase != Phase::Open && self.tasks.is_empty()) {
-            // It was no longer needed, or was killed because the pool broke.
+            // The worker was no longer needed, or was killed because the pool broke.
             return;
         }
         let restart = self.config.restart;
@@ -122,7 +122,7 @@ impl Pool {
         }
     }
 
-    /// Whether tasks can count on some worker. As long as one serves, the pool does.
+    /// Returns whether some worker serves tasks. As long as one does, so does the pool.
     pub(super) fn serves(&self) -> bool {
         let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves);
         self.slots
@@ -130,13 +130,13 @@ impl Pool {
             .any(|slot| serves(slot) || slot.has_standby() || slot.predecessor_load() > 0)
     }
 
-    /// Whether some worker may still get ready.
+    /// Returns whether some worker may still get ready.
     pub(super) fn is_starting(&self) -> bool {
         self.any_life(|life| matches!(life, Life::Starting { .. }))
     }
 
-    /// The pool serves, and a worker is missing that does not get ready. (A successor that does not
-    /// leaves none missing.)
+    /// Tells once that the pool serves, but lacks a worker that does not get ready. A successor
+    /// that does not get ready leaves no worker missing.
     pub(super) fn say_short(&mut self, slot: usize) {
         if !self.short
             && self.phase == Phase::Open
@@ -148,8 +148,8 @@ impl Pool {
         }
     }
 
-    /// Starts that were under way when the last one failed may have been withdrawn since, by a
-    /// change of the pool: then they say nothing about the next one.
+    /// Resumes starts that were suspended, if none is under way any more and none has failed: a
+    /// change of the pool has withdrawn them, so they say nothing about the next one.
     pub(super) fn advance_trust(&mut self, now: Micros) {
         if self.trust != Trust::Suspended || self.is_starting() {
             return;
@@ -159,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// Starts are worth it again.
+    /// Resumes starts after a worker got ready, or after the suspended ones were withdrawn.
     pub(super) fn resume_starts(&mut self, now: Micros) {
         self.trust = Trust::Given;
         if self.phase == Phase::Open {

@@ -25,8 +25,8 @@ impl Pool {
         grace: Micros,
     ) {
         let Some(worker) = self.worker(key) else { return };
-        // A worker that never got ready has failed to start, whoever found out; unless it was we
-        // who no longer want it.
+        // A worker that never got ready has failed to start, however that was noticed, unless the
+        // pool no longer wants it.
         let reason = match (worker.life, reason) {
             (Life::Starting { .. }, ExitReason::Crashed | ExitReason::Memory) => {
                 ExitReason::Startup
@@ -37,7 +37,7 @@ impl Pool {
         let reclaims = worker.claims && worker.load() > 0;
         self.perform_stop_action(key, action);
         if action != Action::Wait && reclaims {
-            // Whatever it has not begun need not wait for its end.
+            // Tasks that the worker has not claimed need not wait for its end.
             self.reclaim(key);
         }
     }
@@ -69,7 +69,7 @@ impl Pool {
         match &mut self.phase {
             Phase::Closed => return,
             Phase::Closing { drop_waiting: dropping, deadline, .. } => {
-                // A later call may only be stricter.
+                // A later call may only be stricter than the earlier one.
                 *dropping |= drop_waiting;
                 *deadline = [*deadline, limit].into_iter().flatten().min();
             }
@@ -98,17 +98,18 @@ impl Pool {
         }
         self.phase = Phase::Closing { drop_waiting: true, deadline: None, terminated: true };
         self.fail_waiting(|maybe_executed| Failure::Closed { maybe_executed });
-        // What the workers have settles when they are gone: then it is known what had started.
+        // Tasks at the workers end when their processes are gone: then it is known which had
+        // started.
         self.kill_all(now, ExitReason::Shutdown);
     }
 
-    /// The shutdown begins: what happens from now on is reported when the pool is closed.
+    /// Begins the report of the shutdown, which comes with [`Effect::Closed`].
     pub(super) fn restart_report(&mut self) {
         self.tasks.restart_report();
         self.killed = 0;
     }
 
-    /// Once no task is left, the workers go; once they are gone, the pool is closed.
+    /// Stops the workers once no task is left, and closes the pool once they are gone.
     pub(super) fn close_if_done(&mut self, now: Micros) {
         if !matches!(self.phase, Phase::Closing { .. }) || !self.tasks.is_empty() {
             return;
@@ -118,7 +119,7 @@ impl Pool {
         }
         for (key, life) in self.lives() {
             match life {
-                // It reads its channel only once it is up.
+                // A starting worker does not read its channel yet.
                 Life::Starting { .. } => {
                     self.begin_stop(now, key, ExitReason::Shutdown, Escalation::Sigterm)
                 }

@@ -1,4 +1,4 @@
-//! What happens to a task from its submission to its end.
+//! The events of a task, from its submission to its end.
 
 use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::messages::{Effect, Failure, NewTask, RunInfo};
@@ -61,13 +61,13 @@ impl Pool {
         }
         self.timing.ended(run_time(&start, now, elapsed));
         if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
-            // It came while the worker was being asked where it hangs, and so too late.
+            // The reply came while the worker was being asked where it hangs, and so too late.
             let run =
                 self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
             return self.fail(key_of_task, run, Failure::Timeout(limit));
         }
-        // Without a task this is the late reply of one that was aborted or overdue; its worker has
-        // redeemed itself.
+        // Without a task, this is the late reply of an aborted or overdue attempt. The worker is
+        // sound.
         let Some(task_key) = start.task else { return };
         let Some(task) = self.tasks.get(task_key) else { return };
         let run = run_info(task, key, &start, now, elapsed);
@@ -78,8 +78,8 @@ impl Pool {
         self.effects.extend(self.tasks.complete(task_key, run, failed));
     }
 
-    /// The worker died with a start that may have happened: again, if the task allows it, or the
-    /// end.
+    /// The worker died with an attempt that may have started. Schedules a retry, if the task allows
+    /// one, or fails the task.
     pub(super) fn lost(
         &mut self,
         now: Micros,
@@ -109,8 +109,7 @@ impl Pool {
         self.fail(key, Some(run), failure);
     }
 
-    /// Puts starts that never happened back to the front, in their old order, as if they had not
-    /// been sent.
+    /// Puts tasks back to the front of the queue, in their old order, whose attempts never started.
     pub(super) fn requeue_front(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
         let dropping =
             self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
@@ -120,8 +119,8 @@ impl Pool {
             if dropping {
                 dropped.push(key);
             } else {
-                // While it was away, its place may have been given up, or others of its key moved
-                // to another one.
+                // Meanwhile the slot may have been given up, or other tasks of the key moved to
+                // another slot.
                 let slot = self.reassign(key);
                 self.tasks.requeue_front(key, slot);
             }
@@ -138,12 +137,12 @@ impl Pool {
         self.effects.extend(self.tasks.fail(key, run, failure));
     }
 
-    /// Ends all that wait in the queue or between two attempts.
+    /// Fails all tasks that wait in the queue or between two attempts.
     pub(super) fn fail_waiting(&mut self, failure: impl Fn(bool) -> Failure) {
         self.effects.extend(self.tasks.fail_waiting(failure));
     }
 
-    /// How tasks end that this pool does not run any more.
+    /// The failure of tasks that this pool does not run any more.
     pub(super) fn refusal(&self, maybe_executed: bool) -> Failure {
         match self.phase {
             Phase::Closing { terminated: true, .. } | Phase::Closed => {
@@ -171,7 +170,7 @@ fn run_info(
     }
 }
 
-/// From the start to now; `elapsed`: the worker has measured it.
+/// The run time from the start to now. `elapsed`: the run time that the worker measured.
 fn run_time(start: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
     elapsed.map_or_else(|| now.saturating_sub(start.running_since.unwrap_or(now)), Micros::from)
 }

@@ -1,4 +1,4 @@
-//! What happens to a worker's process from its spawn to its end.
+//! The events of a worker's process, from its spawn to its end.
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
@@ -8,7 +8,7 @@ use crate::pool::slot::Replacement;
 use crate::pool::state::{Pool, Trust};
 
 impl Pool {
-    /// The process exists. What was decided about it in the meantime had nobody to be done to.
+    /// The process exists. Performs the stop action that was decided before.
     pub(super) fn spawned(&mut self, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let effect = match worker.life {
@@ -24,7 +24,7 @@ impl Pool {
 
     pub(super) fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
         let Some(worker) = self.worker(key) else { return };
-        // One that was told to leave before there was a process has not failed.
+        // A worker that was stopped before its process existed has not failed.
         let (failed, generation) =
             (matches!(worker.life, Life::Starting { .. }), worker.generation);
         self.slots[key.slot].remove(key);
@@ -39,7 +39,7 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         match worker.life {
             Life::Starting { .. } => {}
-            // Told to leave before it got ready.
+            // The worker was stopped before it got ready.
             Life::Stopping { .. } => return,
             Life::Ready => return self.violated(now, key),
         }
@@ -65,7 +65,7 @@ impl Pool {
             return self.violated(now, key);
         }
         worker.refused = Some(permanent);
-        // It exits by itself once it has said why.
+        // The worker exits by itself once it has told the reason.
         self.begin_stop(now, key, ExitReason::Startup, Escalation::Asked);
     }
 
@@ -79,8 +79,8 @@ impl Pool {
         self.begin_stop(now, key, reason, Escalation::Sigkill);
     }
 
-    /// Nothing more can come from the worker. Mostly it is dying, and is soon seen to be dead; else
-    /// it is made to.
+    /// The worker has closed its channel, and nothing more can come from it. Mostly it is dying,
+    /// and is soon reaped; otherwise the pool stops it.
     pub(super) fn channel_closed(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         worker.hung_up |= worker.life.reason().is_none();
@@ -88,7 +88,7 @@ impl Pool {
         self.begin_stop_within(now, key, ExitReason::Crashed, Escalation::Asked, grace);
     }
 
-    /// A reply among what it left behind is no reason to send it another task.
+    /// Marks the process as dead, so that a reply it left behind brings it no other task.
     pub(super) fn exit_observed(&mut self, key: WorkerKey) {
         if let Some(worker) = self.worker(key) {
             worker.dead = true;
@@ -122,14 +122,14 @@ impl Pool {
             ExitReason::Startup => {
                 self.start_failed(now, key, worker.generation, worker.refused == Some(true))
             }
-            // Its place is served by another.
+            // The slot is served by the successor.
             _ if is_predecessor => {}
             ExitReason::Crashed | ExitReason::Memory => {
                 let slot = &mut self.slots[key.slot];
                 slot.crashes += 1;
                 if slot.crashes > 1 {
-                    // Once may be the task's fault and costs no time; a worker that dies again and
-                    // again does.
+                    // One crash may be the task's fault and costs no time. A worker that crashes
+                    // repeatedly pauses.
                     let restart = self.config.restart;
                     let pause =
                         policy::backoff(restart.min_delay, restart.max_delay, slot.crashes - 1);
