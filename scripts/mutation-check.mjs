@@ -89,13 +89,13 @@ const MUTATIONS = [
       },
       {
         file: 'src/pool/state.rs',
-        from: '    /// The unsettled task of this start at this worker.\n',
+        from: '    /// Returns the unsettled task of this attempt at this worker.\n',
         to: `    fn anybodys(&mut self, attempt_id: AttemptId) -> Option<WorkerKey> {
         let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
         workers.find_map(|worker| worker.find(attempt_id).is_some().then_some(worker.key))
     }
 
-    /// The unsettled task of this start at this worker.
+    /// Returns the unsettled task of this attempt at this worker.
 `,
       },
     ],

@@ -15,37 +15,37 @@ pub struct PoolConfig {
     pub prefetch: Prefetch,
     /// Run-time limit of tasks that bring none of their own.
     pub task_timeout: Option<Micros>,
-    /// After so long a waiting task has gained one level of priority.
+    /// The time in which a waiting task gains one level of priority.
     pub priority_ageing: Micros,
-    /// How often a task is started again after the death of its worker, unless it says otherwise.
+    /// The number of retries after the death of a task's worker, unless the task has its own.
     pub retries: u32,
-    /// Pause before the first repetition; doubles with each further one.
+    /// The pause before the first retry; doubles with each further one.
     pub retry_delay: Micros,
-    /// From spawn to `ready`.
+    /// The time from spawn to `ready`.
     pub start_timeout: Micros,
-    /// How long a worker above `min_workers` may idle.
+    /// The time that a worker above `min_workers` may idle.
     pub idle_timeout: Micros,
-    /// On a missed deadline, ask the worker where it hangs before the task ends.
+    /// Whether a worker is asked where it hangs before its overdue task ends.
     pub capture_stack: bool,
-    /// Between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub grace_period: Micros,
-    /// Tasks that one worker is started on, at most; at least 1. Then another takes its place.
+    /// The most attempts of one worker before it is replaced, at least 1. `None`: unlimited.
     pub max_tasks: Option<u64>,
-    /// So long after it got ready another takes its place.
+    /// The age after readiness at which a worker is replaced. `None`: unlimited.
     pub max_age: Option<Micros>,
-    /// Bytes of resident memory beyond which another takes its place.
+    /// The resident memory (bytes) beyond which a worker is replaced. `None`: unlimited.
     pub recycle_memory: Option<u64>,
-    /// Bytes of resident memory beyond which it is killed.
+    /// The resident memory (bytes) beyond which a worker is killed. `None`: unlimited.
     pub max_memory: Option<u64>,
-    /// When a pool whose workers do not get ready is given up, and how slowly it tries until then.
+    /// When a pool breaks whose workers do not get ready, and how slowly it tries until then.
     pub restart: RestartConfig,
     /// Start of the jitter's random sequence. Any value will do; a test fixes it.
     pub seed: u64,
 }
 
 impl Default for PoolConfig {
-    /// One worker, and what users get who set nothing. The pools that they make have each of these
-    /// set on the JavaScript side; this is for all others.
+    /// One worker, and otherwise the defaults of the public options. JavaScript sets each option of
+    /// its pools; these values serve all others.
     fn default() -> Self {
         Self {
             min_workers: 1,
@@ -80,7 +80,7 @@ impl Default for PoolConfig {
 pub enum Prefetch {
     /// About a millisecond of predicted work, at most 256 tasks.
     Auto,
-    /// This many tasks, of which the first runs, whatever they cost. 1: nothing is sent ahead.
+    /// This many tasks, of which the first runs, whatever they cost. 1: no prefetching.
     Fixed(usize),
 }
 
@@ -89,10 +89,10 @@ pub enum Prefetch {
 pub struct RestartConfig {
     /// Failed starts that are still followed by another; one more breaks the pool.
     pub limit: usize,
-    /// The time within which that many count.
+    /// The time within which failures count.
     pub window: Micros,
     /// Pause after the first failure; doubles with each further one.
     pub min_delay: Micros,
-    /// The pause grows no longer than this.
+    /// The longest pause.
     pub max_delay: Micros,
 }

@@ -1,34 +1,33 @@
-//! Numbers by which the pool knows tasks, attempts and workers, and its measure of time.
+//! The ids of tasks, attempts and workers, and the measure of time.
 
 /// A point in time, or a span, in microseconds on the monotonic clock. Only differences mean
 /// anything.
 pub type Micros = u64;
 
 slotmap::new_key_type! {
-    /// One accepted task. Generational: a key that outlived its task can never hit another.
+    /// One accepted task. Generational: a key that outlives its task never finds another.
     pub struct TaskKey;
 }
 
-/// The index by which JavaScript knows a task. It is reused, but only after its outcome was taken.
+/// The index by which JavaScript knows a task. JavaScript reuses it after it has taken the outcome.
 pub type Ticket = u32;
 
-/// The number of one *start* of a task on the wire. Every dispatch has its own, so a reply to an
-/// earlier start, or to a task of another worker, can never be taken for this one.
+/// The id of one attempt on the wire. Every attempt has its own, so a reply to an earlier attempt,
+/// or to a task of another worker, is never taken for this one.
 pub type AttemptId = u64;
 
-/// One life of one slot. `life` counts up with every process started there, so news of a dead one
-/// is recognised, and the two processes that a slot has while one replaces the other are told
-/// apart.
+/// One process of one slot. `life` counts the processes started there. So events of a dead process
+/// are recognised, and a worker is told from its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WorkerKey {
     /// Index of the slot, from 0. Users see `slot + 1` as `workerId`.
     pub slot: usize,
-    /// Which process of that slot, from 1.
+    /// The number of the process in its slot, from 1.
     pub life: u32,
 }
 
 impl WorkerKey {
-    /// The number that users see: stable over restarts, from 1.
+    /// The id that users see: stable over restarts, from 1.
     pub fn worker_id(self) -> u32 {
         u32::try_from(self.slot + 1).unwrap_or(u32::MAX)
     }

@@ -1,9 +1,9 @@
-//! The keys of tasks, and those that a worker has run tasks of.
+//! Affinity keys of tasks, and the keys that a worker has run tasks of.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Keys that are remembered of one worker, at most: of a worker that serves more, users learn of
+/// The most keys that are remembered of one worker. If a worker serves more, the user learns of
 /// these.
 const REMEMBERED: usize = 65_536;
 
@@ -12,7 +12,7 @@ const REMEMBERED: usize = 65_536;
 pub struct AffinityKey {
     pub(super) name: Box<str>,
     hash: u64,
-    /// The slot that it belongs to.
+    /// The slot that the key belongs to.
     pub(super) assigned_slot: usize,
 }
 
@@ -30,14 +30,14 @@ impl Keys {
 
 impl AffinityKey {
     pub fn new(name: &str) -> Self {
-        // Of keys that nobody is attacked by: the same in every process, as nothing else depends on
+        // A fixed hash will do, since keys do not come from an attacker. Nothing else depends on
         // it.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         Self { name: name.into(), hash: hasher.finish(), assigned_slot: 0 }
     }
 
-    /// The slot that it belongs to.
+    /// The slot that the key belongs to.
     pub(super) fn assigned_slot(&self) -> usize {
         self.assigned_slot
     }
@@ -47,7 +47,7 @@ impl AffinityKey {
         &self.name
     }
 
-    /// What this slot draws.
+    /// The key's score for this slot. The slot with the highest score gets the key.
     pub(super) fn rendezvous_score(&self, slot: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.hash, slot).hash(&mut hasher);

@@ -1,34 +1,33 @@
-//! The course of one worker's life: starting → ready → leaving → gone. Pure: what to do next is
-//! returned, not done.
+//! The lifecycle of a worker: starting → ready → stopping → gone. Pure: an action is returned, not
+//! performed.
 
 use crate::pool::ids::Micros;
 
-/// Why a worker left; the `reason` of its `exit` event.
+/// Why a worker exited: the `reason` of its `exit` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     /// The pool was closed.
     Shutdown,
-    /// It was above `minWorkers` and had nothing to do.
+    /// The worker was above `minWorkers` and had nothing to do.
     Idle,
-    /// It had run enough tasks, was old enough, or had grown too large: another has taken its
-    /// place.
+    /// The worker had run enough tasks, was old enough, or had grown too large, and was replaced.
     Recycled,
-    /// All workers were to be replaced.
+    /// A reload replaced the worker.
     Reload,
     /// A task was overdue and did not end.
     Timeout,
     /// A task was aborted and did not end.
     Aborted,
-    /// It had more memory than any worker may.
+    /// The worker used more memory than any worker may.
     Memory,
-    /// It went by itself, or broke the protocol.
+    /// The worker exited by itself, or broke the protocol.
     Crashed,
-    /// It never got ready.
+    /// The worker never got ready.
     Startup,
 }
 
 impl ExitReason {
-    /// The word users see.
+    /// Returns the word that users see.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
@@ -44,55 +43,55 @@ impl ExitReason {
     }
 }
 
-/// Where a worker stands.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// Spawned, or about to be; the handshake is due at `deadline`.
+    /// The process is spawned, or about to be; the handshake is due at `deadline`.
     Starting { deadline: Micros },
-    /// Takes tasks.
+    /// The worker takes tasks.
     Ready,
-    /// On its way out: takes no task, though those it has may still end. The next escalation is due at
-    /// `deadline`.
+    /// The worker takes no more tasks, though those it has may still end. The next escalation is
+    /// due at `deadline`.
     Stopping { reason: ExitReason, escalation: Escalation, deadline: Micros },
 }
 
-/// How far the escalation against a leaving worker has gone.
+/// How far the escalation against a stopping worker has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Escalation {
-    /// It was told to stop, over the channel, or has closed it itself.
+    /// The worker was told to stop over its channel, or has closed the channel itself.
     Asked,
-    /// SIGTERM (and SIGCONT, for a stopped process does not see it).
+    /// The worker was sent SIGTERM, and SIGCONT because a stopped process does not see SIGTERM.
     Sigterm,
-    /// SIGKILL to its process group. There is nothing beyond.
+    /// The worker's process group was sent SIGKILL. There is no further escalation.
     Sigkill,
 }
 
-/// What to do to the process.
+/// An action against the process.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Write `stop`.
+    /// Writes `stop`.
     Stop,
-    /// SIGTERM.
+    /// Sends SIGTERM.
     Terminate,
-    /// SIGKILL.
+    /// Sends SIGKILL.
     Kill,
-    /// Nothing now.
+    /// Does nothing now.
     Wait,
 }
 
 impl Life {
-    /// Whether it may be sent tasks.
+    /// Returns whether the worker may be sent tasks.
     pub fn is_ready(self) -> bool {
         matches!(self, Self::Ready)
     }
 
-    /// Whether it is made to leave by signals.
+    /// Returns whether the worker is being stopped by signals.
     pub fn is_forced(self) -> bool {
         matches!(self, Self::Stopping { escalation: Escalation::Sigterm | Escalation::Sigkill, .. })
     }
 
-    /// Why it leaves, if it does.
+    /// The reason of a stopping worker.
     pub fn reason(self) -> Option<ExitReason> {
         match self {
             Self::Stopping { reason, .. } => Some(reason),
@@ -109,8 +108,8 @@ impl Life {
         }
     }
 
-    /// Sends the worker on its way, beginning at `from`. A worker that leaves already keeps its
-    /// reason and is never treated more gently than before.
+    /// Stops the worker, beginning at `from`. A worker that is stopping already keeps its reason
+    /// and is never treated more gently than before.
     pub fn begin_stop(
         &mut self,
         reason: ExitReason,
@@ -131,13 +130,13 @@ impl Life {
         }
     }
 
-    /// The deadline has passed: the next escalation.
+    /// Escalates if the deadline has passed.
     pub fn advance(&mut self, now: Micros, grace: Micros) -> Action {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Action::Wait;
         }
         match *self {
-            // A worker that hangs at load has nothing to lose, and has had its time.
+            // A worker that hangs while it loads has no task to lose, and has had its time.
             Self::Starting { .. } => {
                 self.begin_stop(ExitReason::Startup, Escalation::Sigkill, now, grace)
             }

@@ -1,5 +1,5 @@
-//! The values that go into the pool's state machine and come out of it. Plain data: no handles, no
-//! clocks, no JSON.
+//! The values that go into the pool's state machine and come out of it. They are plain data: no
+//! handles, no clocks, no JSON.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::ExitReason;
 
-/// The bytes of a task: everything of its frame after the members that change from start to start.
+/// The bytes of a task: everything of its frame after the members that change from attempt to
+/// attempt.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// `,"task":…}` and the newline, with the task's other constant members before. (Of a message:
-    /// `,"message":…}`.)
+    /// `,"task":…}` and the newline, after the task's other constant members. A message has
+    /// `,"message":…}` instead.
     pub text: Text,
-    /// Its raw bytes, if it has any. Few do.
+    /// The task's raw bytes. Few tasks have any.
     pub raw: Option<Arc<RawBody>>,
 }
 
-/// The text of a task. A long one is in memory of its own, which the task and the channels that it
-/// is written to share.
+/// The text of a task. A long one lies in memory that the task and the channels share.
 #[derive(Clone, Debug)]
 pub enum Text {
-    /// Copied where it is needed.
+    /// A text that is copied where it is needed.
     Short(Box<[u8]>),
-    /// Shared.
+    /// A shared text.
     Long(Arc<Bytes>),
 }
 
-// Every task has one, and is moved about.
+// Every task has a text, and is moved about.
 const _: () = assert!(size_of::<Text>() == size_of::<Box<[u8]>>());
 
 impl Text {
-    /// A copy of this text.
+    /// Copies a text.
     #[inline]
     pub fn copy_of(text: &[u8]) -> Self {
         if text.len() < MIN_POOLED { Self::Short(text.into()) } else { Self::long(text) }
@@ -68,110 +68,112 @@ impl Deref for Text {
 pub struct RawBody {
     /// All chunks, end to end.
     pub bytes: Bytes,
-    /// Their lengths.
+    /// The lengths of the chunks.
     pub lengths: Box<[usize]>,
 }
 
 impl Body {
-    /// A task without raw bytes.
+    /// Makes a task without raw bytes.
     pub fn plain(text: &[u8]) -> Self {
         Self { text: Text::copy_of(text), raw: None }
     }
 
-    /// In bytes.
+    /// The size of text and raw bytes (bytes).
     pub fn size(&self) -> usize {
         self.text.len() + self.raw.as_ref().map_or(0, |raw| raw.bytes.len())
     }
 }
 
-/// A task as it is accepted.
+/// A task as it is submitted.
 #[derive(Clone, Debug, Default)]
 pub struct NewTask {
-    /// JavaScript's index for it; unique among unsettled tasks.
+    /// JavaScript's index for the task; unique among unsettled tasks.
     pub ticket: Ticket,
-    /// Which handler it is for: an index for the prediction of run times, nothing else.
+    /// The index of the task's handler. It only serves to predict run times.
     pub handler: u8,
     /// Run-time limit; `None`: unlimited.
     pub timeout: Option<Micros>,
-    /// Starts after the first that it may have.
+    /// Attempts after the first that the task may have.
     pub retries: u32,
-    /// The higher, the earlier; 0 is what most have. Within a million in either direction.
+    /// The priority, from minus a million to a million: the higher, the earlier. Most tasks have 0.
     pub priority: f64,
-    /// All tasks of one key go to one worker.
+    /// The affinity key: all tasks of one key go to one worker.
     pub affinity: Option<Box<AffinityKey>>,
-    /// When it was accepted.
+    /// The time of acceptance.
     pub accepted_at: Micros,
-    /// What is sent.
+    /// The bytes that are sent.
     pub body: Body,
 }
 
-/// What happened.
+/// An event that the pool handles.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// `startWorkers()`.
     Start,
     /// A task was accepted.
     Submit(NewTask),
-    /// The user gave a task up.
+    /// The user aborted a task.
     Cancel(Ticket),
-    /// So many more values of this task may be on their way.
+    /// `count` more values of this task may be on their way.
     Credit { ticket: Ticket, count: u32 },
     /// The process exists.
     Spawned { worker: WorkerKey },
-    /// There is no process. `permanent`: trying again cannot help (no such executable).
+    /// The process could not be spawned. `permanent`: another try cannot help (no such executable).
     SpawnFailed { worker: WorkerKey, permanent: bool },
-    /// The handshake is complete. `claims`: the worker takes its tasks by the claim word.
+    /// The handshake is complete. `claims`: the worker claims its tasks by the claim word.
     Ready { worker: WorkerKey, claims: bool },
-    /// The worker says that it cannot start. `permanent`: trying again cannot help.
+    /// The worker reports that it cannot start. `permanent`: another try cannot help.
     StartRefused { worker: WorkerKey, permanent: bool },
-    /// A result or an error of the handler arrived. `elapsed`: what the worker measured, if it did.
+    /// A result or an error of the handler arrived. `elapsed`: the run time that the worker
+    /// measured (µs).
     Replied { worker: WorkerKey, attempt_id: AttemptId, elapsed: Option<u32>, failed: bool },
     /// The claim word was moved on; `started` tasks had been claimed by then.
     Reclaimed { worker: WorkerKey, started: Result<u32, ForgedClaim> },
     /// The worker broke the protocol.
     Violated { worker: WorkerKey },
-    /// The worker's end of the channel is closed, while it may live.
+    /// The worker closed its end of the channel, and may still live.
     ChannelClosed { worker: WorkerKey },
-    /// So many bytes of the worker's memory are resident.
+    /// The worker's resident memory was measured (bytes).
     Memory { worker: WorkerKey, rss: u64 },
-    /// The process is dead. What it said before may still be handled, but nothing can reach it any
-    /// more.
+    /// The process is dead. Replies that it sent before may still be handled, but nothing can reach
+    /// it any more.
     ExitObserved { worker: WorkerKey },
-    /// The process is gone, and everything it said has been handled.
+    /// The process is reaped, and everything that it sent has been handled.
     Reaped { worker: WorkerKey, evidence: Evidence },
-    /// The worker's stack was fetched, or cannot be.
+    /// The worker's stack was captured, or cannot be.
     Captured { worker: WorkerKey },
     /// Time has passed.
     Tick,
-    /// No new tasks; finish the others. `drop_waiting`: only those that have started.
+    /// The pool accepts no new tasks and finishes the others. `drop_waiting`: it finishes only
+    /// those that have started.
     Shutdown { drop_waiting: bool, timeout: Option<Micros> },
-    /// From now on so many workers. `number` comes back with [`Effect::Resized`].
+    /// The number of workers changes. `number` comes back with [`Effect::Resized`].
     Resize { min_workers: usize, max_workers: usize, number: u32 },
-    /// Replace all workers. `number` comes back with [`Effect::Reloaded`] or
+    /// All workers are to be replaced. `number` comes back with [`Effect::Reloaded`] or
     /// [`Effect::ReloadFailed`].
     Reload { number: u32 },
-    /// Kill everything now.
+    /// All workers are to be killed now.
     Terminate,
 }
 
-/// The shared word holds what this side never agreed to.
+/// The claim word holds a count that cannot be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgedClaim;
 
-/// What is known, after a worker's death, of the tasks it had been sent.
+/// The evidence, after a worker's death, of which tasks it had started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The claim word's count: the first so many of all that were ever sent have started.
+    /// The claim word's count: the first `n` of all attempts that were ever sent have started.
     Claims(Result<u32, ForgedClaim>),
-    /// No claim word; these starts were not completely written to the channel. All others may have
-    /// begun.
+    /// The worker has no claim word. These attempts were not completely written to the channel; all
+    /// others may have started.
     Unwritten(Vec<AttemptId>),
 }
 
-/// What is to be done, in this order.
+/// An effect. The driver performs effects in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Start a process for this slot.
+    /// Start a process for this worker.
     Spawn { worker: WorkerKey },
     /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
     Send {
@@ -181,9 +183,9 @@ pub enum Effect {
         attempt: u32,
         task: TaskKey,
     },
-    /// Tell the worker that nobody waits for this start any more.
+    /// Tell the worker that the result of this attempt is no longer wanted.
     Abort { worker: WorkerKey, attempt_id: AttemptId, overdue: bool },
-    /// Tell the worker that this start may give so many more values.
+    /// Tell the worker that this attempt may give `count` more values.
     Credit { worker: WorkerKey, attempt_id: AttemptId, count: u32 },
     /// Find out where the worker's JavaScript is, and answer with [`Event::Captured`].
     Capture { worker: WorkerKey },
@@ -195,11 +197,11 @@ pub enum Effect {
     Terminate { worker: WorkerKey },
     /// SIGKILL to the group.
     Kill { worker: WorkerKey },
-    /// The reply at hand settles this task.
+    /// The reply at hand completes this task.
     Complete { ticket: Ticket, run: RunInfo },
     /// This task ends without a reply.
     Fail { ticket: Ticket, run: Option<RunInfo>, failure: Failure },
-    /// This task will be started again; `attempt` is the coming one's number.
+    /// This task will have another attempt, of the number `attempt`.
     Retry { ticket: Ticket, worker: WorkerKey, attempt: u32 },
     /// The worker is ready.
     Online { worker: WorkerKey },
@@ -209,19 +211,18 @@ pub enum Effect {
     Exit { worker: WorkerKey, reason: ExitReason, tasks_done: u64 },
     /// `min_workers` are ready, for the first time.
     Started,
-    /// All workers beyond the new number are gone, and as many as there are to be are ready.
+    /// All workers beyond the new number are gone, and `min_workers` are ready.
     Resized { number: u32 },
     /// All workers are replaced.
     Reloaded { number: u32 },
-    /// They are not, as the new ones do not get ready.
+    /// The reload failed, since the new workers do not get ready.
     ReloadFailed { number: u32 },
-    /// This worker, which is gone or never came to be, did not get ready. What was the matter with
-    /// it is why the pool breaks, is short of workers or was not reloaded, where one of these
-    /// follows.
+    /// This worker did not get ready, and is gone or was never spawned. Its error is the cause if
+    /// the pool breaks, is short of workers or fails to reload right after.
     StartFailed { worker: WorkerKey },
-    /// Workers that are missing do not get ready, again and again, and others serve. Said once.
+    /// Missing workers repeatedly do not get ready, while others serve. Told once.
     Short,
-    /// The pool is given up. Said once.
+    /// The pool is broken. Told once.
     Broken,
     /// Shutdown is complete.
     Closed(ClosedReport),
@@ -230,13 +231,13 @@ pub enum Effect {
 /// Where and how a task ran.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunInfo {
-    /// Its (last) worker.
+    /// The task's last worker.
     pub worker: WorkerKey,
-    /// Which start this was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// From acceptance to this start.
+    /// The time from acceptance to this attempt (µs).
     pub wait: Micros,
-    /// From this start to the end.
+    /// The time from this attempt to the end (µs).
     pub run: Micros,
 }
 
@@ -247,9 +248,9 @@ pub enum Failure {
     Crashed,
     /// Its worker broke the protocol and the task may have started.
     Protocol,
-    /// It ran longer than this.
+    /// The task ran longer than this limit (µs).
     Timeout(Micros),
-    /// The user gave it up.
+    /// The user aborted the task.
     Aborted,
     /// The pool was closed.
     Closed { maybe_executed: bool },
@@ -257,7 +258,7 @@ pub enum Failure {
     Broken { maybe_executed: bool },
 }
 
-/// What happened since shutdown began.
+/// A report of what happened since shutdown began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClosedReport {
     /// Tasks that ended with a result.

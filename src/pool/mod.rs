@@ -1,12 +1,13 @@
-//! The dispatcher: which task runs where, and what becomes of every task.
+//! The pool: which task runs where, and how every task ends. Pure: no clock, no I/O, no runtime. The
+//! `supervisor` drives it.
 //!
-//! - [`state`] is the whole policy: a pure state machine, `handle(event) -> effects`, with no
-//!   clock, no I/O and no runtime in it. [`messages`] are the plain values that go in and out,
-//!   [`queue`] the waiting tasks, [`policy`] the numbers (prediction, back-off, restart budget) it
-//!   decides by, [`timing`] those it tells; [`slot`] is a place for a worker, [`lifecycle`] the
-//!   course of one worker's life.
-//!
-//! It does no I/O: `supervisor` drives it.
+//! - [`state`]: the state machine, `handle(event) -> effects`
+//! - [`messages`]: the events and effects
+//! - [`tasks`], [`queue`]: the accepted tasks, and those of them that wait
+//! - [`slot`], [`worker`], [`lifecycle`]: the slots, their processes, and the lifecycle of a process
+//! - [`policy`]: the numbers the pool decides by (prediction, back-off, restart budget)
+//! - [`timing`]: the times it reports
+//! - [`config`], [`ids`], [`key`]: settings, ids and affinity keys
 
 pub mod config;
 pub mod ids;

@@ -5,31 +5,31 @@ use std::collections::VecDeque;
 use crate::pool::config::RestartConfig;
 use crate::pool::ids::Micros;
 
-/// Work that is sent ahead to one worker, by prediction: depth is worth an order of magnitude for
-/// tiny tasks and nothing for long ones, whose wait it would only make unfair.
+/// Predicted work that is prefetched to one worker. Depth is worth an order of magnitude for tiny
+/// tasks. For long tasks it is worth nothing, and only makes their wait unfair.
 pub const PREFETCH_WORK: Micros = 1_000;
-/// A single task is sent ahead up to this length: the wake-ups between two tasks of a millisecond
-/// cost a sixth of the throughput, those between two of ten cost nothing. Less than [`STALL`], as
-/// it would be taken back before it can begin.
+/// The longest predicted run time at which a single task is prefetched. The wake-ups between two
+/// tasks of a millisecond cost a sixth of the throughput, those between two of ten cost nothing.
+/// Less than [`STALL`], after which the task would be taken back before it can start.
 pub const PREFETCH_ONE: Micros = 1_500;
-/// What is assumed of a handler whose tasks have not been seen: they may be long.
+/// The predicted run time of a handler whose tasks have not been seen: they may be long.
 pub const UNKNOWN: Micros = 10_000;
-/// Tasks that are sent ahead to one worker, at most.
+/// The most tasks that are prefetched to one worker.
 pub const PREFETCH_TASKS: usize = 256;
-/// Bytes that are sent ahead to one worker, at most (a single task may be larger).
+/// The most bytes that are prefetched to one worker. A single task may be larger.
 pub const PREFETCH_BYTES: usize = 1 << 20;
-/// A worker that has shown no progress for this long gives back what it has not started.
+/// The time without progress after which a worker gives back tasks that it has not claimed.
 pub const STALL: Micros = 2 * PREFETCH_WORK;
-/// How long a task that was aborted or is overdue may take to end by itself before its worker is
-/// asked to die. The grace period, where that is shorter.
+/// The time that an aborted or overdue task has to end by itself before its worker is stopped. The
+/// grace period, if that is shorter.
 pub const COOPERATION: Micros = 100_000;
 
-/// How long a worker may leave lying what it is due to run, at least: a sound one may have to wait
-/// for a busy machine. The grace period, where that is longer.
+/// The least time that a worker has to claim a task that it should be running: a sound worker may
+/// have to wait for a busy machine. The grace period, if that is longer.
 pub const MIN_CLAIM_TIME: Micros = 500_000;
 
-/// How long the end of an overdue task waits for its worker's stack. Fetching that is bounded by
-/// itself, and shorter.
+/// The time that the end of an overdue task waits for its worker's stack. The capture itself has a
+/// shorter limit.
 pub const CAPTURE: Micros = 2_000_000;
 
 /// Predicts how long a task will run, by handler: a moving average over what the workers measured.
@@ -45,28 +45,28 @@ impl Default for Predictor {
 }
 
 impl Predictor {
-    /// Takes in one measured run time.
+    /// Learns one measured run time (µs).
     pub fn learn(&mut self, handler: u8, elapsed: u32) {
-        // The worker is not trusted with numbers: whatever it says, the average stays within a
-        // minute.
+        // The worker is not trusted with numbers: the average stays within a minute, whatever the
+        // worker measures.
         let sample = elapsed.min(60_000_000) as f32;
         let average = &mut self.averages[usize::from(handler)];
         *average = Some(match *average {
-            // One long task says more than many short ones: what was sent ahead would wait behind
-            // the next.
+            // One long task says more than many short ones: prefetched tasks would wait behind the
+            // next long one.
             Some(old) if sample < PREFETCH_WORK as f32 => old + (sample - old) / 8.0,
             _ => sample,
         });
     }
 
-    /// The predicted run time; that of a long task while nothing is known. Never 0, as every task
-    /// costs something.
+    /// The predicted run time (µs); that of a long task while nothing is known. Never 0, since
+    /// every task costs something.
     pub fn predict(&self, handler: u8) -> Micros {
         self.averages[usize::from(handler)].map_or(UNKNOWN, |average| (average as Micros).max(1))
     }
 }
 
-/// Counts starts that failed, and says when to give up.
+/// A count of failed starts, which tells when to give up.
 #[derive(Debug, Default)]
 pub struct RestartBudget {
     recent: VecDeque<Micros>,
@@ -74,8 +74,8 @@ pub struct RestartBudget {
 }
 
 impl RestartBudget {
-    /// Takes in a failed start; whether the budget is spent. Slow failures (a start timeout longer
-    /// than the window) count as well, as long as no worker gets ready in between.
+    /// Counts a failed start, and returns whether the budget is spent. Slow failures (a start
+    /// timeout longer than the window) count as well, as long as no worker gets ready in between.
     pub fn spend(&mut self, now: Micros, config: &RestartConfig) -> bool {
         self.in_a_row += 1;
         self.recent.push_back(now);
@@ -85,12 +85,12 @@ impl RestartBudget {
         self.recent.len() > config.limit || self.in_a_row > config.limit
     }
 
-    /// A worker got ready.
+    /// Resets the row of failures: a worker got ready.
     pub fn succeed(&mut self) {
         self.in_a_row = 0;
     }
 
-    /// Failures since a worker last got ready.
+    /// The number of failures since a worker last got ready.
     pub fn in_a_row(&self) -> usize {
         self.in_a_row
     }

@@ -1,49 +1,48 @@
-//! The waiting tasks: by priority and age, first in, first out among equals, with a way back to the
-//! front for those that never started.
+//! The waiting tasks, by priority and age; first in, first out among equals. Tasks that never started
+//! return to the front.
 //!
 //! ```text
 //!              returned   [ r1 r2 ]            were sent before, and come first
 //!    lane      plain      [ p1 p2 p3 … ]       priority 0, which nearly all have
 //!              ranked     heap by due time     any other priority
 //!
-//!    one lane for tasks that any worker may run, and one for each slot that tasks with a key are bound to
+//!    one lane for tasks that any worker may run, and one for each slot that tasks are bound to
 //! ```
 //!
-//! A task that waits gains priority as time passes. So that nothing has to be sorted anew for that,
-//! each has a *due time*: when it was accepted, less a span for each level of priority that it has.
-//! Of two tasks the one that is due first has the higher priority, age included, whenever one
-//! looks.
+//! A waiting task gains priority as time passes. So that the order of two tasks never changes, each
+//! has a *due time*: its acceptance, less a span for each level of its priority. The task that is due
+//! first has the higher priority at any time, age included.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::pool::ids::TaskKey;
 
-/// A point in time, in microseconds; with priority, long before the clock began.
+/// A point in time (µs). With a priority, it may lie long before the clock's start.
 pub type Due = i64;
 
-/// Earlier than any task is due: a priority of a million, at the slowest ageing, is worth less than
-/// half of that.
+/// A time before any task's due time: a priority of a million, at the slowest ageing, is worth less
+/// than half of that.
 const FIRST: Due = Due::MIN / 2;
 
 /// A task to be queued.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     pub key: TaskKey,
-    /// In bytes.
+    /// The task's size (bytes).
     pub size: usize,
-    /// The slot that it is bound to.
+    /// The slot that the task is bound to.
     pub slot: Option<usize>,
 }
 
-/// Keys of tasks. Removal from the middle is lazy: the key of a task that is gone stays until it is
-/// reached, which is why the caller says which keys still count.
+/// The keys of waiting tasks. Removal from the middle is lazy: the key of an ended task stays until
+/// it is reached. So the caller tells which keys still count.
 #[derive(Debug, Default)]
 pub struct Queue {
     free: Lane,
-    /// By slot.
+    /// The lanes of bound tasks, by slot.
     bound: Vec<Lane>,
-    /// Tasks in `bound`.
+    /// The number of tasks in `bound`.
     bound_live: usize,
     accepted: u64,
     returned: Due,
@@ -55,47 +54,47 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// With due times before all others, which keep the order of two lanes.
+    /// Returned tasks. Their due times lie before all others, and keep the order of two lanes.
     returned: VecDeque<(Due, TaskKey)>,
     plain: VecDeque<TaskKey>,
-    /// With the number of its acceptance, which orders equals.
+    /// Tasks with a priority. The number of its acceptance orders a task among equals.
     ranked: BinaryHeap<Reverse<(Due, u64, TaskKey)>>,
     live: usize,
 }
 
 impl Queue {
-    /// Tasks waiting.
+    /// The number of waiting tasks.
     pub fn len(&self) -> usize {
         self.live
     }
 
-    /// Whether none waits.
+    /// Returns whether no task waits.
     pub fn is_empty(&self) -> bool {
         self.live == 0
     }
 
-    /// Tasks that any worker may run.
+    /// The number of tasks that any worker may run.
     pub fn unbound(&self) -> usize {
         self.free.live
     }
 
-    /// Whether a task waits that is bound to a slot.
+    /// Returns whether a bound task waits.
     pub fn has_bound(&self) -> bool {
         self.bound_live > 0
     }
 
-    /// Places that bound tasks wait for.
+    /// The slots that bound tasks wait for.
     pub fn assigned_slots(&self) -> impl Iterator<Item = usize> {
         let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };
         lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(slot, _)| slot)
     }
 
-    /// Bytes of the tasks waiting.
+    /// The bytes of the waiting tasks.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// A newly accepted task; `due`: it has another priority than 0.
+    /// Adds a newly accepted task. `due`: its due time, if its priority is not 0.
     pub fn accept(&mut self, entry: Entry, due: Option<Due>) {
         self.accepted += 1;
         let number = self.accepted;
@@ -105,12 +104,12 @@ impl Queue {
         });
     }
 
-    /// A newly accepted task of `size` bytes that will not wait here.
+    /// Counts a newly accepted task of `size` bytes that will not wait.
     pub fn pass_by(&mut self, size: usize) {
         self.change -= signed(size);
     }
 
-    /// To the front: a task that was sent, or failed with its worker. Its turn had come.
+    /// Adds a task to the front that was sent before, or failed with its worker. Its turn had come.
     pub fn push_front(&mut self, entry: Entry) {
         self.change += signed(entry.size);
         self.returned += 1;
@@ -143,9 +142,8 @@ impl Queue {
         &mut self.bound[slot]
     }
 
-    /// The next key for the worker in this slot, without removing it. `due` says of a key since
-    /// when its task has been waiting, and `None` of one that no longer waits: such keys are
-    /// dropped.
+    /// Returns the next key for the worker of this slot, without removing it. `due` returns since
+    /// when a key's task has been waiting. `None`: it no longer waits, and the key is dropped.
     pub fn peek(
         &mut self,
         slot: usize,
@@ -159,7 +157,7 @@ impl Queue {
         [free, bound].into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, key)| key)
     }
 
-    /// The same for tasks that any worker may run.
+    /// Returns the next key that any worker may run, as [`Self::peek`] does.
     pub fn peek_free(&mut self, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
         self.free.first(&mut due).map(|(_, key)| key)
     }
@@ -172,7 +170,7 @@ impl Queue {
         lane.pop(key);
     }
 
-    /// A task of `size` bytes no longer waits.
+    /// Counts a task of `size` bytes that no longer waits.
     pub fn forget(&mut self, size: usize, slot: Option<usize>) {
         self.shrank(size, slot);
         let lane = self.lane(slot);
@@ -182,8 +180,8 @@ impl Queue {
         }
     }
 
-    /// Empties the queue; the keys that were in it, those of a lane in the order of their
-    /// acceptance as far as that is known.
+    /// Empties the queue, and returns its keys: those of a lane in the order of acceptance, as far
+    /// as that is known.
     pub fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
         self.change -= i64::try_from(self.bytes).unwrap_or(i64::MAX);
         let (change, accepted, returned) = (self.change, self.accepted, self.returned);
@@ -208,7 +206,7 @@ impl Queue {
             let at = lane.returned.partition_point(|(other, _)| *other < due);
             lane.returned.insert(at, (due, key));
         }
-        // In another lane they are older than some that came before: there it is the due time that
+        // In the other lane these are older than some that came before them there. The due time
         // puts them in order.
         let plain = plain.into_iter().map(|key| (None, key));
         for (due, key) in
@@ -223,15 +221,15 @@ impl Queue {
         }
     }
 
-    /// By how much the bytes have changed since the last call, apart from what was accepted:
-    /// whoever accepts tasks counts them at once, before they get here.
+    /// Returns by how much the bytes have changed since the last call, without the accepted tasks.
+    /// The caller that accepts a task counts it at once, before it gets here.
     pub fn take_change(&mut self) -> i64 {
         std::mem::take(&mut self.change)
     }
 }
 
 impl Lane {
-    /// The first key that still counts, with its due time.
+    /// Returns the first key that still counts, with its due time. Keys before it are dropped.
     fn first(&mut self, due: &mut impl FnMut(TaskKey) -> Option<Due>) -> Option<(Due, TaskKey)> {
         while let Some(&(rank, key)) = self.returned.front() {
             if due(key).is_some() {
@@ -274,7 +272,7 @@ impl Lane {
     }
 }
 
-/// The first key that still counts, with its due time. Those before it are dropped.
+/// Returns the first key that still counts, with its due time. Keys before it are dropped.
 fn front(
     keys: &mut VecDeque<TaskKey>,
     due: &mut impl FnMut(TaskKey) -> Option<Due>,

@@ -1,43 +1,42 @@
-//! A place for a worker: the process that serves there, and the one that replaces it or is
-//! replaced by it.
+//! A slot of the pool: the worker that serves there, and its successor or predecessor.
 
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::worker::Worker;
 
-/// A place for one worker at a time. While it is being replaced, it has two processes.
+/// A slot for one worker. While the worker is being replaced, the slot has two processes.
 #[derive(Debug, Default)]
 pub struct Slot {
-    /// Processes started here so far.
+    /// Processes started in this slot so far.
     pub lives: u32,
-    /// The present one: the only one here that is sent tasks.
+    /// The serving worker: the only process of the slot that is sent tasks.
     pub worker: Option<Worker>,
-    /// The other one.
+    /// The other process, while the worker is being replaced.
     pub replacement: Replacement,
-    /// When the next one is to be started.
+    /// When the next process starts, if that is scheduled.
     pub restart_at: Option<Micros>,
-    /// No process is started here before this.
+    /// The earliest time for the next start: the end of the back-off.
     pub not_before: Micros,
-    /// Deaths in a row without one finished task.
+    /// Crashes in a row without one finished task.
     pub crashes: usize,
-    /// Its keys belong to other places for now: [`Slot::keeps_keys`] at the last
-    /// [`Pool::move_keys`](super::state::Pool).
+    /// Whether the slot's keys belong to other slots for now: the opposite of [`Slot::keeps_keys`]
+    /// when the pool last moved keys.
     pub lends_keys: bool,
 }
 
-/// Who shares a place with its worker. There is never more than one, so a pool has at most two
-/// processes to a place, however quickly its workers are used up.
+/// The process that shares a slot with its worker. There is at most one, so a pool has at most two
+/// processes to a slot, however quickly its workers are used up.
 #[derive(Debug, Default)]
 pub enum Replacement {
     #[default]
     None,
-    /// Is to take the worker's place: it starts, or stands by.
+    /// The process that takes over from the worker: it starts, or stands by.
     Successor(Box<Worker>),
-    /// Has given its place away: it ends what it runs, and leaves.
+    /// The process that the worker has replaced: it ends what it runs, and stops.
     Predecessor(Box<Worker>),
 }
 
 impl Slot {
-    /// The process of this life, if it is here.
+    /// Finds the process of this key.
     pub fn find(&self, key: WorkerKey) -> Option<&Worker> {
         match &self.worker {
             Some(worker) if worker.key == key => Some(worker),
@@ -45,7 +44,7 @@ impl Slot {
         }
     }
 
-    /// The same.
+    /// Finds the process of this key.
     pub fn find_mut(&mut self, key: WorkerKey) -> Option<&mut Worker> {
         match &mut self.worker {
             Some(worker) if worker.key == key => Some(worker),
@@ -60,7 +59,7 @@ impl Slot {
         }
     }
 
-    /// Whoever shares the place.
+    /// The successor or predecessor.
     pub fn other(&self) -> Option<&Worker> {
         match &self.replacement {
             Replacement::None => None,
@@ -68,12 +67,12 @@ impl Slot {
         }
     }
 
-    /// All processes of this place, the one that serves first.
+    /// All processes of this slot, the serving worker first.
     pub fn processes(&self) -> impl Iterator<Item = &Worker> {
         self.worker.iter().chain(self.other())
     }
 
-    /// The process of this life is gone: takes it out.
+    /// Removes the process of this key, which is gone.
     pub fn remove(&mut self, key: WorkerKey) -> Option<Worker> {
         if let Some(worker) = self.worker.take_if(|worker| worker.key == key) {
             return Some(worker);
@@ -85,13 +84,12 @@ impl Slot {
         }
     }
 
-    /// What counts against the number of tasks that run here at a time.
+    /// The number of attempts that count against the slot's concurrency.
     pub fn load(&self) -> usize {
         self.worker.as_ref().map_or(0, Worker::load) + self.predecessor_load()
     }
 
-    /// What the process that has given its place away still runs. So much less is sent to the
-    /// worker.
+    /// The number of attempts that the predecessor still runs. The worker is sent that many less.
     pub fn predecessor_load(&self) -> usize {
         match &self.replacement {
             Replacement::Predecessor(other) => other.load(),
@@ -99,9 +97,9 @@ impl Slot {
         }
     }
 
-    /// Whether tasks of a key may wait for this place. One whose worker has had all its tasks
-    /// serves again only once a successor is ready: without one on its way, they would wait for a
-    /// start that may never succeed.
+    /// Returns whether tasks of a key may wait for this slot. A worker that has had all its tasks
+    /// serves no more. Without a successor on its way, tasks would wait for a start that may never
+    /// succeed.
     pub fn keeps_keys(&self) -> bool {
         match &self.worker {
             Some(worker) => {
@@ -113,12 +111,13 @@ impl Slot {
         }
     }
 
-    /// Whether the one that is to take over could do so now.
+    /// Returns whether the successor is ready to take over.
     pub fn has_standby(&self) -> bool {
         matches!(&self.replacement, Replacement::Successor(other) if other.life.is_ready())
     }
 
-    /// Whoever stands by becomes the worker. The worker, if there is one, ends what it runs.
+    /// Makes the successor the serving worker. The worker, if there is one, becomes the
+    /// predecessor.
     pub fn promote_successor(&mut self, now: Micros) {
         match std::mem::take(&mut self.replacement) {
             Replacement::Successor(mut other) => {

@@ -1,17 +1,15 @@
-//! The whole policy of a pool, as a pure state machine: [`Pool::handle`] takes an event and the
-//! time and queues effects; [`Pool::dispatch`] gives waiting tasks to workers. No clock, no I/O, no
-//! runtime: whatever the order in which replies, deaths, time-outs and shutdowns meet, it can be
-//! played through in a test.
+//! The policy of a pool as a pure state machine. [`Pool::handle`] takes an event and the time and
+//! queues effects; [`Pool::dispatch`] gives waiting tasks to workers. There is no clock, no I/O and
+//! no runtime. So every order of replies, deaths, time-outs and shutdowns can be played in a test.
 //!
-//! What it keeps to: every accepted task gets exactly one `Complete` or `Fail`; a task that may
-//! have started is started again only if its retries allow it; one that provably never started goes
-//! back to the front of the queue; tasks are sent by priority and in the order in which they were
-//! accepted; a worker's `Exit` comes after all that it did.
+//! The pool keeps these promises. Every accepted task gets exactly one `Complete` or `Fail`. A task
+//! that may have started is started again only if its retries allow it. A task that provably never
+//! started goes back to the front of the queue. Tasks are sent by priority and in the order of
+//! acceptance. A worker's `Exit` comes after everything that it did.
 //!
-//! A worker that is to be replaced (it has run enough tasks, is too old or too large) goes on until
-//! its successor is ready: see [`replacement`], which is the one way to replace a sound worker.
-//! [`resize`] changes the number of workers, [`reload`] replaces all of them, [`affinity`] keeps
-//! tasks of one key together.
+//! [`replacement`] is the one way to replace a sound worker: the worker goes on until its successor
+//! is ready. [`resize`] changes the number of workers, [`reload`] replaces all of them,
+//! [`affinity`] keeps tasks of one key together. [`timers`] holds all deadlines.
 
 mod affinity;
 mod dispatch;
@@ -39,33 +37,33 @@ use crate::pool::tasks::{Counters, TaskTable};
 use crate::pool::timing::{Spread, Timing};
 use crate::pool::worker::Worker;
 
-/// Where the pool is.
+/// The phase of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// No worker was ever asked for.
+    /// No worker was asked for yet.
     Idle,
     Open,
     Closing {
-        /// Tasks that have not started end with `Closed`.
+        /// Whether tasks that have not started end with `Closed`.
         drop_waiting: bool,
         deadline: Option<Micros>,
-        /// Everything was killed; what still runs ends with `Closed`.
+        /// Whether all workers were killed; running tasks end with `Closed`.
         terminated: bool,
     },
-    /// Workers do not get ready; every task ends with `Broken`.
+    /// Workers do not get ready, and every task ends with `Broken`.
     Broken,
     Closed,
 }
 
-/// Whether another start is worth it, by what became of the last ones.
+/// Whether another start is worth it, as the last ones have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     /// Workers get ready, or may.
     Given,
-    /// Enough starts have failed to break the pool, and no worker serves. Those under way may still
-    /// get ready, and no other is begun until they have, or have failed as well.
+    /// Enough starts have failed to break the pool, and no worker serves. Starts under way may
+    /// still succeed, and no other begins until they have succeeded or failed.
     Suspended,
-    /// The pool is broken, and told so. It stays that even where it is being closed.
+    /// The pool is broken, and has told so. It stays broken while it closes.
     Lost,
 }
 
@@ -74,7 +72,7 @@ enum Trust {
 pub struct Times {
     pub wait: Spread,
     pub run: Spread,
-    /// The part of the workers' time that was used, from 0 to 1.
+    /// The part of the workers' time that tasks used, from 0 to 1.
     pub utilization: f64,
 }
 
@@ -86,7 +84,7 @@ pub struct WorkerRow {
     pub state: &'static str,
     pub running: Vec<Ticket>,
     pub tasks_done: u64,
-    /// Processes that were on this slot before.
+    /// The number of earlier processes of this slot.
     pub restarts: u32,
 }
 
@@ -101,22 +99,22 @@ pub struct Pool {
     budget: RestartBudget,
     jitter: Jitter,
     next_attempt: AttemptId,
-    /// How long a start takes here, from the decision to readiness: a moving average.
+    /// A moving average of the time from the decision to start a worker to its readiness (µs).
     start_time: Micros,
     trust: Trust,
-    /// Whether `Short` was said.
+    /// Whether `Short` was told.
     short: bool,
-    /// When a task that waits will have waited for long enough to start another worker.
+    /// When the oldest waiting task will have waited for long enough to start another worker.
     grow_at: Option<Micros>,
-    /// Some worker is being replaced.
+    /// Whether some worker is being replaced.
     replacing: bool,
-    /// The number of workers is being changed, by this request.
+    /// The request that is changing the number of workers.
     resizing: Option<u32>,
-    /// All workers are being replaced, by this request.
+    /// The request that is replacing all workers.
     reloading: Option<u32>,
-    /// Reloads so far.
+    /// The number of reloads so far.
     generation: u32,
-    /// Whether `Started` was said.
+    /// Whether `Started` was told.
     started: bool,
     timing: Timing,
     /// Workers that needed SIGKILL, since shutdown began.
@@ -153,7 +151,7 @@ impl Pool {
         }
     }
 
-    /// Takes in what happened. Effects are to be performed, in order, before the next call.
+    /// Handles an event. The caller performs the effects in order before its next call.
     pub fn handle(&mut self, now: Micros, event: Event) {
         match event {
             Event::Start => self.start(now),
@@ -190,22 +188,23 @@ impl Pool {
         self.update_keys();
     }
 
-    /// Whether there is anything to do.
+    /// Returns whether an effect is queued.
     pub fn has_effects(&self) -> bool {
         !self.effects.is_empty()
     }
 
-    /// The next thing to do.
+    /// Takes the next effect.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// The bytes of a task that is to be sent.
+    /// The bytes of a task.
     pub fn body(&self, task: TaskKey) -> Option<&Body> {
         self.tasks.get(task).map(|task| &task.body)
     }
 
-    /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
+    /// Returns whether a submission would have an effect at once: it starts the pool or a worker,
+    /// or is sent.
     pub fn wants_immediate_dispatch(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
@@ -214,23 +213,23 @@ impl Pool {
         !matches!(self.phase, Phase::Open) || self.active_slots().iter().any(free)
     }
 
-    /// Whether a process is still to be started for this life of its slot.
+    /// Returns whether a process is still wanted for this worker, which is to be spawned.
     pub fn is_wanted(&mut self, key: WorkerKey) -> bool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
     }
 
-    /// Whether the pool was given up, and since then perhaps closed.
+    /// Returns whether the pool is broken, and perhaps closed since.
     pub fn is_broken(&self) -> bool {
         self.trust == Trust::Lost
     }
 
-    /// Whether waiting tasks are still to be run.
+    /// Returns whether the pool still runs waiting tasks.
     fn works(&self) -> bool {
         self.trust != Trust::Lost
             && matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. })
     }
 
-    /// Whether this worker has broken the protocol.
+    /// Returns whether this worker has broken the protocol.
     pub fn has_violated(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
@@ -243,7 +242,7 @@ impl Pool {
         self.slots.get(key.slot)?.find(key)?.epoch()
     }
 
-    /// Whether this worker was killed for the memory it used.
+    /// Returns whether this worker was killed for the memory it used.
     pub fn is_over_memory(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
@@ -251,7 +250,7 @@ impl Pool {
             .is_some_and(|worker| worker.over_memory)
     }
 
-    /// Whether this worker was killed because it was not ready in time.
+    /// Returns whether this worker was killed because it was not ready in time.
     pub fn has_missed_start(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
@@ -259,52 +258,52 @@ impl Pool {
             .is_some_and(|worker| worker.missed_start)
     }
 
-    /// Whether this worker was made to leave by signals because it had closed its channel.
+    /// Returns whether this worker was stopped by signals because it had closed its channel.
     pub fn was_ended_for_silence(&self, key: WorkerKey) -> bool {
         let worker = self.slots.get(key.slot).and_then(|slot| slot.find(key));
         worker.is_some_and(|worker| worker.hung_up && worker.life.is_forced())
     }
 
-    /// Why this worker is on its way out, if it is.
+    /// The reason of a stopping worker.
     pub fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
         self.slots.get(key.slot)?.find(key)?.life.reason()
     }
 
-    /// Whether this worker owes a reply to this start, wanted or not.
+    /// Returns whether this worker owes a reply to this attempt, wanted or not.
     pub fn expects(&mut self, key: WorkerKey, attempt_id: AttemptId) -> bool {
         self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())
     }
 
-    /// The unsettled task of this start at this worker.
+    /// Returns the unsettled task of this attempt at this worker.
     pub fn ticket(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
         let start = self.worker(key)?.find(attempt_id)?;
         start.task.map(|_| start.ticket)
     }
 
-    /// How many of several values this start has given.
+    /// Returns how many of several values this attempt has given.
     pub fn chunks(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<u64> {
         Some(self.worker(key)?.find(attempt_id)?.chunks)
     }
 
-    /// Takes in another one, of the task that is returned.
+    /// Counts another value of this attempt, and returns its task.
     pub fn take_chunk(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
         let start = self.worker(key)?.find(attempt_id)?;
         start.chunks += 1;
         start.task.map(|_| start.ticket)
     }
 
-    /// By how much the bytes of waiting tasks have changed since the last call, counting a task as
-    /// waiting from its acceptance on.
+    /// Returns by how much the bytes of waiting tasks have changed since the last call. A task
+    /// counts as waiting from its acceptance on.
     pub fn take_waiting_change(&mut self) -> i64 {
         self.tasks.take_waiting_change()
     }
 
-    /// Tasks that are not settled.
+    /// The number of tasks that have not ended.
     pub fn unsettled(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Tasks waiting, and their bytes.
+    /// The number of waiting tasks, and their bytes.
     pub fn waiting(&self) -> (usize, u64) {
         self.tasks.waiting()
     }
@@ -326,18 +325,17 @@ impl Pool {
         }
     }
 
-    /// What was taken for a result cannot be read, and its task has failed.
+    /// Counts a task as failed whose result was counted, but cannot be read.
     pub fn disown_result(&mut self) {
         self.tasks.disown_result();
     }
 
-    /// Whether everything is over.
+    /// Returns whether the pool is closed.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
-    /// The processes that take messages: all that are ready, or the one that serves under this
-    /// number.
+    /// The processes that take messages: all that are ready, or the one that serves under this id.
     pub fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
         let serving = |key: WorkerKey| {
             self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key)
@@ -353,7 +351,7 @@ impl Pool {
         })
     }
 
-    /// The workers, by slot; of two in one slot the one that serves comes first.
+    /// The processes by slot, the serving worker first.
     pub fn workers(&self) -> impl Iterator<Item = WorkerRow> {
         self.slots.iter().flat_map(Slot::processes).map(|worker| {
             let replaced = self.slots[worker.key.slot]
@@ -388,7 +386,7 @@ impl Pool {
         self.slots.iter().map(|slot| slot.processes().count()).sum()
     }
 
-    /// All processes, with how far each has got.
+    /// All processes, with their states.
     fn lives(&self) -> Vec<(WorkerKey, Life)> {
         self.slots
             .iter()

@@ -5,26 +5,26 @@ use hdrhistogram::Histogram;
 use crate::pool::ids::Micros;
 use crate::pool::messages::RunInfo;
 
-/// Significant decimal digits of what a histogram keeps: its figures are right within one percent,
-/// and it takes 28 KiB.
+/// Significant decimal digits of a histogram: its figures are right within one percent, and it
+/// takes 28 KiB.
 const DIGITS: u8 = 2;
-/// The longest time that is told from longer ones: fifty days.
+/// The longest time that a histogram tells from longer ones: fifty days.
 const LONGEST: Micros = 1 << 42;
 
-/// Since the pool was made.
+/// The times since the pool was made.
 #[derive(Debug)]
 pub struct Timing {
-    /// From acceptance to the start that ended the task.
+    /// From acceptance to the attempt that ended the task.
     wait: Histogram<u64>,
-    /// From that start to the reply.
+    /// From that attempt to the reply.
     run: Histogram<u64>,
-    /// Of all starts that have ended, in whatever way.
+    /// The sum of the run times of all attempts that have ended.
     worked: Micros,
-    /// For how long workers that are gone were ready.
+    /// The sum of the times for which workers that are gone were ready.
     served: Micros,
 }
 
-/// What a histogram tells, in milliseconds; all 0 while it is empty.
+/// The figures of a histogram (ms); all 0 while it is empty.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Spread {
     pub count: u64,
@@ -46,25 +46,25 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// A task was replied to.
+    /// Records a reply.
     pub fn replied(&mut self, run: &RunInfo) {
         self.wait.saturating_record(run.wait);
         self.run.saturating_record(run.run);
     }
 
-    /// A start has ended that took so long.
+    /// Records the end of an attempt that took `took`.
     pub fn ended(&mut self, took: Micros) {
         self.worked += took;
     }
 
-    /// A worker is gone that was ready for so long.
+    /// Records the exit of a worker that was ready for `after`.
     pub fn left(&mut self, after: Micros) {
         self.served += after;
     }
 
-    /// The part of the workers' time that tasks have used, from 0 to 1. `running` and `serving`:
-    /// the time of what goes on and of the workers that are there, `concurrency`: how many tasks a
-    /// worker runs at a time.
+    /// The part of the workers' time that tasks have used, from 0 to 1. `running`: the run times so
+    /// far of running attempts. `serving`: the times for which present workers have been ready.
+    /// `concurrency`: tasks that a worker runs at a time.
     pub fn utilization(&self, running: Micros, serving: Micros, concurrency: usize) -> f64 {
         let capacity = (self.served + serving) as f64 * concurrency as f64;
         if capacity == 0.0 { 0.0 } else { ((self.worked + running) as f64 / capacity).min(1.0) }

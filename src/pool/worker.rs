@@ -9,71 +9,74 @@ use crate::pool::lifecycle::{ExitReason, Life};
 use crate::pool::messages::{Evidence, ForgedClaim};
 use crate::pool::policy;
 
-/// The worker is to be replaced by one that is started beside it.
+/// How a worker is replaced by a successor.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplacementPlan {
-    /// What its `exit` will say.
+    /// The reason of the worker's `exit`.
     pub reason: ExitReason,
-    /// As soon as the other is ready; otherwise once it has had all tasks that it may have.
+    /// Whether the successor takes over as soon as it is ready; otherwise once the worker has had
+    /// all its tasks.
     pub at_once: bool,
-    /// The reason is a reload, which may be given up, and it is to be replaced without that as
-    /// well: whether at once.
+    /// The plan without the reload: `at_once`, if the worker is replaced even when the reload
+    /// fails.
     pub otherwise: Option<bool>,
 }
 
-/// One process, from the decision to spawn it until it is gone.
+/// One process, from the decision to spawn it until it is reaped.
 #[derive(Debug)]
 pub struct Worker {
     pub key: WorkerKey,
     pub life: Life,
-    /// When it was decided upon.
+    /// The time of the decision to start the worker.
     pub since: Micros,
-    /// When it got ready.
+    /// The time at which the worker got ready.
     pub ready_at: Option<Micros>,
-    /// Starts that it may still be sent.
+    /// Attempts that the worker may still be sent.
     pub left: u64,
-    /// Which reload it came with.
+    /// The number of reloads before the worker started.
     pub generation: u32,
-    /// Its place is given up: it ends what it runs, and leaves.
+    /// Whether the worker's slot was given up: the worker ends what it runs, and stops.
     pub retiring: bool,
-    /// It is to be replaced.
+    /// The worker's replacement, if one is scheduled.
     pub plan: Option<ReplacementPlan>,
-    /// When it will be too old.
+    /// When the worker reaches its maximum age.
     pub replace_at: Option<Micros>,
-    /// It had more memory resident than it may.
+    /// Whether the worker used more memory than it may.
     pub over_memory: bool,
-    /// Whether it takes its tasks by the claim word. Only such a worker is sent tasks ahead.
+    /// Whether the worker claims its tasks by the claim word. Only such a worker is prefetched to.
     pub claims: bool,
     pub tasks_done: u64,
-    /// The last time it was sent something while idle, or said something.
+    /// The last time that the worker was sent a task while idle, or replied.
     pub progress_at: Micros,
-    /// It gave tasks back because it got on too slowly: nothing is sent ahead until it replies
-    /// again.
+    /// Whether the worker gave tasks back because it made no progress: prefetching resumes with its
+    /// next reply.
     pub prefetch_suspended: bool,
-    /// Since when it has not even taken up what it was due to run.
+    /// When the worker first failed to claim a task that it should be running; cleared by its next
+    /// reply.
     pub unresponsive_since: Option<Micros>,
-    /// Its process is dead, and what it left behind is being read.
+    /// Whether the process is dead, while the replies that it left behind are being read.
     pub dead: bool,
-    /// Of tasks that it has run.
+    /// The affinity keys of the tasks that the worker has run.
     pub keys: Option<Box<Keys>>,
-    /// It broke the protocol.
+    /// Whether the worker broke the protocol.
     pub violated: bool,
-    /// It was not ready in time.
+    /// Whether the worker was killed because it was not ready in time.
     pub missed_start: bool,
-    /// It leaves because it closed its channel.
+    /// Whether the worker stops because it closed its channel.
     pub hung_up: bool,
-    /// It said that it cannot start, and whether trying again can help.
+    /// Set if the worker reported that it cannot start: whether that is permanent.
     pub refused: Option<bool>,
-    /// It is being asked where it hangs, since this start is overdue; until when that may take.
+    /// The overdue attempt for which the worker is being asked where it hangs, and until when that
+    /// may take.
     pub capture: Option<(AttemptId, Micros)>,
-    /// Starts to be given up as soon as it is known which of them are running.
+    /// Attempts to cancel as soon as it is known which of them are running.
     pub reclaim: Vec<(AttemptId, CancelReason)>,
-    /// Starts in the order in which they were sent, which is the order in which they are claimed.
+    /// Attempts in the order in which they were sent, which is the order of their claims.
     in_flight: VecDeque<InFlight>,
     epoch: u32,
-    /// The claim word's count once all that were sent have started.
+    /// The claim word's count once all sent attempts have started.
     sent: u32,
-    /// The claim word's count is at least this, as replies have shown.
+    /// The least count of the claim word, as replies have shown.
     known_started: u32,
     /// Sums over `in_flight`.
     predicted: Micros,
@@ -82,7 +85,7 @@ pub struct Worker {
     cancelled: usize,
 }
 
-/// One start of a task.
+/// One attempt of a task that is under way.
 #[derive(Debug)]
 pub struct InFlight {
     pub attempt_id: AttemptId,
@@ -91,33 +94,32 @@ pub struct InFlight {
     pub ticket: Ticket,
     pub handler: u8,
     pub timeout: Option<Micros>,
-    /// On top of that, for the way to the worker.
+    /// Time on top of `timeout` for the worker to claim the task.
     delivery_allowance: Micros,
-    /// When it came to be among the first `concurrency`, so that a sound worker runs it.
+    /// When the attempt became one of the first `concurrency`, which a sound worker runs.
     pub running_since: Option<Micros>,
-    /// The deadline after so long was missed; the task ends once it is known where the worker
-    /// hangs.
+    /// The time limit that was missed (µs); the task ends once it is known where the worker hangs.
     pub overdue: Option<Micros>,
-    /// With `task: None`: why, and when the worker is asked to die for it.
+    /// With `task: None`: why the attempt was cancelled, and when the worker is stopped for it.
     pub cancelled: Option<(CancelReason, Micros)>,
-    /// Values that it has given so far, of several.
+    /// Values that the attempt has given so far, of several.
     pub chunks: u64,
     predicted: Micros,
     size: usize,
-    /// The claim word's count when this start is claimed.
+    /// The claim word's count when this attempt is claimed.
     order: u32,
 }
 
-/// Why nobody waits for a start any more.
+/// Why an attempt was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelReason {
-    /// The user gave the task up.
+    /// The user aborted the task.
     Aborted,
-    /// It ran longer than this.
+    /// The task ran longer than this limit (µs).
     Overdue(Micros),
 }
 
-/// What a new start brings with it.
+/// What is known of an attempt when it is sent.
 #[derive(Debug)]
 pub struct NewAttempt {
     pub attempt_id: AttemptId,
@@ -167,12 +169,12 @@ impl Worker {
         }
     }
 
-    /// For how long it has been ready.
+    /// Returns for how long the worker has been ready.
     pub fn served(&self, now: Micros) -> Micros {
         self.ready_at.map_or(0, |at| now.saturating_sub(at))
     }
 
-    /// For how long all that runs in it has been running.
+    /// Returns the sum of the run times so far of all running attempts.
     pub fn working(&self, now: Micros) -> Micros {
         self.in_flight
             .iter()
@@ -181,34 +183,34 @@ impl Worker {
             .sum()
     }
 
-    /// Starts under way.
+    /// The number of attempts under way.
     pub fn load(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// The starts under way, in the order in which they were sent.
+    /// The attempts under way, in the order in which they were sent.
     pub fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
         self.in_flight.iter()
     }
 
-    /// Whether it may be sent tasks. One that holds an abandoned start, or an overdue one, may soon
-    /// be killed for it.
+    /// Returns whether the worker may be sent tasks. A worker with a cancelled or overdue attempt
+    /// may soon be stopped for it.
     pub fn takes_tasks(&self) -> bool {
         let sound = self.cancelled == 0 && self.capture.is_none();
         self.life.is_ready() && !self.dead && sound && self.left > 0 && !self.retiring
     }
 
-    /// Whether tasks can count on it. One that has had all its tasks, and ended them, only waits
+    /// Returns whether the worker serves tasks. A worker that has ended all its tasks only waits
     /// for its successor.
     pub fn serves(&self) -> bool {
         self.life.is_ready() && (self.left > 0 || self.load() > 0)
     }
 
-    /// Whether what it holds ahead is running low. Topped up any earlier, it would get its tasks
-    /// one by one, each with a system call and a wake-up.
+    /// Returns whether few prefetched tasks are left. Topped up any earlier, the worker would get
+    /// its tasks one by one, each with a system call and a wake-up.
     pub fn runs_low(&self, config: &PoolConfig) -> bool {
         match config.prefetch {
-            // Whoever fixes the number wants that number.
+            // A fixed number is kept exactly.
             Prefetch::Fixed(_) => true,
             Prefetch::Auto => {
                 let low = self.load() <= config.concurrency + policy::PREFETCH_TASKS / 2
@@ -218,7 +220,8 @@ impl Worker {
         }
     }
 
-    /// Whether a task may be sent ahead of the `share` that each worker would get of all there is.
+    /// Returns whether the worker may be sent a task ahead. `share`: the number of tasks that each
+    /// worker would hold if all were spread evenly.
     pub fn wants_prefetch(
         &self,
         config: &PoolConfig,
@@ -244,17 +247,17 @@ impl Worker {
         }
     }
 
-    /// The epoch that a frame carries, for workers which claim.
+    /// The epoch in the frames to this worker, if it claims its tasks.
     pub fn epoch(&self) -> Option<u32> {
         self.claims.then_some(self.epoch)
     }
 
-    /// The epoch that the claim word is in.
+    /// The current epoch of the claim word.
     pub fn current_epoch(&self) -> u32 {
         self.epoch
     }
 
-    /// Takes in a start that is being sent.
+    /// Adds an attempt that is being sent.
     pub fn push(&mut self, start: NewAttempt, concurrency: usize, now: Micros) {
         let runs = self.load() < concurrency;
         if self.in_flight.is_empty() {
@@ -282,14 +285,13 @@ impl Worker {
         self.left -= 1;
     }
 
-    /// The start of this number, if it is under way here.
+    /// Finds the attempt of this id.
     pub fn find(&mut self, attempt_id: AttemptId) -> Option<&mut InFlight> {
         let index = self.index(attempt_id)?;
         self.in_flight.get_mut(index)
     }
 
-    /// A reply to this start has arrived: it is no longer under way, and what is behind it moves
-    /// up.
+    /// Removes an attempt that was replied to. The attempts behind it move up.
     pub fn finish(
         &mut self,
         attempt_id: AttemptId,
@@ -314,8 +316,8 @@ impl Worker {
         Some(done)
     }
 
-    /// This start is overdue by `limit`, and its task ends once the worker has been asked where it
-    /// hangs. Whether there is any use in asking: not if it is about to be killed.
+    /// Keeps the task of an overdue attempt until the worker was asked where it hangs. Returns
+    /// whether asking is of any use: not if the worker is about to be stopped.
     pub fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
         if self.cancelled > 0 || self.life.is_forced() {
             return false;
@@ -329,7 +331,7 @@ impl Worker {
         true
     }
 
-    /// Nobody waits for this start any more. The task it belonged to.
+    /// Cancels an attempt, and returns its task.
     pub fn cancel(
         &mut self,
         attempt_id: AttemptId,
@@ -346,14 +348,14 @@ impl Worker {
         Some(task)
     }
 
-    /// The claim word was moved on at `started`: all later starts never happened and never will.
-    /// They, in order.
+    /// The claim word was moved on at the count `started`: later attempts never started and never
+    /// will. Removes and returns them, in order.
     pub fn reclaim(
         &mut self,
         started: Result<u32, ForgedClaim>,
     ) -> Result<Vec<InFlight>, ForgedClaim> {
         let started = started?;
-        // Only what lies between what replies have shown and what was sent can be true.
+        // A true count lies between what replies have shown and what was sent.
         if is_after(self.known_started, started) || is_after(started, self.sent) {
             return Err(ForgedClaim);
         }
@@ -363,14 +365,14 @@ impl Worker {
             self.forget(start);
         }
         self.epoch = self.epoch.wrapping_add(1);
-        // What never started does not use it up.
+        // Attempts that never started do not use the worker up.
         self.left += back.len() as u64;
         self.sent = started;
         self.known_started = started;
         Ok(back)
     }
 
-    /// The worker is dead: its starts, each with whether it may have begun.
+    /// Removes all attempts of a dead worker. Returns each with whether it may have started.
     pub fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
         let unwritten: &[AttemptId] = match evidence {
             Evidence::Unwritten(starts) => starts,
@@ -387,7 +389,7 @@ impl Worker {
         begun.chain(never.into_iter().map(|start| (start, false))).collect()
     }
 
-    /// When the first of its running tasks is overdue.
+    /// When the first running task is overdue.
     pub fn task_deadline(&self, concurrency: usize) -> Option<Micros> {
         if self.timed == 0 {
             return None;
@@ -395,7 +397,7 @@ impl Worker {
         self.in_flight.iter().take(concurrency).filter_map(InFlight::deadline).min()
     }
 
-    /// When the worker is to die for a start that nobody waits for any more.
+    /// When the worker is stopped for a cancelled attempt.
     pub fn kill_deadline(&self) -> Option<Micros> {
         if self.cancelled == 0 || !self.life.is_ready() {
             return None;
@@ -403,15 +405,14 @@ impl Worker {
         self.in_flight.iter().filter_map(|start| start.cancelled.map(|(_, at)| at)).min()
     }
 
-    /// When what was sent ahead is to be taken back for want of progress.
+    /// When prefetched tasks are taken back because the worker makes no progress.
     pub fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
         (self.claims && self.life.is_ready() && self.load() > concurrency)
             .then_some(self.progress_at + policy::STALL)
     }
 
     fn index(&self, attempt_id: AttemptId) -> Option<usize> {
-        // Numbers are given out in ascending order, and replies mostly come in the order of the
-        // starts.
+        // Attempt ids ascend, and replies mostly come in the order of the attempts.
         match self.in_flight.front() {
             Some(first) if first.attempt_id == attempt_id => Some(0),
             _ => self.in_flight.binary_search_by_key(&attempt_id, |start| start.attempt_id).ok(),
@@ -427,7 +428,7 @@ impl Worker {
 }
 
 impl InFlight {
-    /// When this start is overdue.
+    /// When this attempt is overdue.
     pub fn deadline(&self) -> Option<Micros> {
         Some(
             self.running_since?
@@ -437,7 +438,7 @@ impl InFlight {
     }
 }
 
-/// Whether `a` comes after `b` among numbers that wrap around.
+/// Returns whether `a` comes after `b` among numbers that wrap around.
 fn is_after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < u32::MAX / 2
 }
