@@ -1,10 +1,10 @@
-//! The pool: which task runs where, and how every task ends. Pure: no clock, no I/O, no runtime. The
-//! `supervisor` drives it.
+//! The pool: which task runs where, and how every task ends. Pure: no clock, no I/O, no runtime.
+//! The `supervisor` drives it.
 //!
 //! - [`state`]: the state machine, `handle(event) -> effects`
 //! - [`messages`]: the events and effects
 //! - [`tasks`], [`queue`]: the accepted tasks, and those of them that wait
-//! - [`slot`], [`worker`], [`lifecycle`]: the slots, their processes, and the lifecycle of a process
+//! - [`slot`], [`worker`], [`lifecycle`]: the slots, their processes, and the course of a process
 //! - [`policy`]: the numbers the pool decides by (prediction, back-off, restart budget)
 //! - [`timing`]: the times it reports
 //! - [`config`], [`ids`], [`key`]: settings, ids and affinity keys

@@ -1,5 +1,5 @@
-//! The waiting tasks, by priority and age; first in, first out among equals. Tasks that never started
-//! return to the front.
+//! The waiting tasks, by priority and age; first in, first out among equals. Tasks that never
+//! started return to the front.
 //!
 //! ```text
 //!              returned   [ r1 r2 ]            were sent before, and come first

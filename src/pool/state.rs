@@ -276,8 +276,8 @@ impl Pool {
 
     /// Returns the unsettled task of this attempt at this worker.
     pub fn ticket(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
-        let start = self.worker(key)?.find(attempt_id)?;
-        start.task.map(|_| start.ticket)
+        let attempt = self.worker(key)?.find(attempt_id)?;
+        attempt.task.map(|_| attempt.ticket)
     }
 
     /// Returns how many of several values this attempt has given.
@@ -287,9 +287,9 @@ impl Pool {
 
     /// Counts another value of this attempt, and returns its task.
     pub fn take_chunk(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
-        let start = self.worker(key)?.find(attempt_id)?;
-        start.chunks += 1;
-        start.task.map(|_| start.ticket)
+        let attempt = self.worker(key)?.find(attempt_id)?;
+        attempt.chunks += 1;
+        attempt.task.map(|_| attempt.ticket)
     }
 
     /// Returns by how much the bytes of waiting tasks have changed since the last call. A task
@@ -367,11 +367,11 @@ impl Pool {
             };
             let running = worker
                 .in_flight()
-                .filter(|start| start.task.is_some() && start.running_since.is_some());
+                .filter(|attempt| attempt.task.is_some() && attempt.running_since.is_some());
             WorkerRow {
                 key: worker.key,
                 state,
-                running: running.map(|start| start.ticket).collect(),
+                running: running.map(|attempt| attempt.ticket).collect(),
                 tasks_done: worker.tasks_done,
                 restarts: worker.key.life - 1,
             }

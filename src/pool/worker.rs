@@ -178,7 +178,7 @@ impl Worker {
     pub fn working(&self, now: Micros) -> Micros {
         self.in_flight
             .iter()
-            .filter_map(|start| start.running_since)
+            .filter_map(|attempt| attempt.running_since)
             .map(|since| now.saturating_sub(since))
             .sum()
     }
@@ -258,27 +258,27 @@ impl Worker {
     }
 
     /// Adds an attempt that is being sent.
-    pub fn push(&mut self, start: NewAttempt, concurrency: usize, now: Micros) {
+    pub fn push(&mut self, attempt: NewAttempt, concurrency: usize, now: Micros) {
         let runs = self.load() < concurrency;
         if self.in_flight.is_empty() {
             self.progress_at = now;
         }
-        self.predicted += start.predicted;
-        self.bytes += start.size;
-        self.timed += usize::from(start.timeout.is_some());
+        self.predicted += attempt.predicted;
+        self.bytes += attempt.size;
+        self.timed += usize::from(attempt.timeout.is_some());
         self.in_flight.push_back(InFlight {
-            attempt_id: start.attempt_id,
-            task: Some(start.task),
-            ticket: start.ticket,
-            handler: start.handler,
-            timeout: start.timeout,
-            delivery_allowance: start.delivery_allowance,
+            attempt_id: attempt.attempt_id,
+            task: Some(attempt.task),
+            ticket: attempt.ticket,
+            handler: attempt.handler,
+            timeout: attempt.timeout,
+            delivery_allowance: attempt.delivery_allowance,
             running_since: runs.then_some(now),
             overdue: None,
             cancelled: None,
             chunks: 0,
-            predicted: start.predicted,
-            size: start.size,
+            predicted: attempt.predicted,
+            size: attempt.size,
             order: self.sent,
         });
         self.sent = self.sent.wrapping_add(1);
@@ -322,11 +322,11 @@ impl Worker {
         if self.cancelled > 0 || self.life.is_forced() {
             return false;
         }
-        let Some(start) = self.find(attempt_id).filter(|start| start.task.is_some()) else {
+        let Some(attempt) = self.find(attempt_id).filter(|attempt| attempt.task.is_some()) else {
             return false;
         };
-        start.overdue = Some(limit);
-        let timed = start.timeout.take().is_some();
+        attempt.overdue = Some(limit);
+        let timed = attempt.timeout.take().is_some();
         self.timed -= usize::from(timed);
         true
     }
@@ -339,11 +339,11 @@ impl Worker {
         kill_at: Micros,
     ) -> Option<TaskKey> {
         let index = self.index(attempt_id)?;
-        let start = self.in_flight.get_mut(index)?;
-        let task = start.task.take()?;
-        start.cancelled = Some((why, kill_at));
-        start.overdue = None;
-        self.timed -= usize::from(start.timeout.take().is_some());
+        let attempt = self.in_flight.get_mut(index)?;
+        let task = attempt.task.take()?;
+        attempt.cancelled = Some((why, kill_at));
+        attempt.overdue = None;
+        self.timed -= usize::from(attempt.timeout.take().is_some());
         self.cancelled += 1;
         Some(task)
     }
@@ -359,10 +359,10 @@ impl Worker {
         if is_after(self.known_started, started) || is_after(started, self.sent) {
             return Err(ForgedClaim);
         }
-        let keep = self.in_flight.partition_point(|start| is_after(started, start.order));
+        let keep = self.in_flight.partition_point(|attempt| is_after(started, attempt.order));
         let back: Vec<_> = self.in_flight.drain(keep..).collect();
-        for start in &back {
-            self.forget(start);
+        for attempt in &back {
+            self.forget(attempt);
         }
         self.epoch = self.epoch.wrapping_add(1);
         // Attempts that never started do not use the worker up.
@@ -375,18 +375,18 @@ impl Worker {
     /// Removes all attempts of a dead worker. Returns each with whether it may have started.
     pub fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
         let unwritten: &[AttemptId] = match evidence {
-            Evidence::Unwritten(starts) => starts,
+            Evidence::Unwritten(attempts) => attempts,
             Evidence::Claims(_) => &[],
         };
         let never = match evidence {
             Evidence::Claims(started) if self.claims => self.reclaim(*started).unwrap_or_default(),
             _ => Vec::new(),
         };
-        let begun = std::mem::take(&mut self.in_flight).into_iter().map(|start| {
-            let maybe = !unwritten.contains(&start.attempt_id);
-            (start, maybe)
+        let begun = std::mem::take(&mut self.in_flight).into_iter().map(|attempt| {
+            let maybe = !unwritten.contains(&attempt.attempt_id);
+            (attempt, maybe)
         });
-        begun.chain(never.into_iter().map(|start| (start, false))).collect()
+        begun.chain(never.into_iter().map(|attempt| (attempt, false))).collect()
     }
 
     /// When the first running task is overdue.
@@ -402,7 +402,7 @@ impl Worker {
         if self.cancelled == 0 || !self.life.is_ready() {
             return None;
         }
-        self.in_flight.iter().filter_map(|start| start.cancelled.map(|(_, at)| at)).min()
+        self.in_flight.iter().filter_map(|attempt| attempt.cancelled.map(|(_, at)| at)).min()
     }
 
     /// When prefetched tasks are taken back because the worker makes no progress.
@@ -415,15 +415,17 @@ impl Worker {
         // Attempt ids ascend, and replies mostly come in the order of the attempts.
         match self.in_flight.front() {
             Some(first) if first.attempt_id == attempt_id => Some(0),
-            _ => self.in_flight.binary_search_by_key(&attempt_id, |start| start.attempt_id).ok(),
+            _ => {
+                self.in_flight.binary_search_by_key(&attempt_id, |attempt| attempt.attempt_id).ok()
+            }
         }
     }
 
-    fn forget(&mut self, start: &InFlight) {
-        self.predicted -= start.predicted;
-        self.bytes -= start.size;
-        self.timed -= usize::from(start.timeout.is_some());
-        self.cancelled -= usize::from(start.cancelled.is_some());
+    fn forget(&mut self, attempt: &InFlight) {
+        self.predicted -= attempt.predicted;
+        self.bytes -= attempt.size;
+        self.timed -= usize::from(attempt.timeout.is_some());
+        self.cancelled -= usize::from(attempt.cancelled.is_some());
     }
 }
 

@@ -90,7 +90,7 @@ impl Pool {
         let Some(task) = self.tasks.send(key, worker.key, attempt_id) else { return };
         self.next_attempt += 1;
         let predicted = self.predictor.predict(task.handler);
-        let start = NewAttempt {
+        let attempt = NewAttempt {
             attempt_id,
             task: key,
             ticket: task.ticket,
@@ -100,7 +100,7 @@ impl Pool {
             predicted,
             size: task.body.size(),
         };
-        worker.push(start, self.config.concurrency, now);
+        worker.push(attempt, self.config.concurrency, now);
         self.effects.push_back(Effect::Send {
             worker: worker.key,
             attempt_id,

@@ -55,7 +55,7 @@ impl Pool {
         worker.prefetch_suspended = true;
         worker.progress_at = now;
         let never: Vec<(AttemptId, Ticket)> =
-            back.iter().map(|start| (start.attempt_id, start.ticket)).collect();
+            back.iter().map(|attempt| (attempt.attempt_id, attempt.ticket)).collect();
         self.requeue_front(back.into_iter());
         for (attempt_id, why) in reclaim {
             match (never.iter().find(|(never, _)| *never == attempt_id), why) {
@@ -128,7 +128,7 @@ impl Pool {
         let Some(worker) = self.worker(key) else { return };
         let Some((asked_for, _)) = worker.capture.take() else { return };
         let overdue =
-            worker.in_flight().filter_map(|start| Some((start.attempt_id, start.overdue?)));
+            worker.in_flight().filter_map(|attempt| Some((attempt.attempt_id, attempt.overdue?)));
         let overdue: Vec<_> = overdue.collect();
         if !overdue.iter().any(|(attempt_id, _)| *attempt_id == asked_for) {
             // The attempt has ended meanwhile. The worker still has to learn that the capture is
@@ -155,12 +155,12 @@ impl Pool {
         let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
         let Some(worker) = self.worker(key) else { return };
         let Some(task_key) = worker.cancel(attempt_id, why, kill_at) else { return };
-        let Some(start) = worker.find(attempt_id) else { return };
+        let Some(attempt) = worker.find(attempt_id) else { return };
         let (failure, overdue) = match why {
             CancelReason::Aborted => (Failure::Aborted, false),
             CancelReason::Overdue(limit) => (Failure::Timeout(limit), true),
         };
-        let since = start.running_since;
+        let since = attempt.running_since;
         let run = self.tasks.get(task_key).map(|task| RunInfo {
             worker: key,
             attempt: task.attempt,

@@ -28,11 +28,11 @@ impl Pool {
         }
         assert_eq!(self.tasks.queue().len(), queued, "the queue has lost count");
         for worker in self.slots.iter().flat_map(Slot::processes) {
-            for start in worker.in_flight() {
-                let Some(task) = start.task.and_then(|key| self.tasks.get(key)) else { continue };
+            for attempt in worker.in_flight() {
+                let Some(task) = attempt.task.and_then(|key| self.tasks.get(key)) else { continue };
                 assert_eq!(
                     task.state,
-                    TaskState::Sent { worker: worker.key, attempt_id: start.attempt_id },
+                    TaskState::Sent { worker: worker.key, attempt_id: attempt.attempt_id },
                     "a task is elsewhere"
                 );
             }

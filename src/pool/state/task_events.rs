@@ -52,25 +52,25 @@ impl Pool {
         let concurrency = self.config.concurrency;
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         let Some(worker) = slot.find_mut(key) else { return };
-        let Some(start) = worker.finish(attempt_id, concurrency, now) else {
+        let Some(attempt) = worker.finish(attempt_id, concurrency, now) else {
             return self.violated(now, key);
         };
         slot.crashes = 0;
         if let Some(elapsed) = elapsed {
-            self.predictor.learn(start.handler, elapsed);
+            self.predictor.learn(attempt.handler, elapsed);
         }
-        self.timing.ended(run_time(&start, now, elapsed));
-        if let Some((key_of_task, limit)) = start.task.zip(start.overdue) {
+        self.timing.ended(run_time(&attempt, now, elapsed));
+        if let Some((key_of_task, limit)) = attempt.task.zip(attempt.overdue) {
             // The reply came while the worker was being asked where it hangs, and so too late.
             let run =
-                self.tasks.get(key_of_task).map(|task| run_info(task, key, &start, now, elapsed));
+                self.tasks.get(key_of_task).map(|task| run_info(task, key, &attempt, now, elapsed));
             return self.fail(key_of_task, run, Failure::Timeout(limit));
         }
         // Without a task, this is the late reply of an aborted or overdue attempt. The worker is
         // sound.
-        let Some(task_key) = start.task else { return };
+        let Some(task_key) = attempt.task else { return };
         let Some(task) = self.tasks.get(task_key) else { return };
-        let run = run_info(task, key, &start, now, elapsed);
+        let run = run_info(task, key, &attempt, now, elapsed);
         if let Some(worker) = self.slots[key.slot].find_mut(key) {
             worker.tasks_done += 1;
         }
@@ -84,13 +84,13 @@ impl Pool {
         &mut self,
         now: Micros,
         worker: WorkerKey,
-        start: &InFlight,
+        attempt: &InFlight,
         failure: Failure,
     ) {
-        let Some(key) = start.task else { return };
+        let Some(key) = attempt.task else { return };
         let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let Some(task) = self.tasks.get(key) else { return };
-        if open && start.overdue.is_none() && task.attempt <= task.retries {
+        if open && attempt.overdue.is_none() && task.attempt <= task.retries {
             let pause =
                 policy::backoff(self.config.retry_delay, Micros::MAX, task.attempt as usize);
             if let Some((ticket, attempt)) = self.tasks.pause(key, now.saturating_add(pause)) {
@@ -98,8 +98,8 @@ impl Pool {
             }
             return;
         }
-        let run = run_info(task, worker, start, now, None);
-        let failure = match (self.phase, start.overdue) {
+        let run = run_info(task, worker, attempt, now, None);
+        let failure = match (self.phase, attempt.overdue) {
             (Phase::Closing { terminated: true, .. }, _) => {
                 Failure::Closed { maybe_executed: true }
             }
@@ -110,12 +110,12 @@ impl Pool {
     }
 
     /// Puts tasks back to the front of the queue, in their old order, whose attempts never started.
-    pub(super) fn requeue_front(&mut self, starts: impl DoubleEndedIterator<Item = InFlight>) {
+    pub(super) fn requeue_front(&mut self, attempts: impl DoubleEndedIterator<Item = InFlight>) {
         let dropping =
             self.is_broken() || matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let mut dropped = Vec::new();
-        for start in starts.rev() {
-            let Some(key) = start.task else { continue };
+        for attempt in attempts.rev() {
+            let Some(key) = attempt.task else { continue };
             if dropping {
                 dropped.push(key);
             } else {
@@ -157,20 +157,20 @@ impl Pool {
 fn run_info(
     task: &Task,
     worker: WorkerKey,
-    start: &InFlight,
+    attempt: &InFlight,
     now: Micros,
     elapsed: Option<u32>,
 ) -> RunInfo {
-    let since = start.running_since.unwrap_or(now);
+    let since = attempt.running_since.unwrap_or(now);
     RunInfo {
         worker,
         attempt: task.attempt,
         wait: since.saturating_sub(task.accepted_at),
-        run: run_time(start, now, elapsed),
+        run: run_time(attempt, now, elapsed),
     }
 }
 
 /// The run time from the start to now. `elapsed`: the run time that the worker measured.
-fn run_time(start: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
-    elapsed.map_or_else(|| now.saturating_sub(start.running_since.unwrap_or(now)), Micros::from)
+fn run_time(attempt: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
+    elapsed.map_or_else(|| now.saturating_sub(attempt.running_since.unwrap_or(now)), Micros::from)
 }

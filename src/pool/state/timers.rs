@@ -207,8 +207,10 @@ impl Pool {
         let overdue: Vec<_> = worker
             .in_flight()
             .take(concurrency)
-            .filter(|start| start.deadline().is_some_and(|at| at <= now))
-            .filter_map(|start| Some((start.attempt_id, CancelReason::Overdue(start.timeout?))))
+            .filter(|attempt| attempt.deadline().is_some_and(|at| at <= now))
+            .filter_map(|attempt| {
+                Some((attempt.attempt_id, CancelReason::Overdue(attempt.timeout?)))
+            })
             .collect();
         for (attempt_id, why) in overdue {
             self.cancel_attempt(now, key, attempt_id, why);
@@ -220,7 +222,7 @@ impl Pool {
         let due = |at: Micros| at <= now;
         let why = worker
             .in_flight()
-            .filter_map(|start| start.cancelled)
+            .filter_map(|attempt| attempt.cancelled)
             .find_map(|(why, at)| due(at).then_some(why));
         let reason = match why {
             Some(CancelReason::Aborted) => ExitReason::Aborted,

@@ -109,10 +109,10 @@ impl Pool {
         });
         let failure = if worker.violated { Failure::Protocol } else { Failure::Crashed };
         let mut never = Vec::new();
-        for (start, maybe) in worker.settle(evidence) {
+        for (attempt, maybe) in worker.settle(evidence) {
             match maybe {
-                true => self.lost(now, key, &start, failure),
-                false => never.push(start),
+                true => self.lost(now, key, &attempt, failure),
+                false => never.push(attempt),
             }
         }
         self.requeue_front(never.into_iter());
