@@ -25,7 +25,7 @@ pub struct PoolConfig {
     pub start_timeout: Micros,
     /// The time that a worker above `min_workers` may idle.
     pub idle_timeout: Micros,
-    /// Whether a worker is asked where it hangs before its overdue task ends.
+    /// True if a worker is asked where it hangs before its overdue task ends.
     pub capture_stack: bool,
     /// The time between SIGTERM and SIGKILL.
     pub grace_period: Micros,

@@ -18,7 +18,7 @@ pub struct Slot {
     pub not_before: Micros,
     /// Crashes in a row without one finished task.
     pub crashes: usize,
-    /// Whether the slot's keys belong to other slots for now: the opposite of [`Slot::keeps_keys`]
+    /// True if the slot's keys belong to other slots for now: the opposite of [`Slot::keeps_keys`]
     /// when the pool last moved keys.
     pub lends_keys: bool,
 }

@@ -44,10 +44,10 @@ enum Phase {
     Idle,
     Open,
     Closing {
-        /// Whether tasks that have not started end with `Closed`.
+        /// True if tasks that have not started end with `Closed`.
         drop_waiting: bool,
         deadline: Option<Micros>,
-        /// Whether all workers were killed; running tasks end with `Closed`.
+        /// True if all workers were killed; running tasks end with `Closed`.
         terminated: bool,
     },
     /// Workers do not get ready, and every task ends with `Broken`.
@@ -55,7 +55,7 @@ enum Phase {
     Closed,
 }
 
-/// Whether another start is worth it, as the last ones have shown.
+/// True if another start is worth it, as the last ones have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     /// Workers get ready, or may.
@@ -102,11 +102,11 @@ pub struct Pool {
     /// A moving average of the time from the decision to start a worker to its readiness (µs).
     start_time: Micros,
     trust: Trust,
-    /// Whether `Short` was told.
+    /// True if `Short` was told.
     short: bool,
     /// When the oldest waiting task will have waited for long enough to start another worker.
     grow_at: Option<Micros>,
-    /// Whether some worker is being replaced.
+    /// True if some worker is being replaced.
     replacing: bool,
     /// The request that is changing the number of workers.
     resizing: Option<u32>,
@@ -114,7 +114,7 @@ pub struct Pool {
     reloading: Option<u32>,
     /// The number of reloads so far.
     generation: u32,
-    /// Whether `Started` was told.
+    /// True if `Started` was told.
     started: bool,
     timing: Timing,
     /// Workers that needed SIGKILL, since shutdown began.

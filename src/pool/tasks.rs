@@ -316,7 +316,7 @@ impl TaskTable {
         self.tasks.len()
     }
 
-    /// Whether all tasks have ended.
+    /// True if all tasks have ended.
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
@@ -345,7 +345,7 @@ impl TaskTable {
         (self.queue.len() + self.pauses.iter().filter(pauses).count(), self.queue.bytes())
     }
 
-    /// Whether a task waits in the queue or between two attempts.
+    /// True if a task waits in the queue or between two attempts.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.queue.is_empty() || !self.pauses.is_empty()
     }

@@ -144,7 +144,7 @@ struct World {
     recycles: bool,
     /// Which process of a slot was last sent a task.
     takers: HashMap<usize, u32>,
-    /// Whether workers have a claim word.
+    /// True if workers have a claim word.
     pages: bool,
     processes: BTreeMap<(usize, u32), Process>,
     gone: HashSet<(usize, u32)>,
@@ -791,7 +791,7 @@ impl World {
         }
     }
 
-    /// Whether as many workers serve as the pool is to have, if it is to have any.
+    /// True if as many workers serve as the pool is to have, if it is to have any.
     fn is_staffed(&self) -> bool {
         let ready = self.pool.workers().filter(|row| ["idle", "busy"].contains(&row.state)).count();
         !self.begun || self.broken || ready >= self.min_workers

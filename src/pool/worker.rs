@@ -14,7 +14,7 @@ use crate::pool::policy;
 pub struct ReplacementPlan {
     /// The reason of the worker's `exit`.
     pub reason: ExitReason,
-    /// Whether the successor takes over as soon as it is ready; otherwise once the worker has had
+    /// True if the successor takes over as soon as it is ready; otherwise once the worker has had
     /// all its tasks.
     pub at_once: bool,
     /// The plan without the reload: `at_once`, if the worker is replaced even when the reload
@@ -35,34 +35,34 @@ pub struct Worker {
     pub left: u64,
     /// The number of reloads before the worker started.
     pub generation: u32,
-    /// Whether the worker's slot was given up: the worker ends what it runs, and stops.
+    /// True if the worker's slot was given up: the worker ends what it runs, and stops.
     pub retiring: bool,
     /// The worker's replacement, if one is scheduled.
     pub plan: Option<ReplacementPlan>,
     /// When the worker reaches its maximum age.
     pub replace_at: Option<Micros>,
-    /// Whether the worker used more memory than it may.
+    /// True if the worker used more memory than it may.
     pub over_memory: bool,
-    /// Whether the worker claims its tasks by the claim word. Only such a worker is prefetched to.
+    /// True if the worker claims its tasks by the claim word. Only such a worker is prefetched to.
     pub claims: bool,
     pub tasks_done: u64,
     /// The last time that the worker was sent a task while idle, or replied.
     pub progress_at: Micros,
-    /// Whether the worker gave tasks back because it made no progress: prefetching resumes with its
+    /// True if the worker gave tasks back because it made no progress: prefetching resumes with its
     /// next reply.
     pub prefetch_suspended: bool,
     /// When the worker first failed to claim a task that it should be running; cleared by its next
     /// reply.
     pub unresponsive_since: Option<Micros>,
-    /// Whether the process is dead, while the replies that it left behind are being read.
+    /// True if the process is dead, while the replies that it left behind are being read.
     pub dead: bool,
     /// The affinity keys of the tasks that the worker has run.
     pub keys: Option<Box<Keys>>,
-    /// Whether the worker broke the protocol.
+    /// True if the worker broke the protocol.
     pub violated: bool,
-    /// Whether the worker was killed because it was not ready in time.
+    /// True if the worker was killed because it was not ready in time.
     pub missed_start: bool,
-    /// Whether the worker stops because it closed its channel.
+    /// True if the worker stops because it closed its channel.
     pub hung_up: bool,
     /// Set if the worker reported that it cannot start: whether that is permanent.
     pub refused: Option<bool>,

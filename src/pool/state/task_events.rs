@@ -75,7 +75,9 @@ impl Pool {
             worker.tasks_done += 1;
         }
         self.timing.replied(&run);
-        self.effects.extend(self.tasks.complete(task_key, run, failed));
+        if let Some(effect) = self.tasks.complete(task_key, run, failed) {
+            self.effects.push_back(effect);
+        }
     }
 
     /// The worker died with an attempt that may have started. Schedules a retry, if the task allows
