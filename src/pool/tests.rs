@@ -1,14 +1,14 @@
-//! The state machine, played through by chance: random sequences of events against a model world
-//! that keeps the books.
+//! Random sequences of events for the state machine, against a model world that keeps the books.
 //!
-//! The world stands in for everything outside: workers that claim, reply, die, hang, lie; a clock
-//! that jumps; users who submit, cancel and close. After each sequence everything still open is
-//! brought to its end, and the promises are checked: every accepted task ends exactly once (2); at
-//! most `retries + 1` starts that may have happened, and a claim that none happened is true (3);
-//! what never started is started again in order, silently (4); starts happen by priority
-//! and age, and in the order of acceptance among equals, and nothing of a worker comes after its
-//! exit (5). A pool breaks at most once, only when no worker serves or may still get ready, and one
-//! that is not closed has its workers in the end.
+//! The world stands in for everything outside: workers that claim, reply, die, hang and lie; a
+//! clock that jumps; users who submit, cancel and close. After each sequence, everything still open
+//! is brought to its end, and these promises are checked:
+//!
+//! Every accepted task ends exactly once (2). A task has at most `retries + 1` attempts that may
+//! have started, and a claim that none started is true (3). A task that never started is sent
+//! again, in order (4). Tasks are sent by priority and age, and in the order of acceptance among
+//! equals; nothing of a worker comes after its exit (5). A pool breaks at most once, and only when
+//! no worker serves or may still get ready. A pool that is not closed has its workers in the end.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -23,7 +23,7 @@ use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim,
 use crate::pool::policy;
 use crate::pool::state::Pool;
 
-/// What chance may do next. Numbers are reduced to what there is.
+/// A random act. Numbers are reduced to what there is.
 #[derive(Clone, Debug, PartialEq)]
 enum Act {
     Start,
@@ -39,18 +39,18 @@ enum Act {
     Credit(u8),
     /// The worker gives one of several values.
     Chunk(u8),
-    /// One of the processes that were asked for cannot be had.
+    /// One of the requested processes cannot be spawned.
     NoProcess {
         permanent: bool,
     },
     /// The worker gets ready.
     Ready(u8),
-    /// The worker says that it cannot start.
+    /// The worker reports that it cannot start.
     Refuse {
         worker: u8,
         permanent: bool,
     },
-    /// The worker takes up to so many tasks.
+    /// The worker claims up to `count` tasks.
     Claim {
         worker: u8,
         count: u8,
@@ -62,19 +62,19 @@ enum Act {
         elapsed: u16,
         failed: bool,
     },
-    /// A worker that was asked where it hangs has answered, or was asked in vain.
+    /// A capture has ended, with a stack or without one.
     Captured(u8),
-    /// The worker replies to something it was never sent, or was relieved of.
+    /// The worker replies to an attempt that it was never sent, or that was taken back.
     Lie(u8),
     /// The worker writes nonsense into the claim word.
     Forge(u8),
     Close(u8),
-    /// The worker is looked at: so much of its memory is resident.
+    /// The worker's resident memory is measured.
     Grow {
         worker: u8,
         rss: u64,
     },
-    /// The process is dead; what it has written is still to be read.
+    /// The process is dead; its last bytes are still to be read.
     Drop(u8),
     Die(u8),
     Wait(u32),
@@ -93,44 +93,44 @@ enum Act {
 /// One process of the world.
 #[derive(Debug, Default)]
 struct Process {
-    /// The process exists. Until then signals have nobody to go to.
+    /// Set once the process exists. Until then signals reach no process.
     spawned: bool,
     ready: bool,
-    /// It was told to go before it was.
+    /// Set if the process was told to stop before it got ready.
     late: bool,
     claims: bool,
     epoch: u32,
     started: u32,
     forged: bool,
-    /// Frames in its socket: start, epoch, task (its ticket and, as tickets are reused, its
-    /// number).
+    /// Frames in the process's socket: attempt, epoch, task (its ticket and, as tickets are reused,
+    /// its number).
     inbox: VecDeque<(AttemptId, u32, (Ticket, u64))>,
-    /// Taken up, not replied to.
+    /// Attempts that are claimed and not replied to.
     running: Vec<AttemptId>,
-    /// Tasks it was started on.
+    /// The number of attempts that the process has started.
     tasks: u64,
     asked: bool,
     killed: bool,
-    /// It was told to go, by whatever means.
+    /// Set if the process was told to stop, by whatever means.
     told: bool,
-    /// It has closed its channel.
+    /// Set if the process has closed its channel.
     closed: bool,
     dead: bool,
 }
 
-/// What is known of one accepted task.
+/// The record of one accepted task.
 #[derive(Debug, Default)]
 struct Record {
     order: u64,
-    /// When it was accepted, less the span that its priority is worth: what is first by this is
+    /// The time of acceptance, less the span that the priority is worth: the task with the least is
     /// sent first.
     due: i64,
     priority: i8,
     key: Option<u8>,
-    /// It was sent to some worker, whatever became of it there.
+    /// Set once the task was sent to some worker, whatever became of it there.
     sent: bool,
     retries: u32,
-    /// Starts that happened: user code ran.
+    /// The number of attempts that ran user code.
     ran: u32,
     ends: u32,
     cancelled: bool,
@@ -142,7 +142,7 @@ struct World {
     concurrency: usize,
     max_tasks: Option<u64>,
     recycles: bool,
-    /// Which process of a slot was last sent a task.
+    /// The process of each slot that was last sent a task.
     takers: HashMap<usize, u32>,
     /// True if workers have a claim word.
     pages: bool,
@@ -151,7 +151,7 @@ struct World {
     tasks: HashMap<Ticket, Record>,
     free: Vec<Ticket>,
     settled: Vec<Record>,
-    /// What each start was of.
+    /// The task of each attempt.
     sent: HashMap<AttemptId, Ticket>,
     next_ticket: Ticket,
     accepted: u64,
@@ -159,25 +159,25 @@ struct World {
     closed: u32,
     closing: bool,
     terminated: bool,
-    /// Workers were asked for.
+    /// Set once workers were asked for.
     begun: bool,
-    /// Those that never got ready, and are gone.
+    /// The processes that never got ready, and are gone.
     failed: HashSet<(usize, u32)>,
-    /// Whose failure to start was last told.
+    /// The worker whose failed start was last told.
     start_failure: Option<WorkerKey>,
     broken: bool,
     short: bool,
     min_workers: usize,
     max_workers: usize,
-    /// Requests so far.
+    /// The number of requests so far.
     requests: u32,
-    /// The latest to change the number of workers, while it is not done.
+    /// The latest resize, while it is not complete.
     resizing: Option<u32>,
-    /// The latest to replace all workers, while it is not done, and who is to be replaced.
+    /// The latest reload, while it is not complete, and the processes that it replaces.
     reloading: Option<(u32, HashSet<(usize, u32)>)>,
 }
 
-/// Microseconds for which a waiting task gains a level.
+/// The time in which a waiting task gains a level (µs).
 const AGEING: Micros = 700;
 
 fn config(workers: usize, min: usize, concurrency: usize, prefetch: Prefetch) -> PoolConfig {
@@ -287,8 +287,8 @@ impl World {
                 let task = (ticket, record.order);
                 assert!(worker.slot < self.max_workers, "a worker that is to leave is sent a task");
                 if !record.sent {
-                    // Of different priorities, and due in the same microsecond, either may be
-                    // first.
+                    // Of two tasks with different priorities that are due in the same microsecond,
+                    // either may be first.
                     let earlier = |other: &Record| {
                         let equal = (other.due, other.priority) == (record.due, record.priority);
                         let same = other.key == record.key && !other.sent;
@@ -322,7 +322,7 @@ impl World {
                 if !process.claims {
                     assert!(
                         held < concurrency,
-                        "nothing is sent ahead to a worker without a claim word"
+                        "a worker without a claim word is not prefetched to"
                     );
                 }
             }
@@ -392,7 +392,7 @@ impl World {
                     | Failure::Broken { maybe_executed: false } => {
                         assert_eq!(record.ran, 0, "said to have never run");
                     }
-                    Failure::Aborted => assert!(record.cancelled, "nobody cancelled it"),
+                    Failure::Aborted => assert!(record.cancelled, "the user did not cancel it"),
                     _ => {}
                 });
             }
@@ -428,7 +428,7 @@ impl World {
             Effect::StartFailed { worker } => {
                 assert!(
                     !self.broken && !self.terminated && self.closed == 0,
-                    "news of a start that nobody waits for"
+                    "an effect of an attempt that is not awaited"
                 );
                 assert!(
                     self.failed.contains(&(worker.slot, worker.life)),
@@ -482,7 +482,7 @@ impl World {
         (!keys.is_empty()).then(|| keys[usize::from(number) % keys.len()])
     }
 
-    /// The worker takes the next frames, as far as it may, and runs them.
+    /// The worker claims the next frames, as far as it may, and runs them.
     fn claim(&mut self, key: (usize, u32), count: usize) {
         let (concurrency, max_tasks) = (self.concurrency, self.max_tasks);
         let Some(process) = self.processes.get_mut(&key).filter(|process| !process.dead) else {
@@ -490,7 +490,7 @@ impl World {
         };
         let mut last = None;
         let mut claimed = 0;
-        // What it drops costs it nothing.
+        // A dropped frame does not count.
         while claimed < count {
             // Replies need not have been read yet when the next task is claimed, hence a little
             // more than `concurrency`.
@@ -542,7 +542,8 @@ impl World {
         let evidence = match (process.claims && process.ready, process.forged) {
             (true, true) => Evidence::Claims(Err(ForgedClaim)),
             (true, false) => Evidence::Claims(Ok(process.started)),
-            // What it never read may have been written completely or not; half of it was not.
+            // Bytes that the worker never read may have been written completely or not; half of
+            // them were not.
             (false, _) => Evidence::Unwritten(
                 process.inbox.iter().rev().take(1).map(|frame| frame.0).collect(),
             ),
@@ -550,7 +551,7 @@ impl World {
         self.event(Event::Reaped { worker, evidence });
     }
 
-    /// The supervisor has got round to it: all processes that were asked for exist.
+    /// The supervisor has spawned all requested processes.
     fn spawn(&mut self) {
         while let Some((&(slot, life), process)) =
             self.processes.iter_mut().find(|(_, process)| !process.spawned)
@@ -560,7 +561,7 @@ impl World {
         }
     }
 
-    /// The next of the processes that were asked for cannot be had.
+    /// The next requested process cannot be spawned.
     fn no_process(&mut self, permanent: bool) {
         let Some((&key, _)) = self.processes.iter().find(|(_, process)| !process.spawned) else {
             return;
@@ -580,7 +581,7 @@ impl World {
     }
 
     fn act(&mut self, act: &Act) {
-        // These need a process; the others may come before there is one.
+        // These acts need a process; the others may come before there is one.
         let needs_none = matches!(
             act,
             Act::Start
@@ -791,7 +792,7 @@ impl World {
         }
     }
 
-    /// True if as many workers serve as the pool is to have, if it is to have any.
+    /// Returns whether the pool has the workers that it should have.
     fn is_staffed(&self) -> bool {
         let ready = self.pool.workers().filter(|row| ["idle", "busy"].contains(&row.state)).count();
         !self.begun || self.broken || ready >= self.min_workers
@@ -851,7 +852,7 @@ impl World {
                 self.reap_killed();
             }
             if round % 50 == 49 {
-                // Some wait to be told to go, by signal.
+                // Some workers exit only by a signal.
                 let leaving = self.pool.workers().filter(|row| row.state == "stopping");
                 let leaving: Vec<_> = leaving.map(|row| (row.key.slot, row.key.life)).collect();
                 for key in leaving {
@@ -867,8 +868,8 @@ impl World {
     }
 }
 
-/// How often things happen in one sequence. What is rare in all of them would hardly ever meet: so
-/// in some it is not.
+/// How often acts happen in one sequence. Acts that are rare in every sequence would hardly ever
+/// meet, so in some sequences they are frequent.
 #[derive(Clone, Copy, Debug)]
 struct Weights {
     keys: u32,
@@ -927,7 +928,9 @@ fn act(often: Weights) -> impl Strategy<Value = Act> {
     ];
     let failed_start = prop_oneof![
         1 => number().prop_map(|number| Act::NoProcess { permanent: number < 32 }),
-        1 => (number(), any::<bool>()).prop_map(|(worker, hard)| Act::Refuse { worker, permanent: hard && worker < 64 }),
+        1 => (number(), any::<bool>()).prop_map(|(worker, hard)| {
+            Act::Refuse { worker, permanent: hard && worker < 64 }
+        }),
     ];
     let change = prop_oneof![
         1 => (0..5usize, 1..5usize).prop_map(|(min, max)| Act::Resize { min, max }),
@@ -935,21 +938,36 @@ fn act(often: Weights) -> impl Strategy<Value = Act> {
     ];
     prop_oneof![
         8 => Just(Act::Start),
-        96 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(|(timeout, retries, handler, priority, key)| {
-            Act::Submit { timeout, retries, handler, priority, key }
-        }),
+        96 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(
+            |(timeout, retries, handler, priority, key)| {
+                Act::Submit { timeout, retries, handler, priority, key }
+            },
+        ),
         16 => number().prop_map(Act::Cancel),
         48 => number().prop_map(Act::Ready),
         64 => (number(), 1..6u8).prop_map(|(worker, count)| Act::Claim { worker, count }),
         80 => (number(), number(), prop_oneof![3 => 0u16..50, 1 => any::<u16>()], any::<bool>())
-            .prop_map(|(worker, which, elapsed, failed)| Act::Reply { worker, which, elapsed, failed }),
+            .prop_map(|(worker, which, elapsed, failed)| {
+                Act::Reply { worker, which, elapsed, failed }
+            }),
         24 => number().prop_map(Act::Captured),
-        2 * often.streams => prop_oneof![number().prop_map(Act::Credit), number().prop_map(Act::Chunk)],
+        2 * often.streams => prop_oneof![
+            number().prop_map(Act::Credit),
+            number().prop_map(Act::Chunk),
+        ],
         2 * often.failed_starts => failed_start,
         3 * often.faults => lost,
-        3 * often.deaths => prop_oneof![1 => number().prop_map(Act::Drop), 2 => number().prop_map(Act::Die)],
+        3 * often.deaths => prop_oneof![
+            1 => number().prop_map(Act::Drop),
+            2 => number().prop_map(Act::Die),
+        ],
         often.memory => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
-        4 * often.pauses => prop_oneof![6 => 0u32..3_000, 2 => 0u32..300_000, 1 => 0u32..1_500_000].prop_map(Act::Wait),
+        4 * often.pauses => prop_oneof![
+            6 => 0u32..3_000,
+            2 => 0u32..300_000,
+            1 => 0u32..1_500_000,
+        ]
+        .prop_map(Act::Wait),
         2 * often.changes => change,
     ]
 }
@@ -958,7 +976,8 @@ fn ending() -> impl Strategy<Value = Option<Act>> {
     let timeout = prop_oneof![1 => Just(None), 1 => any::<u16>().prop_map(Some)];
     prop_oneof![
         2 => Just(None),
-        2 => (any::<bool>(), timeout).prop_map(|(drop_waiting, timeout)| Some(Act::Shutdown { drop_waiting, timeout })),
+        2 => (any::<bool>(), timeout)
+            .prop_map(|(drop_waiting, timeout)| Some(Act::Shutdown { drop_waiting, timeout })),
         1 => Just(Some(Act::Terminate)),
     ]
 }
@@ -999,7 +1018,7 @@ fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
     )
 }
 
-/// Everything that chance decides of one sequence.
+/// One random sequence: its settings and acts.
 #[derive(Clone, Debug)]
 struct Sequence {
     config: PoolConfig,
@@ -1037,7 +1056,8 @@ fn chance(cases: u32, rng_seed: RngSeed) -> ProptestConfig {
     ProptestConfig { cases, rng_seed, ..ProptestConfig::default() }
 }
 
-/// Of the test that plays other sequences in each run. `npm run explore` asks for a million.
+/// The number of sequences of the test that plays others in each run. `npm run explore` asks for a
+/// million.
 fn cases() -> u32 {
     std::env::var("BULKHEAD_PROPTEST_CASES")
         .ok()
@@ -1081,7 +1101,8 @@ fn a_pool_of_one_starts_tasks_in_the_order_of_acceptance() {
     world.finish(true);
     let mut orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
     assert_eq!(orders.len(), 20);
-    // The first two were lost with their worker; all others ran in their order, on the next one.
+    // The first two tasks were lost with their worker. All others ran in their order on the next
+    // one.
     let rest = orders.split_off(2);
     assert!(rest.is_sorted(), "{rest:?}");
 }
@@ -1101,8 +1122,8 @@ fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
     }
     world.finish(true);
     let orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
-    // The first five wait for three levels' time: to one of priority 3 they are older, and to one
-    // of priority 4 not all.
+    // The first five tasks wait for three levels' time. To a task of priority 3 they are older, and
+    // to one of priority 4 some are not.
     assert_eq!(orders, [3, 5, 8, 1, 4, 7, 2, 6]);
 }
 
@@ -1151,7 +1172,7 @@ fn of_tasks_of_a_millisecond_one_is_sent_ahead_and_none_of_longer_ones() {
 
 #[test]
 fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
-    /// How long a start takes here, about.
+    /// The time that a start takes here, about (µs).
     const START: u32 = 40_000;
     let short = || {
         let mut world = World::new(config(4, 1, 1, Prefetch::Fixed(1)), true);
@@ -1178,7 +1199,8 @@ fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
 
 #[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
-    /// From sending a frame to its being read, far beyond the time limit and the grace period.
+    /// The time from sending a frame to its being read, far beyond the time limit and the grace
+    /// period.
     const WAY: Micros = 9 * policy::MIN_CLAIM_TIME / 5;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
@@ -1208,7 +1230,7 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
         }
         world.act(&Act::Wait(1_000));
     }
-    assert!(lives > 2, "whoever does not take it up in a grace period is replaced");
+    assert!(lives > 2, "a worker that does not claim it in the grace period is replaced");
     assert_eq!((world.settled[0].ran, world.pool.counters().completed), (1, 1));
     world.finish(true);
 }
@@ -1230,7 +1252,7 @@ fn a_pool_whose_workers_never_get_ready_breaks() {
     world.finish(true);
 }
 
-/// A pool of four, with a task, of which one cannot start, for good.
+/// Makes a pool of four with a task, where one worker permanently cannot start.
 fn refused() -> World {
     let mut world = World::new(config(4, 4, 1, Prefetch::Auto), true);
     submit(&mut world, 1);
@@ -1251,7 +1273,7 @@ fn a_pool_breaks_once_all_starts_under_way_have_failed_and_never_again() {
         }
         world.act(&Act::Refuse { worker: 0, permanent: true });
         assert!(world.broken);
-        // What the world asserts by itself: it is not told again.
+        // The world asserts that the failure is not told again.
         world.act(&end);
         world.finish(true);
         assert_eq!((world.spawns, world.pool.counters().failed), (4, 1));
@@ -1342,7 +1364,7 @@ fn a_start_that_fails_when_a_closing_pool_has_no_task_left_is_no_news() {
 fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
     let mut moved = 0;
     for key in 0..4 {
-        // Two tasks of a worker that has given its place to another, as it may have no more.
+        // Two tasks of a predecessor, which has had all its tasks.
         let mut world = World::new(
             PoolConfig { max_tasks: Some(2), ..config(2, 2, 2, Prefetch::Fixed(1)) },
             true,
@@ -1365,8 +1387,8 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
             world.act(&Act::Ready(2));
             world.act(&Act::Resize { min: 0, max: 1 });
             world.act(&Act::Die(2));
-            // One is overdue and was not taken up: both come back. Now nothing but their old worker
-            // is left in their place, and no other may be started there, as the world asserts.
+            // One task is overdue and unclaimed: both come back. Now only the predecessor is left
+            // in the slot, and no other process may start there, as the world asserts.
             world.act(&Act::Wait(1_000));
             moved += 1;
         }
@@ -1374,7 +1396,7 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
         assert_eq!(world.pool.counters().completed, 2);
     }
     assert!(moved > 0, "no key belongs to the second place");
-    // The same, for every key and whatever the process was doing when its place went.
+    // The same for every key, and for every state of the process when its slot is given up.
     for key in 0..16 {
         for end in [
             None,
@@ -1419,7 +1441,7 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
         });
     }
     world.act(&Act::Ready(0));
-    // Every task's time is over before the worker gets to it: the machine is busy.
+    // Every task's time is over before the worker claims it: the machine is busy.
     world.act(&Act::Wait(100_000));
     assert_eq!((world.spawns, world.processes[&(0, 1)].told), (1, false));
     while !world.tasks.is_empty() {
@@ -1427,7 +1449,7 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
         world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
     }
     assert_eq!((world.spawns, world.pool.counters().completed), (1, 50));
-    // One that does not take anything up at all is replaced in the end.
+    // A worker that claims no task at all is replaced in the end.
     world.act(&Act::Submit {
         timeout: Some(1_000),
         retries: 0,
@@ -1479,7 +1501,7 @@ fn what_is_decided_while_a_process_is_being_spawned_is_done_once_it_exists() {
     let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
     world.act(&Act::Terminate);
-    assert_eq!((world.closed, world.processes.len()), (0, 1), "there is nobody to kill yet");
+    assert_eq!((world.closed, world.processes.len()), (0, 1), "there is no process to kill yet");
     world.spawn();
     world.reap_killed();
     assert_eq!((world.closed, world.processes.len()), (1, 0));
@@ -1576,7 +1598,7 @@ fn a_reload_whose_workers_cannot_start_leaves_the_old_ones_in_their_places() {
     world.act(&Act::Ready(0));
     world.act(&Act::Reload);
     world.act(&Act::Refuse { worker: 1, permanent: true });
-    assert!(world.reloading.is_none(), "it is given up");
+    assert!(world.reloading.is_none(), "the reload has failed");
     submit(&mut world, 1);
     world.act(&Act::Wait(100_000));
     assert_eq!(world.spawns, 2, "nor is it tried again");
@@ -1722,7 +1744,7 @@ fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
     }
 }
 
-/// A pool of one that asks where a worker hangs, with a task that is overdue.
+/// Makes a pool of one that captures stacks, with an overdue task.
 fn overdue() -> World {
     let mut world =
         World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
@@ -1756,7 +1778,7 @@ fn a_reply_that_comes_while_the_worker_is_asked_is_too_late() {
     let mut world = overdue();
     world.act(&Act::Reply { worker: 0, which: 0, elapsed: 700, failed: false });
     assert_eq!((world.settled.len(), world.pool.counters().failed), (1, 1));
-    // The worker lives, and takes the next task once it is left alone.
+    // The worker lives, and takes the next task once the capture is over.
     submit(&mut world, 1);
     assert!(world.processes.values().all(|process| process.inbox.is_empty()));
     world.act(&Act::Captured(0));

@@ -30,7 +30,7 @@ enum Timer {
     TaskTimeout(WorkerKey),
     /// The worker has not said in time where it hangs.
     Capture(WorkerKey),
-    /// The worker has not ended an abandoned attempt in time.
+    /// The worker has not ended a cancelled attempt in time.
     Kill(WorkerKey),
     /// The worker holds tasks ahead and makes no progress.
     Stall(WorkerKey),
