@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const scripts = dirname(fileURLToPath(import.meta.url));
 
-const failed = ['imports', 'words', 'lines', 'spelling'].filter((name) => {
+const failed = ['imports', 'rooms', 'words', 'lines', 'spelling'].filter((name) => {
   const { status } = spawnSync(process.execPath, [join(scripts, `check-${name}.mjs`)], {
     stdio: 'inherit',
   });
