@@ -1,5 +1,5 @@
-// Checks that the section "Every file" of docs/architecture.md names each file of src/ and lib/ once,
-// and no file that does not exist.
+// Checks that the section "Every file" of docs/architecture.md names each file of src/ and lib/
+// once, and no file that does not exist.
 //
 //   node scripts/check-rooms.mjs
 

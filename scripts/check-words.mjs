@@ -15,8 +15,8 @@ const SCRIPT = /\.([cm]?js|[cm]?ts)$/;
 const PROSE = /\.md$/;
 
 /**
- * Names that are given up: the pattern, what to write instead, and the files in which it is searched
- * (default: all).
+ * Names that are given up: the pattern, what to write instead, and the files in which it is
+ * searched (default: all).
  *
  * @type {[RegExp, string, RegExp?][]}
  */
