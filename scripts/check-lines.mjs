@@ -46,13 +46,10 @@ function proseProblems(lines) {
   /** @type {[number, string][]} */
   const problems = [];
   let fence = false;
-  let generated = false;
   for (const [index, raw] of lines.entries()) {
     if (/^\s*```/.test(raw)) fence = !fence;
-    if (/^<!-- figures -->/.test(raw)) generated = true;
-    if (/^<!-- \/figures -->/.test(raw)) generated = false;
     const isProse = (/** @type {string} */ line) => !/^\s*(```|\||#|<|$)/.test(line);
-    if (fence || generated || !isProse(raw)) continue;
+    if (fence || !isProse(raw)) continue;
     const line = raw.replace(/^\s*([-*]|\d+\.)\s+/, '').replace(/`[^`]*`/g, '`x`');
     if (TWO_SENTENCES.test(line))
       problems.push([index, 'two sentences on one line: begin the second on a line of its own']);

@@ -6,7 +6,7 @@ import { fixed, load, monotonic, percent } from './support.mjs';
 export const blocked = {
   title: 'The main thread does nothing else for a second: what the workers still get done',
   about:
-    'Tasks of about a millisecond are waiting. The main thread sleeps in a synchronous call, so that it takes no core from the workers; the tasks that began in that second are compared with the seconds around it.',
+    'Tasks of about a millisecond are waiting. The main thread sleeps in a synchronous call, so that it takes no core from the workers. The tasks that began in that second are compared with the seconds around it.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued', ...processPools, ...threadPools],
   columns: [
     { title: 'tasks/s before and after', key: 'free', format: fixed(0) },

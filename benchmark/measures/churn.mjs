@@ -6,7 +6,7 @@ import { fixed, isTinyResult, megabytes, tinyTask } from './support.mjs';
 export const churn = {
   title: 'A thousand pools, opened and closed: what is left behind',
   about:
-    'Of one worker, with one task each; the difference between the end and the state after the first fifty.',
+    'Each pool has one worker and one task. The table shows the difference between the end and the state after the first fifty.',
   pools: ['bulkhead', 'fork-json'],
   columns: [
     { title: 'pools', key: 'pools', format: fixed(0) },

@@ -12,7 +12,7 @@ const script = fileURLToPath(new URL('../cold-start.mjs', import.meta.url));
 export const cold = {
   title: 'Cold start: from nothing to the first result',
   about:
-    'Loading the library, making the pool, and its first result, in a process that runs already; beside it what a plain `node` takes from start to end. In turn, medians of five.',
+    'Load the library, make the pool, and get its first result, in a process that runs already. Beside it is the time of a plain `node` from start to end. In turn, medians of five.',
   pools: ['bulkhead', 'fork-json', 'fork-advanced', ...processPools, ...threadPools],
   columns: [
     { title: 'first result ms', key: 'firstMs', format: fixed(1) },

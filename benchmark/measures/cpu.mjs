@@ -13,7 +13,7 @@ const burn = createRequire(import.meta.url)('../workers/burn.cjs');
 export const cpu = {
   title: 'Tasks of 1, 10 and 100 ms of CPU: share of what the cores can do',
   about:
-    'A fixed amount of work for each task. The ideal is what as many plain processes get done of it, measured right before and after; so a busy machine lowers both.',
+    'A fixed amount of work for each task. The ideal is the work that as many plain processes get done, measured right before and after, so a busy machine lowers both.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued', ...processPools, ...threadPools],
   columns: [
     { title: '1 ms', key: 'share1', format: percent },

@@ -10,7 +10,7 @@ import { isTinyResult, load, megabytes, tinyTask } from './support.mjs';
 export const memory = {
   title: 'Memory of an idle worker beyond that of a plain idle node',
   about:
-    'After a few tasks and a second of rest. Resident is what the system shows; its own is what no other process shares, so what one worker more really takes.',
+    'After a few tasks and a second of rest. Resident is the size that the system shows. Its own is memory that no other process shares: the real cost of one more worker.',
   pools: ['bulkhead', 'fork-json', 'fork-advanced', ...processPools],
   columns: [
     { title: 'resident MB', key: 'rss', format: megabytes },

@@ -5,7 +5,7 @@ import { fixed, isTinyResult, load, thousands, tinyTask } from './support.mjs';
 export const oneInFlight = {
   title: 'Tiny tasks, each worker holding only the one it runs',
   about:
-    'The same load where a worker gets its next task when it has finished one. The pools that can only send ahead are shown once, as fork-json.',
+    'The same load where a worker gets its next task when it has finished one. Pools that can only prefetch are shown once, as fork-json.',
   pools: [
     'bulkhead-prefetch-1',
     'fork-json-queued',

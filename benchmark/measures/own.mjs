@@ -21,7 +21,7 @@ const burstColumns = [
 /** @type {Measure} */
 export const jestEmpty = {
   title: "jest-worker's `empty`: 100 000 calls that do nothing",
-  about: 'Six workers, two seconds to come up, all calls at once; the time to the last result.',
+  about: 'Six workers, two seconds to start, all calls at once; the time to the last result.',
   pools: everyPool,
   columns: burstColumns,
   ownBenchmark: true,
@@ -75,7 +75,7 @@ export const piscinaAdd = {
 export const poolifierFactorial = {
   title: "poolifier's 100 000 times factorial(1000)",
   about:
-    'As many workers as cores, all calls at once; the time to the last result. The result is text: theirs is a BigInt, which JSON cannot carry.',
+    'As many workers as cores, all calls at once; the time to the last result. The result is text, because theirs is a BigInt, which JSON cannot carry.',
   pools: everyPool,
   columns: burstColumns,
   ownBenchmark: true,
@@ -99,7 +99,7 @@ export const poolifierFactorial = {
 export const tinypoolIsolate = {
   title: "tinypool's isolation: a new worker for each task",
   about:
-    'One worker less than cores (at least one), ten tasks for each; the pool is made and destroyed around them. Those that can replace a worker after each task (a task that gets a used one counts as a wrong result), and a bare `fork` and `Worker` for each task.',
+    'One worker less than cores (at least one), ten tasks for each, with a new pool around them. The table has the pools that can replace a worker after each task, and a bare `fork` and `Worker` for each task. A task in a used worker counts as a wrong result.',
   pools: [
     'bulkhead',
     'fork-per-task',

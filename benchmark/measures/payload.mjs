@@ -9,7 +9,7 @@ const otherProcesses = ['fork-json', 'fork-advanced', ...processPools];
 export const payload = {
   title: '1 MB there and back, one at a time',
   about:
-    'A string, and a Buffer. What the Buffer comes back as is part of the answer; its bytes are compared in any case.',
+    'A string, and a Buffer. The answer has the type that the Buffer comes back as, and its bytes are compared in any case.',
   pools: ['bulkhead', 'bulkhead-advanced', ...otherProcesses, ...threadPools],
   baseline: 'fork-advanced',
   columns: [

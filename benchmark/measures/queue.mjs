@@ -50,7 +50,7 @@ export const queue = {
 /** @type {Measure} */
 export const queueWithoutPromise = {
   title: 'A million tasks of 100 bytes that wait, without a promise',
-  about: '`distributeTask`, and `send` with nothing kept about the task. No other pool has this.',
+  about: '`distributeTask`, and `send` without a record of the task. No other pool has this.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued'],
   columns,
   goals: [
@@ -65,7 +65,7 @@ export const queueWithoutPromise = {
 export const drain = {
   title: 'From submit to result, 100 000 tasks and 1 000 000 at once',
   about:
-    'The cost of a task, if that many are submitted in one go and then awaited. A queue that shifts an array grows with the square; those are stopped after a minute, and the tasks that were done by then count.',
+    'The cost of a task, if that many are submitted in one go and then awaited. The time of a queue that shifts an array grows with the square. Such pools are stopped after a minute, and the tasks that are done by then count.',
   pools: ['bulkhead', 'fork-json', 'fork-json-queued', ...processPools, 'piscina-threads'],
   columns: [
     { title: 'µs/task at 100 000', key: 'fewUs', format: fixed(2) },

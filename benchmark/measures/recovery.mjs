@@ -7,7 +7,7 @@ import { fixed, nodeAlone } from './support.mjs';
 export const recovery = {
   title: 'A busy worker is killed: how long until its place gives the next result',
   about:
-    'A pool of one, SIGKILL while it runs a task, a new task every 10 ms until one has its result; beside it what a plain `node` takes from start to end. In turn, medians of five.',
+    'A pool of one worker, SIGKILL while it runs a task, and a new task every 10 ms until one has its result. Beside it is the time of a plain `node` from start to end. In turn, medians of five.',
   pools: ['bulkhead', 'fork-json-queued', ...processPools],
   baseline: 'fork-json-queued',
   columns: [

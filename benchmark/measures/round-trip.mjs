@@ -6,7 +6,7 @@ import { fixed, isTinyResult, load, tinyTask } from './support.mjs';
 const common = {
   title: 'Round trip, one task at a time, free to use all cores',
   about:
-    'Mostly what the system takes to wake a sleeping core, and where it puts the processes: single runs differ by a factor of three.',
+    'Mostly the time to wake a sleeping core, and the placement of the processes: single runs differ by a factor of three.',
   pools: [
     'bulkhead',
     'fork-json',
@@ -45,6 +45,6 @@ export const roundTrip = common;
 export const roundTripPinned = {
   ...common,
   title: 'Round trip, one task at a time, all of it on one core',
-  about: 'By `taskset`: what the software takes, without the wake-up of another core.',
+  about: 'With `taskset`: the time of the software, without the wake-up of another core.',
   pinned: true,
 };

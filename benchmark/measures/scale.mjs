@@ -13,7 +13,7 @@ function scale(workers) {
   return {
     title: `${workers} workers`,
     about:
-      'What they take while nothing happens, of this process and of theirs together, and what a tiny task costs then.',
+      'The CPU time of this process and of the workers together while nothing happens, and the cost of a tiny task then.',
     pools: ['bulkhead', 'fork-json', 'fork-json-queued'],
     columns: [
       { title: 'all up after s', key: 'upSeconds', format: fixed(1) },

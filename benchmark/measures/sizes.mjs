@@ -51,7 +51,7 @@ function bySize(kind, pools, make) {
   return {
     title: `A ${kind} there and back, by size: trips a second`,
     about:
-      'One at a time. Every value that comes back is compared with what was sent, outside of the clock.',
+      'One at a time. Every value that comes back is compared with the one that was sent, outside of the measured time.',
     pools,
     baseline: 'fork-advanced',
     columns: sizes.map(([title, size]) => ({

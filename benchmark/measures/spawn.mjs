@@ -7,7 +7,7 @@ import { fixed, tinyTask } from './support.mjs';
 export const spawn = {
   title: 'Starting a worker while this process has 1 GiB resident',
   about:
-    'CPU time of this process for each worker beyond the first: a pool of 1 and a pool of 9 are started, and the difference is divided by eight. "Other threads" is where bulkhead supervises.',
+    'CPU time of this process for each worker beyond the first: a pool of 1 and a pool of 9 are started, and the difference is divided by eight. "Other threads" has the supervisor of bulkhead.',
   pools: ['bulkhead', 'fork-json', 'fork-advanced', ...processPools],
   columns: [
     { title: 'main thread ms/worker', key: 'mainMs', format: fixed(2) },

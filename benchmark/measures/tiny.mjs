@@ -9,7 +9,7 @@ const depth = 1000;
 export const tiny = {
   title: 'Tiny tasks, 1 000 in flight',
   about:
-    'What the pool itself costs: `{ id, data }` there, `{ id, value, pid }` back, a thousand at any time, for about 1.5 s after a warm-up.',
+    'The cost of the pool itself: `{ id, data }` there, `{ id, value, pid }` back, a thousand at any time, for about 1.5 s after a warm-up.',
   pools: [
     'bulkhead',
     'bulkhead-events',

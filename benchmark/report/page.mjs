@@ -44,7 +44,8 @@ function figures(campaign) {
   );
   const head = `## All figures, Node ${machine.node}
 
-${machineLine(machine)}. ${settings.workers} workers, medians of ${settings.rounds} rounds${settings.quick ? ', a quick run' : ''}.
+${machineLine(machine)}.
+${settings.workers} workers, medians of ${settings.rounds} rounds${settings.quick ? ', a quick run' : ''}.
 bulkhead ${machine.bulkhead}, ${libraries.join(', ')}.`;
   const own = campaign.tests.filter(({ test }) => measures[test]?.ownBenchmark);
   const ours = campaign.tests.filter(({ test }) => measures[test] && !measures[test].ownBenchmark);
@@ -58,10 +59,17 @@ function section({ test, load, rows }) {
   const measure = measures[test];
   return `### ${measure.title}
 
-${measure.about} \`--test ${test}\`; load before: ${load}.
+${sentences(measure.about)}
+\`--test ${test}\`; load before: ${load}.
 
 ${markdownTable(tableOf(measure, rows))}`;
 }
+
+/**
+ * @param {string} text
+ * @returns {string} one sentence a line, as in all of the documentation
+ */
+const sentences = (text) => text.replaceAll(/(?<=[.!?]) (?=[A-Z"`])/g, '\n');
 
 /** @param {string[][]} rows the first one is the head */
 function markdownTable([head, ...rows]) {
