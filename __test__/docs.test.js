@@ -22,6 +22,7 @@ const UNCHECKED = [
     reason: 'what Node.js prints: debugger.test.js',
   },
   { page: 'docs/architecture.md', begins: ' main process', reason: 'a drawing' },
+  { page: 'docs/architecture.md', begins: 'lib/pool, lib/iterate', reason: 'a drawing' },
   { page: 'docs/protocol.md', begins: '  63            32 31', reason: 'a drawing' },
   {
     page: 'examples/python-worker/README.md',

@@ -1,4 +1,4 @@
-//! What a tiny task costs the supervisor's side in the steady state, in what can be counted:
+//! The cost of a tiny task on the supervisor's side in the steady state, in countable figures:
 //! allocations, under callgrind instructions, and under strace system calls. Time is not measured:
 //! a busy machine changes nothing in these numbers. `npm run guard` runs it.
 //!
@@ -7,7 +7,7 @@
 //! - `guard_submit`: JavaScript's thread makes a task's body and hands it to the pool.
 //! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it
 //!   others.
-//! - `guard_deliver`: JavaScript's thread takes what it is to be told.
+//! - `guard_deliver`: JavaScript's thread takes the rows that wait for it.
 //!
 //! Pool, links, sockets, shared memory, decoder and outbox are those of production. Only the
 //! processes are missing, and Node: what stands in for a worker here is not counted, nor is what
@@ -57,7 +57,7 @@ const TASKS: usize = 20_000;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counted. What grows counts as allocated anew.
+/// The system's allocator, counted. An allocation that grows counts as a new one.
 struct Counting;
 
 #[global_allocator]
@@ -90,7 +90,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What a stage has allocated.
+/// The allocations of a stage.
 #[derive(Default)]
 struct Stage {
     allocations: u64,
@@ -124,7 +124,7 @@ struct Ear {
     tail: Tail,
 }
 
-/// What stands in for the process. It reads and writes by `read` and `write`, which the
+/// The stand-in for the process. It reads and writes by `read` and `write`, which the
 /// supervisor's side does not use.
 struct Worker {
     channel: File,

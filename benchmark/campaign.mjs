@@ -10,7 +10,7 @@ import { descendants, kill } from './proc.mjs';
 
 /**
  * @typedef {import('./measures/types.mjs').Figures} Figures
- * @typedef {{ figures?: Figures, error?: string }} Run one of them; neither: there was none in this round
+ * @typedef {{ figures?: Figures, error?: string }} Run one of them; neither: no run in this round
  * @typedef {{ pool: string, runs: Run[] }} Row a run for each round
  *
  * @typedef {object} Settings
@@ -71,14 +71,14 @@ async function measureOnce(test, pool, { workers, quick }) {
   const timer = setTimeout(() => {
     late = true;
     const pid = Number(child.pid);
-    kill([...descendants(pid), pid]); // all in one go: once it is dead, its children are nobody's
+    kill([...descendants(pid), pid]); // all in one go: once it is dead, its children have no parent
   }, limit * 1000);
   const closed = once(child, 'close').catch(() => {}); // an error is what `exit` ends with, too
   /** @type {(number | string | null)[] | Error} */
   const ended = await once(child, 'exit').catch((error) => error);
   clearTimeout(timer);
   if (child.pid) kill([-child.pid]); // its process group: what it left behind, however it ended
-  // Then its output is complete, unless somebody else holds the pipes.
+  // Then its output is complete, unless another process holds the pipes.
   await Promise.race([closed, sleep(1000, undefined, { ref: false })]);
   const line = output
     .split('\n')

@@ -1,5 +1,5 @@
 // The libraries that are compared are no dependencies of bulkhead's: they are installed into
-// benchmark/ by whoever wants to compare, in the versions of its lock file.
+// benchmark/ for a comparison, in the versions of its lock file.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

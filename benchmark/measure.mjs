@@ -20,8 +20,8 @@ const bench = {
   },
 };
 
-// Nobody is closed in an orderly way: some pools take long for it, or never do, and some have tasks
-// that sleep.
+// No pool is closed in an orderly way: some take long for it, or never do, and some have tasks that
+// sleep.
 process.on('exit', () => kill(descendants(process.pid)));
 
 let failed = false;

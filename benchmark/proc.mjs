@@ -28,7 +28,8 @@ export function processCpu(pid) {
 
 /**
  * @param {number} pid
- * @returns {{ rss: number, own: number }} in bytes: what is resident, and what of it nobody shares
+ * @returns {{ rss: number, own: number }} in bytes: the resident memory, and its part that no
+ *   other process shares
  */
 export function processMemory(pid) {
   const text = read(`/proc/${pid}/smaps_rollup`) ?? '';

@@ -89,7 +89,7 @@ say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn,
 if (loadavg()[0] > 0.5)
   say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
 
-// Whoever is measured right now has to go as well.
+// The process that is measured right now has to end as well.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     kill(descendants(process.pid));
@@ -111,7 +111,7 @@ if (values.json) console.log(JSON.stringify(campaign));
 
 /**
  * @param {Campaign} before of the same file
- * @returns {Campaign['tests']} what is not measured anew
+ * @returns {Campaign['tests']} those that this run does not measure
  */
 function keptOf({ machine, settings: { rounds, workers, quick }, tests: measured }) {
   const { node, cpu, cores } = campaign.machine;

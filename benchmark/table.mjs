@@ -27,7 +27,7 @@ export function tableOf({ columns, baseline = 'fork-json' }, rows) {
   });
   const head = ['', ...columns.map(({ title }) => title), 'wrong results', 'failed'];
   const table = [head, ...lines];
-  // Nobody failed, as a rule: then there is no such column.
+  // Mostly no pool failed: then there is no such column.
   return lines.some((line) => line.at(-1) !== '') ? table : table.map((line) => line.slice(0, -1));
 }
 

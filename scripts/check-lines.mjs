@@ -20,6 +20,9 @@ const SKIPPED = [/^benchmark\/results\//, /^fuzz\/corpus\//, /^proptest-regressi
 /** The end of a sentence and the beginning of the next, on one line. */
 const TWO_SENTENCES = /(?<!\b(?:e\.g|i\.e|etc|vs|cf|Mr|no))[.!?][)"'”*_`]*\s+(?=[A-Z`[“"(*_])/;
 
+/** A type in a JSDoc comment, which has to be on one line. */
+const JSDOC_TYPE = /(@\w+) \{.*\}/;
+
 /** How a line of a paragraph ends that another line follows. */
 const SENTENCE_END = /[.!?:…][)"'”*_`\]]*(\([^)]*\))?$/;
 
@@ -32,7 +35,10 @@ function codeProblems(file, lines) {
   return lines.flatMap((line, index) => {
     const isComment = /^\s*(\/\/|\/?\*)/.test(line);
     if (!isComment && (!file.endsWith('.rs') || line.includes('"'))) return [];
-    const columns = [...line.replace(/\S*https?:\/\/\S+/g, '')].length;
+    // Preformatted, such as the usage of a script.
+    if (/^\s*\/\/ {3,}\S/.test(line)) return [];
+    const text = line.replace(/\S*https?:\/\/\S+/g, '').replace(JSDOC_TYPE, '$1');
+    const columns = [...text].length;
     if (columns <= COLUMNS) return [];
     return [[index, `${columns} columns, more than ${COLUMNS}: wrap the line`]];
   });

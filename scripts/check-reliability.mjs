@@ -50,7 +50,7 @@ function allTests() {
 
 /**
  * @param {string} test its name, with those of its `describe`s
- * @param {string} title the last part of it, or all. Placeholders, as `it.each` has them, stand for anything
+ * @param {string} title the last part of it, or all. Placeholders of `it.each` match anything
  */
 function matches(test, title) {
   const pattern = title

@@ -5,7 +5,7 @@
 //   --seed 7             those of that seed (FC_SEED)
 //   --path 12:0:3        only the plan at this place, as a failure names it (FC_PATH)
 //   --plan FILE          only the plan in this file, as a failure writes it
-//   --times 20           each plan so many times: processes are not seeded, and a plan that failed once may pass the next time
+//   --times 20           each plan 20 times: processes are not seeded, so a failed plan may pass
 //   --shrink 60          how many seconds a failure may be shrunk for
 //   --patience 20000     ms after which something hangs
 //   --timeline           what happened in the run that failed, line by line
@@ -49,7 +49,7 @@ await prepare();
 /** When shrinking has to end, once something has failed. */
 let deadline = Infinity;
 /**
- * Of the smallest plan that failed.
+ * The smallest plan that failed.
  *
  * @type {{ plan: import('../__test__/public-api/plan.mjs').Plan, wrong: { rule: string, what: string }[], timeline: string[] } | undefined}
  */

@@ -5,10 +5,9 @@
 //   npm run explore -- --cases 20000000    more of them
 //   npm run explore -- --jobs 1            in one process; otherwise in as many as there are cores
 //
-// Every run plays other sequences. One that fails is made as short as can be, printed, and kept in
-// proptest-regressions/:
-// `cargo test` plays it first from then on, until that file is put back. Give it a test of its own all the same, since a
-// change of what chance may do makes another sequence of it.
+// Every run plays other sequences. One that fails is shrunk, printed, and kept in
+// proptest-regressions/. From then on `cargo test` plays it first, until that file is restored.
+// Give it a test of its own all the same: a change of the generators makes another sequence of it.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';

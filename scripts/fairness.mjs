@@ -2,7 +2,7 @@
 // docs/tuning.md shows it.
 //
 //   npm run fairness                a minute
-//   npm run fairness -- 10          so many seconds
+//   npm run fairness -- 10          for ten seconds
 //
 // Exits with 1 if a task waited for longer than ageing allows: a level of priority for each
 // `priorityAgeing`, and what those wait that the flood consists of.
@@ -12,7 +12,7 @@ import ProcessManager from '../index.mjs';
 const SECONDS = Number(process.argv[2] ?? 60);
 const AGEING = 50;
 const FLOOD = 10;
-/** What tasks of the flood wait themselves: as many of about a millisecond are on their way. */
+/** The tasks of the flood in flight, of about a millisecond each, for which each of them waits. */
 const IN_FLIGHT = 100;
 const LEVELS = [0, 2, 4, 6, 8, FLOOD];
 
@@ -24,7 +24,7 @@ await pool.startWorkers();
 
 /** How long tasks have waited, in ms, by priority. @type {Record<number, number[]>} */
 const waits = Object.fromEntries(LEVELS.map((priority) => [priority, []]));
-/** What becomes of tasks that are not settled, by id. @type {Map<unknown, (waitTime: number) => void>} */
+/** @type {Map<unknown, (waitTime: number) => void>} the unsettled tasks, by id */
 const open = new Map();
 pool.on('result', ({ taskId }, { waitTime }) => {
   open.get(taskId)?.(waitTime);

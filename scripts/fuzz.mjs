@@ -21,7 +21,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(root, 'fuzz');
 
 /**
- * `runs`: executions that take about ten seconds on a small machine. `longest`: bytes of the longest input that is tried.
+ * `runs`: executions that take about ten seconds on a small machine. `longest`: bytes of the
+ * longest input.
  *
  * @type {Map<string, { runs: number, longest: number }>}
  */

@@ -25,7 +25,7 @@ const record = join(root, 'benches', 'figures.json');
 /** Runs of the whole pool, at most. */
 const RUNS = 6;
 /**
- * How far each kind of figure may be above what is recorded: so many times that, and so much more.
+ * How far each kind of figure may be above the record: this factor of it, and this much more.
  */
 const LIMITS = {
   allocations: { of: 'allocations per task', times: 1.1, plus: 0.02 },
@@ -237,7 +237,7 @@ function callsOfPool(folder) {
 }
 
 /**
- * What a program prints, and the system calls that it makes between its two marks.
+ * The output of a program, and the system calls that it makes between its two marks.
  *
  * @param {string[]} command
  * @param {string} folder

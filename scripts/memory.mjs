@@ -5,7 +5,7 @@ const MEBIBYTE = 1024 * 1024;
 /** By how much the last third may exceed the second. */
 const GROWTH = 0.05;
 
-/** Some memory, looked at once a second. */
+/** The memory of processes, read once a second. */
 export class Memory {
   #samples = [];
   #timer;

@@ -67,7 +67,7 @@ function check() {
   if (!existsSync(libraries)) missing.push(`the Rust target ${TARGET}`);
   if (!ask('python3', ['-m', 'pip', '--version']).startsWith('pip')) missing.push('pip');
   if (missing.length > 0)
-    throw new Error(`the tests cannot run under musl here, for want of: ${missing.join('; ')}`);
+    throw new Error(`the tests cannot run under musl here without: ${missing.join('; ')}`);
   return libraries;
 }
 
@@ -158,8 +158,8 @@ function build(root, folder, libraries) {
 /**
  * @param {string} root of the project
  * @param {string} cache
- * @returns {{ bin: string, version: string, env: Record<string, string>, before: string[] }} `before`: the command that
- *   runs what follows it in surroundings that look like musl
+ * @returns {{ bin: string, version: string, env: Record<string, string>, before: string[] }}
+ *   `before`: the command that runs what follows it in surroundings that look like musl
  */
 export function muslNode(root, cache) {
   const libraries = check();

@@ -115,7 +115,7 @@ const MUTATIONS = [
   },
 ];
 
-/** Of each run. */
+/** The duration of each run. */
 const TASKS = 20_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

@@ -7,7 +7,7 @@
 // manifest of its own: what is for a checkout (scripts, devDependencies, …) is left out. npm takes
 // a package with a script `prepare` for one that runs it when it is installed, and warns of it.
 //
-// `npm publish` in the checkout is refused (`--refuse`, as its `prepublishOnly`): publish the tarball.
+// `npm publish` in the checkout is refused (`--refuse`, its `prepublishOnly`): publish the tarball.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MANIFEST = 'package.json';
-/** What of the manifest is for a checkout. */
+/** The fields of the manifest that only a checkout needs. */
 const OURS = ['scripts', 'devDependencies', 'overrides', 'napi'];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

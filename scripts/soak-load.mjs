@@ -1,6 +1,5 @@
 // As much as the machine can do, of tiny tasks and large bytes at the same time, for as long as
-// told; nobody dies. What leaks shows, and so does a place in the shared memory that was not given
-// back.
+// told; no process dies. Leaks show, and so does a place in the shared memory that was not freed.
 //
 //   npm run soak:load -- --minutes 10
 //
@@ -20,7 +19,7 @@ import { Memory, ownMemory } from './memory.mjs';
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /**
- * Of each worker's two rings, see src/shm/ring.rs, and where it stands how far they were read, see
+ * The two rings of each worker, see src/shm/ring.rs, and the place of their read counters, see
  * src/shm/page.rs.
  */
 const RING = 8 * MEBIBYTE;
@@ -117,7 +116,7 @@ function workersMemory() {
   return pages.reduce((sum, number) => sum + Number(number), 0) * PAGE_SIZE;
 }
 
-/** Whether bytes as long as a ring take the shared memory, there and back, with every worker. */
+/** True if bytes as long as a ring take the shared memory, there and back, with every worker. */
 async function ringsAreEmpty() {
   const before = new Map(pool.workers.map(({ pid }) => [pid, readUpTo(pid)]));
   const full = source.subarray(0, RING);

@@ -30,7 +30,7 @@ const minutes = Number(values.minutes);
 const first = Number(values.seed ?? randomSeed());
 confine({ args: ['--seed', String(first)], nodeArgs: ['--expose-gc'] });
 
-/** What is wrong with a run, or nothing. */
+/** The problems of a run, or nothing. */
 async function judge(folder) {
   const ledger = fileURLToPath(new URL('ledger.mjs', import.meta.url));
   try {

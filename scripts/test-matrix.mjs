@@ -60,7 +60,7 @@ function newest(versions) {
 
 /**
  * @param {string} line such as `24`
- * @returns {string} the newest version of it that the registry has, or else that was downloaded before
+ * @returns {string} the newest version of it in the registry, or else a downloaded one
  */
 function versionOf(line) {
   const answer = npm(['view', `${packageName}@${line}`, 'version', '--json']);
@@ -124,7 +124,7 @@ function test(line, args) {
       ...args,
     ];
     const [command, ...rest] = [...before, join(bin, 'node'), ...vitest];
-    // What the tests start by the name of `node` (npm, for one) is to be the same.
+    // Programs that the tests start by the name of `node` (npm, for one) use the same.
     const path = `${bin}${delimiter}${process.env.PATH}`;
     const options = { cwd: root, env: { ...process.env, ...env, PATH: path } };
     const { status, error } = spawnSync(command, rest, { ...options, stdio: 'inherit' });

@@ -42,7 +42,8 @@ export const recovery = {
 };
 
 /**
- * Some pools hand tasks to the dead for a while, and never settle those.
+ * The time until the place answers again. Pools may give tasks to a dead worker for a while, and
+ * never settle those.
  *
  * @param {import('./types.mjs').Pool} pool
  * @returns {Promise<any>}

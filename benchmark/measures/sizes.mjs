@@ -44,7 +44,8 @@ export const stringSizes = bySize(
 /**
  * @param {string} kind
  * @param {string[]} pools
- * @param {(size: number) => [unknown, (value: unknown) => boolean]} make a value, and whether another is the same
+ * @param {(size: number) => [unknown, (value: unknown) => boolean]} make a value, and a
+ *   test whether another is the same
  * @returns {import('./types.mjs').Measure}
  */
 function bySize(kind, pools, make) {

@@ -3,7 +3,8 @@
 /**
  * @typedef {import('../pools/catalogue.mjs').Pool} Pool
  *
- * @typedef {Record<string, number | string>} Figures what one run in one process found; `wrong` counts wrong results
+ * @typedef {Record<string, number | string>} Figures of one run in one
+ *   process; `wrong` counts wrong results
  *
  * @typedef {object} Bench what a measure gets
  * @property {string} name of the pool
@@ -23,8 +24,8 @@
  * @property {string} key
  * @property {number} [atLeast]
  * @property {number} [atMost]
- * @property {string[]} [over] ratio to these pools, round by round; otherwise the figure itself. Of several, the one that is
- *   hardest to beat decides
+ * @property {string[]} [over] ratio to these pools, round by round; without it, the figure itself.
+ *   Of several, the one that is hardest to beat decides
  * @property {string} [overName] of several
  * @property {string} [subject] default: bulkhead
  * @property {(value: number) => string} [format]
@@ -37,7 +38,8 @@
  * @property {Column[]} columns
  * @property {Goal[]} [goals]
  * @property {number} [limit] seconds that a run may take
- * @property {string[]} [flags] for node; some pools hand them on to their workers, so none where it is not needed
+ * @property {string[]} [flags] for node; some pools pass them on to their workers, so none where
+ *   not needed
  * @property {boolean} [pinned] to one core
  * @property {boolean} [ownBenchmark] one of a peer's own
  * @property {boolean} [long] only with --all, or when asked for

@@ -10,7 +10,8 @@ import { forkPerTask, threadPerTask } from './per-task.mjs';
 /**
  * @typedef {object} Pool
  * @property {(task: any) => Promise<any>} run
- * @property {(task: any) => void} [post] hands a task over for which nothing is kept on this side, no promise either
+ * @property {(task: any) => void} [post] submits a task without a record of it on this side,
+ *   and without a promise
  * @property {() => unknown} close
  *
  * @typedef {object} PoolOptions

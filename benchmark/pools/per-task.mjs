@@ -1,4 +1,4 @@
-// No pool at all: a process, or a thread, for each task, so many at a time.
+// No pool at all: a process, or a thread, for each task, a fixed number at a time.
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

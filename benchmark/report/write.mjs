@@ -6,7 +6,7 @@
 //   npm run bench:report -- file.json …                              of these files instead of benchmark/results/*.json
 //
 // The campaign of the oldest Node version is the one that is plotted. What is between the marks of
-// these pages is written anew each time, the rest is left alone.
+// these pages is replaced each time, the rest is left alone.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
-// A fixed amount of work, about a microsecond for each round. Time would not do: a task that is told to run for a
-// millisecond is "done" after it even if the processor was somebody else's meanwhile.
+// A fixed amount of work, about a microsecond for each round. A fixed time would not do: a task
+// is "done" after its millisecond even if another process had the processor meanwhile.
 'use strict';
 
 /** @param {number} rounds */
@@ -10,8 +10,8 @@ module.exports = function burn(rounds) {
 };
 
 /**
- * In loops of a fixed length: one whose length comes out of a task is compiled for floating-point numbers by some versions
- * of V8 and takes five times as long then, which would measure V8.
+ * One round, in a loop of a fixed length. Some versions of V8 compile a loop whose length comes out
+ * of a task for floating-point numbers. It then takes five times as long, which would measure V8.
  *
  * @param {number} seed
  */

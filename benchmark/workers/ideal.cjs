@@ -1,4 +1,4 @@
-// The same work without any pool: how many rounds this process gets done in so many milliseconds.
+// The same work without any pool: how many rounds this process gets done in the given milliseconds.
 'use strict';
 
 const burn = require('./burn.cjs');

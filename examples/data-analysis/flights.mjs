@@ -25,7 +25,8 @@ export const flightsFile = join(data, 'flights-3m.parquet');
  *
  * @typedef {object} Table what was found: `width` numbers for every key
  * @property {string[]} keys
- * @property {Float64Array} sums for each key: flights, late flights, sum of the delays, sum of their squares, lowest, highest
+ * @property {Float64Array} sums for each key: flights, late flights, sum of the delays, sum of their
+ *   squares, lowest, highest
  */
 
 const width = 6;
@@ -37,7 +38,7 @@ const lateMinutes = 15;
 
 const microsecondsPerHour = 3_600_000_000;
 
-/** What can be asked: the columns that it needs, and how they make the key to group by. */
+/** The reports: the columns that each needs, and how they make the key to group by. */
 export const reports = {
   origin: { columns: ['origin'], key: (/** @type {string} */ origin) => origin },
   destination: {

@@ -23,7 +23,8 @@ import {
 /**
  * One task for each report and each shard.
  *
- * @param {{ reports?: Report[], rowGroups?: number }} [options] all reports over the whole file, where not given
+ * @param {{ reports?: Report[], rowGroups?: number }} [options]
+ *   default: all reports over the whole file
  */
 export async function makeTasks(options = {}) {
   const wanted = options.reports ?? /** @type {Report[]} */ (Object.keys(reports));
@@ -37,7 +38,7 @@ export async function makeTasks(options = {}) {
 /**
  * @param {object} [options]
  * @param {Report[]} [options.reports] default: all
- * @param {number} [options.rowGroups] how much of the file to read, default: all of its 11 row groups
+ * @param {number} [options.rowGroups] number of row groups to read, default: all 11
  * @param {number} [options.workers] default: one for each core
  * @param {number} [options.lines] how many lines of each report to print
  * @returns {Promise<{ equal: boolean, tables: Map<Report, import('./flights.mjs').Table> }>}

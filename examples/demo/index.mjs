@@ -46,7 +46,7 @@ async function measure(job) {
 
 /**
  * @param {object} [options]
- * @param {number} [options.rowGroups] how much of the data to take, default: all of its 11 row groups
+ * @param {number} [options.rowGroups] number of row groups to take, default: all 11
  * @returns {Promise<{ main: Measured, pool: Measured, tasks: number, workers: number }>}
  */
 export async function main(options = {}) {

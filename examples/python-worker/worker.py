@@ -28,7 +28,7 @@ def encode(frame, *chunks):
     if chunks:
         frame["bytes"] = [len(chunk) for chunk in chunks]
         frame["binary"] = [["Buffer", []]]
-    # JSON knows no NaN: that shall be an error of the task, not a line which nobody can read.
+    # JSON knows no NaN: that shall be an error of the task, not a line that is no JSON.
     return json.dumps(frame, allow_nan=False).encode() + b"\n" + b"".join(chunks)
 
 
@@ -72,4 +72,4 @@ for frame in frames():
         channel.sendall(answer(frame))
     elif frame["type"] == "stop":
         break
-    # "abort" says that nobody waits for a task any more. It is read after that task, so there is nothing left to stop.
+    # "abort" says that the outcome of a task is no longer wanted. It is read after that task, so there is nothing left to stop.

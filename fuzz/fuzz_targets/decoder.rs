@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// Bytes of the largest message.
 const MAX_MESSAGE: usize = 2048;
-/// Of a line, and of the raw bytes behind it.
+/// The limits of a line, and of the raw bytes behind it.
 const LIMIT: usize = MAX_MESSAGE + 64 * 1024;
 /// The buffer, which holds a frame at most and what was read behind it, while it grows; and the
 /// list of lengths: two bytes of text are eight there, or sixteen, and again while the list grows.

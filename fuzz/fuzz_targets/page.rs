@@ -2,7 +2,7 @@
 //! while the supervisor reads. What is read is bounded and read once; nothing waits, and nothing
 //! breaks.
 //!
-//! Input: whether somebody writes all the time, the claim word, the length of what is held, the
+//! Input: whether a thread writes all the time, the claim word, the length of what is held, the
 //! epoch that the supervisor believes in, what is held. Of that, the first sixteen bytes are a
 //! position and two lengths in the rings as well.
 
@@ -31,7 +31,7 @@ const ALLOWED: usize = JOURNAL_CAPACITY + 2 * 512 * 1024 + 16 * JOURNAL_CAPACITY
 struct Shared {
     page: SharedPage,
     worker: MmapRaw,
-    /// Whether the worker's other thread is to write, and whether it may be writing.
+    /// Flags: the worker's other thread shall write, and whether it may be writing.
     busy: AtomicBool,
     writing: AtomicBool,
 }
@@ -129,8 +129,8 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!((violation.expected, violation.found), (epoch, found_epoch))
             }
         }
-        // After a violation the word has moved on all the same, and whoever claims goes by what is
-        // there.
+        // After a violation the word has moved on all the same, and a claiming worker goes by the
+        // word.
         let next = found_epoch.wrapping_add(1);
         assert_eq!(claimed, epoch == found_epoch);
         assert_eq!(claims.load(), (next, started.wrapping_add(u32::from(claimed))));

@@ -3,7 +3,7 @@
 //! processes.
 //!
 //! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once;
-//! nobody else's task is touched; what is told is well-formed row by row; and memory stays within
+//! no other worker's task is touched; each row for JavaScript is well-formed; and memory stays within
 //! bounds.
 //!
 //! Input: one byte of options; then the hostile worker's stream. A zero byte in it is no part of
@@ -51,7 +51,7 @@ const TASKS: u32 = 64;
 const HOSTILE: usize = 0;
 const HONEST: usize = 1;
 
-/// What stands in for a process.
+/// The stand-in for a process.
 struct Process {
     key: WorkerKey,
     reader: Reader,
@@ -63,7 +63,7 @@ struct Process {
     inbox: VecDeque<(AttemptId, u32, Ticket)>,
 }
 
-/// What is known of a task.
+/// The known facts of a task.
 #[derive(Default)]
 struct Record {
     /// Workers that were ever sent it.
@@ -76,7 +76,7 @@ struct World {
     processes: [Option<Process>; 2],
     tasks: HashMap<Ticket, Record>,
     pages: bool,
-    /// From here on the pool kills everybody.
+    /// From here on the pool kills all workers.
     over: bool,
 }
 
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// What was sent to the workers is put into their inboxes.
+    /// Puts the bytes that were sent to the workers into their inboxes.
     fn deliver(&mut self) {
         for (slot, process) in self.processes.iter_mut().enumerate() {
             let Some(process) = process else { continue };
@@ -252,7 +252,7 @@ impl World {
         self.shared.run_once(&mut driver);
         let mid_outcome =
             process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
-        let link = driver.take_link(process.key).expect("it was not buried before");
+        let link = driver.take_link(process.key).expect("its link was not taken before");
         let exit_report = ExitReport {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
@@ -334,7 +334,7 @@ impl World {
         }
     }
 
-    /// What a zero byte and `rest` make happen; gives what is left of the stream.
+    /// Performs the act of a zero byte and `rest`; returns the rest of the stream.
     fn act<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
         let Some((&what, rest)) = rest.split_first() else { return rest };
         let (argument, behind) =
@@ -418,7 +418,7 @@ impl World {
             self.spawn();
             self.deliver();
         }
-        // Whoever is honest can always go on.
+        // An honest worker can always go on.
         while self.answer(HONEST) {
             self.deliver();
         }

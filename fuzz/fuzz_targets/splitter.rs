@@ -76,7 +76,7 @@ fn expected(stream: &[u8]) -> Split {
     (frames, Some(rest.to_vec()))
 }
 
-/// Whether the raw bytes that `line` announces are in the shared memory: a position follows their
+/// True if the raw bytes that `line` announces are in the shared memory: a position follows their
 /// lengths.
 fn shared(line: &[u8]) -> Result<bool, ()> {
     let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.first() == Some(&b'['))

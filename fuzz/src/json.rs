@@ -119,7 +119,7 @@ fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Whether `text` is one value and nothing else, not even white space.
+/// True if `text` is one value and nothing else, not even white space.
 pub fn is_value(text: &[u8]) -> bool {
     value_end(text, 0) == Some(text.len())
 }
@@ -166,7 +166,7 @@ pub fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     Some(members)
 }
 
-/// What a string says; `None` if it is none, or holds half a surrogate pair.
+/// The content of a string; `None` if it is none, or holds half a surrogate pair.
 pub fn string(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut units: Vec<u16> = Vec::new();

@@ -1,4 +1,4 @@
-//! What the fuzz targets have in common: a second opinion on the protocol, written without any of
+//! The common parts of the fuzz targets: a second opinion on the protocol, written without any of
 //! the code under test, and an allocator that counts.
 
 pub mod json;

@@ -45,8 +45,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `action` gives, and the most bytes that were allocated at a time while it ran, on top of
-/// what was before.
+/// Returns the value of `action`, and the most bytes that were allocated at a time while it ran,
+/// beyond those allocated before.
 pub fn peak_of<T>(action: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

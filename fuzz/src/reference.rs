@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::json;
 
-/// What a line says.
+/// The meaning of a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Said {
     pub kind: String,
@@ -129,7 +129,7 @@ pub fn integer(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// Whether `binary` describes chunks of these lengths.
+/// True if `binary` describes chunks of these lengths.
 fn places(binary: &str, lengths: &[u64]) -> Option<()> {
     let places = json::elements(binary)?;
     if places.len() != lengths.len() {

@@ -1,4 +1,5 @@
-// As little as there can be. No field is named as in bulkhead's envelope, so that all pools return the same object.
+// The smallest handler. No field is named as in bulkhead's envelope, so that all pools return the
+// same object.
 'use strict';
 
 const { pid } = process;
