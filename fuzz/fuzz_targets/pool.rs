@@ -3,8 +3,8 @@
 //! processes.
 //!
 //! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once;
-//! no other worker's task is touched; each row for JavaScript is well-formed; and memory stays within
-//! bounds.
+//! no task of another worker is touched; each row for JavaScript is well-formed; memory stays
+//! within bounds.
 //!
 //! Input: one byte of options; then the hostile worker's stream. A zero byte in it is no part of
 //! it, but makes something happen: the byte behind it says what.
