@@ -4,7 +4,7 @@ import { fixed, isTinyResult, megabytes, tinyTask } from './support.mjs';
 
 /** @type {import('./types.mjs').Measure} */
 export const churn = {
-  title: 'A thousand pools, opened and closed: what is left behind',
+  title: 'A thousand pools, opened and closed: resources left behind',
   about:
     'Each pool has one worker and one task. The table shows the difference between the end and the state after the first fifty.',
   pools: ['bulkhead', 'fork-json'],

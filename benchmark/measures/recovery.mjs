@@ -5,7 +5,7 @@ import { fixed, nodeAlone } from './support.mjs';
 
 /** @type {import('./types.mjs').Measure} */
 export const recovery = {
-  title: 'A busy worker is killed: how long until its place gives the next result',
+  title: 'A busy worker is killed: how long until its slot gives the next result',
   about:
     'A pool of one worker, SIGKILL while it runs a task, and a new task every 10 ms until one has its result. Beside it is the time of a plain `node` from start to end. In turn, medians of five.',
   pools: ['bulkhead', 'fork-json-queued', ...processPools],
