@@ -14,8 +14,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** The rooms of src/, and the rooms that each may use besides itself. */
 const GROUND = ['buffer_pool', 'errors'];
+
+/** @type {Record<string, string[]>} the rooms of src/, and the rooms that each may use */
 const ROOMS = {
   bindings: ['supervisor', 'worker', 'pool', 'wire', 'shm', 'process', 'inspect', ...GROUND],
   supervisor: ['pool', 'wire', 'shm', 'process', 'inspect', ...GROUND],
@@ -172,7 +173,7 @@ function absolute(module, path) {
     while (path[up] === 'super') up++;
     return [...module.slice(0, Math.max(0, module.length - up)), ...path.slice(up)];
   }
-  return fileOf([...module, path[0]]) && [...module, ...path];
+  return fileOf([...module, path[0]]) === undefined ? undefined : [...module, ...path];
 }
 
 /**
@@ -280,7 +281,7 @@ for (const { from, line, to } of imports) {
   if (!from.startsWith('src/') || from === 'src/lib.rs') continue;
   const [room, other] = [roomOf(from), roomOf(to)];
   if (room === other || other === 'lib') continue;
-  const allowed = ROOMS[/** @type {keyof typeof ROOMS} */ (room)];
+  const allowed = ROOMS[room];
   if (allowed === undefined)
     problems.push(
       `${from}:${line}: ${room} is no known room. Add the room to ROOMS in scripts/check-imports.mjs`,
@@ -330,7 +331,10 @@ function circles() {
     }
     if (node.low === node.index) {
       const group = stack.splice(stack.indexOf(file));
-      /** @type {{ onStack: boolean }} */ for (const each of group) seen.get(each).onStack = false;
+      for (const each of group) {
+        const member = seen.get(each);
+        if (member !== undefined) member.onStack = false;
+      }
       if (group.length > 1) groups.push(group.sort());
     }
     return node;

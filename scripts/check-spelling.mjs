@@ -14,7 +14,7 @@ const { status, error } = spawnSync('typos', ['--format', 'brief', ...paths], {
   cwd: root,
   stdio: 'inherit',
 });
-if (error !== undefined && error.code !== 'ENOENT') throw error;
+if (error !== undefined && !('code' in error && error.code === 'ENOENT')) throw error;
 if (error !== undefined) {
   console.log(
     'spelling: not checked. Install typos: pip install typos, or cargo install typos-cli',
