@@ -12,7 +12,7 @@ const { fromBytes } = require('./binary');
 const { assertCloneable, findCulprit } = require('./cloneable');
 const { Flattener } = require('./flatten');
 const { LONG } = require('./long-strings');
-const { containerAt } = require('./places');
+const { containerAt } = require('./value-path');
 const { reasonOf } = require('./refusal');
 const { LONG_ARRAY, isSparse } = require('./sparse');
 

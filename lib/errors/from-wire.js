@@ -4,7 +4,7 @@
 
 const { deserialize, fromBase64 } = require('../codec/advanced');
 const { fromBytes } = require('../codec/binary');
-const { containerAt } = require('../codec/places');
+const { containerAt } = require('../codec/value-path');
 const {
   define,
   defineProperty,

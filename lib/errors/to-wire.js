@@ -8,7 +8,7 @@ const { inspect, types } = require('node:util');
 const { serialize, toBase64 } = require('../codec/advanced');
 const { assertCloneable } = require('../codec/cloneable');
 const { Flattener } = require('../codec/flatten');
-const { containerAt } = require('../codec/places');
+const { containerAt } = require('../codec/value-path');
 const {
   OwnMap,
   define,
