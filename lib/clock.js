@@ -69,7 +69,7 @@ function isRunning(clock) {
  *
  * @param {() => void} callback
  */
-function turn(callback) {
+function immediateFallback(callback) {
   fstat(2, () => callback());
 }
 
@@ -80,7 +80,7 @@ function turn(callback) {
  * @param {number} ms
  * @param {any[]} args
  */
-function wait(callback, ms, ...args) {
+function timeoutFallback(callback, ms, ...args) {
   const { MessageChannel } = require('node:worker_threads');
   const { port1: port } = new MessageChannel();
   port.ref();
@@ -93,7 +93,7 @@ function wait(callback, ms, ...args) {
 }
 
 /** @param {() => void} callback */
-function microtask(callback) {
+function tickFallback(callback) {
   void Promise.resolve().then(callback);
 }
 
@@ -108,13 +108,13 @@ module.exports = {
   /** @type {(callback: () => void) => void} */
   nextTick: isReal(process.nextTick, () => {}, SCHEDULES_TICK)
     ? process.nextTick.bind(process)
-    : microtask,
+    : tickFallback,
   /** @type {(callback: () => void) => unknown} */
   setImmediate: isReal(timers.setImmediate, timers.clearImmediate, SCHEDULES_IMMEDIATE)
     ? timers.setImmediate
-    : turn,
+    : immediateFallback,
   /** @type {(callback: (...args: any[]) => void, ms: number, ...args: any[]) => { unref(): unknown }} */
   setTimeout: isReal(timers.setTimeout, timers.clearTimeout, SCHEDULES_TIMEOUT)
     ? timers.setTimeout
-    : wait,
+    : timeoutFallback,
 };

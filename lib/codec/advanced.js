@@ -21,13 +21,13 @@ const base64Of = uncurry(base64Slice);
 const writeBase64 = uncurry(base64Write);
 
 /** The size from which on the bytes of a view travel beside the value. */
-const APART_FROM = 4096;
+const OUT_OF_BAND_FROM = 4096;
 
 /**
  * @typedef {object} Format
- * @property {(value: unknown, apart: Uint8Array[] | null) => Buffer} serialize collects in `apart`
+ * @property {(value: unknown, outOfBand: Uint8Array[] | null) => Buffer} serialize collects in `outOfBand`
  *   the bytes that are no part of what it returns; null: all are
- * @property {(bytes: Uint8Array, apart: Uint8Array[]) => unknown} deserialize
+ * @property {(bytes: Uint8Array, outOfBand: Uint8Array[]) => unknown} deserialize
  */
 
 /** @type {Format | null} */
@@ -64,31 +64,31 @@ function v8Format(v8) {
 
   class Serializer extends v8.Serializer {
     /** @type {Uint8Array[] | null} */
-    apart = null;
+    outOfBand = null;
 
     /** @param {any} view or an object of the runtime, such as a MessagePort */
     _writeHostObject(view) {
       if (!isBinary(view)) throw new TypeError('an object of the runtime could not be cloned');
       const { type, bytes } = toBytes(view, true);
-      const { apart } = this;
+      const { outOfBand } = this;
       const { byteLength } = bytes;
       let number = 0;
       while (BINARY_TYPES[number] !== type) number += 1;
       writer.writeUint32(this, number);
-      if (apart === null || byteLength < APART_FROM) {
+      if (outOfBand === null || byteLength < OUT_OF_BAND_FROM) {
         writer.writeUint32(this, 0);
         writer.writeUint32(this, byteLength);
         writer.writeRawBytes(this, bytes);
       } else {
-        apart[apart.length] = bytes;
-        writer.writeUint32(this, apart.length);
+        outOfBand[outOfBand.length] = bytes;
+        writer.writeUint32(this, outOfBand.length);
       }
     }
   }
 
   class Deserializer extends v8.Deserializer {
     /** @type {(Uint8Array | null)[]} */
-    apart = [];
+    outOfBand = [];
 
     _readHostObject() {
       const type = BINARY_TYPES[reader.readUint32(this)];
@@ -97,25 +97,25 @@ function v8Format(v8) {
       // What is read here is a view of the whole message.
       if (number === 0)
         return fromBytes(type, copyOf(reader.readRawBytes(this, reader.readUint32(this))));
-      const bytes = this.apart[number - 1] ?? null;
+      const bytes = this.outOfBand[number - 1] ?? null;
       if (bytes === null) throw new TypeError('the bytes of a binary are missing');
-      this.apart[number - 1] = null;
+      this.outOfBand[number - 1] = null;
       return fromBytes(type, bytes);
     }
   }
 
   return {
-    serialize(value, apart) {
+    serialize(value, outOfBand) {
       const serializer = new Serializer();
-      serializer.apart = apart;
+      serializer.outOfBand = outOfBand;
       writer._setTreatArrayBufferViewsAsHostObjects(serializer, true);
       writer.writeHeader(serializer);
       writer.writeValue(serializer, value);
       return writer.releaseBuffer(serializer);
     },
-    deserialize(bytes, apart) {
+    deserialize(bytes, outOfBand) {
       const deserializer = new Deserializer(bytes);
-      deserializer.apart = apart;
+      deserializer.outOfBand = outOfBand;
       reader.readHeader(deserializer);
       return reader.readValue(deserializer);
     },
@@ -151,21 +151,21 @@ const copyInto = uncurry(Uint8Array.prototype.set);
 
 /**
  * @param {unknown} value
- * @param {Uint8Array[] | null} apart where the bytes of large views go; null: into the value
+ * @param {Uint8Array[] | null} outOfBand where the bytes of large views go; null: into the value
  * @throws for what cannot be cloned
  */
-function serialize(value, apart) {
-  return (format ?? prepareAdvanced()).serialize(value, apart);
+function serialize(value, outOfBand) {
+  return (format ?? prepareAdvanced()).serialize(value, outOfBand);
 }
 
 /**
  * @param {Uint8Array} bytes
- * @param {Uint8Array[]} apart given away
+ * @param {Uint8Array[]} outOfBand given away
  * @returns {unknown}
  * @throws for what no sender makes
  */
-function deserialize(bytes, apart) {
-  return (format ?? prepareAdvanced()).deserialize(bytes, apart);
+function deserialize(bytes, outOfBand) {
+  return (format ?? prepareAdvanced()).deserialize(bytes, outOfBand);
 }
 
 /** @param {Uint8Array} bytes */

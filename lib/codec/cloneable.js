@@ -8,7 +8,7 @@ const { MessageTooLargeError, SerializationError } = require('../errors/classes'
 const { OwnSet, getPrototypeOf, isArray, keysOf, uncurry } = require('../intrinsics');
 const { isBinary, toBytes } = require('./binary');
 const { CLONED, article, opaqueName } = require('./opaque');
-const { assertBearable, isTooDeep, reasonOf, refusal } = require('./refusal');
+const { assertWithinSlack, isTooDeep, reasonOf, refusal } = require('./refusal');
 const { LONG_ARRAY, isSparse } = require('./sparse');
 
 const { prototype: arrays } = Array;
@@ -29,7 +29,7 @@ const QUICK_OBJECTS = 100_000;
 
 /** Of the quick look at hand: objects that may follow, and bytes that the value may still have. */
 let objectsLeft = 0;
-let room = 0;
+let bytesLeft = 0;
 
 /**
  * Whether a value is certainly cloned without loss: objects, arrays, dates, views and primitives,
@@ -68,8 +68,8 @@ function isCertain(value, depth) {
 
 /** @param {number} bytes more of the value */
 function fits(bytes) {
-  room -= bytes;
-  return room >= 0;
+  bytesLeft -= bytes;
+  return bytesLeft >= 0;
 }
 
 /**
@@ -80,13 +80,13 @@ function fits(bytes) {
  */
 function assertCloneable(value, what, limit) {
   objectsLeft = QUICK_OBJECTS;
-  room = limit;
+  bytesLeft = limit;
   try {
     if (isCertain(value, QUICK_DEPTH)) return;
   } catch {
     // A getter, or a trap of a Proxy: it throws again below, or where the value is cloned.
   }
-  look(new Survey(what, limit), value, what);
+  runCheck(new CloneCheck(what, limit), value, what);
 }
 
 /**
@@ -97,29 +97,29 @@ function assertCloneable(value, what, limit) {
  * @throws {SerializationError} with the place
  */
 function findCulprit(value, what) {
-  look(new Survey(what, Infinity, true), value, what);
+  runCheck(new CloneCheck(what, Infinity, true), value, what);
 }
 
 /**
- * @param {Survey} survey
+ * @param {CloneCheck} check
  * @param {unknown} value
  * @param {string} what it is
  */
-function look(survey, value, what) {
+function runCheck(check, value, what) {
   try {
-    survey.visit(value);
+    check.visit(value);
   } catch (error) {
     // V8 needs less of the stack for each level, and has a word of its own for what is too deep for
     // it as well.
     if (isTooDeep(error)) return;
     if (error instanceof SerializationError || error instanceof MessageTooLargeError) throw error;
     // What user code has thrown: a getter, or a trap of a Proxy.
-    throw refusal(what, survey.path, reasonOf(error), error);
+    throw refusal(what, check.path, reasonOf(error), error);
   }
 }
 
 /** The thorough look, at each object once. */
-class Survey {
+class CloneCheck {
   #what;
   #limit;
   #size = 0;
@@ -235,7 +235,7 @@ class Survey {
   /** @param {number} bytes that are added to the value, at least */
   #count(bytes) {
     this.#size += bytes;
-    assertBearable(this.#what, this.#size, this.#limit);
+    assertWithinSlack(this.#what, this.#size, this.#limit);
   }
 
   /**

@@ -22,9 +22,9 @@ const {
   uncurry,
 } = require('../intrinsics');
 const { isBinary, toBytes } = require('./binary');
-const { LONG, encodeText } = require('./long-strings');
+const { LONG_STRING, encodeText } = require('./long-strings');
 const { CLONED, article, opaqueName } = require('./opaque');
-const { assertBearable, reasonOf, refusal } = require('./refusal');
+const { assertWithinSlack, reasonOf, refusal } = require('./refusal');
 const { isSparse } = require('./sparse');
 
 const { prototype: objects } = Object;
@@ -48,7 +48,7 @@ class Flattener {
   binary = [];
   #what;
   #errorForm;
-  #marks;
+  #extended;
   #limit;
   /** Bytes that the JSON and the raw bytes have at least, for what was visited. */
   #size = 0;
@@ -62,13 +62,13 @@ class Flattener {
   /**
    * @param {string} what the value is, for messages
    * @param {ErrorForm} errorForm
-   * @param {boolean} [marks] whether long strings are taken out as well, and errors marked as such: the other side is ours
+   * @param {boolean} [extended] whether long strings are taken out as well, and errors marked as such: the other side is ours
    * @param {number} [limit] bytes that the value may have
    */
-  constructor(what, errorForm, marks = true, limit = Infinity) {
+  constructor(what, errorForm, extended = true, limit = Infinity) {
     this.#what = what;
     this.#errorForm = errorForm;
-    this.#marks = marks;
+    this.#extended = extended;
     this.#limit = limit;
   }
 
@@ -93,7 +93,7 @@ class Flattener {
    * @returns {unknown}
    */
   #visit(value, key) {
-    if (typeof value === 'object' && value !== null && isBinary(value)) return this.#takeOut(value);
+    if (typeof value === 'object' && value !== null && isBinary(value)) return this.#extract(value);
     let data = value;
     if (
       (typeof data === 'object' && data !== null) ||
@@ -103,7 +103,7 @@ class Flattener {
       const { toJSON } = data;
       if (typeof toJSON === 'function') {
         data = apply(toJSON, data, [`${key}`]);
-        if (typeof data === 'object' && data !== null && isBinary(data)) return this.#takeOut(data);
+        if (typeof data === 'object' && data !== null && isBinary(data)) return this.#extract(data);
       }
     }
     if (typeof data === 'bigint') throw noForm('BigInt');
@@ -117,7 +117,7 @@ class Flattener {
     if (types.isBoxedPrimitive(data)) return unboxed(data);
     const error = this.#errorForm(data);
     if (error !== null) {
-      if (this.#marks) this.#add('Error', NO_BYTES);
+      if (this.#extended) this.#addBlob('Error', NO_BYTES);
       return error;
     }
     assertVisible(data);
@@ -127,14 +127,16 @@ class Flattener {
   /** @param {string} text */
   #visitText(text) {
     this.#count(text.length + 2);
-    return this.#marks && text.length >= LONG ? this.#add('String', encodeText(text)) : text;
+    return this.#extended && text.length >= LONG_STRING
+      ? this.#addBlob('String', encodeText(text))
+      : text;
   }
 
   /** @param {number} bytes more that the value has, at least */
   #count(bytes) {
     this.#size += bytes;
     this.#isTooLarge = true;
-    assertBearable(this.#what, this.#size, this.#limit);
+    assertWithinSlack(this.#what, this.#size, this.#limit);
     this.#isTooLarge = false;
   }
 
@@ -200,17 +202,17 @@ class Flattener {
   }
 
   /** @param {object} value */
-  #takeOut(value) {
+  #extract(value) {
     const { type, bytes } = toBytes(value);
     this.#count(bytes.byteLength);
-    return this.#add(type, bytes);
+    return this.#addBlob(type, bytes);
   }
 
   /**
    * @param {string} type
    * @param {Uint8Array} bytes
    */
-  #add(type, bytes) {
+  #addBlob(type, bytes) {
     /** @type {(string | number)[]} */
     const path = [];
     for (let i = 0; i < this.#path.length; i++) path[i] = this.#path[i];

@@ -11,7 +11,7 @@ const { uncurry } = require('../intrinsics');
 const { encodeText } = require('../native');
 
 /** From this length on a string is long, in UTF-16 units. */
-const LONG = 32 * 1024;
+const LONG_STRING = 32 * 1024;
 
 const ONE_BYTE = 0;
 const UTF_16 = 1;
@@ -32,4 +32,4 @@ function decodeText(bytes) {
   throw new TypeError('malformed bytes of a string');
 }
 
-module.exports = { LONG, decodeText, encodeText };
+module.exports = { LONG_STRING, decodeText, encodeText };

@@ -9,7 +9,7 @@ const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 /** What is deeper is also too deep for a path that anybody would read. */
 const MAX_PATH = 100;
 /** Bytes by which a value may be too large and still be written, to say how large it is. */
-const MEASURED = 16 * 1024 * 1024;
+const SIZE_SLACK = 16 * 1024 * 1024;
 
 /**
  * @param {string} what the value is
@@ -33,8 +33,8 @@ function refusal(what, path, reason, cause) {
  * @param {number} limit
  * @throws {MessageTooLargeError}
  */
-function assertBearable(what, size, limit) {
-  if (size <= limit + MEASURED) return;
+function assertWithinSlack(what, size, limit) {
+  if (size <= limit + SIZE_SLACK) return;
   const message = `the ${what} has at least ${size} bytes, more than maxMessageSize (${limit})`;
   throw new MessageTooLargeError(message, { size, limit });
 }
@@ -69,4 +69,4 @@ function pathText(path) {
   return text;
 }
 
-module.exports = { assertBearable, isTooDeep, reasonOf, refusal };
+module.exports = { assertWithinSlack, isTooDeep, reasonOf, refusal };

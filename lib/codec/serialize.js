@@ -11,7 +11,7 @@ const { deserialize, fromBase64, prepareAdvanced, serialize, toBase64 } = requir
 const { fromBytes } = require('./binary');
 const { assertCloneable, findCulprit } = require('./cloneable');
 const { Flattener } = require('./flatten');
-const { LONG } = require('./long-strings');
+const { LONG_STRING } = require('./long-strings');
 const { containerAt } = require('./value-path');
 const { reasonOf } = require('./refusal');
 const { LONG_ARRAY, isSparse } = require('./sparse');
@@ -24,14 +24,14 @@ const { min } = Math;
  * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are
  * read and written together, while raw bytes end a batch.
  */
-const SHORT = 4096;
+const MAX_INLINE = 4096;
 
 /**
  * Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer:
  * those are the cheap ones.
  */
-let room = 0;
-const MAX_ROOM = 2 ** 30 - 1;
+let bytesLeft = 0;
+const MAX_BYTES_LEFT = 2 ** 30 - 1;
 
 /**
  * About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being
@@ -50,7 +50,7 @@ const PLAIN_DEPTH = 4_000;
 
 /**
  * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing
- * with a toJSON, nothing binary, no long string, no cycle, and no more than there is room for. May
+ * with a toJSON, nothing binary, no long string, no cycle, and no more than there is bytesLeft for. May
  * say false for what in fact is plain.
  *
  * @param {any} value
@@ -59,8 +59,8 @@ const PLAIN_DEPTH = 4_000;
  */
 function isPlain(value, depth = PLAIN_DEPTH) {
   if (typeof value === 'string') {
-    room -= value.length;
-    return room >= 0 && value.length < LONG;
+    bytesLeft -= value.length;
+    return bytesLeft >= 0 && value.length < LONG_STRING;
   }
   if (typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'bigint';
   if (value === null) return true;
@@ -68,29 +68,29 @@ function isPlain(value, depth = PLAIN_DEPTH) {
   const prototype = getPrototypeOf(value);
   if (prototype === arrays) {
     const { length } = value;
-    room -= length;
-    if (room < 0 || (length > LONG_ARRAY && isSparse(value))) return false;
+    bytesLeft -= length;
+    if (bytesLeft < 0 || (length > LONG_ARRAY && isSparse(value))) return false;
     let text = 0;
     for (let i = 0; i < length; i++) {
       const item = value[i];
       // Most are one of these, and a call for each costs more than the check.
       if (typeof item === 'number') continue;
-      if (typeof item === 'string' && item.length < LONG) text += item.length;
+      if (typeof item === 'string' && item.length < LONG_STRING) text += item.length;
       else if (!isPlain(item, depth - 1)) return false;
     }
-    room -= text;
-    return room >= 0;
+    bytesLeft -= text;
+    return bytesLeft >= 0;
   }
   if (prototype !== objects && prototype !== null) return false;
   let text = 0;
   for (const key in value) {
     const item = value[key];
     if (typeof item === 'number') continue;
-    if (typeof item === 'string' && item.length < LONG) text += item.length;
+    if (typeof item === 'string' && item.length < LONG_STRING) text += item.length;
     else if (!isPlain(item, depth - 1)) return false;
   }
-  room -= text;
-  return room >= 0;
+  bytesLeft -= text;
+  return bytesLeft >= 0;
 }
 
 /**
@@ -100,7 +100,7 @@ function isPlain(value, depth = PLAIN_DEPTH) {
  * @param {number} limit bytes that it may have
  */
 function looksPlain(value, limit) {
-  room = min(limit, MAX_ROOM);
+  bytesLeft = min(limit, MAX_BYTES_LEFT);
   try {
     return isPlain(value);
   } catch {
@@ -112,12 +112,12 @@ function looksPlain(value, limit) {
  * @param {unknown} value
  * @param {'json' | 'advanced'} serialization
  * @param {string} [what] the value is, for messages
- * @param {boolean} [ours] whether the other side is: it knows long strings as raw bytes, and errors as what they are
+ * @param {boolean} [extended] whether the other side is: it knows long strings as raw bytes, and errors as what they are
  * @param {number} [limit] bytes that a payload may have
  * @returns {Encoded}
  * @throws {SerializationError | MessageTooLargeError}
  */
-function encode(value, serialization, what = 'value', ours = true, limit = Infinity) {
+function encode(value, serialization, what = 'value', extended = true, limit = Infinity) {
   if (typeof value === 'function' || typeof value === 'symbol') {
     const message = `a ${typeof value} cannot be a ${what}`;
     throw new SerializationError(message, {
@@ -127,18 +127,18 @@ function encode(value, serialization, what = 'value', ours = true, limit = Infin
   if (value === undefined) return encoded('null', true);
   return serialization === 'advanced'
     ? encodeAdvanced(value, what, limit)
-    : encodeJson(value, what, ours, limit);
+    : encodeJson(value, what, extended, limit);
 }
 
 /**
  * @param {unknown} value
  * @param {string} what
- * @param {boolean} ours
+ * @param {boolean} extended
  * @param {number} limit
  */
-function encodeJson(value, what, ours, limit) {
+function encodeJson(value, what, extended, limit) {
   if (looksPlain(value, limit)) return encoded(stringify(value, what));
-  const flattener = new Flattener(what, errorForm, ours, limit);
+  const flattener = new Flattener(what, errorForm, extended, limit);
   const flat = flattener.flatten(value);
   if (flat === undefined) return encoded('null', true);
   const { blobs, binary } = flattener;
@@ -160,21 +160,21 @@ function errorForm(value) {
 function encodeAdvanced(value, what, limit) {
   assertCloneable(value, what, limit);
   /** @type {Uint8Array[]} */
-  const apart = [];
+  const outOfBand = [];
   let bytes;
   try {
-    bytes = serialize(value, apart);
+    bytes = serialize(value, outOfBand);
   } catch (cause) {
     findCulprit(value, what);
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
   // As text they are longer by a third.
-  if (apart.length === 0 && bytes.length <= SHORT && bytes.length * 2 <= limit) {
+  if (outOfBand.length === 0 && bytes.length <= MAX_INLINE && bytes.length * 2 <= limit) {
     return { ...encoded(`"${toBase64(bytes)}"`), encoding: 'v8' };
   }
   /** @type {Uint8Array[]} */
   const blobs = [bytes];
-  for (let i = 0; i < apart.length; i++) blobs[i + 1] = apart[i];
+  for (let i = 0; i < outOfBand.length; i++) blobs[i + 1] = outOfBand[i];
   return { ...encoded('null'), blobs, encoding: 'v8' };
 }
 
@@ -261,9 +261,9 @@ function decode(value, { binary, encoding }, blobs) {
 function decodeAdvanced(text, blobs) {
   if (blobs.length === 0) return deserialize(fromBase64(text), blobs);
   /** @type {Uint8Array[]} */
-  const apart = [];
-  for (let i = 1; i < blobs.length; i++) apart[i - 1] = blobs[i];
-  return deserialize(blobs[0], apart);
+  const outOfBand = [];
+  for (let i = 1; i < blobs.length; i++) outOfBand[i - 1] = blobs[i];
+  return deserialize(blobs[0], outOfBand);
 }
 
 module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };

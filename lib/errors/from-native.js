@@ -87,19 +87,19 @@ function toError(failure, about = {}, reason = undefined) {
  */
 function crashMessage(crash, about) {
   const { workerId, pid, phase, reason, maybeExecuted, stderr } = crash;
-  const task = about.taskId === undefined ? 'a task' : `task ${name(about.taskId)}`;
+  const task = about.taskId === undefined ? 'a task' : `task ${idText(about.taskId)}`;
   const when = {
     running: `while running ${task}`,
     result: `while writing the result of ${task}`,
     stopping: `while being stopped (${reason}) with ${task} still running`,
   }[/** @type {string} */ (phase)];
   const doubt = maybeExecuted ? '; the task may have been executed' : '';
-  const end = `${memory(crash)}${ending(crash)} ${when}`;
-  return `worker ${workerId} (pid ${pid}) ${end}${poison(about) ?? doubt}${quoted(stderr)}`;
+  const end = `${memoryText(crash)}${exitText(crash)} ${when}`;
+  return `worker ${workerId} (pid ${pid}) ${end}${repeatedCrash(about) ?? doubt}${stderrText(stderr)}`;
 }
 
 /** @param {Record<string, any>} crash */
-function memory({ outOfMemory, memoryLimit, rss }) {
+function memoryText({ outOfMemory, memoryLimit, rss }) {
   if (typeof memoryLimit === 'number')
     return `used ${rss} bytes of memory, more than maxMemory (${memoryLimit}), and `;
   return outOfMemory ? 'ran out of memory and ' : '';
@@ -110,13 +110,13 @@ function memory({ outOfMemory, memoryLimit, rss }) {
  *
  * @param {About} about
  */
-function poison({ attempts = 1 }) {
+function repeatedCrash({ attempts = 1 }) {
   if (attempts < 2) return undefined;
   return `; the task was started ${attempts} times, and each attempt ended with the death of its worker`;
 }
 
 /** @param {Record<string, any>} crash */
-function ending({ exitCode, signal, channelClosed }) {
+function exitText({ exitCode, signal, channelClosed }) {
   if (channelClosed)
     return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
   if (signal !== null) return `was killed by ${signal}`;
@@ -126,13 +126,13 @@ function ending({ exitCode, signal, channelClosed }) {
 }
 
 /** @param {string | number} taskId */
-function name(taskId) {
+function idText(taskId) {
   if (typeof taskId === 'number') return String(taskId);
   return JSON.stringify(taskId.length > MAX_ID ? `${taskId.slice(0, MAX_ID)}…` : taskId);
 }
 
 /** @param {string} stderr */
-function quoted(stderr) {
+function stderrText(stderr) {
   const words = summarizeStderr(stderr);
   return words === '' ? '' : `; last words: ${words}`;
 }
@@ -161,7 +161,7 @@ function startError(failure) {
     const { message, error, ...fields } = failure;
     if (error === null || error === undefined) {
       const memory = failure.outOfMemory ? '; it ran out of memory' : '';
-      return new WorkerStartError(`${message}${memory}${quoted(failure.stderr)}`, fields);
+      return new WorkerStartError(`${message}${memory}${stderrText(failure.stderr)}`, fields);
     }
     const cause = fromWire(error, false);
     return new WorkerStartError(`${message}: ${cause.message}`, { ...fields, cause });

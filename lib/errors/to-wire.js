@@ -27,12 +27,12 @@ const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-format');
 /**
  * Where a value of an error goes.
  *
- * @typedef {object} Spot
+ * @typedef {object} Target
  * @property {WireError | WireValue} wire
  * @property {object} container in it
  * @property {string} key of `container`
  * @property {string[]} path from `wire` to there
- * @property {object[]} above the errors that lead to it
+ * @property {object[]} ancestors the errors that lead to it
  */
 
 const ErrorClass = Error;
@@ -79,7 +79,7 @@ function isError(value) {
 class Writer {
   #advanced;
   /** Errors that may still be followed. */
-  #left = MAX_TOTAL;
+  #errorsLeft = MAX_TOTAL;
 
   /** @param {boolean} advanced */
   constructor(advanced) {
@@ -88,14 +88,14 @@ class Writer {
 
   /**
    * @param {object} error
-   * @param {object[]} above the errors that this one was found in
+   * @param {object[]} ancestors the errors that this one was found in
    * @returns {WireError}
    */
-  error(error, above) {
+  error(error, ancestors) {
     const className = nearestClass(error);
     /** @type {object[]} */
     const path = [];
-    for (let i = 0; i < above.length; i++) path[i] = above[i];
+    for (let i = 0; i < ancestors.length; i++) path[i] = ancestors[i];
     path[path.length] = error;
     /** @type {WireError} */
     const wire = {
@@ -128,20 +128,20 @@ class Writer {
     /** @type {WireValue} */
     const wire = {};
     if (value === undefined) return wire;
-    const spot = { wire, container: wire, key: 'value', path: ['value'], above: [] };
-    this.#put(spot, typeof value === 'function' ? describe(value) : value, MAX_TEXT);
+    const target = { wire, container: wire, key: 'value', path: ['value'], ancestors: [] };
+    this.#put(target, typeof value === 'function' ? describe(value) : value, MAX_TEXT);
     return wire;
   }
 
   /**
    * @param {unknown[]} values
-   * @param {object[]} above
+   * @param {object[]} ancestors
    */
-  #list(values, above) {
+  #list(values, ancestors) {
     /** @type {(WireError | WireValue)[]} */
     const list = [];
     for (let i = 0; i < values.length && i < MAX_ERRORS; i++) {
-      const item = this.#nested(values[i], above);
+      const item = this.#nested(values[i], ancestors);
       if (item !== null) list[list.length] = item;
     }
     return list;
@@ -149,27 +149,27 @@ class Writer {
 
   /**
    * @param {unknown} value
-   * @param {object[]} above
+   * @param {object[]} ancestors
    * @returns {WireError | WireValue | null} null for an error beyond MAX_DEPTH
    */
-  #nested(value, above) {
+  #nested(value, ancestors) {
     return isError(value)
-      ? this.#nestedError(/** @type {object} */ (value), above)
+      ? this.#nestedError(/** @type {object} */ (value), ancestors)
       : this.value(value);
   }
 
   /**
    * @param {object} error
-   * @param {object[]} above
+   * @param {object[]} ancestors
    * @returns {WireError | WireValue | null} null beyond MAX_DEPTH
    */
-  #nestedError(error, above) {
-    for (let i = 0; i < above.length; i++) {
-      if (above[i] === error) return { value: '[Circular]' };
+  #nestedError(error, ancestors) {
+    for (let i = 0; i < ancestors.length; i++) {
+      if (ancestors[i] === error) return { value: '[Circular]' };
     }
-    if (above.length >= MAX_DEPTH || this.#left === 0) return null;
-    this.#left -= 1;
-    return this.error(error, above);
+    if (ancestors.length >= MAX_DEPTH || this.#errorsLeft === 0) return null;
+    this.#errorsLeft -= 1;
+    return this.error(error, ancestors);
   }
 
   /**
@@ -191,7 +191,7 @@ class Writer {
       wire.fields ??= {};
       room -= key.length;
       room -= this.#put(
-        { wire, container: wire.fields, key, path: ['fields', key], above: path },
+        { wire, container: wire.fields, key, path: ['fields', key], ancestors: path },
         value,
         room,
       );
@@ -201,45 +201,49 @@ class Writer {
   /**
    * Puts a value where it belongs, in the best form that there is for it.
    *
-   * @param {Spot} spot
+   * @param {Target} target
    * @param {unknown} value
    * @param {number} room UTF-16 units that it may have
    * @returns {number} UTF-16 units that it has
    */
-  #put(spot, value, room) {
+  #put(target, value, room) {
     if (isPlain(value)) {
-      define(spot.container, spot.key, value);
+      define(target.container, target.key, value);
       return 0;
     }
-    if (typeof value === 'string') return putText(spot, value, room);
+    if (typeof value === 'string') return putText(target, value, room);
     if (isError(value)) {
-      define(spot.container, spot.key, this.#inner(/** @type {object} */ (value), spot.above));
-      mark(spot.wire, 'Error', spot.path);
+      define(
+        target.container,
+        target.key,
+        this.#inner(/** @type {object} */ (value), target.ancestors),
+      );
+      mark(target.wire, 'Error', target.path);
       return 0;
     }
     const size =
-      (this.#advanced ? putClone(spot, value, room) : 0) || this.#putJson(spot, value, room);
-    return size || putText(spot, describe(value), room);
+      (this.#advanced ? putClone(target, value, room) : 0) || this.#putJson(target, value, room);
+    return size || putText(target, describe(value), room);
   }
 
   /**
    * @param {object} error somewhere in a field of another
-   * @param {object[]} above
+   * @param {object[]} ancestors
    * @returns {WireError | WireValue}
    */
-  #inner(error, above) {
-    return this.#nestedError(error, above) ?? { value: describe(error) };
+  #inner(error, ancestors) {
+    return this.#nestedError(error, ancestors) ?? { value: describe(error) };
   }
 
   /**
-   * @param {Spot} spot
+   * @param {Target} target
    * @param {unknown} value
    * @param {number} room
    * @returns {number} UTF-16 units; 0: JSON has no form for it
    */
-  #putJson({ wire, container, key, path, above }, value, room) {
+  #putJson({ wire, container, key, path, ancestors }, value, room) {
     const form = (/** @type {unknown} */ inner) =>
-      isError(inner) ? this.#inner(/** @type {object} */ (inner), above) : null;
+      isError(inner) ? this.#inner(/** @type {object} */ (inner), ancestors) : null;
     const flattener = new Flattener('field', form, true, room);
     let flat;
     let size = 0;
@@ -278,7 +282,7 @@ function isPlain(value) {
 }
 
 /**
- * @param {Spot} spot
+ * @param {Target} target
  * @param {string} text
  * @param {number} room
  * @returns {number} UTF-16 units
@@ -290,7 +294,7 @@ function putText({ container, key }, text, room) {
 }
 
 /**
- * @param {Spot} spot
+ * @param {Target} target
  * @param {unknown} value
  * @param {number} room
  * @returns {number} UTF-16 units; 0: V8 does not clone it without loss

@@ -10,7 +10,7 @@ const { nodeOptions, quoted, splitOptions } = require('../platform/node-flags');
 const { workerEntryFile } = require('../platform/package-folder');
 const { namesRestrictions, ownRestrictions } = require('../platform/permission');
 const { ENGINE, HOST, assertRuntime, ownRuntime } = require('../platform/runtime');
-const { lineOfPools } = require('../platform/worker-process');
+const { ancestorsOfPools } = require('../platform/worker-process');
 const { invalidType, invalidValue } = require('./argument-errors');
 const { isUrl, moduleUrl } = require('./module-url');
 const { ownOptions, text, texts } = require('./validators');
@@ -83,7 +83,7 @@ function node(own, runtime, env) {
       argv,
       captureStack: own.captureStack === true || undefined,
       engine: ENGINE === 'V8' ? undefined : ENGINE,
-      line: lineOfPools(),
+      ancestors: ancestorsOfPools(),
     }),
   };
 }

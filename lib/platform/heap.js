@@ -8,7 +8,7 @@ const { MessageTooLargeError } = require('../errors/classes');
 
 const MEBIBYTE = 1024 * 1024;
 /** Of the heap, that a single value may take. */
-const PART = 0.5;
+const MAX_FRACTION = 0.5;
 
 let limit = 0;
 
@@ -18,7 +18,7 @@ let limit = 0;
  */
 function assertFits(mebibytes) {
   // The module takes milliseconds to load, and such a value hardly ever comes.
-  if (limit === 0) limit = require('node:v8').getHeapStatistics().heap_size_limit * PART;
+  if (limit === 0) limit = require('node:v8').getHeapStatistics().heap_size_limit * MAX_FRACTION;
   const size = mebibytes * MEBIBYTE;
   if (!(size > limit)) return;
   const message =

@@ -13,20 +13,20 @@ const RECURSION = 'ERR_POOL_RECURSION';
 
 /**
  * @typedef {object} WorkerProcess
- * @property {Set<string>} line paths of the module that this worker runs, and of those whose start has led to it
- * @property {Set<string>} opening paths of modules that are being loaded or set up for a task
+ * @property {Set<string>} ancestors paths of the module that this worker runs, and of those whose start has led to it
+ * @property {Set<string>} loading paths of modules that are being loaded or set up for a task
  * @property {() => boolean} isBusy whether it runs a task
  */
 
 /**
  * Marks this process as a worker.
  *
- * @param {readonly string[]} line
+ * @param {readonly string[]} ancestors
  * @param {() => boolean} isBusy
  * @returns {WorkerProcess}
  */
-function markWorker(line, isBusy) {
-  const worker = { line: new Set(line), opening: new Set(), isBusy };
+function markWorker(ancestors, isBusy) {
+  const worker = { ancestors: new Set(ancestors), loading: new Set(), isBusy };
   Object.defineProperty(process, MARK, { value: worker });
   return worker;
 }
@@ -37,15 +37,15 @@ function ownWorker() {
 }
 
 /**
- * What the workers of a pool that is made here are told as their `line`: none of these modules may
+ * What the workers of a pool that is made here are told as their `ancestors`: none of these modules may
  * start them again by being started.
  *
  * @returns {string[] | undefined}
  */
-function lineOfPools() {
+function ancestorsOfPools() {
   const worker = ownWorker();
   if (worker === undefined) return undefined;
-  return [...(worker.isBusy() ? [] : worker.line), ...worker.opening];
+  return [...(worker.isBusy() ? [] : worker.ancestors), ...worker.loading];
 }
 
 /**
@@ -59,7 +59,7 @@ function assertNotItself(url) {
   const worker = ownWorker();
   if (worker === undefined || url === null) return;
   const path = pathOf(url);
-  if (!worker.opening.has(path) && (worker.isBusy() || !worker.line.has(path))) return;
+  if (!worker.loading.has(path) && (worker.isBusy() || !worker.ancestors.has(path))) return;
   const message =
     `a worker cannot start a pool of the module that it runs itself: ${path} does so outside of any task, and each of ` +
     'the new workers would do the same; make the pool only where isWorker of "bulkhead/worker" is false, or put what the ' +
@@ -95,4 +95,4 @@ function pathOf(url) {
   }
 }
 
-module.exports = { assertNotItself, isRecursion, lineOfPools, markWorker, pathOf };
+module.exports = { assertNotItself, isRecursion, ancestorsOfPools, markWorker, pathOf };

@@ -26,15 +26,15 @@ class Builtin {
   /** @type {Map<string, Promise<Handlers>>} */
   #loading = new OwnMap();
   #context;
-  #self;
+  #workerProcess;
 
   /**
    * @param {WorkerContext} context
-   * @param {import('../platform/worker-process').WorkerProcess} self
+   * @param {import('../platform/worker-process').WorkerProcess} workerProcess
    */
-  constructor(context, self) {
+  constructor(context, workerProcess) {
     this.#context = context;
-    this.#self = self;
+    this.#workerProcess = workerProcess;
   }
 
   async setup() {}
@@ -50,7 +50,7 @@ class Builtin {
     if (frame.filename !== undefined) {
       const known = this.#modules.get(frame.filename);
       if (known !== undefined) return known.start(frame, payload, context);
-      return this.#startLater(frame.filename, task, context);
+      return this.#loadAndStart(frame.filename, task, context);
     }
     if (frame.handler !== undefined) {
       throw new TypeError(
@@ -66,8 +66,8 @@ class Builtin {
    * @param {Task} task
    * @param {TaskContext} context
    */
-  async #startLater(filename, { frame, payload }, context) {
-    const handlers = await this.#open(filename);
+  async #loadAndStart(filename, { frame, payload }, context) {
+    const handlers = await this.#loadOnce(filename);
     return handlers.start(frame, payload, context);
   }
 
@@ -85,7 +85,7 @@ class Builtin {
    *
    * @param {string} filename
    */
-  #open(filename) {
+  #loadOnce(filename) {
     const known = this.#loading.get(filename);
     if (known !== undefined) return known;
     const loading = this.#load(filename);
@@ -95,19 +95,19 @@ class Builtin {
 
   /** @param {string} filename */
   async #load(filename) {
-    const { opening } = this.#self;
+    const { loading } = this.#workerProcess;
     let path = '';
     try {
       const url = resolveModule(filename);
       path = pathOf(url);
-      opening.add(path);
+      loading.add(path);
       const handlers = await Handlers.of(await load(url), fileURLToPath(url));
       if (!handlers.found && !handlers.foundFunctions) throw handlers.nothingFound();
       await handlers.hook('setup')?.(this.#context);
       this.#modules.set(filename, handlers);
       return handlers;
     } finally {
-      opening.delete(path);
+      loading.delete(path);
       this.#loading.delete(filename);
     }
   }

@@ -9,29 +9,28 @@
 
 const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
+const { DURING_USER_CODE } = require('./result-kinds');
 
-/** Added to the kind of a result, see Port. */
-const WATCHED = 4;
 /** Replies that are held back at most, and their text in UTF-16 units. */
-const FLUSH_REPLIES = 256;
+const FLUSH_LINES = 256;
 const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {
   #port;
   /** @type {(() => void) | null} */
-  #leave = null;
+  #stopListening = null;
   #text = '';
-  #replies = 0;
+  #lines = 0;
   #open = true;
-  #collecting = true;
+  #batching = true;
 
-  #reply;
+  #appendResult;
 
   /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
     // Asked for once, as a method would look its object up each time.
-    this.#reply = port.replier();
+    this.#appendResult = port.replier();
   }
 
   get open() {
@@ -45,7 +44,7 @@ class Channel {
    * @param {() => void} onEnd the supervisor has closed its side, or is gone
    */
   listen(onBytes, onEnd) {
-    this.#leave = listen(this.#port, onBytes, onEnd);
+    this.#stopListening = listen(this.#port, onBytes, onEnd);
   }
 
   /**
@@ -53,11 +52,11 @@ class Channel {
    *
    * @param {string} line with its newline
    */
-  reply(line) {
+  batch(line) {
     this.#append(line);
-    this.#replies += 1;
-    const full = this.#replies >= FLUSH_REPLIES || this.#text.length >= FLUSH_LENGTH;
-    if (full || !this.#collecting) this.flush();
+    this.#lines += 1;
+    const full = this.#lines >= FLUSH_LINES || this.#text.length >= FLUSH_LENGTH;
+    if (full || !this.#batching) this.flush();
   }
 
   /**
@@ -65,7 +64,7 @@ class Channel {
    *
    * @param {string} line
    */
-  say(line) {
+  write(line) {
     this.#append(line);
     this.flush();
   }
@@ -76,26 +75,26 @@ class Channel {
    * @param {(shared: number) => string} lineFor makes it; `shared`: where the bytes are in the shared memory, or -1
    * @param {Uint8Array[]} blobs
    */
-  sayWith(lineFor, blobs) {
+  writeWithBytes(lineFor, blobs) {
     if (!this.#open) return;
     const shared = this.#port.share(blobs);
     const line = lineFor(shared);
     if (shared >= 0) {
-      this.say(line);
+      this.write(line);
       return;
     }
     this.flush();
-    this.#write(() => this.#port.writeWith(line, blobs));
+    this.#tryWrite(() => this.#port.writeWith(line, blobs));
   }
 
   /**
    * Puts what was not written yet into hands that can write it while user code keeps this thread.
    */
-  hold() {
+  journal() {
     const text = this.#text;
     if (text === '') return;
     this.#text = '';
-    this.#write(() => this.#port.hold(text));
+    this.#tryWrite(() => this.#port.hold(text));
   }
 
   /**
@@ -110,30 +109,30 @@ class Channel {
    */
   result(id, elapsed, kind, json, duringUserCode) {
     if (!this.#open) return;
-    this.hold();
+    this.journal();
     try {
-      this.#reply(id, elapsed, duringUserCode ? kind + WATCHED : kind, json);
+      this.#appendResult(id, elapsed, duringUserCode ? kind + DURING_USER_CODE : kind, json);
     } catch {
-      this.#lost();
+      this.#disconnected();
     }
-    this.#replies += 1;
-    if (this.#replies >= FLUSH_REPLIES || !this.#collecting) this.flush();
+    this.#lines += 1;
+    if (this.#lines >= FLUSH_LINES || !this.#batching) this.flush();
   }
 
   /** Returns when the kernel has all that was said. */
   flush() {
     const text = this.#text;
-    if (this.#replies === 0 && text === '') return;
+    if (this.#lines === 0 && text === '') return;
     this.#text = '';
-    this.#replies = 0;
-    this.#write(() => this.#port.write(text));
+    this.#lines = 0;
+    this.#tryWrite(() => this.#port.write(text));
   }
 
   /**
    * From now on nothing is held back: the process is about to exit, and no later moment may come.
    */
-  stopCollecting() {
-    this.#collecting = false;
+  stopBatching() {
+    this.#batching = false;
     this.flush();
   }
 
@@ -141,7 +140,7 @@ class Channel {
   close() {
     this.flush();
     this.#open = false;
-    this.#leave?.();
+    this.#stopListening?.();
   }
 
   /** @param {string} line */
@@ -152,17 +151,17 @@ class Channel {
   }
 
   /** @param {() => void} write */
-  #write(write) {
+  #tryWrite(write) {
     // After process.disconnect(), as under fork, what is still said is lost.
     if (!this.#open) return;
     try {
       write();
     } catch {
-      this.#lost();
+      this.#disconnected();
     }
   }
 
-  #lost() {
+  #disconnected() {
     // The writes block, so there is one way for them to fail: the other side is gone. Then there is
     // nobody to work for, and nobody to tell.
     this.#open = false;

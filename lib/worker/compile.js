@@ -11,7 +11,7 @@ const { OwnMap, apply } = require('./intrinsics');
  * Compiled functions that are kept. A program has a handful; one that builds its sources would fill
  * the heap.
  */
-const KEPT = 256;
+const MAX_COMPILED = 256;
 
 /** @type {Map<string, Function>} in the order in which they were compiled */
 const compiled = new OwnMap();
@@ -33,7 +33,7 @@ const HELPERS = [
 ];
 
 /** As V8 and JavaScriptCore say it. */
-const FREE = /^(?:(\S+) is not defined|Can't find variable: (\S+))$/;
+const UNDEFINED_VARIABLE = /^(?:(\S+) is not defined|Can't find variable: (\S+))$/;
 
 const SENDS =
   'exec() sends the text of a function, without its outer variables, its imports and the helpers of compilers';
@@ -85,9 +85,9 @@ function explain(source, thrown) {
   try {
     if (!(thrown instanceof ReferenceErrorClass)) return;
     const { message, stack } = thrown;
-    const [, inV8, inJavaScriptCore] = FREE.exec(message) ?? [];
+    const [, inV8, inJavaScriptCore] = UNDEFINED_VARIABLE.exec(message) ?? [];
     const name = inV8 ?? inJavaScriptCore;
-    if (name === undefined || name in globals || !names(source, name)) return;
+    if (name === undefined || name in globals || !mentions(source, name)) return;
     const explanation = EXPLANATIONS.find(([fits]) => fits.test(name))?.[1];
     const explained = `${message} in the worker: ${explanation}`;
     thrown.message = explained;
@@ -102,15 +102,16 @@ function explain(source, thrown) {
  * @param {string} source
  * @param {string} name
  */
-function names(source, name) {
+function mentions(source, name) {
   for (let at = source.indexOf(name); at !== -1; at = source.indexOf(name, at + 1)) {
-    if (!isPart(source[at - 1]) && !isPart(source[at + name.length])) return true;
+    if (!isIdentifierPart(source[at - 1]) && !isIdentifierPart(source[at + name.length]))
+      return true;
   }
   return false;
 }
 
 /** @param {string | undefined} character */
-function isPart(character) {
+function isIdentifierPart(character) {
   return character !== undefined && /[\w$\u0080-\uffff]/.test(character);
 }
 
@@ -125,7 +126,7 @@ function compile(source) {
   const fn = evaluate(source);
   if (typeof fn !== 'function') throw new TypeError('exec: the source is not that of a function');
   for (const oldest of compiled.keys()) {
-    if (compiled.size < KEPT) break;
+    if (compiled.size < MAX_COMPILED) break;
     compiled.delete(oldest);
   }
   compiled.set(source, fn);

@@ -12,7 +12,7 @@ const process = require('node:process');
 /** @param {import('./channel').Channel} channel */
 function flushBeforeExit(channel) {
   // First among the `exit` listeners; what the later ones say is written as they say it.
-  process.on('exit', () => channel.stopCollecting());
+  process.on('exit', () => channel.stopBatching());
   process.on('uncaughtExceptionMonitor', () => channel.flush());
   // Not in Node's documentation, but what process.exit() ends in, and where other packages
   // (signal-exit) hook in as well.
@@ -21,7 +21,7 @@ function flushBeforeExit(channel) {
   );
   const reallyExit = internals.reallyExit.bind(process);
   internals.reallyExit = (code) => {
-    channel.stopCollecting();
+    channel.stopBatching();
     return reallyExit(code);
   };
 }

@@ -7,12 +7,7 @@ const { MessageTooLargeError } = require('../errors/classes');
 const { toWire } = require('../errors/to-wire');
 const { isEnvelope } = require('./envelope');
 const { byteLength, join, stringify } = require('./intrinsics');
-
-/** Kinds of results, as the channel takes them. */
-const VALUE = 0;
-const ENVELOPE = 1;
-const UNDEFINED = 2;
-const V8 = 3;
+const { ENVELOPE, UNDEFINED, V8, VALUE } = require('./result-kinds');
 
 class FrameWriter {
   #channel;
@@ -61,7 +56,7 @@ class FrameWriter {
       this.#channel.result(id, elapsed, kind, json, duringUserCode);
       return;
     }
-    this.#say(
+    this.#write(
       `{"type":"result","id":${id},"elapsed":${elapsed}${envelope ? ',"envelope":true' : ''}`,
       'result',
       encoded,
@@ -78,8 +73,8 @@ class FrameWriter {
    */
   error(id, elapsed, thrown, duringUserCode) {
     const error = this.#wireError(thrown, this.#serialization === 'advanced');
-    this.#channel.reply(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${error}}\n`);
-    if (duringUserCode) this.#channel.hold();
+    this.#channel.batch(`{"type":"error","id":${id},"elapsed":${elapsed},"error":${error}}\n`);
+    if (duringUserCode) this.#channel.journal();
   }
 
   /**
@@ -88,7 +83,7 @@ class FrameWriter {
    * @throws what says why `value` cannot be sent
    */
   progress(id, value) {
-    this.#say(`{"type":"progress","id":${id}`, 'value', this.#encode(value, 'progress'));
+    this.#write(`{"type":"progress","id":${id}`, 'value', this.#encode(value, 'progress'));
   }
 
   /**
@@ -103,9 +98,9 @@ class FrameWriter {
   chunk(id, index, value) {
     const head = `{"type":"chunk","id":${id},"index":${index}`;
     const encoded = this.#encode(value, 'chunk');
-    if (encoded.blobs !== null) return this.#sayWithBytes(head, 'value', encoded, encoded.blobs);
-    this.#channel.reply(line(head, 'value', encoded));
-    this.#channel.hold();
+    if (encoded.blobs !== null) return this.#writeWithBytes(head, 'value', encoded, encoded.blobs);
+    this.#channel.batch(line(head, 'value', encoded));
+    this.#channel.journal();
   }
 
   /** What was said is to be heard now. */
@@ -118,7 +113,7 @@ class FrameWriter {
    * @throws what says why it cannot be sent
    */
   message(message) {
-    this.#say('{"type":"message"', 'message', this.#encode(message, 'message'));
+    this.#write('{"type":"message"', 'message', this.#encode(message, 'message'));
   }
 
   /**
@@ -126,7 +121,7 @@ class FrameWriter {
    * @param {boolean} shares whether large raw bytes go through shared memory
    */
   ready(page, shares) {
-    this.#channel.say(`{"type":"ready","version":1,"page":${page},"shares":${shares}}\n`);
+    this.#channel.write(`{"type":"ready","version":1,"page":${page},"shares":${shares}}\n`);
   }
 
   /**
@@ -136,7 +131,7 @@ class FrameWriter {
    * @param {boolean} permanent trying again cannot help
    */
   fail(thrown, permanent) {
-    this.#channel.say(
+    this.#channel.write(
       `{"type":"fail","permanent":${permanent},"error":${this.#wireError(thrown, false)}}\n`,
     );
   }
@@ -148,9 +143,9 @@ class FrameWriter {
    * @param {string} key
    * @param {Encoded} encoded
    */
-  #say(head, key, encoded) {
-    if (encoded.blobs === null) this.#channel.say(line(head, key, encoded));
-    else this.#sayWithBytes(head, key, encoded, encoded.blobs);
+  #write(head, key, encoded) {
+    if (encoded.blobs === null) this.#channel.write(line(head, key, encoded));
+    else this.#writeWithBytes(head, key, encoded, encoded.blobs);
   }
 
   /**
@@ -159,8 +154,11 @@ class FrameWriter {
    * @param {Encoded} encoded
    * @param {Uint8Array[]} blobs its own
    */
-  #sayWithBytes(head, key, encoded, blobs) {
-    this.#channel.sayWith((shared) => lineWithBytes(head, key, encoded, blobs, shared), blobs);
+  #writeWithBytes(head, key, encoded, blobs) {
+    this.#channel.writeWithBytes(
+      (shared) => lineWithBytes(head, key, encoded, blobs, shared),
+      blobs,
+    );
   }
 
   /**
@@ -224,10 +222,10 @@ function line(head, key, encoded) {
 function lineWithBytes(head, key, { json, binary, encoding }, blobs, shared) {
   const bytes = [];
   for (let i = 0; i < blobs.length; i++) bytes[i] = blobs[i].byteLength;
-  const places = binary === null ? '' : `,"binary":${stringify(binary)}`;
-  const how = encoding === null ? '' : `,"encoding":"${encoding}"`;
-  const where = shared < 0 ? '' : `,"shared":${shared}`;
-  return `${head},"bytes":[${join(bytes, ',')}]${where}${places}${how},"${key}":${json}}\n`;
+  const binaryField = binary === null ? '' : `,"binary":${stringify(binary)}`;
+  const encodingField = encoding === null ? '' : `,"encoding":"${encoding}"`;
+  const sharedField = shared < 0 ? '' : `,"shared":${shared}`;
+  return `${head},"bytes":[${join(bytes, ',')}]${sharedField}${binaryField}${encodingField},"${key}":${json}}\n`;
 }
 
 /** @param {string} message */

@@ -13,9 +13,9 @@
  * @property {number} concurrency
  * @property {number} maxMessageSize
  * @property {'json' | 'advanced'} serialization
- * @property {{ worker: string | null, argv: string[], captureStack?: boolean, engine?: string, line?: string[] }} options
+ * @property {{ worker: string | null, argv: string[], captureStack?: boolean, engine?: string, ancestors?: string[] }} options
  *   `worker`: file URL of the module; null: the built-in worker. `captureStack`: the supervisor may ask for the stack.
- *   `engine`: the JavaScript engine on the other side, unless it is V8. `line`: see ../platform/worker-process.js
+ *   `engine`: the JavaScript engine on the other side, unless it is V8. `ancestors`: see ../platform/worker-process.js
  */
 
 /**

@@ -50,7 +50,7 @@ class Handlers {
    * Where exports may be: the namespace, then what a CommonJS or transpiled module put into its
    * `default`.
    */
-  #places;
+  #exportObjects;
   /** What is said about the module in errors. */
   #file;
   /** @type {Handler | undefined} */
@@ -69,16 +69,16 @@ class Handlers {
    * @throws what such a promise rejects with
    */
   static async of(namespace, file) {
-    return new Handlers(await exportPlaces(namespace), file);
+    return new Handlers(await findExportObjects(namespace), file);
   }
 
   /**
-   * @param {any[]} places
+   * @param {any[]} objects
    * @param {string} file
    */
-  constructor(places, file) {
+  constructor(objects, file) {
     this.#file = file;
-    this.#places = places;
+    this.#exportObjects = objects;
     this.#default = this.#findDefault();
     this.#map = this.#find(
       'handlers',
@@ -149,7 +149,7 @@ class Handlers {
 
   /** Why a module without a handler is no worker. */
   nothingFound() {
-    const names = [...new Set(this.#places.flatMap((place) => Object.keys(place)))];
+    const names = [...new Set(this.#exportObjects.flatMap((object) => Object.keys(object)))];
     const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`;
     const what = `looked for ${LOOKED_FOR}; the module ${exported}${mainGuardHint(this.#file)}`;
     const error = new TypeError(`${this.#file} is not a worker module: ${what}`);
@@ -186,13 +186,13 @@ class Handlers {
     if (known !== undefined || RESERVED[name] === true) return known;
     let found;
     let self;
-    for (let i = 0; i < this.#places.length; i++) {
-      const place = this.#places[i];
-      if (!hasOwn(place, name)) continue;
-      const value = place[name];
+    for (let i = 0; i < this.#exportObjects.length; i++) {
+      const object = this.#exportObjects[i];
+      if (!hasOwn(object, name)) continue;
+      const value = object[name];
       if (!isCallable(value) || (found !== undefined && value !== found)) continue;
       found = value;
-      self = place;
+      self = object;
     }
     if (found === undefined) return undefined;
     const bound = /** @type {Handler} */ (bind(found, self));
@@ -205,14 +205,14 @@ class Handlers {
     /** @type {string[]} */
     const names = [];
     const seen = new OwnMap();
-    for (let i = 0; i < this.#places.length; i++) {
-      const keys = keysOf(this.#places[i]);
+    for (let i = 0; i < this.#exportObjects.length; i++) {
+      const keys = keysOf(this.#exportObjects[i]);
       for (let j = 0; j < keys.length; j++) {
         const name = keys[j];
         if (
           seen.has(name) ||
           RESERVED[name] === true ||
-          !isCallable(valueAt(this.#places[i], name))
+          !isCallable(valueAt(this.#exportObjects[i], name))
         )
           continue;
         seen.set(name, true);
@@ -223,8 +223,8 @@ class Handlers {
   }
 
   #findDefault() {
-    for (const place of this.#places) {
-      if (typeof place === 'function') return place;
+    for (const object of this.#exportObjects) {
+      if (typeof object === 'function') return object;
     }
     return this.#findFunction('processTask');
   }
@@ -239,10 +239,10 @@ class Handlers {
    * @param {(value: unknown) => boolean} fits
    */
   #find(name, fits) {
-    for (let i = 0; i < this.#places.length; i++) {
-      const place = this.#places[i];
-      if (!hasOwn(place, name)) continue;
-      const value = place[name];
+    for (let i = 0; i < this.#exportObjects.length; i++) {
+      const object = this.#exportObjects[i];
+      if (!hasOwn(object, name)) continue;
+      const value = object[name];
       if (fits(value)) return value;
     }
     return undefined;
@@ -267,9 +267,9 @@ class Handlers {
  * @param {any[]} payload its arguments, from JSON
  */
 function argumentsOf(frame, payload) {
-  const places = frame.undefined;
-  if (places !== undefined) {
-    for (let i = 0; i < places.length; i++) payload[places[i]] = undefined;
+  const positions = frame.undefined;
+  if (positions !== undefined) {
+    for (let i = 0; i < positions.length; i++) payload[positions[i]] = undefined;
   }
   return payload;
 }
@@ -277,28 +277,28 @@ function argumentsOf(frame, payload) {
 /**
  * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled
  * from an ES module, the real default export is one level further down. What a promise becomes
- * stands in the place of the promise.
+ * stands in the object of the promise.
  *
  * @param {any} namespace
  * @returns {Promise<any[]>}
  */
-async function exportPlaces(namespace) {
-  const places = [namespace];
+async function findExportObjects(namespace) {
+  const objects = [namespace];
   /** @type {Record<string, any>} */
   const awaited = {};
-  let place = namespace;
+  let object = namespace;
   for (;;) {
     for (const name of AWAITED) {
-      if (awaited[name] === undefined && hasOwn(place, name) && isAwaited(name, place[name]))
-        awaited[name] = await place[name];
+      if (awaited[name] === undefined && hasOwn(object, name) && isAwaited(name, object[name]))
+        awaited[name] = await object[name];
     }
-    if (places.length === 3 || !hasOwn(place, 'default')) break;
-    place = isThenable(place.default) ? await place.default : place.default;
-    if (!isObject(place)) break;
-    places.push(place);
+    if (objects.length === 3 || !hasOwn(object, 'default')) break;
+    object = isThenable(object.default) ? await object.default : object.default;
+    if (!isObject(object)) break;
+    objects.push(object);
   }
   // Before the others, where the promises are.
-  return Object.keys(awaited).length === 0 ? places : [awaited, ...places];
+  return Object.keys(awaited).length === 0 ? objects : [awaited, ...objects];
 }
 
 /**
@@ -359,13 +359,13 @@ function isCallable(value) {
 /**
  * For a look at what there is. A getter that throws will do so again for the task that names it.
  *
- * @param {any} place
+ * @param {any} object
  * @param {string} name
  * @returns {unknown}
  */
-function valueAt(place, name) {
+function valueAt(object, name) {
   try {
-    return place[name];
+    return object[name];
   } catch {
     return undefined;
   }

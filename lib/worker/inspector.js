@@ -11,7 +11,7 @@ const { setImmediate, setTimeout } = require('../clock');
  * ms after which the supervisor has given up asking; a debugger that opened so late was not closed
  * before.
  */
-const LATE = 2_000;
+const LATE_CLOSE = 2_000;
 
 class Inspector {
   #node;
@@ -35,7 +35,7 @@ class Inspector {
     // It takes a while, for which the task that is being aborted need not wait.
     setImmediate(close);
     // The signal may be quicker than what it causes.
-    setTimeout(close, LATE).unref();
+    setTimeout(close, LATE_CLOSE).unref();
   }
 }
 

@@ -68,7 +68,7 @@ class Ipc {
   #send(message, rest) {
     const handle = rest[0];
     const callback = firstFunction(rest);
-    check(message);
+    assertSendable(message);
     if (handle !== undefined && handle !== null && handle !== callback) {
       throw coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'A bulkhead worker cannot send handles');
     }
@@ -100,7 +100,7 @@ class Ipc {
  *
  * @param {unknown} message
  */
-function check(message) {
+function assertSendable(message) {
   if (message === undefined) {
     throw coded(TypeError, 'ERR_MISSING_ARGS', 'The "message" argument must be specified');
   }

@@ -33,11 +33,11 @@ const { Credit, stream } = require('./stream');
 /** ms of work between two returns to the event loop. */
 const SLICE = 1;
 /** ms: where a task has taken longer than this, the next one may. */
-const SHORT = 0.25;
+const SHORT_TASK = 0.25;
 /**
  * How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one.
  */
-const FORGET = 0.97;
+const DECAY = 0.97;
 
 /** @typedef {import('./frames').TaskFrame} TaskFrame */
 
@@ -158,11 +158,11 @@ class Loop {
     this.#pumping = true;
     try {
       for (;;) {
-        this.#receive();
+        this.#readFrames();
         this.#startQueued();
         this.#channel.flush();
         if (now() >= this.#sliceEnd) {
-          this.#pause();
+          this.#yieldToEventLoop();
           return;
         }
         // Without room, the end of a task goes on from here. The end of the stream (-1) is seen by
@@ -178,7 +178,7 @@ class Loop {
     return this.#onIdle === null && this.#running.size < this.#concurrency;
   }
 
-  #receive() {
+  #readFrames() {
     const attempts = this.#attempts;
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
       const values = parse(text);
@@ -186,13 +186,13 @@ class Loop {
       for (let i = 0; i < values.length; i++) {
         const id = attempts[2 * i];
         if (id > 0) queue[queue.length] = new Task(this, id, attempts[2 * i + 1], PLAIN, values[i]);
-        else this.#take(values[i]);
+        else this.#handleFrame(values[i]);
       }
     }
   }
 
   /** @param {any} frame any but the plainest */
-  #take(frame) {
+  #handleFrame(frame) {
     if (frame.type === 'task') {
       // The port cuts a batch behind a frame with raw bytes, so that these are its.
       if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
@@ -230,7 +230,7 @@ class Loop {
   #startQueued() {
     const queue = this.#queue;
     while (this.#head < queue.length && this.#hasRoom()) {
-      if (this.#longest > SHORT) this.#channel.flush();
+      if (this.#longest > SHORT_TASK) this.#channel.flush();
       const task = queue[this.#head];
       queue[this.#head++] = undefined;
       if (task !== undefined) this.#start(task);
@@ -245,7 +245,7 @@ class Loop {
   /** @param {Task} task */
   #start(task) {
     // Whatever user code does from here on, what was said before is on its way.
-    this.#channel.hold();
+    this.#channel.journal();
     if (this.#claim(task.epoch) === 0) return;
     task.started = now();
     const { frame } = task;
@@ -259,7 +259,7 @@ class Loop {
       if (task.credit !== undefined && value !== PENDING)
         value = stream(task, task.credit, value, this.#writer);
       if ((typeof value === 'object' && value !== null) || typeof value === 'function') {
-        value = this.#settled(task, value);
+        value = this.#unwrap(task, value);
       }
     } catch (thrown) {
       this.#fail(task, thrown, false);
@@ -276,7 +276,7 @@ class Loop {
    * @param {any} value no primitive
    * @returns {unknown} the value to answer with, or PENDING when it is still to come
    */
-  #settled(task, value) {
+  #unwrap(task, value) {
     if (typeof value.then === 'function') {
       const promise = isPromise(value) ? value : promiseOf(value);
       onSettled(
@@ -288,7 +288,7 @@ class Loop {
     }
     switch (value[toStringTag]) {
       case 'AsyncGenerator':
-        return this.#settled(task, collect(value, task));
+        return this.#unwrap(task, collect(value, task));
       case 'Generator':
         return arrayFrom(value);
       default:
@@ -304,7 +304,7 @@ class Loop {
     let value = outcome;
     try {
       // An async function may return a generator.
-      if (typeof value === 'object' && value !== null) value = this.#settled(task, value);
+      if (typeof value === 'object' && value !== null) value = this.#unwrap(task, value);
     } catch (thrown) {
       this.failed(task, thrown);
       return;
@@ -339,7 +339,7 @@ class Loop {
    */
   #end(task, value, duringUserCode) {
     if (task.settled) return;
-    const elapsed = this.#settle(task);
+    const elapsed = this.#markSettled(task);
     this.#writer.result(task.id, elapsed, value, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
@@ -352,7 +352,7 @@ class Loop {
   #fail(task, thrown, duringUserCode) {
     if (task.settled) return;
     if (task.frame.exec !== undefined) explain(task.frame.exec, thrown);
-    const elapsed = this.#settle(task);
+    const elapsed = this.#markSettled(task);
     this.#writer.error(task.id, elapsed, thrown, duringUserCode);
     if (this.#running.delete(task.id)) this.#resume();
   }
@@ -361,11 +361,11 @@ class Loop {
    * @param {Task} task
    * @returns {number} µs from the claim to now
    */
-  #settle(task) {
+  #markSettled(task) {
     task.settled = true;
     this.#clock = now();
     const elapsed = this.#clock - task.started;
-    this.#longest = max(elapsed, this.#longest * FORGET);
+    this.#longest = max(elapsed, this.#longest * DECAY);
     return round(elapsed * 1000);
   }
 
@@ -382,7 +382,7 @@ class Loop {
       this.#sliceOpen = true;
       this.#sliceEnd = this.#clock + SLICE;
     } else if (this.#clock >= this.#sliceEnd) {
-      this.#pause();
+      this.#yieldToEventLoop();
       return;
     }
     this.#pumping = true;
@@ -401,7 +401,7 @@ class Loop {
   }
 
   /** Returns to the event loop, and comes back if there is something to start. */
-  #pause() {
+  #yieldToEventLoop() {
     this.#channel.flush();
     this.#sliceOpen = false;
     if (this.#immediatePending || this.#head >= this.#queue.length || !this.#hasRoom()) return;

@@ -74,12 +74,12 @@ async function start(init) {
   process.title = `${init.pool} worker ${init.workerId}`;
 
   const inspector = init.options.captureStack && HOST === 'Node.js' ? new Inspector() : null;
-  const opened = await open(init, context).catch((thrown) =>
-    refuse(writer, thrown, isPermanent(thrown)),
+  const opened = await openProgram(init, context).catch((thrown) =>
+    failStart(writer, thrown, isPermanent(thrown)),
   );
   const program = withFault(port, opened);
   // That a database is down, say, may be over at the next attempt.
-  await program.setup(context).catch((thrown) => refuse(writer, thrown, isRecursion(thrown)));
+  await program.setup(context).catch((thrown) => failStart(writer, thrown, isRecursion(thrown)));
 
   ipc.program = program;
   const { concurrency } = init;
@@ -111,13 +111,13 @@ async function start(init) {
  * @param {WorkerContext} context
  * @returns {Promise<import('./module-program').Program>}
  */
-async function open(init, context) {
+async function openProgram(init, context) {
   if (init.version !== PROTOCOL_VERSION) {
     const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
-  const { worker, captureStack, engine = 'V8', line = [] } = init.options;
-  const self = markWorker(line, () => loop?.busy === true);
+  const { worker, captureStack, engine = 'V8', ancestors = [] } = init.options;
+  const workerProcess = markWorker(ancestors, () => loop?.busy === true);
   if (captureStack && HOST !== 'Node.js')
     throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
   if (init.serialization === 'advanced' && engine !== ENGINE) {
@@ -127,10 +127,10 @@ async function open(init, context) {
   }
   if (worker === null) {
     withoutMain();
-    return new Builtin(context, self);
+    return new Builtin(context, workerProcess);
   }
   const url = resolveModule(worker);
-  self.line.add(pathOf(url));
+  workerProcess.ancestors.add(pathOf(url));
   // As under fork, where this file would not be in between.
   process.argv[1] = fileURLToPath(url);
   return openModule(url);
@@ -147,7 +147,7 @@ function unavailable(message) {
  * @param {boolean} permanent
  * @returns {never}
  */
-function refuse(writer, thrown, permanent) {
+function failStart(writer, thrown, permanent) {
   writer.fail(thrown, permanent);
   return exit(1);
 }

@@ -46,17 +46,17 @@ class Shutdown {
       console.error(thrown);
       code = 1;
     }
-    await printed();
-    this.#leave(code);
+    await flushStdio();
+    this.#exit(code);
   }
 
   /** The supervisor has closed its side. Unless it had said so before, the pool is gone. */
   parentGone() {
-    if (!this.#stopRequested) this.#leave(0);
+    if (!this.#stopRequested) this.#exit(0);
   }
 
   /** @param {number} code */
-  #leave(code) {
+  #exit(code) {
     this.#channel.flush();
     this.#ipc.disconnected();
     exit(code);
@@ -64,13 +64,13 @@ class Shutdown {
 }
 
 /** Writes to a pipe are asynchronous, and an exit cuts them off. */
-async function printed() {
-  await printedTo('stdout');
-  await printedTo('stderr');
+async function flushStdio() {
+  await flushStream('stdout');
+  await flushStream('stderr');
 }
 
 /** @param {'stdout' | 'stderr'} name */
-async function printedTo(name) {
+async function flushStream(name) {
   try {
     const stream = process[name];
     if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve));
