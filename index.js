@@ -1,7 +1,7 @@
 'use strict';
 
-// All of lib/, in one file: see scripts/bundle.mjs. (In two steps, so that Node need not look
-// through that file for names.)
+// The bundle of lib/, see scripts/bundle.mjs. The export takes two steps, so that Node does not
+// scan the bundle for named exports.
 const ProcessManager = require('./dist/index.js');
 
 module.exports = ProcessManager;

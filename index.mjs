@@ -1,5 +1,5 @@
-// One class, whichever module system asks for it: the package is CommonJS, and this only gives
-// names to its parts.
+// The same class for both module systems: the package is CommonJS, and this file adds the named
+// exports.
 import ProcessManager from './index.js';
 
 export default ProcessManager;

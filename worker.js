@@ -1,7 +1,7 @@
 'use strict';
 
-// 'bulkhead/worker' is for types (see worker.d.ts), and for modules that are program and worker at
-// once: what a handler needs, it gets as arguments.
+// 'bulkhead/worker' provides types (see worker.d.ts), and `isWorker` for modules that are program
+// and worker at once. A handler gets everything else as arguments.
 
 /** See lib/platform/worker-process.js. */
 exports.isWorker = process[Symbol.for('bulkhead.worker')] !== undefined;

@@ -1,12 +1,12 @@
 'use strict';
 
-// The real clock and the real event loop, whatever has become of the globals. Test environments
-// leave some of them out (jsdom has no setImmediate), and fake clocks (Jest, Vitest, sinon,
-// node:test) replace them, some in node:timers as well. What is taken here, when the package is
-// loaded, stays real if a fake clock is installed later. Where one is installed already, there is a
-// substitute that no fake clock knows.
+// The real clock and event loop, even if the globals are replaced. Test environments omit some
+// functions (jsdom has no setImmediate). Fake clocks (Jest, Vitest, sinon, node:test) replace them,
+// some in node:timers too. The functions taken here, when the package is loaded, stay real if a
+// fake clock is installed later. If one is already installed, a fallback is used that fake clocks
+// do not replace.
 //
-// What belongs to the language is in intrinsics.js.
+// Intrinsics of the language are in intrinsics.js.
 
 const { fstat } = require('node:fs');
 const { performance } = require('node:perf_hooks');
@@ -18,30 +18,28 @@ const { HOST } = require('./platform/runtime');
 /** @type {(fn: Function) => string} */
 const sourceOf = uncurry(Function.prototype.toString);
 
-/** What Node's own functions do, which fakes do not. */
+/** Source text of Node's own functions, which fakes do not contain. */
 const SCHEDULES_TICK = /\bqueue\.push\(tickObject\)/;
 const SCHEDULES_IMMEDIATE = /\bnew Immediate\(/;
 const SCHEDULES_TIMEOUT = /\bnew Timeout\(/;
 /**
- * Node's own functions refuse this as a callback. A fake may take it and call it, and nothing comes
- * of that.
+ * A callback that Node's own functions refuse. A fake may accept and call it, which has no effect.
  */
 const NO_CALLBACK = { apply() {}, call() {} };
-/** The place where they refuse it. */
+/** Stack of that refusal. */
 const IN_NODE = /^[^\n]*\n\s+at [^\n]*\(node:(?:timers|internal\/process\/task_queues):/;
 
 /**
- * Whether a function that schedules is Node's own, or calls that, as those do that tracing puts
- * around it.
+ * Returns whether a scheduling function is Node's own, or calls that one, as tracing wrappers do.
  *
  * @param {(callback: any) => any} schedule
  * @param {(handle: any) => void} cancel
- * @param {RegExp} own in the source text of Node's own
+ * @param {RegExp} own matches the source text of Node's own function
  */
 function isReal(schedule, cancel, own) {
-  // Bun's and Deno's are other functions, with other errors.
+  // Bun and Deno have other functions, with other errors.
   if (HOST !== 'Node.js' || own.test(sourceOf(schedule))) return true;
-  // This takes a millisecond.
+  // This test takes a millisecond.
   try {
     cancel(schedule(NO_CALLBACK));
     return false;
@@ -51,7 +49,7 @@ function isReal(schedule, cancel, own) {
 }
 
 /**
- * Whether a clock goes on by itself: a fake one stands still while JavaScript runs.
+ * Returns whether a clock runs by itself: a fake clock stands still while JavaScript runs.
  *
  * @param {() => number} clock
  */
@@ -64,8 +62,9 @@ function isRunning(clock) {
 }
 
 /**
- * A later turn of the event loop without a timer. Node's file system calls back in one, and an
- * exception goes the same way as from setImmediate. The outcome of the call does not matter.
+ * Runs a callback in a later turn of the event loop, without timers. Node's file system functions
+ * call back in such a turn, and exceptions behave as from setImmediate. The outcome of the call
+ * does not matter.
  *
  * @param {() => void} callback
  */
@@ -74,7 +73,8 @@ function immediateFallback(callback) {
 }
 
 /**
- * The engine's own timer. An open port keeps the process alive for it, as a timer of Node's would.
+ * Runs a callback after a delay, by a timer of the engine. An open port keeps the process alive, as
+ * a timer of Node would.
  *
  * @param {(...args: any[]) => void} callback
  * @param {number} ms
@@ -103,7 +103,7 @@ const fromPerformance = performance.now.bind(performance);
 const uptime = process.uptime.bind(process);
 
 module.exports = {
-  /** Milliseconds, monotonic, with a fraction. The substitute takes twice as long. */
+  /** Monotonic time with a fraction (ms). The fallback takes twice as long. */
   now: isRunning(fromPerformance) ? fromPerformance : () => 1_000 * uptime(),
   /** @type {(callback: () => void) => void} */
   nextTick: isReal(process.nextTick, () => {}, SCHEDULES_TICK)

@@ -3,9 +3,8 @@
 const errors = require('./errors/classes');
 const { ProcessManager } = require('./pool/process-manager');
 
-// require('bulkhead') is the class itself; everything else that can be imported by name hangs on
-// it. (By definition and not by assignment, so that a name that functions or emitters have by
-// inheritance could never be written through.)
+// `require('bulkhead')` returns the class, which also carries the named exports. They are defined,
+// not assigned: assignment could write through to an inherited property of functions or emitters.
 for (const [name, value] of Object.entries({
   ProcessManager,
   default: ProcessManager,

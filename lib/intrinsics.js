@@ -1,22 +1,22 @@
 'use strict';
 
-// What this package's own code runs on, taken before any user code: programs and handlers patch
-// JSON, stub methods of Array and install fake timers, and none of that must change how a task or
+// Intrinsics for this package's own code, taken before any user code runs. Programs and handlers
+// patch JSON, stub methods of Array and install fake timers. None of that must change how a task or
 // its result travels.
 //
-// `for … of`, spread and array patterns look up iterators that may be patched as well. Code that a task depends on does
-// without them.
+// `for … of`, spread and array patterns use iterators, which may be patched too. Code on the path
+// of a task avoids them.
 
 const { Buffer } = require('node:buffer');
 
 /**
- * A method as a function whose first argument is its `this`.
+ * Turns a method into a function whose first argument is `this`.
  *
  * @type {(method: Function) => any}
  */
 const uncurry = Function.prototype.bind.bind(/** @type {any} */ (Function.prototype.call));
 
-// A Map and a Set whose methods nobody can replace.
+// A Map and a Set whose methods cannot be replaced.
 
 /**
  * @template K, V
@@ -54,8 +54,8 @@ for (const [Own, Original] of [
 const { defineProperty } = Object;
 
 /**
- * Gives an object a property as an assignment would, without calling a setter (that of `__proto__`,
- * or one that a program has given to all objects).
+ * Sets a property like an assignment, but without calling a setter (such as that of `__proto__`, or
+ * one that a program has added to all objects).
  *
  * @param {object} target
  * @param {PropertyKey} key
@@ -65,9 +65,7 @@ function define(target, key, value) {
   defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
-/**
- * The engine's own, which an async function returns: some programs put another one into its place.
- */
+/** The engine's Promise, which async functions return. Some programs replace the global. */
 const OwnPromise = /** @type {PromiseConstructor} */ ((async () => {})().constructor);
 
 module.exports = {

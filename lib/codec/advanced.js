@@ -1,10 +1,11 @@
 'use strict';
 
-// Values in the format of V8's structured clone, for `serialization: 'advanced'`.
+// Values in V8's structured clone format, for `serialization: 'advanced'`.
 //
-// Views of memory (Buffers, typed arrays) are V8's "host objects", whose form is up to us: what a
-// view is, and its bytes. Those of large ones travel beside the value, as raw bytes do in JSON, and
-// are never copied into it. Each arrives in memory of its own, which has its bytes and no others.
+// V8 treats views of memory (Buffers, typed arrays) as "host objects", whose form the embedder
+// decides. Here that is the type of the view and its bytes. The bytes of large views travel out of
+// band, as raw bytes do in JSON mode, and are never copied into the value. Each view arrives in
+// memory of its own that holds exactly its bytes.
 
 const { Buffer } = require('node:buffer');
 const { uncurry } = require('../intrinsics');
@@ -13,20 +14,20 @@ const { BINARY_TYPES, fromBytes, isBinary, toBytes } = require('./binary');
 
 const { floor, max } = Math;
 const { allocUnsafeSlow } = Buffer;
-// What toString() and write() call; those look them up where user code may have put something else.
+// The methods behind toString() and write(), which user code may have replaced.
 const { base64Slice, base64Write } = /** @type {any} */ (Buffer.prototype);
 /** @type {(bytes: Uint8Array, from: number, to: number) => string} */
 const base64Of = uncurry(base64Slice);
 /** @type {(bytes: Uint8Array, text: string, from: number, length: number) => number} */
 const writeBase64 = uncurry(base64Write);
 
-/** The size from which on the bytes of a view travel beside the value. */
+/** From this size on the bytes of a view travel out of band (bytes). */
 const OUT_OF_BAND_FROM = 4096;
 
 /**
  * @typedef {object} Format
- * @property {(value: unknown, outOfBand: Uint8Array[] | null) => Buffer} serialize collects in `outOfBand`
- *   the bytes that are no part of what it returns; null: all are
+ * @property {(value: unknown, outOfBand: Uint8Array[] | null) => Buffer} serialize appends the
+ *   bytes of large views to `outOfBand`; null: all bytes are in the result
  * @property {(bytes: Uint8Array, outOfBand: Uint8Array[]) => unknown} deserialize
  */
 
@@ -34,8 +35,8 @@ const OUT_OF_BAND_FROM = 4096;
 let format = null;
 
 /**
- * Node's own module takes a few milliseconds to load, which few processes need: to be called before
- * user code runs where it will be used.
+ * Loads node:v8. That takes a few milliseconds and few processes need it, so call this only where
+ * the format is used, before user code runs.
  *
  * @returns {Format}
  */
@@ -45,7 +46,7 @@ function prepareAdvanced() {
 }
 
 /**
- * Where there is no V8, its module has a format of its own, and no say in it.
+ * The format of another engine, whose node:v8 offers no control over host objects.
  *
  * @param {Pick<typeof import('node:v8'), 'deserialize' | 'serialize'>} v8
  * @returns {Format}
@@ -66,7 +67,7 @@ function v8Format(v8) {
     /** @type {Uint8Array[] | null} */
     outOfBand = null;
 
-    /** @param {any} view or an object of the runtime, such as a MessagePort */
+    /** @param {any} view a view, or another host object such as a MessagePort */
     _writeHostObject(view) {
       if (!isBinary(view)) throw new TypeError('an object of the runtime could not be cloned');
       const { type, bytes } = toBytes(view, true);
@@ -94,7 +95,7 @@ function v8Format(v8) {
       const type = BINARY_TYPES[reader.readUint32(this)];
       if (type === undefined) throw new TypeError('unknown type of binary');
       const number = reader.readUint32(this);
-      // What is read here is a view of the whole message.
+      // Copied, because readRawBytes returns a view of the whole message.
       if (number === 0)
         return fromBytes(type, copyOf(reader.readRawBytes(this, reader.readUint32(this))));
       const bytes = this.outOfBand[number - 1] ?? null;
@@ -124,8 +125,8 @@ function v8Format(v8) {
 
 /**
  * @param {any} prototype
- * @returns {any} its methods, which user code may replace in it, as functions whose first argument
- *   is their `this`
+ * @returns {any} the methods of the prototype, which user code may replace, as functions whose
+ *   first argument is `this`
  */
 function methodsOf(prototype) {
   /** @type {Record<string, unknown>} */
@@ -151,8 +152,9 @@ const copyInto = uncurry(Uint8Array.prototype.set);
 
 /**
  * @param {unknown} value
- * @param {Uint8Array[] | null} outOfBand where the bytes of large views go; null: into the value
- * @throws for what cannot be cloned
+ * @param {Uint8Array[] | null} outOfBand receives the bytes of large views; null: they stay in the
+ *   value
+ * @throws the value cannot be cloned
  */
 function serialize(value, outOfBand) {
   return (format ?? prepareAdvanced()).serialize(value, outOfBand);
@@ -160,9 +162,9 @@ function serialize(value, outOfBand) {
 
 /**
  * @param {Uint8Array} bytes
- * @param {Uint8Array[]} outOfBand given away
+ * @param {Uint8Array[]} outOfBand ownership passes to this function
  * @returns {unknown}
- * @throws for what no sender makes
+ * @throws the input is malformed
  */
 function deserialize(bytes, outOfBand) {
   return (format ?? prepareAdvanced()).deserialize(bytes, outOfBand);
@@ -174,9 +176,9 @@ function toBase64(bytes) {
 }
 
 /**
- * @param {unknown} text which the other side has written without line breaks
+ * @param {unknown} text base64 without line breaks
  * @returns {Uint8Array}
- * @throws {TypeError} for what no sender makes
+ * @throws {TypeError} the text is malformed
  */
 function fromBase64(text) {
   if (typeof text !== 'string') throw new TypeError('a value in the format of V8 is no text');

@@ -1,7 +1,7 @@
 'use strict';
 
-// Buffers, typed arrays and their like: how they are recognised, sent as raw bytes, and made again
-// from these.
+// Buffers, typed arrays and similar values: recognises them, turns them into raw bytes, and
+// restores them.
 
 const { Buffer } = require('node:buffer');
 const process = require('node:process');
@@ -14,14 +14,14 @@ const Bytes = Uint8Array;
 const View = DataView;
 const { isView } = ArrayBuffer;
 const { from: bufferFrom, isBuffer } = Buffer;
-/** For messages. */
+/** Name of this runtime in messages. */
 const RUNTIME = `the runtime of this process (Node.js ${process.versions.node})`;
 /** @type {(buffer: ArrayBufferLike, from: number, to: number) => ArrayBuffer} */
 const slice = uncurry(ArrayBuffer.prototype.slice);
 
 /**
- * The typed arrays that the wire protocol has names for, besides Buffer, ArrayBuffer, DataView and
- * String.
+ * The typed arrays with a name in the wire protocol. Its other names are Buffer, ArrayBuffer,
+ * DataView and String.
  */
 const TYPED_ARRAYS = Object.freeze([
   'Int8Array',
@@ -40,12 +40,12 @@ const TYPED_ARRAYS = Object.freeze([
 
 const KNOWN = new OwnSet(TYPED_ARRAYS);
 
-/** Everything that `toBytes` may call what it was given. */
+/** All types that `toBytes` returns. */
 const BINARY_TYPES = Object.freeze(['Buffer', 'ArrayBuffer', 'DataView', ...TYPED_ARRAYS]);
 
 /**
- * Those that this runtime has: Float16Array came with Node.js 24. Test environments (Vitest with
- * jsdom) make accessors of these globals.
+ * The typed arrays of this runtime: Float16Array came with Node.js 24. Test environments (Vitest
+ * with jsdom) turn these globals into accessors.
  *
  * @type {Map<string, Uint8ArrayConstructor>}
  */
@@ -55,10 +55,7 @@ for (const name of TYPED_ARRAYS) {
   if (typeof Class === 'function') CLASSES.set(name, Class);
 }
 
-/**
- * The name of a typed array's class, whatever realm it comes from and whatever a subclass calls
- * itself.
- */
+/** Returns the class name of a typed array, independent of its realm and of subclasses. */
 const typedArrayName = uncurry(
   /** @type {() => string} */ (
     Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
@@ -76,9 +73,9 @@ function isBinary(value) {
 
 /**
  * @param {any} value for which `isBinary` is true
- * @param {boolean} [copiesShared] whether a view of shared memory may go as a copy
- * @returns {{ type: string, bytes: Uint8Array }} `bytes` is a view, of the part that `value` shows
- * @throws {TypeError} for what cannot be sent
+ * @param {boolean} [copiesShared] whether to copy a view of shared memory instead of refusing it
+ * @returns {{ type: string, bytes: Uint8Array }} `bytes` is a view of the part that `value` shows
+ * @throws {TypeError} the value cannot be sent
  */
 function toBytes(value, copiesShared = false) {
   const whole = types.isAnyArrayBuffer(value);
@@ -100,15 +97,15 @@ function toBytes(value, copiesShared = false) {
 
 /**
  * @param {string} type
- * @param {Uint8Array} bytes given away: what comes back may lie in the same memory
+ * @param {Uint8Array} bytes ownership passes to this function: the result may use the same memory
  * @returns {unknown}
- * @throws {TypeError} for a type or a length that no sender makes
- * @throws {SerializationError} for a type that only the sender's runtime has
+ * @throws {TypeError} the type or the length is malformed
+ * @throws {SerializationError} the type exists only in the sender's runtime
  */
 function fromBytes(type, bytes) {
   if (type === 'String') return decodeText(/** @type {Buffer} */ (bytes));
-  // Users take the `buffer` of what they get for theirs. And bytes from the middle of a larger one
-  // may not be aligned.
+  // Users may use the whole `buffer` of what they get. Moreover, bytes from the middle of a larger
+  // buffer may not be aligned.
   const buffer = exactly(bytes);
   if (type === 'Buffer')
     return buffer === bytes.buffer && isBuffer(bytes) ? bytes : bufferFrom(buffer);
@@ -129,7 +126,7 @@ function fromBytes(type, bytes) {
 
 /**
  * @param {Uint8Array} bytes
- * @returns {ArrayBuffer} of these bytes and no others
+ * @returns {ArrayBuffer} a buffer of exactly these bytes
  */
 function exactly({ buffer, byteOffset, byteLength }) {
   const whole = byteOffset === 0 && byteLength === buffer.byteLength;

@@ -1,7 +1,7 @@
 'use strict';
 
-// What structured clone would refuse without saying where, or lose without a word: a look at a
-// value before it is cloned.
+// Checks a value before it is cloned. Structured clone would refuse some values without naming the
+// location, and lose parts of others silently.
 
 const { types } = require('node:util');
 const { MessageTooLargeError, SerializationError } = require('../errors/classes');
@@ -20,23 +20,20 @@ const eachOfMap = uncurry(Map.prototype.forEach);
 /** @type {(set: Set<unknown>, callback: (value: unknown) => void) => void} */
 const eachOfSet = uncurry(Set.prototype.forEach);
 
-/**
- * How deep the quick look goes, and at how many objects it looks: it does not notice what it has
- * seen before.
- */
+/** Limits of the quick check: depth and number of objects. It does not detect repeated objects. */
 const QUICK_DEPTH = 100;
 const QUICK_OBJECTS = 100_000;
 
-/** Of the quick look at hand: objects that may follow, and bytes that the value may still have. */
+/** State of the current quick check: remaining objects, and remaining bytes of the value. */
 let objectsLeft = 0;
 let bytesLeft = 0;
 
 /**
- * Whether a value is certainly cloned without loss: objects, arrays, dates, views and primitives,
- * as nearly all are.
+ * Returns whether a value is certainly cloned without loss. Nearly all values are: objects, arrays,
+ * dates, views and primitives.
  *
  * @param {any} value
- * @param {number} depth how much deeper to look
+ * @param {number} depth remaining levels
  * @returns {boolean}
  */
 function isCertain(value, depth) {
@@ -66,7 +63,7 @@ function isCertain(value, depth) {
   return isBinary(value) && fits(value.byteLength);
 }
 
-/** @param {number} bytes more of the value */
+/** @param {number} bytes further bytes of the value */
 function fits(bytes) {
   bytesLeft -= bytes;
   return bytesLeft >= 0;
@@ -74,9 +71,10 @@ function fits(bytes) {
 
 /**
  * @param {unknown} value
- * @param {string} what it is, for messages
- * @param {number} limit bytes that it may have
- * @throws {SerializationError | MessageTooLargeError} it cannot be cloned, or not without loss
+ * @param {string} what name of the value in messages
+ * @param {number} limit maximum size (bytes)
+ * @throws {SerializationError | MessageTooLargeError} the value cannot be cloned, or not without
+ *   loss
  */
 function assertCloneable(value, what, limit) {
   objectsLeft = QUICK_OBJECTS;
@@ -84,17 +82,17 @@ function assertCloneable(value, what, limit) {
   try {
     if (isCertain(value, QUICK_DEPTH)) return;
   } catch {
-    // A getter, or a trap of a Proxy: it throws again below, or where the value is cloned.
+    // A getter or a Proxy trap threw. It will throw again below, or while the value is cloned.
   }
   runCheck(new CloneCheck(what, limit), value, what);
 }
 
 /**
- * Where in a value that V8 has refused the reason is, as far as this can be told.
+ * Finds the location at which V8 has refused a value, as far as possible.
  *
  * @param {unknown} value
- * @param {string} what it is
- * @throws {SerializationError} with the place
+ * @param {string} what name of the value in messages
+ * @throws {SerializationError} with the location
  */
 function findCulprit(value, what) {
   runCheck(new CloneCheck(what, Infinity, true), value, what);
@@ -103,28 +101,27 @@ function findCulprit(value, what) {
 /**
  * @param {CloneCheck} check
  * @param {unknown} value
- * @param {string} what it is
+ * @param {string} what name of the value in messages
  */
 function runCheck(check, value, what) {
   try {
     check.visit(value);
   } catch (error) {
-    // V8 needs less of the stack for each level, and has a word of its own for what is too deep for
-    // it as well.
+    // V8 needs less stack per level, and has its own error for a value that is too deep.
     if (isTooDeep(error)) return;
     if (error instanceof SerializationError || error instanceof MessageTooLargeError) throw error;
-    // What user code has thrown: a getter, or a trap of a Proxy.
+    // User code threw: a getter or a Proxy trap.
     throw refusal(what, check.path, reasonOf(error), error);
   }
 }
 
-/** The thorough look, at each object once. */
+/** The thorough check, which visits each object once. */
 class CloneCheck {
   #what;
   #limit;
   #size = 0;
   #strict;
-  /** From the root to where the look is. @type {(string | number)[]} */
+  /** Path from the root to the current value. @type {(string | number)[]} */
   path = [];
   /** @type {Set<object>} */
   #seen = new OwnSet();
@@ -132,7 +129,7 @@ class CloneCheck {
   /**
    * @param {string} what
    * @param {number} limit
-   * @param {boolean} [strict] whether to refuse what V8 refuses for reasons of its own
+   * @param {boolean} [strict] whether to refuse what only V8 refuses
    */
   constructor(what, limit, strict = false) {
     this.#what = what;
@@ -171,7 +168,7 @@ class CloneCheck {
       let index = 0;
       return eachOfSet(value, (item) => this.#enter(index++, item));
     }
-    // A DOMException's name and message are its class's, and V8 takes an error's own.
+    // V8 clones an error's own name and message, but those of a DOMException are on its class.
     if (types.isNativeError(value) && /** @type {any} */ (value)[toStringTag] === undefined) return;
     if (types.isDate(value) || types.isRegExp(value) || types.isBoxedPrimitive(value)) return;
     const keys = keysOf(value);
@@ -186,7 +183,7 @@ class CloneCheck {
   }
 
   /**
-   * What V8 refuses, and without saying where.
+   * Refuses what V8 refuses without naming the location.
    *
    * @param {object} value
    */
@@ -232,7 +229,7 @@ class CloneCheck {
     this.path.length -= 1;
   }
 
-  /** @param {number} bytes that are added to the value, at least */
+  /** @param {number} bytes lower bound of what this part adds */
   #count(bytes) {
     this.#size += bytes;
     assertWithinSlack(this.#what, this.#size, this.#limit);

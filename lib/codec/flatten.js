@@ -1,14 +1,12 @@
 'use strict';
 
-// The thorough way to get a value ready for JSON: a walk that does what JSON.stringify would do
-// (toJSON, getters, boxed primitives, what is left out), once, and on the way takes out what is
-// binary, finds what cannot be sent, and knows the path to it. Long strings are taken out like
-// binary data. (A replacer function would see a Buffer only after its toJSON had made an array of
-// numbers of it.)
+// Prepares a value for JSON. One walk does what JSON.stringify would do (toJSON, getters, boxed
+// primitives, omissions). On the way it extracts binary data and long strings, and finds what
+// cannot be sent, with its path. A replacer function would not do, because a Buffer's toJSON runs
+// before the replacer.
 //
-// Errors stay in their places, in the form in which errors travel, and are marked as such. What
-// JSON would make an empty object of although there is something in it (a Map, a Promise, a Blob)
-// is refused.
+// Errors stay in place, in their wire form, and are marked as errors. Objects that have content but
+// would become an empty object in JSON (a Map, a Promise, a Blob) are refused.
 
 const { types } = require('node:util');
 const { MessageTooLargeError } = require('../errors/classes');
@@ -31,12 +29,18 @@ const { prototype: objects } = Object;
 /** @type {(array: unknown[], value: unknown) => void} */
 const fill = uncurry(Array.prototype.fill);
 const List = Array;
-/** What says that JSON which is there already is an error. */
+/** Stands for no raw bytes: the JSON at this path is an error. */
 const NO_BYTES = new Uint8Array(0);
 
-/** How an error travels, and whether a value is one. @typedef {(value: unknown) => object | null} ErrorForm */
+/**
+ * Returns the wire form of an error; null: the value is not an error.
+ *
+ * @typedef {(value: unknown) => object | null} ErrorForm
+ */
 
-/** Node 22 and later: text that goes into the JSON as it is, and so must keep its identity. */
+/**
+ * Node 22 and later: text to insert into the JSON unchanged, so the object must keep its identity.
+ */
 const isRawJSON = /** @type {{ isRawJSON?: (value: unknown) => boolean }} */ (
   /** @type {unknown} */ (JSON)
 ).isRawJSON;
@@ -50,20 +54,21 @@ class Flattener {
   #errorForm;
   #extended;
   #limit;
-  /** Bytes that the JSON and the raw bytes have at least, for what was visited. */
+  /** Lower bound of the size of JSON and raw bytes visited so far (bytes). */
   #size = 0;
-  /** These are too many. */
+  /** True once the size exceeds the limit. */
   #isTooLarge = false;
-  /** From the root to where the walk is. @type {(string | number)[]} */
+  /** Path from the root to the current value. @type {(string | number)[]} */
   #path = [];
-  /** The objects on that path. @type {Set<object>} */
+  /** The objects on this path. @type {Set<object>} */
   #ancestors = new OwnSet();
 
   /**
-   * @param {string} what the value is, for messages
+   * @param {string} what name of the value in messages
    * @param {ErrorForm} errorForm
-   * @param {boolean} [extended] whether long strings are taken out as well, and errors marked as such: the other side is ours
-   * @param {number} [limit] bytes that the value may have
+   * @param {boolean} [extended] whether the other side is bulkhead's own: then long strings are
+   *   extracted, and errors marked
+   * @param {number} [limit] maximum size (bytes)
    */
   constructor(what, errorForm, extended = true, limit = Infinity) {
     this.#what = what;
@@ -74,8 +79,8 @@ class Flattener {
 
   /**
    * @param {unknown} value
-   * @returns {unknown} plain data for JSON.stringify, where null stands in for each of `blobs`; undefined for what JSON
-   *   has no form for
+   * @returns {unknown} plain data for JSON.stringify, with null in place of each of `blobs`;
+   *   undefined if JSON has no form for the value
    * @throws {SerializationError | MessageTooLargeError}
    */
   flatten(value) {
@@ -89,7 +94,7 @@ class Flattener {
 
   /**
    * @param {any} value
-   * @param {string | number} key that it was found under
+   * @param {string | number} key of the value in its parent
    * @returns {unknown}
    */
   #visit(value, key) {
@@ -132,7 +137,7 @@ class Flattener {
       : text;
   }
 
-  /** @param {number} bytes more that the value has, at least */
+  /** @param {number} bytes lower bound of what this part adds */
   #count(bytes) {
     this.#size += bytes;
     this.#isTooLarge = true;
@@ -167,14 +172,14 @@ class Flattener {
   /** @param {unknown[]} data */
   #copySparse(data) {
     const keys = keysOf(data);
-    // The rest are holes, each of which is a null.
+    // The remaining elements are holes, which JSON writes as null.
     this.#count(4 * (data.length - keys.length));
     /** @type {unknown[]} */
     const copy = new List(data.length);
     fill(copy, null);
     for (let i = 0; i < keys.length; i++) {
       const index = Number(keys[i]);
-      // An array may have other properties, which JSON has no form for.
+      // Other properties of an array have no form in JSON.
       if (!(index < copy.length) || `${index}` !== keys[i]) continue;
       this.#path[this.#path.length] = index;
       copy[index] = this.#visit(data[index], index);
@@ -223,8 +228,8 @@ class Flattener {
 }
 
 /**
- * @param {object} data of a class
- * @throws {TypeError} JSON would lose what is in it
+ * @param {object} data an instance of a class
+ * @throws {TypeError} JSON would lose its content
  */
 function assertVisible(data) {
   const name = opaqueName(data, keysOf(data).length === 0);

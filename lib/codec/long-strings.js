@@ -1,16 +1,15 @@
 'use strict';
 
-// Long strings as raw bytes. JSON would look at each of their characters four times, and escape
-// some.
+// Long strings as raw bytes. JSON would scan each of their characters four times, and escape some.
 //
-// What is pure ASCII travels as that, anything else in UTF-16 (little endian, as all systems are
-// that this runs on), which loses nothing, lone surrogates neither. The last byte says which it is.
+// Pure ASCII travels as one byte per character. Other text travels as UTF-16 (little endian, as all
+// supported systems are), which preserves lone surrogates. The last byte names the form.
 
 const { Buffer } = require('node:buffer');
 const { uncurry } = require('../intrinsics');
 const { encodeText } = require('../native');
 
-/** From this length on a string is long, in UTF-16 units. */
+/** From this length on a string travels as raw bytes (UTF-16 units). */
 const LONG_STRING = 32 * 1024;
 
 const ONE_BYTE = 0;
@@ -20,9 +19,9 @@ const UTF_16 = 1;
 const slice = uncurry(Buffer.prototype.toString);
 
 /**
- * @param {Buffer} bytes as `encodeText` makes them
+ * @param {Buffer} bytes from `encodeText`
  * @returns {string}
- * @throws {TypeError} for what no sender makes
+ * @throws {TypeError} the bytes are malformed
  */
 function decodeText(bytes) {
   const end = bytes.length - 1;

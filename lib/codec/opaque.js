@@ -1,8 +1,8 @@
 'use strict';
 
-// Objects whose content lies where a serialiser does not look: in internal slots (a Map, a
-// Promise), in private fields (a Blob, a class of the user's), in another realm of the runtime.
-// They would arrive empty, and without a word.
+// Objects whose content a serialiser does not see: it is in internal slots (a Map, a Promise), in
+// private fields (a Blob, a user's class), or in another part of the runtime. Such objects would
+// silently arrive empty.
 
 const {
   OwnMap,
@@ -12,9 +12,9 @@ const {
   uncurry,
 } = require('../intrinsics');
 
-/** A prototype chain that is longer is a Proxy's joke. */
+/** Longer prototype chains are not followed: a Proxy can make them endless. */
 const MAX_PROTOTYPES = 64;
-/** A class that reads or writes a private field. */
+/** Matches a class that uses a private field. */
 const PRIVATE_NAME = /\.\s*#[\p{ID_Start}$_]/u;
 
 const { getOwnPropertyNames } = Object;
@@ -25,8 +25,8 @@ const sourceOf = uncurry(Function.prototype.toString);
 const matches = uncurry(RegExp.prototype.test);
 
 /**
- * Classes of the language that keep their content in internal slots. Even where an object of a
- * class derived from one has own properties, these are not what it is about.
+ * Built-in classes with their content in internal slots. Own properties of an instance, or of a
+ * derived class, do not replace that content.
  *
  * @type {Map<unknown, string>}
  */
@@ -37,14 +37,14 @@ const SLOTTED = new OwnMap(
   ]),
 );
 
-/** Those of them that structured clone carries. */
+/** The classes among them that structured clone supports. */
 const CLONED = Object.freeze(['Map', 'Set', 'RegExp']);
 
 /**
- * @param {object} value neither plain nor an array, an error, or binary
- * @param {boolean} isEmpty without own enumerable properties
- * @returns {string | null} the name of what it is, if a serialiser that takes own enumerable
- *   properties loses its content
+ * @param {object} value not plain, an array, an error, or binary
+ * @param {boolean} isEmpty whether the value has no own enumerable properties
+ * @returns {string | null} class name of a value whose content is lost by copying own enumerable
+ *   properties; null: nothing is lost
  */
 function opaqueName(value, isEmpty) {
   let prototype = getPrototypeOf(value);
@@ -52,7 +52,7 @@ function opaqueName(value, isEmpty) {
     const slotted = SLOTTED.get(prototype);
     if (slotted !== undefined) return slotted;
     const above = getPrototypeOf(prototype);
-    // Object.prototype of whatever realm, which has an accessor as well.
+    // The Object.prototype of any realm, which has an accessor too.
     if (above === null) return null;
     if (isEmpty && holdsContent(prototype)) return nameOf(value);
     prototype = above;
@@ -61,8 +61,8 @@ function opaqueName(value, isEmpty) {
 }
 
 /**
- * Whether what has this prototype and no own properties keeps its content elsewhere: it is of a
- * class of the platform, has accessors, or private fields.
+ * Returns whether instances with this prototype and no own properties have content elsewhere. They
+ * do if the class belongs to the platform, or has accessors or private fields.
  *
  * @param {object} prototype
  */
@@ -86,7 +86,7 @@ function nameOf(value) {
 
 /**
  * @param {string} name of a class
- * @returns {string} with its article
+ * @returns {string} the name with its indefinite article
  */
 function article(name) {
   return `${'AEIOU'.includes(name[0]) ? 'an' : 'a'} ${name}`;

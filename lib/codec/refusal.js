@@ -1,19 +1,19 @@
 'use strict';
 
-// Why a value cannot be sent, in words.
+// Builds the errors for values that cannot be sent.
 
 const { MessageTooLargeError, SerializationError } = require('../errors/classes');
 const { stringify } = require('../intrinsics');
 
 const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
-/** What is deeper is also too deep for a path that anybody would read. */
+/** Longer paths are left out of messages. */
 const MAX_PATH = 100;
-/** Bytes by which a value may be too large and still be written, to say how large it is. */
+/** Excess over the limit up to which a value is still measured exactly for the message (bytes). */
 const SIZE_SLACK = 16 * 1024 * 1024;
 
 /**
- * @param {string} what the value is
- * @param {(string | number)[]} path to the place
+ * @param {string} what name of the value
+ * @param {(string | number)[]} path to the refused part
  * @param {string} reason
  * @param {unknown} cause
  */
@@ -25,11 +25,11 @@ function refusal(what, path, reason, cause) {
 }
 
 /**
- * Refuses a value while it is walked. What is only somewhat too large is not refused here, but
- * measured to the byte.
+ * Refuses a value during its walk if it is far too large. A value that is only slightly too large
+ * is measured exactly later.
  *
- * @param {string} what the value is
- * @param {number} size that it has at least, in bytes
+ * @param {string} what name of the value
+ * @param {number} size lower bound of the size so far (bytes)
  * @param {number} limit
  * @throws {MessageTooLargeError}
  */
@@ -45,14 +45,14 @@ function reasonOf(error) {
   try {
     return error instanceof Error ? String(error.message) : String(error);
   } catch {
-    // Whatever was thrown, it is the cause.
+    // The thrown value is still the cause.
     return 'something without a message was thrown';
   }
 }
 
 /**
  * @param {unknown} error
- * @returns {boolean} whether the stack was not deep enough for a value
+ * @returns {boolean} whether the value was too deep for the stack
  */
 function isTooDeep(error) {
   return error instanceof RangeError && /call stack/i.test(error.message);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Values to what goes over the channel, and back. The same on both sides of it.
+// Encodes values for the channel, and decodes them. Both sides use this file.
 
 const { constants } = require('node:buffer');
 const { MessageTooLargeError, SerializationError } = require('../errors/classes');
@@ -21,40 +21,42 @@ const { prototype: objects } = Object;
 const { min } = Math;
 
 /**
- * Up to so many bytes, V8's format travels as text (base64) in the line: many of such lines are
- * read and written together, while raw bytes end a batch.
+ * Up to this size V8's format travels inline as base64 (bytes). Many such lines are read and
+ * written together, while raw bytes end a batch.
  */
 const MAX_INLINE = 4096;
 
 /**
- * Bytes that the value at hand may still have, by what `isPlain` has seen of it. A small integer:
- * those are the cheap ones.
+ * State of the current `isPlain` check: bytes that the value may still have. A small integer,
+ * because V8 handles those faster.
  */
 let bytesLeft = 0;
 const MAX_BYTES_LEFT = 2 ** 30 - 1;
 
 /**
- * About what JSON.stringify can do on a stack of the usual size; a cycle is noticed by being
- * deeper.
+ * About the depth that JSON.stringify supports on a stack of the usual size. A cycle exceeds this
+ * depth and is thus detected.
  */
 const PLAIN_DEPTH = 4_000;
 
 /**
  * @typedef {object} Encoded
- * @property {string} json the payload; `null` where it is in `blobs`, or the value is undefined
- * @property {Uint8Array[] | null} blobs raw bytes that follow the frame; views, so that they must be used at once
- * @property {[type: string, path: (string | number)[]][] | null} binary what each of `blobs` is and where it belongs
- * @property {'v8' | null} encoding `'v8'`: the only one of `blobs`, or text in `json`
- * @property {boolean} undefined
+ * @property {string} json the payload; `null` if it is in `blobs` or the value is undefined
+ * @property {Uint8Array[] | null} blobs raw bytes that follow the frame; views of the value's
+ *   memory, to be used at once
+ * @property {[type: string, path: (string | number)[]][] | null} binary type and path of each of
+ *   `blobs`
+ * @property {'v8' | null} encoding `'v8'`: V8's format, in the first of `blobs` or as base64 in
+ *   `json`
+ * @property {boolean} undefined whether the value is undefined
  */
 
 /**
- * Whether JSON.stringify alone does justice to a value: objects, arrays and primitives, nothing
- * with a toJSON, nothing binary, no long string, no cycle, and no more than there is bytesLeft for. May
- * say false for what in fact is plain.
+ * Returns whether JSON.stringify alone represents a value: objects, arrays and primitives, without
+ * toJSON, binary data, long strings or cycles, within the size limit. False negatives are possible.
  *
  * @param {any} value
- * @param {number} [depth] how much deeper to look
+ * @param {number} [depth] remaining levels
  * @returns {boolean}
  */
 function isPlain(value, depth = PLAIN_DEPTH) {
@@ -73,7 +75,7 @@ function isPlain(value, depth = PLAIN_DEPTH) {
     let text = 0;
     for (let i = 0; i < length; i++) {
       const item = value[i];
-      // Most are one of these, and a call for each costs more than the check.
+      // Most items are numbers or short strings, and a call for each costs more than this check.
       if (typeof item === 'number') continue;
       if (typeof item === 'string' && item.length < LONG_STRING) text += item.length;
       else if (!isPlain(item, depth - 1)) return false;
@@ -94,10 +96,11 @@ function isPlain(value, depth = PLAIN_DEPTH) {
 }
 
 /**
- * `isPlain` for any input: a getter or a Proxy that throws here will throw again where the error can say what it was.
+ * Runs `isPlain` on any input. A getter or Proxy that throws here throws again where the error can
+ * name its path.
  *
  * @param {unknown} value
- * @param {number} limit bytes that it may have
+ * @param {number} limit maximum size (bytes)
  */
 function looksPlain(value, limit) {
   bytesLeft = min(limit, MAX_BYTES_LEFT);
@@ -111,9 +114,10 @@ function looksPlain(value, limit) {
 /**
  * @param {unknown} value
  * @param {'json' | 'advanced'} serialization
- * @param {string} [what] the value is, for messages
- * @param {boolean} [extended] whether the other side is: it knows long strings as raw bytes, and errors as what they are
- * @param {number} [limit] bytes that a payload may have
+ * @param {string} [what] name of the value in messages
+ * @param {boolean} [extended] whether the other side is bulkhead's own, and so reads long strings
+ *   as raw bytes and marked errors
+ * @param {number} [limit] maximum size of a payload (bytes)
  * @returns {Encoded}
  * @throws {SerializationError | MessageTooLargeError}
  */
@@ -168,7 +172,7 @@ function encodeAdvanced(value, what, limit) {
     findCulprit(value, what);
     throw new SerializationError(`the ${what} cannot be serialised: ${reasonOf(cause)}`, { cause });
   }
-  // As text they are longer by a third.
+  // Base64 is longer by a third.
   if (outOfBand.length === 0 && bytes.length <= MAX_INLINE && bytes.length * 2 <= limit) {
     return { ...encoded(`"${toBase64(bytes)}"`), encoding: 'v8' };
   }
@@ -188,8 +192,8 @@ function encoded(json, isUndefined = false) {
 }
 
 /**
- * @param {unknown} value plain, and not undefined
- * @param {string} what
+ * @param {unknown} value plain and not undefined
+ * @param {string} what name of the value in messages
  * @returns {string}
  */
 function stringify(value, what) {
@@ -212,13 +216,14 @@ function stringify(value, what) {
 }
 
 /**
- * Puts raw bytes back to where they were, and makes errors of what stands for them.
+ * Puts raw bytes back at their paths, and turns the wire form of errors into errors.
  *
- * @param {any} value parsed JSON, which is changed
- * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, since it comes from another process
- * @param {Uint8Array[]} blobs given away
+ * @param {any} value parsed JSON, which is modified
+ * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, because another
+ *   process sent it
+ * @param {Uint8Array[]} blobs ownership passes to this function
  * @returns {unknown}
- * @throws {TypeError} for what no sender makes
+ * @throws {TypeError} the input is malformed
  */
 function restore(value, binary, blobs) {
   if (!isArray(binary) || binary.length !== blobs.length)
@@ -241,13 +246,13 @@ function restore(value, binary, blobs) {
 }
 
 /**
- * The opposite of `encode`.
+ * Decodes what `encode` has encoded.
  *
  * @param {any} value parsed payload
  * @param {{ binary?: unknown, encoding?: unknown }} how
- * @param {Buffer[]} blobs given away
+ * @param {Buffer[]} blobs ownership passes to this function
  * @returns {unknown}
- * @throws for what no sender makes
+ * @throws the input is malformed
  */
 function decode(value, { binary, encoding }, blobs) {
   if (encoding === 'v8') return decodeAdvanced(value, blobs);
@@ -255,7 +260,7 @@ function decode(value, { binary, encoding }, blobs) {
 }
 
 /**
- * @param {unknown} text what there is, if there are no blobs
+ * @param {unknown} text base64, if there are no blobs
  * @param {Uint8Array[]} blobs
  */
 function decodeAdvanced(text, blobs) {

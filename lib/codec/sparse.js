@@ -1,20 +1,19 @@
 'use strict';
 
-// Arrays that are long and mostly holes. To ask for each of their elements takes half a microsecond
-// a hole, and there may be four thousand millions of these.
+// Long arrays that consist mostly of holes. Reading a hole takes half a microsecond, and an array
+// may have four thousand million of them.
 
 const { hasOwn } = require('../intrinsics');
 
 const { floor } = Math;
 
-/** Elements of an array that is walked element by element, whatever it consists of. */
+/** Up to this length an array is always walked element by element. */
 const LONG_ARRAY = 64 * 1024;
-/** Elements of a longer one that are looked at. */
+/** Number of elements to sample of a longer array. */
 const SAMPLES = 64;
 
 /**
- * Whether an array is better asked for the keys that it has: most of the elements that are looked
- * at are holes.
+ * Returns whether an array is better walked by its keys: most of the sampled elements are holes.
  *
  * @param {unknown[]} array
  */

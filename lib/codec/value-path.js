@@ -1,7 +1,7 @@
 'use strict';
 
-// Places in a value that came over the channel, named by the keys and indices that lead to them.
-// The other process may have named any place at all.
+// Paths into a value that came over the channel, as lists of keys and indices. The other process
+// may send any path.
 
 const { hasOwn, isArray } = require('../intrinsics');
 
@@ -10,9 +10,9 @@ const { isInteger } = Number;
 /**
  * @param {any} root
  * @param {unknown} path
- * @returns {any} the object in `root` that has the last key of `path` as its own; undefined where
- *   `path` is empty
- * @throws {TypeError} for a place that is not there
+ * @returns {any} the object in `root` that has the last key of `path` as its own property;
+ *   undefined for an empty path
+ * @throws {TypeError} the path does not exist
  */
 function containerAt(root, path) {
   if (!isArray(path)) throw new TypeError('a path is no list of keys');

@@ -4,9 +4,9 @@ const { isArgumentError } = require('../options/argument-errors');
 const { BulkheadError } = require('./classes');
 
 /**
- * Has the stack of an error begin with the line that called a public function, which is also the
- * line that Node shows where nobody catches the error. What user code threw on the way (a getter
- * among the options, say) stays as it is.
+ * Makes the stack of an error start at the line that called a public function. Node shows that line
+ * for an uncaught error. Errors of user code (a getter among the options, for example) stay
+ * unchanged.
  *
  * @template T
  * @param {T} error
@@ -20,7 +20,7 @@ function fromCaller(error, called) {
 }
 
 /**
- * Calls a function, the errors of which begin there.
+ * Calls a function and makes its errors start at the caller of `called`.
  *
  * @template T
  * @param {Function} called

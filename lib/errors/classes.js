@@ -1,16 +1,15 @@
 'use strict';
 
-// Every error that bulkhead itself raises. Each class has a stable `code`, and an `instanceof` that
-// holds across two copies of the package: it goes by a registered symbol on the prototype, not by
-// the identity of the class.
+// All error classes of bulkhead. Each has a stable `code`, and an `instanceof` that works across
+// two copies of the package: it tests a registered symbol on the prototype instead of the identity
+// of the class.
 
 const { define, hasOwn, keysOf } = require('../intrinsics');
 
 const CODE = Symbol('code');
 
 /**
- * Gives an error class its name, its code, and an `instanceof` that goes by a mark on the
- * prototype.
+ * Gives an error class its name, its code, and an `instanceof` that tests a mark on the prototype.
  *
  * @param {Function} Class
  * @param {string} name not taken from the class, since bundlers rename classes
@@ -28,8 +27,8 @@ function brand(Class, name, code) {
   Object.defineProperty(Class, Symbol.hasInstance, {
     /** @param {any} value */
     value(value) {
-      // A class that a user derives inherits this, but has no mark: there, identity decides as
-      // everywhere else.
+      // A user's subclass inherits this function but has no mark of its own: compare prototypes as
+      // usual.
       if (this !== Class) return Function.prototype[Symbol.hasInstance].call(this, value);
       return typeof value === 'object' && value !== null && value[mark] === true;
     },
@@ -39,13 +38,13 @@ function brand(Class, name, code) {
 class BulkheadError extends Error {
   /**
    * @param {string} [message]
-   * @param {Record<string, unknown>} [fields] become own properties of the error, `cause` as it is everywhere; those that
-   *   are undefined are left out
+   * @param {Record<string, unknown>} [fields] own properties to set, except undefined ones; `cause`
+   *   is set as by Error
    */
   constructor(message, fields = {}) {
     const { cause, ...rest } = fields;
     super(message, cause === undefined || !hasOwn(fields, 'cause') ? undefined : { cause });
-    // A program may have given all objects a setter of this name.
+    // Defined, not assigned: a program may have added a setter of this name to all objects.
     define(this, 'code', /** @type {any} */ (new.target)[CODE]);
     const keys = keysOf(rest);
     for (let i = 0; i < keys.length; i++) {
@@ -60,11 +59,11 @@ brand(BulkheadError, 'BulkheadError', 'ERR_BULKHEAD');
 class WorkerCrashedError extends BulkheadError {}
 brand(WorkerCrashedError, 'WorkerCrashedError', 'ERR_WORKER_CRASHED');
 
-/** A worker did not get ready. */
+/** A worker did not become ready. */
 class WorkerStartError extends BulkheadError {}
 brand(WorkerStartError, 'WorkerStartError', 'ERR_WORKER_START');
 
-/** Workers died again and again before they got ready, so that the pool has given up. */
+/** Workers died repeatedly before they became ready, so the pool has stopped starting them. */
 class PoolBrokenError extends BulkheadError {}
 brand(PoolBrokenError, 'PoolBrokenError', 'ERR_POOL_BROKEN');
 
@@ -80,7 +79,7 @@ brand(QueueFullError, 'QueueFullError', 'ERR_QUEUE_FULL');
 class TaskTimeoutError extends BulkheadError {}
 brand(TaskTimeoutError, 'TaskTimeoutError', 'ERR_TASK_TIMEOUT');
 
-/** The task was cancelled. Name and code are those of Node's own. */
+/** The task was cancelled. Name and code equal those of Node's AbortError. */
 class AbortError extends BulkheadError {}
 brand(AbortError, 'AbortError', 'ABORT_ERR');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// The one table from what the native side reports to the classes that users see.
+// The table from failures that the native side reports to the error classes that users see.
 
 const {
   AbortError,
@@ -16,7 +16,7 @@ const { fromWire, withoutStack } = require('./from-wire');
 const { summarizeStderr } = require('./stderr-summary');
 
 /**
- * @typedef {object} StartFailure why a worker did not get ready
+ * @typedef {object} StartFailure the reason why a worker did not become ready
  * @property {'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail'} reason
  * @property {string} message
  * @property {number | null} exitCode
@@ -24,21 +24,24 @@ const { summarizeStderr } = require('./stderr-summary');
  * @property {boolean} outOfMemory
  * @property {boolean} channelClosed
  * @property {string} stderr
- * @property {object | null} error what the worker itself says
+ * @property {object | null} error wire form of the error that the worker reports
  * @property {number} workerId
- * @property {number | null} pid null where there was no process
+ * @property {number | null} pid null: no process was started
  */
 
 /**
- * Why a task failed other than by its handler. Each kind has the fields that its line in the table
- * takes.
+ * The reason why a task failed outside of its handler. Each kind has the fields that its table
+ * entry reads.
  *
  * @typedef {{ kind: string } & Record<string, any>} Failure
  */
 
 /** @typedef {{ taskId?: string | number, attempts?: number }} About */
 
-/** UTF-16 units of a task's id in a message; ids are the user's and may be of any length. */
+/**
+ * Maximum length of a task id in a message (UTF-16 units). Ids belong to the user and may be of any
+ * length.
+ */
 const MAX_ID = 64;
 
 /** @type {Map<string, (failure: Failure, about: About, reason: unknown) => Error>} */
@@ -66,8 +69,8 @@ const TABLE = new Map(
 
 /**
  * @param {Failure} failure
- * @param {About} [about] the task, where it is about one
- * @param {unknown} [reason] that the task was cancelled for
+ * @param {About} [about] the task, if the failure concerns one
+ * @param {unknown} [reason] the reason given for cancelling the task
  * @returns {Error & Record<string, any>}
  */
 function toError(failure, about = {}, reason = undefined) {
@@ -80,7 +83,7 @@ function toError(failure, about = {}, reason = undefined) {
 }
 
 /**
- * The story in a sentence, for whoever sees only the message.
+ * Describes a crash in one sentence.
  *
  * @param {Record<string, any>} crash
  * @param {About} about
@@ -106,7 +109,7 @@ function memoryText({ outOfMemory, memoryLimit, rss }) {
 }
 
 /**
- * A task that has killed one worker after the other will probably do so again.
+ * Mentions repeated attempts, because such a task will probably kill the next worker too.
  *
  * @param {About} about
  */
@@ -143,7 +146,7 @@ function protocolMessage({ workerId, pid, what }) {
 }
 
 /**
- * A worker that ran no task broke the protocol.
+ * Builds the error for a protocol violation by a worker without a task.
  *
  * @param {{ what: string, workerId: number, pid: number }} breach
  */
@@ -169,7 +172,7 @@ function startError(failure) {
 }
 
 /**
- * @param {Error} cause the last start error
+ * @param {Error} cause the most recent start error
  * @param {Record<string, unknown>} [fields]
  * @returns {Error & Record<string, any>}
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-// Errors made again from what came over the channel. The peer may have sent anything at all.
+// Rebuilds errors that came over the channel. The other process may have sent anything.
 
 const { deserialize, fromBase64 } = require('../codec/advanced');
 const { fromBytes } = require('../codec/binary');
@@ -20,8 +20,8 @@ const Aggregate = AggregateError;
 const TOO_DEEP = Symbol('too deep');
 
 /**
- * @param {unknown} wire as it came over the channel, which is changed
- * @param {boolean} advanced whether it may have values in V8's format
+ * @param {unknown} wire as received; it is modified
+ * @param {boolean} advanced whether the error may have values in V8's format
  * @returns {Error & Record<string, unknown>}
  */
 function fromWire(wire, advanced) {
@@ -72,8 +72,7 @@ class Reader {
   }
 
   /**
-   * Puts into their places what JSON has no form for. What makes no sense stays the JSON that it
-   * is.
+   * Restores the values that JSON has no form for, by `places`. Malformed entries keep their JSON.
    *
    * @param {Record<string, unknown>} wire
    * @param {number} depth
@@ -85,24 +84,23 @@ class Reader {
       try {
         const type = places[i][0];
         const path = places[i][1];
-        // What the user has put into the error: no place turns a message or a stack into something
-        // else.
+        // Restore values of the user only: a path must not replace a message or a stack.
         if (path[0] !== 'fields' && path[0] !== 'value') continue;
         const container = containerAt(wire, path);
         const key = path[path.length - 1];
         define(container, key, this.#value(type, container[key], depth));
       } catch {
-        // Nothing that a sender of ours makes.
+        // Our own sender does not write such an entry.
       }
     }
   }
 
   /**
    * @param {unknown} type
-   * @param {unknown} there JSON
+   * @param {unknown} there JSON at the path
    * @param {number} depth
    * @returns {unknown}
-   * @throws for what no sender makes
+   * @throws the entry is malformed
    */
   #value(type, there, depth) {
     if (type === 'Error') {
@@ -151,7 +149,7 @@ function build(className, message, errors) {
   return withoutStack(() => {
     if (className === 'AggregateError') {
       const error = new Aggregate([], message);
-      // Its constructor would take them by an iterator, which user code may have patched.
+      // The constructor would iterate over the list, and user code may have patched iterators.
       hide(error, 'errors', errors ?? []);
       return error;
     }
@@ -163,8 +161,8 @@ function build(className, message, errors) {
 }
 
 /**
- * Makes an error whose stack would only show how messages are taken in: not worth the microseconds
- * when thousands of tasks fail at once.
+ * Creates an error without a stack trace. Its stack would show only the reading of messages, and
+ * costs microseconds for each of thousands of failed tasks.
  *
  * @template T
  * @param {() => T} make
@@ -192,7 +190,7 @@ function withCause(error, cause) {
 }
 
 /**
- * As the engine's own properties of errors are.
+ * Defines a property as the engine defines its own properties of errors: not enumerable.
  *
  * @param {object} error
  * @param {string} key

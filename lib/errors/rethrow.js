@@ -3,8 +3,8 @@
 const { setImmediate } = require('../clock');
 
 /**
- * Lets what user code has thrown take the way of any exception in an event (`uncaughtException`),
- * without taking the caller along.
+ * Rethrows an error of user code as an uncaught exception of its own event, so that the caller
+ * continues.
  *
  * @param {unknown} error
  */

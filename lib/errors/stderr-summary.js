@@ -1,14 +1,16 @@
 'use strict';
 
-// The line of a dead worker's standard error that says most about its end.
+// Finds the line of a dead worker's standard error that explains its end best.
 
-/** UTF-16 units. */
+/** Maximum length of the summary (UTF-16 units). */
 const MAX_LENGTH = 200;
 
-/** What an uncaught exception begins with, in most languages, or a runtime that gives up. */
+/**
+ * Beginning of the line that an uncaught exception or a failing runtime prints, in most languages.
+ */
 const TELLING =
   /^(?:FATAL ERROR: |# Fatal |fatal error: |panic: |thread '.*' panicked|(?:Uncaught )?[\w.$]*(?:Error|Exception)\b)/;
-/** Of a stack trace, or Node's signature below it. */
+/** Lines of a stack trace, and Node's version line below one. */
 const NOISE = /^(?:\s*at |\s*\d+: |-{3,} |Node\.js v\d|[-\s^~{}[\]]*$)/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const ESCAPES = /\x1b\[[\d;?]*[@-~]/g;
@@ -16,8 +18,8 @@ const ESCAPES = /\x1b\[[\d;?]*[@-~]/g;
 const CONTROLS = /[\x00-\x1f\x7f-\x9f]+/g;
 
 /**
- * @param {string} stderr the end of it
- * @returns {string} one line, shortened, fit for a log; empty where there is nothing to say
+ * @param {string} stderr end of the standard error
+ * @returns {string} one shortened line without control characters; empty if there is none
  */
 function summarizeStderr(stderr) {
   const lines = stderr.replace(ESCAPES, '').split('\n');

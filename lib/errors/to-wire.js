@@ -1,8 +1,8 @@
 'use strict';
 
-// Errors, as data for the channel: what a handler throws, and what is in a value. It expects the
-// worst: errors that are frozen, cyclic or endless, and getters that throw. What cannot be carried
-// of an error becomes text that says what it was.
+// Turns errors into data for the channel: what a handler throws, and errors inside of values. The
+// input may be hostile: frozen, cyclic or endless errors, and getters that throw. Parts of an error
+// that cannot be sent become descriptive text.
 
 const { inspect, types } = require('node:util');
 const { serialize, toBase64 } = require('../codec/advanced');
@@ -25,14 +25,14 @@ const { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED } = require('./wire-format');
 /** @typedef {import('./wire-format').WireValue} WireValue */
 
 /**
- * Where a value of an error goes.
+ * Target of a value of an error.
  *
  * @typedef {object} Target
  * @property {WireError | WireValue} wire
- * @property {object} container in it
- * @property {string} key of `container`
- * @property {string[]} path from `wire` to there
- * @property {object[]} ancestors the errors that lead to it
+ * @property {object} container object in `wire`
+ * @property {string} key in `container`
+ * @property {string[]} path from `wire` to the value
+ * @property {object[]} ancestors the enclosing errors
  */
 
 const ErrorClass = Error;
@@ -42,13 +42,11 @@ const { isFinite: isFiniteNumber } = Number;
 /** @type {(text: string, from: number, to: number) => string} */
 const slice = uncurry(String.prototype.slice);
 
-/** UTF-16 units of a message or a stack, and of all own fields together. */
+/** Maximum length of a message or a stack, and of all own fields together (UTF-16 units). */
 const MAX_TEXT = 1024 * 1024;
-/**
- * Errors that are followed from one, at most: each may be a field of another, that many times over.
- */
+/** Maximum number of errors reached from one: errors may refer to each other many times over. */
 const MAX_TOTAL = 1024;
-/** A prototype chain that is longer is a Proxy's joke. */
+/** Longer prototype chains are not followed: a Proxy can make them endless. */
 const MAX_PROTOTYPES = 64;
 
 /** @type {Map<unknown, string>} */
@@ -58,7 +56,7 @@ NAMES.set(AggregateError.prototype, 'AggregateError');
 /**
  * @param {unknown} thrown
  * @param {boolean} [advanced] whether the other side reads V8's format
- * @returns {WireError} plain data that JSON.stringify takes
+ * @returns {WireError} plain data for JSON.stringify
  */
 function toWire(thrown, advanced = false) {
   const writer = new Writer(advanced);
@@ -71,14 +69,14 @@ function isError(value) {
   try {
     return isNativeError(value) || value instanceof ErrorClass;
   } catch {
-    // A Proxy with a trap that throws.
+    // A trap of a Proxy threw.
     return false;
   }
 }
 
 class Writer {
   #advanced;
-  /** Errors that may still be followed. */
+  /** Number of errors that may still be followed. */
   #errorsLeft = MAX_TOTAL;
 
   /** @param {boolean} advanced */
@@ -88,7 +86,7 @@ class Writer {
 
   /**
    * @param {object} error
-   * @param {object[]} ancestors the errors that this one was found in
+   * @param {object[]} ancestors the enclosing errors
    * @returns {WireError}
    */
   error(error, ancestors) {
@@ -119,7 +117,7 @@ class Writer {
   }
 
   /**
-   * What is no error, and was thrown or is the cause of one.
+   * Turns a thrown value or a cause that is not an error into data.
    *
    * @param {unknown} value
    * @returns {WireValue}
@@ -175,8 +173,8 @@ class Writer {
   /**
    * @param {WireError} wire
    * @param {object} error
-   * @param {boolean} nested `errors` has been dealt with
-   * @param {object[]} path of errors, with this one
+   * @param {boolean} nested whether `errors` is already in `wire`
+   * @param {object[]} path the enclosing errors and this one
    */
   #fields(wire, error, nested, path) {
     let room = MAX_TEXT;
@@ -186,7 +184,7 @@ class Writer {
       if (key === 'errors' ? nested : RESERVED.has(key)) continue;
       if (key === 'code' && wire.code !== undefined) continue;
       const value = read(error, key);
-      // Methods are no data. What is undefined has no form in JSON, as everywhere in JSON.
+      // Methods are not data. JSON has no form for undefined.
       if (typeof value === 'function' || (value === undefined && !this.#advanced)) continue;
       wire.fields ??= {};
       room -= key.length;
@@ -199,12 +197,12 @@ class Writer {
   }
 
   /**
-   * Puts a value where it belongs, in the best form that there is for it.
+   * Writes a value to its target in the most exact form that fits.
    *
    * @param {Target} target
    * @param {unknown} value
-   * @param {number} room UTF-16 units that it may have
-   * @returns {number} UTF-16 units that it has
+   * @param {number} room maximum length (UTF-16 units)
+   * @returns {number} length (UTF-16 units)
    */
   #put(target, value, room) {
     if (isPlain(value)) {
@@ -227,7 +225,7 @@ class Writer {
   }
 
   /**
-   * @param {object} error somewhere in a field of another
+   * @param {object} error inside a field of another error
    * @param {object[]} ancestors
    * @returns {WireError | WireValue}
    */
@@ -239,7 +237,7 @@ class Writer {
    * @param {Target} target
    * @param {unknown} value
    * @param {number} room
-   * @returns {number} UTF-16 units; 0: JSON has no form for it
+   * @returns {number} length (UTF-16 units); 0: JSON has no form for the value
    */
   #putJson({ wire, container, key, path, ancestors }, value, room) {
     const form = (/** @type {unknown} */ inner) =>
@@ -252,7 +250,7 @@ class Writer {
       if (flat === undefined) return 0;
       size = stringify(flat).length;
     } catch {
-      // It is described instead.
+      // The caller writes a description instead.
       return 0;
     }
     const { blobs, binary } = flattener;
@@ -271,7 +269,7 @@ class Writer {
 }
 
 /**
- * Whether JSON has the value as it is.
+ * Returns whether JSON represents the value exactly.
  *
  * @param {unknown} value
  */
@@ -297,7 +295,7 @@ function putText({ container, key }, text, room) {
  * @param {Target} target
  * @param {unknown} value
  * @param {number} room
- * @returns {number} UTF-16 units; 0: V8 does not clone it without loss
+ * @returns {number} length (UTF-16 units); 0: V8 cannot clone the value without loss
  */
 function putClone({ wire, container, key, path }, value, room) {
   let text;
@@ -305,7 +303,7 @@ function putClone({ wire, container, key, path }, value, room) {
     assertCloneable(value, 'field', room);
     text = toBase64(serialize(value, null));
   } catch {
-    // JSON may have a form for it, or it is described.
+    // The caller tries JSON, or writes a description.
     return 0;
   }
   if (text.length > room) return 0;
@@ -354,10 +352,10 @@ function nearestClass(error) {
       prototype = getPrototypeOf(prototype);
     }
   } catch {
-    // A Proxy's trap: an Error, then.
+    // A Proxy trap threw: treat the value as an Error.
   }
   if (name !== undefined) return name;
-  // An error of another realm (node:vm) has other prototypes, but the same names.
+  // An error of another realm (node:vm) has other prototypes but the same class names.
   const own = read(error, 'name');
   return typeof own === 'string' && (CLASSES.has(own) || own === 'AggregateError') ? own : 'Error';
 }
@@ -371,7 +369,7 @@ function read(object, key) {
   try {
     return object[key];
   } catch {
-    // A getter that throws is as good as none: the error matters, not this.
+    // A getter that throws counts as missing: the error itself matters more.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-// The form in which errors travel: what both ends of the channel must agree on.
+// The wire form of errors, on which both ends of the channel agree.
 
 const { OwnMap, OwnSet } = require('../intrinsics');
 const {
@@ -10,14 +10,14 @@ const {
   SerializationError,
 } = require('./classes');
 
-/** How far `cause` and `errors` are followed. */
+/** Maximum depth of `cause` and `errors`. */
 const MAX_DEPTH = 16;
-/** Of the errors in one AggregateError. */
+/** Maximum number of errors in one AggregateError. */
 const MAX_ERRORS = 256;
 /**
- * The classes that keep their identity. Names are looked up here and nowhere else: a worker cannot
- * name a global. Other classes of bulkhead are not among them, since a handler's PoolClosedError is
- * about a pool of its own.
+ * The classes that keep their identity. Class names are looked up only here, so a worker cannot
+ * name a global. Other classes of bulkhead are missing on purpose: a handler's PoolClosedError
+ * concerns a pool of its own.
  *
  * @type {Map<string, new (message?: string) => Error>}
  */
@@ -37,33 +37,31 @@ const CLASSES = new OwnMap(
   }),
 );
 
-/** Not among `fields`: they have a place of their own. */
+/** Names that are not among `fields`, because the wire form has them at top level. */
 const RESERVED = new OwnSet(['name', 'message', 'stack', 'cause', 'errors']);
 
 /**
- * What is in `fields` or is a `value` is JSON. Where JSON has no form for it, `places` says what
- * stands for it there:
+ * `fields` and `value` hold JSON. For values without a form in JSON, `places` lists the path and
+ * the type of the substitute at that path:
  *
  * - `Error`: another WireError;
- * - `v8`: base64 of V8's format, with `serialization: 'advanced'` only;
- * - what raw bytes are called (see codec/binary.js): base64 of these bytes.
+ * - `v8`: base64 of V8's format, only with `serialization: 'advanced'`;
+ * - a type of raw bytes (see codec/binary.js): base64 of these bytes.
  *
  * @typedef {[type: string, path: (string | number)[]]} Place `path` begins with `fields` or `value`
- *
  * @typedef {object} WireError
  * @property {string} [name]
  * @property {string} [message]
  * @property {string} [stack]
- * @property {string} [class] the nearest class that the other side has as well
+ * @property {string} [class] the nearest class that both sides have
  * @property {string | number} [code]
  * @property {Record<string, unknown>} [fields] own enumerable properties
  * @property {WireError | WireValue} [cause]
  * @property {(WireError | WireValue)[]} [errors]
- * @property {boolean} [nonError] what was thrown is no error, but `value`
+ * @property {boolean} [nonError] the thrown value is not an error; see `value`
  * @property {unknown} [value]
  * @property {Place[]} [places]
- *
- * @typedef {{ value?: unknown, places?: Place[] }} WireValue what is no error
+ * @typedef {{ value?: unknown, places?: Place[] }} WireValue a value that is not an error
  */
 
 module.exports = { CLASSES, MAX_DEPTH, MAX_ERRORS, RESERVED };

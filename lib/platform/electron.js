@@ -1,16 +1,21 @@
 'use strict';
 
-// In an Electron app, `process.execPath` is the app: it is Node.js only where a variable says so,
-// and starts the app once more where its maker has switched that off.
+// In an Electron app, `process.execPath` is the app. It runs as Node.js only if a variable asks for
+// that, and starts the app a second time if its developer has disabled this.
 
-/** Properties that Electron adds. @type {NodeJS.Process & { type?: string, helperExecPath?: string }} */
+/**
+ * The process, with the properties that Electron adds.
+ *
+ * @type {NodeJS.Process & { type?: string, helperExecPath?: string }}
+ */
 const host = require('node:process');
 
 /**
- * How to start this process's own Node.js, as `child_process.fork()` does, which Electron has a
- * version of its own of.
+ * Returns how to start this process's own Node.js. Electron patches `child_process.fork()` to do
+ * the same.
  *
- * @returns {{ execPath: string, env: string[] }} `env`, as `KEY=value`, is to be added to that of the worker
+ * @returns {{ execPath: string, env: string[] }} `env`: `KEY=value` entries to add to the worker's
+ *   environment
  * @throws {Error} this process is such a second app, which must not start a third
  */
 function ownNode() {

@@ -1,23 +1,22 @@
 'use strict';
 
-// Whether there is memory for what JSON stands for. A worker's message of 64 MiB may be thirty
-// million arrays, which take 28 times as much of the heap; and where that is full, V8 ends the
-// process.
+// Checks that the heap has room for a parsed value. A worker's message of 64 MiB may hold thirty
+// million arrays, which take 28 times as much heap. V8 ends the process when the heap is full.
 
 const { MessageTooLargeError } = require('../errors/classes');
 
 const MEBIBYTE = 1024 * 1024;
-/** Of the heap, that a single value may take. */
+/** Fraction of the heap that a single value may take. */
 const MAX_FRACTION = 0.5;
 
 let limit = 0;
 
 /**
- * @param {number} mebibytes that a value of many objects and arrays will take, about
- * @throws {MessageTooLargeError} they are more than half of the heap
+ * @param {number} mebibytes approximate heap size of a value of many objects and arrays
+ * @throws {MessageTooLargeError} the value takes more than half of the heap
  */
 function assertFits(mebibytes) {
-  // The module takes milliseconds to load, and such a value hardly ever comes.
+  // Loaded late: the module takes milliseconds to load, and such values are rare.
   if (limit === 0) limit = require('node:v8').getHeapStatistics().heap_size_limit * MAX_FRACTION;
   const size = mebibytes * MEBIBYTE;
   if (!(size > limit)) return;

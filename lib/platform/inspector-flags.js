@@ -1,6 +1,6 @@
 'use strict';
 
-// Whether Node opens its inspector ("debugger") from the beginning, as its flags say, and where.
+// Reads from Node's flags whether and where its inspector ("debugger") opens at the start.
 
 const { splitOptions } = require('./node-flags');
 
@@ -13,14 +13,14 @@ const LOOPBACK = '127.0.0.1';
 /**
  * @typedef {object} InspectorFlags
  * @property {string} host an IP address or a name
- * @property {number} port 0: any that is free, as where none is given
- * @property {boolean} waits until a debugger is connected nothing is run
+ * @property {number} port 0: any free port, also the default
+ * @property {boolean} waits the program waits for a debugger
  */
 
 /**
  * @param {readonly string[]} execArgv
- * @param {string} options value of the variable NODE_OPTIONS, which come before these
- * @returns {InspectorFlags | null} null: it stays closed
+ * @param {string} options value of NODE_OPTIONS, which Node reads before `execArgv`
+ * @returns {InspectorFlags | null} null: the inspector stays closed
  */
 function inspectorFlags(execArgv, options) {
   const flags = [...splitOptions(options), ...execArgv];
@@ -51,7 +51,7 @@ function hostAndPort(value) {
   return { host: host || LOOPBACK, port: portOf(value.slice(colon + 1)) };
 }
 
-/** @param {string} digits what is no port is for Node to complain of, which reads the same flags */
+/** @param {string} digits Node reports an invalid port, because it reads the same flags */
 function portOf(digits) {
   const port = Number(digits);
   return port <= 0xffff ? port : 0;

@@ -1,13 +1,13 @@
 'use strict';
 
-// Why there is no native addon: one sentence for whoever has to do something about it.
+// Explains why the native addon cannot be loaded, with a remedy.
 
 const { existsSync } = require('node:fs');
 const path = require('node:path');
 const process = require('node:process');
 const { bundled, packageFolder } = require('./package-folder');
 
-/** What `napi.targets` of package.json comes to. */
+/** The platforms of `napi.targets` in package.json. */
 const SUPPORTED = [
   'linux-x64-gnu',
   'linux-x64-musl',
@@ -18,8 +18,8 @@ const SUPPORTED = [
 ];
 
 /**
- * @param {(id: string) => unknown} load `require` of a file in a folder of this package
- * @returns {Error} with the cause that is about this platform
+ * @param {(id: string) => unknown} load `require` from a file of this package
+ * @returns {Error} with the cause that concerns this platform
  */
 function missingAddon(load) {
   const folder = packageFolder();
@@ -60,8 +60,8 @@ function missingAddon(load) {
 }
 
 /**
- * The loader that the build generates knows only that none of its candidates came; this asks the
- * one that should have.
+ * Loads the addon of this platform alone, because the generated loader reports only that all
+ * candidates have failed.
  *
  * @param {(id: string) => unknown} load
  * @param {string} folder of the package

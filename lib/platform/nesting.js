@@ -1,13 +1,13 @@
 'use strict';
 
-/** Far more than anybody nests on purpose, and few enough for a machine to bear. */
+/** Far more levels than a program needs, and few enough for a machine to bear. */
 const MAX_DEPTH = 8;
 
 /**
- * A worker module that makes a pool for its own module, and gives it a task, goes on for ever: each
- * worker starts another.
+ * Refuses endless nesting: a worker module that creates a pool of its own module and gives it a
+ * task starts one worker from the other.
  *
- * @param {number} depth how deep in pools within pools this process is
+ * @param {number} depth nesting depth of this process
  */
 function assertMayNest(depth) {
   if (depth < MAX_DEPTH) return;

@@ -1,17 +1,17 @@
 'use strict';
 
-// Which of this process's flags its workers inherit: all but those that say what this process
-// itself is to run, test, watch, or listen on for a debugger.
+// Selects the flags of this process that its workers inherit: all except those that say what this
+// process itself runs, tests, watches, or opens for a debugger.
 
 /**
- * `-e` and its like. Their script is not ours to run, and is the next argument whatever it looks
- * like.
+ * Flags with a script: the next argument, even if it looks like a flag. Workers must not run the
+ * script.
  */
 const EVAL = /^(?:-e|-pe|--eval)$/;
-/** With a value of its own, after `=` or as the next argument. */
+/** Flags with a value, after `=` or as the next argument. */
 const WITH_VALUE =
   /^(?:-p|--print|--input-type|--watch-path|--test-[a-z-]+|--inspect-port|--debug-port|--inspect-publish-uid)$/;
-/** `--hot` is Bun's `--watch`. */
+/** Flags without a value. `--hot` is Bun's `--watch`. */
 const ALONE =
   /^(?:--inspect|--inspect-brk|--inspect-wait|--watch|--watch-preserve-output|--hot|--test|--check|-c|--interactive|-i)$/;
 
@@ -20,7 +20,7 @@ const INSPECT =
 
 /**
  * @param {readonly string[]} execArgv such as `process.execArgv`
- * @returns {string[]} what is left for a worker
+ * @returns {string[]} the flags for a worker
  */
 function nodeFlags(execArgv) {
   const kept = [];
@@ -40,16 +40,16 @@ function nodeFlags(execArgv) {
 }
 
 /**
- * @param {string} options value of the variable NODE_OPTIONS
- * @returns {string} without the flags for a debugger, whose port this process has taken
+ * @param {string} options value of NODE_OPTIONS
+ * @returns {string} the value without inspector flags, whose port this process uses
  */
 function nodeOptions(options) {
   return options.replace(INSPECT, '').trim();
 }
 
 /**
- * As Node does it: at spaces that are not in double quotes, where a backslash makes the next
- * character an ordinary one.
+ * Splits NODE_OPTIONS as Node does: at spaces outside of double quotes, inside of which a backslash
+ * escapes the next character.
  *
  * @param {string} options
  * @returns {string[]}
@@ -63,7 +63,7 @@ function splitOptions(options) {
 
 /**
  * @param {string} flag
- * @returns {string} one word of NODE_OPTIONS
+ * @returns {string} the flag as one word of NODE_OPTIONS
  */
 function quoted(flag) {
   return /[ "\\]/.test(flag) ? `"${flag.replace(/["\\]/g, '\\$&')}"` : flag;

@@ -1,11 +1,11 @@
 'use strict';
 
-// Arrays of numbers that the native side keeps and writes into.
+// Number arrays that the native side keeps and writes to.
 
 /**
- * An array over a buffer of its own, whose memory never moves. JavaScriptCore keeps the elements of
- * a small typed array in its heap until its `buffer` is asked for; Bun before 1.4 told an addon
- * their place there, and moved them away in the same call.
+ * Returns an array over a buffer of its own, whose memory never moves. JavaScriptCore keeps a small
+ * typed array in its heap until its `buffer` is read. Bun before 1.4 passed that heap address to an
+ * addon and moved the elements in the same call.
  *
  * @param {number} length
  * @returns {Float64Array}

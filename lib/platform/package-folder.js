@@ -1,24 +1,24 @@
 'use strict';
 
-// Where this package lies. Its addon and the file that workers start with are files of its own, and
-// stay behind where a bundler puts this one into another.
+// Finds the folder of this package. Its addon and its worker entry are separate files, which a
+// bundler leaves behind.
 
 const { existsSync, readFileSync } = require('node:fs');
 const path = require('node:path');
 
-/** Undefined in what some bundlers make an ES module of. */
+/** Undefined in the ES modules that some bundlers produce. */
 const HERE = typeof __dirname === 'string' ? __dirname : undefined;
 const NAME = 'bulkhead';
-/** From dist/, and from lib/platform/ where a test loads it. */
+/** Paths to the package folder: from dist/, and from lib/platform/ in tests. */
 const WAYS_UP = ['..', '../..'];
 
 /** @type {string | undefined} */
 let workerEntry;
 
 /**
- * The folder of the package, as it was installed or checked out.
+ * Returns the folder of the package as installed or checked out.
  *
- * @returns {string | undefined} undefined: this file is not one of the package
+ * @returns {string | undefined} undefined: this file is not in the package folder
  */
 function packageFolder() {
   if (HERE === undefined) return undefined;
@@ -34,17 +34,17 @@ function isOwn(folder) {
   try {
     return JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')).name === NAME;
   } catch {
-    return false; // There is none, or none that could be ours.
+    return false; // No package.json, or not one of ours.
   }
 }
 
 /**
- * @returns {string} path of what a Node worker starts with
- * @throws {Error} this file has been moved away from it
+ * @returns {string} path of the worker entry
+ * @throws {Error} this file has been bundled away from it
  */
 function workerEntryFile() {
   if (workerEntry !== undefined) return workerEntry;
-  // A bundle may lie beside a worker.js of another program.
+  // A bundle may lie beside another program's worker.js.
   const folder = packageFolder();
   const file = folder === undefined ? undefined : path.join(folder, 'dist', 'worker.js');
   if (file === undefined || !existsSync(file)) throw bundled();

@@ -4,7 +4,7 @@ const process = require('node:process');
 const { splitOptions } = require('./node-flags');
 const { HOST, denoPermits } = require('./runtime');
 
-/** The first is that of Node.js 20. */
+/** `--experimental-permission` is the name in Node.js 20. */
 const RESTRICTS = /^--(?:experimental-)?permission(?:-audit)?$/;
 const ALLOWS = /^--allow-[a-z-]+(?:=|$)/;
 const WITH_VALUE = /^--allow-fs-(?:read|write|vfs)$/;
@@ -13,8 +13,8 @@ const WITH_VALUE = /^--allow-fs-(?:read|write|vfs)$/;
 const { permission } = /** @type {any} */ (process);
 
 /**
- * The permission models of Node and Deno do not see what an addon spawns. They are asked all the
- * same: whoever forbids child processes means ours too.
+ * Checks the permission to start workers. An addon bypasses the permission models of Node and Deno,
+ * but a user who forbids child processes means workers too.
  */
 function assertMaySpawn() {
   if (HOST === 'Deno' && !denoPermits('run')) throw denied('--allow-run');
@@ -26,7 +26,7 @@ function namesRestrictions(flag) {
   return RESTRICTS.test(flag);
 }
 
-/** @returns {string[]} the flags of Node's permission model that this process was started with */
+/** @returns {string[]} the permission flags that this process was started with */
 function ownRestrictions() {
   if (HOST !== 'Node.js' || permission === undefined) return [];
   const flags = [...splitOptions(process.env.NODE_OPTIONS ?? ''), ...process.execArgv];

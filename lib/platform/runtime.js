@@ -1,7 +1,7 @@
 'use strict';
 
-// What runs this JavaScript: Node.js, or Bun or Deno, which take themselves for Node.js and mostly
-// are.
+// The runtime of this process: Node.js, or Bun or Deno, which identify as Node.js and are mostly
+// compatible.
 
 const process = require('node:process');
 const { ownNode } = require('./electron');
@@ -12,26 +12,26 @@ const { bun, deno } = process.versions;
 
 /** @type {'Node.js' | 'Bun' | 'Deno'} */
 const HOST = bun !== undefined ? 'Bun' : deno !== undefined ? 'Deno' : 'Node.js';
-/** Structured clones are bytes of the JavaScript engine's own. */
+/** The JavaScript engine, which decides the format of structured clones. */
 const ENGINE = HOST === 'Bun' ? 'JavaScriptCore' : 'V8';
 
-/** What a worker may be allowed by Deno. */
+/** The permissions of Deno. */
 const DENO_PERMISSIONS = ['env', 'ffi', 'import', 'net', 'read', 'run', 'sys', 'write'];
 
 /**
- * Globals of the others, as far as they are of use.
+ * Globals of Bun and Deno.
  *
- * @type {{ Bun?: { main: string }, Deno?: { build: { standalone?: boolean }, permissions: DenoPermissions } }}
- *
+ * @type {{ Bun?: { main: string }, Deno?: { build: { standalone?: boolean }, permissions:
+ *   DenoPermissions } }}
  * @typedef {{ querySync(descriptor: { name: string }): { state: string } }} DenoPermissions
  */
 const globals = /** @type {any} */ (globalThis);
 
 /**
- * What workers run on unless the user says otherwise: what this process runs on.
+ * Returns the runtime that workers use by default: that of this process.
  *
- * @returns {{ execPath: string, execArgv: string[], env: string[] }} `env`, as `KEY=value`, is to be added to that of the
- *   worker
+ * @returns {{ execPath: string, execArgv: string[], env: string[] }} `env`: `KEY=value` entries to
+ *   add to the worker's environment
  */
 function ownRuntime() {
   const { execPath, env } = ownNode();
@@ -39,8 +39,8 @@ function ownRuntime() {
 }
 
 /**
- * As in this process, as far as a permission is not for certain files or hosts only: then a worker
- * has it not at all.
+ * Returns the permissions of this process as flags. A permission for certain files or hosts only is
+ * not passed on.
  */
 function denoFlags() {
   return [
@@ -56,9 +56,9 @@ function denoPermits(name) {
 }
 
 /**
- * A program that is one file with its runtime starts itself, whatever it is told to run.
+ * Refuses a single executable without `execPath`: such a program always starts itself.
  *
- * @throws {Error} this is one
+ * @throws {Error} this process is a single executable
  */
 function assertRuntime() {
   const single =
@@ -73,7 +73,7 @@ function assertRuntime() {
 }
 
 function isSea() {
-  // Newer than the types, and than the oldest Node.js. The others have no such module.
+  // Newer than the types, and than the oldest supported Node.js. Bun and Deno have no such module.
   const { getBuiltinModule } = /** @type {{ getBuiltinModule?: (id: string) => any }} */ (
     /** @type {unknown} */ (process)
   );

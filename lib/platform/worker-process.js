@@ -1,21 +1,22 @@
 'use strict';
 
-// What a worker process says of itself to every copy of this package in it: to the pools that its
-// modules make, and to 'bulkhead/worker'.
+// Facts about this worker process, shared by every copy of this package in it: for pools created in
+// the worker, and for 'bulkhead/worker'.
 
 const { realpathSync } = require('node:fs');
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
 
-/** worker.js and worker.mjs ask for it as well. */
+/** worker.js and worker.mjs read this symbol too. */
 const MARK = Symbol.for('bulkhead.worker');
 const RECURSION = 'ERR_POOL_RECURSION';
 
 /**
  * @typedef {object} WorkerProcess
- * @property {Set<string>} ancestors paths of the module that this worker runs, and of those whose start has led to it
+ * @property {Set<string>} ancestors paths of this worker's module and of the modules whose start
+ *   led to this worker
  * @property {Set<string>} loading paths of modules that are being loaded or set up for a task
- * @property {() => boolean} isBusy whether it runs a task
+ * @property {() => boolean} isBusy whether the worker runs a task
  */
 
 /**
@@ -31,14 +32,14 @@ function markWorker(ancestors, isBusy) {
   return worker;
 }
 
-/** @returns {WorkerProcess | undefined} undefined in a process that is no worker */
+/** @returns {WorkerProcess | undefined} undefined: this process is not a worker */
 function ownWorker() {
   return /** @type {any} */ (process)[MARK];
 }
 
 /**
- * What the workers of a pool that is made here are told as their `ancestors`: none of these modules may
- * start them again by being started.
+ * Returns the `ancestors` of workers of a pool that is created in this process. None of these
+ * modules may start them again by being loaded.
  *
  * @returns {string[] | undefined}
  */
@@ -49,11 +50,11 @@ function ancestorsOfPools() {
 }
 
 /**
- * A module that starts a pool of itself whenever it is loaded does so in each of its workers again,
- * without end. In a handler it may: tasks can come to an end.
+ * Refuses endless recursion: a module that starts a pool of itself when it is loaded does so in
+ * each of its workers too. Inside of a handler this is allowed, because tasks can end.
  *
- * @param {string | null} url of the module that workers are about to run
- * @throws {Error} it has led to this process, and no task asks for the pool
+ * @param {string | null} url of the module for the workers
+ * @throws {Error} the module led to this process, and no task needs the pool
  */
 function assertNotItself(url) {
   const worker = ownWorker();
@@ -68,13 +69,13 @@ function assertNotItself(url) {
 }
 
 /**
- * Whether a module could not start because of itself: every attempt ends so.
+ * Returns whether a module failed to start because of itself, so that every attempt would fail.
  *
  * @param {any} thrown
  * @returns {boolean}
  */
 function isRecursion(thrown) {
-  // Of several modules that start each other, the last one says so to the one before.
+  // Modules may start each other: the innermost one reports the recursion to the one before.
   for (let error = thrown; typeof error === 'object' && error !== null; error = error.cause) {
     if (error.code === RECURSION) return true;
     if (error.code !== 'ERR_POOL_BROKEN' && error.code !== 'ERR_WORKER_START') return false;
@@ -84,14 +85,14 @@ function isRecursion(thrown) {
 
 /**
  * @param {string} url file URL
- * @returns {string} path by which modules are compared
+ * @returns {string} canonical path for comparing modules
  */
 function pathOf(url) {
   const path = fileURLToPath(url);
   try {
     return realpathSync(path);
   } catch {
-    return path; // There is none: its loading will say so.
+    return path; // The file is missing: loading will report that.
   }
 }
 

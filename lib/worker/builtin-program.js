@@ -1,8 +1,7 @@
 'use strict';
 
-// The worker of a pool without a `worker` option: it runs functions by value and tasks that name a
-// module, and gives the
-// `data` of any other task back.
+// The program of a pool without a `worker` option. It runs functions by value and tasks that name a
+// module, and returns the `data` of any other task.
 
 const { fileURLToPath } = require('node:url');
 const { pathOf } = require('../platform/worker-process');
@@ -21,7 +20,11 @@ const { resolveModule } = require('./resolve');
 
 /** @implements {Program} */
 class Builtin {
-  /** @type {Map<string, Handlers>} by file URL; what is loaded stays loaded, as with any import() */
+  /**
+   * Modules by file URL. A loaded module stays loaded, as with any import().
+   *
+   * @type {Map<string, Handlers>}
+   */
   #modules = new OwnMap();
   /** @type {Map<string, Promise<Handlers>>} */
   #loading = new OwnMap();
@@ -80,8 +83,8 @@ class Builtin {
   }
 
   /**
-   * Tasks that come before the module is there share one attempt. A failed one is not kept: a later
-   * task tries again.
+   * Loads a module once: tasks that arrive meanwhile share the attempt. A failed attempt is
+   * forgotten, so a later task tries again.
    *
    * @param {string} filename
    */

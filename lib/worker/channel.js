@@ -1,17 +1,17 @@
 'use strict';
 
-// The worker's end of the channel on descriptor 3: what arrives goes into the port, what is said
-// goes out in one piece.
+// The worker's end of the channel on descriptor 3. Incoming bytes go into the native port; outgoing
+// lines leave in whole pieces.
 //
-// The replies of short tasks are written several at a time, since one system call for each costs
-// half of the throughput. Until then they are held where they survive this process. Everything else
-// is written when it is said.
+// The replies of short tasks are written in batches, because one system call per reply would halve
+// the throughput. Until then the port journals them in memory that survives this process.
+// Everything else is written at once.
 
 const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
 const { DURING_USER_CODE } = require('./result-kinds');
 
-/** Replies that are held back at most, and their text in UTF-16 units. */
+/** Bounds of one batch: lines, and UTF-16 units of their text. */
 const FLUSH_LINES = 256;
 const FLUSH_LENGTH = 64 * 1024;
 
@@ -29,7 +29,7 @@ class Channel {
   /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
-    // Asked for once, as a method would look its object up each time.
+    // Bound once, because a native method call would resolve its object each time.
     this.#appendResult = port.replier();
   }
 
@@ -38,10 +38,10 @@ class Channel {
   }
 
   /**
-   * Begins to read.
+   * Starts reading.
    *
-   * @param {() => void} onBytes bytes were given to the port
-   * @param {() => void} onEnd the supervisor has closed its side, or is gone
+   * @param {() => void} onBytes called when the port has new bytes
+   * @param {() => void} onEnd called when the supervisor has closed its side or has died
    */
   listen(onBytes, onEnd) {
     this.#stopListening = listen(this.#port, onBytes, onEnd);
@@ -60,7 +60,7 @@ class Channel {
   }
 
   /**
-   * Writes a line now, behind all that was said before it.
+   * Writes a line now, after all earlier lines.
    *
    * @param {string} line
    */
@@ -70,9 +70,10 @@ class Channel {
   }
 
   /**
-   * Writes a line and the raw bytes it announces, behind all that was said before it.
+   * Writes a line and the raw bytes it announces, after all earlier lines.
    *
-   * @param {(shared: number) => string} lineFor makes it; `shared`: where the bytes are in the shared memory, or -1
+   * @param {(shared: number) => string} lineFor makes the line; `shared`: offset of the bytes in
+   *   the shared memory, -1: the bytes follow the line
    * @param {Uint8Array[]} blobs
    */
   writeWithBytes(lineFor, blobs) {
@@ -88,7 +89,8 @@ class Channel {
   }
 
   /**
-   * Puts what was not written yet into hands that can write it while user code keeps this thread.
+   * Hands the unwritten lines to the port, which writes them within a millisecond even while user
+   * code blocks this thread.
    */
   journal() {
     const text = this.#text;
@@ -98,14 +100,13 @@ class Channel {
   }
 
   /**
-   * Adds a result to the batch. The usual reply of a task, which is why no line is put together for
-   * it here.
+   * Adds a result to the batch. Most tasks end here, so the port builds the line, not JavaScript.
    *
-   * @param {number} id
+   * @param {number} id of the attempt
    * @param {number} elapsed µs
-   * @param {number} kind 0: a value, 1: a whole envelope, 2: undefined, 3: in V8's format
+   * @param {number} kind see result-kinds.js
    * @param {string} json
-   * @param {boolean} duringUserCode user code goes on: it must not keep the result back
+   * @param {boolean} duringUserCode user code continues and must not delay the result
    */
   result(id, elapsed, kind, json, duringUserCode) {
     if (!this.#open) return;
@@ -119,7 +120,7 @@ class Channel {
     if (this.#lines >= FLUSH_LINES || !this.#batching) this.flush();
   }
 
-  /** Returns when the kernel has all that was said. */
+  /** Writes the batch; returns when the kernel has taken all of it. */
   flush() {
     const text = this.#text;
     if (this.#lines === 0 && text === '') return;
@@ -128,15 +129,13 @@ class Channel {
     this.#tryWrite(() => this.#port.write(text));
   }
 
-  /**
-   * From now on nothing is held back: the process is about to exit, and no later moment may come.
-   */
+  /** Stops batching: the process is about to exit, so no later flush is certain. */
   stopBatching() {
     this.#batching = false;
     this.flush();
   }
 
-  /** Says goodbye: the supervisor sees the end of the stream. */
+  /** Closes this side: the supervisor sees the end of the stream. */
   close() {
     this.flush();
     this.#open = false;
@@ -145,14 +144,14 @@ class Channel {
 
   /** @param {string} line */
   #append(line) {
-    // Two large lines together may be longer than a string can be.
+    // Two large lines together may exceed the longest possible string.
     if (line.length >= FLUSH_LENGTH) this.flush();
     this.#text += line;
   }
 
   /** @param {() => void} write */
   #tryWrite(write) {
-    // After process.disconnect(), as under fork, what is still said is lost.
+    // After process.disconnect(), later writes are lost, as under fork.
     if (!this.#open) return;
     try {
       write();
@@ -162,8 +161,8 @@ class Channel {
   }
 
   #disconnected() {
-    // The writes block, so there is one way for them to fail: the other side is gone. Then there is
-    // nobody to work for, and nobody to tell.
+    // Writes block, so they fail for one reason only: the supervisor is gone. No work and no reader
+    // is left.
     this.#open = false;
     exit(1);
   }

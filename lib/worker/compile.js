@@ -1,6 +1,6 @@
 'use strict';
 
-// Functions that arrive as source text (`pool.exec(fn, args)`).
+// Compiles functions that arrive as source text (`pool.exec(fn, args)`).
 
 const Module = require('node:module');
 const path = require('node:path');
@@ -8,22 +8,23 @@ const process = require('node:process');
 const { OwnMap, apply } = require('./intrinsics');
 
 /**
- * Compiled functions that are kept. A program has a handful; one that builds its sources would fill
- * the heap.
+ * Compiled functions to keep. A program uses a handful; one that generates its sources would
+ * otherwise fill the heap.
  */
 const MAX_COMPILED = 256;
 
-/** @type {Map<string, Function>} in the order in which they were compiled */
+/** Functions by source, oldest first. @type {Map<string, Function>} */
 const compiled = new OwnMap();
 
 /**
- * What compilers and test runners write into functions and define outside of them, as far as it
- * means the same anywhere. A source that names one of these has it; no other code sees them.
+ * Helpers that compilers and test runners reference in functions but define outside of them, where
+ * their meaning is the same everywhere. A source that names one gets it; other code does not see
+ * it.
  *
  * @type {[name: RegExp, value: string][]}
  */
 const HELPERS = [
-  // esbuild and tsx, to keep the names of inner functions. A second one is numbered.
+  // esbuild and tsx keep the names of inner functions by this helper. They number further ones.
   [
     /\b__name\d*\b/g,
     "(f, value) => Object.defineProperty(f, 'name', { value, configurable: true })",
@@ -32,7 +33,7 @@ const HELPERS = [
   [/\b__vite_ssr_dynamic_import__\b/g, '(specifier, options) => import(specifier, options)'],
 ];
 
-/** As V8 and JavaScriptCore say it. */
+/** The messages of V8 and of JavaScriptCore for a missing variable. */
 const UNDEFINED_VARIABLE = /^(?:(\S+) is not defined|Can't find variable: (\S+))$/;
 
 const SENDS =
@@ -41,7 +42,7 @@ const REMEDIES = 'give it what it needs as arguments, import modules inside of i
 const MODULE = 'or put the function into a worker module';
 
 /**
- * What such a variable probably is, and what to do about it; the first one that fits.
+ * Explanations of a missing variable, with the remedy. The first match counts.
  *
  * @type {[name: RegExp, explanation: string][]}
  */
@@ -51,7 +52,7 @@ const EXPLANATIONS = [
     'exec() sends the text of a function, into which a coverage tool has written its counters; ' +
       `put /* istanbul ignore next */ before the function, ${MODULE}`,
   ],
-  // What compilers name so are helpers and imports; Vite's are imports only.
+  // Compilers name helpers and imports like this; Vite only imports.
   [
     /^(?!__vi)(?:_|tslib)/,
     `${SENDS}; ${REMEDIES}, have it compiled for a newer target (ES2022), ${MODULE}`,
@@ -59,27 +60,26 @@ const EXPLANATIONS = [
   [/^/, `${SENDS}; ${REMEDIES}, ${MODULE}`],
 ];
 
-/** Before user code may replace it. */
+/** Taken before user code can replace it. */
 const ReferenceErrorClass = ReferenceError;
 const globals = globalThis;
 
 /**
- * Runs a function by its source.
+ * Runs a function given by its source.
  *
- * @param {string} source what Function.prototype.toString gives
+ * @param {string} source text from Function.prototype.toString
  * @param {unknown[]} args
- * @returns {unknown} what it returns
+ * @returns {unknown} the function's return value
  */
 function exec(source, args) {
   return apply(compile(source), undefined, args);
 }
 
 /**
- * Says of a ReferenceError what is behind it, if it is about a variable that the function had where
- * it comes from.
+ * Explains a ReferenceError about a variable that the function had where it was defined.
  *
  * @param {string} source
- * @param {unknown} thrown by the function, at once or later
+ * @param {unknown} thrown by the function, synchronously or later
  */
 function explain(source, thrown) {
   try {
@@ -93,12 +93,13 @@ function explain(source, thrown) {
     thrown.message = explained;
     if (typeof stack === 'string') thrown.stack = stack.replace(message, () => explained);
   } catch {
-    // A getter of the error, or a method that user code has replaced. Then the error says what it
-    // says.
+    // A getter of the error threw, or user code has replaced a method: keep the original message.
   }
 }
 
 /**
+ * Returns whether the source mentions a name as a whole identifier.
+ *
  * @param {string} source
  * @param {string} name
  */
@@ -116,9 +117,9 @@ function isIdentifierPart(character) {
 }
 
 /**
- * @param {string} source what Function.prototype.toString gives
+ * @param {string} source text from Function.prototype.toString
  * @returns {Function}
- * @throws {SyntaxError | TypeError} when it is not the source of one function
+ * @throws {SyntaxError | TypeError} the text is not the source of one function
  */
 function compile(source) {
   const known = compiled.get(source);
@@ -134,8 +135,8 @@ function compile(source) {
 }
 
 /**
- * A method's source (`add(a, b) { … }`, `async *walk() { … }`) is no expression by itself, only
- * inside an object.
+ * Evaluates a function's source. A method's source (`add(a, b) { … }`, `async *walk() { … }`) is an
+ * expression only inside an object.
  *
  * @param {string} source
  * @returns {unknown}
@@ -149,7 +150,7 @@ function evaluate(source) {
     try {
       object = asProgram(`({${source}\n})`, helpers);
     } catch {
-      throw error; // The first reading is the likelier one, and so is its complaint.
+      throw error; // The first parse is the likelier one, so report its error.
     }
     const [key] = Reflect.ownKeys(object);
     return key === undefined ? undefined : object[key];
@@ -169,12 +170,12 @@ function helpersOf(source) {
 }
 
 /**
- * Evaluates an expression as a script in the current directory would: require() and import()
- * resolve from there, as with
- * `node -e`. (Through node:vm, import() would need a flag; through eval, it would resolve from this file.)
+ * Evaluates an expression like a script in the current directory: require() and import() resolve
+ * from there, as with `node -e`. node:vm would need a flag for import(), and eval would resolve
+ * from this file.
  *
  * @param {string} expression
- * @param {string} helpers declarations that it sees
+ * @param {string} helpers declarations in scope of the expression
  */
 function asProgram(expression, helpers) {
   const directory = process.cwd();

@@ -1,27 +1,31 @@
 'use strict';
 
-// What a handler learns about its task, and what it can say while it runs.
+// The facts about a task that its handler gets, and its means to report while it runs.
 
 const { AbortController, DOMException, hasOwn } = require('./intrinsics');
 
-/** One attempt of a task, from its arrival to the reply. */
+/** One attempt of a task, from its arrival to its reply. */
 class Task {
   settled = false;
-  /** When it was claimed; see `now`. */
+  /** Time of the claim, by `now`. */
   started = 0;
-  /** Set once the supervisor has given the task up. @type {import('./frames').AbortReason | undefined} */
+  /**
+   * Set when the supervisor cancels the attempt.
+   *
+   * @type {import('./frames').AbortReason | undefined}
+   */
   aborted = undefined;
   /** @type {AbortController | undefined} */
   #controller;
   #loop;
-  /** Of a task that gives several values. @type {import('./stream').Credit | undefined} */
+  /** Set for a streamed task. @type {import('./stream').Credit | undefined} */
   credit = undefined;
 
   /**
    * @param {import('./loop').Loop} loop
    * @param {number} id of this attempt
    * @param {number} epoch of its claim
-   * @param {import('./frames').TaskFrame} frame what else there is to it
+   * @param {import('./frames').TaskFrame} frame the other fields of the task
    * @param {any} payload
    */
   constructor(loop, id, epoch, frame, payload) {
@@ -29,11 +33,11 @@ class Task {
     this.id = id;
     this.epoch = epoch;
     this.frame = frame;
-    /** The task as the user gave it, once its raw bytes are put back into it. */
+    /** The user's task, after its raw bytes are restored. */
     this.payload = payload;
   }
 
-  /** The user's id of the task, or the one it was assigned. */
+  /** The user's id of the task, or else the id of the attempt. */
   get taskId() {
     const { frame, payload } = this;
     if (frame.taskId !== undefined) return frame.taskId;
@@ -42,8 +46,8 @@ class Task {
   }
 
   /**
-   * The outcome has come in some other way than by the handler's return. Ignored for a task that
-   * has one already.
+   * Ends the task with a value that did not come from the handler's return. Ignored if the task has
+   * already ended.
    *
    * @param {unknown} value
    */
@@ -52,7 +56,8 @@ class Task {
   }
 
   /**
-   * The same for a failure.
+   * Fails the task for a reason that did not come from its handler. Ignored if the task has already
+   * ended.
    *
    * @param {unknown} thrown
    */
@@ -67,7 +72,7 @@ class Task {
     this.#controller?.abort(abortReason(reason));
   }
 
-  /** Made when somebody asks for it: most handlers never do. */
+  /** Created on first use, because most handlers never read it. */
   get signal() {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -107,7 +112,7 @@ class TaskContext {
     return this.#task.taskId;
   }
 
-  /** Which attempt of the task this is, from 1. */
+  /** Number of this attempt, from 1. */
   get attempt() {
     return this.#task.frame.attempt ?? 1;
   }
@@ -126,7 +131,7 @@ class TaskContext {
 
   get progress() {
     this.#progress ??= (value) => {
-      // A task that has ended has no progress; its id means nothing to the supervisor any more.
+      // The supervisor no longer knows the id of an ended task.
       if (!this.#task.settled) this.#worker.writer.progress(this.#task.id, value);
     };
     return this.#progress;

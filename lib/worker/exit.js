@@ -1,21 +1,21 @@
 'use strict';
 
-// Whatever way the process ends by its own doing, what was said before goes out first.
+// Flushes all replies before the process ends by itself, however that happens.
 //
-// Three nets, because user code may remove any one of them: `exit` listeners go with
-// process.removeAllListeners(), and an uncaught exception ends the process without
-// process.reallyExit(). A signal leaves no time for any of this; that is why nothing but the
-// replies of one batch is ever held back.
+// There are three hooks, because user code can remove each of them. process.removeAllListeners()
+// removes `exit` listeners, and an uncaught exception ends the process without
+// process.reallyExit(). A signal leaves no time for any hook, so only one batch of replies is ever
+// delayed.
 
 const process = require('node:process');
 
 /** @param {import('./channel').Channel} channel */
 function flushBeforeExit(channel) {
-  // First among the `exit` listeners; what the later ones say is written as they say it.
+  // This listener runs first. Later listeners write unbatched.
   process.on('exit', () => channel.stopBatching());
   process.on('uncaughtExceptionMonitor', () => channel.flush());
-  // Not in Node's documentation, but what process.exit() ends in, and where other packages
-  // (signal-exit) hook in as well.
+  // Undocumented, but process.exit() ends in this function, and other packages (signal-exit) hook
+  // it too.
   const internals = /** @type {{ reallyExit(code: number): never }} */ (
     /** @type {unknown} */ (process)
   );

@@ -1,17 +1,17 @@
 'use strict';
 
 // A script written for child_process.fork: it exports no handler and listens for messages. Each
-// task reaches it as a message, and the message it sends back with the task's `taskId` is the
+// task reaches the script as a message. The message it sends back with the task's `taskId` is the
 // result.
 
 const { exec } = require('./compile');
 const { isEnvelope } = require('./envelope');
 const { OwnMap, emit, getPrototypeOf, hasOwn, isArray } = require('./intrinsics');
 
-/** What `start` returns for a task whose end comes by `process.send`. */
+/** Returned by `start` for a task that ends later. */
 const PENDING = Symbol('ends by process.send');
 
-/** Prototype of what JSON has objects for. */
+/** Prototype of plain objects. */
 const PLAIN = Object.prototype;
 
 /**
@@ -24,8 +24,7 @@ const PLAIN = Object.prototype;
 class ForkScript {
   #handlers;
   /**
-   * Running tasks by the user's id. Ids are the user's, so two running tasks may share one: the
-   * earlier one ends first.
+   * Running tasks by the user's id. Two running tasks may share an id: the earlier one ends first.
    *
    * @type {Map<unknown, Task[]>}
    */
@@ -65,7 +64,7 @@ class ForkScript {
     try {
       emit('message', asMessage(payload, taskId), undefined);
     } catch (thrown) {
-      // Under fork this would end the process. Here it is known whose fault it is.
+      // Under fork this would end the process. Here the pool knows which task caused it.
       this.#remove(taskId, task);
       throw thrown;
     }
@@ -78,7 +77,7 @@ class ForkScript {
    */
   accept(message) {
     if (typeof message !== 'object' || message === null || !hasOwn(message, 'taskId')) return false;
-    // `{ result, error: null }` is how many scripts say that there is no error.
+    // Many scripts write `{ result, error: null }` for success.
     const failed =
       hasOwn(message, 'error') && message.error !== undefined && message.error !== null;
     if (!failed && !hasOwn(message, 'result')) return false;
@@ -87,7 +86,7 @@ class ForkScript {
     if (task === undefined) return false;
     this.#remove(taskId, task);
     if (failed) task.fail(message.error);
-    // With `processedBy` it may be the whole envelope, which goes as it is.
+    // A message with `processedBy` may be the whole envelope, which is sent unchanged.
     else task.end(isEnvelope(message) ? message : message.result);
     return true;
   }
@@ -114,7 +113,8 @@ class ForkScript {
 }
 
 /**
- * The script needs an id to answer with, so a task that has none gets the one it was assigned.
+ * Returns the task as a message. The script needs an id for its answer, so a task without one gets
+ * the id of its attempt.
  *
  * @param {any} payload
  * @param {string | number} taskId

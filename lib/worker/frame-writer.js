@@ -1,6 +1,6 @@
 'use strict';
 
-// Turns what a worker has to say into lines of the protocol.
+// Turns results, errors and messages of a worker into frames of the protocol.
 
 const { encode, prepareAdvanced } = require('../codec/serialize');
 const { MessageTooLargeError } = require('../errors/classes');
@@ -26,13 +26,13 @@ class FrameWriter {
   }
 
   /**
-   * The task has ended with `value`. Never throws: what cannot be sent ends the task with the
-   * reason instead.
+   * Ends a task with a value. Never throws: if the value cannot be sent, the task fails with the
+   * reason.
    *
-   * @param {number} id
+   * @param {number} id of the attempt
    * @param {number} elapsed µs
    * @param {unknown} value
-   * @param {boolean} duringUserCode user code goes on
+   * @param {boolean} duringUserCode user code continues
    */
   result(id, elapsed, value, duringUserCode) {
     let encoded;
@@ -64,12 +64,12 @@ class FrameWriter {
   }
 
   /**
-   * The task has ended with `thrown`. Never throws.
+   * Ends a task with an error. Never throws.
    *
-   * @param {number} id
+   * @param {number} id of the attempt
    * @param {number} elapsed µs
    * @param {unknown} thrown
-   * @param {boolean} duringUserCode user code goes on
+   * @param {boolean} duringUserCode user code continues
    */
   error(id, elapsed, thrown, duringUserCode) {
     const error = this.#wireError(thrown, this.#serialization === 'advanced');
@@ -78,22 +78,24 @@ class FrameWriter {
   }
 
   /**
-   * @param {number} id
+   * Sends a progress report.
+   *
+   * @param {number} id of the attempt
    * @param {unknown} value
-   * @throws what says why `value` cannot be sent
+   * @throws the reason why `value` cannot be sent
    */
   progress(id, value) {
     this.#write(`{"type":"progress","id":${id}`, 'value', this.#encode(value, 'progress'));
   }
 
   /**
-   * One of several values of a task. Written with others, and within a millisecond: user code goes
-   * on.
+   * Sends one chunk of a streamed task. User code continues, so the chunk is batched and leaves
+   * within a millisecond.
    *
-   * @param {number} id
-   * @param {number} index how many came before it
+   * @param {number} id of the attempt
+   * @param {number} index number of the chunk, from 0
    * @param {unknown} value
-   * @throws what says why `value` cannot be sent
+   * @throws the reason why `value` cannot be sent
    */
   chunk(id, index, value) {
     const head = `{"type":"chunk","id":${id},"index":${index}`;
@@ -103,21 +105,25 @@ class FrameWriter {
     this.#channel.journal();
   }
 
-  /** What was said is to be heard now. */
+  /** Sends all batched lines. */
   flush() {
     this.#channel.flush();
   }
 
   /**
+   * Sends a message to the pool's user.
+   *
    * @param {unknown} message
-   * @throws what says why it cannot be sent
+   * @throws the reason why `message` cannot be sent
    */
   message(message) {
     this.#write('{"type":"message"', 'message', this.#encode(message, 'message'));
   }
 
   /**
-   * @param {boolean} page whether tasks are claimed
+   * Reports that the worker is ready.
+   *
+   * @param {boolean} page whether the worker claims its tasks
    * @param {boolean} shares whether large raw bytes go through shared memory
    */
   ready(page, shares) {
@@ -125,10 +131,10 @@ class FrameWriter {
   }
 
   /**
-   * The worker cannot start.
+   * Reports that the worker cannot start.
    *
    * @param {unknown} thrown
-   * @param {boolean} permanent trying again cannot help
+   * @param {boolean} permanent a retry cannot help
    */
   fail(thrown, permanent) {
     this.#channel.write(
@@ -137,7 +143,7 @@ class FrameWriter {
   }
 
   /**
-   * These are written at once: a progress report that waits for the end of a long handler is none.
+   * Writes a frame at once: a progress report is useless after the end of a long handler.
    *
    * @param {string} head
    * @param {string} key
@@ -152,7 +158,7 @@ class FrameWriter {
    * @param {string} head
    * @param {string} key
    * @param {Encoded} encoded
-   * @param {Uint8Array[]} blobs its own
+   * @param {Uint8Array[]} blobs of `encoded`
    */
   #writeWithBytes(head, key, encoded, blobs) {
     this.#channel.writeWithBytes(
@@ -163,13 +169,13 @@ class FrameWriter {
 
   /**
    * @param {unknown} value
-   * @param {string} what it is
+   * @param {string} what name of the value in messages
    * @returns {Encoded}
    */
   #encode(value, what) {
     const encoded = encode(value, this.#serialization, what, true, this.#limit);
-    // A UTF-16 unit is at most three bytes of UTF-8, so nearly every payload is known to fit
-    // without counting.
+    // A UTF-16 unit is at most three bytes of UTF-8, so almost every payload is known to fit
+    // uncounted.
     if (encoded.blobs !== null || encoded.json.length * 3 > this.#limit) {
       const blobs = encoded.blobs ?? [];
       let size = byteLength(encoded.json);
@@ -184,7 +190,7 @@ class FrameWriter {
 
   /**
    * @param {unknown} thrown
-   * @param {boolean} advanced whether it may have values in V8's format
+   * @param {boolean} advanced whether the error may have values in V8's format
    * @returns {string} JSON of a wire error that fits into a message
    */
   #wireError(thrown, advanced) {
@@ -216,8 +222,8 @@ function line(head, key, encoded) {
  * @param {string} head
  * @param {string} key
  * @param {Encoded} encoded
- * @param {Uint8Array[]} blobs its own
- * @param {number} shared where they are in the shared memory; -1: behind the line
+ * @param {Uint8Array[]} blobs of the value
+ * @param {number} shared their offset in the shared memory; -1: they follow the line
  */
 function lineWithBytes(head, key, { json, binary, encoding }, blobs, shared) {
   const bytes = [];
@@ -238,7 +244,7 @@ function describe(thrown) {
   try {
     return String(thrown);
   } catch {
-    // Even its toString throws. That it was thrown is all there is to say.
+    // Its toString throws as well, so there is no text.
     return 'a value without a string form';
   }
 }

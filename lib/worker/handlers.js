@@ -1,6 +1,6 @@
 'use strict';
 
-// Finds what a worker module offers, and the handler that a task is for.
+// Finds the handlers that a worker module exports, and picks the one for a task.
 
 const { readFileSync } = require('node:fs');
 const {
@@ -19,8 +19,8 @@ const LOOKED_FOR =
   'an exported object "handlers", other exported functions, or a listener for process.on("message")';
 
 /**
- * Exports that mean something else. (The last one is how Node shows a CommonJS module's exports as
- * a whole.)
+ * Export names that are not handlers. `module.exports` is Node's name for the exports of a CommonJS
+ * module as a whole.
  *
  * @type {Readonly<Record<string, boolean | null>>}
  */
@@ -34,12 +34,12 @@ const RESERVED = Object.freeze({
   'module.exports': true,
 });
 
-/** What asks whether its module is the program itself. */
+/** Matches code that asks whether its module is the main program. */
 const ASKS_MAIN = /\b(?:import\.meta|require)\.main\b/;
 
 /**
- * Exports that are awaited where they are promises. Others may be promises of something else, and
- * for ever.
+ * Exports that are awaited if they are promises. Other exports may be promises of something else
+ * that never settle.
  */
 const AWAITED = ['processTask', 'handlers'];
 
@@ -47,11 +47,11 @@ const AWAITED = ['processTask', 'handlers'];
 
 class Handlers {
   /**
-   * Where exports may be: the namespace, then what a CommonJS or transpiled module put into its
-   * `default`.
+   * The objects that exports are looked up in: the namespace, then what a CommonJS or transpiled
+   * module put into its `default`.
    */
   #exportObjects;
-  /** What is said about the module in errors. */
+  /** Name of the module in errors. */
   #file;
   /** @type {Handler | undefined} */
   #default;
@@ -59,14 +59,14 @@ class Handlers {
   #map;
   /** @type {Map<string, Handler>} */
   #bound = new OwnMap();
-  /** @type {Map<string, Handler>} exported functions that a task has named */
+  /** Exported functions that a task has named. @type {Map<string, Handler>} */
   #functions = new OwnMap();
 
   /**
-   * @param {object} namespace what import() gave
+   * @param {object} namespace result of import()
    * @param {string} file
-   * @returns {Promise<Handlers>} once exports that are promises are there
-   * @throws what such a promise rejects with
+   * @returns {Promise<Handlers>} resolved once exported promises have settled
+   * @throws the reason of such a promise
    */
   static async of(namespace, file) {
     return new Handlers(await findExportObjects(namespace), file);
@@ -90,22 +90,18 @@ class Handlers {
     return this.#default !== undefined || this.#map !== undefined;
   }
 
-  /**
-   * Whether there is, besides those that are found without being named, a function that a task may
-   * name.
-   */
+  /** Returns whether the module exports functions that only a task's `handler` option reaches. */
   get foundFunctions() {
     return this.#functionNames().length > 0;
   }
 
   /**
-   * Runs a task: its handler gets it whole, with the context, or, of a call, the arguments and
-   * nothing else.
+   * Runs a task. Its handler gets the whole task and the context; a call gets its arguments only.
    *
    * @param {import('./frames').TaskFrame} frame
    * @param {any} payload
    * @param {import('./context').TaskContext} context
-   * @returns {unknown} what the handler returns
+   * @returns {unknown} the handler's return value
    */
   start(frame, payload, context) {
     const handler = this.pick(frame.handler, payload);
@@ -115,7 +111,7 @@ class Handlers {
   }
 
   /**
-   * `setup` or `teardown`, where the module has it.
+   * Returns `setup` or `teardown`, if the module exports it.
    *
    * @param {string} name
    * @returns {((context: import('./context').WorkerContext) => unknown) | undefined}
@@ -125,12 +121,12 @@ class Handlers {
   }
 
   /**
-   * The handler for a task.
+   * Picks the handler for a task.
    *
-   * @param {string | undefined} name as the task's options give it
+   * @param {string | undefined} name from the task's options
    * @param {any} payload
    * @returns {Handler}
-   * @throws {TypeError} that says which handlers there are
+   * @throws {TypeError} listing the handlers of the module
    */
   pick(name, payload) {
     if (name !== undefined) {
@@ -147,7 +143,7 @@ class Handlers {
     throw this.#unknown('no default handler, and the task has no type');
   }
 
-  /** Why a module without a handler is no worker. */
+  /** Builds the error for a module without handlers. */
   nothingFound() {
     const names = [...new Set(this.#exportObjects.flatMap((object) => Object.keys(object)))];
     const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`;
@@ -157,8 +153,8 @@ class Handlers {
   }
 
   /**
-   * Entries are bound to their object, in case they use `this`; and looked up when first needed, as
-   * setup() may add some.
+   * Looks up an entry of `handlers`. It is bound to its object, in case it uses `this`, and looked
+   * up late, because setup() may add entries.
    *
    * @param {unknown} name
    */
@@ -174,9 +170,8 @@ class Handlers {
   }
 
   /**
-   * An exported function that is no handler by itself. It gets as `this` what it has when it is
-   * called as a method of its module: of CommonJS, where functions may use it, that is
-   * `module.exports`.
+   * Looks up an exported function outside of `handlers`. Its `this` is the object that exports it:
+   * functions of CommonJS modules may use `module.exports` that way.
    *
    * @param {string} name
    * @returns {Handler | undefined}
@@ -200,7 +195,7 @@ class Handlers {
     return bound;
   }
 
-  /** What `#function` finds, as far as it can be listed. */
+  /** Lists the names that `#function` finds. */
   #functionNames() {
     /** @type {string[]} */
     const names = [];
@@ -264,7 +259,7 @@ class Handlers {
 
 /**
  * @param {import('./frames').TaskFrame} frame of a call
- * @param {any[]} payload its arguments, from JSON
+ * @param {any[]} payload arguments, parsed from JSON
  */
 function argumentsOf(frame, payload) {
   const positions = frame.undefined;
@@ -275,9 +270,9 @@ function argumentsOf(frame, payload) {
 }
 
 /**
- * import() of a CommonJS module gives its module.exports as `default`; of one that was compiled
- * from an ES module, the real default export is one level further down. What a promise becomes
- * stands in the object of the promise.
+ * Returns the objects to look exports up in. import() gives a CommonJS module's `module.exports` as
+ * `default`. If that was compiled from an ES module, the real default export is one level deeper.
+ * An awaited promise is replaced by its value.
  *
  * @param {any} namespace
  * @returns {Promise<any[]>}
@@ -297,14 +292,15 @@ async function findExportObjects(namespace) {
     if (!isObject(object)) break;
     objects.push(object);
   }
-  // Before the others, where the promises are.
+  // Looked up first: the other objects still have the promises.
   return Object.keys(awaited).length === 0 ? objects : [awaited, ...objects];
 }
 
 /**
  * @param {string} name of an export
  * @param {any} value
- * @returns {boolean} whether it is a promise of what it stands for. Among `handlers`, a function `then` is one of them
+ * @returns {boolean} whether to await the export. Among `handlers`, a function named `then` is a
+ *   handler
  */
 function isAwaited(name, value) {
   return isThenable(value) && !(name === 'handlers' && hasOwn(value, 'then'));
@@ -312,14 +308,14 @@ function isAwaited(name, value) {
 
 /**
  * @param {any} value
- * @returns {boolean} whether it is a promise; a function with a method `then` is a handler
+ * @returns {boolean} whether the value is a promise; a function with a method `then` is a handler
  */
 function isThenable(value) {
   return typeof value === 'object' && value !== null && typeof value.then === 'function';
 }
 
 /**
- * What to say of a module in which nothing was found, if it looks at whether it is the main one.
+ * Returns a hint for a module without handlers that asks whether it is the main module.
  *
  * @param {string} file
  */
@@ -328,7 +324,7 @@ function mainGuardHint(file) {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    return ''; // It was there a moment ago; what was found in it is told without.
+    return ''; // The file is gone, and the hint is optional.
   }
   const asked = ASKS_MAIN.exec(text)?.[0];
   if (asked === undefined) return '';
@@ -345,8 +341,8 @@ function isObject(value) {
 }
 
 /**
- * Classes are functions, but none that can be called: as with the constructors of the language,
- * nobody can replace their prototype.
+ * Returns whether a value can be called. Classes cannot: like built-in constructors they have a
+ * read-only prototype.
  *
  * @param {unknown} value
  */
@@ -357,7 +353,7 @@ function isCallable(value) {
 }
 
 /**
- * For a look at what there is. A getter that throws will do so again for the task that names it.
+ * Reads a property for a listing. A getter that throws will throw again for the task that names it.
  *
  * @param {any} object
  * @param {string} name

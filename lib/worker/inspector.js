@@ -1,40 +1,43 @@
 'use strict';
 
-// The debugger that the supervisor has Node open, by SIGUSR1, in order to see where an overdue task
-// hangs. Node opens it on the loopback interface; it is closed again as soon as JavaScript gets to
-// it.
+// Node's inspector, which the supervisor opens by SIGUSR1 to see where an overdue task hangs. Node
+// opens the inspector on the loopback interface. The worker closes it as soon as JavaScript runs
+// again.
 
 const process = require('node:process');
 const { setImmediate, setTimeout } = require('../clock');
 
 /**
- * ms after which the supervisor has given up asking; a debugger that opened so late was not closed
- * before.
+ * Time after which to close the inspector again (ms). The supervisor has stopped asking by then,
+ * but its signal may open the inspector late.
  */
 const LATE_CLOSE = 2_000;
 
 class Inspector {
   #node;
 
-  /** To be made before user code runs: one that is open by then is the user's, and stays open. */
+  /**
+   * Must be created before user code runs. An inspector that is already open belongs to the user
+   * and stays open.
+   */
   constructor() {
     const node = require('node:inspector');
     this.#node = node.url() === undefined ? node : null;
-    // Any port that is free, as other workers do the same. The usual one may be where this one's
-    // user debugs something.
+    // Use any free port: several workers do this, and the user may debug something on the usual
+    // one.
     if (this.#node !== null) process.debugPort = 0;
   }
 
-  /** The supervisor has seen what it wanted, or has given up. */
+  /** Closes the inspector, because the supervisor has the stack or has stopped asking. */
   close() {
     const node = this.#node;
     if (node === null) return;
     const close = () => {
       if (node.url() !== undefined) node.close();
     };
-    // It takes a while, for which the task that is being aborted need not wait.
+    // Closing is slow, and the task that is being aborted need not wait for that.
     setImmediate(close);
-    // The signal may be quicker than what it causes.
+    // The signal may arrive before the inspector it opens.
     setTimeout(close, LATE_CLOSE).unref();
   }
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-// What only the worker needs of ../intrinsics.js, and all of that.
+// The intrinsics of ../intrinsics.js, and those that only the worker needs.
 
 const process = require('node:process');
 const intrinsics = require('../intrinsics');
@@ -10,7 +10,7 @@ const { Promise } = intrinsics;
 /** @type {(promise: Promise<unknown>, onValue: (value: unknown) => void, onThrown: (thrown: unknown) => void) => unknown} */
 const onSettled = Function.prototype.call.bind(Promise.prototype.then);
 
-/** Made for user code. Where it is missing, tasks that do not ask for a signal need none. */
+/** Used for user code only. If they are missing, only tasks that use their signal fail. */
 const { AbortController, DOMException } = globalThis;
 
 /** @type {(event: string, ...args: unknown[]) => boolean} */

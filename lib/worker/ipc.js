@@ -1,6 +1,7 @@
 'use strict';
 
-// process.send and its kin, as a script under child_process.fork knows them.
+// process.send and the related members of `process`, as a script under child_process.fork expects
+// them.
 
 const process = require('node:process');
 const { nextTick } = require('../clock');
@@ -13,7 +14,7 @@ class Ipc {
   #writer;
   #onDisconnect;
   /**
-   * What the worker runs, once that is known: it may take messages as results of its tasks.
+   * The program, once loaded. It may take messages as results of its tasks.
    *
    * @type {import('./module-program').Program | null}
    */
@@ -33,13 +34,13 @@ class Ipc {
     );
     define('disconnect', () => this.#disconnect());
     define('connected', true);
-    // A worker lives as long as its pool wants it to, so there is no count to keep.
+    // The pool alone decides how long a worker lives, so references are not counted.
     define('channel', { ref() {}, unref() {} });
   }
 
   /**
-   * The pool's user has sent a message. What a listener throws is, as under fork, an uncaught
-   * exception.
+   * Delivers a message from the pool's user. An exception from a listener is uncaught, as under
+   * fork.
    *
    * @param {unknown} message
    */
@@ -53,7 +54,7 @@ class Ipc {
     }
   }
 
-  /** The channel is closed, or about to be: says so to the script. */
+  /** Tells the script that the channel is closed or about to close. */
   disconnected() {
     if (!process.connected) return;
     define('connected', false);
@@ -96,7 +97,7 @@ class Ipc {
 }
 
 /**
- * As under fork, what cannot be sent is thrown before anything is.
+ * Throws for a message that cannot be sent, before anything is sent, as under fork.
  *
  * @param {unknown} message
  */

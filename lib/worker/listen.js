@@ -1,6 +1,6 @@
 'use strict';
 
-// Reads the channel as things arrive on it, whichever way this runtime has for it.
+// Reads the channel, by libuv where the addon can, otherwise by a socket.
 
 const { Buffer } = require('node:buffer');
 const { HOST } = require('../platform/runtime');
@@ -8,12 +8,12 @@ const { HOST } = require('../platform/runtime');
 const READ_BYTES = 64 * 1024;
 
 /**
- * Puts what arrives into the port, and keeps the process alive for as long as more may come.
+ * Feeds incoming bytes to the port. Keeps the process alive while more bytes may come.
  *
  * @param {import('./native-port').Port} port
- * @param {() => void} onBytes bytes were given to the port
- * @param {() => void} onEnd the supervisor has closed its side, or is gone
- * @returns {() => void} to be called once: reads no more, and says goodbye: the supervisor sees the end of the stream
+ * @param {() => void} onBytes called when the port has new bytes
+ * @param {() => void} onEnd called when the supervisor has closed its side or has died
+ * @returns {() => void} stops reading and closes this side; to be called once
  */
 function listen(port, onBytes, onEnd) {
   /** @param {number} status */
@@ -21,12 +21,12 @@ function listen(port, onBytes, onEnd) {
     const n = port.fill();
     if (n > 0) onBytes();
     else if (n < 0 || status < 0) {
-      // The way out stays: a reply may be still to come.
+      // Keep the outgoing side open: a reply may still follow.
       port.stopPolling();
       onEnd();
     }
   };
-  // Bun has functions of libuv by their names, each of which ends the process.
+  // Bun exports libuv's functions, but each of them aborts the process.
   if (HOST !== 'Node.js' || !port.poll(onReadable)) return listenBySocket(port, onBytes, onEnd);
   return () => {
     port.stopPolling();
@@ -35,20 +35,19 @@ function listen(port, onBytes, onEnd) {
 }
 
 /**
- * Nothing is written through the socket: the port does that, and blocks. allowHalfOpen, because a
- * socket that ended itself when the supervisor does would take the channel away under a reply that
- * is still to come.
+ * Reads by a socket. The port does the writing, and blocks. allowHalfOpen keeps the descriptor open
+ * after the supervisor's end of stream, because a reply may still follow.
  *
  * @param {import('./native-port').Port} port
  * @param {() => void} onBytes
  * @param {() => void} onEnd
  */
 function listenBySocket(port, onBytes, onEnd) {
-  // Where it is not needed it is not loaded, which takes a worker two milliseconds.
+  // Loaded only here: it costs a worker two milliseconds.
   const net = require('node:net');
   const socket = open(net, port, onBytes);
   socket.on('end', onEnd);
-  // A reset instead of an orderly end: the supervisor died with bytes of ours unread.
+  // The supervisor died with unread bytes, so the socket was reset.
   socket.on('error', onEnd);
   socket.resume();
   return () => {
@@ -64,7 +63,7 @@ function listenBySocket(port, onBytes, onEnd) {
 function open(net, port, onBytes) {
   const fd = port.descriptor();
   if (HOST === 'Bun') {
-    // It reads a descriptor that it was given on these terms only.
+    // Bun reads an inherited descriptor only in this way.
     const socket = new net.Socket({ allowHalfOpen: true });
     socket.on('data', (chunk) => {
       port.push(chunk, chunk.length);

@@ -11,22 +11,26 @@ const { HOST } = require('../platform/runtime');
 const { isRecursion } = require('../platform/worker-process');
 
 const TYPESCRIPT = /\.[cm]?tsx?$/;
-/** Of these, Node's own type stripping knows nothing. */
+/** Node's type stripping does not support JSX. */
 const JSX = /\.tsx$/;
 const STRIP_FLAG = /^--experimental-(?:strip|transform)-types$/;
 const IMPORT_FLAG = /^(?:--import|--loader|--experimental-loader)(?:=|$)/;
 const REQUIRE_FLAG = /^(?:--require|-r)(?:=|$)/;
-/** What `require` knows without a hook. */
+/** Extensions that `require` handles without a hook. */
 const WITHOUT_HOOK = new Set(['.js', '.json', '.node']);
 /**
- * Codes of files that import() has not run, but a hook of `require` may: also those for types that
- * Node cannot strip.
+ * Codes of files that import() cannot run but a `require` hook may, including types that Node
+ * cannot strip.
+ *
+ * @type {Set<unknown>}
  */
-/** @type {Set<unknown>} */
 const NOT_IMPORTED = new Set(['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX']);
 
-/** Codes of Node's module loader, and some of ours, that the next attempt would meet again. */
-/** @type {Set<unknown>} */
+/**
+ * Codes that a retry would meet again: of Node's module loader, and some of ours.
+ *
+ * @type {Set<unknown>}
+ */
 const PERMANENT = new Set([
   'ERR_MODULE_NOT_FOUND',
   'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
@@ -58,9 +62,9 @@ async function load(url) {
 }
 
 /**
- * A file that a hook of `require` compiles: ts-node, esbuild-register, @swc-node/register and their
- * like. What comes by
- * `--import` has the first word, as it may well compile for import() what it compiles for `require`.
+ * Loads a file that a `require` hook compiles: ts-node, esbuild-register, @swc-node/register and
+ * similar. A loader given by `--import` goes first, because it may compile the same file for
+ * import().
  *
  * @param {string} url
  * @param {string} file
@@ -87,14 +91,14 @@ function loadUnhooked(url, file) {
 /**
  * @param {string} url
  * @param {string} file
- * @returns {object} what import() gives of a CommonJS module
+ * @returns {object} the same shape as import() of a CommonJS module
  */
 function required(url, file) {
   return { default: Module.createRequire(url)(file) };
 }
 
 /**
- * Whether `require` would run this file, and only because of a hook that the user has registered.
+ * Returns whether `require` would run this file only because of a user's hook.
  *
  * @param {string} file
  */
@@ -117,7 +121,7 @@ function inCommonJsPackage(file) {
     try {
       return JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')).type !== 'module';
     } catch (error) {
-      // One that does not parse is the loader's to complain of.
+      // The loader reports a package.json that does not parse.
       if (error instanceof SyntaxError || folder === path.dirname(folder)) return true;
     }
   }
@@ -129,8 +133,8 @@ function inCommonJsPackage(file) {
  */
 async function loadTypeScript(url, file) {
   if (HOST !== 'Node.js' || (stripsTypes() && !JSX.test(file))) return import(url);
-  // What the user loads by execArgv or NODE_OPTIONS may well be a loader for TypeScript; then a
-  // second one is in the way.
+  // A module that the user preloads by execArgv or NODE_OPTIONS may be a TypeScript loader. A
+  // second one would conflict.
   if (hasFlag(IMPORT_FLAG) || hasFlag(REQUIRE_FLAG)) {
     try {
       return await import(url);
@@ -138,12 +142,11 @@ async function loadTypeScript(url, file) {
       if (codeOf(error) !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
     }
     await registerTsx(file);
-    // Node remembers that this URL could not be loaded. The module has not run yet, so this is not
-    // a second time.
+    // Node caches the failed load of this URL. The module has not run yet, so it runs only once.
     return import(`${url}?tsx`);
   }
   await registerTsx(file);
-  // tsx takes a .cts file for an ES module when it is imported.
+  // tsx treats an imported .cts file as an ES module.
   return file.endsWith('.cts') ? required(url, file) : import(url);
 }
 
@@ -165,8 +168,7 @@ function nodeFlags() {
 }
 
 /**
- * tsx is the user's: it is looked for where the worker's own imports would be, then where the pool
- * was started.
+ * Loads the user's tsx: from the folder of the worker module, or else from the current directory.
  *
  * @param {string} file
  */
@@ -176,9 +178,9 @@ async function registerTsx(file) {
     try {
       entry = Module.createRequire(from).resolve('tsx');
     } catch {
-      continue; // Not installed there.
+      continue; // Not installed here.
     }
-    // As `node --import tsx` does: loading it is all it takes, for import and for require.
+    // As with `node --import tsx`, loading registers tsx for import and require.
     await import(pathToFileURL(entry).href);
     return;
   }
@@ -211,7 +213,7 @@ function codeOf(thrown) {
 }
 
 /**
- * Whether loading would fail again in the same way.
+ * Returns whether loading would fail again in the same way.
  *
  * @param {unknown} error
  */
@@ -225,14 +227,14 @@ function isPermanent(error) {
  */
 function doesNotParse(error) {
   if (!(error instanceof SyntaxError)) return false;
-  // A module that does not parse is reported by Node's loader. A SyntaxError of JSON.parse or of
-  // eval has frames of the module itself: what it read may be better next time.
+  // Node's loader reports a module that does not parse. A SyntaxError of JSON.parse or eval has
+  // frames of the module itself, and its input may be valid next time.
   const frame = /^\s+at .*$/m.exec(String(error.stack));
   return frame === null || frame[0].includes('node:internal/');
 }
 
 /**
- * Node shows the place only where nobody catches the error.
+ * Adds the file to the message, because Node shows it for uncaught errors only.
  *
  * @param {SyntaxError} error
  * @param {string} file

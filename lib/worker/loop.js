@@ -1,16 +1,16 @@
 'use strict';
 
-// The worker's loop: takes frames, runs tasks, collects replies.
+// The worker's loop: reads frames, runs tasks, sends replies.
 //
 //   bytes ─▶ port ─▶ queue ─▶ claim ─▶ handler ─▶ reply ─▶ batch ─▶ one write
 //
-// A claim tells the supervisor "this one has started", for good: it is made in the order of the
-// frames and directly before user code. What is still in the queue may be taken back at any time;
-// its claim then fails and it is dropped.
+// A claim tells the supervisor that a task has started, which is final. The loop claims tasks in
+// the order of their frames, directly before user code. The supervisor may take a queued task back
+// at any time: its claim then fails and the loop drops it.
 //
-// The loop keeps the event loop for about SLICE ms at a time, so that the handlers' own timers and
-// I/O live, and holds replies back no longer than that. What it cannot know is that the next task
-// will be long; it only knows whether one was lately, and then lets no reply wait for user code.
+// The loop runs tasks for about SLICE ms before it returns to the event loop, so that timers and
+// I/O of the handlers are served. Replies wait no longer than that. The loop cannot predict a long
+// task. It only knows whether a recent one was long, and then lets no reply wait for user code.
 
 const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
@@ -30,18 +30,19 @@ const {
 } = require('./intrinsics');
 const { Credit, stream } = require('./stream');
 
-/** ms of work between two returns to the event loop. */
+/** Time between two returns to the event loop (ms). */
 const SLICE = 1;
-/** ms: where a task has taken longer than this, the next one may. */
+/** Tasks longer than this make the next one suspect (ms). */
 const SHORT_TASK = 0.25;
 /**
- * How fast that is forgotten: after a task of 100 ms, about 200 short ones are answered one by one.
+ * Decay of the longest duration for each task. After a task of 100 ms, about 200 short tasks are
+ * answered one by one.
  */
 const DECAY = 0.97;
 
 /** @typedef {import('./frames').TaskFrame} TaskFrame */
 
-/** What there is to a task that has nothing but an id and a payload. @type {TaskFrame} */
+/** The frame of a task that has only an id and a payload. @type {TaskFrame} */
 const PLAIN = Object.freeze({
   attempt: undefined,
   taskId: undefined,
@@ -75,34 +76,39 @@ class Loop {
   #queue = [];
   #head = 0;
   /**
-   * Tasks that have not ended although their handler returned, by the id of their attempt.
+   * Tasks whose handler has returned but that have not ended, by attempt id.
    *
    * @type {Map<number, Task>}
    */
   #running = new OwnMap();
 
   #pumping = false;
-  /** The slice of this turn: whether one has begun, and when (see `now`) it is used up. */
+  /** State of the slice: whether one has begun, and the time (by `now`) at which it ends. */
   #sliceOpen = false;
   #sliceEnd = 0;
   #tickPending = false;
   #immediatePending = false;
-  /** When the last task ended, and how many ms the longest lately took, fading. */
+  /**
+   * Time (by `now`) at which the last task ended, and the decaying duration of the longest recent
+   * task (ms).
+   */
   #clock = 0;
   #longest = 0;
 
   /**
    * @param {object} parts
    * @param {import('./native-port').Port} parts.port
-   * @param {Float64Array} parts.attempts which the port writes when something is taken from it
+   * @param {Float64Array} parts.attempts written by `port.take`
    * @param {import('./channel').Channel} parts.channel
    * @param {import('./frame-writer').FrameWriter} parts.writer
    * @param {import('./module-program').Program} parts.program
    * @param {import('./context').WorkerContext} parts.context
-   * @param {number} parts.concurrency tasks that run at a time
-   * @param {() => void} parts.onStop the supervisor wants the worker to stop; to be answered with `stop`
-   * @param {(message: unknown) => void} parts.onMessage the pool's user says something to this worker
-   * @param {import('./inspector').Inspector | null} parts.inspector if the supervisor may have it opened
+   * @param {number} parts.concurrency number of tasks that may run at a time
+   * @param {() => void} parts.onStop called when the supervisor asks the worker to stop; must call
+   *   `stop`
+   * @param {(message: unknown) => void} parts.onMessage called with each message of the pool's user
+   * @param {import('./inspector').Inspector | null} parts.inspector null unless the supervisor may
+   *   open it
    */
   constructor({
     port,
@@ -123,19 +129,19 @@ class Loop {
     this.#program = program;
     this.#worker = { workerId: context.workerId, writer, context };
     this.#concurrency = concurrency;
-    // Asked for once, as a method would look its object up each time.
+    // Bound once, because a native method call would resolve its object each time.
     this.#claim = port.claimer();
     this.#onStop = onStop;
     this.#onMessage = onMessage;
     this.#inspector = inspector;
   }
 
-  /** Whether user code runs for a task. */
+  /** True while a task runs. */
   get busy() {
     return this.#pumping || this.#running.size > 0;
   }
 
-  /** Bytes may be in the port. Called from the event loop, never from a task. */
+  /** Handles new bytes in the port. Called from the event loop, never from a task. */
   readable() {
     this.#sliceOpen = true;
     this.#sliceEnd = now() + SLICE;
@@ -143,9 +149,9 @@ class Loop {
   }
 
   /**
-   * Starts nothing more.
+   * Stops starting tasks.
    *
-   * @param {() => void} onIdle called once what runs has ended
+   * @param {() => void} onIdle called when the last running task has ended
    */
   stop(onIdle) {
     this.#onIdle = onIdle;
@@ -165,8 +171,8 @@ class Loop {
           this.#yieldToEventLoop();
           return;
         }
-        // Without room, the end of a task goes on from here. The end of the stream (-1) is seen by
-        // `listen` as well.
+        // If no further task may run, the end of a running one continues from here. `listen` also
+        // notices the end of the stream (-1).
         if (!this.#hasRoom() || this.#port.fill() <= 0) return;
       }
     } finally {
@@ -191,10 +197,10 @@ class Loop {
     }
   }
 
-  /** @param {any} frame any but the plainest */
+  /** @param {any} frame any frame except a task with only an id and a payload */
   #handleFrame(frame) {
     if (frame.type === 'task') {
-      // The port cuts a batch behind a frame with raw bytes, so that these are its.
+      // The port ends a batch after a frame with raw bytes, so these bytes belong to it.
       if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
       this.#queue[this.#queue.length] = new Task(
         this,
@@ -220,7 +226,7 @@ class Loop {
   #abort({ id, reason }) {
     this.#inspector?.close();
     this.#running.get(id)?.abort(reason);
-    // Not started yet: if the supervisor has not taken it back, it starts with its signal aborted.
+    // A queued task that the supervisor has not taken back starts with its signal aborted.
     for (let i = this.#head; i < this.#queue.length; i++) {
       const task = this.#queue[i];
       if (task?.id === id) task.abort(reason);
@@ -244,7 +250,7 @@ class Loop {
 
   /** @param {Task} task */
   #start(task) {
-    // Whatever user code does from here on, what was said before is on its way.
+    // Earlier replies must not depend on the user code that runs next.
     this.#channel.journal();
     if (this.#claim(task.epoch) === 0) return;
     task.started = now();
@@ -267,14 +273,14 @@ class Loop {
     }
     if (value !== PENDING) this.#end(task, value, false);
     else if (!task.settled) this.#running.set(task.id, task);
-    // A task that goes on counts for the slice as well, whatever its synchronous part took.
+    // The synchronous part of a pending task counts for the slice.
     if (value === PENDING) this.#clock = now();
   }
 
   /**
    * @param {Task} task
-   * @param {any} value no primitive
-   * @returns {unknown} the value to answer with, or PENDING when it is still to come
+   * @param {any} value not a primitive
+   * @returns {unknown} the value to reply with, or PENDING
    */
   #unwrap(task, value) {
     if (typeof value.then === 'function') {
@@ -313,7 +319,7 @@ class Loop {
   }
 
   /**
-   * The task has its value, and user code may go on. Only the first end of a task counts.
+   * Ends a task with a value while user code may continue. Only the first end of a task counts.
    *
    * @param {Task} task
    * @param {unknown} value
@@ -323,7 +329,7 @@ class Loop {
   }
 
   /**
-   * The task has failed, and user code may go on. Only the first end of a task counts.
+   * Fails a task while user code may continue. Only the first end of a task counts.
    *
    * @param {Task} task
    * @param {unknown} thrown
@@ -335,7 +341,7 @@ class Loop {
   /**
    * @param {Task} task
    * @param {unknown} value
-   * @param {boolean} duringUserCode user code goes on
+   * @param {boolean} duringUserCode user code continues
    */
   #end(task, value, duringUserCode) {
     if (task.settled) return;
@@ -347,7 +353,7 @@ class Loop {
   /**
    * @param {Task} task
    * @param {unknown} thrown
-   * @param {boolean} duringUserCode user code goes on
+   * @param {boolean} duringUserCode user code continues
    */
   #fail(task, thrown, duringUserCode) {
     if (task.settled) return;
@@ -369,9 +375,9 @@ class Loop {
     return round(elapsed * 1000);
   }
 
-  // A running task has ended, mostly in a microtask. The next one starts right here, so that async
-  // handlers which wait for nothing are as fast as plain ones; the replies go out once all
-  // microtasks have run.
+  // Starts the next task when a running one has ended, usually in a microtask. Thus async handlers
+  // that await nothing are as fast as synchronous ones. The replies leave after all microtasks have
+  // run.
   #resume() {
     if (this.#onIdle !== null) {
       if (this.#running.size === 0) this.#onIdle();
@@ -400,7 +406,7 @@ class Loop {
     });
   }
 
-  /** Returns to the event loop, and comes back if there is something to start. */
+  /** Returns to the event loop, and continues later if a queued task may start. */
   #yieldToEventLoop() {
     this.#channel.flush();
     this.#sliceOpen = false;
@@ -414,8 +420,8 @@ class Loop {
 }
 
 /**
- * Everything an async generator yields. Once nobody waits for the task any more, the generator may
- * clean up and go.
+ * Collects the values of an async generator. An aborted task ends the generator, with its
+ * `finally`.
  *
  * @param {AsyncGenerator<unknown>} generator
  * @param {Task} task

@@ -1,7 +1,7 @@
 'use strict';
 
-// Which module is the main one, for `require.main`, `process.mainModule` and what asks them: the
-// worker module, as under child_process.fork, and not the file that loads it.
+// Sets the main module, for `require.main` and `process.mainModule`: the worker module, as under
+// child_process.fork, not the file that loads it.
 
 const { realpathSync } = require('node:fs');
 const Module = require('node:module');
@@ -9,10 +9,9 @@ const process = require('node:process');
 const { HOST } = require('../platform/runtime');
 
 /**
- * Loads a module as the main one. Whoever loads it (import(), or `require` with a hook) makes a
- * `module` of a CommonJS file and enters it here under its name before it runs; only then it is
- * known. Of an ES module there is none, and `require.main` is undefined, as in any program that is
- * one.
+ * Loads a module as the main one. Loading a CommonJS file (by import(), or by `require` with a
+ * hook) enters its `module` into the cache before running it, and only then it is known. An ES
+ * module has no such entry, and `require.main` is undefined, as in any ES module program.
  *
  * @template T
  * @param {string} file
@@ -35,7 +34,7 @@ async function asMain(file, load) {
   }
 }
 
-/** Where nothing is the main module, as with `node -e`. */
+/** Leaves no main module, as with `node -e`. */
 function withoutMain() {
   if (HOST === 'Node.js') define({ value: undefined, writable: true });
 }

@@ -1,7 +1,7 @@
 'use strict';
 
-// Entry of every Node worker. What it needs to know comes over the channel: nothing is read from
-// the environment or from the command line, which belong to the user.
+// Entry of every Node worker. Its configuration arrives over the channel: the environment and the
+// command line belong to the user.
 
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
@@ -41,8 +41,8 @@ function onBytes() {
   else beforeReady();
 }
 
-// Tasks are only sent to a worker that is ready: until then there is no more than `init` and,
-// perhaps, `stop`.
+// Handles frames that arrive before the worker is ready: only `init` and perhaps `stop`. The
+// supervisor sends tasks to a ready worker only.
 function beforeReady() {
   for (let text = port.take(); text !== null; text = port.take()) {
     /** @type {import('./frames').Frame[]} */
@@ -50,7 +50,7 @@ function beforeReady() {
     for (let i = 0; i < frames.length; i++) {
       const frame = frames[i];
       if (frame.type === 'init') void start(frame);
-      // Nothing has been set up that would want to be torn down.
+      // Without setup there is nothing to tear down.
       else if (frame.type === 'stop') exit(0);
     }
   }
@@ -63,11 +63,11 @@ function onEnd() {
 
 /** @param {import('./frames').InitFrame} init */
 async function start(init) {
-  // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
+  // The watchdog cannot notice a parent that has died before now.
   if (!port.arm(init.parentPid, init.depth)) exit(0);
 
   const writer = new FrameWriter(channel, init);
-  // What has not begun is another worker's to run: from here it could not be answered.
+  // Queued tasks go to another worker, because this one can no longer reply.
   const ipc = new Ipc(channel, writer, () => loop?.stop(() => {}));
   const context = new WorkerContext(init.workerId, writer);
   shutdown = new Shutdown(channel, ipc);
@@ -78,7 +78,7 @@ async function start(init) {
     failStart(writer, thrown, isPermanent(thrown)),
   );
   const program = withFault(port, opened);
-  // That a database is down, say, may be over at the next attempt.
+  // A retry may help: a database may be down for a moment, for example.
   await program.setup(context).catch((thrown) => failStart(writer, thrown, isRecursion(thrown)));
 
   ipc.program = program;
@@ -102,7 +102,7 @@ async function start(init) {
     inspector,
   });
   writer.ready(port.hasPage, port.hasRings);
-  // What came with the last bytes before this moment.
+  // Handle frames that arrived together with the last ones.
   loop.readable();
 }
 
@@ -131,7 +131,7 @@ async function openProgram(init, context) {
   }
   const url = resolveModule(worker);
   workerProcess.ancestors.add(pathOf(url));
-  // As under fork, where this file would not be in between.
+  // As under fork, `argv[1]` is the worker module, not this file.
   process.argv[1] = fileURLToPath(url);
   return openModule(url);
 }

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a worker runs. There are three kinds: a module with handlers, a fork-style script
-// (fork-script.js) and the built-in worker (builtin-program.js).
+// The program of a worker: a module with handlers, a fork-style script (fork-script.js) or the
+// built-in program (builtin-program.js).
 
 const { fileURLToPath } = require('node:url');
 const { exec } = require('./compile');
@@ -14,10 +14,11 @@ const { asMain } = require('./main-module');
 /**
  * @typedef {object} Program
  * @property {(context: WorkerContext) => Promise<void>} setup before the first task
- * @property {(task: Task, context: TaskContext) => unknown} start runs a task: what its handler returns, or PENDING
+ * @property {(task: Task, context: TaskContext) => unknown} start runs a task; returns its
+ *   handler's return value, or PENDING
  * @property {(context: WorkerContext) => Promise<void>} teardown after the last task
- * @property {(message: any) => boolean} accept takes a message that user code sends, if it is a task's end; whether it was
- *
+ * @property {(message: any) => boolean} accept takes a message from user code if it ends a task;
+ *   returns whether it did
  * @typedef {import('./context').Task} Task
  * @typedef {import('./context').TaskContext} TaskContext
  * @typedef {import('./context').WorkerContext} WorkerContext
@@ -68,15 +69,17 @@ class ModuleProgram {
 }
 
 /**
- * @param {string} url file URL of the user's module
+ * Loads the user's module and finds out which kind of program it is.
+ *
+ * @param {string} url file URL
  * @returns {Promise<Program>}
- * @throws what its loading throws, and when there is nothing in it that could take a task
+ * @throws the error of its loading, or one that says that no task could be given to it
  */
 async function openModule(url) {
   const file = fileURLToPath(url);
   const handlers = await Handlers.of(await asMain(file, () => load(url)), file);
   if (handlers.found) return new ModuleProgram(handlers);
-  // A script that listens may well export some of its functions, to its own tests for one.
+  // A script that listens for messages may also export functions, for its tests for example.
   if (listenerCount('message') > 0) return new ForkScript(handlers);
   if (handlers.foundFunctions) return new ModuleProgram(handlers);
   throw handlers.nothingFound();

@@ -1,6 +1,7 @@
 'use strict';
 
-// Finds the file of a worker module: what is named, or what Node or tsx would take for it.
+// Finds the file of a worker module: the named file, or the one that Node or tsx would resolve the
+// name to.
 
 const { existsSync, statSync } = require('node:fs');
 const { createRequire } = require('node:module');
@@ -8,8 +9,8 @@ const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
 
 /**
- * What TypeScript's own rule has in place of these: whoever writes `./worker.js` may mean the
- * source that becomes it.
+ * TypeScript sources by the extension of the file they compile to: `./worker.js` may mean its
+ * source.
  *
  * @type {Readonly<Record<string, string[]>>}
  */
@@ -20,13 +21,13 @@ const SOURCES = Object.freeze({
   '.cjs': ['.cts'],
 });
 const CODE = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts', '.tsx', '.jsx'];
-/** `require.resolve` finds them, too; none is a worker. */
+/** `require.resolve` finds these files, but none is a worker. */
 const DATA = /\.(?:json|node)$/;
 
 /**
- * @param {string} url file URL that the user gave
- * @returns {string} file URL of what is to be loaded
- * @throws {Error} there is no such file; it names one that may be meant
+ * @param {string} url file URL given by the user
+ * @returns {string} file URL to load
+ * @throws {Error} there is no such file; the message suggests a similar one
  */
 function resolveModule(url) {
   const file = fileURLToPath(url);
@@ -45,8 +46,8 @@ function resolveModule(url) {
 }
 
 /**
- * As `child_process.fork` has it: without the extension, or the folder with an index.js or a
- * package.json.
+ * Resolves a file like `child_process.fork`: without the extension, or a folder with an index.js or
+ * a package.json.
  *
  * @param {string} file
  */
@@ -55,12 +56,12 @@ function asRequired(file) {
     const found = createRequire(file).resolve(file);
     return DATA.test(found) ? undefined : found;
   } catch {
-    return undefined; // There is none.
+    return undefined; // Not found.
   }
 }
 
 /**
- * As tsx resolves it.
+ * Resolves a file like tsx.
  *
  * @param {string} file
  */
@@ -73,7 +74,7 @@ function sourceOf(file) {
 }
 
 /**
- * A file that differs in its extension, or is the folder's index.
+ * Finds a file with another extension, or the index of the folder.
  *
  * @param {string} file
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-// How a worker leaves: told to, or because the pool is gone.
+// Ends a worker, on request of the supervisor or because the pool is gone.
 
 const console = require('node:console');
 const process = require('node:process');
@@ -22,15 +22,15 @@ class Shutdown {
   }
 
   /**
-   * The supervisor wants the worker to stop; it closes its side without waiting for what still
-   * runs.
+   * Notes that the supervisor has asked the worker to stop. From now on it may close its side
+   * before running tasks have ended.
    */
   stopRequested() {
     this.#stopRequested = true;
   }
 
   /**
-   * Nothing runs any more: tears down and exits, with 1 if that fails.
+   * Tears down after the last task and exits; the exit code is 1 if the teardown fails.
    *
    * @param {import('./module-program').Program} program
    * @param {import('./context').WorkerContext} context
@@ -42,7 +42,8 @@ class Shutdown {
     try {
       await program.teardown(context);
     } catch (thrown) {
-      // Nobody waits for an outcome here, so it is reported as Node reports what nobody catches.
+      // The teardown has no caller to reject to, so report the error as Node reports an uncaught
+      // one.
       console.error(thrown);
       code = 1;
     }
@@ -50,7 +51,7 @@ class Shutdown {
     this.#exit(code);
   }
 
-  /** The supervisor has closed its side. Unless it had said so before, the pool is gone. */
+  /** Exits because the supervisor has closed its side, unless it has asked for a stop before. */
   parentGone() {
     if (!this.#stopRequested) this.#exit(0);
   }
@@ -63,7 +64,10 @@ class Shutdown {
   }
 }
 
-/** Writes to a pipe are asynchronous, and an exit cuts them off. */
+/**
+ * Waits for the standard streams: writes to a pipe are asynchronous, and an exit would discard
+ * them.
+ */
 async function flushStdio() {
   await flushStream('stdout');
   await flushStream('stderr');
@@ -75,7 +79,7 @@ async function flushStream(name) {
     const stream = process[name];
     if (stream.writableLength > 0) await new Promise((resolve) => stream.write('', resolve));
   } catch {
-    // A standard stream that cannot even be opened has nothing left to print.
+    // A standard stream that cannot be opened has no output left.
   }
 }
 

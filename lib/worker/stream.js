@@ -1,8 +1,8 @@
 'use strict';
 
-// The values of a task that gives several, one by one and no faster than they are taken: the
-// supervisor says by `credit` how many may be on their way, and until it does, the generator stays
-// where it yields.
+// Sends the values of a streamed task one by one, no faster than the reader takes them. `credit`
+// frames say how many chunks may be in flight. Without credit the generator stays suspended at its
+// yield.
 
 const { Promise } = require('./intrinsics');
 
@@ -32,14 +32,14 @@ class Credit {
     this.wake();
   }
 
-  /** There is something to look at: more credit, or the end of the task. */
+  /** Ends `wait`: there is more credit, or the task has been aborted. */
   wake() {
     const resume = this.#resume;
     this.#resume = null;
     resume?.();
   }
 
-  /** @returns {Promise<void>} until `wake` */
+  /** @returns {Promise<void>} resolved by `wake` */
   wait() {
     return new Promise((resolve) => {
       this.#resume = resolve;
@@ -50,7 +50,7 @@ class Credit {
 /**
  * @param {import('./context').Task} task
  * @param {Credit} credit
- * @param {any} returned by its handler
+ * @param {any} returned the handler's return value
  * @param {import('./frame-writer').FrameWriter} writer
  */
 async function stream(task, credit, returned, writer) {
