@@ -1,10 +1,11 @@
-// Builds the native addon: `npm install` runs it (as `prepare`), and so does `npm run build`.
+// Builds the native addon. `npm install` runs this script (as `prepare`), and so does `npm run
+// build`.
 //
 //   node scripts/build.mjs            release build
 //   node scripts/build.mjs --debug    debug build: quick to compile, with debug assertions
 //
-// Makes bulkhead.<platform>.node, its loader native.cjs and its types native.d.cts, and dist/ (see
-// bundle.mjs). Cargo decides what has to be compiled again, so a second run takes a second.
+// Creates bulkhead.<platform>.node, its loader native.cjs, its types native.d.cts, and dist/ (see
+// bundle.mjs). Cargo compiles only what has changed, so a second run takes a second.
 
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -16,7 +17,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 
 /**
- * @param {string} sentence what stands in the way, and what to do about it
+ * @param {string} sentence the problem and its remedy
  * @returns {never}
  */
 function giveUp(sentence) {

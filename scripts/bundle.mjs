@@ -1,9 +1,9 @@
-// Puts lib/ together: dist/index.js is what the package's users load, dist/worker.js what a Node
-// worker starts with. Each is one file, as finding, reading and compiling thirty takes Node longer
-// than anything else in the start of a worker. Nothing is renamed or left out: what runs is what
-// lib/ says, and stack traces show its names. `npm run build` and the tests make them.
+// Bundles lib/: users of the package load dist/index.js, and a Node worker starts with
+// dist/worker.js. Each is one file, because Node takes longer to find, read and compile thirty
+// files than for the rest of a worker's start. Nothing is renamed or omitted: the code is that of
+// lib/, and stack traces show its names. `npm run build` and the tests create the bundles.
 //
-// Each module becomes a function that is called at once, below those of the modules that it
+// Each module becomes a function that is called immediately, after those of the modules that it
 // requires:
 //
 //   const $errors_classes = (() => { const module = { exports: {} }; …; return module.exports; })();
@@ -13,12 +13,12 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transform } from 'esbuild';
 
-/** By absolute path, as tests may run from anywhere. */
+/** Absolute paths, because tests run from any directory. */
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const lib = join(root, 'lib');
 const dist = join(root, 'dist');
 
-/** A call that names one of our own modules, as esbuild prints it. */
+/** Matches a call that requires one of our own modules, as esbuild prints the call. */
 const OWN_MODULE = /\brequire\("(\.[^"]+)"\)/g;
 
 /** Entries in lib/, by their names in dist/. */
@@ -26,8 +26,7 @@ const ENTRIES = { 'index.js': 'index.js', 'worker.js': 'worker/main.js' };
 
 export async function bundle() {
   await mkdir(dist, { recursive: true });
-  // The package holds all of dist/, and so would hold a file that an earlier version has left
-  // there.
+  // The package contains all of dist/, so files of an earlier version must go.
   const stale = (await readdir(dist)).filter((name) => !Object.hasOwn(ENTRIES, name));
   await Promise.all(stale.map((name) => rm(join(dist, name), { recursive: true, force: true })));
   await Promise.all(Object.entries(ENTRIES).map(([to, from]) => bundleEntry(from, to)));
@@ -38,7 +37,7 @@ export async function bundle() {
  * @param {string} to name in dist/
  */
 async function bundleEntry(from, to) {
-  /** By path, in the order in which they are to run. @type {Map<string, string>} */
+  /** Module code by path, in the order of execution. @type {Map<string, string>} */
   const parts = new Map();
   const entry = await add(join(lib, from), parts, []);
   const text = ["'use strict';", ...parts.values(), `module.exports = ${entry};`, ''].join('\n');
@@ -46,12 +45,12 @@ async function bundleEntry(from, to) {
 }
 
 /**
- * Adds a module behind those that it requires.
+ * Adds a module after those that it requires.
  *
  * @param {string} path
  * @param {Map<string, string>} parts
- * @param {string[]} above the modules that led to this one
- * @returns {Promise<string>} the name that its exports have in the bundle
+ * @param {string[]} above the requiring modules that led to this one
+ * @returns {Promise<string>} the name of its exports in the bundle
  */
 async function add(path, parts, above) {
   const name = `$${relative(lib, path).replace(/\.js$/, '').replace(/\W/g, '_')}`;
@@ -86,5 +85,5 @@ ${body}return module.exports;
   return name;
 }
 
-/** For vitest: what is tested is what lib/ says now. */
+/** For Vitest: the tests run the current code of lib/. */
 export const setup = bundle;

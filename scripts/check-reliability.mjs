@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Rows of the catalogue, and how many of them have a test at the least. */
+/** Number of rows of the catalogue, and the minimum of rows with a test. */
 const ROWS = { A: 20, B: 15, C: 12, D: 17, E: 22, F: 16, G: 26, H: 11 };
 const TESTED = 110;
 
@@ -19,7 +19,7 @@ const UNTESTED = /^not tested: \S/;
 /**
  * @param {string} command
  * @param {string[]} args
- * @returns {string} what the command prints
+ * @returns {string} the command's output
  */
 function output(command, args) {
   const { stdout, stderr, status, error } = spawnSync(command, args, {
@@ -33,7 +33,7 @@ function output(command, args) {
   return stdout;
 }
 
-/** Titles by file for vitest; for Rust, where a test's path is its name, by itself. */
+/** Test titles by file for Vitest. A Rust test's path is its name, so it is a key of its own. */
 function allTests() {
   /** @type {Map<string, string[]>} */
   const tests = new Map();

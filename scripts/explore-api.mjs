@@ -1,16 +1,16 @@
-// Plays random plans against the public API, and shrinks the first that goes wrong: `npm run
-// explore:api -- --runs 2000`.
+// Plays random plans against the public API, and shrinks the first that fails: `npm run explore:api
+// -- --runs 2000`.
 //
-//   --runs 2000          how many plans (FC_RUNS)
-//   --seed 7             those of that seed (FC_SEED)
-//   --path 12:0:3        only the plan at this place, as a failure names it (FC_PATH)
+//   --runs 2000          number of plans (FC_RUNS)
+//   --seed 7             the plans of this seed (FC_SEED)
+//   --path 12:0:3        only the plan at this path, as a failure prints it (FC_PATH)
 //   --plan FILE          only the plan in this file, as a failure writes it
-//   --times 20           each plan 20 times: processes are not seeded, so a failed plan may pass
-//   --shrink 60          how many seconds a failure may be shrunk for
-//   --patience 20000     ms after which something hangs
-//   --timeline           what happened in the run that failed, line by line
+//   --times 20           plays of each plan: processes are not seeded, so a plan that failed once may pass
+//   --shrink 60          time limit of shrinking (s)
+//   --patience 20000     time after which a step counts as hanging (ms)
+//   --timeline           prints the events of the run that failed, one a line
 //
-// Ends with 1 if a single plan went wrong.
+// Exits with 1 if a plan failed.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,28 +37,29 @@ const [runs, seed, times, patience] = [values.runs, values.seed, values.times, v
   Number,
 );
 
-/** Times that a smaller plan is tried, as what is looked for may need luck. */
+/** Plays of each smaller plan, because a failure may depend on timing. */
 const TRIES = 3;
-/** Plans between two lines that say how far it is. */
+/** Plans between two progress lines. */
 const PACE = 100;
-/** ms that a smaller plan may hang for. */
+/** Time limit of a smaller plan (ms). */
 const SHORT = 5_000;
 
 watchProcess();
 await prepare();
-/** When shrinking has to end, once something has failed. */
+/** End of shrinking, once a plan has failed. */
 let deadline = Infinity;
 /**
  * The smallest plan that failed.
  *
- * @type {{ plan: import('../__test__/public-api/plan.mjs').Plan, wrong: { rule: string, what: string }[], timeline: string[] } | undefined}
+ * @type {{ plan: import('../__test__/public-api/plan.mjs').Plan, wrong: { rule: string, what:
+ *   string }[], timeline: string[] } | undefined}
  */
 let failure;
 let done = 0;
 const start = performance.now();
 const elapsed = () => `${((performance.now() - start) / 1000).toFixed(0)} s`;
 
-/** Plays a plan, and throws what went wrong. */
+/** Plays a plan, and throws its first failure. */
 async function hold(plan) {
   const isShrinking = failure !== undefined;
   if (performance.now() > deadline) return;
@@ -67,7 +68,7 @@ async function hold(plan) {
       plan,
       isShrinking ? Math.min(SHORT, patience) : patience,
     );
-    // What it is shrunk to is the same fault, and not the next one.
+    // Shrink to the same fault, not to another one.
     const isSame = !isShrinking || wrong.some(({ rule }) => rule === failure.wrong[0].rule);
     if (wrong.length === 0 || !isSame) continue;
     failure = { plan, wrong, timeline };
@@ -112,6 +113,6 @@ if (failure === undefined) {
   for (const { rule, what } of wrong) console.log(`does not hold: ${rule}: ${what}`);
   if (values.timeline) console.log(`\n${timeline.join('\n')}`);
   console.log(`\nthe plan by itself: npm run explore:api -- --plan ${file} --times 20 --timeline`);
-  // What went wrong may keep this process, and its workers.
+  // The failure may keep this process and its workers alive.
   process.exit(1);
 }

@@ -1,13 +1,14 @@
-// The pool's state machine, played through by chance, as often as told (`src/pool/tests.rs` in
-// release mode).
+// Plays random sequences of events against the pool's state machine (`src/pool/tests.rs` in release
+// mode).
 //
 //   npm run explore                        a million sequences of events, which takes some minutes
-//   npm run explore -- --cases 20000000    more of them
-//   npm run explore -- --jobs 1            in one process; otherwise in as many as there are cores
+//   npm run explore -- --cases 20000000    more sequences
+//   npm run explore -- --jobs 1            in one process; default: one for each core
 //
-// Every run plays other sequences. One that fails is shrunk, printed, and kept in
-// proptest-regressions/. From then on `cargo test` plays it first, until that file is restored.
-// Give it a test of its own all the same: a change of the generators makes another sequence of it.
+// Every run plays other sequences. A failing one is shrunk, printed, and kept in
+// proptest-regressions/. `cargo test` plays it first from then on, until that file is reverted. Add
+// a named test for it as well, because a change of the generators makes another sequence of the
+// seed.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -31,7 +32,7 @@ const { values } = parseArgs({
  */
 function count(name) {
   const number = Number(values[name]);
-  // The most that proptest takes.
+  // The maximum of proptest.
   if (Number.isInteger(number) && number >= 1 && number < 2 ** 32) return number;
   console.error(
     `--${name} must be a whole number from 1 to ${2 ** 32 - 1}, and is ${values[name]}.`,
@@ -39,7 +40,7 @@ function count(name) {
   process.exit(2);
 }
 
-/** The program that holds the crate's tests. */
+/** The executable of the crate's tests. */
 function build() {
   const args = [
     'test',
@@ -77,7 +78,7 @@ function play(program, cases) {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {
-      // Each step on the way to the shortest sequence says something; the last is what counts.
+      // Every shrinking step prints something; only the last output counts.
       output = (output + text).slice(-(1 << 20));
     });
   }

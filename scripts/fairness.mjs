@@ -1,18 +1,18 @@
-// How long tasks of each priority wait while a flood of priority 10 never ends, as the table of
-// docs/tuning.md shows it.
+// Measures how long tasks of each priority wait during an endless flood of tasks with priority 10,
+// for the table in docs/tuning.md.
 //
 //   npm run fairness                a minute
-//   npm run fairness -- 10          for ten seconds
+//   npm run fairness -- 10          10 seconds
 //
-// Exits with 1 if a task waited for longer than ageing allows: a level of priority for each
-// `priorityAgeing`, and what those wait that the flood consists of.
+// Exits with 1 if a task waited longer than ageing allows: `priorityAgeing` for each level of
+// priority, plus the waiting time of the flood itself.
 
 import ProcessManager from '../index.mjs';
 
 const SECONDS = Number(process.argv[2] ?? 60);
 const AGEING = 50;
 const FLOOD = 10;
-/** The tasks of the flood in flight, of about a millisecond each, for which each of them waits. */
+/** Waiting time of the flood's own tasks: this many of about a millisecond each are in flight. */
 const IN_FLIGHT = 100;
 const LEVELS = [0, 2, 4, 6, 8, FLOOD];
 
@@ -22,9 +22,9 @@ const pool = new ProcessManager({
 });
 await pool.startWorkers();
 
-/** How long tasks have waited, in ms, by priority. @type {Record<number, number[]>} */
+/** Waiting times by priority (ms). @type {Record<number, number[]>} */
 const waits = Object.fromEntries(LEVELS.map((priority) => [priority, []]));
-/** @type {Map<unknown, (waitTime: number) => void>} the unsettled tasks, by id */
+/** Callbacks of unsettled tasks, by id. @type {Map<unknown, (waitTime: number) => void>} */
 const open = new Map();
 pool.on('result', ({ taskId }, { waitTime }) => {
   open.get(taskId)?.(waitTime);

@@ -1,14 +1,14 @@
 // Runs the fuzz targets in fuzz/: `npm run fuzz`.
 //
-//   npm run fuzz                                 every target, a fixed number of executions each: about a minute in all
-//   npm run fuzz -- --target pool --runs 1000000 one of them, for longer
-//   npm run fuzz -- --seconds 600                each for so long
-//   npm run fuzz -- --target pool --input FILE   one input once more, such as one that crashed
-//   npm run fuzz -- --minimise                   what was found since becomes the corpus, as small as it covers the same
+//   npm run fuzz                                 every target, a fixed number of executions: about a minute in all
+//   npm run fuzz -- --target pool --runs 1000000 one target, for longer
+//   npm run fuzz -- --seconds 600                time for each target (s)
+//   npm run fuzz -- --target pool --input FILE   one input again, such as one that crashed
+//   npm run fuzz -- --minimise                   makes the inputs found so far the corpus, without redundant ones
 //   npm run fuzz -- --build                      only compiles
 //
-// New inputs that reach new code are kept in fuzz/target/corpus, and go on from there the next
-// time. An input that fails is kept in fuzz/artifacts. It exits with 1 then.
+// Inputs that reach new code are kept in fuzz/target/corpus and used by the next run. An input that
+// fails is kept in fuzz/artifacts, and the script exits with 1.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -21,8 +21,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = join(root, 'fuzz');
 
 /**
- * `runs`: executions that take about ten seconds on a small machine. `longest`: bytes of the
- * longest input.
+ * `runs`: executions in about ten seconds on a small machine. `longest`: size of the longest input
+ * (bytes).
  *
  * @type {Map<string, { runs: number, longest: number }>}
  */
@@ -68,8 +68,8 @@ if (spawnSync('cargo', ['fuzz', '--version'], { stdio: 'ignore' }).status !== 0)
   );
 }
 
-// No sanitizer: the code under test is safe Rust, and counts its own memory. So stable Rust will
-// do, and it is twice as fast.
+// No sanitizer: the code under test is safe Rust and counts its own memory. Thus stable Rust
+// suffices, and runs twice as fast.
 /** @param {string} command */
 const cargoFuzz = (command) => ['fuzz', command, '--fuzz-dir', folder, '--sanitizer', 'none'];
 const build = spawnSync('cargo', cargoFuzz('build'), { cwd: root, stdio: 'inherit' });
@@ -146,7 +146,7 @@ async function minimise(target) {
   const fresh = `${kept}.new`;
   rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh);
-  // By the code that is reached, not by how often: a tenth of the inputs.
+  // Selects inputs by the code that they reach, not by how often: a tenth of the inputs remains.
   const code = await libFuzzer(
     target,
     [fresh, found, kept, '--', '-merge=1', '-use_counters=0'],

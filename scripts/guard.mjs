@@ -1,16 +1,16 @@
-// Counts what a task costs, and compares with what is recorded in benches/figures.json: `npm run
+// Counts the cost of a task, and compares it with the record in benches/figures.json: `npm run
 // guard`.
 //
-//   npm run guard                 fails if a figure is beyond its limit
-//   npm run guard -- --record     what is found becomes the record
-//   npm run guard -- --top 30     the functions in which most instructions are executed, too
+//   npm run guard                 fails if a figure exceeds its limit
+//   npm run guard -- --record     writes the figures to the record
+//   npm run guard -- --top 30     also prints the functions with most instructions
 //
-// Nothing here measures time. benches/steady_state.rs plays the supervisor's side alone: its
+// Nothing here measures time. benches/steady_state.rs plays the supervisor's side alone. Its
 // allocations, its instructions (under callgrind) and its system calls (under strace) are the same
-// in every run, however busy the machine is. benches/pool.mjs is a whole pool under strace, with
-// the addon as `npm run build` has left it. How many system calls it makes depends on who runs
-// when: of several runs the lowest number counts, and the limit is wide. It is there to find a
-// system call for every task.
+// in every run, even on a busy machine. benches/pool.mjs runs a whole pool under strace, with the
+// addon of the last `npm run build`. Its number of system calls depends on scheduling: the lowest
+// number of several runs counts, and the limit is wide. This figure is there to detect one system
+// call for every task.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,15 +22,13 @@ import { parseArgs } from 'node:util';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const record = join(root, 'benches', 'figures.json');
 
-/** Runs of the whole pool, at most. */
+/** Maximum number of runs of the whole pool. */
 const RUNS = 6;
-/**
- * How far each kind of figure may be above the record: this factor of it, and this much more.
- */
+/** Limits by kind of figure: a factor on the record, plus a constant. */
 const LIMITS = {
   allocations: { of: 'allocations per task', times: 1.1, plus: 0.02 },
   bytes: { of: 'bytes allocated per task', times: 1.1, plus: 16 },
-  // Another compiler may do as much.
+  // Another compiler may produce other code.
   instructions: { of: 'instructions per task', times: 1.2, plus: 20 },
   calls: { of: 'system calls per 1000 tasks', times: 1.1, plus: 1 },
   // One call for each task would be 1000.
@@ -58,7 +56,7 @@ function giveUp(sentence) {
 }
 
 /**
- * Runs a program to its end; gives what it wrote to its standard output.
+ * Runs a program, and returns its standard output.
  *
  * @param {string} command
  * @param {string[]} args
@@ -68,7 +66,7 @@ function run(command, args) {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
-    // What it logs is no part of what is counted.
+    // Log output must not be counted.
     env: { ...process.env, BULKHEAD_LOG: '' },
   });
   if (error) throw error;
@@ -77,8 +75,8 @@ function run(command, args) {
 }
 
 /**
- * The first line of what a tool says of its version, or null: then its figures are left out, which
- * CI does not accept.
+ * Returns the first line of a tool's version. null: the tool is missing and its figures are
+ * omitted, which CI does not accept.
  *
  * @param {string} tool
  */
@@ -90,13 +88,11 @@ function version(tool) {
   return null;
 }
 
-/**
- * The program in benches/steady_state.rs, compiled as the addon is, but with the names of its
- * functions.
- */
+/** Compiles benches/steady_state.rs like the addon, but with the names of its functions. */
 function build() {
   console.log('compiling benches/steady_state.rs');
-  // Named, the host has the folder in which `napi build` has compiled the dependencies.
+  // With an explicit target, cargo uses the folder in which `napi build` has compiled the
+  // dependencies.
   const host =
     run('rustc', ['--version', '--verbose']).match(/^host: (.+)$/m)?.[1] ??
     giveUp('rustc has no host.');
@@ -168,7 +164,7 @@ function instructions(program, folder) {
 }
 
 /**
- * The cost of functions in a file of callgrind, with and without those that they call.
+ * Returns the cost of functions in a callgrind file, with and without their callees.
  *
  * @param {string} text
  */
@@ -195,7 +191,7 @@ function costs(text) {
 }
 
 /**
- * The supervisor's side alone. What stands in for a worker there has other calls.
+ * Counts the supervisor's side alone. The stand-in for a worker has other calls.
  *
  * @param {string} program
  * @param {string} folder
@@ -214,8 +210,8 @@ function callsAlone(program, folder) {
 }
 
 /**
- * A whole pool. Left out are V8's helpers and the thread that writes what a worker holds for too
- * long: their calls are as many as time passes.
+ * Counts a whole pool. Omitted are V8's helper threads and the thread that writes overdue replies,
+ * because their calls depend on time.
  *
  * @param {string} folder
  * @returns {Figure[]}
@@ -237,7 +233,7 @@ function callsOfPool(folder) {
 }
 
 /**
- * The output of a program, and the system calls that it makes between its two marks.
+ * Returns a program's output, and the system calls between its two marks.
  *
  * @param {string[]} command
  * @param {string} folder
@@ -250,7 +246,7 @@ function trace(command, folder) {
     lines.findIndex((line) => line.includes(`/bulkhead-guard/${mark}`)),
   );
   if (begin < 0 || end < begin) giveUp('strace has not seen the beginning and the end.');
-  // Neither signals, nor how a call went on that another thread's has interrupted in the log.
+  // Skip signals, and the continuation of a call that another thread's call interrupts in the log.
   const made = lines.slice(begin + 1, end).flatMap((line) => {
     const [, thread, name] = line.match(/^(\d+) +(\w+)\(/) ?? [];
     return thread === undefined ? [] : [{ thread, name }];
@@ -259,7 +255,7 @@ function trace(command, folder) {
 }
 
 /**
- * The lowest figures of several runs.
+ * Returns the lowest figures of several runs.
  *
  * @param {() => Figure[]} count
  * @param {(figures: Figure[]) => boolean} enough
@@ -302,7 +298,7 @@ const kinds = /** @type {Kind[]} */ (Object.keys(LIMITS));
 
 /** @param {Figure} figure */
 function isFine({ kind, what, value }) {
-  // Other machines have other instructions.
+  // Instructions depend on the machine.
   if (kind === 'instructions' && recorded.taken.machine !== process.arch) return true;
   const before = recorded.figures[kind]?.[what];
   return before !== undefined && value <= limit(kind, before);

@@ -1,11 +1,11 @@
-// Plays one run of the ledger, and judges it.
+// Plays one run of the ledger, and checks it.
 //
 //   node scripts/ledger.mjs                       a random seed
-//   node scripts/ledger.mjs --seed 7              that one, as it was played before
+//   node scripts/ledger.mjs --seed 7              this seed again
 //   node scripts/ledger.mjs --seed 7 --tasks 500  a shorter run
-//   node scripts/ledger.mjs --check FOLDER        judges a history that was kept
+//   node scripts/ledger.mjs --check FOLDER        checks a kept history
 //
-// Prints the seed first. The history of a run that fails is kept, and its place told.
+// Prints the seed first. The history of a failing run is kept, and its folder printed.
 
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -19,7 +19,7 @@ const { values } = parseArgs({
   options: { seed: { type: 'string' }, tasks: { type: 'string' }, check: { type: 'string' } },
 });
 
-/** Prints what does not hold, and where to look. */
+/** Prints the violated invariants, and the folder of the history. */
 function report(folder) {
   const wrong = check(readHistory(folder));
   if (wrong.length === 0) return true;

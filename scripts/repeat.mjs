@@ -1,5 +1,5 @@
-// Leaves at the worst of moments, again and again: `npm run repeat -- [--runs 1000] [--parallel 2]
-// [--only <text>]`. Ends with 1 if a single run went wrong.
+// Repeats exits, thread terminations and shutdowns at random points: `npm run repeat -- [--runs
+// 1000] [--parallel 2] [--only <text>]`. Exits with 1 if a run failed.
 
 import { parseArgs } from 'node:util';
 import { repeat, SCENARIOS } from '../__test__/support/repeat.mjs';

@@ -1,11 +1,11 @@
-// A pool that changes all the time, under load: `resize()` and `reload()`, two hundred times each.
+// Changes a pool continuously under load: `resize()` and `reload()`, two hundred times each.
 //
 //   npm run soak:change
 //   npm run soak:change -- --times 20
 //
-// Every task must end once, with its own result; each worker counts what it runs, so that a start
-// which was lost, or made twice, shows. And the pool must go on meanwhile: no two results may be
-// further apart than a worker takes to start.
+// Every task must end once, with its own result. Each worker counts its tasks, so a lost or
+// repeated attempt shows. The pool must not stall: no two results may be further apart than a
+// worker takes to start.
 
 import { parseArgs } from 'node:util';
 import ProcessManager from '../index.mjs';
@@ -18,7 +18,7 @@ const worker = new URL('./soak-change-worker.mjs', import.meta.url);
 const pool = new ProcessManager({ worker, minWorkers: 2, maxWorkers: 2 });
 await pool.startWorkers();
 
-/** Starts by process: the numbers that it has counted. @type {Map<number, Set<number>>} */
+/** Counted attempts by process. @type {Map<number, Set<number>>} */
 const seen = new Map();
 /** @type {import('../index.js').WorkerExit[]} */
 const exits = [];
@@ -51,7 +51,7 @@ async function repeat(change) {
   return { ms: (performance.now() - since) / TIMES, gap };
 }
 
-/** How long a worker takes to start here, under this load: the longest of several. */
+/** Start time of a worker under this load: the longest of several. */
 async function startTime() {
   let longest = 0;
   for (let n = 0; n < 10; n++) {

@@ -1,11 +1,11 @@
-// As much as the machine can do, of tiny tasks and large bytes at the same time, for as long as
-// told; no process dies. Leaks show, and so does a place in the shared memory that was not freed.
+// Loads a pool with tiny tasks and large bytes at the same time, at the machine's limit. No worker
+// dies. Leaks show, including memory of a ring that was not released.
 //
 //   npm run soak:load -- --minutes 10
 //
-// Every result is compared with what it must be, the memory of this process and of the workers must
-// not grow (as in soak.mjs), at the end every ring must take as much as it is long, and nothing may
-// be left.
+// Every result is compared with the expected one. The memory of this process and of the workers
+// must not grow (as in soak.mjs). At the end every ring must accept its full size, and nothing may
+// be left behind.
 
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,8 +19,8 @@ import { Memory, ownMemory } from './memory.mjs';
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 /**
- * The two rings of each worker, see src/shm/ring.rs, and the place of their read counters, see
- * src/shm/page.rs.
+ * Size of each worker's two rings (src/shm/ring.rs), and the offsets of their read positions
+ * (src/shm/page.rs).
  */
 const RING = 8 * MEBIBYTE;
 const READ_UP_TO = [128, 192];
@@ -33,7 +33,7 @@ const { values } = parseArgs({ options: { minutes: { type: 'string', default: '1
 confine({ nodeArgs: ['--expose-gc'] });
 
 const worker = new URL('../__test__/fixtures/soak-load.mjs', import.meta.url);
-/** A part of it is what is sent: as different as can be from place to place. */
+/** Source of the sent bytes, without repetitions. */
 const source = Buffer.allocUnsafe(2 * LARGEST);
 for (let i = 0, state = 1; i < source.length; i++) {
   state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
@@ -43,8 +43,7 @@ const text = source.toString('latin1').replace(/[^ -~]/g, '.');
 const done = { tiny: 0, large: 0, bytes: 0, wrong: 0 };
 
 /**
- * The kinds of large tasks: each sends some of `source` from `at`, and knows whether the answer is
- * right.
+ * Kinds of large tasks. Each sends a part of `source` from `at`, and checks the answer.
  *
  * @type {((at: number, size: number) => Promise<boolean>)[]}
  */
@@ -91,7 +90,8 @@ async function largeLane() {
 }
 
 /**
- * How far a worker, and its supervisor, have read their rings: it has the memory as descriptor 4.
+ * Returns the read positions of a worker and of its supervisor. The worker has the shared memory as
+ * descriptor 4.
  *
  * @param {number | null} pid
  */
@@ -108,7 +108,7 @@ function readUpTo(pid) {
   }
 }
 
-/** Resident memory of all workers; nothing if one of them is being replaced. */
+/** Resident memory of all workers; undefined while one is being replaced. */
 function workersMemory() {
   const pages = pool.workers.map(
     ({ pid }) => readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1],
@@ -116,11 +116,14 @@ function workersMemory() {
   return pages.reduce((sum, number) => sum + Number(number), 0) * PAGE_SIZE;
 }
 
-/** True if bytes as long as a ring take the shared memory, there and back, with every worker. */
+/**
+ * Returns whether bytes of a ring's full size pass through the shared memory in both directions,
+ * with every worker.
+ */
 async function ringsAreEmpty() {
   const before = new Map(pool.workers.map(({ pid }) => [pid, readUpTo(pid)]));
   const full = source.subarray(0, RING);
-  // Two at a time keep two workers busy; which of them gets what, is for the pool to say.
+  // Two tasks at a time keep two workers busy; the pool decides which worker gets which.
   for (let round = 0; round < 20; round++) {
     const echoes = await Promise.all([...before].map(() => pool.run({ type: 'echo', data: full })));
     if (!echoes.every((echo) => full.equals(echo))) return false;
@@ -145,7 +148,7 @@ const seconds = (performance.now() - start) / 1000;
 const [own, workers] = memories.map((memory) => memory.verdict());
 const empty = await ringsAreEmpty();
 await pool.shutdown();
-// The last descriptors of a worker go once its last words are out.
+// The last descriptors of a worker close after its output has been read.
 const patience = performance.now() + 5_000;
 while (!isRestored(possessions(), before) && performance.now() < patience) await sleep(20);
 const after = possessions();

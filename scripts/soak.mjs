@@ -1,11 +1,11 @@
-// The ledger, run after run in one process, for as long as told. What leaks shows.
+// Plays the ledger run after run in one process, for a given time, to find leaks.
 //
 //   npm run soak -- --minutes 10              from a random seed
-//   npm run soak -- --minutes 10 --seed 7     the seeds 7, 8, 9, … as before
+//   npm run soak -- --minutes 10 --seed 7     the seeds 7, 8, 9, …
 //
-// Each run must hold, at its end nothing may be left, and the memory of this process must not grow:
-// the last third of the time may need no more than 5 % above the second. Histories are judged by
-// another process, so that what is measured is the pool's memory.
+// Each run must pass, and leave nothing behind. The memory of this process must not grow: the last
+// third of the time may use at most 5 % more than the second. Another process checks the histories,
+// so that only the pool's memory is measured.
 
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -30,7 +30,7 @@ const minutes = Number(values.minutes);
 const first = Number(values.seed ?? randomSeed());
 confine({ args: ['--seed', String(first)], nodeArgs: ['--expose-gc'] });
 
-/** The problems of a run, or nothing. */
+/** Returns the failures of a run, or nothing. */
 async function judge(folder) {
   const ledger = fileURLToPath(new URL('ledger.mjs', import.meta.url));
   try {

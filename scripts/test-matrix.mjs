@@ -1,16 +1,14 @@
-// Runs the whole test suite under every line of Node.js that is supported, one after the other, and
-// prints a table.
+// Runs the whole test suite under every supported line of Node.js, one after the other, and prints
+// a table.
 //
 //   npm run test:matrix                                  all lines
-//   npm run test:matrix -- --only 24                     one of them (or several: --only 22,24)
-//   npm run test:matrix -- --only 24 cancel shutdown     the rest goes to vitest: files whose names contain these words
-//   npm run test:matrix -- --only musl                   a Node.js that is linked with musl: see musl-node.mjs for what
-//                                                        that needs
+//   npm run test:matrix -- --only 24                     one line (or several: --only 22,24)
+//   npm run test:matrix -- --only 24 cancel shutdown     further arguments for Vitest: words in file names
+//   npm run test:matrix -- --only musl                   a Node.js linked with musl, see musl-node.mjs
 //
-// vitest itself runs under that line, and so do its workers and the workers of the pools. The
-// binaries are the newest ones of the npm packages `node-<platform>-<arch>`; they are kept in
-// node_modules/.cache. The addon is that of the last
-// `npm run build`: Node-API is the same for all lines.
+// Vitest, its workers and the workers of the pools run under that line. The binaries are the newest
+// npm packages `node-<platform>-<arch>`, kept in node_modules/.cache. The addon is that of the last
+// `npm run build`, because Node-API is the same for all lines.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -21,7 +19,7 @@ import { parseArgs } from 'node:util';
 import { muslNode } from './musl-node.mjs';
 
 const LINES = ['20', '22', '24', '26'];
-/** Only when it is asked for: it needs much that few systems have. */
+/** Runs only on request, because few systems meet its requirements. */
 const MUSL = 'musl';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -60,7 +58,7 @@ function newest(versions) {
 
 /**
  * @param {string} line such as `24`
- * @returns {string} the newest version of it in the registry, or else a downloaded one
+ * @returns {string} the newest version in the registry, or else the newest downloaded one
  */
 function versionOf(line) {
   const answer = npm(['view', `${packageName}@${line}`, 'version', '--json']);
@@ -78,7 +76,7 @@ function downloaded() {
 
 /**
  * @param {string} version
- * @returns {string} the folder with its `node`
+ * @returns {string} the folder that holds `node`
  */
 function download(version) {
   const folder = join(cache, version);
@@ -124,7 +122,8 @@ function test(line, args) {
       ...args,
     ];
     const [command, ...rest] = [...before, join(bin, 'node'), ...vitest];
-    // Programs that the tests start by the name of `node` (npm, for one) use the same.
+    // Programs that the tests start by the name `node` (npm, for example) must use the same
+    // Node.js.
     const path = `${bin}${delimiter}${process.env.PATH}`;
     const options = { cwd: root, env: { ...process.env, ...env, PATH: path } };
     const { status, error } = spawnSync(command, rest, { ...options, stdio: 'inherit' });
