@@ -1,5 +1,5 @@
-// Rounds. In each one every pool is measured once, in turn, in a fresh process, so that what else
-// the machine does hits all of them alike.
+// Runs the rounds of a measure. Each round measures every pool once, in turn, in a fresh process,
+// so that other load on the machine affects all of them alike.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,9 +10,9 @@ import { descendants, kill } from './proc.mjs';
 
 /**
  * @typedef {import('./measures/types.mjs').Figures} Figures
- * @typedef {{ figures?: Figures, error?: string }} Run one of them; neither: no run in this round
- * @typedef {{ pool: string, runs: Run[] }} Row a run for each round
- *
+ * @typedef {{ figures?: Figures, error?: string }} Run one run; without both fields: no run in this
+ *   round
+ * @typedef {{ pool: string, runs: Run[] }} Row one run for each round
  * @typedef {object} Settings
  * @property {number} rounds
  * @property {number} workers
@@ -34,7 +34,7 @@ export async function compare(test, names, settings, progress) {
   for (let round = 0; round < settings.rounds; round++) {
     for (const { pool, runs } of rows) {
       progress(`${test}: round ${round + 1} of ${settings.rounds}, ${pool}`);
-      // Twice is enough to tell that it cannot; a minute each time would be a long campaign.
+      // Two failures show that the pool cannot do this, and each may take a minute.
       const gaveUp = runs.filter((run) => run.error !== undefined).length >= 2;
       runs.push(gaveUp ? {} : await measureOnce(test, pool, settings));
     }
@@ -71,14 +71,14 @@ async function measureOnce(test, pool, { workers, quick }) {
   const timer = setTimeout(() => {
     late = true;
     const pid = Number(child.pid);
-    kill([...descendants(pid), pid]); // all in one go: once it is dead, its children have no parent
+    kill([...descendants(pid), pid]); // together: a dead parent's children can no longer be found
   }, limit * 1000);
   const closed = once(child, 'close').catch(() => {}); // an error is what `exit` ends with, too
   /** @type {(number | string | null)[] | Error} */
   const ended = await once(child, 'exit').catch((error) => error);
   clearTimeout(timer);
   if (child.pid) kill([-child.pid]); // its process group: what it left behind, however it ended
-  // Then its output is complete, unless another process holds the pipes.
+  // The output is complete then, unless another process holds the pipes.
   await Promise.race([closed, sleep(1000, undefined, { ref: false })]);
   const line = output
     .split('\n')

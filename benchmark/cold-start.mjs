@@ -1,4 +1,4 @@
-// One cold start, for measures/cold.mjs: node benchmark/cold-start.mjs <pool> <workers>
+// Measures one cold start, for measures/cold.mjs: node benchmark/cold-start.mjs <pool> <workers>
 
 import { pools } from './pools/catalogue.mjs';
 import { descendants, kill } from './proc.mjs';

@@ -1,4 +1,4 @@
-// What bulkhead has to show in a measure, and whether it does.
+// Compares the results of a measure with bulkhead's goals.
 
 import { median } from './statistics.mjs';
 import { ratios, ratioText, typicalFigure } from './table.mjs';

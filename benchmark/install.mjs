@@ -1,5 +1,5 @@
-// The libraries that are compared are no dependencies of bulkhead's: they are installed into
-// benchmark/ for a comparison, in the versions of its lock file.
+// Installs the compared libraries, which are not dependencies of bulkhead, into benchmark/, in the
+// versions of its lock file.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ export function install(names) {
 
 /**
  * @param {string} library
- * @returns {string | undefined} the version that is there
+ * @returns {string | undefined} the installed version
  */
 function installed(library) {
   try {

@@ -1,4 +1,4 @@
-// What figures mean nothing without.
+// Describes the machine, without which figures mean nothing.
 
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';

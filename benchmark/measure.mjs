@@ -1,5 +1,5 @@
-// Measures one pool in this process and prints one line of JSON. benchmark/campaign.mjs starts it,
-// a process for each pool and round.
+// Measures one pool in this process, and prints one line of JSON. benchmark/campaign.mjs starts one
+// process for each pool and round.
 //
 //   node benchmark/measure.mjs <measure> <pool> <workers> [quick]
 
@@ -20,8 +20,7 @@ const bench = {
   },
 };
 
-// No pool is closed in an orderly way: some take long for it, or never do, and some have tasks that
-// sleep.
+// Exit without closing the pool: some pools close slowly or never, and some have sleeping tasks.
 process.on('exit', () => kill(descendants(process.pid)));
 
 let failed = false;

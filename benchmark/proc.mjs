@@ -1,5 +1,4 @@
-// What the kernel knows about processes, from /proc. Where there is none, numbers are NaN and lists
-// are empty.
+// Reads facts about processes from /proc. Without /proc, numbers are NaN and lists are empty.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -28,8 +27,8 @@ export function processCpu(pid) {
 
 /**
  * @param {number} pid
- * @returns {{ rss: number, own: number }} in bytes: the resident memory, and its part that no
- *   other process shares
+ * @returns {{ rss: number, own: number }} bytes: resident memory, and the part of it that is not
+ *   shared
  */
 export function processMemory(pid) {
   const text = read(`/proc/${pid}/smaps_rollup`) ?? '';
@@ -51,7 +50,7 @@ export function resources() {
 
 /**
  * @param {number} pid
- * @returns {number[]} the processes it has started, whichever thread did
+ * @returns {number[]} the processes started by any thread of it
  */
 export function children(pid) {
   return list(`/proc/${pid}/task`).flatMap((thread) =>
@@ -61,7 +60,7 @@ export function children(pid) {
 
 /**
  * @param {number} pid
- * @returns {number[]} its children, and theirs, and so on
+ * @returns {number[]} its descendants
  */
 export function descendants(pid) {
   return children(pid).flatMap((child) => [child, ...descendants(child)]);
@@ -73,7 +72,7 @@ export function kill(pids) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // Ended by itself meanwhile.
+      // The process has ended meanwhile.
     }
   }
 }

@@ -1,14 +1,14 @@
 // Compares bulkhead with its peers, side by side.
 //
-//   npm run bench                                 the measures that matter: ten to fifteen minutes
-//   npm run bench -- --quick                      less of it, in less than two minutes
+//   npm run bench                                 the main measures: ten to fifteen minutes
+//   npm run bench -- --quick                      fewer and shorter ones: less than two minutes
 //   npm run bench -- --all                        every measure with every pool: about three hours
 //   npm run bench -- --test payload,cold          these measures
 //   npm run bench -- --peers bulkhead,fork-json   these pools
 //   npm run bench -- --rounds 7 --workers 4
-//   npm run bench -- --save node-20.json          for `npm run bench:report` as well; what else is in that file is kept
-//   npm run -s bench -- --json                    for machines: JSON on stdout, instead of the tables
-//   npm run bench -- --list                       what there is
+//   npm run bench -- --save node-20.json          for `npm run bench:report`; other results in that file are kept
+//   npm run -s bench -- --json                    JSON on stdout, instead of the tables
+//   npm run bench -- --list                       lists measures and pools
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
@@ -26,7 +26,7 @@ import { plainTable, tableOf } from './table.mjs';
 /** @typedef {import('./campaign.mjs').Row} Row */
 
 /**
- * @typedef {object} Campaign what --json and --save write
+ * @typedef {object} Campaign the output of --json and --save
  * @property {import('./machine.mjs').Machine} machine
  * @property {import('./campaign.mjs').Settings} settings
  * @property {{ test: string, load: number, rows: Row[] }[]} tests `load` of the machine before each
@@ -46,7 +46,7 @@ const { values } = parseArgs({
   },
 });
 
-/** Left out by --quick, on top. */
+/** Pools that --quick omits in addition. */
 const notQuick = [
   'bulkhead-events',
   'bulkhead-advanced',
@@ -89,7 +89,7 @@ say(`${settings.workers} workers, medians of ${settings.rounds} rounds, in turn,
 if (loadavg()[0] > 0.5)
   say('The machine is not idle: expect all figures to be too low, and their spread too wide.');
 
-// The process that is measured right now has to end as well.
+// End the process that is being measured as well.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     kill(descendants(process.pid));
@@ -103,15 +103,15 @@ for (const test of tests) {
   const load = Number(loadavg()[0].toFixed(2));
   const rows = await compare(test, names, settings, progress);
   campaign.tests.push({ test, load, rows });
-  // After every measure: a campaign is long, and what it has found is not to be lost.
+  // Save after every measure, because a campaign takes long.
   if (values.save) save(values.save);
   print(test, rows, load);
 }
 if (values.json) console.log(JSON.stringify(campaign));
 
 /**
- * @param {Campaign} before of the same file
- * @returns {Campaign['tests']} those that this run does not measure
+ * @param {Campaign} before earlier content of the same file
+ * @returns {Campaign['tests']} the tests that this run does not repeat
  */
 function keptOf({ machine, settings: { rounds, workers, quick }, tests: measured }) {
   const { node, cpu, cores } = campaign.machine;
@@ -154,7 +154,7 @@ function poolsOf(test) {
   return names.filter((pool) => {
     if (peers) return peers.includes(pool);
     if (values.all || pool === baseline) return true;
-    // Of the threads, the best known stand for all; a quick look leaves out a few more.
+    // The best known thread pool stands for all of them; --quick omits a few more.
     if (threadPools.includes(pool) && pool !== 'piscina-threads') return false;
     return !values.quick || !notQuick.includes(pool);
   });

@@ -1,6 +1,6 @@
-// From runs to the cells of a table. A figure is the median of the rounds; a ratio is the median of
-// the rounds' ratios, with the smallest and the largest. Absolute figures move by a quarter between
-// two campaigns: compare within one table.
+// Builds tables from runs. A figure is the median of the rounds; a ratio is the median of the
+// rounds' ratios, with the smallest and the largest. Absolute figures differ by a quarter between
+// two campaigns, so compare within one table.
 
 import { median } from './statistics.mjs';
 
@@ -27,7 +27,7 @@ export function tableOf({ columns, baseline = 'fork-json' }, rows) {
   });
   const head = ['', ...columns.map(({ title }) => title), 'wrong results', 'failed'];
   const table = [head, ...lines];
-  // Mostly no pool failed: then there is no such column.
+  // Usually no run fails, and this column is omitted.
   return lines.some((line) => line.at(-1) !== '') ? table : table.map((line) => line.slice(0, -1));
 }
 
@@ -46,7 +46,7 @@ export function typicalFigure(row, key) {
  * @param {Row} row
  * @param {Row | undefined} base
  * @param {string} key
- * @returns {number[]} one for each round that both of them have
+ * @returns {number[]} one ratio for each round of both rows
  */
 export function ratios(row, base, key) {
   return row.runs

@@ -1,9 +1,9 @@
-// A progress bar in a terminal; a line at every quarter where the output is a file or a pipe.
+// Draws a progress bar in a terminal, or prints a line at every quarter into a file or pipe.
 
 /**
  * @typedef {object} Progress
- * @property {(done: number) => void} update how many are done now
- * @property {() => void} end leaves the last state standing
+ * @property {(done: number) => void} update the number of finished items
+ * @property {() => void} end keeps the last state on the screen
  */
 
 /**

@@ -1,8 +1,8 @@
-// What becomes of a Buffer on its way.
+// Recovers a Buffer from the forms in which pools return it.
 
 /**
  * @param {any} value
- * @returns {Buffer | undefined} its bytes, in whatever form they came back
+ * @returns {Buffer | undefined} the bytes, whichever form they came back in
  */
 export function asBytes(value) {
   if (value instanceof Uint8Array)

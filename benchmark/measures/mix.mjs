@@ -69,11 +69,11 @@ export const mix = {
 };
 
 /**
- * First in, first out, to whichever worker is free first; nothing else takes time.
+ * Simulates an ideal pool: first in, first out, to the first free worker, without overhead.
  *
  * @param {Run[]} runs in the order of submission
  * @param {number} workers
- * @returns {number[]} waits of the short ones, ms
+ * @returns {number[]} waiting times of the short tasks (ms)
  */
 function idealWaits(runs, workers) {
   const freeAt = new Array(workers).fill(0);

@@ -1,4 +1,4 @@
-// The peers' own benchmarks, as they define them, with every pool beside the one they were made
+// The peers' own benchmarks, as they define them, with every pool next to the one they were made
 // for.
 
 import { createRequire } from 'node:module';

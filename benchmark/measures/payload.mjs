@@ -67,8 +67,8 @@ export const payload = {
 };
 
 /**
- * The comparison takes longer than some of the trips: it is made outside of the clock, of the first
- * few and of the last.
+ * Measures round trips. The comparison takes longer than some of them, so only the first few and
+ * the last results are compared, outside of the measured time.
  *
  * @param {import('./types.mjs').Pool} pool
  * @param {unknown} echo

@@ -1,16 +1,16 @@
-// What a waiting task takes, and whether many of them cost more each than few.
+// Measures the memory of a waiting task, and whether many of them cost more each than few.
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { processPools, threadPools } from '../pools/catalogue.mjs';
 import { fixed, isTinyResult, load, megabytes, thousands } from './support.mjs';
 
-// A million tasks take some pools more than the heap that is the default.
+// Some pools need more than the default heap for a million tasks.
 const flags = ['--expose-gc', '--max-old-space-size=12000'];
 
 const bytes = Buffer.alloc(70, 'q');
 
 /**
- * Each with a string of its own: one that all tasks share would cost a queue of objects nothing.
+ * Builds a task with its own string, because a shared string would cost a queue of objects nothing.
  *
  * @param {number} id
  */
@@ -104,7 +104,7 @@ export const drain = {
  */
 async function queued(bench, submit) {
   const pool = await bench.open('tiny');
-  // The heaps grow to their working size, which is no task's.
+  // The heaps grow to their working size, which must not count as a task's memory.
   let wrong = 0;
   for (let i = 0; i < 10; i++) wrong += await load(pool, 10_000, 10_000, task, isTinyResult);
   for (let id = 0; id < bench.workers; id++) pool.run({ id, block: 600_000 }).catch(() => {});

@@ -42,8 +42,8 @@ export const recovery = {
 };
 
 /**
- * The time until the place answers again. Pools may give tasks to a dead worker for a while, and
- * never settle those.
+ * Limits the waiting time: some pools send tasks to dead workers for a while, and never settle
+ * them.
  *
  * @param {import('./types.mjs').Pool} pool
  * @returns {Promise<any>}

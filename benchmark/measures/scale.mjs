@@ -52,7 +52,9 @@ function scale(workers) {
   };
 }
 
-/** Until the children have used next to nothing for a second: all are up. */
+/**
+ * Waits until the children have used almost no processor for a second, which means that all are up.
+ */
 async function settled() {
   for (let last = -1000; ; ) {
     const used = childrenCpu();

@@ -16,7 +16,7 @@ export const bufferSizes = bySize(
   'Buffer',
   ['bulkhead', 'fork-advanced', 'jest-process', 'piscina-threads'],
   (size) => {
-    // Not all bytes alike: what arrives at the wrong place shows.
+    // Different bytes, so that misplaced ones show.
     const buffer = Buffer.allocUnsafeSlow(size);
     for (let i = 0; i < size; i++) buffer[i] = (i * 31 + (i >> 8)) & 255;
     return [buffer, (value) => asBytes(value)?.equals(buffer) === true];
@@ -44,8 +44,8 @@ export const stringSizes = bySize(
 /**
  * @param {string} kind
  * @param {string[]} pools
- * @param {(size: number) => [unknown, (value: unknown) => boolean]} make a value, and a
- *   test whether another is the same
+ * @param {(size: number) => [unknown, (value: unknown) => boolean]} make returns a value, and a
+ *   test for equal values
  * @returns {import('./types.mjs').Measure}
  */
 function bySize(kind, pools, make) {

@@ -40,7 +40,7 @@ async function start(bench, workers) {
   const [main, other] = [mainThreadCpu(), otherThreadsCpu()];
   const pool = await bench.open('tiny', { workers });
   const result = await pool.run(tinyTask(1));
-  // All of them have to be up, and nothing may be run to find that out.
+  // All workers must be up, and no task may run to find that out.
   await sleep(1500);
   const used = {
     wrong: result.id === 1 ? 0 : 1,

@@ -1,4 +1,4 @@
-// What several measures need.
+// Helpers of several measures.
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -50,7 +50,11 @@ export async function load(pool, count, depth, task, isRight) {
   return wrong;
 }
 
-/** The tiny task of most measures. @param {number} id */
+/**
+ * The tiny task of most measures.
+ *
+ * @param {number} id
+ */
 export const tinyTask = (id) => ({ id, data: 'some data to process' });
 
 /**
@@ -59,7 +63,7 @@ export const tinyTask = (id) => ({ id, data: 'some data to process' });
  */
 export const isTinyResult = (result, id) => result?.id === id && result.value === 'ok';
 
-/** The clock of workers/handlers/work.cjs, ms. */
+/** The clock of workers/handlers/work.cjs (ms). */
 export const monotonic = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** @returns {Promise<number>} ms that Node takes to start, do nothing and end */

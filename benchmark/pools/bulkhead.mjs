@@ -6,7 +6,7 @@ import { workerPath } from './paths.mjs';
 /** @typedef {import('./catalogue.mjs').PoolOptions} PoolOptions */
 
 /**
- * By its promises; `post` is `distributeTask`.
+ * Uses promises; `post` is `distributeTask`.
  *
  * @param {PoolOptions} options
  * @param {import('bulkhead').Options} [more]
@@ -22,7 +22,7 @@ export async function bulkhead(options, more) {
 }
 
 /**
- * By `distributeTask` and its `result` event.
+ * Uses `distributeTask` and its `result` event.
  *
  * @param {PoolOptions} options
  * @returns {Promise<Pool>}

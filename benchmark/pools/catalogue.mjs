@@ -1,6 +1,6 @@
-// The pools that are compared, each behind the same few functions. All get the same number of
-// workers and the same handler, and keep their own defaults otherwise. Libraries are loaded when
-// asked for: loading is part of a cold start.
+// The compared pools, each behind the same few functions. All get the same number of workers and
+// the same handler, and otherwise keep their defaults. Libraries are loaded on demand, because
+// loading is part of a cold start.
 
 import { bulkhead, bulkheadEvents } from './bulkhead.mjs';
 import { forkPool, queuedForkPool } from './fork.mjs';
@@ -10,17 +10,15 @@ import { forkPerTask, threadPerTask } from './per-task.mjs';
 /**
  * @typedef {object} Pool
  * @property {(task: any) => Promise<any>} run
- * @property {(task: any) => void} [post] submits a task without a record of it on this side,
- *   and without a promise
+ * @property {(task: any) => void} [post] submits a task without keeping anything on this side, not
+ *   even a promise
  * @property {() => unknown} close
- *
  * @typedef {object} PoolOptions
  * @property {number} workers
  * @property {boolean} [isolate] a new worker for each task
- *
  * @typedef {object} Entry
  * @property {'bulkhead' | 'fork' | 'processes' | 'threads'} kind
- * @property {string} [library] that has to be installed
+ * @property {string} [library] library to install
  * @property {(options: PoolOptions) => Pool | Promise<Pool>} open
  */
 
@@ -71,7 +69,7 @@ export const pools = {
   'thread-per-task': { kind: 'threads', open: ({ workers }) => threadPerTask(workers) },
 };
 
-/** The libraries that run tasks in processes, as they come. */
+/** Libraries that run tasks in processes, with their defaults. */
 export const processPools = [
   'poolifier-process',
   'tinypool-process',
@@ -79,7 +77,10 @@ export const processPools = [
   'jest-process',
 ];
 
-/** Threads, for scale: what they do cannot be had from processes, and the other way round. */
+/**
+ * Thread pools, for scale: processes cannot reach their speed, and threads lack the isolation of
+ * processes.
+ */
 export const threadPools = [
   'piscina-threads',
   'poolifier-threads',

@@ -1,4 +1,4 @@
-// What one writes by hand over `child_process.fork`.
+// A hand-written pool over `child_process.fork`.
 
 import { fork } from 'node:child_process';
 import { workerPath } from './paths.mjs';
@@ -8,7 +8,7 @@ import { workerPath } from './paths.mjs';
 /** @typedef {{ i: number, result: unknown }} Reply */
 
 /**
- * Every task goes to the next child at once. The strongest baseline.
+ * Sends every task to the next child at once. This is the strongest baseline.
  *
  * @param {number} workers
  * @param {Serialization} serialization
@@ -45,8 +45,8 @@ export function forkPool(workers, serialization) {
 }
 
 /**
- * With a queue on the main thread: a child gets its next task when it has finished one, and another
- * takes its place when it dies.
+ * Keeps a queue on the main thread. A child gets its next task when it has finished one, and a dead
+ * child is replaced.
  *
  * @param {number} workers
  * @param {Serialization} serialization

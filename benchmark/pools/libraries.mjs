@@ -7,8 +7,8 @@ import { workerPath } from './paths.mjs';
 /** @typedef {import('./catalogue.mjs').PoolOptions} PoolOptions */
 
 /**
- * Not by a literal `require` or `import`: they are installed by the first benchmark only, and are
- * not there when types are checked.
+ * Loads a library. A literal `require` or `import` would not do: the libraries are installed by the
+ * first benchmark only, and missing when types are checked.
  *
  * @type {(name: string) => any}
  */
@@ -16,7 +16,7 @@ const load = createRequire(import.meta.url);
 const tinypoolModule = 'tinypool'; // has no CommonJS form
 
 /**
- * Its processes get an empty environment unless they are given one.
+ * Passes the environment on, because the processes get an empty one by default.
  *
  * @param {PoolOptions} options
  * @param {'child_process' | 'worker_threads'} runtime
@@ -62,8 +62,8 @@ export function jestWorker({ workers, isolate = false }, enableWorkerThreads) {
 }
 
 /**
- * CommonJS on both sides: an ES-module cluster worker of poolifier 5.3.2 never answers under Node
- * 20.
+ * Uses CommonJS on both sides: an ES-module cluster worker of poolifier 5.3.2 never answers under
+ * Node 20.
  *
  * @param {PoolOptions} options
  * @param {'Cluster' | 'Thread'} kind

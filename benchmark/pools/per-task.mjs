@@ -1,4 +1,4 @@
-// No pool at all: a process, or a thread, for each task, a fixed number at a time.
+// Runs each task in a process or thread of its own, with a limit on their number.
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
-// The tables of docs/performance.md: the goals under every Node version first, then all figures.
+// Builds the tables of docs/performance.md: first the goals under every Node version, then all
+// figures.
 
 import { judge } from '../goals.mjs';
 import { machineLine } from '../machine.mjs';
@@ -13,7 +14,7 @@ export function page(campaigns) {
 }
 
 /**
- * A line for each goal, a column for each Node version.
+ * Returns one line for each goal, and one column for each Node version.
  *
  * @param {Campaign[]} campaigns
  */

@@ -1,4 +1,4 @@
-// The main results as bars: one SVG for each of GitHub's two themes.
+// Draws the main results as bars: one SVG for each of GitHub's two themes.
 
 import { thousands } from '../measures/support.mjs';
 import { pools } from '../pools/catalogue.mjs';
@@ -6,8 +6,10 @@ import { median } from '../statistics.mjs';
 
 /**
  * @typedef {import('../run.mjs').Campaign} Campaign
- * @typedef {{ title: string, note: string, test: string, value: (figures: Record<string, any>) => number, format: (value: number) => string }} Panel
- * @typedef {{ pool: string, values: number[] }} Bar one value for each round; none: failed
+ * @typedef {{ title: string, note: string, test: string, value: (figures: Record<string, any>) =>
+ *   number, format: (value: number) => string }} Panel
+ * @typedef {{ pool: string, values: number[] }} Bar one value for each round; no values: the pool
+ *   failed
  */
 
 /** @type {Panel[]} */
@@ -72,7 +74,7 @@ const colors = {
   },
 };
 
-// In px. A panel is a column of names, the bars, and room for a number behind the longest of them.
+// Sizes (px). A panel is a column of names, the bars, and room for a number after the longest bar.
 const panelWidth = 420;
 const names = 130;
 const barsWidth = 200;

@@ -1,12 +1,12 @@
 // Writes docs/performance.md and the plot from saved campaigns.
 //
 //   npm run bench -- --all --save benchmark/results/node-20.json     first, once for each Node version
-//   npm run bench:report                                             the page, the plot, and the plot's place in the README
+//   npm run bench:report                                             the page, the plot, and the plot in the README
 //   npm run bench:plot                                               the plot only
-//   npm run bench:report -- file.json …                              of these files instead of benchmark/results/*.json
+//   npm run bench:report -- file.json …                              these files instead of benchmark/results/*.json
 //
-// The campaign of the oldest Node version is the one that is plotted. What is between the marks of
-// these pages is replaced each time, the rest is left alone.
+// The plot shows the campaign of the oldest Node version. The script replaces only the text between
+// the marks of these pages.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

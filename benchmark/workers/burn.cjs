@@ -1,5 +1,5 @@
 // A fixed amount of work, about a microsecond for each round. A fixed time would not do: a task
-// is "done" after its millisecond even if another process had the processor meanwhile.
+// that runs for a millisecond ends after it even if another process used the processor.
 'use strict';
 
 /** @param {number} rounds */
@@ -10,8 +10,8 @@ module.exports = function burn(rounds) {
 };
 
 /**
- * One round, in a loop of a fixed length. Some versions of V8 compile a loop whose length comes out
- * of a task for floating-point numbers. It then takes five times as long, which would measure V8.
+ * Runs loops of a fixed length. Some versions of V8 compile a loop whose length comes from a task
+ * for floating-point numbers. It then takes five times as long, and the benchmark would measure V8.
  *
  * @param {number} seed
  */

@@ -1,1 +1,1 @@
-// What `node` itself takes to start and to end.
+// An empty program: the time that `node` itself takes to start and to end.

@@ -1,4 +1,5 @@
-// The same work without any pool: how many rounds this process gets done in the given milliseconds.
+// The same work without any pool: counts the rounds that this process completes within a given
+// time.
 'use strict';
 
 const burn = require('./burn.cjs');

@@ -1,7 +1,7 @@
 // The data and the arithmetic of the example: three million flights within the USA in the first
-// half of 2001, from a Parquet file, summed up by airport, route or hour. Nothing here knows of
-// processes: the workers run
-// `analyse` on one shard each, and the single-process answer runs it on all rows at once.
+// half of 2001, from a Parquet file, summed up by airport, route or hour. This file does not depend
+// on processes. The workers run `analyse` on one shard each, and the single-process answer runs it
+// on all rows at once.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,34 +11,33 @@ import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparque
 
 const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets')), '../data');
 
-/** The flights, as they ship in the npm package vega-datasets. */
+/** The flights, from the npm package vega-datasets. */
 export const flightsFile = join(data, 'flights-3m.parquet');
 
 /**
  * @typedef {keyof typeof reports} Report
- *
- * @typedef {object} Shard a part of the file, and what to ask of it: the `data` of a task
+ * @typedef {object} Shard the `data` of a task: a part of the file and a report
  * @property {string} file
  * @property {Report} report
  * @property {number} rowStart
  * @property {number} rowEnd the row after the last one
- *
- * @typedef {object} Table what was found: `width` numbers for every key
+ * @typedef {object} Table the result: `width` numbers for every key
  * @property {string[]} keys
- * @property {Float64Array} sums for each key: flights, late flights, sum of the delays, sum of their
- *   squares, lowest, highest
+ * @property {Float64Array} sums for each key: flights, late flights, sum of the delays, sum of
+ *   their squares, lowest, highest
  */
 
 const width = 6;
 
 /**
- * As the statistics of the US Bureau of Transportation count it: 15 minutes or more after the plan.
+ * The delay from which a flight counts as late (minutes), as in the statistics of the US Bureau of
+ * Transportation.
  */
 const lateMinutes = 15;
 
 const microsecondsPerHour = 3_600_000_000;
 
-/** The reports: the columns that each needs, and how they make the key to group by. */
+/** The reports: the columns that each needs, and how they form the grouping key. */
 export const reports = {
   origin: { columns: ['origin'], key: (/** @type {string} */ origin) => origin },
   destination: {
@@ -58,7 +57,7 @@ export const reports = {
 };
 
 /**
- * The row groups of the file: a Parquet file's own unit of parallel work.
+ * Returns the row groups of the file, a Parquet file's unit of parallel work.
  *
  * @param {string} [file]
  * @returns {Promise<{ rowStart: number, rowEnd: number }[]>}
@@ -74,7 +73,7 @@ export async function rowGroups(file = flightsFile) {
 }
 
 /**
- * Reads the rows of the shard and sums them up. Rows are read a row group at a time.
+ * Reads the rows of the shard and sums them up, one row group at a time.
  *
  * @param {Shard} shard
  * @returns {Promise<Table>}
@@ -132,8 +131,8 @@ async function readColumns(file, columns, group) {
 }
 
 /**
- * Adds up the tables of the shards. All sums are of whole numbers, so the order makes no
- * difference: not even in the last digit.
+ * Adds up the tables of the shards. All sums are whole numbers, so the order does not change any
+ * digit.
  *
  * @param {Table[]} tables
  * @returns {Table}
@@ -194,7 +193,7 @@ export function equalTables(one, other) {
  */
 
 /**
- * The statistics of a table.
+ * Returns the statistics of a table.
  *
  * @param {Table} table
  * @returns {Line[]} most flights first

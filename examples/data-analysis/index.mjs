@@ -1,5 +1,5 @@
-// Data analysis: how late do flights leave? Three million flights, sharded over all cores, the
-// parts added up and compared with the answer of a single process.
+// Data analysis: how late do flights leave? Shards three million flights over all cores, adds the
+// parts up, and compares the sum with the answer of a single process.
 //
 //   node examples/data-analysis/index.mjs [--report origin|destination|route|hour] [--row-groups 2] [--workers 4] [--lines 5]
 
@@ -21,10 +21,10 @@ import {
 /** @typedef {import('./flights.mjs').Report} Report */
 
 /**
- * One task for each report and each shard.
+ * Creates one task for each report and each shard.
  *
- * @param {{ reports?: Report[], rowGroups?: number }} [options]
- *   default: all reports over the whole file
+ * @param {{ reports?: Report[], rowGroups?: number }} [options] default: all reports over the whole
+ *   file
  */
 export async function makeTasks(options = {}) {
   const wanted = options.reports ?? /** @type {Report[]} */ (Object.keys(reports));

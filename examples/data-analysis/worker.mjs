@@ -1,4 +1,4 @@
-// What runs in the worker processes.
+// The code that runs in the worker processes.
 
 import { analyse } from './flights.mjs';
 

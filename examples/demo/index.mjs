@@ -1,11 +1,11 @@
-// What bulkhead is for, in half a minute: `npm run demo`.
+// Shows the purpose of bulkhead in half a minute: `npm run demo`.
 //
 //   node examples/demo/index.mjs [--row-groups 2]
 //
-// The same analysis of three million flights (examples/data-analysis), once on the main thread and
-// once in worker processes, and what it does to the main thread's event loop meanwhile. It is pure
-// JavaScript work, so that the comparison is fair: sharp, for one, has threads of its own and would
-// not block the main thread either.
+// Runs the same analysis of three million flights (examples/data-analysis) on the main thread and
+// in worker processes, and measures the delay of the main thread's event loop. The job is pure
+// JavaScript, so the comparison is fair: sharp, for example, uses its own threads and would not
+// block the main thread either.
 
 import { availableParallelism } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -24,7 +24,7 @@ import { startProgress } from '../progress.mjs';
  * @property {Table[]} tables the results, in the order of the tasks
  * @property {number} seconds
  * @property {number} p99 event-loop delay in ms
- * @property {number} max the same
+ * @property {number} max event-loop delay in ms
  */
 
 /**
@@ -46,7 +46,8 @@ async function measure(job) {
 
 /**
  * @param {object} [options]
- * @param {number} [options.rowGroups] number of row groups to take, default: all 11
+ * @param {number} [options.rowGroups] number of row groups to read, default: all of its 11 row
+ *   groups
  * @returns {Promise<{ main: Measured, pool: Measured, tasks: number, workers: number }>}
  */
 export async function main(options = {}) {

@@ -1,9 +1,9 @@
-// Image processing: thumbnails of every picture in a folder, made by sharp in as many processes as
-// there are cores.
+// Image processing: creates thumbnails of every picture in a folder with sharp, in one process for
+// each core.
 //
 //   node examples/image-processing/index.mjs [folder] [--output thumbnails] [--size 320 --size 640] [--workers 4]
 //
-// Without a folder it takes the photographs that ship in the npm packages material-kit and
+// Without a folder, the example uses the photographs in the npm packages material-kit and
 // paper-kit-2.
 
 import { readdirSync, statSync } from 'node:fs';
@@ -19,10 +19,7 @@ import { startProgress } from '../progress.mjs';
 const extensions = new Set(['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']);
 const require = createRequire(import.meta.url);
 
-/**
- * Folders with real photographs, and the name under which their thumbnails go into the output
- * folder.
- */
+/** Folders with photographs, and the names of their thumbnails' folders in the output. */
 export const shippedPictures = ['material-kit', 'paper-kit-2'].map((name) => ({
   name,
   folder: join(dirname(require.resolve(`${name}/package.json`)), 'assets/img'),
@@ -40,7 +37,7 @@ export function listPictures(folder) {
 }
 
 /**
- * One task for each picture and size.
+ * Creates one task for each picture and size.
  *
  * @param {{ name: string, folder: string }[]} sets
  * @param {string} output

@@ -1,11 +1,11 @@
-// What runs in the worker processes.
+// The code that runs in the worker processes.
 
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import sharp from 'sharp';
 
 /**
- * @typedef {object} Image what to make of which picture: the `data` of a task
+ * @typedef {object} Image the `data` of a task: one picture and one size
  * @property {string} source path of the picture
  * @property {string} target path of the thumbnail
  * @property {number} size longest side of the thumbnail in pixels
@@ -20,7 +20,7 @@ import sharp from 'sharp';
  */
 
 export function setup() {
-  // There is a worker for each core already: no threads on top of that.
+  // One thread is enough, because each core already has a worker.
   sharp.concurrency(1);
 }
 

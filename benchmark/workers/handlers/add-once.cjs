@@ -1,4 +1,4 @@
-// A worker that is used a second time was not new.
+// Returns a wrong result in a worker that runs a second task.
 'use strict';
 
 let used = false;

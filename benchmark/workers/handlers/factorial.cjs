@@ -1,4 +1,4 @@
-// As text: a BigInt is not JSON.
+// Returns text, because a BigInt is not JSON.
 'use strict';
 
 /** @param {{ n: number }} task */

@@ -1,5 +1,5 @@
-// The smallest handler. No field is named as in bulkhead's envelope, so that all pools return the
-// same object.
+// A minimal handler. No field is named like one of bulkhead's envelope, so that all pools return
+// the same object.
 'use strict';
 
 const { pid } = process;

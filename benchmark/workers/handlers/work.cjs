@@ -1,4 +1,4 @@
-// Uses the processor, and says when. The clock is the same in all processes of a machine.
+// Uses the processor, and returns the times. All processes of a machine share this clock.
 'use strict';
 
 const burn = require('../burn.cjs');
