@@ -1,4 +1,4 @@
-"""A bulkhead worker in Python (3.9 or newer, nothing to install). It speaks the protocol of docs/protocol.md."""
+"""A bulkhead worker in Python (3.9 or newer, nothing to install). It follows docs/protocol.md."""
 import collections
 import json
 import re
@@ -12,7 +12,7 @@ incoming = channel.makefile("rb")
 
 
 def frames():
-    """All that the supervisor says. The loop over it ends when the pool is gone."""
+    """Yields the supervisor's frames. The loop ends when the pool is gone."""
     for line in incoming:
         frame = json.loads(line)
         for length, (_, path) in zip(frame.get("bytes", []), frame.get("binary", [])):
@@ -24,22 +24,22 @@ def frames():
 
 
 def encode(frame, *chunks):
-    """A frame as it is sent: one line, and the raw bytes it announces."""
+    """Encodes a frame: one line, and the raw bytes it announces."""
     if chunks:
         frame["bytes"] = [len(chunk) for chunk in chunks]
         frame["binary"] = [["Buffer", []]]
-    # JSON knows no NaN: that shall be an error of the task, not a line that is no JSON.
+    # JSON has no NaN: fail the task instead of sending an unreadable line.
     return json.dumps(frame, allow_nan=False).encode() + b"\n" + b"".join(chunks)
 
 
 def words(text):
-    """How many words, and the three most frequent ones."""
+    """Returns the number of words, and the three most frequent ones."""
     counts = collections.Counter(re.findall(r"\w+", text.lower()))
     return {"total": sum(counts.values()), "top": counts.most_common(3)}
 
 
 def factors(number):
-    """The prime factors, smallest first."""
+    """Returns the prime factors, smallest first."""
     found, divisor = [], 2
     while divisor * divisor <= number:
         while number % divisor == 0:
@@ -58,7 +58,7 @@ def answer(frame):
     try:
         value = handlers[frame["task"]["type"]](frame["task"]["data"])
         reply["elapsed"] = (time.perf_counter_ns() - started) // 1000
-        # Bytes come behind the line; null holds their place in it.
+        # The bytes follow the line, in which null replaces them.
         return encode(reply | {"result": None}, value) if isinstance(value, bytes) else encode(reply | {"result": value})
     except Exception as error:
         wire = {"name": type(error).__name__, "message": str(error), "stack": traceback.format_exc()}
@@ -72,4 +72,4 @@ for frame in frames():
         channel.sendall(answer(frame))
     elif frame["type"] == "stop":
         break
-    # "abort" says that the outcome of a task is no longer wanted. It is read after that task, so there is nothing left to stop.
+    # "abort" cancels a task. This worker reads it after the task has ended, so nothing is left to stop.
