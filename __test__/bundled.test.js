@@ -51,7 +51,7 @@ withToolchain('[A8] a program that was bundled by', () => {
       // Behind the line of the bundle that has thrown it, which may be all of it.
       const error = stderr.split('\n').find((line) => line.startsWith('Error: '));
       expect(error).toMatch(
-        /^Error: bulkhead was bundled.* away from its native addon.*: mark it as external/,
+        /^Error: bulkhead was bundled.* away from its native addon.*: mark bulkhead as external/,
       );
       for (const how of [
         'esbuild: --external:bulkhead',

@@ -206,7 +206,7 @@ test('a task that kills its worker: retried until it succeeds, or until its star
   expect(lost.reason).toBeInstanceOf(WorkerCrashedError);
   expect(lost.reason.attempts).toBe(3);
   expect(lost.reason.message).toContain(
-    'started 3 times, and each attempt ended with the death of its worker',
+    'each of the 3 attempts of the task ended with the death of its worker',
   );
   expect(once.reason).toBeInstanceOf(WorkerCrashedError);
   expect(once.reason.attempts).toBe(1);

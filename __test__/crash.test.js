@@ -87,9 +87,9 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(error.rss).toBeGreaterThan(1 << 20);
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
     const words = way.startsWith('an un')
-      ? '; last words: RangeError: thrown where nobody catches'
+      ? '; stderr: RangeError: thrown where nobody catches'
       : '';
-    expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
+    expect(error.message.replace(/; stderr: (?!RangeError).*/, '')).toBe(
       `worker 1 (pid ${pid}) ${how} while running task "fatal"; the task may have been executed${words}`,
     );
     expect(others).toEqual([1, 2, 3]);
@@ -279,7 +279,7 @@ test('a message is one line, whatever was printed and whatever the task is calle
     }),
   );
   expect(error.message).toMatch(
-    /^worker 1 \(pid \d+\) exited with code 1 while running task "a\\nb{62}…"; .*; last words: Error: (?:very )+/,
+    /^worker 1 \(pid \d+\) exited with code 1 while running task "a\\nb{62}…"; .*; stderr: Error: (?:very )+/,
   );
   expect(error.message.length).toBeLessThan(500);
   expect(error.stderr).toBe(text);
@@ -396,7 +396,7 @@ describe.each([
       channelClosed: true,
     });
     expect(error.message).toContain(
-      `) closed its channel, and was ended for that by ${signal}, while running task 1`,
+      `) closed its channel and was terminated by ${signal} while running task 1`,
     );
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
     expect(exitsIn(log)).toEqual([expect.objectContaining({ signal, reason: 'crashed' })]);

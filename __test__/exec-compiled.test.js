@@ -83,7 +83,7 @@ function missing(name, why) {
   };
 }
 const forOthers = 'its outer variables.*as arguments.*import\\(\\).*worker module';
-const forHelpers = 'the helpers of compilers.*ES2022.*worker module';
+const forHelpers = 'compiler helpers.*ES2022.*worker module';
 const forCoverage = 'coverage tool.*istanbul ignore next.*worker module';
 
 const STAYS_BEHIND = Object.fromEntries(

@@ -79,7 +79,7 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     const refused = refusal((own) => rmSync(addonIn(own)), { source: pretence + print });
     expect(refused.code).toBe('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
     expect(refused.message).toMatch(
-      /^bulkhead does not support \S+-mips\S*: it runs on .*linux-x64-gnu.*darwin-arm64/,
+      /^bulkhead does not support \S+-mips\S*: supported platforms are .*linux-x64-gnu.*darwin-arm64/,
     );
   });
 
@@ -115,6 +115,6 @@ test.each([
   const refused = refusal(change, { source });
   expect(refused.code).toBe('MODULE_NOT_FOUND');
   expect(refused.message).toMatch(
-    /^bulkhead was bundled .*from what its workers start with: mark it as external/,
+    /^bulkhead was bundled .*its worker entry: mark bulkhead as external/,
   );
 });

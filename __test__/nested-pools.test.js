@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failure, pool, program, project } from './support/harness.js';
 
-const RECURSION = 'a worker cannot start a pool of the module that it runs itself: ';
+const RECURSION = 'a worker cannot start a pool of its own module: ';
 const restart = '{ limit: 2, minDelay: 1, maxDelay: 5 }';
 const imports = `
   import { ProcessManager } from 'bulkhead';

@@ -115,7 +115,7 @@ describe('a pool that breaks, without a listener', () => {
       }),
     ]);
     expect(warnings[0].message).toMatch(
-      /^process pool "broken": the pool is broken, its workers do not start: .*nowhere/,
+      /^process pool "broken": the pool is broken: workers do not start: .*nowhere/,
     );
     expect(warnings[0].detail).toContain("'error' event");
   });

@@ -224,7 +224,7 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       expect(code).toBe('ERR_POOL_BROKEN');
       expect(cause.cause).toMatchObject({
         code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
-        message: `captureStack is for workers that run on Node.js, not ${name}`,
+        message: `captureStack is not supported for workers that run on ${name}: use Node.js`,
       });
     });
 
@@ -247,7 +247,7 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       expect(cause.cause).toMatchObject({
         code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
         message:
-          'serialization "advanced" is not the same for this worker\'s JavaScriptCore and its pool\'s V8',
+          'serialization "advanced" is not supported between two engines: the worker runs on JavaScriptCore, the pool on V8',
       });
     });
   });
@@ -292,8 +292,8 @@ describe.skipIf(!deno.works && !process.env.CI)('permissions of Deno', () => {
 
 describe('single executables', () => {
   const refusal =
-    'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM This program is a single executable, on which no workers can run: give the pool the ' +
-    'option "execPath", a Node.js, Bun or Deno that they are to run on.\n';
+    'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM This program is a single executable, which cannot run workers: set the option ' +
+    '"execPath" of the pool to a Node.js, Bun or Deno for its workers.\n';
   const source = `
     try { new ProcessManager(); } catch ({ code, message }) { console.log(code, message); }
     const pool = new ProcessManager({ execPath: ${JSON.stringify(process.execPath)}, maxWorkers: 1 });

@@ -223,7 +223,7 @@ function expectBroken({ outcome, log, calls }, { error, syscall, spawned = 0 }) 
     syscall,
   });
   expect(outcome.message).toMatch(
-    new RegExp(`^the pool is broken, .*${syscall}.* failed: ${error}: [a-z]`),
+    new RegExp(`^the pool is broken: .*${syscall}.* failed: ${error}: [a-z]`),
   );
   expect(log.filter(([event]) => event === 'exit')).toHaveLength(spawned);
 }

@@ -99,7 +99,7 @@ describe('for good: there is no second attempt', () => {
     async (asked, name, source) => {
       const { message, cause } = await expectBroken({ worker: module(source, name) }, once);
       expect(cause.code).toBe('ERR_NO_HANDLER');
-      expect(message).toContain(`The module asks ${asked}, which is `);
+      expect(message).toContain(`The module checks ${asked}, which is `);
       expect(message).toContain('isWorker of "bulkhead/worker"');
     },
   );
@@ -254,7 +254,7 @@ describe('again and again: a bounded number of attempts', () => {
       stderr: 'so long\n',
     });
     expect(error.message).toBe(
-      'the worker exited with code 7 before it was ready; last words: so long',
+      'the worker exited with code 7 before it was ready; stderr: so long',
     );
   });
 
@@ -288,7 +288,7 @@ describe('again and again: a bounded number of attempts', () => {
     const worker = module('const all = []; for (;;) all.push(new Array(10_000).fill(all.length));');
     const error = await expectBroken({ worker, execArgv: ['--max-old-space-size=30'] }, bounded);
     expect(error).toMatchObject({ reason: 'exit', exitCode: null, outOfMemory: true });
-    expect(error.message).toContain('it ran out of memory; last words: FATAL ERROR: ');
+    expect(error.message).toContain('the worker ran out of memory; stderr: FATAL ERROR: ');
   });
 
   test('setup() that throws', async () => {

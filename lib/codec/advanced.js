@@ -181,12 +181,12 @@ function toBase64(bytes) {
  * @throws {TypeError} the text is malformed
  */
 function fromBase64(text) {
-  if (typeof text !== 'string') throw new TypeError('a value in the format of V8 is no text');
+  if (typeof text !== 'string') throw new TypeError("a value in V8's format is not a string");
   const { length } = text;
   const padding = text[length - 1] !== '=' ? 0 : text[length - 2] !== '=' ? 1 : 2;
   const bytes = allocUnsafeSlow(max(floor((length * 3) / 4) - padding, 0));
   if (writeBase64(bytes, text, 0, bytes.length) !== bytes.length)
-    throw new TypeError('malformed base64');
+    throw new TypeError('the base64 text is malformed');
   return bytes;
 }
 

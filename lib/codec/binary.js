@@ -114,13 +114,13 @@ function fromBytes(type, bytes) {
   const Class = CLASSES.get(type);
   if (Class === undefined) {
     if (!KNOWN.has(type)) throw new TypeError(`unknown type of binary: ${type}`);
-    const remedy = 'run both sides on a version that has it, or send another type';
+    const remedy = 'use versions with this class on both sides, or send another type';
     throw new SerializationError(
-      `a ${type} cannot be read: ${RUNTIME} has no such class, ${remedy}`,
+      `a ${type} cannot be read: ${RUNTIME} has no such class; ${remedy}`,
     );
   }
   if (buffer.byteLength % Class.BYTES_PER_ELEMENT !== 0)
-    throw new TypeError(`${buffer.byteLength} bytes are no ${type}`);
+    throw new TypeError(`a ${type} cannot have ${buffer.byteLength} bytes`);
   return new Class(buffer);
 }
 

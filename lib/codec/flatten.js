@@ -147,8 +147,7 @@ class Flattener {
 
   /** @param {any} data */
   #visitChildren(data) {
-    if (this.#ancestors.has(data))
-      throw new TypeError('the value refers back to an object that contains it');
+    if (this.#ancestors.has(data)) throw new TypeError('the value contains a circular reference');
     this.#ancestors.add(data);
     const copy = isArray(data) ? this.#copyArray(data) : this.#copyObject(data);
     this.#ancestors.delete(data);

@@ -28,7 +28,7 @@ function decodeText(bytes) {
   const form = bytes[end];
   if (form === ONE_BYTE) return slice(bytes, 'latin1', 0, end);
   if (form === UTF_16 && end % 2 === 0) return slice(bytes, 'utf16le', 0, end);
-  throw new TypeError('malformed bytes of a string');
+  throw new TypeError('the bytes of a string are malformed');
 }
 
 module.exports = { LONG_STRING, decodeText, encodeText };

@@ -46,7 +46,7 @@ function reasonOf(error) {
     return error instanceof Error ? String(error.message) : String(error);
   } catch {
     // The thrown value is still the cause.
-    return 'something without a message was thrown';
+    return 'a value without a message was thrown';
   }
 }
 

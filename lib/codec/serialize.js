@@ -203,7 +203,7 @@ function stringify(value, what) {
     if (cause instanceof RangeError && /string length/i.test(cause.message)) {
       const limit = constants.MAX_STRING_LENGTH;
       throw new MessageTooLargeError(
-        `the ${what} is larger than any string can be (${limit} characters)`,
+        `the ${what} exceeds the longest possible string (${limit} characters)`,
         {
           size: limit + 1,
           limit,
@@ -227,14 +227,14 @@ function stringify(value, what) {
  */
 function restore(value, binary, blobs) {
   if (!isArray(binary) || binary.length !== blobs.length)
-    throw new TypeError('wrong number of binaries');
+    throw new TypeError('the number of binaries is wrong');
   let root = value;
   for (let i = 0; i < blobs.length; i++) {
     const place = isArray(binary[i]) ? binary[i] : [];
     const type = place[0];
     const path = place[1];
     if (typeof type !== 'string' || !isArray(path))
-      throw new TypeError('malformed place of a binary');
+      throw new TypeError('the path of a binary is malformed');
     const container = containerAt(root, path);
     const key = path[path.length - 1];
     const there = container === undefined ? root : container[key];

@@ -15,13 +15,13 @@ const { isInteger } = Number;
  * @throws {TypeError} the path does not exist
  */
 function containerAt(root, path) {
-  if (!isArray(path)) throw new TypeError('a path is no list of keys');
+  if (!isArray(path)) throw new TypeError('a path is not a list of keys');
   let container = path.length === 0 ? undefined : root;
   for (let i = 0; i < path.length; i++) {
     const key = path[i];
     const valid = typeof key === 'string' || (typeof key === 'number' && isInteger(key));
     if (!valid || typeof container !== 'object' || container === null || !hasOwn(container, key)) {
-      throw new TypeError('a binary has no place in its message');
+      throw new TypeError('the path of a binary does not exist in its message');
     }
     if (i === path.length - 1) break;
     container = container[key];

@@ -115,13 +115,13 @@ function memoryText({ outOfMemory, memoryLimit, rss }) {
  */
 function repeatedCrash({ attempts = 1 }) {
   if (attempts < 2) return undefined;
-  return `; the task was started ${attempts} times, and each attempt ended with the death of its worker`;
+  return `; each of the ${attempts} attempts of the task ended with the death of its worker`;
 }
 
 /** @param {Record<string, any>} crash */
 function exitText({ exitCode, signal, channelClosed }) {
   if (channelClosed)
-    return `closed its channel, and was ended for that${signal === null ? '' : ` by ${signal}`},`;
+    return `closed its channel and was terminated${signal === null ? '' : ` by ${signal}`}`;
   if (signal !== null) return `was killed by ${signal}`;
   if (exitCode !== null) return `exited with code ${exitCode}`;
   // Other code in this process has reaped the worker.
@@ -136,8 +136,8 @@ function idText(taskId) {
 
 /** @param {string} stderr */
 function stderrText(stderr) {
-  const words = summarizeStderr(stderr);
-  return words === '' ? '' : `; last words: ${words}`;
+  const line = summarizeStderr(stderr);
+  return line === '' ? '' : `; stderr: ${line}`;
 }
 
 /** @param {Record<string, any>} breach */
@@ -163,7 +163,7 @@ function startError(failure) {
   return withoutStack(() => {
     const { message, error, ...fields } = failure;
     if (error === null || error === undefined) {
-      const memory = failure.outOfMemory ? '; it ran out of memory' : '';
+      const memory = failure.outOfMemory ? '; the worker ran out of memory' : '';
       return new WorkerStartError(`${message}${memory}${stderrText(failure.stderr)}`, fields);
     }
     const cause = fromWire(error, false);
@@ -177,7 +177,7 @@ function startError(failure) {
  * @returns {Error & Record<string, any>}
  */
 function poolBroken(cause, fields = {}) {
-  return new PoolBrokenError(`the pool is broken, its workers do not start: ${cause.message}`, {
+  return new PoolBrokenError(`the pool is broken: workers do not start: ${cause.message}`, {
     ...fields,
     cause,
   });

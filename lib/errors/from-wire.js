@@ -26,7 +26,7 @@ const TOO_DEEP = Symbol('too deep');
  */
 function fromWire(wire, advanced) {
   if (!isRecord(wire))
-    return withCause(build('Error', 'the worker reported a failure in an unknown form'), wire);
+    return withCause(build('Error', 'the worker reported an error in an unknown format'), wire);
   const reader = new Reader(advanced);
   if (!wire.nonError) return reader.error(wire, 0);
   reader.fill(wire, 0);

@@ -22,8 +22,8 @@ function ownNode() {
   if (host.versions.electron === undefined) return { execPath: host.execPath, env: [] };
   if (host.type !== undefined && host.env.ELECTRON_RUN_AS_NODE !== undefined) {
     const message =
-      'This Electron app cannot run Node.js workers: its fuse "runAsNode" is off, so that ELECTRON_RUN_AS_NODE has ' +
-      'started the app itself once more. Turn the fuse on, or use the pool in a process of a Node.js of its own.';
+      'This Electron app cannot run Node.js workers: its fuse "runAsNode" is off, so ELECTRON_RUN_AS_NODE has started ' +
+      'the app itself again. Turn the fuse on, or use the pool in a separate Node.js process.';
     throw Object.assign(new Error(message), { code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM' });
   }
   const helper = host.platform === 'darwin' ? host.helperExecPath : undefined;

@@ -22,7 +22,7 @@ function assertFits(mebibytes) {
   if (!(size > limit)) return;
   const message =
     `the value is too large for this process: its objects and arrays would take about ${mebibytes} MiB, more than half of ` +
-    `the heap (${Math.floor(limit / MEBIBYTE)} MiB), send it in parts or as binary data, or start this process with a ` +
+    `the heap (${Math.floor(limit / MEBIBYTE)} MiB); send the value in parts or as binary data, or start this process with a ` +
     'larger --max-old-space-size';
   throw new MessageTooLargeError(message, { size, limit });
 }

@@ -26,7 +26,7 @@ function missingAddon(load) {
   if (folder === undefined) return bundled();
   const target = ownTarget();
   if (!SUPPORTED.includes(target)) {
-    const there = `it runs on ${SUPPORTED.join(', ')}`;
+    const there = `supported platforms are ${SUPPORTED.join(', ')}`;
     return failed(
       `bulkhead does not support ${target}: ${there}`,
       'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM',
@@ -47,7 +47,7 @@ function missingAddon(load) {
     return failed(
       `bulkhead has no native addon for ${target} here: the package bulkhead-${target} is not installed; reinstall ` +
         'bulkhead without --omit=optional (and without a lockfile or a node_modules made on another platform), or run ' +
-        '`npm run build` in a checkout of it',
+        '`npm run build` in a checkout',
       code,
       cause,
     );
@@ -75,7 +75,7 @@ function attempt(load, folder, target) {
   } catch (error) {
     return /** @type {Error} */ (error);
   }
-  return new Error(`its loader native.cjs does not find what is there: bulkhead-${target}`);
+  return new Error(`the loader native.cjs does not find the installed package bulkhead-${target}`);
 }
 
 function ownTarget() {

@@ -12,8 +12,8 @@ const MAX_DEPTH = 8;
 function assertMayNest(depth) {
   if (depth < MAX_DEPTH) return;
   const message =
-    `pools may be nested ${MAX_DEPTH} deep, and this process is a worker of the innermost one. ` +
-    'Does the worker module, or what it imports, make a pool that runs the same module again?';
+    `pools may be nested ${MAX_DEPTH} deep: this process is a worker of the innermost pool. ` +
+    'Does the worker module, or what it imports, create a pool that runs the same module again?';
   throw Object.assign(new Error(message), { code: 'ERR_POOL_DEPTH' });
 }
 

@@ -55,8 +55,8 @@ function workerEntryFile() {
 function bundled() {
   const where = typeof __filename === 'string' ? ` into ${__filename}` : '';
   const message =
-    `bulkhead was bundled${where}, away from its native addon and from what its workers start with: mark it as external, ` +
-    'and have it installed where the bundle runs (esbuild: --external:bulkhead; webpack: externals: { bulkhead: ' +
+    `bulkhead was bundled${where}, away from its native addon and its worker entry: mark bulkhead as external, ` +
+    'and install it where the bundle runs (esbuild: --external:bulkhead; webpack: externals: { bulkhead: ' +
     '"commonjs bulkhead" }; Rollup and Rolldown: external: ["bulkhead"]; Vite: ssr.external: ["bulkhead"]; ncc: ' +
     '--external bulkhead; Next.js: serverExternalPackages: ["bulkhead"])';
   return Object.assign(new Error(message), { code: 'MODULE_NOT_FOUND' });

@@ -67,8 +67,8 @@ function assertRuntime() {
     globals.Deno?.build.standalone === true;
   if (!single) return;
   const message =
-    'This program is a single executable, on which no workers can run: give the pool the option "execPath", ' +
-    'a Node.js, Bun or Deno that they are to run on.';
+    'This program is a single executable, which cannot run workers: set the option "execPath" of the pool to a Node.js, ' +
+    'Bun or Deno for its workers.';
   throw Object.assign(new Error(message), { code: 'ERR_FEATURE_UNAVAILABLE_ON_PLATFORM' });
 }
 

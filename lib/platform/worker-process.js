@@ -62,9 +62,9 @@ function assertNotItself(url) {
   const path = pathOf(url);
   if (!worker.loading.has(path) && (worker.isBusy() || !worker.ancestors.has(path))) return;
   const message =
-    `a worker cannot start a pool of the module that it runs itself: ${path} does so outside of any task, and each of ` +
-    'the new workers would do the same; make the pool only where isWorker of "bulkhead/worker" is false, or put what the ' +
-    'workers run into a module of its own';
+    `a worker cannot start a pool of its own module: ${path} does so outside of a task, and every new worker would do ` +
+    'the same; create the pool only where isWorker of "bulkhead/worker" is false, or move the worker code to a separate ' +
+    'module';
   throw Object.assign(new Error(message), { code: RECURSION });
 }
 

@@ -37,9 +37,9 @@ const HELPERS = [
 const UNDEFINED_VARIABLE = /^(?:(\S+) is not defined|Can't find variable: (\S+))$/;
 
 const SENDS =
-  'exec() sends the text of a function, without its outer variables, its imports and the helpers of compilers';
-const REMEDIES = 'give it what it needs as arguments, import modules inside of it by import()';
-const MODULE = 'or put the function into a worker module';
+  'exec() sends only the text of a function, without its outer variables, its imports and compiler helpers';
+const REMEDIES = 'pass values as arguments, load modules inside the function by import()';
+const MODULE = 'or move the function to a worker module';
 
 /**
  * Explanations of a missing variable, with the remedy. The first match counts.
@@ -49,14 +49,11 @@ const MODULE = 'or put the function into a worker module';
 const EXPLANATIONS = [
   [
     /^cov_\w+$/,
-    'exec() sends the text of a function, into which a coverage tool has written its counters; ' +
+    'exec() sends the text of a function, and a coverage tool has added its counters to that text; ' +
       `put /* istanbul ignore next */ before the function, ${MODULE}`,
   ],
   // Compilers name helpers and imports like this; Vite only imports.
-  [
-    /^(?!__vi)(?:_|tslib)/,
-    `${SENDS}; ${REMEDIES}, have it compiled for a newer target (ES2022), ${MODULE}`,
-  ],
+  [/^(?!__vi)(?:_|tslib)/, `${SENDS}; ${REMEDIES}, compile for a newer target (ES2022), ${MODULE}`],
   [/^/, `${SENDS}; ${REMEDIES}, ${MODULE}`],
 ];
 
@@ -125,7 +122,7 @@ function compile(source) {
   const known = compiled.get(source);
   if (known !== undefined) return known;
   const fn = evaluate(source);
-  if (typeof fn !== 'function') throw new TypeError('exec: the source is not that of a function');
+  if (typeof fn !== 'function') throw new TypeError('the source given to exec() is not a function');
   for (const oldest of compiled.keys()) {
     if (compiled.size < MAX_COMPILED) break;
     compiled.delete(oldest);

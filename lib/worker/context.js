@@ -85,7 +85,7 @@ class Task {
 /** @param {import('./frames').AbortReason} reason */
 function abortReason(reason) {
   return reason === 'timeout'
-    ? new DOMException('The task has run longer than its timeout allows', 'TimeoutError')
+    ? new DOMException('The task exceeded its timeout', 'TimeoutError')
     : new DOMException('The task was aborted', 'AbortError');
 }
 

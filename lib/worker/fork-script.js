@@ -49,12 +49,12 @@ class ForkScript {
     if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.call === true) {
       throw new TypeError(
-        `this worker is a fork-style script: it takes messages, and no call of "${frame.handler}"`,
+        `this worker is a fork-style script: calls are not supported, and "${frame.handler}" was called`,
       );
     }
     if (frame.handler !== undefined || frame.filename !== undefined) {
       throw new TypeError(
-        'this worker is a fork-style script: its tasks can have neither "handler" nor "filename"',
+        'this worker is a fork-style script: the task options "handler" and "filename" are not supported',
       );
     }
     const { taskId } = task;

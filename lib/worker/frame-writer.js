@@ -201,7 +201,7 @@ class FrameWriter {
         `the handler threw an error of ${byteLength(json)} bytes, more than maxMessageSize`,
       );
     } catch (reason) {
-      return minimalError(`the handler threw what cannot be sent: ${describe(reason)}`);
+      return minimalError(`the handler threw a value that cannot be sent: ${describe(reason)}`);
     }
   }
 }

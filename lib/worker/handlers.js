@@ -332,7 +332,7 @@ function mainGuardHint(file) {
     asked === 'require.main'
       ? 'which is the worker module itself, as under fork'
       : 'which is not true in a worker, whose module is imported';
-  return `. The module asks ${asked}, ${answer}; ask isWorker of "bulkhead/worker" as well`;
+  return `. The module checks ${asked}, ${answer}; check isWorker of "bulkhead/worker" as well`;
 }
 
 /** @param {unknown} value */

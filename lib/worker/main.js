@@ -113,16 +113,16 @@ async function start(init) {
  */
 async function openProgram(init, context) {
   if (init.version !== PROTOCOL_VERSION) {
-    const message = `the pool speaks protocol version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
+    const message = `protocol version mismatch: the pool uses version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
   const { worker, captureStack, engine = 'V8', ancestors = [] } = init.options;
   const workerProcess = markWorker(ancestors, () => loop?.busy === true);
   if (captureStack && HOST !== 'Node.js')
-    throw unavailable(`captureStack is for workers that run on Node.js, not ${HOST}`);
+    throw unavailable(`captureStack is not supported for workers that run on ${HOST}: use Node.js`);
   if (init.serialization === 'advanced' && engine !== ENGINE) {
     throw unavailable(
-      `serialization "advanced" is not the same for this worker's ${ENGINE} and its pool's ${engine}`,
+      `serialization "advanced" is not supported between two engines: the worker runs on ${ENGINE}, the pool on ${engine}`,
     );
   }
   if (worker === null) {

@@ -52,7 +52,7 @@ class ModuleProgram {
     if (frame.exec !== undefined) return exec(frame.exec, payload);
     if (frame.filename !== undefined) {
       throw new TypeError(
-        'the task option "filename" is for the built-in worker, and this pool has a worker module',
+        'the task option "filename" is not supported by a pool with a worker module',
       );
     }
     return this.#handlers.start(frame, payload, context);

@@ -82,7 +82,7 @@ function kindOf(value) {
   return value === null
     ? 'null'
     : typeof value === 'object'
-      ? 'an object that is none'
+      ? 'a non-iterable object'
       : `a value of type ${typeof value}`;
 }
 
