@@ -92,4 +92,4 @@ function article(name) {
   return `${'AEIOU'.includes(name[0]) ? 'an' : 'a'} ${name}`;
 }
 
-module.exports = { CLONED, article, opaqueName };
+module.exports = { CLONED, MAX_PROTOTYPES, article, opaqueName };

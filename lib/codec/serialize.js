@@ -230,9 +230,9 @@ function restore(value, binary, blobs) {
     throw new TypeError('the number of binaries is wrong');
   let root = value;
   for (let i = 0; i < blobs.length; i++) {
-    const place = isArray(binary[i]) ? binary[i] : [];
-    const type = place[0];
-    const path = place[1];
+    const entry = isArray(binary[i]) ? binary[i] : [];
+    const type = entry[0];
+    const path = entry[1];
     if (typeof type !== 'string' || !isArray(path))
       throw new TypeError('the path of a binary is malformed');
     const container = containerAt(root, path);

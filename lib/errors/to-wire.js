@@ -8,6 +8,7 @@ const { inspect, types } = require('node:util');
 const { serialize, toBase64 } = require('../codec/advanced');
 const { assertCloneable } = require('../codec/cloneable');
 const { Flattener } = require('../codec/flatten');
+const { MAX_PROTOTYPES } = require('../codec/opaque');
 const { containerAt } = require('../codec/value-path');
 const {
   OwnMap,
@@ -46,8 +47,6 @@ const slice = uncurry(String.prototype.slice);
 const MAX_TEXT = 1024 * 1024;
 /** Maximum number of errors reached from one: errors may refer to each other many times over. */
 const MAX_TOTAL = 1024;
-/** Longer prototype chains are not followed: a Proxy can make them endless. */
-const MAX_PROTOTYPES = 64;
 
 /** @type {Map<unknown, string>} */
 const NAMES = new OwnMap([...CLASSES].map(([name, Class]) => [Class.prototype, name]));
@@ -259,10 +258,10 @@ class Writer {
     define(container, key, flat);
     for (let i = 0; i < blobs.length; i++) {
       const type = binary[i][0];
-      const place = joined(path, binary[i][1]);
+      const full = joined(path, binary[i][1]);
       if (type !== 'Error')
-        define(containerAt(wire, place), place[place.length - 1], toBase64(blobs[i]));
-      mark(wire, type, place);
+        define(containerAt(wire, full), full[full.length - 1], toBase64(blobs[i]));
+      mark(wire, type, full);
     }
     return size;
   }

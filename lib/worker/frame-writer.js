@@ -6,6 +6,7 @@ const { encode, prepareAdvanced } = require('../codec/serialize');
 const { MessageTooLargeError } = require('../errors/classes');
 const { toWire } = require('../errors/to-wire');
 const { isEnvelope } = require('./envelope');
+const { PROTOCOL_VERSION } = require('./frames');
 const { byteLength, join, stringify } = require('./intrinsics');
 const { ENVELOPE, UNDEFINED, V8, VALUE } = require('./result-kinds');
 
@@ -127,7 +128,9 @@ class FrameWriter {
    * @param {boolean} shares whether large raw bytes go through shared memory
    */
   ready(page, shares) {
-    this.#channel.write(`{"type":"ready","version":1,"page":${page},"shares":${shares}}\n`);
+    this.#channel.write(
+      `{"type":"ready","version":${PROTOCOL_VERSION},"page":${page},"shares":${shares}}\n`,
+    );
   }
 
   /**

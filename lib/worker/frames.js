@@ -1,6 +1,6 @@
 'use strict';
 
-// Types of the supervisor's frames, as docs/protocol.md describes them.
+// The version of the protocol, and the types of the supervisor's frames (docs/protocol.md).
 
 /**
  * @typedef {object} InitFrame
@@ -71,4 +71,6 @@
 
 /** @typedef {InitFrame | TaskFrame | AbortFrame | CreditFrame | MessageFrame | { type: 'stop' }} Frame */
 
-module.exports = {};
+const PROTOCOL_VERSION = 1;
+
+module.exports = { PROTOCOL_VERSION };

@@ -13,6 +13,7 @@ const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
 const { withFault } = require('./fault');
 const { FrameWriter } = require('./frame-writer');
+const { PROTOCOL_VERSION } = require('./frames');
 const { Inspector } = require('./inspector');
 const { exit, parse } = require('./intrinsics');
 const { Ipc } = require('./ipc');
@@ -23,8 +24,6 @@ const { openModule } = require('./module-program');
 const { openPort } = require('./native-port');
 const { resolveModule } = require('./resolve');
 const { Shutdown } = require('./shutdown');
-
-const PROTOCOL_VERSION = 1;
 
 const { port, attempts } = openPort();
 const channel = new Channel(port);
