@@ -9,7 +9,7 @@
 
 const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
-const { DURING_USER_CODE } = require('./result-kinds');
+const { RESULT } = require('./native-port');
 
 /** Bounds of one batch: lines, and UTF-16 units of their text. */
 const FLUSH_LINES = 256;
@@ -104,7 +104,7 @@ class Channel {
    *
    * @param {number} id of the attempt
    * @param {number} elapsed µs
-   * @param {number} kind see result-kinds.js
+   * @param {number} kind one of `RESULT`
    * @param {string} json
    * @param {boolean} duringUserCode user code continues and must not delay the result
    */
@@ -112,7 +112,7 @@ class Channel {
     if (!this.#open) return;
     this.journal();
     try {
-      this.#appendResult(id, elapsed, duringUserCode ? kind + DURING_USER_CODE : kind, json);
+      this.#appendResult(id, elapsed, duringUserCode ? kind + RESULT.DURING_USER_CODE : kind, json);
     } catch {
       this.#disconnected();
     }

@@ -6,9 +6,8 @@ const { encode, prepareAdvanced } = require('../codec/serialize');
 const { MessageTooLargeError } = require('../errors/classes');
 const { toWire } = require('../errors/to-wire');
 const { isEnvelope } = require('./envelope');
-const { PROTOCOL_VERSION } = require('./frames');
 const { byteLength, join, stringify } = require('./intrinsics');
-const { ENVELOPE, UNDEFINED, V8, VALUE } = require('./result-kinds');
+const { RESULT, VERSION } = require('./native-port');
 
 class FrameWriter {
   #channel;
@@ -48,12 +47,12 @@ class FrameWriter {
     const { json, blobs, encoding } = encoded;
     if (blobs === null && !(envelope && encoding !== null)) {
       const kind = encoded.undefined
-        ? UNDEFINED
+        ? RESULT.UNDEFINED
         : envelope
-          ? ENVELOPE
+          ? RESULT.ENVELOPE
           : encoding === null
-            ? VALUE
-            : V8;
+            ? RESULT.VALUE
+            : RESULT.V8;
       this.#channel.result(id, elapsed, kind, json, duringUserCode);
       return;
     }
@@ -129,7 +128,7 @@ class FrameWriter {
    */
   ready(page, shares) {
     this.#channel.write(
-      `{"type":"ready","version":${PROTOCOL_VERSION},"page":${page},"shares":${shares}}\n`,
+      `{"type":"ready","version":${VERSION},"page":${page},"shares":${shares}}\n`,
     );
   }
 

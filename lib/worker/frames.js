@@ -1,6 +1,6 @@
 'use strict';
 
-// The version of the protocol, and the types of the supervisor's frames (docs/protocol.md).
+// Types of the supervisor's frames, as docs/protocol.md describes them.
 
 /**
  * @typedef {object} InitFrame
@@ -71,6 +71,4 @@
 
 /** @typedef {InitFrame | TaskFrame | AbortFrame | CreditFrame | MessageFrame | { type: 'stop' }} Frame */
 
-const PROTOCOL_VERSION = 1;
-
-module.exports = { PROTOCOL_VERSION };
+module.exports = {};

@@ -13,7 +13,6 @@ const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
 const { withFault } = require('./fault');
 const { FrameWriter } = require('./frame-writer');
-const { PROTOCOL_VERSION } = require('./frames');
 const { Inspector } = require('./inspector');
 const { exit, parse } = require('./intrinsics');
 const { Ipc } = require('./ipc');
@@ -21,7 +20,7 @@ const { isPermanent } = require('./load');
 const { Loop } = require('./loop');
 const { withoutMain } = require('./main-module');
 const { openModule } = require('./module-program');
-const { openPort } = require('./native-port');
+const { openPort, VERSION } = require('./native-port');
 const { resolveModule } = require('./resolve');
 const { Shutdown } = require('./shutdown');
 
@@ -111,8 +110,8 @@ async function start(init) {
  * @returns {Promise<import('./module-program').Program>}
  */
 async function openProgram(init, context) {
-  if (init.version !== PROTOCOL_VERSION) {
-    const message = `protocol version mismatch: the pool uses version ${init.version}, this worker version ${PROTOCOL_VERSION}`;
+  if (init.version !== VERSION) {
+    const message = `protocol version mismatch: the pool uses version ${init.version}, this worker version ${VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
   const { worker, captureStack, engine = 'V8', ancestors = [] } = init.options;

@@ -38,10 +38,27 @@ const { numberArray } = require('../platform/number-array');
 /** Frames that are taken at a time, at most. */
 const FRAMES = 64;
 
+/** Version of the protocol. */
+const VERSION = 1;
+
+/** Kinds of results, as src/bindings/worker_port.rs numbers them. */
+const RESULT = Object.freeze({
+  /** A value, as JSON. */
+  VALUE: 0,
+  /** A whole `{ taskId, result, processedBy }`, as JSON. */
+  ENVELOPE: 1,
+  /** The value `undefined`. */
+  UNDEFINED: 2,
+  /** A value in V8's format, as base64. */
+  V8: 3,
+  /** Added to a kind: user code continues, so the result must not wait for the next flush. */
+  DURING_USER_CODE: 4,
+});
+
 /** @returns {{ port: Port, attempts: Float64Array }} */
 function openPort() {
   const attempts = numberArray(2 * FRAMES);
   return { port: new native.WorkerPort(attempts), attempts };
 }
 
-module.exports = { openPort };
+module.exports = { RESULT, VERSION, openPort };
