@@ -3,18 +3,11 @@
 // The class that users see: it checks what it is given, hands it to the native pool, and leaves the
 // answers to delivery.js and the pool's own life to lifecycle.js.
 
-const { AsyncResource } = require('node:async_hooks');
-const { Buffer } = require('node:buffer');
 const process = require('node:process');
 const { inspect } = require('node:util');
-const { encode, looksPlain, prepareAdvanced, stringify } = require('../codec/serialize');
+const { encode, prepareAdvanced } = require('../codec/serialize');
 const { forCaller, fromCaller } = require('../errors/caller');
-const {
-  AbortError,
-  MessageTooLargeError,
-  QueueFullError,
-  SerializationError,
-} = require('../errors/classes');
+const { SerializationError } = require('../errors/classes');
 const { Promise } = require('../intrinsics');
 const { map } = require('../iterate/mapping');
 const native = require('../native');
@@ -32,16 +25,14 @@ const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
 const { closedProperly, warnIfCollected } = require('./gc-warning');
-const { HandlerIds } = require('./handler-ids');
 const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
 const { ListeningEmitter } = require('./observed-emitter');
 const { callOf, proxyOf } = require('./proxy');
 const { Batches } = require('./rows');
-const { EventTask, PromisedTask, idOf, typeOf } = require('./task');
+const { Submission, headerOf, sizeOf, tooLarge } = require('./submission');
+const { EventTask, PromisedTask } = require('./task');
 const {
-  DEFAULT,
-  NO_OPTIONS,
   resolveProxyOptions,
   resolveStreamOptions,
   resolveTaskOptions,
@@ -52,7 +43,6 @@ const { assertNotItself } = require('../platform/worker-process');
 const { Tickets } = require('./tickets');
 
 /** @typedef {import('./task').Task} Task */
-/** @typedef {import('../options/task-options').TaskOptions} ResolvedTaskOptions */
 /** @typedef {import('../../index').TaskOptions} TaskOptions */
 /** @typedef {import('../../index').Stats} Stats */
 /** @typedef {import('../../index').WorkerStats} WorkerStats */
@@ -64,11 +54,6 @@ const { Tickets } = require('./tickets');
  */
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 
-/** What the native side answers to a task; more than 0 is the size of one that is too large. */
-const ACCEPTED = 0;
-const FULL_BYTES = -2;
-const NO_ANSWER = Number.NaN;
-
 /** As the number of a worker. */
 const ALL_WORKERS = 0;
 
@@ -79,18 +64,15 @@ class ProcessManager extends ListeningEmitter {
   #size;
   /** @type {Tickets<Task>} */
   #tickets = new Tickets();
-  #handlers = new HandlerIds();
   #cancellation = new Cancellation((ticket) => this.#lifecycle.native?.cancel(ticket));
   #batches;
-  #submitPlain;
-  #submitHeaded;
   #keepAlive;
   #lifecycle;
   #delivery;
   #diagnostics;
+  #submission;
   /** Mappings that wait for their source. @type {import('../iterate/mapping').Host['pulling']} */
   #pulling = new Set();
-  #nextId = 1;
   /** @type {ReturnType<typeof proxyOf> | undefined} made when it is first asked for */
   #proxy;
   /** What `stats()` says of a pool that is closed. */
@@ -116,8 +98,6 @@ class ProcessManager extends ListeningEmitter {
     );
     const pool = new native.ProcessManager(config, this.#batches.meta, wakerOf(this.#batches));
     this.#batches.attach(pool);
-    this.#submitPlain = pool.submitter();
-    this.#submitHeaded = pool.headedSubmitter();
     this.#keepAlive = new KeepAlive(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#keepAlive, {
@@ -147,6 +127,17 @@ class ProcessManager extends ListeningEmitter {
       disownResult: () => this.#lifecycle.native?.disownResult(),
       advanced: config.serialization === 'advanced',
     });
+    this.#submission = new Submission({
+      native: pool,
+      config,
+      kind,
+      tickets: this.#tickets,
+      cancellation: this.#cancellation,
+      keepAlive: this.#keepAlive,
+      lifecycle: this.#lifecycle,
+      delivery: this.#delivery,
+      diagnostics: this.#diagnostics,
+    });
   }
 
   startWorkers() {
@@ -160,7 +151,7 @@ class ProcessManager extends ListeningEmitter {
   distributeTask(task, options) {
     const record = new EventTask();
     try {
-      this.#accept(record, task, options);
+      this.#submission.accept(record, task, options);
     } catch (error) {
       record.emitDestroy();
       throw fromCaller(error, ProcessManager.prototype.distributeTask);
@@ -177,7 +168,7 @@ class ProcessManager extends ListeningEmitter {
     // What is thrown in here rejects.
     return new Promise((resolve, reject) => {
       try {
-        this.#accept(new PromisedTask(resolve, reject), task, options);
+        this.#submission.accept(new PromisedTask(resolve, reject), task, options);
       } catch (error) {
         throw fromCaller(error, ProcessManager.prototype.run);
       }
@@ -198,7 +189,9 @@ class ProcessManager extends ListeningEmitter {
         if (this.#kind === 'command')
           throw invalidValue('fn', fn, 'cannot run in a { command, args } worker');
         const resolved = resolveTaskOptions(options, this.#kind);
-        this.#acceptWith(new PromisedTask(resolve, reject), args, resolved, { exec: source });
+        this.#submission.acceptWith(new PromisedTask(resolve, reject), args, resolved, {
+          exec: source,
+        });
       } catch (error) {
         throw fromCaller(error, ProcessManager.prototype.exec);
       }
@@ -218,7 +211,7 @@ class ProcessManager extends ListeningEmitter {
         try {
           this.#assertCallable(name, args, resolved.filename);
           const call = callOf(args, this.#config.serialization);
-          this.#acceptWith(
+          this.#submission.acceptWith(
             new PromisedTask(resolve, reject),
             args,
             { ...resolved, handler: name },
@@ -262,7 +255,7 @@ class ProcessManager extends ListeningEmitter {
     return new TaskStream({
       open: (stream) => {
         const { highWaterMark, ...rest } = resolveStreamOptions(options, this.#kind);
-        const ticket = this.#acceptWith(stream, task, rest, { stream: highWaterMark });
+        const ticket = this.#submission.acceptWith(stream, task, rest, { stream: highWaterMark });
         return { ticket, highWaterMark };
       },
       credit: (ticket, count) => this.#lifecycle.native?.credit(ticket, count),
@@ -319,7 +312,7 @@ class ProcessManager extends ListeningEmitter {
   map(iterable, options) {
     /** @type {import('../iterate/mapping').Host} */
     const host = {
-      accept: (task, item, resolved) => this.#acceptResolved(task, item, resolved),
+      accept: (task, item, resolved) => this.#submission.acceptResolved(task, item, resolved),
       cancel: (ticket) => this.#cancellation.cancel(ticket, undefined),
       ready: () => this.#lifecycle.ready(),
       capacity: () => this.#size.maxWorkers * this.#config.concurrency,
@@ -451,165 +444,6 @@ class ProcessManager extends ListeningEmitter {
     this.#lifecycle.native?.setStdioListening(listeners > 0);
   }
 
-  /**
-   * @param {Task} record
-   * @param {unknown} task
-   * @param {TaskOptions | undefined} options
-   * @returns {number} the task's ticket
-   */
-  #accept(record, task, options) {
-    return this.#acceptResolved(record, task, resolveTaskOptions(options, this.#kind));
-  }
-
-  /**
-   * The usual task, plain data with an id and no options, goes straight through. Anything else goes
-   * the longer way.
-   *
-   * @param {Task} record
-   * @param {any} task
-   * @param {Readonly<ResolvedTaskOptions>} options
-   * @returns {number} the task's ticket
-   */
-  #acceptResolved(record, task, options) {
-    const isObject = typeof task === 'object' && task !== null;
-    const { serialization, maxMessageSize } = this.#config;
-    if (
-      isObject &&
-      options === NO_OPTIONS &&
-      serialization === 'json' &&
-      looksPlain(task, maxMessageSize)
-    ) {
-      const { id, type } = task;
-      if (typeof id === 'string' || Number.isFinite(id)) {
-        record.id = id;
-        const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
-        const ticket = this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
-        if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
-        return ticket;
-      }
-    }
-    return this.#acceptWith(record, task, options, {});
-  }
-
-  /**
-   * @param {Task} record
-   * @param {unknown} task
-   * @param {Readonly<ResolvedTaskOptions>} options
-   * @param {{ exec?: string, stream?: number } | ReturnType<typeof callOf>} how `exec`: source of a function to run, with `task`
-   *   as its arguments; `stream`: it gives several values, so many ahead; `call`: `task` are the arguments of its handler
-   * @returns {number} the task's ticket
-   */
-  #acceptWith(record, task, options, how) {
-    const { signal, handler, filename, onProgress, trace } = options;
-    if (filename !== null) assertNotItself(filename);
-    const exec = 'exec' in how ? how.exec : undefined;
-    // Reads the function's name and length, which may be getters.
-    const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
-    const { serialization, maxMessageSize } = this.#config;
-    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
-    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
-    if (isUndefined) throw new SerializationError('undefined cannot be a task');
-    // A getter of the task may have aborted it. Then no pool is started for it.
-    if (signal?.aborted) throw cancelledBefore(signal);
-    record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
-    const header = headerOf({
-      taskId: record.id,
-      handler,
-      filename,
-      ...how,
-      trace,
-      binary,
-      encoding,
-    });
-    const name = exec ?? filename ?? handler ?? typeOf(task);
-    const number = name === undefined ? 0 : this.#handlers.of(name);
-    const ticket = this.#submit(record, json, number, header, options, blobs);
-    // The task is accepted: from here on nothing may throw.
-    if (progressListener !== null) this.#delivery.watchProgress(ticket, progressListener);
-    if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
-    return ticket;
-  }
-
-  /**
-   * @param {Task} record
-   * @param {string} json
-   * @param {number} handler
-   * @param {string} header
-   * @param {Pick<import('../options/task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} options
-   * @param {Uint8Array[] | null} blobs
-   * @returns {number} the task's ticket
-   */
-  #submit(record, json, handler, header, options, blobs) {
-    const { maxMessageSize } = this.#config;
-    // A character is a byte at least: what is too long already need not be copied to be measured.
-    if (json.length > maxMessageSize || blobs !== null) {
-      const size = sizeOf(json, blobs);
-      if (size > maxMessageSize) throw tooLarge('task', size, maxMessageSize);
-    }
-    const pool = this.#lifecycle.admit();
-    const ticket = this.#tickets.add(record);
-    if (this.#tickets.size === 1) this.#keepAlive.tasks(1);
-    const { priority, key, timeout, retries, signal } = options;
-    const usual =
-      options === NO_OPTIONS ||
-      (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
-    let answer = NO_ANSWER;
-    try {
-      if (signal !== null) this.#watch(ticket, signal);
-      if (!usual || blobs !== null)
-        answer = pool.submitWith(
-          ticket,
-          json,
-          handler,
-          header,
-          timeout,
-          retries,
-          priority,
-          key,
-          blobs,
-        );
-      else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
-      else answer = this.#submitHeaded(ticket, json, handler, header);
-    } finally {
-      if (answer !== ACCEPTED) this.#rollback(ticket);
-    }
-    if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
-    if (answer < 0) throw this.#queueFull(answer);
-    return ticket;
-  }
-
-  /**
-   * The last of the user's code before the task is given away: a method and a getter of the signal.
-   *
-   * @param {number} ticket
-   * @param {AbortSignal} signal
-   * @throws {Error} that says why the task is not accepted
-   */
-  #watch(ticket, signal) {
-    this.#cancellation.watch(ticket, signal);
-    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters
-    // have.
-    if (signal.aborted) throw cancelledBefore(signal);
-    this.#lifecycle.admit();
-  }
-
-  /** @param {number} ticket of a task that was not accepted */
-  #rollback(ticket) {
-    this.#tickets.remove(ticket);
-    this.#cancellation.settle(ticket);
-    if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
-  }
-
-  /** @param {number} answer of the native side */
-  #queueFull(answer) {
-    this.#lifecycle.refused();
-    const { maxQueue, maxQueueBytes } = this.#config;
-    const inBytes = answer === FULL_BYTES;
-    const limit = inBytes ? maxQueueBytes : maxQueue;
-    const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
-    return new QueueFullError(`the queue is full (${message})`, { limit });
-  }
-
   #closed() {
     closedProperly(this);
     // The native side settles every task before it says that it has closed. Should it ever forget
@@ -645,50 +479,6 @@ function warnOfMemory(name) {
     code: 'BULKHEAD_NO_MEMORY_LIMITS',
     detail: 'They need Linux, with /proc mounted in the PID namespace of this process.',
   });
-}
-
-/**
- * @param {Record<string, unknown>} members null: left out
- * @returns {string} JSON, without the braces
- */
-function headerOf(members) {
-  let header = '';
-  for (const key in members) {
-    const value = members[key];
-    if (value !== null) header += `${header === '' ? '' : ','}"${key}":${JSON.stringify(value)}`;
-  }
-  return header;
-}
-
-/**
- * @param {string} json
- * @param {Uint8Array[] | null} blobs
- * @returns {number} bytes
- */
-function sizeOf(json, blobs) {
-  let size = Buffer.byteLength(json);
-  for (const blob of blobs ?? []) size += blob.byteLength;
-  return size;
-}
-
-/** @param {AbortSignal} signal */
-function cancelledBefore(signal) {
-  return new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
-}
-
-/**
- * @param {string} what
- * @param {number} size
- * @param {number} limit
- */
-function tooLarge(what, size, limit) {
-  return new MessageTooLargeError(
-    `the ${what} has ${size} bytes, more than maxMessageSize (${limit})`,
-    {
-      size,
-      limit,
-    },
-  );
 }
 
 module.exports = { ProcessManager };

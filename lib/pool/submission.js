@@ -1,0 +1,284 @@
+'use strict';
+
+// The way of a task into the pool: from the caller's value and options to the native side, which
+// accepts the task or refuses it.
+
+const { AsyncResource } = require('node:async_hooks');
+const { Buffer } = require('node:buffer');
+const { encode, looksPlain, stringify } = require('../codec/serialize');
+const {
+  AbortError,
+  MessageTooLargeError,
+  QueueFullError,
+  SerializationError,
+} = require('../errors/classes');
+const { DEFAULT, NO_OPTIONS, resolveTaskOptions } = require('../options/task-options');
+const { assertNotItself } = require('../platform/worker-process');
+const { HandlerIds } = require('./handler-ids');
+const { idOf, typeOf } = require('./task');
+
+/** @typedef {import('./task').Task} Task */
+/** @typedef {import('../options/task-options').TaskOptions} ResolvedTaskOptions */
+/** @typedef {import('../../index').TaskOptions} TaskOptions */
+
+/** What the native side answers to a task; more than 0 is the size of one that is too large. */
+const ACCEPTED = 0;
+const FULL_BYTES = -2;
+const NO_ANSWER = Number.NaN;
+
+/**
+ * @typedef {object} Parts
+ * @property {import('../native').NativePool} native
+ * @property {import('../native').NativeConfig} config
+ * @property {import('../options/pool-options').Settings['kind']} kind of worker
+ * @property {import('./tickets').Tickets<Task>} tickets
+ * @property {import('./cancellation').Cancellation} cancellation
+ * @property {import('./keep-alive').KeepAlive} keepAlive
+ * @property {import('./lifecycle').Lifecycle} lifecycle
+ * @property {import('./delivery').Delivery} delivery
+ * @property {import('./diagnostics').Diagnostics} diagnostics
+ */
+
+class Submission {
+  #config;
+  #kind;
+  #tickets;
+  #cancellation;
+  #keepAlive;
+  #lifecycle;
+  #delivery;
+  #diagnostics;
+  #handlers = new HandlerIds();
+  #submitPlain;
+  #submitHeaded;
+  #nextId = 1;
+
+  /** @param {Parts} parts */
+  constructor({
+    native,
+    config,
+    kind,
+    tickets,
+    cancellation,
+    keepAlive,
+    lifecycle,
+    delivery,
+    diagnostics,
+  }) {
+    this.#config = config;
+    this.#kind = kind;
+    this.#tickets = tickets;
+    this.#cancellation = cancellation;
+    this.#keepAlive = keepAlive;
+    this.#lifecycle = lifecycle;
+    this.#delivery = delivery;
+    this.#diagnostics = diagnostics;
+    this.#submitPlain = native.submitter();
+    this.#submitHeaded = native.headedSubmitter();
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {TaskOptions | undefined} options
+   * @returns {number} the task's ticket
+   */
+  accept(record, task, options) {
+    return this.acceptResolved(record, task, resolveTaskOptions(options, this.#kind));
+  }
+
+  /**
+   * The usual task, plain data with an id and no options, goes straight through. Anything else goes
+   * the longer way.
+   *
+   * @param {Task} record
+   * @param {any} task
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @returns {number} the task's ticket
+   */
+  acceptResolved(record, task, options) {
+    const isObject = typeof task === 'object' && task !== null;
+    const { serialization, maxMessageSize } = this.#config;
+    if (
+      isObject &&
+      options === NO_OPTIONS &&
+      serialization === 'json' &&
+      looksPlain(task, maxMessageSize)
+    ) {
+      const { id, type } = task;
+      if (typeof id === 'string' || Number.isFinite(id)) {
+        record.id = id;
+        const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
+        const ticket = this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
+        if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
+        return ticket;
+      }
+    }
+    return this.acceptWith(record, task, options, {});
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @param {{ exec?: string, stream?: number } | ReturnType<typeof import('./proxy').callOf>} how `exec`: source of a function to run, with `task`
+   *   as its arguments; `stream`: it gives several values, so many ahead; `call`: `task` are the arguments of its handler
+   * @returns {number} the task's ticket
+   */
+  acceptWith(record, task, options, how) {
+    const { signal, handler, filename, onProgress, trace } = options;
+    if (filename !== null) assertNotItself(filename);
+    const exec = 'exec' in how ? how.exec : undefined;
+    // Reads the function's name and length, which may be getters.
+    const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
+    if (isUndefined) throw new SerializationError('undefined cannot be a task');
+    // A getter of the task may have aborted it. Then no pool is started for it.
+    if (signal?.aborted) throw cancelledBefore(signal);
+    record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
+    const header = headerOf({
+      taskId: record.id,
+      handler,
+      filename,
+      ...how,
+      trace,
+      binary,
+      encoding,
+    });
+    const name = exec ?? filename ?? handler ?? typeOf(task);
+    const number = name === undefined ? 0 : this.#handlers.of(name);
+    const ticket = this.#submit(record, json, number, header, options, blobs);
+    // The task is accepted: from here on nothing may throw.
+    if (progressListener !== null) this.#delivery.watchProgress(ticket, progressListener);
+    if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
+    return ticket;
+  }
+
+  /**
+   * @param {Task} record
+   * @param {string} json
+   * @param {number} handler
+   * @param {string} header
+   * @param {Pick<import('../options/task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} options
+   * @param {Uint8Array[] | null} blobs
+   * @returns {number} the task's ticket
+   */
+  #submit(record, json, handler, header, options, blobs) {
+    const { maxMessageSize } = this.#config;
+    // A character is a byte at least: what is too long already need not be copied to be measured.
+    if (json.length > maxMessageSize || blobs !== null) {
+      const size = sizeOf(json, blobs);
+      if (size > maxMessageSize) throw tooLarge('task', size, maxMessageSize);
+    }
+    const pool = this.#lifecycle.admit();
+    const ticket = this.#tickets.add(record);
+    if (this.#tickets.size === 1) this.#keepAlive.tasks(1);
+    const { priority, key, timeout, retries, signal } = options;
+    const usual =
+      options === NO_OPTIONS ||
+      (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
+    let answer = NO_ANSWER;
+    try {
+      if (signal !== null) this.#watch(ticket, signal);
+      if (!usual || blobs !== null)
+        answer = pool.submitWith(
+          ticket,
+          json,
+          handler,
+          header,
+          timeout,
+          retries,
+          priority,
+          key,
+          blobs,
+        );
+      else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
+      else answer = this.#submitHeaded(ticket, json, handler, header);
+    } finally {
+      if (answer !== ACCEPTED) this.#rollback(ticket);
+    }
+    if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
+    if (answer < 0) throw this.#queueFull(answer);
+    return ticket;
+  }
+
+  /**
+   * The last of the user's code before the task is given away: a method and a getter of the signal.
+   *
+   * @param {number} ticket
+   * @param {AbortSignal} signal
+   * @throws {Error} that says why the task is not accepted
+   */
+  #watch(ticket, signal) {
+    this.#cancellation.watch(ticket, signal);
+    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters
+    // have.
+    if (signal.aborted) throw cancelledBefore(signal);
+    this.#lifecycle.admit();
+  }
+
+  /** @param {number} ticket of a task that was not accepted */
+  #rollback(ticket) {
+    this.#tickets.remove(ticket);
+    this.#cancellation.settle(ticket);
+    if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
+  }
+
+  /** @param {number} answer of the native side */
+  #queueFull(answer) {
+    this.#lifecycle.refused();
+    const { maxQueue, maxQueueBytes } = this.#config;
+    const inBytes = answer === FULL_BYTES;
+    const limit = inBytes ? maxQueueBytes : maxQueue;
+    const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
+    return new QueueFullError(`the queue is full (${message})`, { limit });
+  }
+}
+
+/**
+ * @param {Record<string, unknown>} members null: left out
+ * @returns {string} JSON, without the braces
+ */
+function headerOf(members) {
+  let header = '';
+  for (const key in members) {
+    const value = members[key];
+    if (value !== null) header += `${header === '' ? '' : ','}"${key}":${JSON.stringify(value)}`;
+  }
+  return header;
+}
+
+/**
+ * @param {string} json
+ * @param {Uint8Array[] | null} blobs
+ * @returns {number} bytes
+ */
+function sizeOf(json, blobs) {
+  let size = Buffer.byteLength(json);
+  for (const blob of blobs ?? []) size += blob.byteLength;
+  return size;
+}
+
+/** @param {AbortSignal} signal */
+function cancelledBefore(signal) {
+  return new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+}
+
+/**
+ * @param {string} what
+ * @param {number} size
+ * @param {number} limit
+ */
+function tooLarge(what, size, limit) {
+  return new MessageTooLargeError(
+    `the ${what} has ${size} bytes, more than maxMessageSize (${limit})`,
+    {
+      size,
+      limit,
+    },
+  );
+}
+
+module.exports = { Submission, headerOf, sizeOf, tooLarge };
