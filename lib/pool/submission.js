@@ -21,10 +21,18 @@ const { idOf, typeOf } = require('./task');
 /** @typedef {import('../options/task-options').TaskOptions} ResolvedTaskOptions */
 /** @typedef {import('../../index').TaskOptions} TaskOptions */
 
-/** What the native side answers to a task; more than 0 is the size of one that is too large. */
+/** @typedef {Pick<ResolvedTaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} SubmitOptions */
+
+/** The status that the native side returns for a task. A positive one is the size (bytes) of a task that is too large. */
 const ACCEPTED = 0;
 const FULL_BYTES = -2;
-const NO_ANSWER = Number.NaN;
+/** The status while the native side has not returned one. */
+const UNKNOWN = Number.NaN;
+
+/** The plan of a task: the cheapest native call that can carry the task. */
+const FAST = 0;
+const HEADED = 1;
+const FULL = 2;
 
 /**
  * @typedef {object} Parts
@@ -157,50 +165,44 @@ class Submission {
   }
 
   /**
+   * Gives a task to the native side. The task has a ticket only if the native side accepts it.
+   *
    * @param {Task} record
    * @param {string} json
    * @param {number} handler
    * @param {string} header
-   * @param {Pick<import('../options/task-options').TaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} options
+   * @param {SubmitOptions} options
    * @param {Uint8Array[] | null} blobs
    * @returns {number} the task's ticket
    */
   #submit(record, json, handler, header, options, blobs) {
     const { maxMessageSize } = this.#config;
-    // A character is a byte at least: what is too long already need not be copied to be measured.
+    // A character takes at least a byte: a long string is measured only if it may fit.
     if (json.length > maxMessageSize || blobs !== null) {
       const size = sizeOf(json, blobs);
       if (size > maxMessageSize) throw tooLarge('task', size, maxMessageSize);
     }
-    const pool = this.#lifecycle.admit();
+    const native = this.#lifecycle.admit();
     const ticket = this.#tickets.add(record);
     if (this.#tickets.size === 1) this.#keepAlive.tasks(1);
-    const { priority, key, timeout, retries, signal } = options;
-    const usual =
-      options === NO_OPTIONS ||
-      (priority === 0 && key === null && timeout === DEFAULT && retries === DEFAULT);
-    let answer = NO_ANSWER;
+    let status = UNKNOWN;
     try {
-      if (signal !== null) this.#watch(ticket, signal);
-      if (!usual || blobs !== null)
-        answer = pool.submitWith(
-          ticket,
-          json,
-          handler,
-          header,
-          timeout,
-          retries,
-          priority,
-          key,
-          blobs,
-        );
-      else if (handler === 0 && header === '') answer = this.#submitPlain(ticket, json);
-      else answer = this.#submitHeaded(ticket, json, handler, header);
+      if (options.signal !== null) this.#watch(ticket, options.signal);
+      switch (planOf(handler, header, options, blobs)) {
+        case FAST:
+          status = this.#submitPlain(ticket, json);
+          break;
+        case HEADED:
+          status = this.#submitHeaded(ticket, json, handler, header);
+          break;
+        default:
+          status = submitFull(native, ticket, json, handler, header, options, blobs);
+      }
     } finally {
-      if (answer !== ACCEPTED) this.#rollback(ticket);
+      if (status !== ACCEPTED) this.#rollback(ticket);
     }
-    if (answer > 0) throw tooLarge('task', answer, maxMessageSize);
-    if (answer < 0) throw this.#queueFull(answer);
+    if (status > 0) throw tooLarge('task', status, maxMessageSize);
+    if (status < 0) throw this.#queueFull(status);
     return ticket;
   }
 
@@ -226,15 +228,47 @@ class Submission {
     if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
   }
 
-  /** @param {number} answer of the native side */
-  #queueFull(answer) {
+  /** @param {number} status of the native side */
+  #queueFull(status) {
     this.#lifecycle.refused();
     const { maxQueue, maxQueueBytes } = this.#config;
-    const inBytes = answer === FULL_BYTES;
+    const inBytes = status === FULL_BYTES;
     const limit = inBytes ? maxQueueBytes : maxQueue;
     const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
     return new QueueFullError(`the queue is full (${message})`, { limit });
   }
+}
+
+/**
+ * @param {number} handler
+ * @param {string} header
+ * @param {SubmitOptions} options
+ * @param {Uint8Array[] | null} blobs
+ */
+function planOf(handler, header, options, blobs) {
+  if (blobs !== null || hasScheduling(options)) return FULL;
+  return handler === 0 && header === '' ? FAST : HEADED;
+}
+
+/** @param {SubmitOptions} options */
+function hasScheduling(options) {
+  if (options === NO_OPTIONS) return false;
+  const { priority, key, timeout, retries } = options;
+  return priority !== 0 || key !== null || timeout !== DEFAULT || retries !== DEFAULT;
+}
+
+/**
+ * @param {import('../native').NativePool} native
+ * @param {number} ticket
+ * @param {string} json
+ * @param {number} handler
+ * @param {string} header
+ * @param {SubmitOptions} options
+ * @param {Uint8Array[] | null} blobs
+ */
+function submitFull(native, ticket, json, handler, header, options, blobs) {
+  const { priority, key, timeout, retries } = options;
+  return native.submitWith(ticket, json, handler, header, timeout, retries, priority, key, blobs);
 }
 
 /**
