@@ -12,7 +12,7 @@ const { poolBroken, poolClosed, startError } = require('../errors/from-native');
 const { rethrow } = require('../errors/rethrow');
 const { Promise } = require('../intrinsics');
 const { MAX_DELAY } = require('../options/validators');
-const { NoticingPromise, ignorable } = require('./noticing-promise');
+const { ObservedPromise, ignorable } = require('./observed-promise');
 
 /** @typedef {import('../native').NativePool} NativePool */
 /** @typedef {{ completed: number, rejected: number, killed: number }} ShutdownReport */
@@ -137,7 +137,7 @@ class Lifecycle {
       return ignorable(Promise.reject(error));
     }
     if (this.#startup === null) {
-      this.#startup = new Deferred(NoticingPromise);
+      this.#startup = new Deferred(ObservedPromise);
       ignorable(this.#startup.promise);
       if (this.#started) this.#startup.resolve();
       else this.#keepAlive.hold();
@@ -191,7 +191,7 @@ class Lifecycle {
       make(native, number);
       return Promise.resolve();
     }
-    const request = new Deferred(NoticingPromise);
+    const request = new Deferred(ObservedPromise);
     requests.set(number, request);
     this.#keepAlive.hold();
     make(native, number);
@@ -331,7 +331,7 @@ class Lifecycle {
   #rejectPending(error) {
     let told = false;
     if (this.#startup?.reject(error)) {
-      told = isSeen(this.#startup.promise);
+      told = isObserved(this.#startup.promise);
       this.#keepAlive.release();
     }
     if (this.#room?.reject(error)) {
@@ -344,7 +344,7 @@ class Lifecycle {
         // Whoever has closed the pool need not wait for this as well, and that it broke is told in
         // any case.
         ignorable(request.promise);
-        told ||= isSeen(request.promise);
+        told ||= isObserved(request.promise);
         return request.reject(error);
       });
     }
@@ -412,8 +412,8 @@ class Deferred {
 }
 
 /** @param {Promise<unknown>} promise */
-function isSeen(promise) {
-  return promise instanceof NoticingPromise && promise.isSeen;
+function isObserved(promise) {
+  return promise instanceof ObservedPromise && promise.isObserved;
 }
 
 /** @param {Error} cause */

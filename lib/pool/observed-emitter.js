@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
  * An EventEmitter that notices when listeners come and go, without listeners of its own that users
  * could see or remove. (`once` and its like go through these methods.)
  */
-class ListeningEmitter extends EventEmitter {
+class ObservedEmitter extends EventEmitter {
   #onChange;
 
   /** @param {(event: string | symbol | undefined) => void} onChange undefined: of any event */
@@ -55,4 +55,4 @@ class ListeningEmitter extends EventEmitter {
   }
 }
 
-module.exports = { ListeningEmitter };
+module.exports = { ObservedEmitter };

@@ -27,7 +27,7 @@ const { Diagnostics } = require('./diagnostics');
 const { closedProperly, warnIfCollected } = require('./gc-warning');
 const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
-const { ListeningEmitter } = require('./observed-emitter');
+const { ObservedEmitter } = require('./observed-emitter');
 const { callOf, proxyOf } = require('./proxy');
 const { Batches } = require('./rows');
 const { Submission, headerOf, sizeOf, tooLarge } = require('./submission');
@@ -57,7 +57,7 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 /** As the number of a worker. */
 const ALL_WORKERS = 0;
 
-class ProcessManager extends ListeningEmitter {
+class ProcessManager extends ObservedEmitter {
   #kind;
   #config;
   /** @type {import('../options/pool-options').PoolSize} */

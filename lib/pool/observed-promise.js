@@ -12,11 +12,11 @@ const { then } = Promise.prototype;
  * @template T
  * @extends {Promise<T>}
  */
-class NoticingPromise extends Promise {
-  #isSeen = false;
+class ObservedPromise extends Promise {
+  #isObserved = false;
 
-  get isSeen() {
-    return this.#isSeen;
+  get isObserved() {
+    return this.#isObserved;
   }
 
   // What is derived from it is as usual.
@@ -31,7 +31,7 @@ class NoticingPromise extends Promise {
    */
   // biome-ignore lint/suspicious/noThenProperty: a promise has it
   then(onFulfilled, onRejected) {
-    this.#isSeen = true;
+    this.#isObserved = true;
     return super.then(onFulfilled, onRejected);
   }
 }
@@ -45,4 +45,4 @@ function ignorable(promise) {
   return promise;
 }
 
-module.exports = { NoticingPromise, ignorable };
+module.exports = { ObservedPromise, ignorable };
