@@ -44,7 +44,7 @@ class Delivery {
   #disownResult;
   #advanced;
   /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
-  #onProgress = new Map();
+  #progressListeners = new Map();
 
   /** @param {Parts} parts */
   constructor({
@@ -80,10 +80,10 @@ class Delivery {
    * The pool broke.
    *
    * @param {Error} error
-   * @param {boolean} told a promise of the pool itself has rejected with it
+   * @param {boolean} isAnnounced a promise of the pool itself has rejected with it
    */
-  poolBroke(error, told) {
-    this.#poolErrors.broke(error, told);
+  poolBroke(error, isAnnounced) {
+    this.#poolErrors.broke(error, isAnnounced);
   }
 
   /**
@@ -96,9 +96,9 @@ class Delivery {
       case KIND.RESULT:
         return this.#result(row, value);
       case KIND.TASK_ERROR:
-        return this.#thrown(row, value);
+        return this.#handlerThrew(row, value);
       case KIND.TASK_FAILED:
-        return this.#failed(row, value);
+        return this.#taskFailed(row, value);
       case KIND.MESSAGE:
         return this.emit('message', value, workerOf(row));
       case KIND.PROGRESS:
@@ -124,7 +124,8 @@ class Delivery {
     const { kind, ticket, workerId, pid } = row;
     if (kind === KIND.RESULT) this.#disownResult();
     // A sound value that this process cannot take: it has not the memory for it, or not the class.
-    if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError) return this.#ended(row, error);
+    if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError)
+      return this.#rejectWith(row, error);
     const reason = error instanceof Error ? error.message : String(error);
     const what = `unreadable value: ${reason}`;
     const failure = { what, workerId, pid };
@@ -172,7 +173,7 @@ class Delivery {
    * @param {Row} row
    * @param {unknown} wire
    */
-  #thrown(row, wire) {
+  #handlerThrew(row, wire) {
     if (this.#tickets.get(row.ticket) === undefined) return;
     let error;
     try {
@@ -180,7 +181,7 @@ class Delivery {
     } catch (thrown) {
       error = /** @type {Error} */ (thrown);
     }
-    this.#ended(row, error);
+    this.#rejectWith(row, error);
   }
 
   /**
@@ -189,7 +190,7 @@ class Delivery {
    * @param {Row} row
    * @param {Error} error
    */
-  #ended(row, error) {
+  #rejectWith(row, error) {
     const { ticket, workerId, pid } = row;
     const task = this.#tickets.remove(ticket);
     if (task === undefined) return;
@@ -209,7 +210,7 @@ class Delivery {
    * @param {Row} row
    * @param {import('../errors/from-native').Failure} failure
    */
-  #failed(row, failure) {
+  #taskFailed(row, failure) {
     const { ticket, attempt } = row;
     this.fail(ticket, failure, failure.kind === 'crashed' ? { attempts: attempt } : {}, row);
   }
@@ -272,10 +273,10 @@ class Delivery {
    * @param {unknown} value
    */
   #progress({ ticket, workerId }, value) {
-    this.#during(ticket, (task) => {
+    this.#inTaskScope(ticket, (task) => {
       const about = { taskId: task.id, workerId };
       try {
-        this.#onProgress.get(ticket)?.(value, about);
+        this.#progressListeners.get(ticket)?.(value, about);
       } catch (error) {
         rethrow(error);
       }
@@ -288,7 +289,7 @@ class Delivery {
    * @param {(value: any, about: any) => void} listener to what this task tells of its progress
    */
   watchProgress(ticket, listener) {
-    this.#onProgress.set(ticket, listener);
+    this.#progressListeners.set(ticket, listener);
   }
 
   /**
@@ -308,13 +309,13 @@ class Delivery {
    * Something happens to a task that goes on.
    *
    * @param {number} ticket
-   * @param {(task: Task) => void} tell
+   * @param {(task: Task) => void} notify
    */
-  #during(ticket, tell) {
+  #inTaskScope(ticket, notify) {
     const task = this.#tickets.get(ticket);
     if (task === undefined) return;
-    if (task.emitsEvents) task.runInAsyncScope(tell, undefined, task);
-    else tell(task);
+    if (task.emitsEvents) task.runInAsyncScope(notify, undefined, task);
+    else notify(task);
   }
 
   /**
@@ -330,7 +331,7 @@ class Delivery {
       case 'lost-key':
         return this.emit('lost-key', { key: about.key, workerId: about.workerId });
       case 'retry':
-        return this.#during(ticket, (task) => {
+        return this.#inTaskScope(ticket, (task) => {
           const error = toError(about.error, { taskId: task.id, attempts: about.attempt - 1 });
           this.#diagnostics.taskRetried(ticket, task.id, about.attempt, error);
           this.emit('retry', { taskId: task.id, attempt: about.attempt, error });
@@ -378,7 +379,7 @@ class Delivery {
       this.#keepAlive.tasks(0);
       this.#poolErrors.allSettled();
     }
-    if (this.#onProgress.size > 0) this.#onProgress.delete(ticket);
+    if (this.#progressListeners.size > 0) this.#progressListeners.delete(ticket);
     return this.#cancellation.settle(ticket);
   }
 }

@@ -33,8 +33,8 @@ function warnIfCollected(pool, name) {
 }
 
 /** @param {object} pool that is closed */
-function closedProperly(pool) {
+function cancelWarning(pool) {
   registry.unregister(pool);
 }
 
-module.exports = { closedProperly, warnIfCollected };
+module.exports = { cancelWarning, warnIfCollected };

@@ -25,7 +25,7 @@ class Lifecycle {
   #onStart;
   #onError;
   #onDrain;
-  #onRefusing;
+  #onRefusal;
   #onClosed;
   /** @type {'new' | 'open' | 'broken' | 'closing' | 'closed'} */
   #state = 'new';
@@ -55,17 +55,17 @@ class Lifecycle {
    * @param {object} events
    * @param {() => void} events.assertMayStart throws if no worker may be started
    * @param {() => void} events.onStart
-   * @param {(error: Error, told: boolean) => void} events.onError the pool broke; `told`: a promise rejects with the error, and
-   *   does not go unseen
+   * @param {(error: Error, isAnnounced: boolean) => void} events.onError the pool broke; `isAnnounced`: a
+   *   promise that the program observes rejects with the error
    * @param {() => void} events.onDrain the queue has room again, after a task was refused
-   * @param {(error: Error) => boolean} events.onRefusing from here on no task is taken, for this reason; returns whether the
+   * @param {(error: Error) => boolean} events.onRefusal from here on no task is taken, for this reason; returns whether the
    *   consumer of a `map()` is told
    * @param {() => void} events.onClosed
    */
   constructor(
     native,
     keepAlive,
-    { assertMayStart, onStart, onError, onDrain, onRefusing, onClosed },
+    { assertMayStart, onStart, onError, onDrain, onRefusal, onClosed },
   ) {
     this.#native = native;
     this.#keepAlive = keepAlive;
@@ -73,7 +73,7 @@ class Lifecycle {
     this.#onStart = onStart;
     this.#onError = onError;
     this.#onDrain = onDrain;
-    this.#onRefusing = onRefusing;
+    this.#onRefusal = onRefusal;
     this.#onClosed = onClosed;
   }
 
@@ -255,7 +255,7 @@ class Lifecycle {
       this.#keepAlive.hold();
       this.#rejectPending(poolClosed());
     }
-    this.#onRefusing(poolClosed());
+    this.#onRefusal(poolClosed());
     return this.#closing.promise;
   }
 
@@ -317,9 +317,9 @@ class Lifecycle {
     this.#cause = cause;
     if (this.#state === 'open') this.#state = 'broken';
     const error = poolBroken(cause);
-    const told = this.#rejectPending(error);
-    const consumerTold = this.#onRefusing(error);
-    this.#onError(error, told || consumerTold);
+    const isAnnounced = this.#rejectPending(error);
+    const consumerRejects = this.#onRefusal(error);
+    this.#onError(error, isAnnounced || consumerRejects);
   }
 
   /**
@@ -329,13 +329,13 @@ class Lifecycle {
    * @returns {boolean} whether one of these promises does not go unseen
    */
   #rejectPending(error) {
-    let told = false;
+    let isAnnounced = false;
     if (this.#startup?.reject(error)) {
-      told = isObserved(this.#startup.promise);
+      isAnnounced = isObservedPromise(this.#startup.promise);
       this.#keepAlive.release();
     }
     if (this.#room?.reject(error)) {
-      told = true;
+      isAnnounced = true;
       this.#keepAlive.release();
     }
     this.#room = null;
@@ -344,11 +344,11 @@ class Lifecycle {
         // Whoever has closed the pool need not wait for this as well, and that it broke is told in
         // any case.
         ignorable(request.promise);
-        told ||= isObserved(request.promise);
+        isAnnounced ||= isObservedPromise(request.promise);
         return request.reject(error);
       });
     }
-    return told;
+    return isAnnounced;
   }
 
   /** @param {ShutdownReport} report */
@@ -412,7 +412,7 @@ class Deferred {
 }
 
 /** @param {Promise<unknown>} promise */
-function isObserved(promise) {
+function isObservedPromise(promise) {
   return promise instanceof ObservedPromise && promise.isObserved;
 }
 

@@ -22,9 +22,9 @@ class PoolErrors {
   #poolName;
   #unsettled;
   /** Why the pool broke, while it is open whether a promise will reject with it. @type {PoolError | null} */
-  #untold = null;
+  #unannounced = null;
   /** A promise rejects because the pool broke. */
-  #told = false;
+  #taskRejects = false;
   /** A warning has told of a worker that broke the protocol. */
   #warned = false;
 
@@ -46,30 +46,30 @@ class PoolErrors {
    * The pool broke.
    *
    * @param {PoolError} error
-   * @param {boolean} told a promise of the pool itself, such as that of `ready()`, has rejected with it
+   * @param {boolean} isAnnounced a promise of the pool itself, such as that of `ready()`, has rejected with it
    */
-  broke(error, told) {
-    if (this.#isHeard()) return this.#emit('error', error);
-    this.#tellMonitor(error);
-    if (told || this.#told) return;
+  broke(error, isAnnounced) {
+    if (this.#hasListener()) return this.#emit('error', error);
+    this.#notifyMonitors(error);
+    if (isAnnounced || this.#taskRejects) return;
     // Those of its tasks are known once all of them are settled.
     if (this.#unsettled() === 0) this.#warn(error);
-    else this.#untold = error;
+    else this.#unannounced = error;
   }
 
   /** The promise of a task rejects because the pool broke. */
   taskRejected() {
-    this.#told = true;
-    this.#untold = null;
+    this.#taskRejects = true;
+    this.#unannounced = null;
   }
 
   /** No unsettled task is left. Never throws. */
   allSettled() {
-    const error = this.#untold;
+    const error = this.#unannounced;
     if (error === null) return;
-    this.#untold = null;
+    this.#unannounced = null;
     try {
-      if (this.#isHeard()) this.#emit('error', error);
+      if (this.#hasListener()) this.#emit('error', error);
       else this.#warn(error);
     } catch (thrown) {
       // By what a program has put in place of `emitWarning`. The last task is being settled.
@@ -83,14 +83,14 @@ class PoolErrors {
    * @param {PoolError} error
    */
   protocolBroken(error) {
-    if (this.#isHeard()) return this.#emit('error', error);
-    this.#tellMonitor(error);
+    if (this.#hasListener()) return this.#emit('error', error);
+    this.#notifyMonitors(error);
     // Its successor may do so as well, again and again.
     if (!this.#warned) this.#warn(error);
     this.#warned = true;
   }
 
-  #isHeard() {
+  #hasListener() {
     return this.#emitter.listenerCount('error') > 0;
   }
 
@@ -99,7 +99,7 @@ class PoolErrors {
    *
    * @param {PoolError} error
    */
-  #tellMonitor(error) {
+  #notifyMonitors(error) {
     if (this.#emitter.listenerCount(errorMonitor) > 0) this.#emit(errorMonitor, error);
   }
 

@@ -24,7 +24,7 @@ const { assertMaySpawn } = require('../platform/permission');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
-const { closedProperly, warnIfCollected } = require('./gc-warning');
+const { cancelWarning, warnIfCollected } = require('./gc-warning');
 const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
 const { ObservedEmitter } = require('./observed-emitter');
@@ -96,7 +96,11 @@ class ProcessManager extends ObservedEmitter {
       (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
       (row, error) => this.#delivery.onMalformed(row, error),
     );
-    const pool = new native.ProcessManager(config, this.#batches.meta, wakerOf(this.#batches));
+    const pool = new native.ProcessManager(
+      config,
+      this.#batches.meta,
+      batchCallback(this.#batches),
+    );
     this.#batches.attach(pool);
     this.#keepAlive = new KeepAlive(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
@@ -106,9 +110,9 @@ class ProcessManager extends ObservedEmitter {
         warnIfCollected(this, config.name);
         this.#diagnostics.poolOpened();
       },
-      onError: (error, told) => this.#delivery.poolBroke(error, told),
+      onError: (error, isAnnounced) => this.#delivery.poolBroke(error, isAnnounced),
       onDrain: () => this.#delivery.emit('drain'),
-      onRefusing: (error) => {
+      onRefusal: (error) => {
         const mappings = [...this.#pulling];
         for (const mapping of mappings) mapping.refused(error);
         return mappings.length > 0;
@@ -270,13 +274,15 @@ class ProcessManager extends ObservedEmitter {
   send(workerId, message) {
     return forCaller(ProcessManager.prototype.send, () => {
       integer('workerId', workerId, 1, MAX_WORKERS);
-      return this.#tell(workerId, message) > 0;
+      return this.#sendMessage(workerId, message) > 0;
     });
   }
 
   /** @param {unknown} message */
   broadcast(message) {
-    return forCaller(ProcessManager.prototype.broadcast, () => this.#tell(ALL_WORKERS, message));
+    return forCaller(ProcessManager.prototype.broadcast, () =>
+      this.#sendMessage(ALL_WORKERS, message),
+    );
   }
 
   /**
@@ -284,7 +290,7 @@ class ProcessManager extends ObservedEmitter {
    * @param {unknown} message
    * @returns {number} of workers that it was sent to
    */
-  #tell(workerId, message) {
+  #sendMessage(workerId, message) {
     const { serialization, maxMessageSize } = this.#config;
     const encoded = encode(
       message,
@@ -347,12 +353,12 @@ class ProcessManager extends ObservedEmitter {
     const { workers, ...totals } = JSON.parse(this.#lifecycle.native?.stats() ?? this.#finalStats);
     return {
       ...totals,
-      workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerRow(worker)),
+      workers: workers.map((/** @type {WorkerStats} */ worker) => this.#workerStats(worker)),
     };
   }
 
   /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
-  #workerRow({ id, pid, state, running, uptime, rss, tasksDone, restarts }) {
+  #workerStats({ id, pid, state, running, uptime, rss, tasksDone, restarts }) {
     const ids = running.flatMap((ticket) => this.#tickets.get(Number(ticket))?.id ?? []);
     return { id, pid, state, running: ids, uptime, rss, tasksDone, restarts };
   }
@@ -445,7 +451,7 @@ class ProcessManager extends ObservedEmitter {
   }
 
   #closed() {
-    closedProperly(this);
+    cancelWarning(this);
     // The native side settles every task before it says that it has closed. Should it ever forget
     // one, better a late answer than none.
     for (const ticket of this.#tickets.all())
@@ -463,7 +469,7 @@ class ProcessManager extends ObservedEmitter {
  *
  * @param {Batches} batches
  */
-function wakerOf(batches) {
+function batchCallback(batches) {
   const weakly = new WeakRef(batches);
   return () => weakly.deref()?.onBatch();
 }
