@@ -10,7 +10,7 @@ import { expect, test } from 'vitest';
 import { program, until } from './support/harness.js';
 
 const require = createRequire(import.meta.url);
-const { Batches } = require('../lib/pool/rows.js');
+const { BatchReader } = require('../lib/pool/rows.js');
 
 const WORKER = `
   import { existsSync, writeFileSync } from 'node:fs';
@@ -444,7 +444,7 @@ test('[C1] process.emitWarning() throws: the pool that breaks closes all the sam
 
 test('[C1] a read of the native side that fails throws, and the next one comes all the same', async () => {
   const rows = [];
-  const batches = new Batches(
+  const batches = new BatchReader(
     (row, value) => rows.push([row.kind, value]),
     () => {},
   );

@@ -29,7 +29,7 @@ const { KeepAlive } = require('./keep-alive');
 const { Lifecycle } = require('./lifecycle');
 const { ObservedEmitter } = require('./observed-emitter');
 const { callOf, proxyOf } = require('./proxy');
-const { Batches } = require('./rows');
+const { BatchReader } = require('./rows');
 const { Submission, headerOf, sizeOf, tooLarge } = require('./submission');
 const { EventTask, PromisedTask } = require('./task');
 const {
@@ -92,7 +92,7 @@ class ProcessManager extends ObservedEmitter {
     this.#config = config;
     this.#size = { minWorkers: config.minWorkers, maxWorkers: config.maxWorkers };
     this.#kind = kind;
-    this.#batches = new Batches(
+    this.#batches = new BatchReader(
       (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
       (row, error) => this.#delivery.onMalformed(row, error),
     );
@@ -467,7 +467,7 @@ class ProcessManager extends ObservedEmitter {
  * as long as it is held: hence weakly, and in a function of its own, since a closure keeps all that
  * its neighbours need.
  *
- * @param {Batches} batches
+ * @param {BatchReader} batches
  */
 function batchCallback(batches) {
   const weakly = new WeakRef(batches);

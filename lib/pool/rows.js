@@ -1,7 +1,7 @@
 'use strict';
 
 // Reads what the native side has collected, row by row. It hands over as many rows as there are, at
-// most ROWS at a time, and the event loop gets its turn in between: a pool that is flooded with
+// most BATCH_ROWS at a time, and the event loop gets its turn in between: a pool that is flooded with
 // results must not starve timers and sockets.
 
 const { setImmediate } = require('../clock');
@@ -16,7 +16,7 @@ const { numberArray } = require('../platform/number-array');
  */
 const FIELDS = 9;
 /** About half a millisecond of work, were they all small results. */
-const ROWS = 1024;
+const BATCH_ROWS = 1024;
 
 const KIND = Object.freeze({
   RESULT: 0,
@@ -32,11 +32,11 @@ const KIND = Object.freeze({
 
 const FLAG = Object.freeze({
   /** The value is undefined. */
-  NO_VALUE: 1,
+  UNDEFINED: 1,
   /** The value is the whole envelope of a result. */
   ENVELOPE: 2,
   /** The value's JSON is a text of its own, too long to be parsed together with others. */
-  TEXT: 4,
+  APART: 4,
   /** The value is in V8's format: a blob, or text if there is none. */
   V8: 8,
   /** The value is `{ value, binary }`, and blobs belong into it. */
@@ -66,9 +66,9 @@ const NO_BLOBS = [];
 /** @typedef {import('../native').NativePool} NativePool */
 /** @typedef {import('../native').NativeBatch} NativeBatch */
 
-class Batches {
+class BatchReader {
   /** Field by field, row by row; written by the native side in `drain()`. */
-  meta = numberArray(ROWS * FIELDS);
+  meta = numberArray(BATCH_ROWS * FIELDS);
   /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
   #native = null;
   #onRow;
@@ -96,7 +96,7 @@ class Batches {
 
   /** The native side's callback: there is something to read. */
   onBatch() {
-    let rows = ROWS;
+    let rows = BATCH_ROWS;
     try {
       rows = this.#drain();
     } finally {
@@ -143,7 +143,7 @@ class Batches {
       row.attempt = meta[at + 5];
       row.waitTime = meta[at + 6];
       row.runTime = meta[at + 7];
-      const text = (row.flags & FLAG.TEXT) === 0 ? null : strings[nextString++];
+      const text = (row.flags & FLAG.APART) === 0 ? null : strings[nextString++];
       const blobCount = meta[at + 8];
       const own = blobCount === 0 ? NO_BLOBS : blobs.slice(nextBlob, nextBlob + blobCount);
       nextBlob += blobCount;
@@ -202,10 +202,10 @@ function parseTogether(json) {
  * @param {Buffer[]} blobs of this row
  */
 function readValue(flags, value, blobs) {
-  if ((flags & (FLAG.NO_VALUE | FLAG.V8 | FLAG.BINARY)) === 0) return value;
+  if ((flags & (FLAG.UNDEFINED | FLAG.V8 | FLAG.BINARY)) === 0) return value;
   if ((flags & FLAG.V8) !== 0) return decode(value, { encoding: 'v8' }, blobs);
   if ((flags & FLAG.BINARY) !== 0) return decode(value.value, { binary: value.binary }, blobs);
   return undefined;
 }
 
-module.exports = { Batches, FLAG, KIND };
+module.exports = { BatchReader, FLAG, KIND };
