@@ -20,8 +20,8 @@ const { Promise } = require('../intrinsics');
 const { NO_OPTIONS, TASK_OPTIONS, resolveTaskOptions } = require('../options/task-options');
 const { flag, integer, ownOptions } = require('../options/validators');
 const { watchOf } = require('../pool/abort-watch');
-const { Fifo } = require('./fifo');
 const { MappedTask } = require('./mapped-task');
+const { PendingReads } = require('./pending-reads');
 const { AsCompleted, InOrder } = require('./results');
 const { END, Source, assertIterable } = require('./source');
 const { Window } = require('./window');
@@ -30,7 +30,6 @@ const { Window } = require('./window');
 const LONGEST_PAUSE = 100;
 
 /** @typedef {import('../options/task-options').TaskOptions} TaskOptions */
-/** @typedef {{ resolve: (result: IteratorResult<any>) => void, reject: (error: unknown) => void }} Waiting */
 
 /**
  * The pool, as a mapping needs it.
@@ -59,8 +58,7 @@ class Mapping {
   #state = 'new';
   /** What comes behind the last result, in place of its end. @type {{ error: unknown } | null} */
   #failure = null;
-  /** `next()`s without an answer. @type {Fifo<Waiting>} */
-  #waiting = new Fifo();
+  #reads = new PendingReads();
   /** @type {Source | null} */
   #source = null;
   /** @type {Promise<void> | null} */
@@ -97,17 +95,17 @@ class Mapping {
   next() {
     if (this.#state === 'new') this.#open();
     if (this.#state === 'done') return Promise.resolve({ done: true, value: undefined });
-    if (this.#waiting.size === 0) {
+    if (this.#reads.size === 0) {
       const task = this.#results.take();
       if (task !== undefined) {
         this.#pull();
         return Promise.resolve({ done: false, value: task.value });
       }
     }
-    const answer = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    const result = this.#reads.add();
     this.#pull();
     this.#deliver();
-    return answer;
+    return result;
   }
 
   /**
@@ -143,7 +141,7 @@ class Mapping {
     task.value = value;
     this.#results.settled(task);
     this.#window.count();
-    if (this.#waiting.size === 0) return;
+    if (this.#reads.size === 0) return;
     this.#deliver();
     if (!this.#pulling && this.#hasRoom()) this.#resume();
   }
@@ -363,12 +361,12 @@ class Mapping {
 
   /** Gives those who wait what there is for them. */
   #deliver() {
-    while (this.#waiting.size > 0) {
+    while (this.#reads.size > 0) {
       const task = this.#results.take();
       if (task === undefined) break;
-      this.#waiting.shift()?.resolve({ done: false, value: task.value });
+      this.#reads.resolve(task.value);
     }
-    if (this.#state !== 'ended' || this.#results.size > 0 || this.#waiting.size === 0) return;
+    if (this.#state !== 'ended' || this.#results.size > 0 || this.#reads.size === 0) return;
     this.#state = 'closing';
     this.#unwatch();
     const close = () => this.#close();
@@ -378,8 +376,8 @@ class Mapping {
 
   #close() {
     this.#state = 'done';
-    if (this.#failure !== null) this.#waiting.shift()?.reject(this.#failure.error);
-    while (this.#waiting.size > 0) this.#waiting.shift()?.resolve({ done: true, value: undefined });
+    if (this.#failure !== null) this.#reads.reject(this.#failure.error);
+    this.#reads.end();
   }
 }
 

@@ -14,9 +14,9 @@
 const { fromCaller } = require('../errors/caller');
 const { Promise } = require('../intrinsics');
 const { Fifo } = require('./fifo');
+const { PendingReads } = require('./pending-reads');
 
 /** @typedef {{ ticket: number, highWaterMark: number }} Opened */
-/** @typedef {{ resolve: (result: IteratorResult<any>) => void, reject: (error: unknown) => void }} Reader */
 
 /** @implements {AsyncIterableIterator<any>} */
 class TaskStream {
@@ -31,8 +31,8 @@ class TaskStream {
   #failure = null;
   /** @type {Fifo<any>} */
   #values = new Fifo();
-  /** Of calls of `next()` that wait. There are some only while there are no values. @type {Fifo<Reader>} */
-  #readers = new Fifo();
+  /** Has calls only while `#values` is empty. */
+  #reads = new PendingReads();
   /** Values that were taken since the worker was told. */
   #taken = 0;
 
@@ -74,9 +74,7 @@ class TaskStream {
       return Promise.resolve({ done: false, value });
     }
     if (this.#ended) return this.#end();
-    return new Promise((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-    });
+    return this.#reads.add();
   }
 
   /**
@@ -105,13 +103,12 @@ class TaskStream {
    */
   push(value) {
     if (this.#ended) return true;
-    const reader = this.#readers.shift();
-    if (reader === undefined) {
+    if (this.#reads.size === 0) {
       this.#values.push(value);
       return this.#values.size <= (this.#opened?.highWaterMark ?? 0);
     }
     this.#take();
-    reader.resolve({ done: false, value });
+    this.#reads.resolve(value);
     return true;
   }
 
@@ -123,18 +120,14 @@ class TaskStream {
   resolve(value) {
     if (value !== undefined) this.push(value);
     this.#ended = true;
-    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) {
-      reader.resolve({ done: true, value: undefined });
-    }
+    this.#reads.end();
   }
 
   /** @param {unknown} error */
   reject(error) {
     if (this.#ended) return;
     this.#ended = true;
-    const reader = this.#readers.shift();
-    if (reader === undefined) this.#failure = { error };
-    else reader.reject(error);
+    if (!this.#reads.reject(error)) this.#failure = { error };
     this.resolve();
   }
 
