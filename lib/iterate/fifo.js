@@ -1,7 +1,7 @@
 'use strict';
 
 /** Of slots, at first; a power of two, as every size of the ring is. */
-const SLOTS = 16;
+const INITIAL_CAPACITY = 16;
 
 /**
  * A queue in a ring of slots, which grows when it is full. A queue that is never empty, as an array
@@ -15,28 +15,28 @@ const SLOTS = 16;
  */
 class Fifo {
   /** @type {(T | undefined)[]} */
-  #slots = new Array(SLOTS).fill(undefined);
+  #ring = new Array(INITIAL_CAPACITY).fill(undefined);
   #head = 0;
   size = 0;
 
   /** @param {T} item */
   push(item) {
-    if (this.size === this.#slots.length) this.#grow();
-    this.#slots[(this.#head + this.size) & (this.#slots.length - 1)] = item;
+    if (this.size === this.#ring.length) this.#grow();
+    this.#ring[(this.#head + this.size) & (this.#ring.length - 1)] = item;
     this.size += 1;
   }
 
   /** @returns {T | undefined} the first, which stays */
   peek() {
-    return this.#slots[this.#head];
+    return this.#ring[this.#head];
   }
 
   /** @returns {T | undefined} the first */
   shift() {
     if (this.size === 0) return undefined;
-    const item = this.#slots[this.#head];
-    this.#slots[this.#head] = undefined;
-    this.#head = (this.#head + 1) & (this.#slots.length - 1);
+    const item = this.#ring[this.#head];
+    this.#ring[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#ring.length - 1);
     this.size -= 1;
     return item;
   }
@@ -45,16 +45,16 @@ class Fifo {
   pop() {
     if (this.size === 0) return undefined;
     this.size -= 1;
-    const at = (this.#head + this.size) & (this.#slots.length - 1);
-    const item = this.#slots[at];
-    this.#slots[at] = undefined;
+    const at = (this.#head + this.size) & (this.#ring.length - 1);
+    const item = this.#ring[at];
+    this.#ring[at] = undefined;
     return item;
   }
 
   #grow() {
-    const slots = this.#slots;
-    const rest = slots.splice(0, this.#head);
-    this.#slots = [...slots, ...rest, ...new Array(this.size).fill(undefined)];
+    const ring = this.#ring;
+    const rest = ring.splice(0, this.#head);
+    this.#ring = [...ring, ...rest, ...new Array(this.size).fill(undefined)];
     this.#head = 0;
   }
 }

@@ -27,7 +27,7 @@ const { END, Source, assertIterable } = require('./source');
 const { Window } = require('./window');
 
 /** ms, at most, between two attempts to hand in a task for which others leave no room. */
-const LONGEST_PAUSE = 100;
+const MAX_PAUSE = 100;
 
 /** @typedef {import('../options/task-options').TaskOptions} TaskOptions */
 
@@ -62,13 +62,13 @@ class Mapping {
   /** @type {Source | null} */
   #source = null;
   /** @type {Promise<void> | null} */
-  #stopped = null;
+  #sourceStopped = null;
   #pulling = false;
   #unsettled = 0;
   /** Somebody waits for the end of any task. @type {(() => void) | null} */
   #onSettled = null;
   /** `#pull` in the async context of the consumer. */
-  #resume = () => {};
+  #pullInContext = () => {};
 
   /**
    * @param {Host} host
@@ -117,7 +117,7 @@ class Mapping {
     const leaves = this.#state === 'open' || this.#state === 'ended';
     if (!leaves) {
       if (this.#state === 'new') this.#state = 'done';
-      return this.#stopped?.catch(() => {}) ?? null;
+      return this.#sourceStopped?.catch(() => {}) ?? null;
     }
     this.#state = 'done';
     this.#failure = null;
@@ -125,7 +125,7 @@ class Mapping {
     this.#drop(this.#results.clear());
     this.#stopSource();
     this.#close();
-    return this.#stopped;
+    return this.#sourceStopped;
   }
 
   /**
@@ -140,10 +140,10 @@ class Mapping {
     task.state = 'done';
     task.value = value;
     this.#results.settled(task);
-    this.#window.count();
+    this.#window.taskDone();
     if (this.#reads.size === 0) return;
     this.#deliver();
-    if (!this.#pulling && this.#hasRoom()) this.#resume();
+    if (!this.#pulling && this.#hasRoom()) this.#pullInContext();
   }
 
   /**
@@ -156,7 +156,7 @@ class Mapping {
     this.#settled();
     if (task.state === 'dropped') return;
     task.state = 'dropped';
-    this.#end({ error }, this.#results.cut(task));
+    this.#end({ error }, this.#results.truncate(task));
   }
 
   /**
@@ -188,7 +188,7 @@ class Mapping {
     this.#iterable = null;
     this.#state = this.#failure === null ? 'open' : 'ended';
     if (this.#state !== 'open') return;
-    this.#resume = AsyncResource.bind(() => this.#pull());
+    this.#pullInContext = AsyncResource.bind(() => this.#pull());
     this.#window.start();
     this.#watch();
   }
@@ -283,7 +283,7 @@ class Mapping {
     } catch (error) {
       if (error instanceof QueueFullError) return false;
       if (error instanceof PoolClosedError) this.refused(error);
-      else if (this.#state === 'open') this.#end({ error }, this.#results.cut(null));
+      else if (this.#state === 'open') this.#end({ error }, this.#results.truncate(null));
       return true;
     }
     this.#unsettled += 1;
@@ -299,7 +299,7 @@ class Mapping {
       await this.#host.ready();
       for (let attempt = 1; !this.#offer(item); attempt++) {
         // There is room, but not for this one, or not for long.
-        await this.#change(attempt);
+        await this.#waitForRoom(attempt);
         await this.#host.ready();
       }
     } catch (error) {
@@ -313,10 +313,10 @@ class Mapping {
    * @param {number} attempt
    * @returns {Promise<void>}
    */
-  #change(attempt) {
+  #waitForRoom(attempt) {
     return new Promise((resolve) => {
       if (this.#unsettled > 0) this.#onSettled = resolve;
-      else setTimeout(resolve, Math.min(2 ** attempt, LONGEST_PAUSE));
+      else setTimeout(resolve, Math.min(2 ** attempt, MAX_PAUSE));
     });
   }
 
@@ -329,7 +329,7 @@ class Mapping {
   /** @param {unknown} error */
   #sourceFailed(error) {
     /** @type {Source} */ (this.#source).failed();
-    if (this.#state === 'open') this.#end({ error }, this.#results.cut(null));
+    if (this.#state === 'open') this.#end({ error }, this.#results.truncate(null));
   }
 
   /**
@@ -356,7 +356,7 @@ class Mapping {
   #stopSource() {
     // It may owe an item for ever.
     this.#host.pulling.delete(this);
-    this.#stopped ??= this.#source?.stop() ?? null;
+    this.#sourceStopped ??= this.#source?.stop() ?? null;
   }
 
   /** Gives those who wait what there is for them. */
@@ -370,8 +370,8 @@ class Mapping {
     this.#state = 'closing';
     this.#unwatch();
     const close = () => this.#close();
-    if (this.#stopped === null) close();
-    else this.#stopped.then(close, close);
+    if (this.#sourceStopped === null) close();
+    else this.#sourceStopped.then(close, close);
   }
 
   #close() {

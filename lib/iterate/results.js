@@ -35,7 +35,7 @@ class InOrder {
    * @param {MappedTask | null} failed null: what comes next has
    * @returns {MappedTask[]}
    */
-  cut(failed) {
+  truncate(failed) {
     /** @type {MappedTask[]} */
     const dropped = [];
     while (failed !== null && dropped.at(-1) !== failed)
@@ -83,7 +83,7 @@ class AsCompleted {
    *
    * @param {MappedTask | null} _failed
    */
-  cut(_failed) {
+  truncate(_failed) {
     const dropped = this.#unsettled;
     this.#unsettled = new Set();
     return dropped;
@@ -91,7 +91,7 @@ class AsCompleted {
 
   /** @returns {MappedTask[]} all of them */
   clear() {
-    const dropped = [...this.cut(null)];
+    const dropped = [...this.truncate(null)];
     for (let task = this.take(); task !== undefined; task = this.take()) dropped.push(task);
     return dropped;
   }

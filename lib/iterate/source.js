@@ -100,7 +100,7 @@ class Source {
     this.#done = true;
     const { pending } = this;
     const returned = this.#return();
-    const stopped = pending ? this.#unlessItTakesLong(returned) : returned;
+    const stopped = pending ? this.#waitBriefly(returned) : returned;
     stopped.catch(() => {});
     returned.catch(() => {});
     if (pending) this.#destroyStream();
@@ -114,7 +114,7 @@ class Source {
    * @param {Promise<void>} returned
    * @returns {Promise<void>}
    */
-  #unlessItTakesLong(returned) {
+  #waitBriefly(returned) {
     return new Promise((resolve) => {
       this.#onArrival = () => resolve(returned);
       setImmediate(resolve);

@@ -16,10 +16,10 @@ const taskEnd = channel('bulkhead:task:end');
 /** @typedef {import('../../index').TaskMessage} TaskMessage */
 /** @typedef {{ -readonly [Key in keyof TaskMessage]: TaskMessage[Key] }} Message */
 
-/** @typedef {Pick<import('./rows').Row, 'workerId' | 'pid' | 'attempt' | 'waitTime' | 'runTime'>} Run */
+/** @typedef {Pick<import('./rows').Row, 'workerId' | 'pid' | 'attempt' | 'waitTime' | 'runTime'>} LastAttempt */
 
-/** Of a task that never started, as far as is known. @type {Run} */
-const NO_RUN = Object.freeze({ workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 });
+/** Of a task that never started, as far as is known. @type {LastAttempt} */
+const NO_ATTEMPT = Object.freeze({ workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 });
 
 class Diagnostics {
   #pool;
@@ -100,21 +100,21 @@ class Diagnostics {
    * @param {number} ticket
    * @param {string | number} taskId
    * @param {'completed' | 'failed' | 'cancelled'} outcome
-   * @param {Run | undefined} run the last one
+   * @param {LastAttempt | undefined} last its last attempt
    * @param {(Error & Record<string, any>) | undefined} error
    */
-  taskEnded(ticket, taskId, outcome, run = NO_RUN, error = undefined) {
+  taskEnded(ticket, taskId, outcome, last = NO_ATTEMPT, error = undefined) {
     const message = this.#messages.get(ticket) ?? this.#messageOf(taskId, null);
     this.#messages.delete(ticket);
     message.outcome = outcome;
     message.error = error;
-    // 0 is "not known" in all of them, except for the times of a task that did run.
-    message.workerId = run.workerId || error?.workerId;
-    message.pid = run.pid || error?.pid || undefined;
-    if (run.attempt > 0) {
-      message.attempt = run.attempt;
-      message.waitTime = run.waitTime;
-      message.runTime = run.runTime;
+    // 0 is "not known" in all of them, except for the times of a task that did last.
+    message.workerId = last.workerId || error?.workerId;
+    message.pid = last.pid || error?.pid || undefined;
+    if (last.attempt > 0) {
+      message.attempt = last.attempt;
+      message.waitTime = last.waitTime;
+      message.runTime = last.runTime;
     }
     taskEnd.publish(message);
   }

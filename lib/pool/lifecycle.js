@@ -30,12 +30,12 @@ class Lifecycle {
   /** @type {'new' | 'open' | 'broken' | 'closing' | 'closed'} */
   #state = 'new';
   /** The last start error of a broken pool. @type {Error | null} */
-  #cause = null;
+  #startError = null;
   #started = false;
   /** Of `startWorkers()`. @type {Deferred<void> | null} */
   #startup = null;
   /** Of `ready()`. @type {Deferred<void> | null} */
-  #room = null;
+  #queueRoom = null;
   /** Of `resize()`, by the number of the request. @type {Map<number, Deferred<void>>} */
   #resizes = new Map();
   /** Of `reload()`. @type {Map<number, Deferred<void>>} */
@@ -47,7 +47,7 @@ class Lifecycle {
   #deadline = Infinity;
   #dropsWaiting = false;
   /** A task was refused since the queue last had room. */
-  #refused = false;
+  #wantsDrain = false;
 
   /**
    * @param {NativePool} native
@@ -110,7 +110,7 @@ class Lifecycle {
   /** @returns {Error | null} why the pool takes no tasks, if so */
   refusal() {
     if (this.#closing !== null) return poolClosed();
-    return this.#cause === null ? null : poolBroken(this.#cause);
+    return this.#startError === null ? null : poolBroken(this.#startError);
   }
 
   /** @throws {Error} that says why the pool takes no tasks, if so */
@@ -147,15 +147,15 @@ class Lifecycle {
 
   /** @returns {Promise<void>} */
   ready() {
-    if (this.#room !== null) return this.#room.promise;
+    if (this.#queueRoom !== null) return this.#queueRoom.promise;
     try {
       if (this.admit().wantRoom()) return Promise.resolve();
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#room = new Deferred();
+    this.#queueRoom = new Deferred();
     this.#keepAlive.hold();
-    return this.#room.promise;
+    return this.#queueRoom.promise;
   }
 
   /**
@@ -212,8 +212,8 @@ class Lifecycle {
   }
 
   /** A task was refused for lack of room: the native side tells when there is some. */
-  refused() {
-    this.#refused = true;
+  noteQueueFull() {
+    this.#wantsDrain = true;
   }
 
   /**
@@ -279,12 +279,12 @@ class Lifecycle {
       case 'broken':
         return this.#onBroken(startError(about.cause));
       case 'short':
-        return process.emitWarning(short(startError(about.cause)), {
+        return process.emitWarning(startsFailing(startError(about.cause)), {
           type: 'BulkheadWarning',
           code: 'BULKHEAD_WORKERS_MISSING',
         });
       case 'left-behind':
-        return process.emitWarning(leftBehind(about), {
+        return process.emitWarning(unkillable(about), {
           type: 'BulkheadWarning',
           code: 'BULKHEAD_UNKILLABLE',
         });
@@ -303,18 +303,18 @@ class Lifecycle {
   }
 
   #onRoom() {
-    const waiting = this.#room;
-    this.#room = null;
+    const waiting = this.#queueRoom;
+    this.#queueRoom = null;
     if (waiting?.resolve()) this.#keepAlive.release();
-    if (!this.#refused) return;
-    this.#refused = false;
+    if (!this.#wantsDrain) return;
+    this.#wantsDrain = false;
     this.#onDrain();
   }
 
   /** @param {Error} cause */
   #onBroken(cause) {
-    if (this.#cause !== null) return;
-    this.#cause = cause;
+    if (this.#startError !== null) return;
+    this.#startError = cause;
     if (this.#state === 'open') this.#state = 'broken';
     const error = poolBroken(cause);
     const isAnnounced = this.#rejectPending(error);
@@ -334,11 +334,11 @@ class Lifecycle {
       isAnnounced = isObservedPromise(this.#startup.promise);
       this.#keepAlive.release();
     }
-    if (this.#room?.reject(error)) {
+    if (this.#queueRoom?.reject(error)) {
       isAnnounced = true;
       this.#keepAlive.release();
     }
-    this.#room = null;
+    this.#queueRoom = null;
     for (const requests of [this.#resizes, this.#reloads]) {
       this.#requestDone(requests, Infinity, (request) => {
         // Whoever has closed the pool need not wait for this as well, and that it broke is told in
@@ -417,12 +417,12 @@ function isObservedPromise(promise) {
 }
 
 /** @param {Error} cause */
-function short({ message }) {
+function startsFailing({ message }) {
   return `workers of a pool do not start: ${message}; the others serve, and starts are tried again`;
 }
 
 /** @param {Record<string, any>} about */
-function leftBehind({ workerId, pid, after, code }) {
+function unkillable({ workerId, pid, after, code }) {
   if (code !== null) {
     const why = `this process may not signal it (${code}), as where it runs as another user`;
     return `worker ${workerId} (pid ${pid}) cannot be killed and is no longer waited for: ${why}; end it as that user or as root`;

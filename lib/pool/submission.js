@@ -230,7 +230,7 @@ class Submission {
 
   /** @param {number} status of the native side */
   #queueFull(status) {
-    this.#lifecycle.refused();
+    this.#lifecycle.noteQueueFull();
     const { maxQueue, maxQueueBytes } = this.#config;
     const inBytes = status === FULL_BYTES;
     const limit = inBytes ? maxQueueBytes : maxQueue;

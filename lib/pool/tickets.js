@@ -2,14 +2,14 @@
 
 // Which task is behind the number that the native side knows it by.
 //
-//   slots   [ task | task | free | task | free ]      a ticket is an index
+//   tasks   [ task | task | free | task | free ]      a ticket is an index
 //   free    [ 4, 2 ]                                  the last one is taken first, while it is still warm
 //
 // A ticket is used again only after the row that settled its task was read, so that no late row can
 // meet a new task.
 
 /** Up to here, empty arrays are kept for the next tasks; beyond, their memory is given back. */
-const KEPT_SLOTS = 4096;
+const MAX_KEPT = 4096;
 
 /**
  * By id: a ticket or, where tasks have the same id, several.
@@ -22,7 +22,7 @@ const KEPT_SLOTS = 4096;
  */
 class Tickets {
   /** @type {(T | undefined)[]} */
-  #slots = [];
+  #tasks = [];
   /** @type {number[]} */
   #free = [];
   /**
@@ -37,8 +37,8 @@ class Tickets {
    * @returns {number} its ticket
    */
   add(task) {
-    const ticket = this.#free.pop() ?? this.#slots.length;
-    this.#slots[ticket] = task;
+    const ticket = this.#free.pop() ?? this.#tasks.length;
+    this.#tasks[ticket] = task;
     this.size += 1;
     if (this.#index !== null) remember(this.#index, task.id, ticket);
     return ticket;
@@ -49,7 +49,7 @@ class Tickets {
    * @returns {T | undefined}
    */
   get(ticket) {
-    return this.#slots[ticket];
+    return this.#tasks[ticket];
   }
 
   /**
@@ -57,9 +57,9 @@ class Tickets {
    * @returns {T | undefined} the task, which from now on has none
    */
   remove(ticket) {
-    const task = this.#slots[ticket];
+    const task = this.#tasks[ticket];
     if (task === undefined) return undefined;
-    this.#slots[ticket] = undefined;
+    this.#tasks[ticket] = undefined;
     this.size -= 1;
     if (this.size === 0) this.#clear(ticket);
     else {
@@ -74,8 +74,8 @@ class Tickets {
    */
   #clear(ticket) {
     this.#index = null;
-    if (this.#slots.length > KEPT_SLOTS) {
-      this.#slots = [];
+    if (this.#tasks.length > MAX_KEPT) {
+      this.#tasks = [];
       this.#free = [];
     } else {
       this.#free.push(ticket);
@@ -90,7 +90,7 @@ class Tickets {
     if (this.#index === null) {
       this.#index = new Map();
       for (const ticket of this.all())
-        remember(this.#index, /** @type {T} */ (this.#slots[ticket]).id, ticket);
+        remember(this.#index, /** @type {T} */ (this.#tasks[ticket]).id, ticket);
     }
     const tickets = this.#index.get(id) ?? [];
     return typeof tickets === 'number' ? [tickets] : [...tickets];
@@ -99,8 +99,8 @@ class Tickets {
   /** @returns {number[]} */
   all() {
     const tickets = [];
-    for (let ticket = 0; ticket < this.#slots.length; ticket++) {
-      if (this.#slots[ticket] !== undefined) tickets.push(ticket);
+    for (let ticket = 0; ticket < this.#tasks.length; ticket++) {
+      if (this.#tasks[ticket] !== undefined) tickets.push(ticket);
     }
     return tickets;
   }
