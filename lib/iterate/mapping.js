@@ -30,6 +30,7 @@ const { Window } = require('./window');
 const MAX_PAUSE = 100;
 
 /** @typedef {import('../options/task-options').TaskOptions} TaskOptions */
+/** @typedef {import('../options/worker-command').WorkerKind} WorkerKind */
 
 /**
  * The pool, as a mapping needs it.
@@ -74,7 +75,7 @@ class Mapping {
    * @param {Host} host
    * @param {unknown} iterable
    * @param {unknown} options
-   * @param {'built-in' | 'module' | 'command'} kind of worker
+   * @param {WorkerKind} kind
    */
   constructor(host, iterable, options, kind) {
     this.#host = host;
@@ -437,7 +438,7 @@ const MAP_OPTIONS = Object.freeze([...TASK_OPTIONS, 'ordered', 'highWaterMark'])
 
 /**
  * @param {unknown} options as the user gave them
- * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @param {WorkerKind} kind
  */
 function resolveMapOptions(options, kind) {
   const { ordered, highWaterMark, ...own } = ownOptions('options', options, MAP_OPTIONS);
@@ -459,7 +460,7 @@ function resolveMapOptions(options, kind) {
  * @param {Host} host
  * @param {unknown} iterable
  * @param {unknown} options
- * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @param {WorkerKind} kind
  * @returns {AsyncIterableIterator<any>} what is wrong rejects its first `next()`
  */
 function map(host, iterable, options, kind) {

@@ -6,6 +6,7 @@
 const { invalidType, outOfRange } = require('./argument-errors');
 const {
   MAX_DELAY,
+  MAX_RETRIES,
   bytes,
   delay,
   delayOrNever,
@@ -14,6 +15,7 @@ const {
   oneOf,
   ownOptions,
   text,
+  zeroIfInfinite,
 } = require('./validators');
 const { resolveCommand } = require('./worker-command');
 
@@ -31,7 +33,6 @@ const MAX_PREFETCH = 256;
  * MiB.
  */
 const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
-const MAX_RETRIES = 1_000_000;
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -79,7 +80,7 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
  *
  * @typedef {object} Settings
  * @property {NativeConfig} config
- * @property {'built-in' | 'module' | 'command'} kind of worker
+ * @property {import('./worker-command').WorkerKind} kind
  * @property {string | null} worker file URL of the module
  */
 
@@ -119,7 +120,7 @@ function resolveOptions(options, availableParallelism) {
       maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
       maxQueueBytes: finite(count('maxQueueBytes', 1024 * MEBIBYTE, 0, Infinity)),
       prefetch: prefetch(or(own.prefetch, 'auto')),
-      taskTimeout: unlimited(limit('taskTimeout', 0)),
+      taskTimeout: zeroIfInfinite(limit('taskTimeout', 0)),
       priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
       retries: count('retries', 0, 0, MAX_RETRIES),
       retryDelay: time('retryDelay', 100),
@@ -216,7 +217,7 @@ function restartPolicy(restart) {
 function workerLimits(own) {
   /** @param {string} key @param {(name: string, value: unknown) => number} check */
   const limit = (key, check) =>
-    own[key] === undefined ? 0 : unlimited(check(`options.${key}`, own[key]));
+    own[key] === undefined ? 0 : zeroIfInfinite(check(`options.${key}`, own[key]));
   const limits = {
     maxTasksPerWorker: limit('maxTasksPerWorker', (name, value) =>
       integer(name, value, 1, Infinity),
@@ -233,11 +234,6 @@ function workerLimits(own) {
       own.recycleMemory,
     );
   return limits;
-}
-
-/** @param {number} limit Infinity: none */
-function unlimited(limit) {
-  return limit === Infinity ? 0 : limit;
 }
 
 /**

@@ -5,7 +5,18 @@
 const { invalidType, invalidValue } = require('./argument-errors');
 const { moduleUrl } = require('./module-url');
 const { traceparent } = require('./traceparent');
-const { delayOrNever, integer, listener, number, ownOptions, text } = require('./validators');
+const {
+  MAX_RETRIES,
+  delayOrNever,
+  integer,
+  listener,
+  number,
+  ownOptions,
+  text,
+  zeroIfInfinite,
+} = require('./validators');
+
+/** @typedef {import('./worker-command').WorkerKind} WorkerKind */
 
 const TASK_OPTIONS = Object.freeze([
   'priority',
@@ -21,7 +32,6 @@ const TASK_OPTIONS = Object.freeze([
 /** The pool's own timeout, or its own number of retries. */
 const DEFAULT = -1;
 const MAX_PRIORITY = 1_000_000;
-const MAX_RETRIES = 1_000_000;
 /** As Node's own streams of objects. */
 const HIGH_WATER_MARK = 16;
 const MAX_HIGH_WATER_MARK = 65_536;
@@ -56,7 +66,7 @@ const NO_OPTIONS = Object.freeze({
 
 /**
  * @param {unknown} options as the user gave them
- * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @param {WorkerKind} kind
  * @returns {Readonly<TaskOptions>}
  */
 function resolveTaskOptions(options, kind) {
@@ -68,7 +78,10 @@ function resolveTaskOptions(options, kind) {
         ? 0
         : number('options.priority', own.priority, -MAX_PRIORITY, MAX_PRIORITY),
     key: own.key === undefined ? null : text('options.key', own.key),
-    timeout: own.timeout === undefined ? DEFAULT : timeLimit(own.timeout),
+    timeout:
+      own.timeout === undefined
+        ? DEFAULT
+        : zeroIfInfinite(delayOrNever('options.timeout', own.timeout)),
     retries:
       own.retries === undefined ? DEFAULT : integer('options.retries', own.retries, 0, MAX_RETRIES),
     signal: own.signal === undefined ? null : abortSignal(own.signal),
@@ -84,7 +97,7 @@ function resolveTaskOptions(options, kind) {
  * A stream is never started a second time: its first values may have been taken.
  *
  * @param {unknown} options as the user gave them
- * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @param {WorkerKind} kind
  * @returns {Readonly<TaskOptions & { highWaterMark: number }>}
  */
 function resolveStreamOptions(options, kind) {
@@ -99,7 +112,7 @@ function resolveStreamOptions(options, kind) {
 
 /**
  * @param {unknown} options of `createProxy()`, as the user gave them
- * @param {'built-in' | 'module' | 'command'} kind of worker
+ * @param {WorkerKind} kind
  * @returns {Readonly<TaskOptions>} for each call; `handler` is the name of the function then
  */
 function resolveProxyOptions(options, kind) {
@@ -112,15 +125,6 @@ function resolveProxyOptions(options, kind) {
       'is for single tasks: a proxy has a function for each handler',
     );
   return resolved;
-}
-
-/**
- * @param {unknown} value
- * @returns {number} ms; 0 for none
- */
-function timeLimit(value) {
-  const timeout = delayOrNever('options.timeout', value);
-  return timeout === Infinity ? 0 : timeout;
 }
 
 /**
@@ -143,7 +147,7 @@ function abortSignal(signal) {
 
 /**
  * @param {unknown} value
- * @param {'built-in' | 'module' | 'command'} kind
+ * @param {WorkerKind} kind
  */
 function filename(value, kind) {
   if (kind !== 'built-in') {

@@ -4,8 +4,10 @@
 
 const { invalidType, invalidValue, outOfRange, unknownOption } = require('./argument-errors');
 
-/** The longest delay that Node's own timers take, in ms. */
+/** The longest delay that Node's own timers take (ms). */
 const MAX_DELAY = 2 ** 31 - 1;
+/** The most retries of a task, and the most failed starts in `restart.window`. */
+const MAX_RETRIES = 1_000_000;
 
 /**
  * The own enumerable properties of an options object, all of them known.
@@ -182,6 +184,15 @@ function oneOf(name, value, choices) {
   throw invalidValue(name, value, `must be one of: ${listed(choices)}`);
 }
 
+/**
+ * The native side takes 0 as "no limit".
+ *
+ * @param {number} limit Infinity: none
+ */
+function zeroIfInfinite(limit) {
+  return limit === Infinity ? 0 : limit;
+}
+
 /** @param {readonly string[]} choices */
 function listed(choices) {
   return choices.map((choice) => `'${choice}'`).join(', ');
@@ -189,6 +200,7 @@ function listed(choices) {
 
 module.exports = {
   MAX_DELAY,
+  MAX_RETRIES,
   bytes,
   delay,
   delayOrNever,
@@ -200,4 +212,5 @@ module.exports = {
   ownOptions,
   text,
   texts,
+  zeroIfInfinite,
 };

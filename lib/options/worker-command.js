@@ -15,6 +15,13 @@ const { invalidType, invalidValue } = require('./argument-errors');
 const { isUrl, moduleUrl } = require('./module-url');
 const { ownOptions, text, texts } = require('./validators');
 
+/**
+ * What a pool's workers run: bulkhead's own program, the module of the option `worker`, or another
+ * program.
+ *
+ * @typedef {'built-in' | 'module' | 'command'} WorkerKind
+ */
+
 const COVERAGE = 'NODE_V8_COVERAGE';
 
 /** What ties this process to a parent of its own, and would let a worker talk on its channel. */
@@ -24,15 +31,15 @@ const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NO
  * @param {Record<string, unknown>} own the pool's options
  */
 function resolveCommand(own) {
-  const place = directory(own.cwd);
+  const directory = workingDirectory(own.cwd);
   if (isCommand(own.worker)) {
-    const command = foreign(own);
-    return { ...command, env: withRestrictions(environment(own.env), command.args), ...place };
+    const command = commandWorker(own);
+    return { ...command, env: withRestrictions(environment(own.env), command.args), ...directory };
   }
   const runtime = ownRuntime();
   const env = withAdded(environment(own.env), runtime.env);
-  const command = node(own, runtime, env);
-  return { ...command, env: withRestrictions(env, command.args), ...place };
+  const command = nodeWorker(own, runtime, env);
+  return { ...command, env: withRestrictions(env, command.args), ...directory };
 }
 
 /**
@@ -48,7 +55,7 @@ function isCommand(worker) {
  * @param {{ execPath: string, execArgv: string[] }} runtime
  * @param {string[]} env `KEY=value`
  */
-function node(own, runtime, env) {
+function nodeWorker(own, runtime, env) {
   if (own.worker !== undefined && typeof own.worker !== 'string' && !isUrl(own.worker)) {
     throw invalidType(
       'options.worker',
@@ -89,7 +96,7 @@ function node(own, runtime, env) {
 }
 
 /** @param {Record<string, unknown>} own */
-function foreign(own) {
+function commandWorker(own) {
   for (const key of ['argv', 'execArgv', 'execPath']) {
     if (own[key] === undefined) continue;
     throw invalidValue(
@@ -131,7 +138,7 @@ function foreign(own) {
  * @param {unknown} cwd
  * @returns {{ cwd: string | null, ownCwd: boolean }}
  */
-function directory(cwd) {
+function workingDirectory(cwd) {
   if (cwd !== undefined)
     return { cwd: fileURLToPath(moduleUrl('options.cwd', cwd)), ownCwd: false };
   try {

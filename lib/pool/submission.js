@@ -38,7 +38,7 @@ const FULL = 2;
  * @typedef {object} Parts
  * @property {import('../native').NativePool} native
  * @property {import('../native').NativeConfig} config
- * @property {import('../options/pool-options').Settings['kind']} kind of worker
+ * @property {import('../options/worker-command').WorkerKind} kind
  * @property {import('./tickets').Tickets<Task>} tickets
  * @property {import('./cancellation').Cancellation} cancellation
  * @property {import('./keep-alive').KeepAlive} keepAlive
