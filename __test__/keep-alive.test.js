@@ -162,7 +162,7 @@ test('a pool that is garbage-collected without shutdown() ends its workers, with
     console.log(JSON.stringify(pids));`;
   const [warning, pids] = await lines(source, { nodeArgs: ['--expose-gc', '--no-warnings'] });
   expect(warning).toMatch(
-    /^BulkheadWarning: the process pool "forgotten" was garbage-collected without shutdown\(\)/,
+    /^BulkheadWarning: process pool "forgotten" was garbage-collected without shutdown\(\)/,
   );
   await until(() => JSON.parse(pids).every(isGone), `gone: ${pids}`);
 });

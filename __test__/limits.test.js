@@ -266,7 +266,7 @@ describe('maxMemory', () => {
       process.stdout.write(execFileSync('unshare', ['-rm', 'sh', '-c', hide, process.execPath, inner]));`);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     expect(stdout).toMatch(
-      /BULKHEAD_NO_MEMORY_LIMITS limited: maxMemory and recycleMemory have no effect/,
+      /BULKHEAD_NO_MEMORY_LIMITS process pool "limited" cannot apply maxMemory and recycleMemory: /,
     );
     expect(stdout).toMatch(/ran/);
   });

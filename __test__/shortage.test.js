@@ -142,7 +142,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
             name: 'BulkheadWarning',
             code: 'BULKHEAD_WORKERS_MISSING',
             message: expect.stringMatching(
-              /^workers of a pool do not start: .*EMFILE: .*; the others serve/,
+              /^some workers of the pool do not start: .*EMFILE: .*; the other workers serve/,
             ),
           },
         ],

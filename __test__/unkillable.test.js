@@ -244,8 +244,9 @@ describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)(
           { name: 'BulkheadWarning', code: 'BULKHEAD_UNKILLABLE' },
         ]);
         expect(told.warnings[0].message).toBe(
-          `worker 1 (pid ${told.pid}) cannot be killed and is no longer waited for: this process may not signal it (EPERM), ` +
-            'as where it runs as another user; end it as that user or as root',
+          `worker 1 (pid ${told.pid}) cannot be killed: this process may not signal the worker (EPERM), ` +
+            'for example because the worker runs as another user; the pool no longer waits for the worker; ' +
+            `end pid ${told.pid} as that user or as root`,
         );
         await until(() => isGone(told.pid), 'it does not outlive its parent');
       },

@@ -154,7 +154,7 @@ function filename(value, kind) {
     throw invalidValue(
       'options.filename',
       value,
-      'is for the built-in worker only; this pool has a worker of its own',
+      'is for the built-in worker only: the pool has the option worker',
     );
   }
   return moduleUrl('options.filename', value);

@@ -102,7 +102,7 @@ function commandWorker(own) {
     throw invalidValue(
       `options.${key}`,
       own[key],
-      'is for Node workers; give a { command, args } worker its arguments in args',
+      'is for Node workers only: pass the arguments of a { command, args } worker in options.worker.args',
     );
   }
   if (own.serialization === 'advanced') {
@@ -116,7 +116,7 @@ function commandWorker(own) {
     throw invalidValue(
       'options.captureStack',
       true,
-      'is for Node workers; others have no JavaScript stack',
+      'is for Node workers only: a { command, args } worker has no JavaScript stack',
     );
   }
   const worker = ownOptions('options.worker', own.worker, ['command', 'args']);

@@ -17,7 +17,7 @@ const registry = new FinalizationRegistry((name) => {
 /** @param {string} name of a pool that is gone */
 function warn(name) {
   process.emitWarning(
-    `the process pool "${name}" was garbage-collected without shutdown(); its workers have been stopped`,
+    `process pool "${name}" was garbage-collected without shutdown(): the workers of the pool were stopped`,
     'BulkheadWarning',
   );
 }

@@ -418,17 +418,18 @@ function isObservedPromise(promise) {
 
 /** @param {Error} cause */
 function startsFailing({ message }) {
-  return `workers of a pool do not start: ${message}; the others serve, and starts are tried again`;
+  return `some workers of the pool do not start: ${message}; the other workers serve tasks, and the pool keeps trying`;
 }
 
 /** @param {Record<string, any>} about */
 function unkillable({ workerId, pid, after, code }) {
   if (code !== null) {
-    const why = `this process may not signal it (${code}), as where it runs as another user`;
-    return `worker ${workerId} (pid ${pid}) cannot be killed and is no longer waited for: ${why}; end it as that user or as root`;
+    const why = `this process may not signal the worker (${code}), for example because the worker runs as another user`;
+    return `worker ${workerId} (pid ${pid}) cannot be killed: ${why}; the pool no longer waits for the worker; end pid ${pid} as that user or as root`;
   }
-  const why = 'a debugger keeps it, or the kernel (a disk that does not answer, say)';
-  return `worker ${workerId} (pid ${pid}) is still there ${after} ms after SIGKILL, and is no longer waited for: ${why}`;
+  const why =
+    'a debugger or the kernel holds the process (for example a disk that does not respond)';
+  return `worker ${workerId} (pid ${pid}) still exists ${after} ms after SIGKILL: ${why}; the pool no longer waits for the worker`;
 }
 
 module.exports = { Lifecycle };

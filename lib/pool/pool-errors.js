@@ -108,8 +108,7 @@ class PoolErrors {
     process.emitWarning(`process pool "${this.#poolName}": ${error.message}`, {
       type: 'BulkheadWarning',
       code: 'BULKHEAD_POOL_ERROR',
-      detail:
-        "Listen to the pool's 'error' event, or await startWorkers(), to handle this in the program.",
+      detail: "Listen to the pool's 'error' event, or await startWorkers(), to handle this error.",
     });
   }
 }

@@ -247,7 +247,7 @@ class ProcessManager extends ObservedEmitter {
       throw invalidValue(
         what,
         args,
-        'is in no module: give the pool a worker, or createProxy() a filename',
+        'is in no module: pass the option worker to the pool, or filename to createProxy()',
       );
   }
 
@@ -480,10 +480,10 @@ function batchCallback(batches) {
  * @param {string} name of the pool
  */
 function warnOfMemory(name) {
-  const message = `${name}: maxMemory and recycleMemory have no effect here, as the memory of processes cannot be read`;
+  const message = `process pool "${name}" cannot apply maxMemory and recycleMemory: the memory of processes cannot be read`;
   process.emitWarning(message, {
     code: 'BULKHEAD_NO_MEMORY_LIMITS',
-    detail: 'They need Linux, with /proc mounted in the PID namespace of this process.',
+    detail: 'Both options need Linux, with /proc mounted in the PID namespace of this process.',
   });
 }
 

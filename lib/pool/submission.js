@@ -234,8 +234,8 @@ class Submission {
     const { maxQueue, maxQueueBytes } = this.#config;
     const inBytes = status === FULL_BYTES;
     const limit = inBytes ? maxQueueBytes : maxQueue;
-    const message = inBytes ? `maxQueueBytes: ${limit} bytes` : `maxQueue: ${limit} tasks`;
-    return new QueueFullError(`the queue is full (${message})`, { limit });
+    const detail = inBytes ? `maxQueueBytes is ${limit} bytes` : `maxQueue is ${limit} tasks`;
+    return new QueueFullError(`the queue is full: ${detail}`, { limit });
   }
 }
 
@@ -297,7 +297,9 @@ function sizeOf(json, blobs) {
 
 /** @param {AbortSignal} signal */
 function cancelledBefore(signal) {
-  return new AbortError('the task was cancelled before it was accepted', { cause: signal.reason });
+  return new AbortError('the task was cancelled before the pool accepted the task', {
+    cause: signal.reason,
+  });
 }
 
 /**
