@@ -1,9 +1,10 @@
 'use strict';
 
 // Abort signals that pools and maps listen to. Each signal gets one listener in this thread,
-// however many tasks, maps and pools share it: Node warns of a leak beyond ten.
+// whatever the number of tasks, maps and pools that share the signal: Node.js warns of a leak
+// beyond ten.
 //
-// A signal is the user's. What its methods and getters throw must harm no task.
+// The methods and getters of a signal are user code. What they throw must harm no task.
 
 const { rethrow } = require('../errors/rethrow');
 
@@ -12,17 +13,15 @@ const { rethrow } = require('../errors/rethrow');
 /** @type {WeakMap<AbortSignal, AbortWatch>} */
 const watches = new WeakMap();
 
-/**
- * A signal and what listens to it. It has its listener on the signal only while there is something.
- */
+/** A signal and its listeners. The watch listens to the signal only while there are listeners. */
 class AbortWatch {
   #signal;
-  /** By whose it is. @type {Map<object, AbortListener>} */
+  /** Listeners by their owner. @type {Map<object, AbortListener>} */
   #listeners = new Map();
   #onAbort = () => {
     const reason = this.#reason();
     for (const [owner, listener] of [...this.#listeners]) {
-      // The listener of another may have removed this one.
+      // An earlier listener may have removed this one.
       if (this.#listeners.get(owner) !== listener) continue;
       try {
         listener.aborted(reason);
@@ -46,9 +45,9 @@ class AbortWatch {
   }
 
   /**
-   * @param {object} owner which has no listener here yet
+   * @param {object} owner which has no listener on this signal yet
    * @param {AbortListener} listener
-   * @throws what the signal's own method throws; then nothing was added
+   * @throws what the signal's own method throws; the listener is not added then
    */
   add(owner, listener) {
     if (this.#listeners.size === 0) this.#signal.addEventListener('abort', this.#onAbort);
@@ -56,7 +55,7 @@ class AbortWatch {
   }
 
   /**
-   * Never throws: this is called while tasks are settled.
+   * Removes a listener. Never throws, because tasks are being settled.
    *
    * @param {object} owner
    */
@@ -81,7 +80,7 @@ class AbortWatch {
 
 /**
  * @param {AbortSignal} signal
- * @returns {AbortWatch} the only one of this signal
+ * @returns {AbortWatch} the one watch of this signal
  */
 function watchOf(signal) {
   let watch = watches.get(signal);

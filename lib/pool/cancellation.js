@@ -1,23 +1,23 @@
 'use strict';
 
-// Abort signals of tasks, and the reasons that tasks are cancelled for.
+// The abort signals of tasks, and the reasons of their cancellation.
 
 const { watchOf } = require('./abort-watch');
 
 class Cancellation {
   /** @type {Map<number, SignalTasks>} */
   #byTicket = new Map();
-  /** Why a task was cancelled, until it is settled. @type {Map<number, unknown>} */
+  /** The reasons of cancelled tasks, until they are settled. @type {Map<number, unknown>} */
   #reasons = new Map();
   #cancel;
 
-  /** @param {(ticket: number) => void} cancel tells the pool */
+  /** @param {(ticket: number) => void} cancel cancels the task in the native pool */
   constructor(cancel) {
     this.#cancel = cancel;
   }
 
   /**
-   * Listens to a signal for a task until that is settled.
+   * Listens to a signal for a task until the task is settled.
    *
    * @param {number} ticket
    * @param {AbortSignal} signal
@@ -35,7 +35,7 @@ class Cancellation {
   }
 
   /**
-   * The first reason counts.
+   * Cancels a task. The first reason counts.
    *
    * @param {number} ticket
    * @param {unknown} reason
@@ -47,10 +47,10 @@ class Cancellation {
   }
 
   /**
-   * The task is settled: nothing is kept of it. Never throws, whatever its signal does.
+   * Forgets a settled task. Never throws, whatever the task's signal does.
    *
    * @param {number} ticket
-   * @returns {unknown} why it was cancelled, if it was
+   * @returns {unknown} the reason of the task's cancellation, if any
    */
   settle(ticket) {
     if (this.#byTicket.size > 0) {
@@ -67,7 +67,7 @@ class Cancellation {
   }
 }
 
-/** The unsettled tasks of one signal in one pool: ten thousand of them may share it. */
+/** The unsettled tasks of one signal in one pool. Ten thousand tasks may share one signal. */
 class SignalTasks {
   /** @type {Set<number>} */
   tickets = new Set();

@@ -1,10 +1,10 @@
 'use strict';
 
-// From rows to what users get: promises settled and events emitted. Whatever a listener does, the
-// rows behind its own are delivered.
+// Turns rows into settled promises and emitted events. A listener that throws does not keep later
+// rows from being delivered.
 //
-// A task that has left the table is settled, whatever is thrown on the way: what may run user code
-// is guarded by itself.
+// A task that is removed from the tickets is always settled. Each step that may run user code has
+// its own try block, so that a throw there skips nothing else.
 
 const { BulkheadError } = require('../errors/classes');
 const { protocolError, toError } = require('../errors/from-native');
@@ -26,9 +26,11 @@ const { FLAG, KIND } = require('./rows');
  * @property {import('./keep-alive').KeepAlive} keepAlive
  * @property {import('./diagnostics').Diagnostics} diagnostics
  * @property {string} poolName
- * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle events of the pool as a whole
- * @property {(pid: number, what: string) => void} killForProtocolError has a worker killed for what it said
- * @property {() => void} disownResult a result could not be taken, and its task fails
+ * @property {(event: { event: string } & Record<string, any>) => void} onLifecycle gets the events
+ *   of the pool as a whole
+ * @property {(pid: number, what: string) => void} killForProtocolError kills a worker that broke
+ *   the protocol
+ * @property {() => void} disownResult counts the task of an unreadable result as failed
  * @property {boolean} advanced whether values may come in V8's format
  */
 
@@ -43,7 +45,11 @@ class Delivery {
   #killForProtocolError;
   #disownResult;
   #advanced;
-  /** Of single tasks, by ticket. @type {Map<number, (value: unknown, about: object) => void>} */
+  /**
+   * Listeners of the option `onProgress`, by ticket.
+   *
+   * @type {Map<number, (value: unknown, about: object) => void>}
+   */
   #progressListeners = new Map();
 
   /** @param {Parts} parts */
@@ -77,10 +83,10 @@ class Delivery {
   }
 
   /**
-   * The pool broke.
+   * Announces that the pool broke.
    *
    * @param {Error} error
-   * @param {boolean} isAnnounced a promise of the pool itself has rejected with it
+   * @param {boolean} isAnnounced a promise of the pool itself rejected with the error
    */
   poolBroke(error, isAnnounced) {
     this.#poolErrors.broke(error, isAnnounced);
@@ -115,7 +121,8 @@ class Delivery {
   }
 
   /**
-   * Bytes that no sender of ours makes. They cost the task that they came for, and the worker.
+   * Handles a row whose value cannot be read. bulkhead's own workers send no such bytes: the task
+   * fails, and the worker is killed.
    *
    * @param {Row} row
    * @param {unknown} error
@@ -123,7 +130,7 @@ class Delivery {
   onMalformed(row, error) {
     const { kind, ticket, workerId, pid } = row;
     if (kind === KIND.RESULT) this.#disownResult();
-    // A sound value that this process cannot take: it has not the memory for it, or not the class.
+    // The value is valid, but this process lacks the memory or the class for the value.
     if (kind <= KIND.TASK_FAILED && error instanceof BulkheadError)
       return this.#rejectWith(row, error);
     const reason = error instanceof Error ? error.message : String(error);
@@ -145,8 +152,8 @@ class Delivery {
     if (task === undefined) return;
     this.#settled(ticket);
     const isEnvelope = (flags & FLAG.ENVELOPE) !== 0 && typeof value === 'object' && value !== null;
-    // Whose result it is and who made it is known here. A worker that names another task is not
-    // asked.
+    // The task and the worker are known from the row. The ids in the worker's envelope are not
+    // trusted.
     const result = isEnvelope ? value.result : value;
     let envelope;
     try {
@@ -168,7 +175,7 @@ class Delivery {
   }
 
   /**
-   * What the handler threw.
+   * Rejects a task with what its handler threw.
    *
    * @param {Row} row
    * @param {unknown} wire
@@ -185,7 +192,7 @@ class Delivery {
   }
 
   /**
-   * A task has ended with an error, which is to say where.
+   * Rejects a task with an error, and adds the task and the worker to the error.
    *
    * @param {Row} row
    * @param {Error} error
@@ -216,7 +223,7 @@ class Delivery {
   }
 
   /**
-   * Ends a task other than by its handler.
+   * Rejects a task that failed other than by its handler.
    *
    * @param {number} ticket
    * @param {import('../errors/from-native').Failure} failure
@@ -232,7 +239,8 @@ class Delivery {
     try {
       error = toError(failure, { taskId: task.id, ...about }, reason);
     } catch (thrown) {
-      // The classes of errors can be patched. A task that ends with what that throws ends.
+      // A program can patch the error classes. What a patched class throws becomes the task's
+      // error.
       error = /** @type {Error} */ (thrown);
     }
     this.#reject(ticket, task, error, failure.kind === 'aborted' ? 'cancelled' : 'failed', row);
@@ -257,7 +265,7 @@ class Delivery {
   }
 
   /**
-   * The last event of a task.
+   * Emits the last event of a task in the task's async context.
    *
    * @param {EventTask} task
    * @param {string} event
@@ -286,15 +294,15 @@ class Delivery {
 
   /**
    * @param {number} ticket of an unsettled task
-   * @param {(value: any, about: any) => void} listener to what this task tells of its progress
+   * @param {(value: any, about: any) => void} listener to the progress of this task
    */
   watchProgress(ticket, listener) {
     this.#progressListeners.set(ticket, listener);
   }
 
   /**
-   * One of several values of a task. A worker that gives more of them than were asked for is not
-   * trusted any further.
+   * Passes a value of a stream on. A worker that sends more values than its credit allows broke the
+   * protocol, and is killed.
    *
    * @param {Row} row
    * @param {unknown} value
@@ -306,7 +314,7 @@ class Delivery {
   }
 
   /**
-   * Something happens to a task that goes on.
+   * Notifies of an event of an unsettled task, in the task's async context.
    *
    * @param {number} ticket
    * @param {(task: Task) => void} notify
@@ -356,8 +364,8 @@ class Delivery {
   }
 
   /**
-   * Emits, and lets what a listener throws take the way of any exception in an event, except that
-   * it does not take this loop along.
+   * Emits an event. What a listener throws becomes an uncaught exception, but does not end the loop
+   * over the rows.
    *
    * @param {string | symbol} event
    * @param {unknown[]} args
@@ -372,7 +380,7 @@ class Delivery {
 
   /**
    * @param {number} ticket of a task that was just removed
-   * @returns {unknown} the reason it was cancelled for
+   * @returns {unknown} the reason of the task's cancellation, if any
    */
   #settled(ticket) {
     if (this.#tickets.size === 0) {

@@ -1,7 +1,7 @@
 'use strict';
 
-// What tracing and metrics may subscribe to: channels of node:diagnostics_channel. Without
-// subscribers a task costs a look at its channels, and nothing is made for it.
+// The channels of node:diagnostics_channel for tracing and metrics. Without subscribers a task
+// costs a check of three channels, and no message is made.
 
 const { channel } = require('node:diagnostics_channel');
 
@@ -18,14 +18,18 @@ const taskEnd = channel('bulkhead:task:end');
 
 /** @typedef {Pick<import('./rows').Row, 'workerId' | 'pid' | 'attempt' | 'waitTime' | 'runTime'>} LastAttempt */
 
-/** Of a task that never started, as far as is known. @type {LastAttempt} */
+/** The last attempt of a task that never started, as far as the pool knows. @type {LastAttempt} */
 const NO_ATTEMPT = Object.freeze({ workerId: 0, pid: 0, attempt: 0, waitTime: 0, runTime: 0 });
 
 class Diagnostics {
   #pool;
   #poolName;
   #opened = false;
-  /** Of unsettled tasks, by ticket: only of those that somebody has heard of. @type {Map<number, Message>} */
+  /**
+   * Messages of unsettled tasks, by ticket: only of tasks that were published.
+   *
+   * @type {Map<number, Message>}
+   */
   #messages = new Map();
 
   /**
@@ -37,12 +41,12 @@ class Diagnostics {
     this.#poolName = poolName;
   }
 
-  /** Whether `taskStarted` is to be told. */
+  /** Whether to call `taskStarted`. */
   get watchesTasks() {
     return taskStart.hasSubscribers || taskEnd.hasSubscribers || taskRetry.hasSubscribers;
   }
 
-  /** Whether `taskEnded` is to be told. */
+  /** Whether to call `taskEnded`. */
   get watchesEnds() {
     return taskEnd.hasSubscribers || this.#messages.size > 0;
   }
@@ -52,7 +56,7 @@ class Diagnostics {
     if (poolOpen.hasSubscribers) poolOpen.publish(this.#about());
   }
 
-  /** One that never opened has nothing to close. */
+  /** Publishes the end of a pool that was opened. */
   poolClosed() {
     if (this.#opened && poolClose.hasSubscribers) poolClose.publish(this.#about());
   }
@@ -81,8 +85,8 @@ class Diagnostics {
   /**
    * @param {number} ticket
    * @param {string | number} taskId
-   * @param {number} attempt which comes next
-   * @param {Error} error that ended the one before
+   * @param {number} attempt the next one
+   * @param {Error} error which ended the attempt before
    */
   taskRetried(ticket, taskId, attempt, error) {
     if (!taskRetry.hasSubscribers) return;
@@ -124,7 +128,7 @@ class Diagnostics {
   }
 
   /**
-   * All its members from the beginning, so that all messages are of one shape.
+   * Makes a message with all members, so that all messages have one hidden class.
    *
    * @param {string | number} taskId
    * @param {string | null} trace

@@ -4,8 +4,8 @@ const process = require('node:process');
 const { setTimeout } = require('../clock');
 
 /**
- * In ms. A process that ends on its own within this time is not told: it may well leave its pools
- * to their end, and newer versions of V8 collect a pool soon after its last task.
+ * The delay of the warning (ms). A process that ends within this time gets no warning: it may leave
+ * its pools to the exit, and newer versions of V8 collect a pool soon after its last task.
  */
 const DELAY = 1_000;
 
@@ -14,7 +14,7 @@ const registry = new FinalizationRegistry((name) => {
   setTimeout(warn, DELAY, name).unref();
 });
 
-/** @param {string} name of a pool that is gone */
+/** @param {string} name of the collected pool */
 function warn(name) {
   process.emitWarning(
     `process pool "${name}" was garbage-collected without shutdown(): the workers of the pool were stopped`,
@@ -23,7 +23,7 @@ function warn(name) {
 }
 
 /**
- * A pool that runs has workers, and is to be shut down before it goes out of reach.
+ * Warns if a running pool is collected without a shutdown.
  *
  * @param {object} pool
  * @param {string} name
@@ -32,7 +32,7 @@ function warnIfCollected(pool, name) {
   registry.register(pool, name, pool);
 }
 
-/** @param {object} pool that is closed */
+/** @param {object} pool a closed one */
 function cancelWarning(pool) {
   registry.unregister(pool);
 }

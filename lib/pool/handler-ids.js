@@ -1,11 +1,11 @@
 'use strict';
 
-/** Handlers are told apart in a byte; 0 is the default handler. */
+/** An id is a byte; 0 is the default handler. */
 const MAX_HANDLERS = 255;
 
 /**
- * Ids for the names of handlers. The pool predicts by them how long a task will run, and nothing
- * else: names beyond the 255th share 0.
+ * Ids for the names of handlers. The pool uses an id only to predict how long a task will run.
+ * Names beyond the 255th share 0.
  */
 class HandlerIds {
   /** @type {Map<string, number>} */

@@ -1,12 +1,11 @@
 'use strict';
 
-// Whether a pool keeps the process alive, and itself from being collected: while somebody waits for
-// it.
+// Decides whether a pool keeps the process alive, and keeps the pool from being collected while the
+// program waits for a result.
 
 /**
- * Pools that are waited for. The native side holds its callback, but the callback holds the pool
- * only weakly: a pool that nobody can reach and nobody waits for is collected, and its workers end
- * with it.
+ * Pools with pending results. The native side holds the pool only weakly, through its callback. A
+ * pool that is neither reachable nor in this set is collected, and its workers end.
  *
  * @type {Set<object>}
  */
@@ -18,7 +17,7 @@ class KeepAlive {
   #held = false;
   #calls = 0;
   #tasks = 0;
-  /** What the user said last: nothing, `ref()` or `unref()`. @type {'auto' | 'ref' | 'unref'} */
+  /** The last call of the user: none, `ref()` or `unref()`. @type {'auto' | 'ref' | 'unref'} */
   #mode = 'auto';
 
   /**
@@ -30,19 +29,19 @@ class KeepAlive {
     this.#owner = owner;
   }
 
-  /** @param {number} count of unsettled tasks; need only be told when it becomes, or ceases to be, 0 */
+  /** @param {number} count of unsettled tasks; only a change from or to 0 matters */
   tasks(count) {
     this.#tasks = count;
     this.#update();
   }
 
-  /** A promise was given away that the process must wait for, whatever `unref()` says. */
+  /** Keeps the process alive for a promise of the pool, even after `unref()`. */
   hold() {
     this.#calls += 1;
     this.#update();
   }
 
-  /** One of these is settled. */
+  /** Ends one `hold()`: its promise is settled. */
   release() {
     this.#calls -= 1;
     this.#update();
@@ -58,7 +57,7 @@ class KeepAlive {
     this.#update();
   }
 
-  /** The pool is closed: there is nothing left to wait for. */
+  /** Ends all waiting: the pool is closed. */
   end() {
     this.#mode = 'auto';
     this.#calls = 0;
@@ -69,7 +68,7 @@ class KeepAlive {
   #update() {
     const wanted =
       this.#calls > 0 || this.#mode === 'ref' || (this.#mode === 'auto' && this.#tasks > 0);
-    // Unsettled tasks have listeners to reach even when the process need not wait for them.
+    // Unsettled tasks must reach their listeners even if the process need not wait for them.
     if (wanted || this.#tasks > 0) awaited.add(this.#owner);
     else awaited.delete(this.#owner);
     if (wanted === this.#held) return;

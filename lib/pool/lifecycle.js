@@ -1,6 +1,6 @@
 'use strict';
 
-// The life of a pool, and the promises that go with it.
+// The states of a pool, and the promises of the methods that change them.
 //
 //   new ──▶ open ──▶ closing ──▶ closed
 //    │       └─▶ broken ─▶┘        ▲
@@ -32,34 +32,42 @@ class Lifecycle {
   /** The last start error of a broken pool. @type {Error | null} */
   #startError = null;
   #started = false;
-  /** Of `startWorkers()`. @type {Deferred<void> | null} */
+  /** Pending `startWorkers()`. @type {Deferred<void> | null} */
   #startup = null;
-  /** Of `ready()`. @type {Deferred<void> | null} */
+  /** Pending `ready()`. @type {Deferred<void> | null} */
   #queueRoom = null;
-  /** Of `resize()`, by the number of the request. @type {Map<number, Deferred<void>>} */
+  /**
+   * Pending calls of `resize()`, by the number of the request.
+   *
+   * @type {Map<number, Deferred<void>>}
+   */
   #resizes = new Map();
-  /** Of `reload()`. @type {Map<number, Deferred<void>>} */
+  /**
+   * Pending calls of `reload()`, by the number of the request.
+   *
+   * @type {Map<number, Deferred<void>>}
+   */
   #reloads = new Map();
   #nextRequest = 1;
-  /** Of `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
+  /** Pending or done `shutdown()` and `terminate()`. @type {Deferred<ShutdownReport> | null} */
   #closing = null;
-  /** In ms of `now()`. */
+  /** The deadline of the shutdown (ms, on the clock of `now()`). */
   #deadline = Infinity;
   #dropsWaiting = false;
-  /** A task was refused since the queue last had room. */
+  /** The queue refused a task since the last 'drain' event. */
   #wantsDrain = false;
 
   /**
    * @param {NativePool} native
    * @param {import('./keep-alive').KeepAlive} keepAlive
    * @param {object} events
-   * @param {() => void} events.assertMayStart throws if no worker may be started
+   * @param {() => void} events.assertMayStart throws if the pool may not start workers
    * @param {() => void} events.onStart
-   * @param {(error: Error, isAnnounced: boolean) => void} events.onError the pool broke; `isAnnounced`: a
-   *   promise that the program observes rejects with the error
-   * @param {() => void} events.onDrain the queue has room again, after a task was refused
-   * @param {(error: Error) => boolean} events.onRefusal from here on no task is taken, for this reason; returns whether the
-   *   consumer of a `map()` is told
+   * @param {(error: Error, isAnnounced: boolean) => void} events.onError the pool broke;
+   *   `isAnnounced`: a promise that the program observes rejects with the error
+   * @param {() => void} events.onDrain the queue has room again after refusing a task
+   * @param {(error: Error) => boolean} events.onRefusal the pool accepts no more tasks, for this
+   *   reason; returns whether a `map()` rejects with the reason
    * @param {() => void} events.onClosed
    */
   constructor(
@@ -81,16 +89,16 @@ class Lifecycle {
     return this.#state;
   }
 
-  /** The native pool, or null once it is closed. */
+  /** The native pool, or null once the pool is closed. */
   get native() {
     return this.#native;
   }
 
   /**
-   * To be asked for every task, after user code (a toJSON, a getter) has run and right before it is
-   * given away.
+   * Admits a task, or throws. Call this for every task after all user code (a toJSON, a getter) has
+   * run, right before the native side gets the task.
    *
-   * @returns {NativePool} which takes tasks
+   * @returns {NativePool} which accepts tasks
    */
   admit() {
     if (this.#state !== 'open') this.#open();
@@ -98,22 +106,22 @@ class Lifecycle {
   }
 
   /**
-   * The same for what starts no pool.
+   * Does the same for calls that start no pool.
    *
-   * @returns {NativePool | null} null where no worker was ever asked for
+   * @returns {NativePool | null} null if the pool was never started
    */
   running() {
     if (this.#state !== 'open') this.#refuse();
     return this.#state === 'open' ? this.#native : null;
   }
 
-  /** @returns {Error | null} why the pool takes no tasks, if so */
+  /** @returns {Error | null} why the pool accepts no tasks; null if it does */
   refusal() {
     if (this.#closing !== null) return poolClosed();
     return this.#startError === null ? null : poolBroken(this.#startError);
   }
 
-  /** @throws {Error} that says why the pool takes no tasks, if so */
+  /** @throws {Error} why the pool accepts no tasks */
   #refuse() {
     const refusal = this.refusal();
     if (refusal !== null) throw refusal;
@@ -125,11 +133,11 @@ class Lifecycle {
     this.#state = 'open';
     /** @type {NativePool} */ (this.#native).start();
     this.#onStart();
-    // Whoever was told of the start may have ended it.
+    // A listener to the pool's start may have closed the pool.
     this.#refuse();
   }
 
-  /** @returns {Promise<void>} which may be ignored: then a failure is told in another way */
+  /** @returns {Promise<void>} may be ignored: then a failure is announced in another way */
   startWorkers() {
     try {
       this.admit();
@@ -174,7 +182,7 @@ class Lifecycle {
   }
 
   /**
-   * @param {Map<number, Deferred<void>>} requests of its kind
+   * @param {Map<number, Deferred<void>>} requests of the same method
    * @param {(native: NativePool, number: number) => void} make
    * @returns {Promise<void>}
    */
@@ -187,7 +195,7 @@ class Lifecycle {
     const number = this.#nextRequest++;
     const native = /** @type {NativePool} */ (this.#native);
     if (this.#state === 'new') {
-      // There is no worker that this could have to wait for.
+      // A pool that was never started has no workers to wait for.
       make(native, number);
       return Promise.resolve();
     }
@@ -200,7 +208,7 @@ class Lifecycle {
 
   /**
    * @param {Map<number, Deferred<void>>} requests
-   * @param {number} number of the latest that is done: the earlier ones have come to the same end
+   * @param {number} number of the latest request that is done; earlier ones are done as well
    * @param {(request: Deferred<void>) => boolean} settle
    */
   #requestDone(requests, number, settle) {
@@ -211,7 +219,7 @@ class Lifecycle {
     }
   }
 
-  /** A task was refused for lack of room: the native side tells when there is some. */
+  /** Notes that the queue refused a task: once the queue has room, 'drain' is emitted. */
   noteQueueFull() {
     this.#wantsDrain = true;
   }
@@ -237,13 +245,13 @@ class Lifecycle {
   /** @returns {Promise<ShutdownReport>} */
   terminate() {
     const closing = this.#close();
-    // No later shutdown() is stricter than this.
+    // No later shutdown() can be stricter.
     this.#deadline = -Infinity;
     this.#native?.terminate();
     return closing;
   }
 
-  /** From here on no task is taken. */
+  /** Stops accepting tasks. */
   #close() {
     if (this.#closing !== null) return this.#closing.promise;
     this.#closing = new Deferred();
@@ -323,10 +331,10 @@ class Lifecycle {
   }
 
   /**
-   * Rejects what is pending of `startWorkers()`, `ready()`, `resize()` and `reload()`.
+   * Rejects pending `startWorkers()`, `ready()`, `resize()` and `reload()`.
    *
    * @param {Error} error
-   * @returns {boolean} whether one of these promises does not go unseen
+   * @returns {boolean} whether the program observes one of these promises
    */
   #rejectPending(error) {
     let isAnnounced = false;
@@ -341,8 +349,8 @@ class Lifecycle {
     this.#queueRoom = null;
     for (const requests of [this.#resizes, this.#reloads]) {
       this.#requestDone(requests, Infinity, (request) => {
-        // Whoever has closed the pool need not wait for this as well, and that it broke is told in
-        // any case.
+        // A program that closed the pool need not handle these promises. A broken pool is announced
+        // in any case.
         ignorable(request.promise);
         isAnnounced ||= isObservedPromise(request.promise);
         return request.reject(error);
@@ -367,7 +375,7 @@ class Lifecycle {
 }
 
 /**
- * A promise with its ends in other hands.
+ * A promise that its owner settles.
  *
  * @template T
  */

@@ -3,13 +3,16 @@
 const { EventEmitter } = require('node:events');
 
 /**
- * An EventEmitter that notices when listeners come and go, without listeners of its own that users
- * could see or remove. (`once` and its like go through these methods.)
+ * An EventEmitter that notices when listeners are added or removed. The class adds no listeners,
+ * which users could see or remove. (`once` and `prependOnceListener` call these methods.)
  */
 class ObservedEmitter extends EventEmitter {
   #onChange;
 
-  /** @param {(event: string | symbol | undefined) => void} onChange undefined: of any event */
+  /**
+   * @param {(event: string | symbol | undefined) => void} onChange gets the event; undefined: all
+   *   events
+   */
   constructor(onChange) {
     super();
     this.#onChange = onChange;

@@ -1,13 +1,14 @@
 'use strict';
 
-// Promises that may be ignored, and know whether they are.
+// Promises that may be ignored, and know whether they are observed.
 
 const { Promise } = require('../intrinsics');
 
 const { then } = Promise.prototype;
 
 /**
- * Knows whether anything waits for it: `await`, `then()` and its like, `Promise.all()`.
+ * A promise that knows whether the program waits for it with `await`, `then()`, `catch()`,
+ * `finally()` or `Promise.all()`.
  *
  * @template T
  * @extends {Promise<T>}
@@ -19,13 +20,13 @@ class ObservedPromise extends Promise {
     return this.#isObserved;
   }
 
-  // What is derived from it is as usual.
+  // Derived promises are plain promises.
   static get [Symbol.species]() {
     return Promise;
   }
 
   /**
-   * `await` calls this too, as it does for all promises of a class of their own.
+   * `await` calls this method as well, because the class is not Promise itself.
    *
    * @type {Promise<T>['then']}
    */
@@ -38,7 +39,8 @@ class ObservedPromise extends Promise {
 
 /**
  * @template T
- * @param {Promise<T>} promise whose rejection is never an unhandled one from now on. This does not count as seen
+ * @param {Promise<T>} promise whose rejection never counts as unhandled from now on; the promise
+ *   does not count as observed
  */
 function ignorable(promise) {
   then.call(promise, undefined, () => {});

@@ -1,14 +1,13 @@
 'use strict';
 
-// How a program is told of an error that concerns the pool and not one of its tasks. Such an error
-// never ends the process:
+// Announces errors that concern the pool and not one of its tasks. Such an error never ends the
+// process:
 //
 //   the pool has an `error` listener                the event
 //   it has none, and a promise rejects with it      the promise is enough
 //   neither                                         one warning of the process
 //
-// A task of `distributeTask()` that fails with it has an `error` event of its own, as any other
-// failure of such a task.
+// A task of `distributeTask()` that fails because the pool broke has its own `error` event as well.
 
 const { errorMonitor } = require('node:events');
 const process = require('node:process');
@@ -21,11 +20,15 @@ class PoolErrors {
   #emit;
   #poolName;
   #unsettled;
-  /** Why the pool broke, while it is open whether a promise will reject with it. @type {PoolError | null} */
+  /**
+   * Why the pool broke, until a promise of a task rejects with the error, or none can.
+   *
+   * @type {PoolError | null}
+   */
   #unannounced = null;
-  /** A promise rejects because the pool broke. */
+  /** The promise of a task rejected because the pool broke. */
   #taskRejects = false;
-  /** A warning has told of a worker that broke the protocol. */
+  /** A warning about a worker that broke the protocol was emitted. */
   #warned = false;
 
   /**
@@ -43,27 +46,28 @@ class PoolErrors {
   }
 
   /**
-   * The pool broke.
+   * Announces that the pool broke.
    *
    * @param {PoolError} error
-   * @param {boolean} isAnnounced a promise of the pool itself, such as that of `ready()`, has rejected with it
+   * @param {boolean} isAnnounced a promise of the pool itself, such as that of `ready()`, rejected
+   *   with the error
    */
   broke(error, isAnnounced) {
     if (this.#hasListener()) return this.#emit('error', error);
     this.#notifyMonitors(error);
     if (isAnnounced || this.#taskRejects) return;
-    // Those of its tasks are known once all of them are settled.
+    // Whether the promise of a task rejects is known once all tasks are settled.
     if (this.#unsettled() === 0) this.#warn(error);
     else this.#unannounced = error;
   }
 
-  /** The promise of a task rejects because the pool broke. */
+  /** Notes that the promise of a task rejects because the pool broke. */
   taskRejected() {
     this.#taskRejects = true;
     this.#unannounced = null;
   }
 
-  /** No unsettled task is left. Never throws. */
+  /** Notes that all tasks are settled. Never throws. */
   allSettled() {
     const error = this.#unannounced;
     if (error === null) return;
@@ -72,20 +76,21 @@ class PoolErrors {
       if (this.#hasListener()) this.#emit('error', error);
       else this.#warn(error);
     } catch (thrown) {
-      // By what a program has put in place of `emitWarning`. The last task is being settled.
+      // A program can replace `emitWarning` by a function that throws. The task at hand must be
+      // settled all the same.
       rethrow(thrown);
     }
   }
 
   /**
-   * A worker broke the protocol while it ran no task.
+   * Announces that a worker broke the protocol while running no task.
    *
    * @param {PoolError} error
    */
   protocolBroken(error) {
     if (this.#hasListener()) return this.#emit('error', error);
     this.#notifyMonitors(error);
-    // Its successor may do so as well, again and again.
+    // One warning is enough: the worker's successors may break the protocol as well.
     if (!this.#warned) this.#warn(error);
     this.#warned = true;
   }
@@ -95,7 +100,7 @@ class PoolErrors {
   }
 
   /**
-   * Monitors are told of every `error` event, and never count as listeners.
+   * Monitors get every `error` event, and never count as listeners.
    *
    * @param {PoolError} error
    */

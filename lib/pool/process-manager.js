@@ -1,7 +1,7 @@
 'use strict';
 
-// The class that users see: it checks what it is given, hands it to the native pool, and leaves the
-// answers to delivery.js and the pool's own life to lifecycle.js.
+// The public class. It checks arguments and connects the parts of a pool: submission.js hands tasks
+// to the native pool, delivery.js delivers what comes back, lifecycle.js starts and ends the pool.
 
 const process = require('node:process');
 const { inspect } = require('node:util');
@@ -47,14 +47,10 @@ const { Tickets } = require('./tickets');
 /** @typedef {import('../../index').Stats} Stats */
 /** @typedef {import('../../index').WorkerStats} WorkerStats */
 
-/**
- * Node has it from 20.5 on.
- *
- * @type {typeof Symbol.asyncDispose}
- */
+/** Node.js 20.0 to 20.4 lack the symbol. @type {typeof Symbol.asyncDispose} */
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 
-/** As the number of a worker. */
+/** In place of a worker's id: a message to all workers. */
 const ALL_WORKERS = 0;
 
 class ProcessManager extends ObservedEmitter {
@@ -73,9 +69,9 @@ class ProcessManager extends ObservedEmitter {
   #submission;
   /** Mappings that wait for their source. @type {import('../iterate/mapping').Host['pulling']} */
   #pulling = new Set();
-  /** @type {ReturnType<typeof proxyOf> | undefined} made when it is first asked for */
+  /** @type {ReturnType<typeof proxyOf> | undefined} made by the first access */
   #proxy;
-  /** What `stats()` says of a pool that is closed. */
+  /** The result of `stats()` once the pool is closed (JSON). */
   #finalStats = '';
 
   /** @param {import('../../index').Options} [options] */
@@ -169,7 +165,7 @@ class ProcessManager extends ObservedEmitter {
    * @returns {Promise<any>}
    */
   run(task, options) {
-    // What is thrown in here rejects.
+    // An error thrown in the executor rejects the promise.
     return new Promise((resolve, reject) => {
       try {
         this.#submission.accept(new PromisedTask(resolve, reject), task, options);
@@ -204,7 +200,7 @@ class ProcessManager extends ObservedEmitter {
 
   /**
    * @param {import('../../index').ProxyOptions} [options]
-   * @returns {any} functions by any name, of the types that the caller knows
+   * @returns {any} an object with a function for every name; the caller knows their types
    */
   createProxy(options) {
     const resolved = forCaller(ProcessManager.prototype.createProxy, () =>
@@ -235,7 +231,7 @@ class ProcessManager extends ObservedEmitter {
   }
 
   /**
-   * @param {string} name of a function
+   * @param {string} name of the function
    * @param {unknown[]} args
    * @param {string | null} filename of its module
    */
@@ -288,7 +284,7 @@ class ProcessManager extends ObservedEmitter {
   /**
    * @param {number} workerId
    * @param {unknown} message
-   * @returns {number} of workers that it was sent to
+   * @returns {number} the number of workers that get the message
    */
   #sendMessage(workerId, message) {
     const { serialization, maxMessageSize } = this.#config;
@@ -357,7 +353,7 @@ class ProcessManager extends ObservedEmitter {
     };
   }
 
-  /** @param {WorkerStats} row of the native side, which knows tasks by their tickets */
+  /** @param {WorkerStats} worker as the native side knows the worker: with the tickets of tasks */
   #workerStats({ id, pid, state, running, uptime, rss, tasksDone, restarts }) {
     const ids = running.flatMap((ticket) => this.#tickets.get(Number(ticket))?.id ?? []);
     return { id, pid, state, running: ids, uptime, rss, tasksDone, restarts };
@@ -416,13 +412,13 @@ class ProcessManager extends ObservedEmitter {
   }
 
   /**
-   * What console.log() shows of a pool.
+   * Returns what console.log() shows of a pool.
    *
-   * @param {number} depth levels that are left; less than 0: none
+   * @param {number} depth nesting levels left to show; less than 0: none
    * @param {import('node:util').InspectOptionsStylized} options
    */
   [inspect.custom](depth, options) {
-    // The prototype, and a Proxy of a pool, are none.
+    // `this` may be the prototype, or a Proxy of a pool: neither has private fields.
     if (!(#lifecycle in this)) return this;
     const name = constructorName(this) || 'ProcessManager';
     if (depth < 0) return options.stylize(`[${name}]`, 'special');
@@ -452,8 +448,8 @@ class ProcessManager extends ObservedEmitter {
 
   #closed() {
     cancelWarning(this);
-    // The native side settles every task before it says that it has closed. Should it ever forget
-    // one, better a late answer than none.
+    // The native side settles every task before the event 'closed'. A task that a bug leaves
+    // unsettled fails here instead of never.
     for (const ticket of this.#tickets.all())
       this.#delivery.fail(ticket, { kind: 'closed', maybeExecuted: true });
     this.#finalStats = this.#lifecycle.native?.stats() ?? '';
@@ -463,9 +459,10 @@ class ProcessManager extends ObservedEmitter {
 }
 
 /**
- * What the native side calls. It holds this for as long as it lives itself, which must not be for
- * as long as it is held: hence weakly, and in a function of its own, since a closure keeps all that
- * its neighbours need.
+ * Returns the callback that the native side calls for a batch. The native side keeps the callback
+ * alive, so the callback holds its reader weakly: otherwise the pool could never be collected. The
+ * closure is made in a function of its own, because closures of one function share all captured
+ * variables.
  *
  * @param {BatchReader} batches
  */
@@ -475,7 +472,8 @@ function batchCallback(batches) {
 }
 
 /**
- * Elsewhere than on Linux, and where `/proc` is not mounted, or is that of another PID namespace.
+ * Warns on systems other than Linux, and where `/proc` is missing or belongs to another PID
+ * namespace.
  *
  * @param {string} name of the pool
  */

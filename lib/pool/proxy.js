@@ -1,21 +1,20 @@
 'use strict';
 
-// `pool.proxy`: an object that seems to have the functions of the worker module. What these are is known to the workers only,
-// so that it has one for every name but those by which programs ask an object what it is.
+// `pool.proxy`: an object with the functions of the worker module. Only the workers know these
+// functions, so the proxy has a function for every name, except for names that programs use to
+// inspect objects.
 
 const { SerializationError } = require('../errors/classes');
 
-/**
- * Promises ask for the first, and would wait for a task of that name; JSON.stringify calls the
- * second.
- */
+/** Promises read `then` and would call the task of that name; JSON.stringify calls `toJSON`. */
 const NOT_FUNCTIONS = Object.freeze(['then', 'toJSON']);
 
-/** Frozen: what is written to a proxy is an error in strict mode, as with a module's namespace. */
+/** Frozen: a write to the proxy throws in strict mode, as with a module's namespace. */
 const TARGET = Object.freeze({});
 
 /**
- * @param {(name: string, args: unknown[], fn: Function) => Promise<any>} call `fn`: what the caller has called
+ * @param {(name: string, args: unknown[], fn: Function) => Promise<any>} call `fn`: the function
+ *   that the caller called
  * @returns {Record<string, (...args: unknown[]) => Promise<any>>}
  */
 function proxyOf(call) {
@@ -23,7 +22,7 @@ function proxyOf(call) {
   const functions = new Map();
   return new Proxy(TARGET, {
     get(target, name) {
-      // What every object has is no function of the worker's: `${proxy}` must not start a task.
+      // Members of every object are no functions of the worker: `${proxy}` must not start a task.
       if (typeof name === 'symbol' || NOT_FUNCTIONS.includes(name)) return undefined;
       if (name in target) return Reflect.get(target, name);
       let fn = functions.get(name);
@@ -40,12 +39,13 @@ function proxyOf(call) {
 }
 
 /**
- * What the frame of a call says of its arguments.
+ * Returns the members of a frame that describe the arguments of a call.
  *
  * @param {readonly unknown[]} args
  * @param {'json' | 'advanced'} serialization
- * @returns {{ call: true, undefined: number[] | null }} `undefined`: which of them are, where JSON has null
- * @throws {SerializationError} JSON would make null of a callback, and say nothing
+ * @returns {{ call: true, undefined: number[] | null }} `undefined`: the indexes of undefined
+ *   arguments, which JSON turns into null
+ * @throws {SerializationError} for a function or symbol, which JSON would turn into null
  */
 function callOf(args, serialization) {
   if (serialization === 'advanced') return { call: true, undefined: null };

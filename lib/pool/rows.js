@@ -11,11 +11,11 @@ const { assertFits } = require('../platform/heap');
 const { numberArray } = require('../platform/number-array');
 
 /**
- * Fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number of
- * blobs.
+ * The fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time,
+ * number of blobs.
  */
 const FIELDS = 9;
-/** About half a millisecond of work, were they all small results. */
+/** The most rows of a batch: about 0.5 ms of work if all of them are small results. */
 const BATCH_ROWS = 1024;
 
 const KIND = Object.freeze({
@@ -35,15 +35,15 @@ const FLAG = Object.freeze({
   UNDEFINED: 1,
   /** The value is the whole envelope of a result. */
   ENVELOPE: 2,
-  /** The value's JSON is a text of its own, too long to be parsed together with others. */
+  /** The value's JSON is a separate string, too long to be parsed together with others. */
   APART: 4,
-  /** The value is in V8's format: a blob, or text if there is none. */
+  /** The value is in V8's format: a blob, or base64 text if the row has no blobs. */
   V8: 8,
-  /** The value is `{ value, binary }`, and blobs belong into it. */
+  /** The value is `{ value, binary }`, and the blobs belong into `value`. */
   BINARY: 16,
   /**
-   * This and its multiples: the MiB of the heap that the value's text may become, where that is
-   * worth a look.
+   * The bits from here on are a number: the heap (MiB) that the parsed value may need. 0: too
+   * little to check.
    */
   HEAP: 256,
 });
@@ -57,7 +57,7 @@ const NO_BLOBS = [];
  * @property {number} ticket
  * @property {number} flags
  * @property {number} workerId
- * @property {number} pid of that worker; 0 where the row is not something that it said
+ * @property {number} pid of that worker; 0 if the row does not come from a worker
  * @property {number} attempt
  * @property {number} waitTime ms
  * @property {number} runTime ms
@@ -67,7 +67,7 @@ const NO_BLOBS = [];
 /** @typedef {import('../native').NativeBatch} NativeBatch */
 
 class BatchReader {
-  /** Field by field, row by row; written by the native side in `drain()`. */
+  /** The fields of all rows. The native side writes them in `drain()`. */
   meta = numberArray(BATCH_ROWS * FIELDS);
   /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
   #native = null;
@@ -75,10 +75,12 @@ class BatchReader {
   #onMalformed;
 
   /**
-   * What either function throws is rethrown outside, and the rows that follow are delivered.
+   * What either function throws becomes an uncaught exception; later rows are delivered all the
+   * same.
    *
-   * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets a row that is used again for the next one
-   * @param {(row: Row, error: unknown) => void} onMalformed its value cannot be read
+   * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets an object that is reused
+   *   for the next row
+   * @param {(row: Row, error: unknown) => void} onMalformed gets a row whose value cannot be read
    */
   constructor(onRow, onMalformed) {
     this.#onRow = onRow;
@@ -94,14 +96,13 @@ class BatchReader {
     this.#native = null;
   }
 
-  /** The native side's callback: there is something to read. */
+  /** The callback of the native side: rows wait. */
   onBatch() {
     let rows = BATCH_ROWS;
     try {
       rows = this.#drain();
     } finally {
-      // Behind a single row there is hardly ever more to read, and another turn of the event loop
-      // would find nothing.
+      // After a single row more rows are rare, and another turn of the event loop would find none.
       if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
     }
   }
@@ -182,8 +183,9 @@ class BatchReader {
 }
 
 /**
- * The native side has checked each value, so that this cannot fail for what a worker sent. Should
- * it fail all the same, every row of the batch is told, and no task is left waiting.
+ * Parses the values of a batch together. The native side has checked each value, so a worker cannot
+ * make this fail. If parsing fails all the same, every row of the batch gets the error, and no task
+ * stays unsettled.
  *
  * @param {string} json
  * @returns {unknown[] | Error}

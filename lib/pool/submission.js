@@ -1,7 +1,7 @@
 'use strict';
 
 // The way of a task into the pool: from the caller's value and options to the native side, which
-// accepts the task or refuses it.
+// accepts or refuses the task.
 
 const { AsyncResource } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
@@ -96,8 +96,8 @@ class Submission {
   }
 
   /**
-   * The usual task, plain data with an id and no options, goes straight through. Anything else goes
-   * the longer way.
+   * Accepts a task with resolved options. Plain JSON data with an id and no options takes a
+   * shortcut: such a task needs no header.
    *
    * @param {Task} record
    * @param {any} task
@@ -129,21 +129,22 @@ class Submission {
    * @param {Task} record
    * @param {unknown} task
    * @param {Readonly<ResolvedTaskOptions>} options
-   * @param {{ exec?: string, stream?: number } | ReturnType<typeof import('./proxy').callOf>} how `exec`: source of a function to run, with `task`
-   *   as its arguments; `stream`: it gives several values, so many ahead; `call`: `task` are the arguments of its handler
+   * @param {{ exec?: string, stream?: number } | ReturnType<typeof import('./proxy').callOf>} how
+   *   `exec`: the source of a function to run, and `task` are the arguments; `stream`: the task
+   *   yields values, and this many may be unread; `call`: `task` are the arguments of the handler
    * @returns {number} the task's ticket
    */
   acceptWith(record, task, options, how) {
     const { signal, handler, filename, onProgress, trace } = options;
     if (filename !== null) assertNotItself(filename);
     const exec = 'exec' in how ? how.exec : undefined;
-    // Reads the function's name and length, which may be getters.
+    // `bind` reads the function's name and length, which may be getters of user code.
     const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
     const { serialization, maxMessageSize } = this.#config;
     const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
     const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
     if (isUndefined) throw new SerializationError('undefined cannot be a task');
-    // A getter of the task may have aborted it. Then no pool is started for it.
+    // A getter of the task may have aborted the signal. An aborted task must not start the pool.
     if (signal?.aborted) throw cancelledBefore(signal);
     record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
     const header = headerOf({
@@ -158,7 +159,7 @@ class Submission {
     const name = exec ?? filename ?? handler ?? typeOf(task);
     const number = name === undefined ? 0 : this.#handlers.of(name);
     const ticket = this.#submit(record, json, number, header, options, blobs);
-    // The task is accepted: from here on nothing may throw.
+    // The task is accepted: nothing below may throw.
     if (progressListener !== null) this.#delivery.watchProgress(ticket, progressListener);
     if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, record.id, trace);
     return ticket;
@@ -207,28 +208,28 @@ class Submission {
   }
 
   /**
-   * The last of the user's code before the task is given away: a method and a getter of the signal.
+   * Listens to the signal of a task. A signal's methods and getters are user code, the last to run
+   * before the native side gets the task.
    *
    * @param {number} ticket
    * @param {AbortSignal} signal
-   * @throws {Error} that says why the task is not accepted
+   * @throws {Error} the reason why the task is not accepted
    */
   #watch(ticket, signal) {
     this.#cancellation.watch(ticket, signal);
-    // A subscriber who was told of the pool's start may have aborted it, or the task's own getters
-    // have.
+    // Listeners to the pool's start and the task's own getters may have aborted the signal.
     if (signal.aborted) throw cancelledBefore(signal);
     this.#lifecycle.admit();
   }
 
-  /** @param {number} ticket of a task that was not accepted */
+  /** @param {number} ticket of a task that the native side did not accept */
   #rollback(ticket) {
     this.#tickets.remove(ticket);
     this.#cancellation.settle(ticket);
     if (this.#tickets.size === 0) this.#keepAlive.tasks(0);
   }
 
-  /** @param {number} status of the native side */
+  /** @param {number} status */
   #queueFull(status) {
     this.#lifecycle.noteQueueFull();
     const { maxQueue, maxQueueBytes } = this.#config;
@@ -272,7 +273,7 @@ function submitFull(native, ticket, json, handler, header, options, blobs) {
 }
 
 /**
- * @param {Record<string, unknown>} members null: left out
+ * @param {Record<string, unknown>} members members that are null are left out
  * @returns {string} JSON, without the braces
  */
 function headerOf(members) {

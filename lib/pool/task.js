@@ -1,16 +1,16 @@
 'use strict';
 
-// An accepted task, as the JavaScript side remembers it until it is settled: no more than its id
-// and who is to be told. There may be a million of them, which is why there is one small object for
-// each and no closure.
+// What the JavaScript side keeps of an accepted task until the task is settled: the id, and the
+// receiver of the outcome. There may be a million tasks, so each is one small object without
+// closures.
 
 const { AsyncResource } = require('node:async_hooks');
 
 const RESOURCE = { requireManualDestroy: true };
 
 /**
- * Of `run()` and `exec()`. A promise's reactions run in the context of their own `await`, so that
- * it keeps none.
+ * A task of `run()`, `exec()` or a proxy. The reactions of a promise run in the async context of
+ * their own `await`, so the task stores no context.
  */
 class PromisedTask {
   /** @type {string | number} */
@@ -35,13 +35,13 @@ class PromisedTask {
   }
 }
 
-/** Of `distributeTask()`. Listeners hear of it in the async context of that call. */
+/** A task of `distributeTask()`. Its listeners run in the async context of that call. */
 class EventTask extends AsyncResource {
   /** @type {string | number} */
   id = 0;
 
   constructor() {
-    // It is destroyed by hand, when the task is settled: a finalizer for each would cost more than
+    // The resource is destroyed by hand when the task is settled: a finalizer would cost more than
     // the task.
     super('BulkheadTask', RESOURCE);
   }
@@ -58,7 +58,7 @@ class EventTask extends AsyncResource {
 /** @typedef {PromisedTask | import('../iterate/mapped-task').MappedTask | EventTask | import('../iterate/task-stream').TaskStream} Task */
 
 /**
- * The id that a task brings along.
+ * Returns the id in a task's own data.
  *
  * @param {unknown} task
  * @returns {string | number | undefined}
@@ -69,7 +69,7 @@ function idOf(task) {
 }
 
 /**
- * The handler that a task asks for.
+ * Returns the handler that a task names.
  *
  * @param {unknown} task
  * @returns {string | undefined}
@@ -89,7 +89,7 @@ function ownProperty(object, key) {
   try {
     return Object.hasOwn(object, key) ? object[key] : undefined;
   } catch {
-    // A getter or a trap that throws: serialising the task has said so already, or will.
+    // A getter or a trap threw. Serialising the task reports the error.
     return undefined;
   }
 }

@@ -1,18 +1,18 @@
 'use strict';
 
-// Which task is behind the number that the native side knows it by.
+// Tickets: the numbers by which the native side knows tasks.
 //
 //   tasks   [ task | task | free | task | free ]      a ticket is an index
 //   free    [ 4, 2 ]                                  the last one is taken first, while it is still warm
 //
-// A ticket is used again only after the row that settled its task was read, so that no late row can
-// meet a new task.
+// A ticket is reused only after the row that settled its task was read, so that no late row can
+// refer to a new task.
 
-/** Up to here, empty arrays are kept for the next tasks; beyond, their memory is given back. */
+/** The longest empty table that is kept for the next tasks. Longer ones are freed. */
 const MAX_KEPT = 4096;
 
 /**
- * By id: a ticket or, where tasks have the same id, several.
+ * Tickets by task id: one ticket, or a set if several tasks have the same id.
  *
  * @typedef {Map<string | number, number | Set<number>>} Index
  */
@@ -26,7 +26,7 @@ class Tickets {
   /** @type {number[]} */
   #free = [];
   /**
-   * Made by the first `withId` and kept up while there are tasks: most pools never cancel by id.
+   * Made by the first `withId` and maintained while there are tasks. Most pools never cancel by id.
    */
   /** @type {Index | null} */
   #index = null;
@@ -54,7 +54,7 @@ class Tickets {
 
   /**
    * @param {number} ticket
-   * @returns {T | undefined} the task, which from now on has none
+   * @returns {T | undefined} the task, which has no ticket from now on
    */
   remove(ticket) {
     const task = this.#tasks[ticket];
