@@ -131,6 +131,7 @@ mod tests {
     const CONFIG: RestartConfig =
         RestartConfig { limit: 2, window: 1_000, min_delay: 10, max_delay: 35 };
 
+    // [A12]
     #[test]
     fn the_budget_counts_failures_within_the_window_or_in_a_row() {
         let mut budget = RestartBudget::default();
@@ -146,6 +147,7 @@ mod tests {
         assert!(budget.spend(2, &CONFIG), "three within the window");
     }
 
+    // [A7]
     #[test]
     fn backoff_doubles_up_to_its_limit() {
         let pauses: Vec<_> = (1..=5).map(|n| backoff(10, 35, n)).collect();

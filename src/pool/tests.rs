@@ -1077,6 +1077,7 @@ proptest! {
 proptest! {
     #![proptest_config(chance(cases(), RngSeed::Random))]
 
+    // [B15]
     #[test]
     fn keeps_its_promises_whatever_happens(sequence in sequence()) {
         play(sequence);
@@ -1127,6 +1128,7 @@ fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
     assert_eq!(orders, [3, 5, 8, 1, 4, 7, 2, 6]);
 }
 
+// [D6]
 #[test]
 fn what_was_sent_ahead_of_a_long_task_is_taken_back() {
     let mut world = World::new(config(2, 2, 1, Prefetch::Fixed(8)), true);
@@ -1197,6 +1199,7 @@ fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
     world.finish(true);
 }
 
+// [D6]
 #[test]
 fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     /// The time from sending a frame to its being read, far beyond the time limit and the grace
@@ -1235,6 +1238,7 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     world.finish(true);
 }
 
+// [A12]
 #[test]
 fn a_pool_whose_workers_never_get_ready_breaks() {
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
@@ -1263,6 +1267,7 @@ fn refused() -> World {
     world
 }
 
+// [A12]
 #[test]
 fn a_pool_breaks_once_all_starts_under_way_have_failed_and_never_again() {
     for end in [Act::Shutdown { drop_waiting: false, timeout: None }, Act::Terminate] {
@@ -1280,6 +1285,7 @@ fn a_pool_breaks_once_all_starts_under_way_have_failed_and_never_again() {
     }
 }
 
+// [A11]
 #[test]
 fn a_pool_serves_with_the_workers_that_start_and_tries_the_others_again() {
     let mut world = refused();
@@ -1765,6 +1771,7 @@ fn an_overdue_task_ends_when_its_worker_has_said_where_it_hangs() {
     world.finish(true);
 }
 
+// [C1]
 #[test]
 fn an_overdue_task_ends_when_its_worker_never_says_where_it_hangs() {
     let mut world = overdue();

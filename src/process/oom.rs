@@ -141,6 +141,7 @@ mod tests {
         );
     }
 
+    // [C9]
     #[test]
     fn finds_it_in_a_container() {
         // With a namespace of its own, and without: then the mount's root is the container's group.
@@ -163,6 +164,7 @@ mod tests {
         assert_eq!(count_file("0::/\n", V2, |_| false), None);
     }
 
+    // [C9]
     #[test]
     fn reads_the_count_of_either_version() {
         assert_eq!(count("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n"), Some(2));
@@ -209,6 +211,7 @@ mod tests {
         assert!(group.0.explain(mark));
     }
 
+    // [C9]
     #[test]
     fn one_kill_explains_one_death() {
         let group = Group::new("once");

@@ -107,6 +107,7 @@ async fn exit_of(mut waiter: Waiter) -> Exit {
     exit
 }
 
+// [A2]
 #[test]
 fn what_cannot_be_started_is_said_plainly() {
     let directory = std::env::temp_dir().join(format!("bulkhead-spawn-{}", std::process::id()));
@@ -225,6 +226,7 @@ fn waiting_can_be_given_up_and_taken_up_again() {
     });
 }
 
+// [G19]
 #[test]
 fn a_child_that_someone_else_reaped_has_an_unknown_exit() {
     with_both(|waiter| async move {
@@ -334,6 +336,7 @@ mod linux {
     const LIST_DESCRIPTORS: &str =
         "i=0; while [ $i -lt 1024 ]; do [ -e /proc/$$/fd/$i ] && printf '%s ' $i; i=$((i+1)); done";
 
+    // [A17]
     #[test]
     fn only_its_own_descriptors_are_open() {
         let leaky = File::open("/dev/null").unwrap();
@@ -397,6 +400,7 @@ mod linux {
         kill_and_reap(pid).unwrap();
     }
 
+    // [A15, A16]
     #[test]
     fn no_signal_is_ignored_and_none_blocked_but_the_one_of_ctrl_z() {
         // A thread of its own, whose mask may be changed. Rust's runtime ignores SIGPIPE, which
@@ -440,6 +444,7 @@ mod linux {
         assert!(big.max_rss_bytes > 400_000_000, "{big:?}");
     }
 
+    // [A6]
     #[test]
     fn no_descriptor_for_a_pidfd_is_an_error_and_no_hang() {
         // In a process of its own: the limit would starve the other tests.

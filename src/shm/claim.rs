@@ -138,6 +138,7 @@ mod tests {
 
     /// The supervisor sends, takes back what has not started and sends it again, as fast as both
     /// can.
+    // [E20, E21]
     #[test]
     fn every_task_starts_once_under_stress() {
         const TASKS: u32 = 100_000;

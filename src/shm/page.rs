@@ -271,6 +271,7 @@ mod tests {
 
     use super::*;
 
+    // [E21]
     #[test]
     fn what_is_held_is_seen_by_the_other_side_until_it_is_released() {
         let ours = SharedPage::create().unwrap();
@@ -327,6 +328,7 @@ mod tests {
         assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_some());
     }
 
+    // [D14, E18]
     #[test]
     fn its_size_cannot_be_changed() {
         let page = SharedPage::create().unwrap();

@@ -98,6 +98,7 @@ mod tests {
         assert!(say_out_of_memory(behind, None, Some(libc::SIGABRT)));
     }
 
+    // [C10]
     #[test]
     fn other_languages() {
         let abort = Some(libc::SIGABRT);
@@ -146,6 +147,7 @@ mod tests {
         assert!(!says("TypeError: a is not a function\n\nNode.js v20.20.2\n", Some(1), "node"));
     }
 
+    // [C10]
     #[test]
     fn words_alone_prove_nothing() {
         for (code, signal) in [

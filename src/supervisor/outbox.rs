@@ -533,6 +533,7 @@ mod tests {
         assert!(batch.rows.is_empty());
     }
 
+    // [G26]
     #[test]
     fn wakes_once_until_rearmed() {
         let (outbox, woken) = outbox();
@@ -550,6 +551,7 @@ mod tests {
         assert_eq!(woken.load(Ordering::SeqCst), 2);
     }
 
+    // [G26]
     #[test]
     fn a_batch_takes_rows_of_one_worker_and_no_more_than_are_read_at_a_time() {
         let mut batch = Batch::default();
@@ -616,6 +618,7 @@ mod tests {
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
+    // [D5]
     #[test]
     fn a_flood_does_not_get_in_front_of_others_and_keeps_its_order() {
         let (outbox, _) = outbox();

@@ -150,6 +150,7 @@ mod tests {
         })
     }
 
+    // [E15]
     #[test]
     fn a_frame_that_does_not_get_on_is_found_out_after_half_a_minute_of_listening() {
         assert_eq!(looks(|_| ()), Some(7));

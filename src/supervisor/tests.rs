@@ -42,6 +42,7 @@ fn told(shared: &SharedPool, text: &str) -> String {
     }
 }
 
+// [E15]
 #[test]
 fn a_worker_that_begins_a_frame_and_does_not_go_on_is_killed() {
     let shared = pool(

@@ -278,6 +278,7 @@ mod tests {
         assert!(!fault().is_due());
     }
 
+    // [B5]
     #[test]
     fn frames_are_cut_where_it_was_asked_for() {
         let lines =

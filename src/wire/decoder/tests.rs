@@ -127,6 +127,7 @@ fn an_error_in_a_payload_is_the_json_in_its_place() {
     assert!(seen);
 }
 
+// [F5]
 #[test]
 fn undefined_and_null_differ() {
     let value = |line: &str| {
@@ -208,6 +209,7 @@ fn raw_bytes_follow_their_line() {
     );
 }
 
+// [E10]
 #[test]
 fn hostile_lines_are_refused() {
     let table = [
@@ -329,6 +331,7 @@ fn an_error_quotes_the_line_and_stays() {
     assert!(error.to_string().chars().count() < 400, "{error}");
 }
 
+// [E3]
 #[test]
 fn an_endless_line_is_cut_before_the_buffer_grows_further() {
     let mut decoder = Decoder::new(LIMIT);
@@ -352,6 +355,7 @@ fn an_endless_line_is_cut_before_the_buffer_grows_further() {
     assert!(decoder.stream.buffer.capacity() <= LIMIT + SLACK + (256 << 10));
 }
 
+// [E4]
 #[test]
 fn announced_bytes_are_not_allocated_before_they_arrive() {
     let mut decoder = Decoder::new(600 << 20);
@@ -385,6 +389,7 @@ fn a_giant_frame_gives_its_memory_back() {
     assert!(decoder.stream.buffer.capacity() <= 256 << 10);
 }
 
+// [E13]
 #[test]
 fn five_million_nested_arrays_are_one_value() {
     let depth = 5_000_000;
@@ -492,6 +497,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    // [E2]
     #[test]
     fn any_cut_gives_the_same_frames(
         frames in proptest::collection::vec(frame(), 1..6),
