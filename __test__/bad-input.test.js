@@ -83,7 +83,7 @@ const permissionFlag = process.allowedNodeEnvironmentFlags.has('--permission')
   ? '--permission'
   : '--experimental-permission';
 
-describe('a task that cannot be sent', () => {
+describe('tasks that cannot be sent', () => {
   beforeEach(() => {
     manager = pool({ worker, maxWorkers: 1, maxMessageSize: 10_000 });
   });
@@ -92,7 +92,7 @@ describe('a task that cannot be sent', () => {
     await manager.shutdown();
   });
 
-  test('undefined, a function, a symbol', async () => {
+  test('[F2] undefined, a function or a symbol as a task is refused', async () => {
     for (const [task, name] of [
       [undefined, 'undefined'],
       [() => 1, 'function'],
@@ -106,7 +106,7 @@ describe('a task that cannot be sent', () => {
     }
   });
 
-  test('a cycle', async () => {
+  test('[F1] a task with a cycle is refused', async () => {
     const task = { id: 1, data: { list: [0] } };
     task.data.list.push({ task });
     const error = await refused(task);
@@ -122,7 +122,7 @@ describe('a task that cannot be sent', () => {
     expect((await refused(array)).cause).toBeInstanceOf(TypeError);
   });
 
-  test('a BigInt', async () => {
+  test('[F1] a task with a BigInt is refused', async () => {
     const error = await refused({ id: 1, data: { sum: [1, 2n] } });
     expect(error).toMatchObject({ code: 'ERR_SERIALIZATION', path: 'data.sum[1]' });
     expect(error.message).toContain('BigInt');
@@ -130,7 +130,7 @@ describe('a task that cannot be sent', () => {
     expect((await refused(1n)).message).toContain('BigInt');
   });
 
-  test('what is nested 100 000 deep', async () => {
+  test('[F8] a task nested 100 000 deep is refused', async () => {
     for (const task of [nested(100_000), { id: 1, data: nested(100_000) }]) {
       const error = await refused(task);
       expect(error).toBeInstanceOf(SerializationError);
@@ -140,7 +140,7 @@ describe('a task that cannot be sent', () => {
     }
   });
 
-  test('a getter, a toJSON or a trap that throws is the cause', async () => {
+  test('[F3] what a getter, a toJSON or a trap throws is the cause of the SerializationError', async () => {
     const cause = new EvalError('on purpose');
     const fail = () => {
       throw cause;
@@ -171,7 +171,7 @@ describe('a task that cannot be sent', () => {
     expect(await refused(proxy)).toBeInstanceOf(SerializationError);
   });
 
-  test('what is thrown there may be anything', async () => {
+  test('a getter of a task may throw anything', async () => {
     for (const thrown of [null, undefined, 'text', Object.create(null), Symbol('s')]) {
       const task = {
         id: 1,
@@ -185,7 +185,7 @@ describe('a task that cannot be sent', () => {
     }
   });
 
-  test('what is larger than maxMessageSize', async () => {
+  test('[F9, V5] a task larger than maxMessageSize is refused', async () => {
     const envelope = JSON.stringify({ id: 1, data: '' }).length;
     for (const [data, size] of [
       ['x'.repeat(10_001 - envelope), 10_001],
@@ -205,7 +205,7 @@ describe('a task that cannot be sent', () => {
     await expect(manager.run({ id: 1, data: exactly })).resolves.toEqual({ id: 1, data: exactly });
   });
 
-  test('wrong options for it', async () => {
+  test('wrong options of a task are refused', async () => {
     for (const [options, code, name] of [
       [null, 'ERR_INVALID_ARG_TYPE', 'options'],
       [7, 'ERR_INVALID_ARG_TYPE', 'options'],
@@ -227,7 +227,7 @@ describe('a task that cannot be sent', () => {
     expect((await refused({ id: 1 }, { signal: AbortSignal.abort('why') })).cause).toBe('why');
   });
 
-  test('exec() of what is no function that could run elsewhere', async () => {
+  test('exec() refuses what is no function that could run elsewhere', async () => {
     for (const [fn, args, name] of [
       ['() => 1', [], 'fn'],
       [undefined, [], 'fn'],
@@ -249,7 +249,7 @@ describe('a task that cannot be sent', () => {
     await expect(manager.exec((a, b) => a + b, [1, 2])).resolves.toBe(3);
   });
 
-  test('cancel() of what is no id', async () => {
+  test('cancel() refuses what is no id', async () => {
     for (const id of [undefined, null, {}, 1n]) {
       expect(() => manager.cancel(id)).toThrow(
         expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
@@ -260,8 +260,8 @@ describe('a task that cannot be sent', () => {
   });
 });
 
-describe('user code that runs while a task is taken in', () => {
-  test('may give the pool other tasks', async () => {
+describe('user code that runs while a task is accepted', () => {
+  test('[F4] a getter of a task may give the pool other tasks', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const inner = [];
     const task = {
@@ -275,7 +275,7 @@ describe('user code that runs while a task is taken in', () => {
     expect(await Promise.all(inner)).toEqual([0]);
   });
 
-  test('may shut it down: then the task is refused', async () => {
+  test('[F4] a getter of a task may shut the pool down: the task is refused', async () => {
     for (const method of ['shutdown', 'terminate']) {
       manager = pool({ worker, maxWorkers: 1 });
       await manager.run({ type: 'echo' });
@@ -293,7 +293,7 @@ describe('user code that runs while a task is taken in', () => {
     }
   });
 
-  test('may abort the signal of the task: then it is refused', async () => {
+  test('a getter of a task may abort its signal: the task is refused', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const controller = new AbortController();
     const task = {
@@ -311,7 +311,7 @@ describe('user code that runs while a task is taken in', () => {
     expect(manager.stats().tasks.accepted).toBe(0);
   });
 
-  test('is run once for each property', async () => {
+  test('each property of a task is read once', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     let reads = 0;
     class Odd {
@@ -332,8 +332,8 @@ describe('user code that runs while a task is taken in', () => {
   });
 });
 
-describe('tasks that are odd, and right', () => {
-  test('null, empty, false and bare values', async () => {
+describe('unusual tasks', () => {
+  test('[F14] null, empty, false and bare values are tasks', async () => {
     manager = pool({
       worker: moduleFile('export default (task) => ({ got: task });'),
       maxWorkers: 1,
@@ -357,7 +357,7 @@ describe('tasks that are odd, and right', () => {
     }
   });
 
-  test('an id may be any string or finite number; anything else is no id', async () => {
+  test('the id of a task is any string or finite number, and nothing else', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const log = record(manager, ['result']);
     const ids = [
@@ -383,7 +383,7 @@ describe('tasks that are odd, and right', () => {
     expect(log).toHaveLength(ids.length + 8);
   });
 
-  test('two tasks may have the same id: both run', async () => {
+  test('[F12] two tasks may have the same id: both run', async () => {
     manager = pool({ worker, maxWorkers: 2 });
     const log = record(manager, ['result', 'error']);
     for (const data of ['one', 'two', 'three'])
@@ -396,7 +396,7 @@ describe('tasks that are odd, and right', () => {
     );
   });
 
-  test('a task is a snapshot: later changes to it do not matter', async () => {
+  test('[F13] a task is a snapshot: later changes to it have no effect', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const task = { id: 1, type: 'echo', data: { list: [1, 2, 3] } };
     const first = manager.run(task);
@@ -409,8 +409,8 @@ describe('tasks that are odd, and right', () => {
   });
 });
 
-describe('a result that cannot be sent', () => {
-  test('ends its task with the reason, and the worker lives', async () => {
+describe('results that cannot be sent', () => {
+  test('[F10, P8] a result that cannot be sent ends its task with the reason, and the worker lives', async () => {
     manager = pool({ worker, maxWorkers: 1, maxMessageSize: 100_000 });
     const pid = await manager.run({ type: 'pid' });
     for (const [type, name, cause] of [
@@ -444,14 +444,14 @@ describe('a result that cannot be sent', () => {
     expect(await manager.run({ type: 'pid' })).toBe(pid);
   });
 
-  test('members without a form in JSON are left out, as JSON does', async () => {
+  test('members of a result that JSON has no form for are left out', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     expect(await manager.run({ type: 'members' })).toEqual({ list: [null, null] });
     expect(await manager.run({ type: 'thenable' })).toHaveProperty('then', 'no function');
     expect(await manager.run({ type: 'lazy' })).toBe('resolved');
   });
 
-  test('deep results arrive, or their task fails, and nothing else does', async () => {
+  test('a deep result arrives or fails its task, and has no other effect', async () => {
     manager = pool({ worker, maxWorkers: 1 });
     const pid = await manager.run({ type: 'pid' });
     for (const depth of [100, 1_000, 3_000]) {
@@ -467,7 +467,7 @@ describe('a result that cannot be sent', () => {
 describe('a full queue', () => {
   const announcing = fixture('announcing.mjs');
 
-  test('maxQueue bounds the tasks that wait', async () => {
+  test('[G22, T7] maxQueue bounds the tasks that wait', async () => {
     manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, maxQueue: 3 });
     const begun = started(manager, 'runs');
     const tasks = [manager.run({ id: 'runs', type: 'sleep', data: 50 })];
@@ -483,7 +483,7 @@ describe('a full queue', () => {
     expect(manager.stats().tasks.accepted).toBe(5);
   });
 
-  test('maxQueue 0: as many tasks as can run, none waits', async () => {
+  test('maxQueue 0 accepts as many tasks as can run at once', async () => {
     manager = pool({ worker: announcing, maxWorkers: 2, concurrency: 2, maxQueue: 0 });
     const tasks = [];
     for (let i = 0; i < 4; i++) tasks.push(manager.run({ type: 'sleep', data: 30 }));
@@ -496,7 +496,7 @@ describe('a full queue', () => {
     await expect(manager.run({ type: 'echo', data: 1 })).resolves.toBe(1);
   });
 
-  test('maxQueueBytes bounds what they weigh', async () => {
+  test('[T7] maxQueueBytes bounds the bytes of the tasks that wait', async () => {
     manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, maxQueueBytes: 100_000 });
     const begun = started(manager, 'runs');
     const tasks = [manager.run({ id: 'runs', type: 'sleep', data: 50 })];
@@ -514,7 +514,7 @@ describe('a full queue', () => {
     await expect(manager.run({ type: 'echo', data: half })).resolves.toBe(half);
   });
 
-  test('ready() is enough to stay within it', async () => {
+  test('[T8] a producer that awaits ready() stays within maxQueue', async () => {
     manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 2, maxQueue: 4 });
     const results = [];
     for (let data = 0; data < 500; data++) {
@@ -525,8 +525,8 @@ describe('a full queue', () => {
   });
 });
 
-describe('a pool that cannot be', () => {
-  test('wrong options are told at once, by name and value', () => {
+describe('pools that cannot be made', () => {
+  test('[G21] wrong options throw at once, by name and value', () => {
     for (const [options, Class, code, name] of [
       [null, TypeError, 'ERR_INVALID_ARG_TYPE', 'options'],
       ['worker.js', TypeError, 'ERR_INVALID_ARG_TYPE', 'options'],
@@ -550,7 +550,7 @@ describe('a pool that cannot be', () => {
     }
   });
 
-  test('where the permission model forbids child processes', async () => {
+  test('[G20] the constructor throws where the permission model forbids child processes', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       try {
@@ -566,7 +566,7 @@ describe('a pool that cannot be', () => {
   });
 
   test.each(['as flags', 'in NODE_OPTIONS'])(
-    'and where it allows them, they may do no more themselves (%s)',
+    'workers have no more permissions than this process (%s)',
     async (how) => {
       const source = `
       import ProcessManager from 'bulkhead';
@@ -592,7 +592,7 @@ describe('a pool that cannot be', () => {
     },
   );
 
-  test('a missing or broken worker module breaks the pool with one error that names it', async () => {
+  test('[A3] a missing or broken worker module breaks the pool with one error that names it', async () => {
     const folder = project({
       'syntax.mjs': 'export default function ( {',
       'throws.mjs': `throw new Error('not while loading');`,

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { fixture, pool, program } from './support/harness.js';
 
-test('runs a task in another process', async () => {
+test('[H7, T1] run() runs a task in another process', async () => {
   const manager = pool({ worker: fixture('basic.mjs') });
   await expect(manager.run({ id: 1, type: 'echo', data: 'hello' })).resolves.toBe('hello');
   expect(await manager.run({ type: 'pid' })).not.toBe(process.pid);
 });
 
-test('tells of a result by an event', async () => {
+test('distributeTask() reports its result by an event', async () => {
   const manager = pool();
   manager.distributeTask({ id: 'a', data: { n: 1 } });
   const [result, info] = await once(manager, 'result');
@@ -23,7 +23,7 @@ test('tells of a result by an event', async () => {
   });
 });
 
-test('works as an installed package', async () => {
+test('[H7] the package works as an installed package', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ maxWorkers: 1 });

@@ -32,7 +32,7 @@ beforeAll(async () => {
   campaign = JSON.parse(stdout);
 }, 120_000);
 
-test('measures each pool once a round, and gets right results', () => {
+test('the benchmark measures each pool once a round, and gets right results', () => {
   const [tiny, addon] = campaign.tests;
   expect(tiny.rows.map(({ pool }) => pool)).toEqual(['bulkhead', 'fork-json']);
   for (const { runs } of tiny.rows) {
@@ -45,7 +45,7 @@ test('measures each pool once a round, and gets right results', () => {
   expect(addon.rows[0].runs[0].figures.bytes).toBeGreaterThan(0);
 });
 
-test('page and plot are made from what it saved', () => {
+test('page and plot are made from the figures that the benchmark saved', () => {
   const text = page([campaign]);
   expect(text).toContain('### Tiny tasks, 1 000 in flight');
   expect(text).toContain('**not measured**');
@@ -53,7 +53,7 @@ test('page and plot are made from what it saved', () => {
     expect(plot(campaign, theme)).toMatch(/^<svg [\s\S]*bulkhead[\s\S]*<\/svg>\n$/);
 });
 
-test('an unknown name is refused', async () => {
+test('the benchmark refuses an unknown name', async () => {
   const run = promisify(execFile)(process.execPath, [
     join(root, 'benchmark/run.mjs'),
     '--peers',
@@ -65,7 +65,7 @@ test('an unknown name is refused', async () => {
   });
 });
 
-describe('tables', () => {
+describe('tables of the benchmark', () => {
   const measure = {
     columns: [
       { title: 'speed', key: 'speed' },
@@ -87,7 +87,7 @@ describe('tables', () => {
     },
   ];
 
-  test('have ratios within each round, wrong results, and failures', () => {
+  test('tables have ratios within each round, wrong results, and failures', () => {
     expect(tableOf(measure, rows)).toEqual([
       ['', 'speed', 'x', 'wrong results', 'failed'],
       ['bulkhead', '45', '4.00 (3.00..5.00)', '2', ''],
@@ -96,7 +96,7 @@ describe('tables', () => {
     ]);
   });
 
-  test('are judged by the pool that is hardest to beat', () => {
+  test('tables compare with the pool that is hardest to beat', () => {
     const verdicts = judge(
       [
         { says: 'speed', key: 'speed', atLeast: 5, over: ['fork-json', 'other'], overName: 'all' },

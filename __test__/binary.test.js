@@ -64,14 +64,14 @@ function expectSame(actual, expected) {
   expect(Buffer.compare(bytesOf(actual), bytesOf(expected))).toBe(0);
 }
 
-describe.each(['json', 'advanced'])('with serialization %s', (serialization) => {
+describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
   let manager;
   beforeEach(() => {
     manager = pool({ worker, serialization, maxWorkers: 1 });
   });
   const echo = (data) => manager.run({ type: 'echo', data });
 
-  test('a Buffer of 5 MB in the data of a task, and a Float64Array three levels deep, arrive as they were', async () => {
+  test('[V3] a Buffer of 5 MB and a Float64Array three levels deep in the data of a task arrive unchanged', async () => {
     const buffer = Buffer.alloc(5 * 1024 * 1024);
     for (let i = 0; i < buffer.length; i += 4) buffer.writeUInt32LE((i * 2_654_435_761) >>> 0, i);
     const numbers = Float64Array.from([
@@ -90,7 +90,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     expectSame(await echo(buffer), buffer);
   });
 
-  test('every binary type, in tasks, results, messages and progress', async () => {
+  test('[F6] every binary type arrives in tasks, results, messages and progress', async () => {
     const heard = { message: [], progress: [] };
     manager.on('message', (message) => heard.message.push(message));
     manager.on('progress', (value) => heard.progress.push(value));
@@ -113,7 +113,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     for (const [index, value] of Object.values(samples).entries()) expectSame(all[index], value);
   });
 
-  test('the very task may be binary, and so may what it is given to', async () => {
+  test('a task may itself be binary, and so may its result', async () => {
     const direct = pool({
       worker: moduleFile('export default (task) => task;'),
       serialization,
@@ -122,7 +122,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     for (const value of Object.values(samples)) expectSame(await direct.run(value), value);
   });
 
-  test('of a larger buffer only the part that a view shows, and nothing of what lies beside it', async () => {
+  test('of a larger buffer only the part that a view shows is sent', async () => {
     const large = Buffer.alloc(10_000, 'secret');
     large.fill(1, 100, 108);
     const views = [
@@ -140,7 +140,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     expectSame(numbers, Float32Array.of(1.5));
   });
 
-  test('empty ones', async () => {
+  test('empty buffers and views round-trip', async () => {
     const empty = [
       Buffer.alloc(0),
       new ArrayBuffer(0),
@@ -151,7 +151,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     for (const [index, value] of empty.entries()) expectSame(results[index], value);
   });
 
-  test('many in one task, each in its place', async () => {
+  test('many buffers in one task arrive, each in its place', async () => {
     const data = Array.from({ length: 300 }, (_, index) => ({
       [`key ${index}`]: Buffer.alloc(index % 7, index),
     }));
@@ -160,7 +160,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
       expectSame(results[index][`key ${index}`], item[`key ${index}`]);
   });
 
-  test('a task is a snapshot: what is written into a buffer afterwards does not matter', async () => {
+  test('[F13] a task is a snapshot: bytes written into a buffer afterwards have no effect', async () => {
     const data = Buffer.alloc(100_000, 1);
     const result = manager.run({ type: 'echo', data });
     data.fill(2);
@@ -183,7 +183,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     expect([result['a.b'].toString(), result[''].toString()]).toEqual(['y', 'z']);
   });
 
-  test('undefined is not null', async () => {
+  test('[F5] undefined and null stay distinct', async () => {
     await expect(echo(undefined)).resolves.toBeUndefined();
     await expect(echo(null)).resolves.toBeNull();
     await expect(manager.run({ type: 'nothing' })).resolves.toBeUndefined();
@@ -200,7 +200,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     ]);
   });
 
-  test('text of 10 MB, and text that is awkward', async () => {
+  test('[F7] text of 10 MB and text of unusual characters arrive unchanged', async () => {
     const long = 'ä€😀'.repeat(1_200_000);
     expect(Buffer.byteLength(long)).toBeGreaterThan(10_000_000);
     expect((await echo(long)) === long).toBe(true);
@@ -225,7 +225,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     for (const data of awkward) expect(await echo(data)).toBe(data);
   });
 
-  test('any JSON value comes back as JSON has it', async () => {
+  test('[F7] any JSON value comes back as JSON has it', async () => {
     const anything = fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' });
     const values = fc.array(anything, { minLength: 1, maxLength: 20 });
     const property = fc.asyncProperty(values, async (list) => {
@@ -259,7 +259,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     await fc.assert(property, { numRuns: 150 });
   });
 
-  test('memory that is shared cannot be sent', async () => {
+  test('shared memory is refused', async () => {
     const shared = new SharedArrayBuffer(8);
     const views = [new Uint8Array(shared), { a: [new Int32Array(shared)] }];
     // Node's structured clone copies what a view of it shows.
@@ -291,7 +291,7 @@ describe('structured clone', () => {
   });
   afterEach(() => manager.shutdown());
 
-  test('keeps dates, maps, sets, BigInts, expressions, cycles, and numbers that JSON does not have', async () => {
+  test('[F6, V1, P8] structured clone keeps dates, maps, sets, BigInts, regular expressions, cycles, NaN and -0', async () => {
     const data = {
       date: new Date(86_400_000),
       map: new Map([[{ key: 1 }, new Set(['a', 2n])]]),
@@ -314,13 +314,13 @@ describe('structured clone', () => {
     expect(result).toEqual(data);
   });
 
-  test('keeps identity within a task', async () => {
+  test('structured clone keeps identity within a task', async () => {
     const shared = { n: 1 };
     const [a, b] = await manager.run({ type: 'echo', data: [shared, shared] });
     expect(a).toBe(b);
   });
 
-  test('refuses what it cannot clone, and says what', async () => {
+  test('structured clone refuses a value that cannot be cloned, and names it', async () => {
     for (const [data, word] of [
       [{ fn: () => 1 }, /could not be cloned/],
       [Symbol('s'), /could not be cloned|symbol/i],
@@ -335,7 +335,7 @@ describe('structured clone', () => {
   });
 });
 
-test('as JSON, values lose what JSON loses', async () => {
+test('[F6] serialization "json" loses what JSON loses', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const data = {
     numbers: [Number.NaN, Infinity, -0, undefined, () => 1, Symbol('s')],

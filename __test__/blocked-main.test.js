@@ -30,7 +30,7 @@ function untilBlocking(condition, patience = 10_000) {
 }
 
 test.each(Object.entries(BLOCKS))(
-  '20 000 queued tasks are done meanwhile (%s)',
+  '[G10] 20 000 queued tasks run while the main thread is blocked (%s)',
   async (_, block) => {
     const manager = pool({ worker });
     await manager.startWorkers();
@@ -50,7 +50,7 @@ test.each(Object.entries(BLOCKS))(
   },
 );
 
-test('results that pile up are all there afterwards, in the order of their worker', async () => {
+test('[G10] results that pile up while the main thread is blocked all arrive, in the order of their worker', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager, ['result']);
   await manager.startWorkers();
@@ -64,7 +64,7 @@ test('results that pile up are all there afterwards, in the order of their worke
   ]);
 });
 
-test('a task’s timeout does not wait for it', async () => {
+test('[B11, G10] a task times out while the main thread is blocked', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });

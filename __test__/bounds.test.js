@@ -105,7 +105,7 @@ describe.skipIf(process.platform !== 'linux')(
   'the memory of this process',
   { timeout: LIMIT + 20_000 },
   () => {
-    test('[C2] memory follows what waits for a slow worker, and not what the worker was ever sent', async () => {
+    test('[H11, XC2] memory follows the bytes that wait for a slow worker, not all that it was ever sent', async () => {
       const worker = { command: 'python3', args: ['-c', SLOW] };
       const options = { worker, maxWorkers: 1, concurrency: 8, maxQueueBytes: 32 * MIB };
       const { grown, done } = await measured(`
@@ -141,7 +141,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(grown).toBeLessThan(32 * MIB + 8 * 2 * MIB + ROOM);
     });
 
-    test('[C8] broadcast() leaves out a worker that does not read, and send() to it is false, until it reads again', async () => {
+    test('[H11, XC8] broadcast() leaves out a worker that does not read, and send() to it is false, until it reads again', async () => {
       const { grown, reached, refused, ...told } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, minWorkers: 2, maxWorkers: 2 });
       const heard = [0, 0, 0];
@@ -177,7 +177,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(grown).toBeLessThan(16 * MIB + ROOM);
     });
 
-    test('[C8] a message larger than what may wait is sent if no other waits', async () => {
+    test('[XC8] a message larger than the bound is sent if no other message waits', async () => {
       const { sent } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       await manager.startWorkers();
@@ -192,7 +192,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(sent).toEqual([true, false, false]);
     });
 
-    test('[C2] tasks that were cancelled before a stopped worker took them up leave no bytes behind', async () => {
+    test('[XC2] tasks cancelled before a stopped worker took them leave no bytes behind', async () => {
       const { grown, ...told } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1 });
       await manager.startWorkers();
@@ -259,7 +259,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(grown).toBeLessThan(16 * 2 * MIB + ROOM);
     });
 
-    test('output that is listened to while the main thread is blocked waits in the worker', async () => {
+    test('output with a listener waits in the worker while the main thread is blocked', async () => {
       const { grown, heard } = await measured(`
       const manager = new ProcessManager({ worker: ${SPEAKER}, maxWorkers: 1, stdio: 'pipe' });
       let heard = 0;
@@ -278,7 +278,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(grown).toBeLessThan(16 * MIB + ROOM);
     });
 
-    test('standard error that nobody reads holds up the worker that prints, and neither memory nor another worker', async () => {
+    test('standard error that is not read delays the worker that prints, and neither memory nor another worker', async () => {
       const folder = project({
         'main.mjs': `${METER}
         const manager = new ProcessManager({ worker: ${SPEAKER}, minWorkers: 2, maxWorkers: 2 });
@@ -310,7 +310,7 @@ describe.skipIf(process.platform !== 'linux')(
       expect(grown).toBeLessThan(ROOM);
     });
 
-    test('workers that stop in the middle of a large message cost no more than twice what they have sent of it', async () => {
+    test('workers that stop in the middle of a large message cost at most twice what they have sent of it', async () => {
       const worker = {
         command: 'python3',
         args: [

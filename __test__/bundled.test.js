@@ -40,7 +40,7 @@ const BUNDLERS = [
 
 withToolchain('[A8] a program that was bundled by', () => {
   test.each(BUNDLERS)(
-    '%s works with bulkhead as an external, and says what to do without',
+    '%s: bulkhead works as an external, and its error without that names the remedy',
     (name) => {
       const folder = installed(files);
       const works = run([bundle(name, folder, 'external')], { cwd: folder });

@@ -25,7 +25,7 @@ function expectAbort(error, taskId, cause = reason) {
   expect(error.cause).toBe(cause);
 }
 
-test('with a signal that is aborted already, nothing is accepted', async () => {
+test('[G25] a task with an aborted signal is not accepted', async () => {
   const manager = pool(one);
   const error = await failure(
     manager.run({ id: 1, type: 'loop' }, { signal: AbortSignal.abort(reason) }),
@@ -38,7 +38,7 @@ test('with a signal that is aborted already, nothing is accepted', async () => {
   expect(manager.stats().tasks).toMatchObject({ accepted: 0, cancelled: 0 });
 });
 
-test('a task that waits never runs', async () => {
+test('[G25, L1] a waiting task whose signal aborts never runs', async () => {
   const manager = pool(one);
   const log = record(manager);
   const controller = new AbortController();
@@ -68,7 +68,7 @@ test('a task that waits never runs', async () => {
   });
 });
 
-test('a task that was sent ahead, but has not begun, never runs and costs no worker', async () => {
+test('[G25] a prefetched task whose signal aborts never runs, and costs no worker', async () => {
   const manager = pool({ ...one, prefetch: 8 });
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
@@ -86,7 +86,7 @@ test('a task that was sent ahead, but has not begun, never runs and costs no wor
   expect(saidIn(log).filter((said) => said.begun !== undefined)).toEqual([]);
 });
 
-test('a task that runs is told by ctx.signal, and its worker stays', async () => {
+test('[G25, L1, L2] a running task whose signal aborts is told by ctx.signal, and its worker stays', async () => {
   const manager = pool(one);
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
@@ -115,7 +115,7 @@ test.each([
   ['loopAndTrap', 'SIGKILL'],
   ['hang', 'SIGTERM'],
   ['stop', 'SIGTERM'],
-])('a task that does not listen costs its worker: %s', async (type, signal) => {
+])('[G25] a running task that ignores its abort costs its worker: %s', async (type, signal) => {
   const manager = pool({ ...one, gracePeriod: 100 });
   const log = record(manager);
   const controller = new AbortController();
@@ -132,7 +132,7 @@ test.each([
   ]);
 });
 
-test('once the task has ended, nothing happens', async () => {
+test('[G25] a signal that aborts after its task has ended has no effect', async () => {
   const manager = pool(one);
   const log = record(manager, ['error', 'exit']);
   const controller = new AbortController();
@@ -148,7 +148,7 @@ test('once the task has ended, nothing happens', async () => {
   expect(manager.stats().tasks).toMatchObject({ cancelled: 0 });
 });
 
-test('without a reason, the cause is the signal’s own', async () => {
+test('aborting without a reason gives an AbortError whose cause is the signal’s own reason', async () => {
   const manager = pool(one);
   const controller = new AbortController();
   const task = failure(manager.run({ type: 'obey' }, { signal: controller.signal }));
@@ -160,7 +160,7 @@ test('without a reason, the cause is the signal’s own', async () => {
   expect(timeout).toMatchObject({ name: 'AbortError', cause: { name: 'TimeoutError' } });
 });
 
-test('cancel(id) cancels every task of that id, waiting or running, and says whether there was one', async () => {
+test('cancel(id) cancels every task of that id, waiting or running, and returns whether there was one', async () => {
   const manager = pool(one);
   const log = record(manager);
   const tasks = [1, 2].map(() => manager.run({ id: 'twin', type: 'obey' }).catch((error) => error));
@@ -177,7 +177,7 @@ test('cancel(id) cancels every task of that id, waiting or running, and says whe
   expect(manager.stats().tasks).toMatchObject({ accepted: 3, cancelled: 3 });
 });
 
-test('10 000 tasks on one signal: no warning, every one ends once', async () => {
+test('[H7] 10 000 tasks on one signal end once each, without a warning', async () => {
   const manager = pool({ worker });
   const log = record(manager);
   const warnings = [];
@@ -210,7 +210,7 @@ test('10 000 tasks on one signal: no warning, every one ends once', async () => 
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
 
-test('[C11] one signal for twenty pools and as many maps: it has one listener at most, and there is no warning', async () => {
+test('[XC11] one signal for twenty pools and as many maps has at most one listener, and causes no warning', async () => {
   const warnings = [];
   const onWarning = (warning) => warnings.push(warning);
   process.on('warning', onWarning);
@@ -246,7 +246,7 @@ test('[C11] one signal for twenty pools and as many maps: it has one listener at
   expect([listeners, most]).toEqual([0, 1]);
 });
 
-describe('a signal that is aborted while its task is being accepted', () => {
+describe('a signal that aborts while its task is accepted', () => {
   const add = EventTarget.prototype.addEventListener;
 
   test.each([
@@ -302,7 +302,7 @@ describe('a signal that is aborted while its task is being accepted', () => {
     ],
     ['a subscriber of bulkhead:pool:open', ({ abort, on }) => on('bulkhead:pool:open', abort)],
     ['a subscriber of bulkhead:task:start', ({ abort, on }) => on('bulkhead:task:start', abort)],
-  ])('[C12] by %s: the task is cancelled', async (_, arrange) => {
+  ])('[G25, XC12] a task whose signal is aborted by %s is cancelled', async (_, arrange) => {
     const manager = pool(one);
     const controller = new AbortController();
     const options = { signal: controller.signal };
@@ -324,7 +324,7 @@ describe('a signal that is aborted while its task is being accepted', () => {
     expect(manager.stats().tasks).toMatchObject({ completed: 0, failed: 0 });
   });
 
-  test('[C12] by the source of a map(): it is cancelled, and the source is closed', async () => {
+  test('[XC12] a map() whose signal is aborted by its source is cancelled, and closes the source', async () => {
     const manager = pool(one);
     const controller = new AbortController();
     let closed = 0;
@@ -356,7 +356,7 @@ describe('a signal whose own methods throw', () => {
     throw thrown;
   };
 
-  test('[C1] while a task is being accepted: nothing is accepted, and the pool goes on', async () => {
+  test('[XC1] a signal that throws while a task is accepted: nothing is accepted, and the pool serves on', async () => {
     const manager = pool(one);
     const like = {
       aborted: false,
@@ -389,7 +389,7 @@ describe('a signal whose own methods throw', () => {
     expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
   });
 
-  test('[C1] a signal that cannot be unsubscribed from is refused', async () => {
+  test('[XC1] a signal that cannot be unsubscribed from is refused', async () => {
     const manager = pool(one);
     const signal = { aborted: false, reason: undefined, addEventListener() {} };
     for (const call of [
@@ -404,7 +404,7 @@ describe('a signal whose own methods throw', () => {
   });
 });
 
-test('a task that is cancelled is not retried', async () => {
+test('a cancelled task is not retried', async () => {
   const manager = pool({ ...one, retries: 3, retryDelay: 1, gracePeriod: 50 });
   const log = record(manager);
   const controller = new AbortController();
@@ -440,7 +440,7 @@ test('a task that waits for its next attempt can be cancelled', async () => {
   });
 });
 
-test('tasks are cancelled from a listener, while others end', async () => {
+test('[G7] a listener may cancel tasks while others end', async () => {
   const manager = pool({ worker });
   const controllers = Array.from({ length: 200 }, () => new AbortController());
   const outcomes = new Uint8Array(200);

@@ -41,7 +41,7 @@ const stuck = (manager, task) =>
     return error.stuckAt;
   }, 'a stack');
 
-test('a synchronous loop: function, file and line', async () => {
+test('[C1, L5] captureStack names function, file and line of a synchronous loop', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const log = record(manager, ['exit']);
   const stuckAt = await stuck(manager, { id: 'stuck', type: 'spin' });
@@ -54,14 +54,14 @@ test('a synchronous loop: function, file and line', async () => {
   expect(exitsIn(log)[0]).toMatchObject({ signal: 'SIGTERM', reason: 'timeout' });
 });
 
-test('nested calls: innermost first', async () => {
+test('[C1] captureStack lists nested calls innermost first', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const stuckAt = await stuck(manager, { type: 'nested' });
   expect(framesOf(stuckAt).map(([name]) => name)).toEqual(['innermost', 'middle', 'outer']);
   expect(stuckAt).toContain('    at innermost (file://');
 });
 
-test('a deep recursion: its innermost frames', async () => {
+test('captureStack has the innermost frames of a deep recursion', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const stuckAt = await stuck(manager, { type: 'recursive' });
   expect(stuckAt.split('\n')).toHaveLength(50);
@@ -72,7 +72,7 @@ test('a deep recursion: its innermost frames', async () => {
   ]);
 });
 
-test('an error event has it as well, and several workers may be asked at once', async () => {
+test('an error event has the captured stack, and several workers are asked at once', async () => {
   const manager = pool({ ...capturing, minWorkers: 2, maxWorkers: 2, taskTimeout: 200 });
   await manager.startWorkers();
   const stacks = {};
@@ -92,7 +92,7 @@ test('an error event has it as well, and several workers may be asked at once', 
   expect(framesOf(stacks.b)[0][0]).toBe('innermost');
 });
 
-test('a handler that waits is nowhere in JavaScript; if it ends in time, its worker stays, without a debugger', async () => {
+test('a handler that awaits has no stack; if it ends in time, its worker stays, without a debugger', async () => {
   // Not the flags of this process: what vitest preloads runs at moments of its own.
   const manager = pool({ ...capturing, maxWorkers: 1, concurrency: 2, execArgv: [] });
   const survives = async () => {
@@ -113,7 +113,7 @@ test('a handler that waits is nowhere in JavaScript; if it ends in time, its wor
   expect(framesOf(await stuck(manager, { type: 'spin' }))[0][0]).toBe('spin');
 });
 
-test('nothing is opened before a deadline is missed, and the command line is left alone', async () => {
+test('captureStack opens no port before a deadline is missed, and leaves the command line alone', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1, execArgv: ['--max-old-space-size=100'] });
   expect(await manager.run({ type: 'debugger' }, { timeout: 20_000 })).toEqual({
     url: null,
@@ -122,7 +122,7 @@ test('nothing is opened before a deadline is missed, and the command line is lef
   });
 });
 
-test('without the option nobody is asked', async () => {
+test('without captureStack no worker is asked', async () => {
   const manager = pool({ worker, maxWorkers: 1, stdio: 'ignore' });
   const log = record(manager, ['message', 'exit']);
   expect(await manager.run({ type: 'debugger' })).toEqual({
@@ -138,7 +138,7 @@ test('without the option nobody is asked', async () => {
   expect(log.map(([, said]) => said)).not.toContain('SIGUSR1');
 });
 
-test('a worker with a handler of its own for the signal gets it, and the error comes without a stack', async () => {
+test('a worker with its own handler for the signal receives it, and the error has no stack', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const log = record(manager, ['message', 'exit']);
   await manager.run({ type: 'replaceHandler' });
@@ -157,7 +157,7 @@ test('a worker that would die of the signal is not sent it', async () => {
   expect(exitsIn(log)).toEqual([expect.objectContaining({ signal: 'SIGTERM', reason: 'timeout' })]);
 });
 
-test('a result that comes while the worker is being asked is too late, and the worker stays', async () => {
+test('a result that comes while the stack is captured is too late, and the worker stays', async () => {
   const manager = pool({ ...capturing, maxWorkers: 1 });
   const log = record(manager, ['result', 'error', 'exit']);
   const pid = await manager.run({ type: 'pid' });
@@ -168,7 +168,7 @@ test('a result that comes while the worker is being asked is too late, and the w
   expect(log).toEqual([]);
 });
 
-test('what Node prints for our debugger is not passed on; what the worker prints is', async () => {
+test("Node's messages about the capturing debugger are dropped, the worker's own output is kept", async () => {
   const manager = pool({ ...capturing, maxWorkers: 1, stdio: 'pipe' });
   let printed = '';
   manager.on('stderr', (chunk) => {
@@ -189,7 +189,7 @@ test('what Node prints for our debugger is not passed on; what the worker prints
   expect(printed).toMatch(/my words\nDebug$/);
 });
 
-describe('while a worker is being asked', () => {
+describe('while a stack is captured', () => {
   const ask = async () => {
     const manager = pool({ ...capturing, maxWorkers: 1 });
     const log = record(manager, ['message']);
@@ -201,26 +201,26 @@ describe('while a worker is being asked', () => {
     return { manager, error, pid };
   };
 
-  test('terminate() waits for nothing', async () => {
+  test('terminate() does not wait for a stack that is being captured', async () => {
     const { manager, error, pid } = await ask();
     await manager.terminate();
     expect(await error).toBeInstanceOf(PoolClosedError);
     expect(isGone(pid)).toBe(true);
   });
 
-  test('shutdown() lets it end', async () => {
+  test('shutdown() lets a capture end', async () => {
     const { manager, error } = await ask();
     expect(await manager.shutdown()).toMatchObject({ completed: 0, rejected: 1 });
     expect(await error).toBeInstanceOf(TaskTimeoutError);
   });
 
-  test('cancel() ends the task at once', async () => {
+  test('cancel() ends a task at once while its stack is captured', async () => {
     const { manager, error } = await ask();
     expect(manager.cancel(1)).toBe(true);
     expect(await error).toMatchObject({ name: 'AbortError' });
   });
 
-  test('a worker that is killed leaves an overdue task', async () => {
+  test('a worker killed while its stack is captured leaves an overdue task', async () => {
     const { manager, error, pid } = await ask();
     process.kill(pid, 'SIGKILL');
     expect(await error).toBeInstanceOf(TaskTimeoutError);
@@ -297,42 +297,48 @@ describe('a worker that lies about its debugger', () => {
         socket.write(textFrame('{"method":"Debugger.paused","params":{"callFrames":[]}}'));
       },
     ],
-  ])('and names a server %s', async (_, serve) => {
-    const sockets = new Set();
-    let connections = 0;
-    const server = createServer((socket) => {
-      connections += 1;
-      sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => sockets.delete(socket));
-      socket.once('data', (request) => serve(socket, request));
-    });
-    onTestFinished(() => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    });
-    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const line = `Debugger listening on ws://127.0.0.1:${server.address().port}/${UUID}\n`;
+  ])(
+    'a task times out without a stack if its worker names a debugger at a server %s',
+    async (_, serve) => {
+      const sockets = new Set();
+      let connections = 0;
+      const server = createServer((socket) => {
+        connections += 1;
+        sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => sockets.delete(socket));
+        socket.once('data', (request) => serve(socket, request));
+      });
+      onTestFinished(() => {
+        for (const socket of sockets) socket.destroy();
+        server.close();
+      });
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const line = `Debugger listening on ws://127.0.0.1:${server.address().port}/${UUID}\n`;
 
-    const manager = pool({ ...capturing, maxWorkers: 1 });
-    const error = await failure(manager.run({ type: 'lie', data: line }, limit));
-    expect(error).toBeInstanceOf(TaskTimeoutError);
-    expect('stuckAt' in error).toBe(false);
-    expect(connections).toBe(1);
-    await until(() => sockets.size === 0, 'the connection is closed');
-    expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
-  });
+      const manager = pool({ ...capturing, maxWorkers: 1 });
+      const error = await failure(manager.run({ type: 'lie', data: line }, limit));
+      expect(error).toBeInstanceOf(TaskTimeoutError);
+      expect('stuckAt' in error).toBe(false);
+      expect(connections).toBe(1);
+      await until(() => sockets.size === 0, 'the connection is closed');
+      expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
+    },
+  );
 
   test.each([
     ['not of this machine', `ws://192.0.2.1:9229/${UUID}`],
     ['where nobody is', `ws://127.0.0.1:1/${UUID}`],
     ['that is none', 'ws://nonsense'],
-  ])('and names an address %s', async (_, address) => {
-    const manager = pool({ ...capturing, maxWorkers: 1 });
-    const line = `Debugger listening on ${address}\n`;
-    const error = await failure(manager.run({ type: 'lie', data: line }, limit));
-    expect(error).toBeInstanceOf(TaskTimeoutError);
-    expect('stuckAt' in error).toBe(false);
-    expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
-  });
+  ])(
+    'a task times out without a stack if its worker names a debugger at an address %s',
+    async (_, address) => {
+      const manager = pool({ ...capturing, maxWorkers: 1 });
+      const line = `Debugger listening on ${address}\n`;
+      const error = await failure(manager.run({ type: 'lie', data: line }, limit));
+      expect(error).toBeInstanceOf(TaskTimeoutError);
+      expect('stuckAt' in error).toBe(false);
+      expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
+    },
+  );
 });

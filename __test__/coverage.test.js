@@ -29,12 +29,12 @@ async function calls(options) {
   return functions.find(({ functionName }) => functionName === 'covered')?.ranges[0].count ?? null;
 }
 
-test('[C16] the code of workers is measured, without env and with one that says nothing of it', async () => {
+test('[XC16] NODE_V8_COVERAGE covers workers, without env and with an env that does not mention it', async () => {
   expect(await calls('{}')).toBe(3);
   expect(await calls('{ env: {} }')).toBe(3);
 });
 
-test('[C16] env may say that the code of workers is not measured', async () => {
+test('[XC16] env may switch off the coverage of workers', async () => {
   expect(await calls('{ env: { NODE_V8_COVERAGE: undefined } }')).toBe(null);
   expect(await calls(`{ env: { NODE_V8_COVERAGE: '' } }`)).toBe(null);
 });

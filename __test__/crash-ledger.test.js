@@ -144,7 +144,7 @@ function check({ tasks, kills, maxStarts, lostPerKill }, storm) {
   expect(crashed.every(({ signal }) => signal === 'SIGKILL')).toBe(true);
 }
 
-test('100 000 tasks and 50 kills: each ends once, none runs twice, and a kill costs one at most', async () => {
+test('[B8, L7] 100 000 tasks and 50 kills: each task ends once, none runs twice, and a kill costs at most one', async () => {
   const size = { tasks: 100_000, kills: 50, maxStarts: 1, lostPerKill: 1 };
   const outcome = await storm({ ...size, type: 'plain', data: 0.02, options: {} });
   check(size, outcome);
@@ -157,12 +157,12 @@ test('100 000 tasks and 50 kills: each ends once, none runs twice, and a kill co
   expect(outcome.retries).toEqual([]);
 }, 90_000);
 
-test('several async tasks at a time: a kill costs no more than those', async () => {
+test('with several async tasks in a worker, a kill costs no more than those', async () => {
   const size = { tasks: 10_000, kills: 10, maxStarts: 1, lostPerKill: 4 };
   check(size, await storm({ ...size, type: 'async', options: { concurrency: 4 } }));
 }, 60_000);
 
-test('retries: what may have started runs again, three times at most, and is told which time it is', async () => {
+test('[L6] retries: a task that may have started runs at most three times, and is told its attempt', async () => {
   const size = { tasks: 2_000, kills: 15, maxStarts: 3, lostPerKill: 1 };
   const outcome = await storm({
     ...size,
@@ -187,7 +187,7 @@ test('retries: what may have started runs again, three times at most, and is tol
   }
 }, 60_000);
 
-test('a task that kills its worker: retried until it succeeds, or until its starts are used up', async () => {
+test('[A13] a task that kills its worker is retried until it succeeds or its attempts are used up', async () => {
   const folder = ledgerFolder();
   const manager = pool({
     worker: fixture('ledger.mjs'),

@@ -40,7 +40,7 @@ const begun = (log, count) =>
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
 describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
-  test('while the worker idles costs no task', async () => {
+  test('[B1] a worker that dies idle costs no task', async () => {
     const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     await manager.run({ type: 'later', data: way });
@@ -60,7 +60,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(manager.stats().tasks).toMatchObject({ accepted: 2, completed: 2, failed: 0 });
   });
 
-  test('in a task is that task’s error, and nobody else’s', async () => {
+  test('[B4, B12, L8, P1, P3] a worker that dies in a task fails that task only', async () => {
     const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     const pid = await manager.run({ type: 'pid' });
@@ -99,7 +99,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     ]);
   });
 
-  test('right after a result does not take the result along', async () => {
+  test('[B6, D2] a worker that dies right after a result does not take the result along', async () => {
     const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     const sizes = [1, 200_000, 4_000_000];
@@ -119,7 +119,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
   });
 });
 
-test('a worker that exits in the synchronous part of its handler has crashed, too', async () => {
+test('[B4, P1] a worker that exits in the synchronous part of its handler has crashed', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   for (const [way, fields] of WAYS) {
     // These two are errors of the handler here, or come later.
@@ -132,7 +132,7 @@ test('a worker that exits in the synchronous part of its handler has crashed, to
   expect(await manager.run({ type: 'echo', data: 'still here' })).toBe('still here');
 });
 
-test('process.exit(0) behind a message of 1 MB: the message arrives, the task is an error, the pool goes on', async () => {
+test('[B12, D1, P2] process.exit(0) behind a message of 1 MB: the message arrives, the task fails, the pool serves on', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager);
   manager.distributeTask({ id: 7, type: 'sendThenExit', data: 1 << 20 });
@@ -151,7 +151,7 @@ test('process.exit(0) behind a message of 1 MB: the message arrives, the task is
 });
 
 test.each(['SIGKILL', 'abort', 'an uncaught exception'])(
-  'a finaliser that ends the worker (%s) after its result does not take the result along',
+  '[B13] a finaliser that ends the worker (%s) after its result does not take the result along',
   async (way) => {
     const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--expose-gc'] });
     const log = record(manager, ['exit', 'error']);
@@ -163,7 +163,7 @@ test.each(['SIGKILL', 'abort', 'an uncaught exception'])(
   },
 );
 
-test('a worker that closes the descriptors it was started with, or opens others in their place, is none the worse', async () => {
+test('[D3] a worker that closes or replaces the descriptors it was started with serves on', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const pid = await manager.run({ type: 'pid' });
   expect(await manager.run({ type: 'close' })).toEqual([3, 4]);
@@ -176,7 +176,7 @@ test('a worker that closes the descriptors it was started with, or opens others 
   expect(await manager.shutdown()).toMatchObject({ killed: 0 });
 });
 
-test('half a result is no result', async () => {
+test('[B5] half a result counts as none', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['error']);
   const error = await failure(manager.run({ type: 'within' }));
@@ -191,7 +191,7 @@ test('half a result is no result', async () => {
   expect(log).toEqual([]);
 });
 
-test('a task of which only a part was written runs at the next worker, silently', async () => {
+test('[B2] a task of which only a part was written runs at the next worker, silently', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['error', 'retry', 'exit']);
   const pid = await manager.run({ type: 'pid' });
@@ -209,7 +209,7 @@ test('a task of which only a part was written runs at the next worker, silently'
   expect(log.map(([event]) => event)).toEqual(['exit']);
 });
 
-test('an exception thrown behind a result costs neither that result nor the tasks that follow', async () => {
+test('[D2, P7] an exception thrown behind a result costs neither that result nor the tasks that follow', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['exit']);
   const tasks = [manager.run({ type: 'after', data: { way: 'an uncaught exception', size: 1 } })];
@@ -236,7 +236,7 @@ test.each(['SIGKILL', 'SIGSEGV', 'abort', 'exit(1)'])(
   },
 );
 
-test('the error has the end of the worker’s standard error', async () => {
+test('[B4, L11] a WorkerCrashedError has the end of the worker’s standard error', async () => {
   for (const stdio of ['ignore', 'pipe']) {
     const manager = pool({ worker, restart, maxWorkers: 1, stdio });
     const error = await failure(manager.run({ type: 'during', data: 'an uncaught exception' }));
@@ -246,7 +246,7 @@ test('the error has the end of the worker’s standard error', async () => {
   }
 });
 
-test('running out of heap is told apart', async () => {
+test('[C10, L10] a worker that runs out of heap is reported with outOfMemory: true', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1, execArgv: ['--max-old-space-size=30'] });
   const error = await failure(manager.run({ id: 1, type: 'outOfMemory' }));
   expect(error).toMatchObject({ name: 'WorkerCrashedError', outOfMemory: true });
@@ -257,7 +257,7 @@ test('running out of heap is told apart', async () => {
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
 
-test('a worker that only talks of memory has died of something else', async () => {
+test('[C10] a worker that only prints about memory is not reported as out of memory', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const text =
     'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\nMemoryError\n';
@@ -268,7 +268,7 @@ test('a worker that only talks of memory has died of something else', async () =
   }
 });
 
-test('a message is one line, whatever was printed and whatever the task is called', async () => {
+test('[B4] the message of a WorkerCrashedError is one line, for any output and any task id', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const text = `\x1b[31mError: ${'very '.repeat(100)}\r\x07bad\x1b[0m\n`;
   const error = await failure(
@@ -285,7 +285,7 @@ test('a message is one line, whatever was printed and whatever the task is calle
   expect(error.stderr).toBe(text);
 });
 
-test('all workers killed at once: all are replaced, and the queue goes on', async () => {
+test('[B9] all workers killed at once are replaced, and the queue is served', async () => {
   const manager = pool({ ...quiet, minWorkers: 3, maxWorkers: 3 });
   const log = record(manager, ['message', 'exit']);
   await manager.startWorkers();
@@ -310,7 +310,7 @@ test('all workers killed at once: all are replaced, and the queue goes on', asyn
 });
 
 test.each([1, 2, 5, 13])(
-  '%i workers that kill each other: every task ends once, and the pool outlives it',
+  '[B8] %i workers that kill each other: every task ends once, and the pool outlives it',
   async (count) => {
     const manager = pool({ ...quiet, minWorkers: count, maxWorkers: count });
     await manager.startWorkers();
@@ -342,8 +342,8 @@ test.each([1, 2, 5, 13])(
   },
 );
 
-describe('what a worker has started', () => {
-  test('is killed when the worker dies, and does not delay its end', async () => {
+describe('child processes of a worker', () => {
+  test('[D7] a child process of a worker is killed when the worker dies, and does not delay its end', async () => {
     const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     const error = await failure(manager.run({ type: 'grandchildThenDie' }));
@@ -352,7 +352,7 @@ describe('what a worker has started', () => {
     await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);
   });
 
-  test('lives on if it has left the group, and holds nobody up with what it keeps open', async () => {
+  test("[D8, D9] a child process that left the worker's group lives on, and delays nothing by what it keeps open", async () => {
     const manager = pool({ ...quiet, maxWorkers: 1, stdio: 'pipe' });
     const log = record(manager);
     const error = await failure(manager.run({ type: 'daemonThenDie' }));
@@ -372,7 +372,7 @@ describe('what a worker has started', () => {
     await until(() => isGone(daemon), 'the daemon is gone');
   });
 
-  test('is killed when the pool shuts down', async () => {
+  test('[D7] a child process of a worker is killed when the pool shuts down', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const grandchild = await manager.run({ type: 'grandchild' });
     expect(isGone(grandchild)).toBe(false);
@@ -385,7 +385,7 @@ describe.each([
   ['SIGTERM', false],
   ['SIGKILL', true],
 ])('a worker that closes its channel and lives on', (signal, trap) => {
-  test(`is ended by ${signal}, and replaced`, async () => {
+  test(`[D3] a worker that closes its channel is ended by ${signal}, and replaced`, async () => {
     const manager = pool({ worker, maxWorkers: 1, gracePeriod: 50 });
     const log = record(manager, ['exit']);
     const error = await failure(manager.run({ type: 'disconnect', data: { trap } }));
@@ -414,7 +414,7 @@ describe('while the parent’s event loop is blocked', () => {
     return false;
   };
 
-  test('a dead worker is reaped and replaced', async () => {
+  test("[B11] a worker that dies while the parent's event loop is blocked is reaped and replaced", async () => {
     const manager = pool({ ...quiet, maxWorkers: 1 });
     const log = record(manager);
     const before = childrenOf();
@@ -431,7 +431,7 @@ describe('while the parent’s event loop is blocked', () => {
   });
 
   test.each(['exit(0)', 'SIGKILL'])(
-    'the result of a dead worker is kept, and told before its exit (%s)',
+    '[B6, B11] the result of a worker that died while the parent was blocked arrives before its exit (%s)',
     async (way) => {
       const manager = pool({ ...quiet, maxWorkers: 1 });
       const log = record(manager, ['result', 'error', 'exit']);
@@ -445,7 +445,7 @@ describe('while the parent’s event loop is blocked', () => {
   );
 });
 
-test('a task that kills its worker again and again does not stop the others', async () => {
+test('[A13] a task that kills its worker again and again does not stop the other tasks', async () => {
   const manager = pool({ ...quiet });
   const poisoned = Array.from({ length: 4 }, () =>
     failure(manager.run({ type: 'at', data: 'SIGKILL' })),

@@ -21,7 +21,7 @@ const hasStrace = (() => {
 test.each([
   ['by its command line', { nodeArgs: ['--inspect=127.0.0.1:0'] }],
   ['by its environment', { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } }],
-])('a debugger that this process has %s is not inherited', async (_, how) => {
+])('[C12, W19] a debugger that this process has %s is not inherited', async (_, how) => {
   const { code, stdout } = await program(
     `
     import inspector from 'node:inspector';
@@ -45,7 +45,7 @@ test.each([
 });
 
 test.skipIf(!hasStrace)(
-  'a worker that is being traced runs, crashes, is replaced and shuts down like any other',
+  '[C12] a traced worker runs, crashes, is replaced and shuts down like any other',
   async () => {
     const manager = pool({ worker: fixture('crash.mjs'), maxWorkers: 1, stdio: 'ignore' });
     const log = record(manager, ['exit']);
@@ -84,7 +84,7 @@ test.skipIf(!hasStrace)(
   },
 );
 
-describe('a debugger on the workers', () => {
+describe('debuggers of workers', () => {
   /**
    * The address of each worker's debugger, by the worker's id and pid, as standard error tells it.
    */
@@ -144,7 +144,7 @@ describe('a debugger on the workers', () => {
       'with the usual port, spelled out, and an older name',
       { execArgv: ['--inspect', '--debug-port', '0'] },
     ],
-  ])('%s: each has a port of its own, and says which', async (_, options) => {
+  ])('debugger %s: each worker has a port of its own, and announces it', async (_, options) => {
     const manager = inspected({ name: 'my pool', minWorkers: 2, ...options });
     const printed = printedBy(manager);
     await manager.startWorkers();
@@ -159,7 +159,7 @@ describe('a debugger on the workers', () => {
     expect(await manager.exec(url)).toBeOneOf(told.map(({ url }) => url));
   });
 
-  test('a port that is given is the first worker’s, and the others’ follow', async () => {
+  test('a given debugger port is the first worker’s, and the others’ follow', async () => {
     const port = await freePorts();
     const manager = inspected({ minWorkers: 2, execArgv: [`--inspect=127.0.0.1:${port}`] });
     const printed = printedBy(manager);
@@ -176,7 +176,7 @@ describe('a debugger on the workers', () => {
     for (const { pid, url } of told) expect(await pidBehind(url)).toBe(pid);
   });
 
-  test('a port that is taken keeps nobody from starting: by a stranger, another pool, or the one to be replaced', async () => {
+  test('[C12] a debugger port taken by a stranger, another pool or a predecessor keeps no worker from starting', async () => {
     const stranger = createServer();
     await once(stranger.listen(0, '127.0.0.1'), 'listening');
     const taken = stranger.address().port;
@@ -206,7 +206,7 @@ describe('a debugger on the workers', () => {
   const waiting = ['--inspect-brk', '--inspect-wait'].filter((flag) =>
     process.allowedNodeEnvironmentFlags.has(flag),
   );
-  test.each(waiting)('%s: a worker waits for as long as its user takes', async (flag) => {
+  test.each(waiting)('%s: a worker waits for its debugger without a time limit', async (flag) => {
     const manager = inspected({ maxWorkers: 1, gracePeriod: 200, execArgv: [flag] });
     const printed = printedBy(manager);
     const task = manager.run({ data: 'done' });
@@ -227,7 +227,7 @@ describe('a debugger on the workers', () => {
     expect(log).toMatchObject([['exit', { pid, reason: 'shutdown' }]]);
   });
 
-  test('one that nobody comes for is ended with its pool', async () => {
+  test('a worker that waits for a debugger in vain ends with its pool', async () => {
     const manager = inspected({ maxWorkers: 1, gracePeriod: 100, execArgv: ['--inspect-brk'] });
     const printed = printedBy(manager);
     const started = failure(manager.startWorkers());
@@ -237,7 +237,7 @@ describe('a debugger on the workers', () => {
   });
 
   test.each(['127.0.0.1:0', '0.0.0.0:0', '[::1]:0'])(
-    'captureStack asks the debugger that is there (%s), which goes on',
+    'captureStack uses a debugger that is already open (%s), which stays open',
     async (address) => {
       const manager = inspected({
         worker: fixture('capture.mjs'),
@@ -268,7 +268,7 @@ describe('a debugger on the workers', () => {
   );
 
   test.each(['inherit', 'ignore'])(
-    'stdio %s: the address is on this process’s standard error',
+    "stdio %s: the debugger's address is on this process’s standard error",
     async (stdio) => {
       const { code, stdout, stderr } = await program(`
       import ProcessManager from 'bulkhead';

@@ -38,8 +38,8 @@ function on(channel, subscriber) {
 
 const of = (log, channel) => log.filter(([name]) => name === `bulkhead:${channel}`);
 
-describe('a pool and its workers', () => {
-  test('open, online, exit, close, with the pool itself and its name', async () => {
+describe('channels of a pool and its workers', () => {
+  test('open, online, exit and close carry the pool itself and its name', async () => {
     const log = listen(OTHERS);
     const manager = pool({ worker: basic, maxWorkers: 1, name: 'watched' });
     expect(log).toEqual([]);
@@ -68,13 +68,13 @@ describe('a pool and its workers', () => {
     expect(log[0][1].pool).toBe(manager);
   });
 
-  test('a pool that never opened does not close', async () => {
+  test('a pool that never opened publishes no close', async () => {
     const log = listen();
     await pool().shutdown();
     expect(log).toEqual([]);
   });
 
-  test('a pool that is closed by who hears of its opening takes no task', async () => {
+  test('a pool that a subscriber closes when it opens accepts no task', async () => {
     const manager = pool({ worker: basic });
     on('bulkhead:pool:open', () => manager.terminate());
     expect(await failure(manager.run({ type: 'echo' }))).toBeInstanceOf(PoolClosedError);
@@ -82,8 +82,8 @@ describe('a pool and its workers', () => {
   });
 });
 
-describe('a task', () => {
-  test('has one message from start to end, whose fields come as they are known', async () => {
+describe('channels of a task', () => {
+  test('[S7] a task has one message from start to end, whose fields are filled in as they become known', async () => {
     const log = listen(TASKS);
     const manager = pool({ worker: basic, maxWorkers: 1, name: 'named' });
     const pid = await manager.run({ id: 'a', type: 'pid' });
@@ -117,7 +117,7 @@ describe('a task', () => {
     expect(Object.keys(log[1][1])).toEqual(Object.keys(start));
   });
 
-  test('starts and ends once by whatever way it is given, and tasks of one id are told apart', async () => {
+  test('a task starts and ends once by every way of submitting it, and tasks of one id are distinct', async () => {
     const log = listen(TASKS);
     const manager = pool({ worker: basic });
     manager.on('error', () => {});
@@ -142,7 +142,7 @@ describe('a task', () => {
     expect(ends.filter(({ taskId }) => taskId === 'twin')).toHaveLength(5);
   });
 
-  test('is told in the caller’s async context, and before its caller hears of its end', async () => {
+  test('a task is published in its caller’s async context, before its caller learns of its end', async () => {
     const storage = new AsyncLocalStorage();
     const order = [];
     on('bulkhead:task:start', () => order.push(storage.getStore()));
@@ -154,7 +154,7 @@ describe('a task', () => {
     expect(order).toEqual(['context', 'end', 'result']);
   });
 
-  test('that is refused has not started', async () => {
+  test('a refused task is not published as started', async () => {
     const log = listen(TASKS);
     const manager = pool({ worker: basic });
     expect(await failure(manager.run(() => {}))).toMatchObject({ code: 'ERR_SERIALIZATION' });
@@ -164,7 +164,7 @@ describe('a task', () => {
     expect(log).toEqual([]);
   });
 
-  test('that its handler fails: with the error that its caller gets', async () => {
+  test('a task whose handler fails is published with the error that its caller gets', async () => {
     const log = listen(['bulkhead:task:end']);
     const manager = pool({ worker: basic, maxWorkers: 1 });
     const error = await failure(manager.run({ id: 1, type: 'throw' }));
@@ -179,7 +179,7 @@ describe('a task', () => {
     expect(message.error).toBe(error);
   });
 
-  test('that takes too long, is cancelled, or is left by a closed pool', async () => {
+  test('a task that times out, is cancelled or is left by a closed pool is published with its error', async () => {
     const log = listen(['bulkhead:task:end']);
     const manager = pool({ worker: fixture('stuck.mjs'), maxWorkers: 1, gracePeriod: 50 });
     const controller = new AbortController();
@@ -208,7 +208,7 @@ describe('a task', () => {
     expect(ends.running).toMatchObject({ outcome: 'failed', error: await running });
   });
 
-  test('that is started again: with the coming attempt and what ended the last', async () => {
+  test('a retried task is published with the coming attempt and what ended the last', async () => {
     const log = listen(TASKS);
     const worker = moduleFile(`
       export default (task, { attempt }) => {
@@ -234,7 +234,7 @@ describe('a task', () => {
 });
 
 describe('subscribers', () => {
-  test('may come late, and go early', async () => {
+  test('subscribers may come late, and go early', async () => {
     const manager = pool({ worker: fixture('announcing.mjs'), maxWorkers: 1 });
     const early = listen(['bulkhead:task:start']);
     const begun = started(manager, 'watched');
@@ -252,7 +252,7 @@ describe('subscribers', () => {
     expect(late[0][1]).not.toBe(early[0][1]);
   });
 
-  test('may cancel a task that they hear of', async () => {
+  test('a subscriber may cancel the task that it is told of', async () => {
     const manager = pool({ worker: fixture('stuck.mjs'), maxWorkers: 1 });
     on('bulkhead:task:start', ({ pool, taskId }) => pool.cancel(taskId, 'not now'));
     const controller = new AbortController();
@@ -266,7 +266,7 @@ describe('subscribers', () => {
     expect(error).toMatchObject({ code: 'ABORT_ERR', cause: 'not now' });
   });
 
-  test('that throw cost no task its outcome', async () => {
+  test('a subscriber that throws costs no task its outcome', async () => {
     const { code, stdout, stderr } = await program(`
       import { subscribe } from 'node:diagnostics_channel';
       import ProcessManager from 'bulkhead';
@@ -298,7 +298,7 @@ describe('the programs of docs/observability.md', () => {
   const page = readFileSync(join(root, 'docs/observability.md'), 'utf8');
   const blocks = [...page.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, text]) => text);
 
-  test('the spans of two tasks', async () => {
+  test('the first program of docs/observability.md prints the spans of two tasks', async () => {
     const { code, stdout, stderr } = await program(blocks[0]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(
@@ -307,13 +307,13 @@ describe('the programs of docs/observability.md', () => {
     expect(stdout).toMatch(/name: 'primes 1',\s+parent: undefined,\s+outcome: 'failed'/);
   });
 
-  test('the worker that knows its trace', async () => {
+  test('the worker of docs/observability.md knows its trace', async () => {
     const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
     const manager = pool({ worker: moduleFile(blocks[1]), maxWorkers: 1 });
     expect(await manager.run({ id: 5 }, { trace })).toEqual({ trace, taskId: 5, attempt: 1 });
   });
 
-  test('every channel of the table exists, and the other way round', async () => {
+  test('docs/observability.md lists every channel that exists, and no other', async () => {
     const source = readFileSync(join(root, 'lib/pool/diagnostics.js'), 'utf8');
     const namesIn = (text) => [...new Set(text.match(/bulkhead:\w+:\w+/g))].sort();
     expect(namesIn(page)).toEqual(namesIn(source));

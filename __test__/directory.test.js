@@ -34,25 +34,25 @@ async function printed(then, { first = '', options = '{}' } = {}) {
   return JSON.parse(stdout);
 }
 
-test('[A13] workers that start after process.chdir() are where the first ones were', async () => {
+test('[XA13] workers that start after process.chdir() use the directory of the first ones', async () => {
   expect(await printed(`process.chdir('/');`)).toEqual(['.', '.']);
 });
 
-test('[A13] a relative cwd counts from where the process was when the pool was made', async () => {
+test('[XA13] a relative cwd is relative to the directory in which the pool was made', async () => {
   expect(await printed(`process.chdir('/');`, { options: `{ cwd: 'sub' }` })).toEqual([
     './sub',
     './sub',
   ]);
 });
 
-test('[A13] workers start in the directory of the process after it was renamed', async () => {
+test('[XA13] workers start in the directory of the process after it was renamed', async () => {
   const outcome = await printed(`renameSync(folder + '/sub', folder + '/moved');`, {
     first: `process.chdir('sub');`,
   });
   expect(outcome).toEqual(['./sub', './moved']);
 });
 
-test('[A13] workers start in the directory of the process after it was removed, or its name given to another', async () => {
+test('[XA13] workers start in the directory of the process after it was removed, or its name given to another', async () => {
   const first = `process.chdir('sub');`;
   const remove = `rmdirSync(folder + '/sub');`;
   expect(await printed(remove, { first })).toEqual(['./sub', 'ENOENT']);
@@ -64,7 +64,7 @@ test('[A13] workers start in the directory of the process after it was removed, 
 });
 
 test.skipIf(process.getuid?.() !== 0)(
-  '[A13] workers start in a directory that the process may not enter any more',
+  '[XA13] workers start in a directory that the process may no longer enter',
   async () => {
     const says = String.raw`printf '{"type":"result","id":%s,"result":"%s"}\n' "$id" "$(pwd -P)" >&3`;
     const source = `
@@ -87,7 +87,7 @@ test.skipIf(process.getuid?.() !== 0)(
   },
 );
 
-test('[A13] cwd is a path, a file URL, or a file URL as text', async () => {
+test('[XA13] cwd is a path, a file URL, or a file URL as text', async () => {
   const folder = join(realpathSync(project({})), 'a b#c%20d');
   mkdirSync(folder);
   const url = pathToFileURL(folder);

@@ -171,7 +171,7 @@ function typeErrors(list) {
   return problems;
 }
 
-describe('types: what is shown in JavaScript and TypeScript agrees with index.d.ts', () => {
+describe('types: JavaScript and TypeScript examples agree with index.d.ts', () => {
   let problems;
   beforeAll(() => {
     problems = typeErrors(code);
@@ -181,7 +181,7 @@ describe('types: what is shown in JavaScript and TypeScript agrees with index.d.
     expect(problems.get(at)).toEqual([]);
   });
 
-  test('what is wrong would be noticed, with its line', () => {
+  test('a wrong example is reported with its line', () => {
     const page = [
       '```js',
       'pool.run({ id: 1 });',
@@ -204,14 +204,14 @@ describe('each program that uses the package runs to its end', () => {
     expect(stdout + stderr).not.toBe('');
   });
 
-  test('there are programs at all', () => {
+  test('the docs contain programs', () => {
     expect(programs.filter(({ page }) => page === 'README.md').length).toBeGreaterThanOrEqual(6);
     expect(migrations).toHaveLength(6);
     for (const { before, after } of migrations) expect(after, before.at).toBeDefined();
   });
 });
 
-describe('what is to be replaced and what replaces it print the same', () => {
+describe('code before and after a migration prints the same', () => {
   const runnable = migrations.filter(
     ({ before }) => peersInstalled || !PEERS.some((name) => before.text.includes(name)),
   );
@@ -226,12 +226,12 @@ describe('what is to be replaced and what replaces it print the same', () => {
   );
 });
 
-describe('shell: scripts, files and options that are named exist', () => {
+describe('shell examples name scripts, files and options that exist', () => {
   test.each(named(inLanguages('sh')))('%s', (_, { text }) => {
     expect(text.split('\n').flatMap(shellProblems)).toEqual([]);
   });
 
-  test('what is wrong would be noticed', () => {
+  test('a wrong shell example is reported', () => {
     expect(shellProblems('npm run no-such-script')).toHaveLength(1);
     expect(shellProblems('npm run bench -- --no-such-option')).toHaveLength(1);
     expect(shellProblems('npm install && node no-such-file.mjs   # really')).toHaveLength(1);
@@ -241,13 +241,13 @@ describe('shell: scripts, files and options that are named exist', () => {
   });
 });
 
-describe('JSON: each line is a value', () => {
+describe('JSON examples are one value a line', () => {
   test.each(named(inLanguages('json')))('%s', (_, { text }) => {
     for (const line of text.trimEnd().split('\n')) expect(JSON.parse(line)).toBeTypeOf('object');
   });
 });
 
-describe('frames: a line of JSON, and as many bytes behind it as it says', () => {
+describe('frame examples are a line of JSON and as many bytes as it announces', () => {
   const frames = inLanguages('text').filter(({ text }) => text.startsWith('{'));
 
   test.each(named(frames))('%s', (_, { text }) => {
@@ -259,7 +259,7 @@ describe('frames: a line of JSON, and as many bytes behind it as it says', () =>
   });
 });
 
-describe('Python: a worker', () => {
+describe('Python examples are workers', () => {
   test.each(named(inLanguages('python')))('%s', async (_, { text }) => {
     const worker = { command: 'python3', args: [moduleFile(text, 'worker.py')] };
     const manager = pool({ worker, maxWorkers: 1, stdio: 'ignore' });
@@ -273,7 +273,7 @@ describe('Python: a worker', () => {
   });
 });
 
-test('every block is of a language that is checked, or is listed with the reason', () => {
+test('every code block has a language that is checked, or is listed with the reason', () => {
   const checked = new Set([...code, ...inLanguages('sh', 'json', 'python')]);
   for (const block of inLanguages('text')) if (block.text.startsWith('{')) checked.add(block);
   const left = blocks.filter((block) => !checked.has(block));
@@ -287,7 +287,7 @@ test('every block is of a language that is checked, or is listed with the reason
   expect(UNCHECKED.filter((_, index) => listed[index] === undefined)).toEqual([]);
 });
 
-test('import gives every name that require gives', () => {
+test('import provides every name that require provides', () => {
   const names = (file, pattern) =>
     [...readFileSync(join(root, file), 'utf8').matchAll(pattern)]
       .flatMap(([, list]) => list.match(/\w+/g))

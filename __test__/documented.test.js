@@ -75,7 +75,7 @@ function nameOf({ name, valueDeclaration }) {
   return name.startsWith('__@') ? valueDeclaration.name.getText() : name;
 }
 
-describe('every item says what it is', () => {
+describe('every public item has a comment', () => {
   test.each([
     [
       'index.d.ts',
@@ -88,13 +88,13 @@ describe('every item says what it is', () => {
       ],
     ],
     ['worker.d.ts', ['TaskContext.signal', 'TaskHandler', 'WorkerHook']],
-  ])('in %s', (name, some) => {
+  ])('every item has a comment in %s', (name, some) => {
     const { all, undocumented } = survey(join(root, name));
     expect(all).toEqual(expect.arrayContaining(some));
     expect(undocumented).toEqual([]);
   });
 
-  test('and one that does not would be found', () => {
+  test('an item without a comment is found', () => {
     // A comment counts for what begins on the next line.
     const text = `
       /** Said. */
@@ -132,13 +132,13 @@ describe('every item says what it is', () => {
   });
 });
 
-describe('whoever imports', () => {
-  test('gets the same from index.d.mts by name', () => {
+describe('imports of types', () => {
+  test('index.d.mts exports the same types by name', () => {
     const names = (file) => exportsOf(declarations(join(root, file))).map(({ name }) => name);
     expect(names('index.d.mts').sort()).toEqual([...new Set(names('index.d.ts'))].sort());
   });
 
-  test("finds the same types in 'bulkhead/worker'", () => {
+  test("'bulkhead/worker' exports the same types", () => {
     expect(readFileSync(join(root, 'worker.d.mts'), 'utf8')).toBe(
       readFileSync(join(root, 'worker.d.ts'), 'utf8'),
     );

@@ -106,7 +106,7 @@ function expectLife(outcome) {
 }
 
 describe('what a worker inherits', () => {
-  test('no descriptor, no ignored or blocked signal, whatever the process itself was started with', async () => {
+  test('[A16, A17] a worker inherits no descriptor and no ignored or blocked signal, however its parent was started', async () => {
     const worker = `
       import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
       export default () => ({
@@ -145,7 +145,7 @@ describe('what a worker inherits', () => {
     });
   });
 
-  test('with env: that environment, to the letter', async () => {
+  test('[H8, W13] with env, a worker has exactly that environment', async () => {
     const env = { ONLY: 'this = that', EMPTY: '', ÜML: 'äöü' };
     const manager = pool({ env, maxWorkers: 1 });
     expect(await manager.exec(() => ({ ...process.env }))).toEqual(env);
@@ -162,7 +162,7 @@ describe('what a worker inherits', () => {
     expect(text.trim().split('\n').sort()).toEqual(['EMPTY=', 'ONLY=this = that', 'ÜML=äöü']);
   });
 
-  test('without env: that of this process and nothing more, secrets that are to stay here being the caller’s to leave out', async () => {
+  test('[H8] without env, a worker has the environment of this process, and nothing more', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       const pool = new ProcessManager({ maxWorkers: 1 });
@@ -180,7 +180,7 @@ describe('what a worker inherits', () => {
     expect(without).toBe(false);
   });
 
-  test('of NODE_OPTIONS all but the debugger, whose port this process has', async () => {
+  test('[H9] a worker inherits NODE_OPTIONS except the debugger, whose port this process has', async () => {
     const source = `
       import { url } from 'node:inspector';
       import ProcessManager from 'bulkhead';
@@ -206,7 +206,7 @@ describe('what a worker inherits', () => {
     });
   });
 
-  test('the permission model’s restrictions', async () => {
+  test('[G20] a worker inherits the restrictions of the permission model', async () => {
     const worker = `
       import { writeFileSync } from 'node:fs';
       export default (file) => {
@@ -237,7 +237,7 @@ describe('what a worker inherits', () => {
   });
 });
 
-describe.skipIf(!isLinux)('somebody else in this process', () => {
+describe.skipIf(!isLinux)('other code in this process', () => {
   /** A library that does something when it is loaded, and is no addon. */
   function library(source) {
     const folder = project({ 'library.c': source });
@@ -284,26 +284,29 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
       static void *reap(void *nothing) { for (;;) if (waitpid(-1, 0, 0) < 0) usleep(1000); return nothing; }
       __attribute__((constructor)) static void load(void) { pthread_t thread; pthread_create(&thread, 0, reap, 0); }`,
     ],
-  ])('%s: how a worker ended may be lost, never that it did', async (_, source) => {
-    const { stdout, stderr, code } = await program(SETTLES.replace('LOAD', library(source)));
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const { outcomes, result, crashes } = JSON.parse(stdout);
-    const known = [
-      [1, null],
-      [null, 'SIGKILL'],
-      [0, null],
-    ];
-    for (const [index, [name, exitCode, signal]] of outcomes.entries()) {
-      expect(name).toBe('ERR_WORKER_CRASHED');
-      // Known where we were quicker.
-      expect([known[index], [null, null]]).toContainEqual([exitCode, signal]);
-    }
-    expect(result).toBe('alive');
-    expect(crashes).toHaveLength(3);
-  });
+  ])(
+    '[G19] code in the process that %s may lose how a worker ended, never that it did',
+    async (_, source) => {
+      const { stdout, stderr, code } = await program(SETTLES.replace('LOAD', library(source)));
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const { outcomes, result, crashes } = JSON.parse(stdout);
+      const known = [
+        [1, null],
+        [null, 'SIGKILL'],
+        [0, null],
+      ];
+      for (const [index, [name, exitCode, signal]] of outcomes.entries()) {
+        expect(name).toBe('ERR_WORKER_CRASHED');
+        // Known where we were quicker.
+        expect([known[index], [null, null]]).toContainEqual([exitCode, signal]);
+      }
+      expect(result).toBe('alive');
+      expect(crashes).toHaveLength(3);
+    },
+  );
 
   test.skipIf(!can('cc', '--version'))(
-    '[C7] forks it, and the copy leaves by exit(): the workers are not its own',
+    '[G19, XC7] code in the process that forks it and leaves the copy by exit() does not harm the workers',
     async () => {
       // Any library will do: what is no addon is refused once its constructor has run.
       const library = `
@@ -347,7 +350,7 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
     },
   );
 
-  test('crashes it by a segmentation fault: no worker is left', async () => {
+  test('[G12] code in the process that crashes it by a segmentation fault leaves no worker', async () => {
     const load = library(
       '__attribute__((constructor)) static void load(void) { *(volatile int *)0 = 1; }',
     );
@@ -368,7 +371,7 @@ describe.skipIf(!isLinux)('somebody else in this process', () => {
   });
 });
 
-describe('the size of a pool by default', () => {
+describe('the default size of a pool', () => {
   const SIZE = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager();
@@ -376,12 +379,12 @@ describe('the size of a pool by default', () => {
     console.log(pool.workers.length);
     await pool.shutdown();`;
 
-  test.skipIf(!isLinux)('is one on one core', async () => {
+  test.skipIf(!isLinux)('[H2, T20] the default size of a pool is one on one core', async () => {
     expect(printed(await runBehind(['taskset', '-c', '0'], SIZE))).toBe(1);
   });
 
   test.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'))(
-    'is one on a quarter of a core',
+    '[H2, T20] the default size of a pool is one on a quarter of a core',
     async () => {
       const { enter } = controlGroup('cpu', {
         'cpu.cfs_period_us': '100000',
@@ -392,8 +395,8 @@ describe('the size of a pool by default', () => {
   );
 });
 
-describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a container of sorts', () => {
-  test('where the process is number 1: processes that it adopts are left alone', async () => {
+describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('containers', () => {
+  test('[H5] a pool in process number 1 leaves processes alone that it adopts', async () => {
     const source = `
       import { readdirSync, readFileSync } from 'node:fs';
       import { spawn } from 'node:child_process';
@@ -416,7 +419,7 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
     expectLife({ ...outcome, stdout: JSON.stringify(told) });
   });
 
-  test('where the number of a dead worker is given to somebody else: nothing of ours is sent there', async () => {
+  test('[H3] a signal never goes to a stranger that was given the pid of a dead worker', async () => {
     const source = `
       import { spawn } from 'node:child_process';
       import { once } from 'node:events';
@@ -446,7 +449,7 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
     expect(printed(outcome)).toEqual({ same: true, state: 'S' });
   });
 
-  test('[A15] where /proc is that of another PID namespace: no size is told, and no limit on memory acts on a stranger', async () => {
+  test('[H6, XA15] where /proc is that of another PID namespace, rss is null and no memory limit acts on a stranger', async () => {
     const source = `
       import { once } from 'node:events';
       import ProcessManager from 'bulkhead';
@@ -477,7 +480,7 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('a containe
     ['/proc is hidden', 'mount -t tmpfs none /proc'],
     ['there is no /dev/shm', 'mount -t tmpfs -o ro,size=4k none /dev/shm'],
     ['the file system may not be written to', 'mount --bind / / && mount -o remount,bind,ro /'],
-  ])('where %s', async (_, setUp) => {
+  ])('[H6] a pool works where %s', async (_, setUp) => {
     expectLife(await runBehind(['unshare', '-m', ...shell(`set -e; ${setUp}`)], LIFE));
   });
 });
@@ -489,19 +492,17 @@ describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))(
       ['dies', 'process.kill(pool.workers[0].pid, "SIGKILL");'],
       ['is terminated', 'pool.terminate();'],
       ['is stopped for its task’s sake', 'controller.abort();'],
-    ])(
-      'takes all that it has started with it when it %s, however fast they multiply',
-      async (_, end) => {
-        // Nothing can go wrong here: the group holds 200 processes and threads, and is emptied in
-        // any case.
-        const { group, enter } = controlGroup('pids', { 'pids.max': '200' });
-        const worker = moduleFile(`
+    ])('[D10] a fork bomb ends with its worker when it %s', async (_, end) => {
+      // Nothing can go wrong here: the group holds 200 processes and threads, and is emptied in
+      // any case.
+      const { group, enter } = controlGroup('pids', { 'pids.max': '200' });
+      const worker = moduleFile(`
       import { spawn } from 'node:child_process';
       export default () => new Promise(() => {
         spawn('sh', ['-c', 'bomb() { bomb 2>/dev/null & bomb 2>/dev/null & wait; }; bomb'], { stdio: 'ignore' });
         setInterval(() => {}, 1000);
       });`);
-        const source = `
+      const source = `
       import { readFileSync } from 'node:fs';
       import ProcessManager from 'bulkhead';
       const members = () => readFileSync('${group}/cgroup.procs', 'utf8').trim().split('\\n').length;
@@ -519,8 +520,7 @@ describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))(
       await pool.terminate();
       await until(() => members() === 1);
       console.log(JSON.stringify('gone'));`;
-        expect(printed(await runBehind(enter, source))).toBe('gone');
-      },
-    );
+      expect(printed(await runBehind(enter, source))).toBe('gone');
+    });
   },
 );

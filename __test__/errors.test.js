@@ -97,7 +97,7 @@ test.each([
   'ReferenceError',
   'EvalError',
   'URIError',
-])('%s arrives as what it is', async (name) => {
+])('%s arrives as an error of that class', async (name) => {
   const error = await failure(manager.run({ type: 'builtIn', data: name }));
   expect(Object.getPrototypeOf(error)).toBe(globalThis[name].prototype);
   expect(error).toMatchObject({ name, message: `message of ${name}` });
@@ -105,7 +105,7 @@ test.each([
   expect(String(error)).toBe(`${name}: message of ${name}`);
 });
 
-test('a class of the user has its nearest built-in class, and its name, code, cause and own fields', async () => {
+test("[L13] a user's error class arrives as its nearest built-in class, with name, code, cause and own fields", async () => {
   for (const type of ['throw', 'async', 'reject']) {
     const error = await thrown('image', type);
     expect(error).toBeInstanceOf(RangeError);
@@ -131,7 +131,7 @@ test('a class of the user has its nearest built-in class, and its name, code, ca
   expect(unnamed.name).toBe('TypeError');
 });
 
-test('the stack is that of the worker', async () => {
+test('an error has the stack of the worker', async () => {
   const error = await failure(manager.run({ type: 'stack' }));
   expect(error.stack).toMatch(
     /^Error: with a stack\n {4}at deepInTheWorker \(.*worker\.mjs:\d+:\d+\)/,
@@ -139,7 +139,7 @@ test('the stack is that of the worker', async () => {
   expect(Object.keys(error)).not.toContain('stack');
 });
 
-test('task, worker and pid are added', async () => {
+test('an error has task, worker and pid', async () => {
   const pid = await manager.run({ type: 'pid' });
   const error = await thrown('unnamed');
   expect(error).toMatchObject({ taskId: 'unnamed', workerId: 1, pid });
@@ -160,7 +160,7 @@ test('an error event has the same error', async () => {
   expect(log[0][1]).toMatchObject({ name: 'ImageError', taskId: 'evented', code: 'E_IMAGE' });
 });
 
-test('the errors of an AggregateError', async () => {
+test('[F11] an AggregateError arrives with its errors', async () => {
   const error = await thrown('aggregate');
   expect(error).toBeInstanceOf(AggregateError);
   expect(error.message).toBe('several');
@@ -174,7 +174,7 @@ test('the errors of an AggregateError', async () => {
   expect(Object.keys(error)).not.toContain('errors');
 });
 
-test('a chain of causes, up to 16', async () => {
+test('[F11] a chain of causes arrives, up to 16', async () => {
   const error = await thrown('chain');
   let last = error;
   let length = 1;
@@ -190,7 +190,7 @@ test('a chain of causes, up to 16', async () => {
   expect('cause' in (await thrown('unnamed'))).toBe(false);
 });
 
-test('what is no error is the cause of one', async () => {
+test('[F11] a thrown value that is no error is the cause of one', async () => {
   for (const [what, cause, text] of [
     ['null', null, 'null'],
     ['undefined', undefined, 'undefined'],
@@ -212,7 +212,7 @@ test('what is no error is the cause of one', async () => {
   }
 });
 
-test('an error that is frozen, cyclic, full of traps, huge, or from elsewhere still arrives', async () => {
+test('[F11] an error that is frozen, cyclic, full of traps, huge, or from another realm still arrives', async () => {
   const pid = await manager.run({ type: 'pid' });
   expect(await thrown('frozen')).toMatchObject({ message: 'frozen', taskId: 'frozen' });
   const cyclic = await thrown('cyclic');
@@ -242,7 +242,7 @@ test('an error that is frozen, cyclic, full of traps, huge, or from elsewhere st
   expect(await manager.run({ type: 'pid' })).toBe(pid);
 });
 
-test('a larger error than maxMessageSize becomes a small one that says so', async () => {
+test('[F11] an error larger than maxMessageSize becomes a small one that says so', async () => {
   manager = pool({ worker, maxWorkers: 1, maxMessageSize: 10_000 });
   const error = await thrown('huge message');
   expect(error).toBeInstanceOf(Error);
@@ -250,7 +250,7 @@ test('a larger error than maxMessageSize becomes a small one that says so', asyn
   expect(error.taskId).toBe('huge message');
 });
 
-test('no name and no field of an error can reach into this process', async () => {
+test('[E12] no name and no field of an error reaches into this process', async () => {
   for (const name of ['Function', 'process']) {
     const error = await thrown(`named ${name}`);
     expect(Object.getPrototypeOf(error)).toBe(Error.prototype);
@@ -280,7 +280,7 @@ describe('the classes of bulkhead', () => {
     ProtocolError: 'ERR_PROTOCOL',
   };
 
-  test('have a name, a code, and one base', () => {
+  test('error classes have a name, a code, and one base', () => {
     for (const [name, code] of Object.entries(classes)) {
       const error = new ProcessManager[name]('message', { taskId: 1 });
       expect(error).toMatchObject({ name, code, message: 'message', taskId: 1 });
@@ -295,7 +295,7 @@ describe('the classes of bulkhead', () => {
     }
   });
 
-  test('are recognised by a second copy of the package, and so are its errors by this one', async () => {
+  test('[G23] error classes are recognised by a second copy of the package, and its errors by this one', async () => {
     const folder = join(project({}), 'copy');
     mkdirSync(folder);
     // With its addon: two copies of that do not know of each other either.

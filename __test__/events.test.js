@@ -27,7 +27,7 @@ test('a pool is an EventEmitter, and counts only the listeners of its user', () 
   expect(manager.eventNames()).toEqual([]);
 });
 
-test('result: the envelope, and how the task fared', async () => {
+test('result carries the envelope and how the task fared', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1, prefetch: 1 });
   const log = record(manager, ['result']);
   await manager.startWorkers();
@@ -55,7 +55,7 @@ test('result: the envelope, and how the task fared', async () => {
   expect(behind.runTime).toBeLessThan(90);
 });
 
-test('run() is heard by neither result nor error', async () => {
+test('run() emits neither result nor error', async () => {
   const manager = pool({ worker: basic });
   const log = record(manager, ['result', 'error']);
   await manager.run({ type: 'echo', data: 1 });
@@ -95,7 +95,7 @@ test('online and exit frame the life of a worker, and exit comes after all its r
   }
 });
 
-test('exit: a crash says how the worker ended, and comes after the error of its task', async () => {
+test('[L9] exit says how a crashed worker ended, and comes after the error of its task', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1 });
   const log = record(manager, ['online', 'result', 'error', 'exit']);
   manager.distributeTask({ id: 1, type: 'echo', data: 'before' });
@@ -129,7 +129,7 @@ test('exit: a crash says how the worker ended, and comes after the error of its 
   ]);
 });
 
-test('progress: before the result, in order, with the task it is about', async () => {
+test('[T15] progress comes before the result, in order, with the task that reports it', async () => {
   const worker = moduleFile(`
     export default async function (task, { progress, taskId }) {
       progress(0);
@@ -155,7 +155,7 @@ test('progress: before the result, in order, with the task it is about', async (
   ]);
 });
 
-test('onProgress: what one task tells, in the async context of its caller, beside the event', async () => {
+test("[T15] onProgress receives what its task reports, in the caller's async context, beside the event", async () => {
   const worker = moduleFile(`
     export default (task, { progress }) => { for (let i = 0; i < 3; i++) progress([task.id, i]); };
     export async function* values(task, { progress }) { progress('before'); yield 1; progress('after'); }`);
@@ -199,7 +199,7 @@ test('onProgress that throws is an uncaught exception, and costs no task its out
   expect([stdout.trim().split('\n').sort(), code]).toEqual([['done', 'uncaught mine'], 0]);
 });
 
-test('drain: once, after a task was refused and there is room again', async () => {
+test('drain is emitted once, after a task was refused and there is room again', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1, maxQueue: 1, prefetch: 1 });
   const log = record(manager, ['drain', 'result']);
   await manager.startWorkers();
@@ -220,7 +220,7 @@ test('drain: once, after a task was refused and there is room again', async () =
   ]);
 });
 
-test('drain is not heard where no task was refused', async () => {
+test('drain is not emitted where no task was refused', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1, maxQueue: 1, prefetch: 1 });
   const log = record(manager, ['drain']);
   await manager.startWorkers();
@@ -231,7 +231,7 @@ test('drain is not heard where no task was refused', async () => {
   expect(log).toEqual([]);
 });
 
-test('retry: which task starts again, for which time, and why', async () => {
+test('retry says which task starts again, which attempt it is, and why', async () => {
   const worker = moduleFile(`
     export default (task, { attempt }) => (attempt < task.needs ? process.kill(process.pid, 'SIGKILL') : attempt);`);
   const manager = pool({
@@ -265,7 +265,7 @@ test('retry: which task starts again, for which time, and why', async () => {
   expect(manager.stats().tasks).toMatchObject({ accepted: 1, completed: 1, failed: 0, retried: 2 });
 });
 
-test('stdout and stderr: what workers print, with stdio "pipe"', async () => {
+test('[W18] stdout and stderr carry what workers print, with stdio "pipe"', async () => {
   const worker = moduleFile(`
     export default (task) => {
       console.log('out', task.id, 'ö');
@@ -293,7 +293,7 @@ test('stdout and stderr: what workers print, with stdio "pipe"', async () => {
   expect(new Set(workers.map(({ pid }) => pid))).toEqual(new Set([info.pid]));
 });
 
-test('with stdio "pipe" a flood that nobody listens to holds nobody up', async () => {
+test('with stdio "pipe" a flood without a listener delays no worker', async () => {
   const worker = moduleFile(`
     export default () => {
       for (let i = 0; i < 64; i++) process.stdout.write('x'.repeat(65_536));
@@ -311,7 +311,7 @@ test('with stdio "pipe" a flood that nobody listens to holds nobody up', async (
   expect(bytes).toBeGreaterThanOrEqual(64 * 65_536);
 });
 
-test('events.once and events.on work', async () => {
+test('events.once and events.on work with a pool', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1 });
   manager.distributeTask({ id: 1, type: 'echo', data: 'first' });
   const [first] = await once(manager, 'result');
@@ -334,7 +334,7 @@ test('events.once and events.on work', async () => {
   expect(seen.sort()).toEqual([0, 1, 2, 3, 4]);
 });
 
-test('listeners may be added after the task', async () => {
+test('a listener may be added after the task was given', async () => {
   const manager = pool({ worker: basic, maxWorkers: 1 });
   const started = manager.startWorkers();
   manager.distributeTask({ id: 1, type: 'sleep', data: 20 });
@@ -347,7 +347,7 @@ test('listeners may be added after the task', async () => {
   ]);
 });
 
-test('a listener that throws is an uncaughtException, and costs no other task its outcome', async () => {
+test('[G9] a listener that throws is an uncaughtException, and costs no other task its outcome', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ maxWorkers: 2 });
@@ -382,7 +382,7 @@ test('a listener that throws is an uncaughtException, and costs no other task it
   });
 });
 
-test('a failed task of distributeTask() without a listener ends the process, as with any emitter', async () => {
+test('[G9] a failed task of distributeTask() without a listener ends the process, as with any emitter', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ maxWorkers: 1, worker: new URL('./worker.mjs', import.meta.url) });
@@ -393,7 +393,7 @@ test('a failed task of distributeTask() without a listener ends the process, as 
   expect(stderr).toContain('TypeError: unheard');
 });
 
-test('each task keeps the async context it was given in', async () => {
+test('[S4] each task keeps the async context it was given in', async () => {
   const manager = pool({ worker: basic, maxWorkers: 2 });
   const storage = new AsyncLocalStorage();
   const heard = [];
@@ -423,7 +423,7 @@ test('each task keeps the async context it was given in', async () => {
   });
 });
 
-test('retry comes before the result of the next start, however much its worker had said before it died', async () => {
+test('retry comes before the result of the next attempt, whatever its worker had sent before it died', async () => {
   // More than a worker's share of what is told next.
   const worker = moduleFile(`
     export default (task, { progress, attempt }) => {

@@ -39,7 +39,7 @@ async function example(name, ...args) {
 
 describe('image-processing', () => {
   test(
-    'makes a thumbnail of every shipped photograph',
+    'image-processing makes a thumbnail of every shipped photograph',
     async () => {
       const output = join(folder, 'thumbnails');
       const { code, stdout, stderr } = await example(
@@ -69,7 +69,7 @@ describe('image-processing', () => {
   );
 
   test(
-    'takes a folder, and goes on when a picture is broken',
+    'image-processing takes a folder, and continues when a picture is broken',
     async () => {
       const pictures = await mkdtemp(join(folder, 'pictures-'));
       await writeFile(join(pictures, 'broken.jpg'), 'no picture');
@@ -95,7 +95,7 @@ describe('image-processing', () => {
 
 describe('data-analysis', () => {
   test(
-    'finds in shards what a single process finds',
+    'data-analysis finds in shards what a single process finds',
     async () => {
       const { code, stdout } = await example(
         'data-analysis',
@@ -113,7 +113,7 @@ describe('data-analysis', () => {
   );
 
   test(
-    'would see a difference',
+    'data-analysis notices a difference',
     async () => {
       const [first, second] = await rowGroups();
       const whole = {
@@ -131,7 +131,7 @@ describe('data-analysis', () => {
     minute,
   );
 
-  test('refuses a report that does not exist', async () => {
+  test('data-analysis refuses a report that does not exist', async () => {
     const { code, stderr } = await example('data-analysis', '--report', 'carrier');
     expect(stderr).toContain('There is no report "carrier"');
     expect(code).toBe(2);

@@ -90,8 +90,8 @@ const STAYS_BEHIND = Object.fromEntries(
   ['outer', 'outerLater', 'generator'].map((name) => [name, missing('outer', forOthers)]),
 );
 
-describe('[A5] exec() of a function', () => {
-  test('that esbuild has compiled with keepNames has the names of its inner functions', () => {
+describe('[XA5] exec() of compiled functions', () => {
+  test('exec() of a function compiled by esbuild with keepNames keeps the names of inner functions', () => {
     expect(KEEPING_NAMES).toContain('__name(');
     expect(outcomes(KEEPING_NAMES)).toEqual({
       ...VALUES,
@@ -100,7 +100,7 @@ describe('[A5] exec() of a function', () => {
     });
   });
 
-  test('of a program that tsx runs works, and says of outer variables that they have not travelled', () => {
+  test('exec() in a program run by tsx works, and names outer variables that have not travelled', () => {
     const nodeArgs = [join(root, 'node_modules', 'tsx', 'dist', 'cli.mjs')];
     expect(outcomes(SOURCE, { extension: 'mts', nodeArgs })).toEqual({
       ...VALUES,
@@ -109,7 +109,7 @@ describe('[A5] exec() of a function', () => {
     });
   });
 
-  test('in a test of Vitest may import()', async () => {
+  test('exec() of a function in a test of Vitest may import()', async () => {
     const manager = pool({ maxWorkers: 1 });
     const basename = async (path) => (await import('node:path')).basename(path);
     expect(String(basename)).toContain('__vite_ssr_dynamic_import__');
@@ -121,7 +121,7 @@ describe('[A5] exec() of a function', () => {
     );
   });
 
-  test('sees no helper that it does not name, and neither does anything else', async () => {
+  test('a function of exec() sees no helper that it does not name, and no other code sees one', async () => {
     const manager = pool({ maxWorkers: 1 });
     const seen = () => [
       typeof globalThis.__name,
@@ -176,7 +176,7 @@ describe('[A5] exec() of a function', () => {
       },
       'frozen is not defined',
     ],
-  ])('that throws a ReferenceError %s keeps it', async (_, fn, message) => {
+  ])('a function of exec() that throws a ReferenceError %s keeps it', async (_, fn, message) => {
     const error = await failure(pool({ maxWorkers: 1 }).exec(fn, ['x', 'y']));
     expect(error).toBeInstanceOf(ReferenceError);
     if (typeof message === 'string') expect(error.message).toBe(message);
@@ -188,26 +188,29 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
   test.each([
     ['', { importHelpers: false }],
     [', with tslib', { importHelpers: true }],
-  ])('by TypeScript for ES2016%s names the helper that has not travelled', (_, options) => {
-    const ts = tool('typescript');
-    const compilerOptions = { target: 'ES2016', module: 'ESNext', ...options };
-    const code = ts
-      .transpileModule(SOURCE, { compilerOptions })
-      .outputText.replace(/^import .* from "tslib";$/m, '');
-    const helper = missing('__awaiter', forHelpers);
-    expect(outcomes(code)).toEqual({
-      inner: VALUES.inner,
-      imports: helper,
-      later: helper,
-      outerLater: helper,
-      spread: missing('__rest', forHelpers),
-      outer: missing('outer', forOthers),
-      generator: missing('__asyncGenerator', forHelpers),
-      os: missing('os', forOthers),
-    });
-  });
+  ])(
+    'exec() of a function compiled by TypeScript for ES2016%s names the helper that has not travelled',
+    (_, options) => {
+      const ts = tool('typescript');
+      const compilerOptions = { target: 'ES2016', module: 'ESNext', ...options };
+      const code = ts
+        .transpileModule(SOURCE, { compilerOptions })
+        .outputText.replace(/^import .* from "tslib";$/m, '');
+      const helper = missing('__awaiter', forHelpers);
+      expect(outcomes(code)).toEqual({
+        inner: VALUES.inner,
+        imports: helper,
+        later: helper,
+        outerLater: helper,
+        spread: missing('__rest', forHelpers),
+        outer: missing('outer', forOthers),
+        generator: missing('__asyncGenerator', forHelpers),
+        os: missing('os', forOthers),
+      });
+    },
+  );
 
-  test('by SWC names the helper that has not travelled', () => {
+  test('exec() of a function compiled by SWC names the helper that has not travelled', () => {
     const options = {
       jsc: { parser: { syntax: 'typescript' }, target: 'es2016' },
       module: { type: 'es6' },
@@ -230,7 +233,7 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
     });
   });
 
-  test('by webpack for production names what has not travelled', async () => {
+  test('exec() of a function bundled by webpack for production names what has not travelled', async () => {
     const folder = installed({ 'source.mjs': PLAIN, 'main.mjs': '' });
     const options = {
       mode: 'production',
@@ -251,7 +254,7 @@ withToolchain('[A5] exec() of a function that was compiled', () => {
     expect(seen.os).toEqual(missing('\\w+', forOthers));
   });
 
-  test('for coverage by Istanbul says how to leave it out, and then works', () => {
+  test('exec() of a function under Istanbul coverage says how to leave it out, and then works', () => {
     const { createInstrumenter } = tool('istanbul-lib-instrument');
     const instrumented = (text) =>
       createInstrumenter({ esModules: true }).instrumentSync(text, 'functions.js');

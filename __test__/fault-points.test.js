@@ -134,48 +134,57 @@ function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
 }
 
 describe.each(Object.entries(PHASES))('a worker that dies in the phase "%s"', (phase, expected) => {
-  test.each(Object.entries(WAYS))('by %s', async (way, how) => {
-    const { lost, size, nth, type, reason = 'crashed' } = expected;
-    const seen = await run(phase, way, { nth, size, type });
-    expectWell(seen, size);
-    if (lost === null) expect(seen.lost).toEqual([]);
-    else expectLost(seen, how, lost);
-    const [died, ...others] = seen.exits;
-    expect(died).toMatchObject({ code: how.exitCode, signal: how.signal, reason });
-    if (phase === 'stop') expect(others).toEqual([]);
-    else
-      expect(others).toEqual([
-        expect.objectContaining({ code: 0, signal: null, reason: 'shutdown' }),
-      ]);
-    expect(seen.report.killed).toBe(0);
-  });
+  test.each(Object.entries(WAYS))(
+    '[B2, B3, B4, B5, B6, B7, E21] a worker that dies at a fault point by %s has the documented effect on its tasks',
+    async (way, how) => {
+      const { lost, size, nth, type, reason = 'crashed' } = expected;
+      const seen = await run(phase, way, { nth, size, type });
+      expectWell(seen, size);
+      if (lost === null) expect(seen.lost).toEqual([]);
+      else expectLost(seen, how, lost);
+      const [died, ...others] = seen.exits;
+      expect(died).toMatchObject({ code: how.exitCode, signal: how.signal, reason });
+      if (phase === 'stop') expect(others).toEqual([]);
+      else
+        expect(others).toEqual([
+          expect.objectContaining({ code: 0, signal: null, reason: 'shutdown' }),
+        ]);
+      expect(seen.report.killed).toBe(0);
+    },
+  );
 });
 
-describe('a worker that dies in the middle of writing', () => {
+describe('a worker that dies while it writes', () => {
   const cuts = [
     ['write:1', 'SIGKILL'],
     ['write:half', 'exit-0'],
     ['write:last', 'abort'],
   ];
 
-  test.each(cuts)('small results (%s) takes none of them along', async (phase, way) => {
-    for (const serialization of ['json', 'advanced']) {
-      const seen = await run(phase, way, { nth: 4, options: { serialization } });
-      expect(seen.lost).toEqual([]);
-      expectWell(seen);
-    }
-  });
-
-  test.each(cuts)('large raw bytes or text (%s) takes none of them along', async (phase, way) => {
-    for (const serialization of ['json', 'advanced']) {
-      const seen = await run(phase, way, { nth: 4, size: LARGE, options: { serialization } });
-      expect(seen.lost).toEqual([]);
-      expectWell(seen, LARGE);
-    }
-  });
+  test.each(cuts)(
+    '[B5, E21] a worker that dies while it writes small results (%s) loses none of them',
+    async (phase, way) => {
+      for (const serialization of ['json', 'advanced']) {
+        const seen = await run(phase, way, { nth: 4, options: { serialization } });
+        expect(seen.lost).toEqual([]);
+        expectWell(seen);
+      }
+    },
+  );
 
   test.each(cuts)(
-    'raw bytes (%s) loses the task that they are the result of',
+    '[B5] a worker that dies while it writes large raw bytes or text (%s) loses none of them',
+    async (phase, way) => {
+      for (const serialization of ['json', 'advanced']) {
+        const seen = await run(phase, way, { nth: 4, size: LARGE, options: { serialization } });
+        expect(seen.lost).toEqual([]);
+        expectWell(seen, LARGE);
+      }
+    },
+  );
+
+  test.each(cuts)(
+    '[B5] a worker that dies while it writes raw bytes (%s) loses the task that they are the result of',
     async (phase, way) => {
       const seen = await run(phase, way, {
         nth: 4,
@@ -188,7 +197,7 @@ describe('a worker that dies in the middle of writing', () => {
   );
 });
 
-test('raw bytes that are written are a result, whatever comes next', async () => {
+test('[B6] raw bytes that are written completely are a result, even if the worker dies next', async () => {
   const seen = await run('result', 'exit-0', {
     nth: 4,
     size: RAW,
@@ -203,46 +212,52 @@ test.each([
   ['after-claim', [2]],
   ['task', [1, 2]],
   ['write:half', [1, 2]],
-])('with retries, a task that is lost in the phase "%s" runs again', async (phase, attempts) => {
-  const options = { retries: 1, retryDelay: 1 };
-  const seen = await run(phase, 'SIGKILL', { nth: 4, type: 'listed', size: LARGE, options });
-  expect(seen.lost).toEqual([]);
-  expect(seen.retried).toBe(1);
-  const told = [...seen.attempts.values()].filter((attempt) => attempt.join() !== '1');
-  expect(told).toEqual([attempts]);
-  expect(seen.attempts.size).toBe(TASKS);
-});
+])(
+  '[B3] with retries, a task that is lost in the phase "%s" runs again',
+  async (phase, attempts) => {
+    const options = { retries: 1, retryDelay: 1 };
+    const seen = await run(phase, 'SIGKILL', { nth: 4, type: 'listed', size: LARGE, options });
+    expect(seen.lost).toEqual([]);
+    expect(seen.retried).toBe(1);
+    const told = [...seen.attempts.values()].filter((attempt) => attempt.join() !== '1');
+    expect(told).toEqual([attempts]);
+    expect(seen.attempts.size).toBe(TASKS);
+  },
+);
 
-describe('a worker that dies in the midst of reading a large task', () => {
+describe('a worker that dies while it reads a large task', () => {
   test.each([
     // More than goes through shared memory.
     ['20 MB of text', 20, 3, (size) => 'x'.repeat(size)],
     ['20 MB of bytes', 20, 3, (size) => Buffer.alloc(size, 'x')],
     ['100 MB of bytes, while they are written', 100, 12, (size) => Buffer.alloc(size, 'x')],
-  ])('(%s) has not begun it: another one runs it, silently', async (_, megabytes, nth, make) => {
-    const ledger = ledgerFolder();
-    // What one read can bring is far less than half of it.
-    const { env, token } = faultOf(ledgerFolder(), 'read', 'SIGKILL', nth);
-    const manager = pool({
-      worker: fixture('ledger.mjs'),
-      argv: [ledger],
-      env,
-      maxWorkers: 1,
-      stdio: 'ignore',
-      maxMessageSize: 128 << 20,
-      restart: { minDelay: 1 },
-    });
-    const log = record(manager, ['error', 'retry', 'exit']);
-    const data = make(megabytes * 1_000_000);
-    expect(await manager.run({ id: 0, type: 'weigh', data })).toBe(data.length);
-    expect(existsSync(token), 'nothing has died').toBe(false);
-    expect(log.map(([event, { signal }]) => [event, signal])).toEqual([['exit', 'SIGKILL']]);
-    const { starts, ends } = readLedger(ledger, 1);
-    expect([...starts, ...ends]).toEqual([1, 1]);
-  });
+  ])(
+    '[B2, B10] a worker that dies while it reads a large task (%s) has not started it: another runs it, silently',
+    async (_, megabytes, nth, make) => {
+      const ledger = ledgerFolder();
+      // What one read can bring is far less than half of it.
+      const { env, token } = faultOf(ledgerFolder(), 'read', 'SIGKILL', nth);
+      const manager = pool({
+        worker: fixture('ledger.mjs'),
+        argv: [ledger],
+        env,
+        maxWorkers: 1,
+        stdio: 'ignore',
+        maxMessageSize: 128 << 20,
+        restart: { minDelay: 1 },
+      });
+      const log = record(manager, ['error', 'retry', 'exit']);
+      const data = make(megabytes * 1_000_000);
+      expect(await manager.run({ id: 0, type: 'weigh', data })).toBe(data.length);
+      expect(existsSync(token), 'nothing has died').toBe(false);
+      expect(log.map(([event, { signal }]) => [event, signal])).toEqual([['exit', 'SIGKILL']]);
+      const { starts, ends } = readLedger(ledger, 1);
+      expect([...starts, ...ends]).toEqual([1, 1]);
+    },
+  );
 });
 
-test('while the pool shuts down, a worker that dies costs its task, and nothing else', async () => {
+test('[B7] a worker that dies while the pool shuts down costs its task, and nothing else', async () => {
   const ledger = ledgerFolder();
   const { env, token } = faultOf(ledgerFolder(), 'task', 'abort', 4);
   const manager = pool({
@@ -268,7 +283,7 @@ test('while the pool shuts down, a worker that dies costs its task, and nothing 
   expect(ends.reduce((sum, count) => sum + count)).toBe(TASKS - 1);
 });
 
-test('one of several workers: the others go on, and the tasks it held are theirs', async () => {
+test('[B3] one of several workers that dies leaves the others running, and they run the tasks it held', async () => {
   const options = { minWorkers: 3, maxWorkers: 3, prefetch: 4 };
   const seen = await run('before-claim', 'SIGSEGV', { nth: 2, type: 'sized', options });
   expect(seen.lost).toEqual([]);
@@ -281,7 +296,7 @@ test('one of several workers: the others go on, and the tasks it held are theirs
   ]);
 });
 
-test('a fault that makes no sense is an error, and none is none', async () => {
+test('an invalid BULKHEAD_FAULT is an error, and an empty one is none', async () => {
   const start = (env) => {
     const manager = pool({
       env: { ...process.env, ...env },

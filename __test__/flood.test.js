@@ -25,7 +25,7 @@ function block(span) {
 }
 
 describe('a worker that sends messages without end', () => {
-  test('does not get in front of what another worker has to say', async () => {
+  test('[D5] a flood of messages does not delay what another worker sends', async () => {
     const manager = pool(quiet);
     await manager.startWorkers();
     let heard = 0;
@@ -48,7 +48,7 @@ describe('a worker that sends messages without end', () => {
     expect(heard).toBeGreaterThan(0);
   });
 
-  test('and dies: all it said, and that its task is tried again, is told before what another worker makes of that', async () => {
+  test("all messages of a flooding worker that dies, and its retry, come before its task's next result", async () => {
     const manager = pool({ ...quiet, minWorkers: 2, retries: 1, retryDelay: 0, stdio: 'ignore' });
     await manager.startWorkers();
     const told = [];
@@ -63,7 +63,7 @@ describe('a worker that sends messages without end', () => {
     expect(told).toEqual([...Array(5_000).keys(), 'retry 2', 'result 2']);
   });
 
-  test('and one whose progress nobody takes: the order of each is kept', async () => {
+  test('[D5] a flood of messages and one of unread progress both keep their order', async () => {
     const manager = pool(quiet);
     const seen = [];
     manager.on('progress', (value) => seen.push(value));
@@ -77,7 +77,7 @@ describe('a worker that sends messages without end', () => {
     expect(seen.every((value, index) => value === index)).toBe(true);
   });
 
-  test('costs this process a bounded amount of memory, although its thread is blocked most of the time', async () => {
+  test('[D5] a flood of messages takes bounded memory, although the main thread is blocked most of the time', async () => {
     const { code, stdout, stderr } = await program(
       `
       import ProcessManager from 'bulkhead';
@@ -110,7 +110,7 @@ describe('a worker that sends messages without end', () => {
   }, 90_000);
 });
 
-test('more outcomes at once than are read at a time: each arrives', async () => {
+test('[G26] more outcomes at once than one batch holds all arrive', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const controller = new AbortController();
   const running = failure(manager.run({ type: 'progress' }, { signal: controller.signal }));
@@ -131,7 +131,7 @@ describe('a worker that prints without end', () => {
     ['to standard error, and nobody listens', { fd: 2, size: 1024 }, false],
     ['to standard output, and somebody does', { fd: 1, size: 1024 }, true],
   ])(
-    '%s: it is read, memory is bounded, and the result arrives',
+    '[D4] a flood of output %s is read, takes bounded memory, and the result arrives',
     async (_title, data, listens) => {
       const { code, stdout, stderr } = await program(
         `
@@ -163,7 +163,7 @@ describe('a worker that prints without end', () => {
   );
 });
 
-test('large results come through one after the other, each as it was', async () => {
+test('large results arrive one after the other, each unchanged', async () => {
   const manager = pool(quiet);
   const results = await Promise.all(
     Array.from({ length: 12 }, () => manager.run({ type: 'large', data: 20 })),

@@ -13,7 +13,7 @@ import { failure, isGone, pool, program, record, root, until } from './support/h
 const python = { command: 'python3', args: [join(root, 'examples/python-worker/worker.py')] };
 
 describe('the Python worker of the examples', () => {
-  test('serves tasks, in JSON and in bytes', async () => {
+  test('[W21] a Python worker serves tasks, in JSON and in bytes', async () => {
     const manager = pool({ worker: python });
     const original = Buffer.from('The sea is calm tonight. '.repeat(10_000));
     const [words, factors, compressed] = await Promise.all([
@@ -28,7 +28,7 @@ describe('the Python worker of the examples', () => {
     expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
   });
 
-  test('by events, with hundreds of tasks', async () => {
+  test('a Python worker serves hundreds of tasks by events', async () => {
     const manager = pool({ worker: python });
     const log = record(manager, ['result', 'error']);
     for (let id = 0; id < 300; id++) manager.distributeTask({ id, type: 'factors', data: 30 });
@@ -40,7 +40,7 @@ describe('the Python worker of the examples', () => {
     expect(log[0][2]).toMatchObject({ attempt: 1, runTime: expect.any(Number) });
   });
 
-  test('has its errors reported, with its traceback, and lives on', async () => {
+  test('an exception in a Python worker is reported with its traceback, and the worker lives on', async () => {
     const manager = pool({ worker: python, maxWorkers: 1 });
     await manager.startWorkers();
     const [{ pid }] = manager.workers;
@@ -55,7 +55,7 @@ describe('the Python worker of the examples', () => {
     await expect(manager.run({ type: 'factors', data: 7 })).resolves.toEqual([7]);
   });
 
-  test('that is killed is replaced', async () => {
+  test('a Python worker that is killed is replaced', async () => {
     const manager = pool({ worker: python, maxWorkers: 1, restart: { minDelay: 1 } });
     await manager.startWorkers();
     const [{ pid }] = manager.workers;
@@ -65,7 +65,7 @@ describe('the Python worker of the examples', () => {
     await expect(manager.run({ type: 'factors', data: 8 })).resolves.toEqual([2, 2, 2]);
   });
 
-  test('is killed when its task takes too long', async () => {
+  test('a Python worker is killed when its task takes too long', async () => {
     const manager = pool({
       worker: python,
       maxWorkers: 1,
@@ -80,7 +80,7 @@ describe('the Python worker of the examples', () => {
     await expect(manager.run({ type: 'factors', data: 9 })).resolves.toEqual([3, 3]);
   });
 
-  test('has an example program that does what its README shows', async () => {
+  test('the Python example program does what its README shows', async () => {
     const { code, stdout, stderr } = await program(
       `import ${JSON.stringify(join(root, 'examples/python-worker/run.mjs'))};`,
     );
@@ -90,7 +90,7 @@ describe('the Python worker of the examples', () => {
     expect(stdout).toMatch(/^TypeError: /m);
   });
 
-  test('cannot be given what is for Node workers', async () => {
+  test('options for Node workers are refused for a Python worker', async () => {
     const manager = pool({ worker: python, maxWorkers: 1 });
     expect(await failure(manager.exec(() => 1))).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
     expect(await failure(manager.run({ data: 1n }))).toBeInstanceOf(SerializationError);
@@ -191,7 +191,7 @@ describe('a worker that breaks the protocol', () => {
     ['that are not a whole number of elements', '[["Float64Array",[]]]', /Float64Array/],
     ['that it does not describe', '[]', /./],
     ['that it describes as what is no list', '{"length":1}', /./],
-  ])('answers with bytes %s', async (_, binary, what) => {
+  ])('a worker that answers with bytes %s breaks the protocol', async (_, binary, what) => {
     const answer = `
       say '{"type":"result","id":'"$id"',"bytes":[3],"binary":${binary},"result":null}'
       printf 'abc' >&3`;
@@ -203,7 +203,7 @@ describe('a worker that breaks the protocol', () => {
     await expect(manager.run({ data: 'good' })).resolves.toBe('good');
   });
 
-  test('without a task is an error of the pool', async () => {
+  test('a worker that breaks the protocol without a task is an error of the pool', async () => {
     const manager = pool({
       worker: shell(
         `say '{"type":"result","id":'"$id"',"result":"first"}'; say 'and then garbage'`,
@@ -222,7 +222,7 @@ describe('a worker that breaks the protocol', () => {
     await expect(manager.run({ data: 'good' })).resolves.toBe('good');
   });
 
-  test('answers twice: the first answer counts', async () => {
+  test('a worker that answers twice breaks the protocol, and the first answer counts', async () => {
     const manager = pool({
       worker: shell(`
         say '{"type":"result","id":'"$id"',"result":"first"}'
@@ -242,7 +242,7 @@ describe('a worker that breaks the protocol', () => {
   });
 });
 
-test('descriptors that a worker sends along with its words are dropped, and none of the words', async () => {
+test('[D13] descriptors that a worker sends along with its frames are dropped, and none of the frames', async () => {
   // Each answer in two pieces, both of which carry descriptors: a read ends where some are.
   const script = String.raw`
 import array, json, os, socket
@@ -268,7 +268,7 @@ for line in channel.makefile('rb'):
   expect(descriptors()).toBeLessThanOrEqual(before + 4);
 });
 
-test('frames may say more than they must, come in pieces, and be large', async () => {
+test('frames of a worker may have extra fields, come in pieces, and be large', async () => {
   const manager = pool({
     worker: shell(`
       say '{"type":"log","text":"some words"}'
@@ -294,7 +294,7 @@ test('frames may say more than they must, come in pieces, and be large', async (
   expect(log.filter(([event]) => event === 'error')).toEqual([]);
 });
 
-test('a result that is nested 100 000 deep arrives', async () => {
+test('[F8] a result nested 100 000 deep arrives', async () => {
   const deep = `awk 'BEGIN { for (i = 0; i < 100000; i++) printf "["; for (i = 0; i < 100000; i++) printf "]" }' >&3`;
   const manager = pool({
     worker: shell(`printf '{"type":"result","id":%s,"result":' "$id" >&3; ${deep}; say '}'`),
@@ -307,7 +307,7 @@ test('a result that is nested 100 000 deep arrives', async () => {
   await expect(manager.run({ data: 'good' })).resolves.toBe('good');
 });
 
-test('its errors may be anything, and are errors here', async () => {
+test('errors of a foreign worker may be anything, and arrive as errors', async () => {
   for (const [wire, expected] of [
     [
       '{"name":"Oops","message":"text","code":7,"fields":{"a":1}}',
@@ -336,7 +336,7 @@ test('its errors may be anything, and are errors here', async () => {
   }
 });
 
-test('one that closes its channel and goes on is a crash of its task', async () => {
+test('[D3] a worker that closes its channel and goes on has crashed in its task', async () => {
   const manager = pool({
     worker: shell(`exec 3>&-; sleep 60`),
     maxWorkers: 1,
@@ -351,7 +351,7 @@ test('one that closes its channel and goes on is a crash of its task', async () 
   await expect(manager.run({ data: 'good' })).resolves.toBe('good');
 });
 
-test('[C15] a worker that closes its channel and exits by itself, or before it is ready, is told as what it did', async () => {
+test('[XC15] a worker that closes its channel and exits by itself, or before it is ready, is reported as such', async () => {
   // Its end is not taken for the pool's work, however short the grace period.
   const exits = pool({
     worker: shell(`exec 3>&-; exit 7`),
@@ -373,7 +373,7 @@ test('[C15] a worker that closes its channel and exits by itself, or before it i
   );
 });
 
-test('its standard error is in the error of its crash', async () => {
+test('the standard error of a foreign worker is in the error of its crash', async () => {
   const manager = pool({
     worker: shell(`echo 'last words' >&2; exit 9`),
     maxWorkers: 1,
@@ -390,7 +390,7 @@ test('its standard error is in the error of its crash', async () => {
   expect(error.stderr).toBe('last words\n');
 });
 
-test('it gets one task at a time, so that a crash costs one', async () => {
+test('a foreign worker gets one task at a time, so that a crash costs one', async () => {
   const manager = pool({
     worker: shell(`kill -9 $$`),
     maxWorkers: 1,
@@ -409,7 +409,7 @@ test('it gets one task at a time, so that a crash costs one', async () => {
   ]);
 });
 
-test('it sees the environment and the directory that were asked for, and no descriptor of this process', async () => {
+test('a foreign worker has the given environment and directory, and no descriptor of this process', async () => {
   const manager = pool({
     worker: shell(`
       fds=; for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then fds="$fds \${fd##*/}"; fi; done

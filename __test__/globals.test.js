@@ -91,7 +91,7 @@ function lateGlobals(files, base = root) {
   return found;
 }
 
-test('[A1, A2] lib/ uses no global but those of the language, and time from lib/clock.js only', () => {
+test('[G16, XA1, XA2] lib/ uses no global but those of the language, and time from lib/clock.js only', () => {
   const { fileNames } = ts.parseJsonConfigFileContent(
     { include: ['lib/**/*.js'], compilerOptions: { allowJs: true } },
     ts.sys,
@@ -101,7 +101,7 @@ test('[A1, A2] lib/ uses no global but those of the language, and time from lib/
   expect(lateGlobals(fileNames)).toEqual([]);
 }, 120_000);
 
-test('[A1, A2] the check of globals finds those of the host, replaced ones of the language, and other sources of time', () => {
+test('[XA1, XA2] the check of globals finds host globals, replaced language globals, and other sources of time', () => {
   const file = moduleFile(
     `'use strict';
     const { setImmediate } = require('node:timers');

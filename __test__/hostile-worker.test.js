@@ -86,83 +86,95 @@ async function breach(data, { options, page } = {}) {
   return { error, grown, log };
 }
 
-describe('what a worker says', () => {
+describe('a worker that breaks the protocol', () => {
   const line = (text) => ({ do: 'text', text: `${text}\n` });
   test.each([
-    ['what is no JSON', line('{bad'), /\{bad/],
-    ['what is not UTF-8', line('{"type":"result","id":$id,"result":"\xc3("}'), /UTF-8/],
+    ['[E1] a line that is no JSON', line('{bad'), /\{bad/],
+    ['[E2] a line that is not UTF-8', line('{"type":"result","id":$id,"result":"\xc3("}'), /UTF-8/],
     [
-      'a result for a task that nobody was given',
+      '[E5] a result for an unknown task',
       line('{"type":"result","id":987654321,"result":1}'),
       /unknown task id/,
     ],
     [
-      'a result for the task of another worker',
+      '[E7] a result for the task of another worker',
       line('{"type":"result","id":$before,"result":"stolen"}'),
       /unknown task id/,
     ],
-    ['an id beyond 64 bits', line('{"type":"result","id":18446744073709551616,"result":1}'), /./],
-    ['a negative id', line('{"type":"result","id":-1,"result":1}'), /./],
-    ['an id with a fraction', line('{"type":"result","id":$id.0,"result":1}'), /./],
-    ['an id that is text', line('{"type":"result","id":"$id","result":1}'), /./],
-    ['two ids', line('{"type":"result","id":$id,"id":$id,"result":1}'), /duplicate/],
-    ['two results in one', line('{"type":"result","id":$id,"result":1,"result":2}'), /duplicate/],
     [
-      'a second result inside of its own',
+      '[E10] an id beyond 64 bits',
+      line('{"type":"result","id":18446744073709551616,"result":1}'),
+      /./,
+    ],
+    ['[E10] a negative id', line('{"type":"result","id":-1,"result":1}'), /./],
+    ['[E10] an id with a fraction', line('{"type":"result","id":$id.0,"result":1}'), /./],
+    ['[E10] an id that is text', line('{"type":"result","id":"$id","result":1}'), /./],
+    [
+      '[E10] a frame with two ids',
+      line('{"type":"result","id":$id,"id":$id,"result":1}'),
+      /duplicate/,
+    ],
+    [
+      'a frame with two results',
+      line('{"type":"result","id":$id,"result":1,"result":2}'),
+      /duplicate/,
+    ],
+    [
+      'a second result inside of the first',
       line('{"type":"result","id":$id,"elapsed":1,"result":1},{"x":2}'),
       /./,
     ],
     [
-      'a frame of the channel of child_process.fork',
+      '[E16] a frame of the channel of child_process.fork',
       line('{"cmd":"NODE_HANDLE","type":"net.Server"}'),
       /net\.Server/,
     ],
     [
-      'that it is ready, once more',
+      '[A20] a second `ready` frame',
       line('{"type":"ready","version":1}'),
       /`ready` frame came twice/,
     ],
     [
-      'that it cannot start, long after it has',
+      'a `fail` frame after the start',
       line('{"type":"fail","error":{"message":"no"}}'),
       /`fail` frame came after/,
     ],
     [
-      'more bytes than a number can hold',
+      '[E4] a number of bytes that no number can hold',
       line('{"type":"result","id":$id,"bytes":[9e99],"result":null}'),
       /./,
     ],
     [
-      'a negative number of bytes',
+      '[E4] a negative number of bytes',
       line('{"type":"result","id":$id,"bytes":[-2147483648],"result":null}'),
       /./,
     ],
     [
-      'bytes without a place',
+      'raw bytes without a place',
       line('{"type":"result","id":$id,"bytes":[0],"result":null}'),
       /binary/,
     ],
     [
-      'bytes for a place on a prototype',
+      '[E11] a place of raw bytes on a prototype',
       line(
         '{"type":"result","id":$id,"bytes":[0],"binary":[["Buffer",["__proto__","polluted"]]],"result":{}}',
       ),
       /place/,
     ],
     [
-      'structured-clone data, where JSON was agreed on',
+      'structured-clone data where JSON was agreed on',
       {
         do: 'text',
         text: '{"type":"result","id":$id,"bytes":[2],"encoding":"v8","result":null}\n\xff\x0f',
       },
       /v8/,
     ],
-  ])('%s', async (_, data, what) => {
+  ])('%s breaks the protocol', async (_, data, what) => {
     const { error } = await breach(data);
     expect(error.what).toMatch(what);
   });
 
-  test('bytes that have no place in a message: it is told, and its task ends with it', async () => {
+  test('a worker that sends bytes without a place in their message is killed, and its task fails', async () => {
     const { manager, log, open } = await beside();
     const text = '{"type":"message","message":{},"bytes":[1],"binary":[["Buffer",["a"]]]}\nx';
     const error = await failure(manager.run({ id: 'its', data: { do: 'text', text } }));
@@ -177,7 +189,7 @@ describe('what a worker says', () => {
     expect(messages(log)).toEqual([]);
   });
 
-  test('structured-clone data that is none', async () => {
+  test('a worker that sends invalid structured-clone data is killed, and its task fails', async () => {
     const worker = moduleFile(`
       import { writeSync } from 'node:fs';
       let starts = 0;
@@ -203,7 +215,7 @@ describe('what a worker says', () => {
     expect(manager.stats().tasks).toMatchObject({ accepted: 2, completed: 1, failed: 1 });
   });
 
-  test('a line without an end: it is cut off, and memory stays what it was', async () => {
+  test('[E3] a line without an end is cut off, and memory stays what it was', async () => {
     const { error, grown } = await breach(
       { do: 'endless' },
       { options: { maxMessageSize: 8 * MEBIBYTE } },
@@ -212,13 +224,13 @@ describe('what a worker says', () => {
     expect(grown).toBeLessThan(64 * MEBIBYTE);
   });
 
-  test('a line that no string could hold', { timeout: 120_000 }, async () => {
+  test('[E14] a line that no string could hold is cut off', { timeout: 120_000 }, async () => {
     const options = { maxMessageSize: 511 * MEBIBYTE };
     const { error } = await breach({ do: 'huge', mebibytes: 600 }, { options });
     expect(error.what).toMatch(/longer than/);
   });
 
-  test('a number of bytes beyond the limit takes no memory, and one within it none before they arrive', async () => {
+  test('[E4] announced bytes beyond the limit take no memory, and within it none before they arrive', async () => {
     const text =
       '{"type":"result","id":$id,"bytes":[2147483648],"binary":[["Buffer",[]]],"result":null}\n';
     const { error, grown } = await breach(
@@ -242,9 +254,9 @@ describe('what a worker says', () => {
   });
 
   test.each([
-    ['a result and an error: the result counts', ['result', 'error'], 'fulfilled'],
-    ['an error and a result: the error counts', ['error', 'result'], 'rejected'],
-    ['two results: the first counts', ['result', 'result'], 'fulfilled'],
+    ['[E9] of a result and an error the result counts', ['result', 'error'], 'fulfilled'],
+    ['[E9] of an error and a result the error counts', ['error', 'result'], 'rejected'],
+    ['[E6] of two results the first counts', ['result', 'result'], 'fulfilled'],
   ])('%s', async (_, kinds, status) => {
     const { manager, log, open } = await beside();
     const frames = kinds.map(
@@ -271,7 +283,7 @@ describe('what a worker says', () => {
     });
   });
 
-  test('what comes behind a violation counts for nothing', async () => {
+  test('frames behind a violation have no effect', async () => {
     const { manager, log, open } = await beside();
     const text =
       'garbage\n{"type":"message","message":"too late"}\n{"type":"result","id":$id,"result":"too late"}\n';
@@ -288,14 +300,14 @@ describe('what a worker says', () => {
   });
 });
 
-describe('no violation is', () => {
-  test('a character in pieces', async () => {
+describe('frames that are allowed', () => {
+  test('[E2, F7] a character cut in pieces arrives whole', async () => {
     const { manager, open } = await beside();
     await expect(manager.run({ data: { do: 'bytewise' } })).resolves.toBe('é€😀\u2028');
     await open();
   });
 
-  test('an answer to a task that was cancelled: it is dropped, and the worker stays', async () => {
+  test('[E8] an answer to a cancelled task is dropped, and the worker stays', async () => {
     const { manager, log, open } = await beside({ gracePeriod: 20_000 });
     const controller = new AbortController();
     const outcome = failure(
@@ -321,7 +333,7 @@ describe('no violation is', () => {
     });
   });
 
-  test('a key of the channel of child_process.fork: it is ignored, and nothing is said in return', async () => {
+  test('[E16] a key of the channel of child_process.fork is ignored, and not answered', async () => {
     const { manager, log, open } = await beside();
     const text =
       '{"cmd":"NODE_HANDLE","type":"message","message":1}\n{"cmd":"NODE_x","type":"result","id":$id,"result":2}\n';
@@ -332,7 +344,7 @@ describe('no violation is', () => {
     expect(log.filter(([event]) => event === 'error' || event === 'exit')).toEqual([]);
   });
 
-  test('a payload with names that mean something to JavaScript: they are plain data', async () => {
+  test('[E11, E12] a payload with names that mean something to JavaScript arrives as plain data', async () => {
     const { manager, log, open } = await beside();
     const json = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}';
     const text =
@@ -357,7 +369,7 @@ describe('no violation is', () => {
     await open();
   });
 
-  test('a result that is nested five million deep', { timeout: 120_000 }, async () => {
+  test('[E13] a result nested five million deep arrives', { timeout: 120_000 }, async () => {
     const { manager, open } = await beside();
     let depth = 0;
     const result = await manager.run({ data: { do: 'deep', depth: 5_000_000 } });
@@ -366,7 +378,7 @@ describe('no violation is', () => {
     await open();
   });
 
-  test('to say a byte now and then: the limit of its task ends it, and nobody waits for it', async () => {
+  test("[E15] a frame that comes a byte now and then ends with its task's time limit, and delays nothing else", async () => {
     const { manager, log, open } = await beside();
     const outcome = failure(manager.run({ data: { do: 'drip' } }, { timeout: 500 }));
     expect(await outcome).toMatchObject({ code: 'ERR_TASK_TIMEOUT' });
@@ -376,13 +388,13 @@ describe('no violation is', () => {
   });
 });
 
-describe.skipIf(process.platform !== 'linux')('the memory that a worker shares', () => {
+describe.skipIf(process.platform !== 'linux')('shared memory of a hostile worker', () => {
   test.each([
-    ['a start more than there were', [null, 1000]],
-    ['a start less', [null, 0xffffffff]],
+    ['more starts than there were', [null, 1000]],
+    ['a start less than there were', [null, 0xffffffff]],
     ['another epoch', [7, null]],
     ['nonsense', [0xdeadbeef, 0xdeadbeef]],
-  ])('claims %s', async (_, word) => {
+  ])('[E17] a worker that claims %s in shared memory is killed', async (_, word) => {
     const { manager, log, open } = await beside({ concurrency: 2 }, { page: true });
     const controller = new AbortController();
     const its = failure(manager.run({ id: 'its', data: { do: 'forge', word } }));
@@ -423,7 +435,7 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
       '{"type":"message","message":1}\n{"type":"fail","error":{},"permanent":true}\n',
       undefined,
     ],
-  ])('holds %s when the worker dies: it counts for nothing', async (_, held, length) => {
+  ])("[E17] a dead worker's shared memory that holds %s has no effect", async (_, held, length) => {
     const { manager, log, open } = await beside({}, { page: true });
     const error = await failure(manager.run({ id: 'its', data: { do: 'hold', held, length } }));
     expect(error).toMatchObject({ code: 'ERR_WORKER_CRASHED', taskId: 'its', maybeExecuted: true });
@@ -432,14 +444,14 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     expect(log.filter(([event]) => event === 'error')).toEqual([]);
   });
 
-  test('holds the answer to its task when the worker dies: it counts', async () => {
+  test("a dead worker's shared memory that holds the answer to its task counts", async () => {
     const { manager, open } = await beside({}, { page: true });
     const held = '{"type":"result","id":$id,"result":"held"}\n';
     await expect(manager.run({ data: { do: 'hold', held } })).resolves.toBe('held');
     await open();
   });
 
-  test('changes all the time, also while it is read', async () => {
+  test('[E19, E20] a worker that changes the shared memory while it is read harms nothing', async () => {
     const { manager, pid, open } = await beside({ prefetch: 4 }, { page: true });
     // A worker that trusts its own page may drop any task, hence the limit.
     const run = (_, index) =>
@@ -470,7 +482,7 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     ],
     ['at no position', [{ shared: -1, bytes: [1] }]],
     ['at a position that overflows', [{ shared: '$most', bytes: [8] }]],
-  ])('names raw bytes in it %s', async (_, places) => {
+  ])('[E17] a worker that names raw bytes in shared memory %s is killed', async (_, places) => {
     // JSON.parse in Python keeps it whole.
     const most = places.map((place) =>
       place.shared === '$most' ? { ...place, shared: 2 ** 64 - 2 ** 12 } : place,
@@ -478,7 +490,7 @@ describe.skipIf(process.platform !== 'linux')('the memory that a worker shares',
     await breach({ do: 'shared', places: most }, { page: true });
   });
 
-  test('keeps its size', async () => {
+  test('[D14, E18] a worker cannot change the size of the shared memory', async () => {
     const { manager, open } = await beside({}, { page: true });
     await expect(manager.run({ data: { do: 'resize' } })).resolves.toEqual({
       nothing: 'EPERM',
@@ -498,17 +510,20 @@ describe('a worker that is not ready', () => {
     ['says what is no frame', `echo hi there >&3`, /hi there/],
     ['speaks another version', `echo '{"type":"ready","version":2}' >&3`, /version 2/],
     ['is ready in every way', `echo '{"type":"ready","version":"1"}' >&3`, /ready/],
-  ])('%s: it is killed, and the pool says what it was', async (_, script, what) => {
-    const worker = { command: 'sh', args: ['-c', `${script}; exec sleep 60`] };
-    const manager = pool({ worker, maxWorkers: 1, restart: { limit: 0 } });
-    const exit = once(manager, 'exit');
-    manager.on('error', () => {});
-    const error = await failure(manager.run({}));
-    expect(error).toBeInstanceOf(PoolBrokenError);
-    expect(error.cause).toMatchObject({
-      code: 'ERR_WORKER_START',
-      message: expect.stringMatching(what),
-    });
-    expect((await exit)[0]).toMatchObject({ signal: 'SIGKILL', reason: 'startup' });
-  });
+  ])(
+    '[A19, A20] a worker that is not ready and %s is killed, and the error names what it sent',
+    async (_, script, what) => {
+      const worker = { command: 'sh', args: ['-c', `${script}; exec sleep 60`] };
+      const manager = pool({ worker, maxWorkers: 1, restart: { limit: 0 } });
+      const exit = once(manager, 'exit');
+      manager.on('error', () => {});
+      const error = await failure(manager.run({}));
+      expect(error).toBeInstanceOf(PoolBrokenError);
+      expect(error.cause).toMatchObject({
+        code: 'ERR_WORKER_START',
+        message: expect.stringMatching(what),
+      });
+      expect((await exit)[0]).toMatchObject({ signal: 'SIGKILL', reason: 'startup' });
+    },
+  );
 });

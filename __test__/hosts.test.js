@@ -92,14 +92,14 @@ test.each([
   ['in processes', ['--maxWorkers=2']],
   ['in threads', ['--maxWorkers=2', '--workerThreads']],
 ])(
-  'Jest, %s',
+  '[G16] a pool works in Jest, %s',
   async (_, args) => {
     await expectToPass(jestProject(), [jest, ...args], /Tests: +6 passed, 6 total/);
   },
   250_000,
 );
 
-test('Jest finds no open handle of a pool that was shut down', async () => {
+test('[G16] Jest finds no open handle of a pool that was shut down', async () => {
   // It does find the others, which is right, and says where they were made.
   const args = ['--detectOpenHandles', '--testPathIgnorePatterns=forgets'];
   await expectToPass(jestProject(), [jest, ...args], /Tests: +4 passed, 4 total/, 2);
@@ -111,7 +111,7 @@ test.each([
   ['in one thread that is used again', ['--pool=threads', '--no-isolate', '--maxWorkers=1']],
   ['in contexts of threads', ['--pool=vmThreads', '--maxWorkers=1']],
 ])(
-  'Vitest, %s',
+  '[G16] a pool works in Vitest, %s',
   async (_, args) => {
     const folder = installed({ 'worker.mjs': worker, ...imported });
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
@@ -136,7 +136,7 @@ describe('Electron, as its documentation describes it', () => {
   };
 
   test.each(['browser', 'utility', null])(
-    'its binary is told to be Node.js (process.type: %s)',
+    '[G17] workers in Electron start with its binary, which is told to be Node.js (process.type: %s)',
     async (type) => {
       for (const options of ['{}', '{ env: { A: 1 } }', '{ env: { ELECTRON_RUN_AS_NODE: "" } }']) {
         const { code, stdout, stderr } = await app(seen(options), { type });
@@ -151,7 +151,7 @@ describe('Electron, as its documentation describes it', () => {
     },
   );
 
-  test('on macOS its helper is used, unless another binary is asked for', async () => {
+  test('[G17] workers in Electron on macOS start with its helper, unless another binary is given', async () => {
     const source = `
       Object.defineProperty(process, 'platform', { value: 'darwin' });
       process.helperExecPath = '/nowhere/app helper';
@@ -163,7 +163,7 @@ describe('Electron, as its documentation describes it', () => {
     expect(stdout).toMatch(/\/nowhere\/app helper.*\nstarted\n/);
   });
 
-  test('an app that cannot be Node.js says so, and does not start itself again and again', async () => {
+  test('[G17] an Electron app that cannot run as Node.js throws, and does not start itself again and again', async () => {
     const source = `
       try {
         new ProcessManager();
@@ -182,7 +182,7 @@ describe('Electron, as its documentation describes it', () => {
     expect(JSON.parse(heeded)[2]).toBe('1');
   });
 
-  test('elsewhere nothing is added', async () => {
+  test('[G17] outside of Electron nothing is added to the environment', async () => {
     const { stdout } = await program(`import ProcessManager from 'bulkhead'; ${seen('{}')}`);
     expect(JSON.parse(stdout)[2]).toBe(null);
   });

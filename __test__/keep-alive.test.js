@@ -18,12 +18,12 @@ async function lines(source, options) {
   return stdout.trimEnd().split('\n');
 }
 
-describe('the process ends by itself', () => {
-  test('with a pool that was never used', async () => {
+describe('the end of the process', () => {
+  test('a process with an unused pool ends by itself', async () => {
     expect(await lines(`new ProcessManager(); console.log('end');`)).toEqual(['end']);
   });
 
-  test('with an idle pool, whose workers end with it', async () => {
+  test('[W12, P9] a process with an idle pool ends by itself, and the workers with it', async () => {
     const source = `
       const pool = new ProcessManager({ maxWorkers: 2 });
       pool.on('exit', () => console.log('not to be heard'));
@@ -35,7 +35,7 @@ describe('the process ends by itself', () => {
     await until(() => pids.every(isGone), `gone: ${pids}`);
   });
 
-  test('not before unsettled tasks are settled', async () => {
+  test('a process ends only after unsettled tasks are settled', async () => {
     const source = `
       const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 1 });
       pool.on('result', ({ taskId }) => console.log(taskId));
@@ -46,7 +46,7 @@ describe('the process ends by itself', () => {
     expect(await lines(source)).toEqual(['slow', 'failed bad', 'run']);
   });
 
-  test('not before a retried task is settled, although no worker lives meanwhile', async () => {
+  test('a process ends only after a retried task is settled, although no worker lives meanwhile', async () => {
     const source = `
       const worker = new URL('./worker.mjs', import.meta.url);
       const pool = new ProcessManager({ worker, maxWorkers: 1, retries: 1, retryDelay: 200 });
@@ -58,7 +58,7 @@ describe('the process ends by itself', () => {
     expect(await lines(source, { files })).toEqual(['attempt 2']);
   });
 
-  test('not before a promise of startWorkers(), ready() or shutdown() is settled, unref() or not', async () => {
+  test('a process ends only after startWorkers(), ready() and shutdown() are settled, unref() or not', async () => {
     const source = `
       const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 1, maxQueue: 1, prefetch: 1 }).unref();
       pool.startWorkers().then(() => {
@@ -73,7 +73,7 @@ describe('the process ends by itself', () => {
     expect(await lines(source)).toEqual(['started', 'ready', 'shut down 1']);
   });
 
-  test('not before unref() undoes what ref() did', async () => {
+  test('a process whose pool is ref()ed ends only after unref()', async () => {
     // The timer does not keep the process alive, so that it is heard only if something else does.
     const source = `
       const pool = new ProcessManager({ maxWorkers: 1 });
@@ -86,7 +86,7 @@ describe('the process ends by itself', () => {
     expect(await lines(source)).toEqual(['alive']);
   });
 
-  test('in spite of ref(), once the pool is closed', async () => {
+  test('a process with a closed pool ends by itself, in spite of ref()', async () => {
     const source = `
       const pool = new ProcessManager({ maxWorkers: 1 }).ref();
       await pool.run({ data: 1 });
@@ -94,7 +94,7 @@ describe('the process ends by itself', () => {
     expect(await lines(source)).toEqual(['closed']);
   });
 
-  test('with an unref()ed pool, whatever its tasks do', async () => {
+  test('a process with an unref()ed pool ends by itself, whatever its tasks do', async () => {
     const source = `
       const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2 });
       await pool.startWorkers();
@@ -106,7 +106,7 @@ describe('the process ends by itself', () => {
     await until(() => pids.every(isGone), `gone: ${pids}`);
   });
 
-  test('with the code that a result listener gives to process.exit()', async () => {
+  test('[G8] a process ends with the code that a result listener gives to process.exit()', async () => {
     const source = `${IMPORT}
       const pool = new ProcessManager({ worker: ${WORKER}, maxWorkers: 2, minWorkers: 2 });
       await pool.startWorkers();
@@ -137,7 +137,7 @@ test('a worker of any kind ends with a process that leaves by process.exit() or 
   await until(() => pids.every(isGone), `gone: ${pids}`);
 });
 
-test('a pool that is garbage-collected without shutdown() ends its workers, with a warning', async () => {
+test('[G13] a pool that is garbage-collected without shutdown() ends its workers, with a warning', async () => {
   const source = `
     let warned = false;
     process.on('warning', (warning) => {
@@ -167,7 +167,7 @@ test('a pool that is garbage-collected without shutdown() ends its workers, with
   await until(() => JSON.parse(pids).every(isGone), `gone: ${pids}`);
 });
 
-test('a pool that is garbage-collected when its process ends anyway is no reason to warn', async () => {
+test('[G13] a pool that is garbage-collected as its process ends causes no warning', async () => {
   const source = `
     let collected = false;
     const registry = new FinalizationRegistry(() => (collected = true));
@@ -184,7 +184,7 @@ test('a pool that is garbage-collected when its process ends anyway is no reason
   expect(await lines(source, { nodeArgs: ['--expose-gc'] })).toEqual(['1']);
 });
 
-test('a pool with unsettled tasks is not collected', async () => {
+test('[G13] a pool with unsettled tasks is not collected', async () => {
   const source = `
     process.on('warning', ({ message }) => console.log(message));
     function submit() {
@@ -202,9 +202,11 @@ test('a pool with unsettled tasks is not collected', async () => {
   ]);
 });
 
-test.each(['closed', 'forgotten'])('pools that are %s give their memory back', async (how) => {
-  // A megabyte of each, on either side of the border, none of which is ever put to use.
-  const source = `
+test.each(['closed', 'forgotten'])(
+  '[G13] pools that are %s give their memory back',
+  async (how) => {
+    // A megabyte of each, on either side of the border, none of which is ever put to use.
+    const source = `
     const round = async () => {
       const pool = new ProcessManager({ env: { FILL: 'x'.repeat(1 << 20) } });
       if (${how === 'closed'}) await pool.shutdown();
@@ -226,11 +228,12 @@ test.each(['closed', 'forgotten'])('pools that are %s give their memory back', a
     };
     const before = await rounds(50);
     console.log((await rounds(300)) - before);`;
-  const [grown] = await lines(source, { nodeArgs: ['--expose-gc'] });
-  expect(Number(grown)).toBeLessThan(150 << 20);
-});
+    const [grown] = await lines(source, { nodeArgs: ['--expose-gc'] });
+    expect(Number(grown)).toBeLessThan(150 << 20);
+  },
+);
 
-test('two pools do not know of each other', async () => {
+test('[G23] two pools are independent of each other', async () => {
   const [one, two] = [pool({ worker: fixture('basic.mjs'), name: 'one' }), pool({ name: 'two' })];
   const heard = { one: [], two: [] };
   one.on('result', ({ taskId, processedBy }) => heard.one.push([taskId, processedBy]));
@@ -250,7 +253,7 @@ test('two pools do not know of each other', async () => {
   expect([...pids[0]].filter((pid) => pids[1].has(pid))).toEqual([]);
 });
 
-describe('in a worker thread', () => {
+describe('a worker thread', () => {
   const THREAD = `
     const { parentPort, workerData } = require('node:worker_threads');
     const ProcessManager = require('bulkhead');
@@ -263,7 +266,7 @@ describe('in a worker thread', () => {
       for (let id = 0; id < 100; id++) pool.distributeTask({ id, type: 'echo' });
     }`;
 
-  test('a pool works, and lets the thread end by itself', async () => {
+  test('a pool in a worker thread works, and lets the thread end by itself', async () => {
     const source = `
       import { once } from 'node:events';
       import { Worker } from 'node:worker_threads';
@@ -278,7 +281,7 @@ describe('in a worker thread', () => {
     await until(() => isGone(processedBy), `gone: ${processedBy}`);
   });
 
-  test('and is gone with a thread that is terminated, while the pool of the main thread goes on', async () => {
+  test('[G14] a pool in a terminated thread is gone, while the pool of the main thread serves on', async () => {
     const source = `
       import { once } from 'node:events';
       import { existsSync } from 'node:fs';
@@ -301,7 +304,7 @@ describe('in a worker thread', () => {
   });
 });
 
-test("1 000 of the user's own child processes and as many workers, by turns: both have all their exits seen", async () => {
+test("[G18, G19] 1 000 of the user's own child processes and as many workers, by turns: every exit is reported", async () => {
   // A worker that exits with the code that it is given, and costs little to start.
   const script = `while read -r frame <&3; do
     case $frame in
@@ -350,7 +353,7 @@ describe('a process with a parent of its own', () => {
     const inherited = await pool.exec((keys) => keys.filter((key) => key in process.env), [names]);
     await pool.shutdown();`;
 
-  test('a forked child does not pass its channel on, and keeps using it', async () => {
+  test('[G15] a forked child does not pass its channel on, and keeps using it', async () => {
     const source = `${REPORT}
       process.on('message', (message) => {
         process.send({ echo: message });
@@ -372,7 +375,7 @@ describe('a process with a parent of its own', () => {
     expect(messages).toEqual([{ inherited: ['OWN'] }, { echo: 'hello' }]);
   });
 
-  test('nor does a worker of a cluster', async () => {
+  test('[G15] a worker of a cluster does not pass its channel on', async () => {
     const source = `
       import cluster from 'node:cluster';
       if (cluster.isPrimary) {

@@ -7,7 +7,7 @@ import { failure, fixture, pool } from './support/harness.js';
 
 const MIB = 1 << 20;
 
-test('a task of 1 GiB is refused before anything is copied', async () => {
+test('[F9] a task of 1 GiB is refused before anything is copied', async () => {
   const manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 1 });
   // Memory that nobody has touched is not resident: whoever reads it to copy it makes it so.
   const data = Buffer.alloc(1024 * MIB);
@@ -23,7 +23,7 @@ test.each([
   ['bytes', () => Buffer.alloc(256 * MIB, 'bulkhead')],
   ['text', () => 'bulkhead'.repeat(32 * MIB)],
 ])(
-  '256 MiB of %s go there and back, where that is allowed',
+  '[F9] 256 MiB of %s round-trip, where maxMessageSize allows it',
   async (_, make) => {
     const manager = pool({
       worker: fixture('basic.mjs'),

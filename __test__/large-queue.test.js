@@ -3,7 +3,9 @@
 import { expect, test } from 'vitest';
 import { failure, fixture, pool, until } from './support/harness.js';
 
-test('a very long queue is bounded, and every task in it ends', { timeout: 60_000 }, async () => {
+test('[G22, T2] a very long queue is bounded, and every task in it ends', {
+  timeout: 60_000,
+}, async () => {
   const limit = 200_000;
   // It never gets ready, so nothing leaves the queue.
   const manager = pool({
@@ -25,7 +27,7 @@ test('a very long queue is bounded, and every task in it ends', { timeout: 60_00
   expect([...ends]).toEqual([['ERR_POOL_CLOSED false', limit + 1]]);
 });
 
-test('a worker that does not read its channel is sent little, and what it did not take is another’s', async () => {
+test('[D6] a worker that does not read its channel is sent little, and another runs what it did not take', async () => {
   const manager = pool({ worker: fixture('stuck.mjs'), maxWorkers: 2 });
   await manager.startWorkers();
   const [{ pid }] = manager.workers;

@@ -89,11 +89,11 @@ function die(history, signal = 'SIGKILL') {
   history.events.unshift({ event: 'strike', at: 3, what: 'kill', pid: PID });
 }
 
-test('a run in which all is well is not blamed', () => {
+test('the checker accepts a run in which nothing went wrong', () => {
   expect(forged()).toEqual([]);
 });
 
-test('deaths, retries, cancelling and time limits are no violations by themselves', () => {
+test('the checker accepts deaths, retries, cancelling and time limits', () => {
   const crash = (history) => {
     die(history);
     history.workers[0].pop();
@@ -385,11 +385,11 @@ const VIOLATIONS = [
   ],
 ];
 
-test.each(VIOLATIONS)('%s: %s is found', (invariant, _, change) => {
+test.each(VIOLATIONS)('[C4] %s: the checker finds %s', (invariant, _, change) => {
   expect(forged(change).map((found) => found.invariant)).toContain(invariant);
 });
 
-test('a line that SIGKILL has cut off is not taken for another task’s', () => {
+test('the checker does not take a line that SIGKILL cut off for another task’s', () => {
   const folder = ledgerFolder();
   writeFileSync(join(folder, 'plan.json'), '{}');
   writeFileSync(join(folder, 'parent.jsonl'), '');

@@ -60,7 +60,7 @@ test.each(RUNS.map(([seed, tasks]) => [describe(planOf(seed, tasks)), seed, task
 );
 
 test(
-  'workers that are stopped and continued lose nothing, run nothing twice, and are not killed',
+  '[C4, D6] workers that are stopped and continued lose nothing, run nothing twice, and are not killed',
   async () => {
     const { faults, strikes } = planOf(CALM, SHORT);
     expect(faults).toEqual({});
@@ -71,7 +71,7 @@ test(
 );
 
 test(
-  'nothing is lost and nothing is left behind: a random seed',
+  '[B8, H11] nothing is lost and nothing is left behind: a random seed',
   async () => {
     const seed = randomSeed();
     console.log(`node scripts/ledger.mjs --seed ${seed} --tasks ${SHORT}`);
@@ -80,7 +80,7 @@ test(
   PATIENCE,
 );
 
-test('the fixed seeds cover what there is', () => {
+test('the fixed seeds cover every option and fault', () => {
   const plans = RUNS.map(([seed, tasks]) => planOf(seed, tasks));
   const values = (of) => new Set(plans.map(of));
   expect(values(({ raw }) => raw)).toEqual(new Set([true, false]));

@@ -40,7 +40,7 @@ function livesOf(log) {
 }
 
 describe('maxTasksPerWorker', () => {
-  test('no process runs more tasks, none is lost, and the pool does not stall', {
+  test('[B15, H4, W4] maxTasksPerWorker: no process runs more tasks, none is lost, and the pool does not stall', {
     timeout: 120_000,
   }, async () => {
     // Five hundred processes: of a kind that starts quickly.
@@ -58,7 +58,7 @@ describe('maxTasksPerWorker', () => {
     expect(exits.every(({ workerId }) => workerId === 1 || workerId === 2)).toBe(true);
   });
 
-  test('no process of Node runs more either', { timeout: 60_000 }, async () => {
+  test('maxTasksPerWorker: no process of Node runs more tasks', { timeout: 60_000 }, async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 3, maxWorkers: 2 });
     const pids = await Promise.all(
       Array.from({ length: 36 }, (_, id) => manager.run({ id, type: 'pid' })),
@@ -66,7 +66,7 @@ describe('maxTasksPerWorker', () => {
     expect([...countsOf(pids).values()].every((count) => count <= 3)).toBe(true);
   });
 
-  test('what a process was sent ahead and never started does not count', async () => {
+  test('maxTasksPerWorker does not count tasks that were prefetched and never started', async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 4, maxWorkers: 1, prefetch: 8 });
     const { path, open } = gate();
     const begun = started(manager, 'long');
@@ -80,7 +80,7 @@ describe('maxTasksPerWorker', () => {
     expect([...counts.values()]).toEqual([4, 4, 4]);
   });
 
-  test('the successor is ready before the last task of the old one has ended', async () => {
+  test('[B15, W7] maxTasksPerWorker: the successor is ready before the last task of the old process has ended', async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 1, maxWorkers: 1 });
     const log = record(manager, ['error', 'exit', 'online']);
     const { path, open } = gate();
@@ -102,7 +102,7 @@ describe('maxTasksPerWorker', () => {
     });
   });
 
-  test('with several tasks at a time', async () => {
+  test('maxTasksPerWorker is exact with concurrency > 1', async () => {
     const manager = pool({ worker: LIMITS, maxTasksPerWorker: 5, maxWorkers: 2, concurrency: 3 });
     const pids = await Promise.all(
       Array.from({ length: 40 }, (_, id) => manager.run({ id, type: 'sleep', data: 1 })),
@@ -113,7 +113,7 @@ describe('maxTasksPerWorker', () => {
 });
 
 describe('maxWorkerAge', () => {
-  test('an idle worker is replaced, and the other is online before it leaves', async () => {
+  test('maxWorkerAge replaces an idle worker, whose successor is online before it leaves', async () => {
     const manager = pool({ worker: LIMITS, maxWorkerAge: 200, maxWorkers: 1 });
     const log = record(manager, ['error', 'exit', 'online']);
     await manager.startWorkers();
@@ -132,7 +132,7 @@ describe('maxWorkerAge', () => {
     expect(log.filter(([event]) => event === 'error')).toEqual([]);
   });
 
-  test('a long task is never cut off for it, and there is never a gap', async () => {
+  test('[W6] maxWorkerAge never cuts off a long task, and there is never a gap', async () => {
     const manager = pool({ worker: LIMITS, maxWorkerAge: 100, maxWorkers: 1, gracePeriod: 50 });
     const log = record(manager, ['error', 'exit', 'online']);
     const { path, open } = gate();
@@ -157,7 +157,7 @@ describe('maxWorkerAge', () => {
     });
   });
 
-  test('results of both processes of one worker say which of them they come from', async () => {
+  test('maxWorkerAge: results of both processes of one worker name the process they come from', async () => {
     const manager = pool({ worker: LIMITS, maxWorkerAge: 100, maxWorkers: 1 });
     const log = record(manager, ['result', 'online', 'message']);
     const { path, open } = gate();
@@ -173,7 +173,7 @@ describe('maxWorkerAge', () => {
 });
 
 describe('recycleMemory', () => {
-  test('a worker that leaks is replaced after its task, and no task is lost', {
+  test('[D11, W5] recycleMemory replaces a worker that leaks after its task, and no task is lost', {
     timeout: 60_000,
   }, async () => {
     const manager = pool({ worker: LIMITS, recycleMemory: '300MB', maxWorkers: 2 });
@@ -189,7 +189,7 @@ describe('recycleMemory', () => {
     expect(new Set(pids).size).toBeGreaterThan(2);
   });
 
-  test('a limit that even an idle worker exceeds does not replace it again and again', async () => {
+  test('recycleMemory below the size of an idle worker does not replace it again and again', async () => {
     const manager = pool({ worker: LIMITS, recycleMemory: 1, maxWorkers: 1 });
     const log = record(manager, ['exit', 'online']);
     await manager.startWorkers();
@@ -199,7 +199,7 @@ describe('recycleMemory', () => {
 });
 
 describe('maxMemory', () => {
-  test('a worker beyond it is killed, and the error says so', async () => {
+  test('[D11, W8] maxMemory kills a worker beyond it, and the error says so', async () => {
     const manager = pool({ worker: LIMITS, maxMemory: '300 MiB', maxWorkers: 1 });
     const log = record(manager, ['exit']);
     const error = await failure(manager.run({ id: 'large', type: 'swell' }));
@@ -225,7 +225,7 @@ describe('maxMemory', () => {
     expect(await manager.run({ type: 'pid' })).not.toBe(error.pid);
   });
 
-  test('retries apply', async () => {
+  test('[D11] maxMemory: retries apply to the task of the killed worker', async () => {
     const manager = pool({
       worker: LIMITS,
       maxMemory: '300MB',
@@ -240,7 +240,7 @@ describe('maxMemory', () => {
     expect(error).toMatchObject({ outOfMemory: true, attempts: 2 });
   });
 
-  test('a worker that is too large before it is ready has failed to start', async () => {
+  test('maxMemory: a worker that is too large before it is ready has failed to start', async () => {
     const manager = pool({ worker: LIMITS, maxMemory: 1, restart: { limit: 0, minDelay: 1 } });
     manager.on('error', () => {});
     const error = await failure(manager.startWorkers());
@@ -248,7 +248,7 @@ describe('maxMemory', () => {
     expect(error.cause.message).toMatch(/maxMemory \(1\)/);
   });
 
-  test('where memory cannot be read, a warning says that the limits have no effect', async () => {
+  test('[H6] maxMemory and recycleMemory have no effect where memory cannot be read, which a warning says', async () => {
     const main = `
       import ProcessManager from 'bulkhead';
       import { execFileSync } from 'node:child_process';
@@ -273,7 +273,7 @@ describe('maxMemory', () => {
 });
 
 describe('replacing a worker', () => {
-  test('that cannot be: the old one goes on', async () => {
+  test('[B14] a worker whose replacement cannot start serves on', async () => {
     const worker = moduleFile('export default () => process.pid');
     const manager = pool({
       worker,
@@ -298,7 +298,7 @@ describe('replacing a worker', () => {
     expect(log.filter(([event]) => event === 'error')).toEqual([]);
   });
 
-  test('that cannot be, and has had all its tasks: the pool breaks, and says why', async () => {
+  test('[B14] a worker that has run all its tasks and cannot be replaced breaks the pool, and the error says why', async () => {
     const worker = moduleFile('export default () => process.pid');
     const options = {
       worker,
@@ -321,7 +321,7 @@ describe('replacing a worker', () => {
   });
 
   test.each(['shutdown', 'terminate'])(
-    'does not get in the way of %s()',
+    'a replacement under way does not delay %s()',
     { timeout: 60_000 },
     async (end) => {
       for (let round = 0; round < 4; round++) {
@@ -348,7 +348,7 @@ describe('replacing a worker', () => {
     },
   );
 
-  test('happens to several one after the other, each with its own number', {
+  test('several workers are replaced one after the other, each with its own number', {
     timeout: 60_000,
   }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkerAge: 300, minWorkers: 3, maxWorkers: 3 });

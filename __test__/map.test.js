@@ -110,14 +110,14 @@ function waits(manager, name) {
 const range = (end) => Array.from({ length: end }, (_, index) => index);
 const DONE = { done: true, value: undefined };
 
-describe('results', () => {
-  test('come in the order of the tasks', async () => {
+describe('map(): results', () => {
+  test('[T13] map() yields results in the order of the tasks', async () => {
     const manager = pool(meeting);
     const tasks = [wait('a'), echo(1), wait('b'), open('b'), echo(2), open('a')];
     expect(await collect(manager.map(tasks))).toEqual(['a', 1, 'b', 'opens b', 2, 'opens a']);
   });
 
-  test('or, with ordered: false, as they come', async () => {
+  test('map() with ordered: false yields results as they come', async () => {
     const manager = pool(meeting);
     const tasks = [wait('a'), wait('b'), open('b'), echo(2), open('a')];
     const results = await collect(manager.map(tasks, { ordered: false }));
@@ -128,7 +128,7 @@ describe('results', () => {
   });
 
   test.each([true, false])(
-    'of many tasks over all workers, each once (ordered: %s)',
+    'map() yields the results of many tasks over all workers, each once (ordered: %s)',
     async (ordered) => {
       const manager = pool({ worker });
       const results = await collect(manager.map(new Counter().items(20_000), { ordered }));
@@ -138,14 +138,14 @@ describe('results', () => {
     },
   );
 
-  test('are what run() gives: anything at all, and undefined', async () => {
+  test('map() yields what run() would resolve with, undefined included', async () => {
     const manager = pool({ worker });
     const bytes = Buffer.from('bytes');
     const tasks = ['text', 5, null, [1], { id: 'x', data: 1 }, { bytes }, { type: 'echo' }];
     expect(await collect(manager.map(tasks))).toEqual([...tasks.slice(0, -1), undefined]);
   });
 
-  test('of no tasks', async () => {
+  test('map() of no tasks ends at once', async () => {
     const manager = pool({ worker });
     expect(await collect(manager.map([]))).toEqual([]);
     expect(await collect(manager.map(new Counter().items(0)))).toEqual([]);
@@ -153,8 +153,8 @@ describe('results', () => {
   });
 });
 
-describe('a source', () => {
-  test('may be anything that for await reads', async () => {
+describe('map(): the source', () => {
+  test('the source of map() may be anything that for await reads', async () => {
     const manager = pool({ worker });
     const sources = {
       array: range(5).map(echo),
@@ -188,7 +188,7 @@ describe('a source', () => {
     expect(await collect(manager.map('abc'))).toEqual(['a', 'b', 'c']);
   });
 
-  test('is not touched before the first next()', async () => {
+  test('the source of map() is not touched before the first next()', async () => {
     const manager = pool({ worker });
     const counter = new Counter();
     const results = manager.map(counter.items(2));
@@ -201,7 +201,7 @@ describe('a source', () => {
     expect(await untouched.next()).toEqual(DONE);
   });
 
-  test('is read in the async context of the consumer', async () => {
+  test('the source of map() is read in the async context of the consumer', async () => {
     const manager = pool({ worker });
     const storage = new AsyncLocalStorage();
     const contexts = new Set();
@@ -218,9 +218,9 @@ describe('a source', () => {
   });
 });
 
-describe('look-ahead', () => {
+describe('map(): look-ahead', () => {
   test.each(['items', 'itemsAtOnce'])(
-    'is bounded by what the consumer has taken (%s)',
+    'look-ahead of map() is bounded by what the consumer has taken (%s)',
     async (kind) => {
       const manager = pool({ worker });
       const counter = new Counter();
@@ -242,7 +242,7 @@ describe('look-ahead', () => {
     },
   );
 
-  test('in the order of tasks counts what waits behind a slow one', async () => {
+  test('look-ahead in task order counts results that wait behind a slow task', async () => {
     const manager = pool(meeting);
     const counter = new Counter((index) => (index === 0 ? wait('first') : echo(index)));
     const results = manager.map(counter.items(), { highWaterMark: 5 });
@@ -255,7 +255,7 @@ describe('look-ahead', () => {
     await results.return();
   });
 
-  test('is by default twice what can run, for tasks that take their time', async () => {
+  test('look-ahead is by default twice what can run, for tasks that take their time', async () => {
     const manager = pool({ worker, maxWorkers: 1, concurrency: 3 });
     const counter = new Counter((index) => wait(index));
     const results = manager.map(counter.items());
@@ -268,7 +268,7 @@ describe('look-ahead', () => {
     expect(await first).toEqual(DONE);
   });
 
-  test('grows for tiny tasks, up to 1024, and shrinks for long ones', {
+  test('look-ahead grows for tiny tasks, up to 1024, and shrinks for long ones', {
     timeout: 120_000,
   }, async () => {
     const manager = pool({ worker });
@@ -287,7 +287,7 @@ describe('look-ahead', () => {
     expect(shrunk).toBe(true);
   });
 
-  test('follows the size of the pool', { timeout: 60_000 }, async () => {
+  test('look-ahead follows the size of the pool', { timeout: 60_000 }, async () => {
     const manager = pool({ worker, minWorkers: 1, maxWorkers: 1 });
     // Too long for look-ahead to grow by itself.
     const counter = new Counter(() => ({ type: 'sleep', data: 60 }));
@@ -305,7 +305,7 @@ describe('look-ahead', () => {
     expect(most).toBe(6);
   });
 
-  test('waits for a pool that has no room', async () => {
+  test('look-ahead waits for a pool that has no room', async () => {
     for (const limits of [{ maxQueue: 1 }, { maxQueue: 0 }, { maxQueueBytes: 60 }]) {
       const manager = pool({ worker, ...limits });
       // 40 bytes or so: one of them may wait.
@@ -316,7 +316,7 @@ describe('look-ahead', () => {
     }
   });
 
-  test('waits for a pool that others have filled', async () => {
+  test('look-ahead waits for a pool that other callers have filled', async () => {
     for (const limits of [{ maxQueue: 2 }, { maxQueueBytes: 60 }]) {
       const manager = pool({ ...serial, ...limits });
       const filler = [manager.run(wait('full')).catch((error) => error)];
@@ -339,7 +339,7 @@ describe('look-ahead', () => {
     }
   });
 
-  test('takes constant memory over a million items', { timeout: 240_000 }, async () => {
+  test('[T13] map() takes constant memory over a million items', { timeout: 240_000 }, async () => {
     const { code, stdout, stderr } = await program(
       `
         import ProcessManager from 'bulkhead';
@@ -369,8 +369,8 @@ describe('look-ahead', () => {
   });
 });
 
-describe('a task that fails', () => {
-  test('does so in its place: results before it come first, what is behind it is cancelled', async () => {
+describe('map(): a task that fails', () => {
+  test('a failing item of map() rejects after earlier results, and cancels later items', async () => {
     const manager = pool(meeting);
     const counter = new Counter(
       (index) => [wait('a'), { type: 'throw', data: 'no' }][index] ?? wait(`late ${index}`),
@@ -390,7 +390,7 @@ describe('a task that fails', () => {
     expect(await manager.run(echo('alive'))).toBe('alive');
   });
 
-  test('before another one: the earlier one’s error counts', async () => {
+  test('of two failing items of map() the earlier one’s error counts', async () => {
     const manager = pool(meeting);
     // The first waits for the second to have failed.
     const tasks = [wait('gate'), { type: 'throw', data: 'second' }, wait('late')];
@@ -402,7 +402,7 @@ describe('a task that fails', () => {
     expect(error).toMatchObject({ code: 'ABORT_ERR', cause: 'the first' });
   });
 
-  test('in completion order: behind what was done before it', async () => {
+  test('a failing item of map() in completion order rejects after the results that came before it', async () => {
     const manager = pool(meeting);
     const tasks = [wait('never'), echo(1), echo(2), { type: 'throw', data: 'no' }, wait('neither')];
     const counter = new Counter((index) => tasks[index]);
@@ -415,7 +415,7 @@ describe('a task that fails', () => {
   });
 
   test.each([true, false])(
-    'by its worker’s death, its time limit, or as it cannot be sent (ordered: %s)',
+    'an item of map() fails by its worker’s death, its time limit, or as it cannot be sent (ordered: %s)',
     async (ordered) => {
       const manager = pool({ ...meeting, restart: { minDelay: 1 }, gracePeriod: 50 });
       const map = (tasks, options) =>
@@ -437,8 +437,8 @@ describe('a task that fails', () => {
   );
 });
 
-describe('a source that fails', () => {
-  test('does so behind the results of what it gave', async () => {
+describe('map(): a source that fails', () => {
+  test('a failing source of map() rejects after the results of what it yielded', async () => {
     const manager = pool(meeting);
     const reason = new Error('the source is dry');
     async function* dry() {
@@ -452,7 +452,7 @@ describe('a source that fails', () => {
     expect(error).toBe(reason);
   });
 
-  test('in completion order: what is not done is cancelled', async () => {
+  test('a failing source of map() in completion order cancels what is not done', async () => {
     const manager = pool(meeting);
     async function* dry() {
       yield wait('never');
@@ -488,7 +488,7 @@ describe('a source that fails', () => {
       },
     ],
     ['without a next()', {}],
-  ])('%s, at once or later', async (_, iterator) => {
+  ])('a source of map() that fails %s rejects, at once or later', async (_, iterator) => {
     const manager = pool({ worker });
     for (const symbol of [Symbol.iterator, Symbol.asyncIterator]) {
       const results = manager.map({
@@ -501,7 +501,7 @@ describe('a source that fails', () => {
     }
   });
 
-  test('by a promise among its items: it is closed', async () => {
+  test('a rejecting promise among the items of map() closes the source', async () => {
     const manager = pool({ worker });
     const counter = new Counter((index) =>
       index === 2 ? Promise.reject(new Error('broken')) : echo(index),
@@ -513,9 +513,9 @@ describe('a source that fails', () => {
   });
 });
 
-describe('leaving', () => {
+describe('map(): leaving the loop', () => {
   test.each(['items', 'itemsAtOnce'])(
-    'by break closes the source and cancels the rest (%s)',
+    'break in a loop over map() closes the source and cancels the rest (%s)',
     async (kind) => {
       const manager = pool(meeting);
       const counter = new Counter((index) => (index === 0 ? echo(0) : wait(index)));
@@ -531,7 +531,7 @@ describe('leaving', () => {
     },
   );
 
-  test('waits for the source’s own end, with what it throws; and not for tasks', async () => {
+  test('return() of map() waits for the source’s own end, with what it throws, and not for tasks', async () => {
     const manager = pool({ ...serial, gracePeriod: 60_000 });
     const order = [];
     async function* source() {
@@ -567,7 +567,7 @@ describe('leaving', () => {
     );
   });
 
-  test('by throw() rejects with that error', async () => {
+  test('throw() of map() rejects with that error', async () => {
     const manager = pool({ worker });
     const counter = new Counter();
     const results = manager.map(counter.items(), { highWaterMark: 3 });
@@ -579,7 +579,7 @@ describe('leaving', () => {
     await expect(results.throw(reason)).rejects.toBe(reason);
   });
 
-  test('does not wait for a source that owes an item', async () => {
+  test('return() of map() does not wait for a source whose next item is pending', async () => {
     const manager = pool({ worker });
     let returned = 0;
     const silent = {
@@ -593,7 +593,7 @@ describe('leaving', () => {
     expect(returned).toBe(1);
   });
 
-  test('waits for the end of a source that owes an item, if that comes at once', async () => {
+  test('return() of map() waits for a source whose next item comes at once', async () => {
     const manager = pool({ worker });
     for (const failing of [false, true]) {
       const order = [];
@@ -615,7 +615,7 @@ describe('leaving', () => {
     }
   });
 
-  test('while the pool has no room', async () => {
+  test('return() of map() ends while the pool has no room', async () => {
     const manager = pool({ ...serial, maxQueue: 0 });
     const running = manager.run(wait('full'));
     await waits(manager, 'full');
@@ -632,7 +632,7 @@ describe('leaving', () => {
     expect(manager.stats().tasks.accepted).toBe(2);
   });
 
-  test('from within: what the source gives, and a task’s own getter', async () => {
+  test('return() of map() may be called by its source and by a task’s own getter', async () => {
     const manager = pool({ worker });
     let results;
     let left;
@@ -658,8 +658,8 @@ describe('leaving', () => {
   });
 });
 
-describe('a signal', () => {
-  test('that is aborted: AbortError at once, the source is closed, tasks are cancelled', async () => {
+describe('map(): signal', () => {
+  test('an aborted signal ends map() with AbortError at once, closes the source and cancels tasks', async () => {
     const manager = pool(meeting);
     const controller = new AbortController();
     const { signal } = controller;
@@ -676,7 +676,7 @@ describe('a signal', () => {
     await until(() => manager.stats().tasks.cancelled === 4, 'the others are cancelled');
   });
 
-  test('while the consumer waits for a source that gives nothing', async () => {
+  test('a signal ends map() while the consumer waits for a source that yields nothing', async () => {
     const manager = pool({ worker });
     const controller = new AbortController();
     const stream = new PassThrough({ objectMode: true });
@@ -693,7 +693,7 @@ describe('a signal', () => {
     expect(stream.destroyed).toBe(true);
   });
 
-  test('that is aborted already: nothing is touched', async () => {
+  test('map() with an aborted signal touches nothing', async () => {
     const manager = pool({ worker });
     const counter = new Counter();
     const results = manager.map(counter.items(), { signal: AbortSignal.abort('before') });
@@ -702,7 +702,7 @@ describe('a signal', () => {
     expect(manager.stats().tasks.accepted).toBe(0);
   });
 
-  test('that is aborted later than the end means nothing, and is not listened to', async () => {
+  test('a signal that aborts after the end of map() has no effect and no listener', async () => {
     const manager = pool({ worker });
     const controller = new AbortController();
     const { signal } = controller;
@@ -725,15 +725,15 @@ describe('a signal', () => {
   });
 });
 
-describe('streams', () => {
-  test('are destroyed when the consumer leaves', async () => {
+describe('map(): streams', () => {
+  test('a stream that is the source of map() is destroyed when the consumer leaves', async () => {
     const manager = pool({ worker });
     const stream = Readable.from(new Counter().items());
     for await (const result of manager.map(stream)) if (result === 100) break;
     expect(stream.destroyed).toBe(true);
   });
 
-  test('that break reject', async () => {
+  test('a stream that is the source of map() and breaks rejects', async () => {
     const manager = pool({ worker });
     const stream = new PassThrough({ objectMode: true });
     stream.write(echo(1));
@@ -744,7 +744,7 @@ describe('streams', () => {
     expect(await results.next()).toEqual(DONE);
   });
 
-  test('take the results on: as a source, and through a pipeline', async () => {
+  test('results of map() are the source of streams and pipelines', async () => {
     const manager = pool({ worker });
     const stream = Readable.from(manager.map(new Counter().items(1000)));
     expect(await collect(stream)).toEqual(range(1000));
@@ -755,26 +755,29 @@ describe('streams', () => {
   });
 });
 
-describe('next()', () => {
-  test.each([true, false])('may be called again without waiting (ordered: %s)', async (ordered) => {
-    const manager = pool({ worker });
-    const results = manager.map(new Counter().items(20), { highWaterMark: 3, ordered });
-    const answers = await Promise.all(range(25).map(() => results.next()));
-    expect(answers.map(({ done }) => done)).toEqual(range(25).map((index) => index >= 20));
-    expect(
-      answers
-        .slice(0, 20)
-        .map(({ value }) => value)
-        .sort((a, b) => a - b),
-    ).toEqual(range(20));
-    if (ordered)
-      expect(answers.map(({ value }) => value)).toEqual([
-        ...range(20),
-        ...Array(5).fill(undefined),
-      ]);
-  });
+describe('map(): next()', () => {
+  test.each([true, false])(
+    'next() of map() may be called again without waiting (ordered: %s)',
+    async (ordered) => {
+      const manager = pool({ worker });
+      const results = manager.map(new Counter().items(20), { highWaterMark: 3, ordered });
+      const answers = await Promise.all(range(25).map(() => results.next()));
+      expect(answers.map(({ done }) => done)).toEqual(range(25).map((index) => index >= 20));
+      expect(
+        answers
+          .slice(0, 20)
+          .map(({ value }) => value)
+          .sort((a, b) => a - b),
+      ).toEqual(range(20));
+      if (ordered)
+        expect(answers.map(({ value }) => value)).toEqual([
+          ...range(20),
+          ...Array(5).fill(undefined),
+        ]);
+    },
+  );
 
-  test('of several at once, one is told the error', async () => {
+  test('one of several pending next() of map() rejects with the error', async () => {
     const manager = pool({ worker });
     const results = manager.map([echo(1), { type: 'throw', data: 'no' }, echo(2)]);
     const answers = await Promise.allSettled(range(4).map(() => results.next()));
@@ -786,7 +789,7 @@ describe('next()', () => {
     ]);
   });
 
-  test('is told what is wrong with the arguments; nothing is thrown', async () => {
+  test('next() of map() rejects for wrong arguments, and map() throws nothing', async () => {
     const manager = pool({ worker });
     const wrong = [
       [[undefined], 'ERR_INVALID_ARG_TYPE', /"iterable" argument .* Received undefined/],
@@ -811,7 +814,7 @@ describe('next()', () => {
     expect(manager.stats().tasks.accepted).toBe(0);
   });
 
-  test('belongs to an async iterator like any other', () => {
+  test('map() returns an async iterator like any other', () => {
     const results = pool({ worker }).map([]);
     expect(results[Symbol.asyncIterator]()).toBe(results);
     const ofGenerators = Object.getPrototypeOf(
@@ -822,7 +825,7 @@ describe('next()', () => {
   });
 });
 
-test('task options are those of each task', async () => {
+test('task options of map() apply to each task', async () => {
   const manager = pool({ ...meeting, retryDelay: 1, restart: { minDelay: 1 } });
   expect(await collect(manager.map([{ data: 1 }, { data: 2 }], { handler: 'echo' }))).toEqual([
     1, 2,
@@ -833,9 +836,9 @@ test('task options are those of each task', async () => {
   expect((await retried).error).toMatchObject({ code: 'ERR_WORKER_CRASHED', attempts: 3 });
 });
 
-describe('a pool that closes', () => {
+describe('map(): a pool that closes', () => {
   test.each([true, false])(
-    'by shutdown(): what it accepted counts, then PoolClosedError (ordered: %s)',
+    'shutdown() lets map() finish what the pool accepted, then PoolClosedError (ordered: %s)',
     async (ordered) => {
       const manager = pool(meeting);
       let closed = false;
@@ -865,7 +868,7 @@ describe('a pool that closes', () => {
     },
   );
 
-  test('by terminate(): PoolClosedError for what runs', async () => {
+  test('terminate() ends map() with PoolClosedError for what runs', async () => {
     const manager = pool(meeting);
     const counter = new Counter((index) => wait(index));
     const results = manager.map(counter.items());
@@ -876,7 +879,7 @@ describe('a pool that closes', () => {
     expect(counter.closed).toBe(true);
   });
 
-  test('before it was opened, or while it is full', async () => {
+  test('map() ends if its pool closes before it was opened, or while it is full', async () => {
     const closed = pool({ worker });
     await closed.shutdown();
     const counter = new Counter();
@@ -893,7 +896,7 @@ describe('a pool that closes', () => {
     expect(await running).toBeInstanceOf(PoolClosedError);
   });
 
-  test('a mapping that had no room when the pool was closed does not wait for a source that stalls', async () => {
+  test('map() without room when its pool closes does not wait for a source that stalls', async () => {
     const manager = pool({ worker });
     async function* source() {
       yield echo(1);
@@ -910,7 +913,7 @@ describe('a pool that closes', () => {
     await shutdown;
   });
 
-  test('that breaks', async () => {
+  test('map() rejects if its pool breaks', async () => {
     const manager = pool({
       worker: moduleFile('throw new Error("no start")'),
       maxWorkers: 1,
@@ -923,7 +926,7 @@ describe('a pool that closes', () => {
   });
 });
 
-test('leaves no rejection unhandled, no child, and no process that does not end', async () => {
+test('map() leaves no rejection unhandled, no child, and no process that does not end', async () => {
   const { code, stdout, stderr } = await program(`
     import { childrenOf } from ${PROC};
     import ProcessManager from 'bulkhead';

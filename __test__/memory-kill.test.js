@@ -94,7 +94,7 @@ const WORKER = `
   export default ({ data }) => data;
 `;
 
-test('a worker that the kernel kills for want of memory is told from one that somebody kills', async (context) => {
+test('[C9, L10] a worker killed by the kernel as memory ran out is distinguished from one killed by a signal', async (context) => {
   const group =
     process.platform === 'linux' ? memoryGroup() : { reason: 'memory groups are of Linux' };
   if (typeof group !== 'string') context.skip(`no memory group can be made: ${group.reason}`);

@@ -6,7 +6,7 @@ import { failure, fixture, moduleFile, pool } from './support/harness.js';
 const worker = fixture('streams.mjs');
 
 describe('send()', () => {
-  test('reaches that worker, in order, and before the tasks that follow', async () => {
+  test('[T16] send() reaches its worker, in order, and before the tasks that follow', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     await manager.startWorkers();
     const values = [1, 'two', { three: [3] }, null, false];
@@ -14,7 +14,7 @@ describe('send()', () => {
     expect(await manager.run({ type: 'heard' })).toEqual(values);
   });
 
-  test('carries bytes, in both serialisations', async () => {
+  test('send() carries bytes, in both serialisations', async () => {
     for (const serialization of ['json', 'advanced']) {
       const manager = pool({ worker, maxWorkers: 1, serialization });
       await manager.startWorkers();
@@ -32,7 +32,7 @@ describe('send()', () => {
     }
   });
 
-  test('says that nobody is there: no such worker, none yet, none any more', async () => {
+  test('send() returns false for no such worker, one not ready yet, and one that is gone', async () => {
     const manager = pool({ worker, minWorkers: 1, maxWorkers: 2 });
     expect(manager.send(1, 'early')).toBe(false);
     expect(manager.broadcast('early')).toBe(0);
@@ -46,7 +46,7 @@ describe('send()', () => {
     }
   });
 
-  test('what cannot be sent is thrown, and nothing is sent', async () => {
+  test('send() throws for a message that cannot be sent, and sends nothing', async () => {
     const manager = pool({ worker, maxWorkers: 1, maxMessageSize: 1000 });
     await manager.startWorkers();
     const wrong = [
@@ -65,7 +65,7 @@ describe('send()', () => {
     expect(await manager.run({ type: 'heard' })).toEqual([]);
   });
 
-  test('reaches a worker that is busy, once it reads again', async () => {
+  test('send() reaches a busy worker once it reads again', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     await manager.startWorkers();
     const busy = manager.run({ type: 'block', ms: 50 });
@@ -74,7 +74,7 @@ describe('send()', () => {
     expect(await manager.run({ type: 'heard' })).toEqual(['meanwhile']);
   });
 
-  test('a listener that throws is an uncaught exception of the worker, as under fork', async () => {
+  test('a message listener of a worker that throws is an uncaught exception, as under fork', async () => {
     const source = `process.on('message', () => { throw new Error('in a listener'); }); export default () => 1;`;
     const manager = pool({ worker: moduleFile(source), maxWorkers: 1, stdio: 'ignore' });
     await manager.startWorkers();
@@ -86,7 +86,7 @@ describe('send()', () => {
 });
 
 describe('broadcast()', () => {
-  test('reaches every worker that is ready, and says how many', async () => {
+  test('[T16] broadcast() reaches every worker that is ready, and returns how many', async () => {
     const manager = pool({ worker, minWorkers: 3, maxWorkers: 3 });
     await manager.startWorkers();
     expect(manager.broadcast({ hello: 'all' })).toBe(3);

@@ -148,7 +148,7 @@ function surfaces(names) {
   );
 }
 
-describe('every name of the library is there', () => {
+describe('docs/migrating.md names every name of the library', () => {
   const names = Object.keys(SURFACES).filter(installed);
   let known;
   beforeAll(() => {
@@ -193,7 +193,7 @@ function isDeclared(name) {
   );
 }
 
-test('what is said to be there instead is declared', () => {
+test('docs/migrating.md names replacements that are declared', () => {
   expect(promised().length).toBeGreaterThan(60);
   expect(promised().filter((name) => !isDeclared(name))).toEqual([]);
 });

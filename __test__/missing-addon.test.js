@@ -35,8 +35,8 @@ const addonIn = (own) =>
     readdirSync(own).find((name) => name.endsWith('.node')),
   );
 
-describe('[A8] without its native addon, bulkhead names the reason:', () => {
-  test('the package of this platform is not installed; no other is named', () => {
+describe('[XA8] without its native addon, bulkhead names the reason', () => {
+  test('the missing package of this platform is named, and no other', () => {
     const { message, code, cause } = refusal((own) => rmSync(addonIn(own)));
     expect({ message, code }).toEqual({
       message: expect.stringMatching(
@@ -53,7 +53,7 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     expect(JSON.stringify([message, cause])).not.toMatch(/wasm|npm has a bug/);
   });
 
-  test('addons are switched off by --no-addons', () => {
+  test('--no-addons is named', () => {
     const refused = refusal(() => {}, { nodeArgs: ['--no-addons'] });
     expect(refused).toMatchObject({
       code: 'ERR_DLOPEN_DISABLED',
@@ -64,7 +64,7 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     );
   });
 
-  test('the addon is there and cannot be loaded: the cause is what the system says', () => {
+  test('an addon that cannot be loaded is named, with what the system says as the cause', () => {
     const refused = refusal((own) => writeFileSync(addonIn(own), 'no addon'));
     expect(refused).toMatchObject({
       code: 'ERR_DLOPEN_FAILED',
@@ -74,7 +74,7 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     expect(refused.message).toContain(refused.cause.message);
   });
 
-  test('the platform is none that it supports: it says which are', () => {
+  test('an unsupported platform is named, with those that are supported', () => {
     const pretence = `Object.defineProperty(process, 'arch', { value: 'mips' });`;
     const refused = refusal((own) => rmSync(addonIn(own)), { source: pretence + print });
     expect(refused.code).toBe('ERR_FEATURE_UNAVAILABLE_ON_PLATFORM');
@@ -83,7 +83,7 @@ describe('[A8] without its native addon, bulkhead names the reason:', () => {
     );
   });
 
-  test('its JavaScript is in another place: it was bundled', () => {
+  test('bundled JavaScript is named where it lies in another place than the addon', () => {
     const refused = refusal((own, folder) => {
       cpSync(join(own, 'dist', 'index.js'), join(folder, 'copy', 'index.js'));
       renameSync(own, join(folder, 'node_modules', 'gone'));
@@ -108,7 +108,7 @@ test.each([
     'beside a worker.js of another program',
     (own) => writeFileSync(join(own, 'package.json'), '{ "name": "user" }'),
   ],
-])('[A8] a bundle %s says so when a pool is made', (_, change) => {
+])('[XA8] a bundle %s throws when a pool is made', (_, change) => {
   const source = `
     const { ProcessManager } = require('bulkhead');
     try { new ProcessManager(); } catch ({ message, code }) { console.log(JSON.stringify({ message, code })); }`;

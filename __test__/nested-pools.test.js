@@ -29,7 +29,7 @@ const report = `
     ({ code, cause, message }) => console.log(JSON.stringify({ code, cause: cause?.cause?.code, message })),
   );`;
 
-describe('[A12] a module that starts a pool of itself', () => {
+describe('[XA12] a module that starts a pool of itself', () => {
   test.each([
     ['with a task when it is loaded', `await report(${selfPool}.run({ data: 1 }));`],
     [
@@ -40,17 +40,20 @@ describe('[A12] a module that starts a pool of itself', () => {
       'by startWorkers() when it is loaded',
       `const pool = ${selfPool}; if (isWorker) await pool.startWorkers(); else await report(pool.startWorkers());`,
     ],
-  ])('%s is refused in its workers: the pool breaks at once', async (_, start) => {
-    // In a worker the refusal is thrown on, as it is where nobody catches it.
-    const thrownOn = report.replace('(outcome) => ', '(outcome) => isWorker ? outcome : ');
-    const outcome = await outcomeOf(`${imports}${thrownOn}${handler}${start}`);
-    expect(outcome).toMatchObject({ code: 'ERR_POOL_BROKEN', cause: 'ERR_POOL_RECURSION' });
-    expect(outcome.message).toContain(RECURSION);
-    expect(outcome.message).toContain('main.mjs');
-    expect(outcome.message).toContain('isWorker of "bulkhead/worker"');
-  });
+  ])(
+    '[D16] a module that starts a pool of itself %s is refused in its workers: the pool breaks at once',
+    async (_, start) => {
+      // In a worker the refusal is thrown on, as it is where nobody catches it.
+      const thrownOn = report.replace('(outcome) => ', '(outcome) => isWorker ? outcome : ');
+      const outcome = await outcomeOf(`${imports}${thrownOn}${handler}${start}`);
+      expect(outcome).toMatchObject({ code: 'ERR_POOL_BROKEN', cause: 'ERR_POOL_RECURSION' });
+      expect(outcome.message).toContain(RECURSION);
+      expect(outcome.message).toContain('main.mjs');
+      expect(outcome.message).toContain('isWorker of "bulkhead/worker"');
+    },
+  );
 
-  test('from a CommonJS module behind `require.main === module` is refused, as that is true in a worker', async () => {
+  test('a CommonJS module that starts itself behind `require.main === module` is refused, as that is true in a worker', async () => {
     const source = `
       const { ProcessManager } = require('bulkhead');
       module.exports = ({ data }) => data * 2;
@@ -64,7 +67,7 @@ describe('[A12] a module that starts a pool of itself', () => {
     expect(await outcomeOf(source, { name: 'main.cjs' })).toEqual({ cause: 'ERR_POOL_RECURSION' });
   });
 
-  test('once it is loaded, while its worker runs no task, is refused; its worker goes on', async () => {
+  test('a module that starts itself once loaded, while its worker is idle, is refused; its worker serves on', async () => {
     const source = `${imports}${report}${handler}
       const pool = ${selfPool.replace('maxWorkers: 2', 'maxWorkers: 1')};
       const later = async () => {
@@ -82,7 +85,7 @@ describe('[A12] a module that starts a pool of itself', () => {
     expect(await outcomeOf(source)).toEqual({ value: ['ERR_POOL_RECURSION', 42] });
   });
 
-  test('only where isWorker is false has its workers', async () => {
+  test('a module that starts itself only where isWorker is false has its workers', async () => {
     const source = `${imports}${report}
       export default ({ data }) => [isWorker, data * 2];
       if (!isWorker) { const pool = ${selfPool}; await report(pool.run({ data: 21 })); await pool.shutdown(); }`;
@@ -98,7 +101,7 @@ describe('[A12] a module that starts a pool of itself', () => {
     expect(await outcomeOf(common, { name: 'main.cjs' })).toEqual([true, 42]);
   });
 
-  test('by way of another module, which starts one of the first, is refused', async () => {
+  test('a module that starts itself by way of another module is refused', async () => {
     const other = (name) => `
       import { ProcessManager } from 'bulkhead';
       const worker = new URL('./${name}', import.meta.url);
@@ -112,7 +115,7 @@ describe('[A12] a module that starts a pool of itself', () => {
     expect(message).toContain(`${RECURSION}${join(folder, 'one.mjs')}`);
   });
 
-  test('as the `filename` of a task when it is loaded is refused, with the built-in worker as well', async () => {
+  test('a `filename` of a task that starts itself when it is loaded is refused, with the built-in worker as well', async () => {
     const source = `${imports}${handler}
       const pool = new ProcessManager({ maxWorkers: 2, stdio: 'ignore' });
       const outcome = pool.run({ data: 1 }, { filename: import.meta.url });
@@ -121,7 +124,7 @@ describe('[A12] a module that starts a pool of itself', () => {
     expect(await outcomeOf(source)).toEqual({ code: 'ERR_POOL_RECURSION' });
   });
 
-  test('for a task in it, or made but not started, works', async () => {
+  test('[D16] a module may start itself for a task, or make such a pool without starting it', async () => {
     const folder = project({
       'worker.mjs': `
         import { ProcessManager } from 'bulkhead';
@@ -138,6 +141,6 @@ describe('[A12] a module that starts a pool of itself', () => {
   });
 });
 
-test('[A12] isWorker of "bulkhead/worker" is false outside of a worker', async () => {
+test('[XA12] isWorker of "bulkhead/worker" is false outside of a worker', async () => {
   expect((await import('../worker.mjs')).isWorker).toBe(false);
 });

@@ -23,7 +23,7 @@ function niceOf(pid) {
 
 const nicer = getPriority() + 3;
 
-test('every thread of every worker has it, and so has what a worker starts', async () => {
+test('[W16] nice applies to every thread of every worker, and to what a worker starts', async () => {
   const manager = pool({
     worker: fixture('basic.mjs'),
     minWorkers: 2,
@@ -46,12 +46,12 @@ test('every thread of every worker has it, and so has what a worker starts', asy
   expect(own).toEqual([nicer, nicer]);
 });
 
-test('without it they have that of this process', async () => {
+test('without nice, workers have the priority of this process', async () => {
   const manager = pool({ worker: fixture('basic.mjs') });
   expect(niceOf(await manager.run({ type: 'pid' }))).toEqual([getPriority()]);
 });
 
-test('the value is not added to that of this process', async () => {
+test('nice is not added to the priority of this process', async () => {
   const { code, stdout } = await program(`
     import { getPriority, setPriority } from 'node:os';
     import ProcessManager from 'bulkhead';
@@ -67,7 +67,7 @@ test('the value is not added to that of this process', async () => {
   });
 });
 
-test('programs in other languages get it as well', async () => {
+test('nice applies to programs in other languages', async () => {
   const manager = pool({
     worker: { command: 'sleep', args: ['1000'] },
     maxWorkers: 1,
@@ -80,13 +80,15 @@ test('programs in other languages get it as well', async () => {
   await started;
 });
 
-test.skipIf(!privileged)('more than others get, for whoever may', async () => {
+test.skipIf(!privileged)('a negative nice takes effect for a process with that right', async () => {
   const manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 1, nice: -5 });
   expect(niceOf(await manager.run({ type: 'pid' }))).toEqual([-5]);
 });
 
-test.skipIf(privileged && !root)('who may not is told so, and nothing is left', async () => {
-  const { code, stdout, stderr } = await program(`
+test.skipIf(privileged && !root)(
+  'a negative nice without the right fails with an error that says so, and leaves nothing behind',
+  async () => {
+    const { code, stdout, stderr } = await program(`
     import ProcessManager from 'bulkhead';
     import { childrenOf } from ${PROC};
     if (${root}) process.setuid(65534);
@@ -97,16 +99,17 @@ test.skipIf(privileged && !root)('who may not is told so, and nothing is left', 
     const children = childrenOf();
     console.log(JSON.stringify({ code, start: cause.code, message: cause.message, cause: cause.cause.code, errno, syscall, children }));
   `);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(JSON.parse(stdout)).toEqual({
-    code: 'ERR_POOL_BROKEN',
-    start: 'ERR_WORKER_START',
-    message: expect.stringMatching(
-      /nice value -5 \(option "nice"\): setpriority failed: EACCES: permission denied/,
-    ),
-    cause: 'EACCES',
-    errno: -13,
-    syscall: 'setpriority',
-    children: [],
-  });
-});
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      code: 'ERR_POOL_BROKEN',
+      start: 'ERR_WORKER_START',
+      message: expect.stringMatching(
+        /nice value -5 \(option "nice"\): setpriority failed: EACCES: permission denied/,
+      ),
+      cause: 'EACCES',
+      errno: -13,
+      syscall: 'setpriority',
+      children: [],
+    });
+  },
+);

@@ -29,7 +29,7 @@ function expectRefused(options, code, message) {
 }
 
 describe('defaults', () => {
-  test('are those of the documentation', () => {
+  test('the defaults are those of the documentation', () => {
     expect(configOf(undefined)).toMatchObject({
       name: 'bulkhead',
       command: process.execPath,
@@ -63,17 +63,17 @@ describe('defaults', () => {
     expect(configOf({})).toEqual(configOf(undefined));
   });
 
-  test('an option that is undefined is as if not given', () => {
+  test('an option that is undefined has its default', () => {
     expect(configOf({ maxWorkers: undefined, env: undefined, restart: undefined })).toEqual(
       configOf({}),
     );
   });
 
-  test('no machine has less than one core', () => {
+  test('[H2] the default of maxWorkers is at least one', () => {
     expect(resolveOptions({}, () => 0).config).toMatchObject({ minWorkers: 1, maxWorkers: 1 });
   });
 
-  test('only own properties are read', () => {
+  test('only own properties of the options are read', () => {
     expect(configOf(Object.create({ maxWorkers: 77, nonsense: 1 })).maxWorkers).toBe(CORES);
   });
 });
@@ -93,12 +93,12 @@ describe('limits of a worker', () => {
     ['1.5GB', 1.5 * 2 ** 30],
     [' 2 GiB ', 2 * 2 ** 30],
     ['1TB', 2 ** 40],
-  ])('a size of %o', (given, bytes) => {
+  ])('a size may be written as %o', (given, bytes) => {
     expect(configOf({ maxMemory: given }).maxMemory).toBe(bytes);
     expect(configOf({ recycleMemory: given }).recycleMemory).toBe(bytes);
   });
 
-  test('numbers of tasks and ages', () => {
+  test('maxTasksPerWorker and maxWorkerAge take numbers and Infinity', () => {
     expect(configOf({ maxTasksPerWorker: 7, maxWorkerAge: 1 })).toMatchObject({
       maxTasksPerWorker: 7,
       maxWorkerAge: 1,
@@ -132,11 +132,11 @@ describe('limits of a worker', () => {
     ['maxWorkerAge', 0, 'ERR_OUT_OF_RANGE', /maxWorkerAge.*>= 1/],
     ['maxWorkerAge', 2 ** 31, 'ERR_OUT_OF_RANGE', /maxWorkerAge/],
     ['maxWorkerAge', '1h', 'ERR_INVALID_ARG_TYPE', /maxWorkerAge/],
-  ])('%s: %o is refused', (option, value, code, message) => {
+  ])('[G21] %s: %o is refused', (option, value, code, message) => {
     expectRefused({ [option]: value }, code, message);
   });
 
-  test('the soft limit on memory is below the hard one', () => {
+  test('recycleMemory must be below maxMemory', () => {
     expectRefused(
       { recycleMemory: '1GB', maxMemory: '1GB' },
       'ERR_OUT_OF_RANGE',
@@ -154,11 +154,11 @@ describe('minWorkers and maxWorkers', () => {
     [{ maxWorkers: 8 }, CORES, 8],
     [{ minWorkers: 0 }, 0, CORES],
     [{ minWorkers: 2, maxWorkers: 3 }, 2, 3],
-  ])('%o', (options, minWorkers, maxWorkers) => {
+  ])('minWorkers and maxWorkers adjust each other: %o', (options, minWorkers, maxWorkers) => {
     expect(configOf(options)).toMatchObject({ minWorkers, maxWorkers });
   });
 
-  test('may not contradict each other', () => {
+  test('minWorkers above maxWorkers is refused', () => {
     expectRefused(
       { minWorkers: 3, maxWorkers: 2 },
       'ERR_OUT_OF_RANGE',
@@ -202,7 +202,7 @@ describe('wrong options', () => {
     );
   });
 
-  test('the message says what would be right', () => {
+  test('the error for a wrong option says what would be right', () => {
     const message =
       /^The value of "options\.maxWorkers" is out of range\. It must be an integer >= 1 .*\. Received 0$/;
     expectRefused({ maxWorkers: 0 }, 'ERR_OUT_OF_RANGE', message);
@@ -252,7 +252,7 @@ describe('wrong options', () => {
     ['argv', ['a\0b']],
     ['cwd', 'a\0b'],
     ['cwd', new URL('https://example.com/')],
-  ])('%s: %o is no valid value', (key, value) => {
+  ])('[A9] %s: %o is no valid value', (key, value) => {
     expectRefused({ [key]: value }, 'ERR_INVALID_ARG_VALUE', new RegExp(`options\\.${key}`));
   });
 
@@ -260,7 +260,7 @@ describe('wrong options', () => {
     expectRefused(options, 'ERR_INVALID_ARG_TYPE', /"options" argument must be of type object/);
   });
 
-  test('unknown ones are named, with a guess at what was meant', () => {
+  test('[G21] unknown options are named, with a guess at what was meant', () => {
     expectRefused(
       { maxWorker: 2 },
       'ERR_INVALID_ARG_VALUE',
@@ -285,7 +285,7 @@ describe('wrong options', () => {
 });
 
 describe('restart', () => {
-  test('what is left out has its default', () => {
+  test('a restart option left out has its default', () => {
     expect(configOf({ restart: { limit: 0, maxDelay: 200 } })).toMatchObject({
       restartLimit: 0,
       restartWindow: 10_000,
@@ -294,7 +294,7 @@ describe('restart', () => {
     });
   });
 
-  test('a longer first delay draws the last one with it', () => {
+  test('a longer restart.minDelay raises restart.maxDelay with it', () => {
     expect(configOf({ restart: { minDelay: 9_000 } })).toMatchObject({
       restartMinDelay: 9_000,
       restartMaxDelay: 9_000,
@@ -305,7 +305,7 @@ describe('restart', () => {
 });
 
 describe('Infinity', () => {
-  test('[B7] a time limit of Infinity is no limit, in pools, tasks and restarts', () => {
+  test('[XB7] a time limit of Infinity is no limit, in pools, tasks and restarts', () => {
     const never = {
       idleTimeout: Infinity,
       taskTimeout: Infinity,
@@ -323,7 +323,7 @@ describe('Infinity', () => {
     expect(resolveShutdownOptions({ timeout: Infinity }).timeout).toBe(Infinity);
   });
 
-  test('[B7] a pool without any time limit serves, survives a worker that cannot start, and shuts down', async () => {
+  test('[XB7] a pool without any time limit serves, survives a worker that cannot start, and shuts down', async () => {
     const pool = new ProcessManager({
       minWorkers: 0,
       maxWorkers: 2,
@@ -350,7 +350,7 @@ describe('Infinity', () => {
   });
 
   test.each([['retryDelay'], ['gracePeriod']])(
-    '[B7] %s is finite, as a task or a worker would never end',
+    '[XB7] %s must be finite, as a task or a worker would never end',
     (option) => {
       expectRefused(
         { [option]: Infinity },
@@ -360,7 +360,7 @@ describe('Infinity', () => {
     },
   );
 
-  test('[B7] what is too long is refused with the remedy Infinity', () => {
+  test('[XB7] a time limit that is too long is refused with the remedy Infinity', () => {
     expectRefused(
       { idleTimeout: 2 ** 31 },
       'ERR_OUT_OF_RANGE',
@@ -368,12 +368,12 @@ describe('Infinity', () => {
     );
   });
 
-  test('[B7] prefetch may be set to as many tasks as "auto" sends ahead', () => {
+  test('[XB7] prefetch may be as many tasks as "auto" prefetches', () => {
     expect(configOf({ prefetch: 256 }).prefetch).toBe(256);
   });
 });
 
-test('a queue may be without limit', () => {
+test('maxQueue and maxQueueBytes may be Infinity', () => {
   const { maxQueue, maxQueueBytes } = configOf({ maxQueue: Infinity, maxQueueBytes: Infinity });
   expect([maxQueue, maxQueueBytes]).toEqual([Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
 });
@@ -382,7 +382,7 @@ describe('worker', () => {
   const url = pathToFileURL(path.resolve('some/worker.mjs')).href;
 
   test.each([['some/worker.mjs'], [path.resolve('some/worker.mjs')], [url], [new URL(url)]])(
-    '%s',
+    'worker may be a path or a URL: %s',
     (worker) => {
       const { kind, config } = resolveOptions({ worker, argv: ['--fast'] }, () => CORES);
       expect(kind).toBe('module');
@@ -392,13 +392,13 @@ describe('worker', () => {
     },
   );
 
-  test('none: the built-in one', () => {
+  test('worker left out is the built-in one', () => {
     const { kind, config } = resolveOptions({}, () => CORES);
     expect(kind).toBe('built-in');
     expect(JSON.parse(config.initOptions).worker).toBeNull();
   });
 
-  test('a command', () => {
+  test('worker may be a command', () => {
     const { kind, config } = resolveOptions(
       { worker: { command: 'python3', args: ['worker.py'] } },
       () => CORES,
@@ -407,7 +407,7 @@ describe('worker', () => {
     expect(config).toMatchObject({ command: 'python3', args: ['worker.py'] });
   });
 
-  test.each([['argv'], ['execArgv']])('%s is not for a command', (key) => {
+  test.each([['argv'], ['execArgv']])('%s is refused for a command', (key) => {
     expectRefused(
       { worker: { command: 'a' }, [key]: [] },
       'ERR_INVALID_ARG_VALUE',
@@ -415,7 +415,7 @@ describe('worker', () => {
     );
   });
 
-  test('a command has no JavaScript stack', () => {
+  test('captureStack is refused for a command', () => {
     const options = { worker: { command: 'a' }, captureStack: true };
     expectRefused(options, 'ERR_INVALID_ARG_VALUE', /options\.captureStack/);
     expect(
@@ -423,22 +423,22 @@ describe('worker', () => {
     ).toBe(false);
   });
 
-  test('a command knows no structured clones', () => {
+  test('serialization "advanced" is refused for a command', () => {
     const options = { worker: { command: 'a' }, serialization: 'advanced' };
     expectRefused(options, 'ERR_INVALID_ARG_VALUE', /options\.serialization/);
   });
 });
 
-describe('environment', () => {
+describe('env', () => {
   afterEach(() => vi.unstubAllEnvs());
 
-  test('given: exactly that', () => {
+  test('[H8] env is exactly the environment of the workers', () => {
     const env = { A: 'x=y', N: 1, B: true, EMPTY: '', NONE: undefined };
     expect(configOf({ env }).env).toEqual(['A=x=y', 'N=1', 'B=true', 'EMPTY=']);
     expect(configOf({ env: Object.create({ INHERITED: '1' }) }).env).toEqual([]);
   });
 
-  test('not given: a copy of ours, without what ties us to a parent or a debugger', () => {
+  test('[C12, H9] without env, workers have a copy of ours, without what ties it to a parent or a debugger', () => {
     vi.stubEnv('NODE_CHANNEL_FD', '3');
     vi.stubEnv('NODE_CHANNEL_SERIALIZATION_MODE', 'json');
     vi.stubEnv('NODE_UNIQUE_ID', '1');
@@ -457,7 +457,7 @@ describe('execArgv', () => {
     process.execArgv = execArgv;
   });
 
-  test('given: exactly that', () => {
+  test('execArgv is exactly the flags of the workers', () => {
     expect(configOf({ execArgv: ['--inspect', '-e', '1'] }).args.slice(0, 3)).toEqual([
       '--inspect',
       '-e',
@@ -480,12 +480,12 @@ describe('execArgv', () => {
       ],
     ],
     [['--input-type=module', '--watch-path', './src', '--enable-source-maps']],
-  ])('not given: ours without what is for us alone: %o', (flags) => {
+  ])('without execArgv, workers have our flags except those for us alone: %o', (flags) => {
     process.execArgv = flags;
     expect(configOf({}).args.slice(0, -1)).toEqual(['--enable-source-maps']);
   });
 
-  test('not given: flags with values keep them', () => {
+  test('without execArgv, flags with values keep them', () => {
     process.execArgv = ['-r', './hook.js', '--import', 'tsx', '--max-old-space-size=100'];
     expect(configOf({}).args.slice(0, -1)).toEqual(process.execArgv);
   });
@@ -505,7 +505,7 @@ describe("flags for the workers' debuggers", () => {
     [['--inspect=localhost:9300', '--inspect-port=9400'], 'localhost', 9400],
     [['--debug-port', '9400', '--inspect_wait'], LOOPBACK, 9400],
     [['--inspect=99999'], LOOPBACK, 0],
-  ])('%o', (execArgv, host, port) => {
+  ])('the debugger flags %o are understood', (execArgv, host, port) => {
     const flags = ['--no-warnings', ...execArgv];
     expect(configOf({ execArgv: flags }).inspect).toEqual({ position: flags.length, host, port });
     const quoted = flags.map((flag) => `"${flag.replace('in', '\\in')}"`).join('  ');
@@ -517,7 +517,7 @@ describe("flags for the workers' debuggers", () => {
     });
   });
 
-  test('flags of the command line come behind those of the environment', () => {
+  test('debugger flags of the command line override those of the environment', () => {
     const env = { NODE_OPTIONS: '--inspect=0.0.0.0:9300' };
     expect(configOf({ env, execArgv: ['--inspect=9400'] }).inspect).toMatchObject({
       host: '0.0.0.0',
@@ -525,11 +525,14 @@ describe("flags for the workers' debuggers", () => {
     });
   });
 
-  test.each([[[]], [['--inspect-port=9300']], [['--no-warnings']]])('none: %o', (execArgv) => {
-    expect(configOf({ execArgv, env: {} }).inspect).toBe(null);
-  });
+  test.each([[[]], [['--inspect-port=9300']], [['--no-warnings']]])(
+    'flags without a debugger open none: %o',
+    (execArgv) => {
+      expect(configOf({ execArgv, env: {} }).inspect).toBe(null);
+    },
+  );
 
-  test('who waits for a debugger has no startTimeout but one that is given', () => {
+  test('a worker that waits for a debugger has no startTimeout but a given one', () => {
     for (const flag of ['--inspect-brk', '--inspect-wait=9300']) {
       expect(configOf({ execArgv: [flag] }).startTimeout).toBe(2 ** 31 - 1);
       expect(configOf({ execArgv: [flag], startTimeout: 5 }).startTimeout).toBe(5);
@@ -548,7 +551,7 @@ describe('task options', () => {
     return 'accepted';
   };
 
-  test('default to the pool', () => {
+  test('task options default to those of the pool', () => {
     const nothing = {
       priority: 0,
       key: null,
@@ -581,11 +584,11 @@ describe('task options', () => {
     [{ trace: 'x' }, 'ERR_INVALID_ARG_VALUE'],
     [{ retry: 1 }, 'ERR_INVALID_ARG_VALUE'],
     [null, 'ERR_INVALID_ARG_TYPE'],
-  ])('%o is refused', (options, code) => {
+  ])('the task options %o are refused', (options, code) => {
     expect(refused(options)).toBe(code);
   });
 
-  test('a filename is for the built-in worker', () => {
+  test('the task option filename is for the built-in worker only', () => {
     expect(resolveTaskOptions({ filename: './task.mjs' }, 'built-in').filename).toBe(
       pathToFileURL(path.resolve('task.mjs')).href,
     );
@@ -593,7 +596,7 @@ describe('task options', () => {
     expect(refused({ filename: './task.mjs' }, 'command')).toBe('ERR_INVALID_ARG_VALUE');
   });
 
-  test('throw from distributeTask and reject from run and exec; nothing is accepted', async () => {
+  test('wrong task options throw from distributeTask() and reject from run() and exec(); nothing is accepted', async () => {
     const pool = new ProcessManager();
     expect(() => pool.distributeTask(1, { nope: 1 })).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }),
@@ -613,15 +616,15 @@ describe('task options', () => {
     expect(await pool.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
   });
 
-  test('exec needs a worker of Node', async () => {
+  test('exec() needs a worker of Node', async () => {
     const pool = new ProcessManager({ worker: { command: '/bin/cat' } });
     await expect(pool.exec(() => 1)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
     await pool.shutdown();
   });
 });
 
-describe('shutdown options', () => {
-  test('default to all the time it takes', () => {
+describe('shutdown() options', () => {
+  test('shutdown() waits without a time limit by default', () => {
     expect(resolveShutdownOptions(undefined)).toEqual({ timeout: Infinity, drain: 'all' });
     expect(resolveShutdownOptions({ timeout: 5, drain: 'running' })).toEqual({
       timeout: 5,
@@ -634,7 +637,7 @@ describe('shutdown options', () => {
     [{ timeout: '1' }, 'ERR_INVALID_ARG_TYPE'],
     [{ drain: 'none' }, 'ERR_INVALID_ARG_VALUE'],
     [{ force: true }, 'ERR_INVALID_ARG_VALUE'],
-  ])('%o is refused, and closes nothing', async (options, code) => {
+  ])('shutdown(%o) is refused, and closes nothing', async (options, code) => {
     const pool = new ProcessManager();
     await expect(pool.shutdown(options)).rejects.toMatchObject({ code });
     expect(await pool.run({ data: 'still open' })).toBe('still open');

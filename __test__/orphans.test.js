@@ -68,7 +68,7 @@ async function startBusy(end = '') {
 }
 
 test.each(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGSEGV'])(
-  'the parent is killed by %s',
+  '[C8, G11, L14, P6] a parent that is killed by %s leaves no worker',
   async (signal) => {
     const { child, exit, pids } = await startBusy();
     child.kill(signal);
@@ -82,14 +82,14 @@ test.each([
   ['an uncaught exception', 'throw new Error("on purpose");', { code: 1, signal: null }],
   ['an unhandled rejection', 'Promise.reject(new Error("on purpose"));', { code: 1, signal: null }],
   ['process.abort', 'process.abort();', { code: null, signal: 'SIGABRT' }],
-])('the parent ends itself by %s', async (_, end, expected) => {
+])('[G12] a parent that ends itself by %s leaves no worker', async (_, end, expected) => {
   const { code, signal, stdout, stderr } = await program(busyProgram(end));
   expect({ code, signal }).toEqual(expected);
   expect(stderr).not.toContain('panicked');
   await expectGone(pidsOf(stdout));
 });
 
-test('the parent exits while its workers are still starting', async () => {
+test('a parent that exits while its workers are still starting leaves none', async () => {
   const { code, stdout, stderr } = await program(`
     import ProcessManager from 'bulkhead';
     import { childrenOf } from ${PROC};

@@ -75,7 +75,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('the tarball', () => {
-  test('holds what runs and what describes it, and nothing to compile', async () => {
+  test('the tarball has the code and its description, and nothing to compile', async () => {
     const files = packed.files.map((file) => file.path);
     const entries = ['index', 'worker'].flatMap((name) =>
       ['.js', '.mjs', '.d.ts', '.d.mts'].map((type) => name + type),
@@ -86,7 +86,7 @@ describe('the tarball', () => {
     expect(files.filter((file) => /\.(node|rs|toml|lock)$/.test(file))).toEqual([]);
   });
 
-  test('[A17] has a manifest without anything that is for a checkout only', async () => {
+  test('[XA17] the tarball has a manifest without anything that is for a checkout only', async () => {
     const manifest = JSON.parse(
       await readFile(join(project, 'node_modules', 'bulkhead', 'package.json'), 'utf8'),
     );
@@ -108,7 +108,7 @@ describe('the tarball', () => {
     );
   });
 
-  test('has no dependency but the platform packages', async () => {
+  test('the tarball has no dependency but the platform packages', async () => {
     const { dependencies, optionalDependencies } = JSON.parse(
       await readFile(join(root, 'package.json'), 'utf8'),
     );
@@ -118,7 +118,7 @@ describe('the tarball', () => {
     ).toEqual([]);
   });
 
-  test('[A17] runs nothing when it is installed, and npm does not think that it does', async () => {
+  test('[XA17] the tarball runs nothing when it is installed, and npm knows of no script', async () => {
     // npm builds what has this file, and no script of its own, with node-gyp.
     expect(packed.files.map((file) => file.path)).not.toContain('binding.gyp');
     for (const name of await readdir(join(root, 'npm'))) {
@@ -131,18 +131,18 @@ describe('the tarball', () => {
     expect(warnings).not.toMatch(/bulkhead|script/);
   });
 
-  test('[A17] is what is published: the checkout refuses to be', async () => {
+  test('[XA17] the tarball is published by `npm run pack`, and the checkout refuses to be', async () => {
     const { scripts } = require(join(root, 'package.json'));
     await expect(run('sh', ['-c', scripts.prepublishOnly], root)).rejects.toThrow(
       'publish the tarball',
     );
   });
 
-  test('passes publint', async () => {
+  test('the tarball passes publint', async () => {
     await run(process.execPath, [bin('publint', 'publint'), 'run', tarball, '--strict']);
   });
 
-  test('has types that are right for every way of importing it', async () => {
+  test('the tarball has correct types for every way of importing it', async () => {
     await run(process.execPath, [
       bin('@arethetypeswrong/cli', 'attw'),
       tarball,
@@ -179,7 +179,7 @@ const use = `
 const printed = { taskId: 7, result: 'some data', elsewhere: true };
 
 describe('the installed package', () => {
-  test('works from CommonJS', async () => {
+  test('[R2] the installed package works from CommonJS', async () => {
     await writeFile(
       join(project, 'main.cjs'),
       `const ProcessManager = require('bulkhead');
@@ -189,7 +189,7 @@ describe('the installed package', () => {
     expect(JSON.parse(await run(process.execPath, ['main.cjs']))).toEqual(printed);
   });
 
-  test('works from an ES module, with the same class', async () => {
+  test('[R2] the installed package works from an ES module, with the same class', async () => {
     await writeFile(
       join(project, 'main.mjs'),
       `import { createRequire } from 'node:module';
@@ -202,7 +202,7 @@ describe('the installed package', () => {
   });
 
   test(
-    'works from TypeScript',
+    'the installed package works from TypeScript',
     async () => {
       await writeFile(
         join(project, 'worker.mts'),

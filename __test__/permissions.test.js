@@ -45,7 +45,7 @@ async function printed(source, { nodeArgs = flags, env } = {}) {
   return JSON.parse(stdout);
 }
 
-describe('the network', () => {
+describe('permissions: the network', () => {
   const everything = `
     const pool = new ProcessManager(module);
     pool.on('error', (error) => console.error(error));
@@ -68,11 +68,14 @@ describe('the network', () => {
     again: 'again',
   };
 
-  test.skipIf(!has('--allow-net'))('[A18] a pool needs no right to use it', async () => {
-    expect(await printed(everything)).toEqual({ may: [true, false, true, false], ...outcome });
-  });
+  test.skipIf(!has('--allow-net'))(
+    '[XA18] a pool needs no permission for the network',
+    async () => {
+      expect(await printed(everything)).toEqual({ may: [true, false, true, false], ...outcome });
+    },
+  );
 
-  test('[A18] a worker loads nothing for it', async () => {
+  test('[G20, XA18] a worker loads no module that needs the network', async () => {
     const manager = pool({ maxWorkers: 1, stdio: 'ignore' });
     // Undocumented, and in every version that there is.
     const loaded = await manager.exec(() => process.moduleLoadList);
@@ -81,13 +84,13 @@ describe('the network', () => {
   });
 });
 
-describe('restrictions of this process', () => {
+describe('permissions: restrictions of this process', () => {
   const SAME = [true, false, true];
   const shown = (answers) =>
     Object.fromEntries(Object.entries(answers).map(([key, may]) => [key, may.slice(0, 3)]));
 
   test.each(['as flags', 'in NODE_OPTIONS'])(
-    '[C16] hold for workers with flags and variables of their own (%s)',
+    '[G20, XC16] restrictions of this process apply to workers with flags and variables of their own (%s)',
     async (how) => {
       const source = `
       console.log(JSON.stringify({
@@ -105,7 +108,7 @@ describe('restrictions of this process', () => {
     },
   );
 
-  test('[C16] give way to those that a worker’s own flags or variables name', async () => {
+  test('[XC16] restrictions of this process give way to those that a worker’s own flags or variables name', async () => {
     const own = [permission, '--allow-fs-read=*', '--allow-fs-write=*', '--allow-addons'];
     const source = `
       const own = ${JSON.stringify(own)};
@@ -117,7 +120,7 @@ describe('restrictions of this process', () => {
     expect(shown(await printed(source))).toEqual({ flags: theirs, variables: theirs });
   });
 
-  test('[C16] for folders with unusual names are passed on as they are', async () => {
+  test('[XC16] restrictions for folders with unusual names are passed on unchanged', async () => {
     const source = `
       const pool = new ProcessManager({ maxWorkers: 1, stdio: 'ignore', execArgv: [] });
       const writes = () => ['/a b', '/c"d', '/a'].map((folder) => process.permission.has('fs.write', folder + '/file'));

@@ -77,7 +77,7 @@ describe('a pool that breaks, without a listener', () => {
         return broken(manager.map(source).next());
       },
     ],
-  ])('[A3] rejects %s, which is enough: there is no warning', async (_, act) => {
+  ])('[XA3] a broken pool without a listener rejects %s, and does not warn', async (_, act) => {
     expect(await warningsOfBroken(act)).toEqual([]);
   });
 
@@ -105,7 +105,7 @@ describe('a pool that breaks, without a listener', () => {
         }
       },
     ],
-  ])('[A3] %s warns once', async (_, act) => {
+  ])('[A12, XA3] a broken pool %s warns once', async (_, act) => {
     const warnings = await warningsOfBroken(act);
     expect(warnings).toEqual([
       expect.objectContaining({
@@ -120,7 +120,7 @@ describe('a pool that breaks, without a listener', () => {
     expect(warnings[0].detail).toContain("'error' event");
   });
 
-  test('[A3] a monitor of errors hears of it, and does not count as a listener', async () => {
+  test('[XA3] a monitor of errors receives the error of a broken pool, and does not count as a listener', async () => {
     const heard = [];
     const warnings = await warningsOfBroken((manager) => {
       manager.on(errorMonitor, (error) => heard.push(error));
@@ -130,7 +130,7 @@ describe('a pool that breaks, without a listener', () => {
     expect(warnings).toHaveLength(1);
   });
 
-  test('[A3] a promise that rejects does not end the program, which has not said anything', async () => {
+  test('[XA3] a promise that rejects does not end the program, and nothing is printed', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       const pool = new ProcessManager({ worker: './nowhere.mjs' });
@@ -144,7 +144,7 @@ describe('a pool that breaks, without a listener', () => {
     });
   });
 
-  test('[A3] an ignored startWorkers() warns on standard error, and does not end the program', async () => {
+  test('[XA3] an ignored startWorkers() warns on standard error, and does not end the program', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       process.on('exit', (code) => console.log('exit', code));
@@ -156,7 +156,7 @@ describe('a pool that breaks, without a listener', () => {
     ).toHaveLength(1);
   });
 
-  test('[A3] a server whose worker file vanishes goes on, with one warning', async () => {
+  test('[A12, XA3] a server whose worker file vanishes serves on, with one warning', async () => {
     const source = `
       import { unlinkSync } from 'node:fs';
       import ProcessManager from 'bulkhead';
@@ -186,7 +186,7 @@ describe('a pool that breaks, without a listener', () => {
     expect(stderr.match(/BulkheadWarning/g)).toHaveLength(1);
   });
 
-  test('[A3] a task of distributeTask() that waits then throws its own error, as in any emitter', async () => {
+  test('[XA3] a task of distributeTask() that waits in a broken pool throws its own error, as in any emitter', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       const thrown = [];
@@ -209,7 +209,7 @@ describe('a pool that breaks, without a listener', () => {
   });
 });
 
-test('[A3] a pool that breaks, with a listener: one event for the pool, one for each task, no warning', async () => {
+test('[XA3] a broken pool with a listener emits one event for itself, one for each task, and no warning', async () => {
   const warnings = await warningsOf(async () => {
     const manager = pool({ worker: missing, minWorkers: 2 });
     const log = record(manager, ['error']);
@@ -234,7 +234,7 @@ describe('an idle worker that breaks the protocol', () => {
   );
   const options = { worker: babbling, maxWorkers: 1, restart: { minDelay: 1 } };
 
-  test('[A3] is an event, each time, if there is a listener', async () => {
+  test('[XA3] an idle worker that breaks the protocol is an event, each time, if there is a listener', async () => {
     const warnings = await warningsOf(async () => {
       const manager = pool(options);
       const log = record(manager, ['error']);
@@ -247,7 +247,7 @@ describe('an idle worker that breaks the protocol', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('[A3] is one warning without a listener, and the pool goes on', async () => {
+  test('[XA3] an idle worker that breaks the protocol is one warning without a listener, and the pool serves on', async () => {
     const warnings = await warningsOf(async () => {
       const manager = pool(options);
       let exits = 0;
@@ -265,7 +265,7 @@ describe('an idle worker that breaks the protocol', () => {
   });
 });
 
-test('[A3] startWorkers() gives a promise that works as any other', async () => {
+test('[XA3] startWorkers() returns a promise that works like any other', async () => {
   const manager = pool({ worker: moduleFile('export default (task) => task;'), maxWorkers: 1 });
   const started = manager.startWorkers();
   expect(started).toBeInstanceOf(Promise);

@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import ProcessManager from '../index.mjs';
 import { failure, fixture, moduleFile, pool, program, started } from './support/harness.js';
 
-describe('names', () => {
-  test('[A16] every public class has the name that it is exported by', () => {
+describe('names of classes', () => {
+  test('[XA16] every public class has the name that it is exported by', () => {
     const { default: itself, ...classes } = ProcessManager;
     expect(itself).toBe(ProcessManager);
     expect(Object.keys(classes)).toContain('PoolBrokenError');
@@ -19,7 +19,7 @@ describe('names', () => {
 });
 
 describe('console.log(pool)', () => {
-  test('[A16] shows name, state, workers by state and the queue', async () => {
+  test('[XA16] console.log(pool) shows name, state, workers by state and the queue', async () => {
     const manager = pool({
       name: 'thumbnails',
       worker: fixture('announcing.mjs'),
@@ -43,14 +43,14 @@ describe('console.log(pool)', () => {
     );
   });
 
-  test('[A16] shows a broken pool', async () => {
+  test('[XA16] console.log(pool) shows a broken pool', async () => {
     const manager = pool({ worker: moduleFile('export const nothing = 1;') });
     manager.on('error', () => {});
     await failure(manager.startWorkers());
     expect(inspect(manager)).toMatch(/^ProcessManager \{\s+name: 'bulkhead',\s+state: 'broken',/);
   });
 
-  test('[A16] shows the name of a subclass, and only that where it is too deep', async () => {
+  test('[XA16] console.log(pool) shows the name of a subclass, and only that where it is too deep', async () => {
     class Thumbnails extends ProcessManager {}
     const manager = new Thumbnails();
     expect(inspect(manager)).toMatch(/^Thumbnails \{/);
@@ -65,7 +65,7 @@ describe('console.log(pool)', () => {
     expect(inspect([[[manager]]], { depth: 2 })).toBe('[ [ [ [Thumbnails] ] ] ]');
   });
 
-  test('[A16] never throws, whatever is made of the pool', () => {
+  test('[XA16] console.log(pool) never throws, whatever was done to the pool', () => {
     const manager = pool();
     expect(inspect(ProcessManager.prototype)).toContain('Emitter');
     expect(inspect(Object.create(ProcessManager.prototype))).toContain('ProcessManager');
@@ -76,7 +76,7 @@ describe('console.log(pool)', () => {
     }
   });
 
-  test('[A16] counts tasks that run and tasks that wait', async () => {
+  test('[XA16] console.log(pool) counts tasks that run and tasks that wait', async () => {
     const manager = pool({ worker: fixture('announcing.mjs'), maxWorkers: 1, prefetch: 1 });
     const begun = started(manager, 1);
     const running = manager.run({ id: 1, type: 'never' }).catch(() => {});
@@ -90,7 +90,7 @@ describe('console.log(pool)', () => {
   });
 });
 
-describe('an error that nobody catches', () => {
+describe('uncaught errors', () => {
   const here = `new URL('worker.mjs', import.meta.url)`;
   const files = { 'worker.mjs': 'export default ({ data }) => data;' };
   const made = `import ProcessManager from 'bulkhead';\nconst pool = new ProcessManager({ worker: ${here} });\n`;
@@ -121,15 +121,18 @@ describe('an error that nobody catches', () => {
     ['broadcast()', 'pool.broadcast(() => {});', 'ERR_SERIALIZATION'],
     ['resize()', "pool.resize({ minWorkers: 'x' });", 'ERR_INVALID_ARG_TYPE'],
     ['shutdown()', "pool.shutdown({ drain: 'some' });", 'ERR_INVALID_ARG_VALUE'],
-  ])('[A16] of %s is shown with the line that called: %s', async (_, call, code) => {
-    const { stderr } = await program(`${made}${call}`, { files });
-    const [place, line] = stderr.split('\n');
-    expect({ place, line }).toEqual({ place: expect.stringMatching(/main\.mjs:3$/), line: call });
-    expect(stderr).toMatch(new RegExp(`code: '${code}'`));
-    expect(/^ {4}at .*$/m.exec(stderr)?.[0]).toMatch(/main\.mjs:3:\d+\b/);
-  });
+  ])(
+    '[XA16] an uncaught error of %s is shown with the line that called: %s',
+    async (_, call, code) => {
+      const { stderr } = await program(`${made}${call}`, { files });
+      const [place, line] = stderr.split('\n');
+      expect({ place, line }).toEqual({ place: expect.stringMatching(/main\.mjs:3$/), line: call });
+      expect(stderr).toMatch(new RegExp(`code: '${code}'`));
+      expect(/^ {4}at .*$/m.exec(stderr)?.[0]).toMatch(/main\.mjs:3:\d+\b/);
+    },
+  );
 
-  test('[A16] says who has emitted it, by the name of the class', async () => {
+  test('[XA16] an uncaught error event names the class that emitted it', async () => {
     const failing = {
       'worker.mjs': "export default () => { throw new RangeError('on purpose'); };",
     };
@@ -139,7 +142,7 @@ describe('an error that nobody catches', () => {
     expect(stderr).not.toMatch(/__commonJS|require_|ProcessManager2/);
   });
 
-  test('[A16] of user code among the options keeps its stack', async () => {
+  test('[XA16] an uncaught error of user code among the options keeps its stack', async () => {
     const thrower = {
       get maxWorkers() {
         return boom();

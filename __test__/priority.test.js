@@ -28,7 +28,7 @@ function order(manager) {
 }
 
 describe('priority', () => {
-  test('is respected, and among equals the first comes first', async () => {
+  test('[T5] priority decides the order, and among equals the first comes first', async () => {
     const { manager, open, first } = await busy({ priorityAgeing: Infinity });
     const done = order(manager);
     const tasks = [
@@ -46,7 +46,7 @@ describe('priority', () => {
     expect(done()).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
   });
 
-  test('holds among a hundred thousand tasks of all kinds', async () => {
+  test('priority holds among a hundred thousand tasks of all kinds', async () => {
     const { manager, open, first } = await busy({ priorityAgeing: Infinity });
     const done = order(manager);
     const priorities = Array.from({ length: 100_000 }, (_, id) => (id * 7919) % 5);
@@ -62,7 +62,7 @@ describe('priority', () => {
     expect(done()).toEqual(byPriority);
   });
 
-  test('a cancelled task is passed over', async () => {
+  test('a cancelled task is skipped in the queue', async () => {
     const { manager, open, first } = await busy();
     const done = order(manager);
     for (const id of ['b', 'c']) manager.distributeTask({ id, type: 'pid' });
@@ -76,7 +76,7 @@ describe('priority', () => {
     expect(done()).toEqual(['a', 'b', 'c']);
   });
 
-  test('run() and exec() take it as well', async () => {
+  test('run() and exec() take a priority', async () => {
     const { manager, open, first } = await busy();
     const ends = [];
     const low = manager.run({ type: 'pid' }).then(() => ends.push('low'));
@@ -87,7 +87,7 @@ describe('priority', () => {
   });
 
   test.each([[Number.NaN], [1_000_001], [-1_000_001], [Infinity]])(
-    '%s is out of range',
+    'priority %s is out of range',
     async (priority) => {
       const manager = pool();
       expect(() => manager.distributeTask(1, { priority })).toThrow(
@@ -104,8 +104,8 @@ describe('priority', () => {
   );
 });
 
-describe('ageing', () => {
-  test('a task that has waited for longer than its rank costs is started before later ones of higher priority', async () => {
+describe('priorityAgeing', () => {
+  test('priorityAgeing starts a task that has waited long before later ones of higher priority', async () => {
     const { manager, open, first } = await busy({ priorityAgeing: 1 });
     const done = order(manager);
     manager.distributeTask({ id: 'old', type: 'pid' });
@@ -119,7 +119,7 @@ describe('ageing', () => {
     expect(done()).toEqual(['old', 'young']);
   });
 
-  test('nothing starves under a flood of higher priority that never ends', {
+  test('[T5] priorityAgeing lets every task start under an endless flood of higher priority', {
     timeout: 60_000,
   }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1, priorityAgeing: 20 });

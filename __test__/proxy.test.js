@@ -14,8 +14,8 @@ const about = `
     return { args, first, second, rest };
   }`;
 
-describe('a call', () => {
-  test('gives the function these arguments, and nothing else', async () => {
+describe('calls of a proxy', () => {
+  test('[T11] a call gives the function its arguments, and nothing else', async () => {
     const { proxy } = poolOf(about);
     expect(await proxy.about()).toEqual({ args: [], second: 'default', rest: [] });
     expect(await proxy.about(1)).toEqual({
@@ -38,7 +38,7 @@ describe('a call', () => {
   });
 
   test.each(['json', 'advanced'])(
-    'leaves what is undefined undefined (%s)',
+    'a call keeps undefined arguments and results undefined (%s)',
     async (serialization) => {
       const { proxy } = poolOf(about, { serialization });
       expect(await proxy.about(undefined, undefined, 3)).toMatchObject({
@@ -58,7 +58,7 @@ describe('a call', () => {
     },
   );
 
-  test('takes bytes and long texts, and gives them back', async () => {
+  test('a call takes bytes and long texts, and returns them', async () => {
     const { proxy } = poolOf('export const both = (a, { b }) => [b, a];');
     const bytes = new Float64Array(100_000).fill(1.5);
     expect(await proxy.both(bytes, { b: Buffer.from('b') })).toEqual([Buffer.from('b'), bytes]);
@@ -66,7 +66,7 @@ describe('a call', () => {
     expect(await proxy.both(1, { b: text })).toEqual([text, 1]);
   });
 
-  test('resolves with what a task would', async () => {
+  test('a call resolves with what a task would', async () => {
     const { proxy } = poolOf(`
       export const nothing = () => {};
       export const later = async (n) => { await null; return n; };
@@ -78,7 +78,7 @@ describe('a call', () => {
     expect(await proxy.enveloped('a')).toBe('inside');
   });
 
-  test('finds entries of handlers first, and the default export', async () => {
+  test('a call finds entries of handlers first, and the default export', async () => {
     const { proxy } = poolOf(`
       export default (...args) => ['default', args];
       export const handlers = { unit: 'px', width(n) { return n + this.unit; }, both: () => 'entry' };
@@ -89,7 +89,7 @@ describe('a call', () => {
     expect(await proxy.processTask()).toEqual(['default', []]);
   });
 
-  test('is a task among tasks', async () => {
+  test('a call is a task like others', async () => {
     const manager = poolOf(`${about} export default (task) => task;`, { concurrency: 4 });
     const log = record(manager, ['result', 'error']);
     const outcomes = Array.from({ length: 200 }, (_, n) =>
@@ -105,14 +105,14 @@ describe('a call', () => {
   });
 });
 
-describe('a call rejects', () => {
+describe('calls of a proxy that reject', () => {
   const source = `
     export const handlers = { resize: () => 1 };
     export const crop = (how) => { throw Object.assign(new RangeError('too small'), { how }); };
     export const exit = () => process.exit(3);
     export const setup = () => {};`;
 
-  test('with what the function throws', async () => {
+  test('a call rejects with what the function throws', async () => {
     const { proxy } = poolOf(source);
     expect(await failure(proxy.crop('much'))).toMatchObject({
       name: 'RangeError',
@@ -121,7 +121,7 @@ describe('a call rejects', () => {
     });
   });
 
-  test('where the module has no such function, and says what it has', async () => {
+  test('a call of a function that the module lacks rejects, and lists what it has', async () => {
     const { proxy } = poolOf(source);
     for (const name of ['absent', 'setup', 'handlers', 'default', 'toLocaleLowerCase', '']) {
       const error = await failure(proxy[name]());
@@ -133,7 +133,7 @@ describe('a call rejects', () => {
     }
   });
 
-  test('when the worker dies, and goes on with the next', async () => {
+  test('a call rejects when its worker dies, and the next call works', async () => {
     const manager = poolOf(source, { restart: { minDelay: 1 } });
     expect(await failure(manager.proxy.exit())).toMatchObject({
       code: 'ERR_WORKER_CRASHED',
@@ -143,7 +143,7 @@ describe('a call rejects', () => {
   });
 
   test.each(['json', 'advanced'])(
-    'for arguments that cannot be sent (%s)',
+    'a call rejects for arguments that cannot be sent (%s)',
     async (serialization) => {
       const manager = poolOf(source, { serialization, maxMessageSize: 10_000 });
       const { resize } = manager.proxy;
@@ -165,14 +165,14 @@ describe('a call rejects', () => {
     },
   );
 
-  test('in a pool that is closed', async () => {
+  test('a call rejects in a pool that is closed', async () => {
     const manager = poolOf(source);
     const { proxy } = manager;
     await manager.shutdown();
     expect(await failure(proxy.resize())).toMatchObject({ code: 'ERR_POOL_CLOSED' });
   });
 
-  test('where workers have no functions to call, and starts none', async () => {
+  test('a call rejects where workers have no functions to call, and starts none', async () => {
     const foreign = pool({ worker: { command: '/nowhere/program' } });
     expect(await failure(foreign.proxy.resize(1))).toMatchObject({
       name: 'TypeError',
@@ -190,7 +190,7 @@ describe('a call rejects', () => {
     expect([foreign.stats().tasks.accepted, builtIn.stats().tasks.accepted]).toEqual([0, 0]);
   });
 
-  test('in a fork-style script, which goes on', async () => {
+  test('a call rejects in a fork-style script, which goes on', async () => {
     const manager = poolOf(`
       process.on('message', ({ id, data }) => process.send({ taskId: id, result: data }));
       export const helper = () => 1;`);
@@ -203,7 +203,7 @@ describe('a call rejects', () => {
 });
 
 describe('createProxy()', () => {
-  test('has options for its calls', async () => {
+  test('[T11] createProxy() takes options for its calls', async () => {
     const manager = poolOf(
       `export const never = () => new Promise(() => {});
        export const attempts = (_, ...args) => args.length;`,
@@ -224,7 +224,7 @@ describe('createProxy()', () => {
     expect(await manager.proxy.attempts(1, 2)).toBe(1);
   });
 
-  test('is unimpressed by what becomes of its options, and of the working directory', async () => {
+  test('createProxy() is not affected by later changes to its options', async () => {
     const options = { filename: moduleFile('export const where = () => import.meta.url;') };
     const manager = pool({ maxWorkers: 1 });
     const proxy = manager.createProxy(options);
@@ -233,7 +233,7 @@ describe('createProxy()', () => {
     expect(await proxy.where()).toMatch(/^file:.*worker\.mjs$/);
   });
 
-  test('with a filename is for the built-in worker', async () => {
+  test('createProxy() with a filename is for the built-in worker', async () => {
     const filename = moduleFile(`${about} export const handlers = { twice: (n) => 2 * n };`);
     const manager = pool({ maxWorkers: 1 });
     const proxy = manager.createProxy({ filename });
@@ -250,7 +250,7 @@ describe('createProxy()', () => {
     });
   });
 
-  test('throws for wrong options', () => {
+  test('createProxy() throws for wrong options', () => {
     const manager = poolOf(about);
     const refused = (options) => {
       try {
@@ -272,11 +272,11 @@ describe('createProxy()', () => {
   });
 });
 
-describe('a proxy is an object', () => {
+describe('a proxy as an object', () => {
   const manager = () =>
     poolOf(`${about} export const handlers = { then: (resolve) => resolve('called') };`);
 
-  test('made once, with functions that are made once', async () => {
+  test('a proxy is made once, with functions that are made once', async () => {
     const it = manager();
     expect(it.proxy).toBe(it.proxy);
     expect(it.createProxy()).not.toBe(it.proxy);
@@ -292,7 +292,7 @@ describe('a proxy is an object', () => {
     });
   });
 
-  test('and no promise', async () => {
+  test('a proxy is no promise', async () => {
     const it = manager();
     expect(it.proxy.then).toBeUndefined();
     expect((await it.proxy) === it.proxy).toBe(true);
@@ -306,7 +306,7 @@ describe('a proxy is an object', () => {
     });
   });
 
-  test('that starts no task when it is looked at', () => {
+  test('a proxy starts no task when it is inspected', () => {
     const it = manager();
     const { proxy } = it;
     expect(`${proxy}`).toBe('[object Object]');
@@ -334,7 +334,7 @@ describe('a proxy is an object', () => {
     expect(it.stats().tasks.accepted).toBe(0);
   });
 
-  test('that cannot be changed', async () => {
+  test('a proxy cannot be changed', async () => {
     const { proxy } = manager();
     const mine = () => 'mine';
     expect(() => {
@@ -346,7 +346,7 @@ describe('a proxy is an object', () => {
   });
 });
 
-test('a call is no way to what the handlers of another object inherit', async () => {
+test('a call cannot reach what the handlers of another object inherit', async () => {
   const { proxy } = poolOf(
     'export default Object.assign(Object.create({ inherited: () => 1 }), { own: () => 2 });',
   );
@@ -354,7 +354,7 @@ test('a call is no way to what the handlers of another object inherit', async ()
   expect(await proxy.own()).toBe(2);
 });
 
-test('what the types of a module say is what its functions do', async () => {
+test("the types of a module's proxy say what its functions do", async () => {
   const { proxy, ...rest } = { proxy: pool({ worker: fixture('typed.mts'), maxWorkers: 1 }).proxy };
   expect(rest).toEqual({});
   const [sum, counted, letters, nobody, resized, enveloped] = await Promise.all([

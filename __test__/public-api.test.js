@@ -40,7 +40,7 @@ describe('random plans', () => {
     PATIENCE,
   );
 
-  test('every bad call has a name of its own', () => {
+  test('every bad call of the random plans has a name of its own', () => {
     const names = BAD_CALLS.map(({ what }) => what);
     expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
   });

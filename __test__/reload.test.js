@@ -24,7 +24,7 @@ const TIMES = Number(process.env.BULKHEAD_RELOADS ?? 20);
 const version = (n) => `export default () => ({ version: ${n}, pid: process.pid });`;
 
 describe('reload()', () => {
-  test('the workers run the new version of their module, and the old ones were asked to leave', async () => {
+  test('[W3] reload() gives workers the new version of their module, and asks the old ones to leave', async () => {
     const worker = moduleFile(version(1));
     const manager = pool({ worker });
     const log = record(manager, ['exit', 'error']);
@@ -43,7 +43,7 @@ describe('reload()', () => {
     expect(exits.sort()).toEqual(old.map((pid) => ['exit', pid, 'reload', 0]).sort());
   });
 
-  test('what runs goes on to its end on the old worker, and the pool serves meanwhile', async () => {
+  test('reload() lets the old worker finish what runs, and the pool serves meanwhile', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     const { path, open } = gate();
     const begun = started(manager, 'long');
@@ -59,7 +59,7 @@ describe('reload()', () => {
     expect(await manager.run({ type: 'pid' })).not.toBe(old);
   });
 
-  test(`${TIMES} times under load: no task is lost, none runs twice`, {
+  test(`reload() ${TIMES} times under load loses no task and runs none twice`, {
     timeout: 30_000 + TIMES * 5_000,
   }, async () => {
     const worker = moduleFile('let n = 0; export default (id) => [id, process.pid, ++n];');
@@ -99,7 +99,7 @@ describe('reload()', () => {
     });
   });
 
-  test('a version that cannot start is refused, and the old one stays', async () => {
+  test('reload() to a version that cannot start rejects, and the old one stays', async () => {
     const worker = moduleFile(version(1));
     const manager = pool({ worker });
     const log = record(manager, ['error', 'exit']);
@@ -116,13 +116,13 @@ describe('reload()', () => {
     expect((await manager.run(1)).version).toBe(3);
   });
 
-  test('of a pool that has not started it resolves at once, and starts nothing', async () => {
+  test('reload() of a pool that has not started resolves at once, and starts nothing', async () => {
     const manager = pool({ worker: LIMITS });
     await manager.reload();
     expect(manager.workers).toEqual([]);
   });
 
-  test('while the workers are starting, they are replaced as well', async () => {
+  test('reload() while the workers start replaces them as well', async () => {
     const manager = pool({ worker: LIMITS });
     const log = record(manager, ['exit', 'error']);
     const ready = manager.startWorkers();
@@ -134,7 +134,7 @@ describe('reload()', () => {
     expect(log.every(([event, { reason }]) => event === 'exit' && reason === 'reload')).toBe(true);
   });
 
-  test('calls that overlap all resolve, and of a pool that closes they reject', async () => {
+  test('overlapping reload() all resolve, and reject if the pool closes', async () => {
     const manager = pool({ worker: LIMITS });
     await manager.startWorkers();
     const before = manager.workers.map(({ pid }) => pid);

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { repeat, SCENARIOS } from './support/repeat.mjs';
 
 test.each(Object.keys(SCENARIOS))(
-  '%s, 20 times: the exit code is the one asked for, and nothing is left',
+  '[G5, G8, G14, H10] %s, 20 times: the process ends with its exit code, and nothing is left',
   async (name) => {
     expect(await repeat(name, 20)).toEqual([]);
   },

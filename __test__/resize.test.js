@@ -10,7 +10,7 @@ function ids(manager) {
 }
 
 describe('resize()', () => {
-  test('a larger pool has as many workers as it is to have when the promise resolves', async () => {
+  test('[W2] resize() to a larger size resolves when all its workers are ready', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
     await manager.resize({ minWorkers: 4 });
@@ -23,7 +23,7 @@ describe('resize()', () => {
     expect(new Set(pids).size).toBe(4);
   });
 
-  test('a smaller pool ends what runs, takes back what waits at the workers that leave, and loses nothing', async () => {
+  test('[W2] resize() to a smaller size finishes what runs, takes back what waits, and loses nothing', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 4, prefetch: 8 });
     const log = record(manager, ['exit', 'error']);
     await manager.startWorkers();
@@ -45,7 +45,7 @@ describe('resize()', () => {
     expect(exits.sort()).toEqual([2, 3, 4].map((id) => [id, 'idle', 0]));
   });
 
-  test('two hundred times under load: every task ends once, with its own result', {
+  test('resize() two hundred times under load: every task ends once, with its own result', {
     timeout: 120_000,
   }, async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 2 });
@@ -66,7 +66,7 @@ describe('resize()', () => {
     expect(ids(manager)).toEqual([1, 2]);
   });
 
-  test('a pool that has not started only takes note', async () => {
+  test('resize() of a pool that has not started only sets the size', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.resize({ minWorkers: 3, maxWorkers: 3 });
     expect(manager.workers).toEqual([]);
@@ -74,7 +74,7 @@ describe('resize()', () => {
     expect(ids(manager)).toEqual([1, 2, 3]);
   });
 
-  test('one bound draws the other with it, and what is left out stays', async () => {
+  test('resize() with one bound adjusts the other, and what is left out stays', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 2, maxWorkers: 2 });
     await manager.startWorkers();
     await manager.resize({ maxWorkers: 1 });
@@ -85,7 +85,7 @@ describe('resize()', () => {
     expect(ids(manager)).toEqual([1, 2]);
   });
 
-  test('calls that overlap all resolve when the last is complete', async () => {
+  test('overlapping resize() all resolve when the last is complete', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
     await Promise.all(
@@ -94,7 +94,7 @@ describe('resize()', () => {
     expect(ids(manager)).toEqual([1, 2, 3]);
   });
 
-  test('maxQueue: 0 follows the size', async () => {
+  test('maxQueue: 0 follows the size of resize()', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1, maxQueue: 0 });
     const { path, open } = gate();
     const first = manager.run({ type: 'until', data: path });
@@ -105,7 +105,7 @@ describe('resize()', () => {
     await first;
   });
 
-  test('wrong sizes are refused by name, and change nothing', async () => {
+  test('resize() refuses wrong sizes by name, and changes nothing', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
     const wrong = [
@@ -124,7 +124,7 @@ describe('resize()', () => {
     expect(ids(manager)).toEqual([1]);
   });
 
-  test('of a pool that closes meanwhile, or is closed, it rejects', async () => {
+  test('resize() of a pool that closes, or is closed, rejects', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1 });
     await manager.startWorkers();
     const resized = failure(manager.resize({ minWorkers: 2 }));

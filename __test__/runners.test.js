@@ -64,7 +64,7 @@ suite('Jest', { timeout: 250_000 }, () => {
     ['jsdom', false, jsdom],
     ['jsdom', true, jsdom],
   ])(
-    '[A1, A2] a pool works in Jest (%s, fake timers everywhere: %s)',
+    '[G16, XA1, XA2] a pool works in Jest (%s, fake timers everywhere: %s)',
     async (_, enableGlobally, testEnvironment) => {
       const config = {
         testMatch: ['**/*.test.cjs'],
@@ -117,7 +117,7 @@ suite('Vitest', { timeout: 250_000 }, () => {
     ['4', 'vmThreads', 'node', ours],
     ['3', 'forks', 'jsdom', packages],
   ])(
-    '[A1, A2] a pool works in Vitest %s, with and without fake timers (%s, %s)',
+    '[G16, XA1, XA2] a pool works in Vitest %s, with and without fake timers (%s, %s)',
     async (_, pool, environment, from) => {
       const folder = installed({ ...drillFiles, ...vitestFiles });
       // Vitest and the tests import these by name.
@@ -167,7 +167,7 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
       ['before the package is loaded', { before: install }],
       ['when the pool is made', { after: install }],
     ])(
-      '[A2] a pool works under a fake clock that is installed %s',
+      '[G16, XA2] a pool works under a fake clock that is installed %s',
       async (_, when) => {
         const source = imports + drillProgram({ ...when, restore });
         const { code, signal, stdout, stderr } = await program(source, {
@@ -189,7 +189,7 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
       ['before the package is loaded', install, ''],
       ['when the pool is made', '', install],
     ])(
-      '[A2] what a listener throws is an uncaught exception under a fake clock that is installed %s',
+      '[G16, XA2] what a listener throws is an uncaught exception under a fake clock that is installed %s',
       async (_, before, after) => {
         const source = `
         ${imports}
@@ -209,7 +209,7 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
       },
     );
 
-    test('[A2] workers work where a preload has installed a fake clock in them', async () => {
+    test('[G16, XA2] workers work where a preload has installed a fake clock in them', async () => {
       const preload = moduleFile(`${imports} ${install}`, 'preload.mjs');
       const source = `
         import { deepEqual } from 'node:assert/strict';
@@ -238,7 +238,7 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
   });
 }
 
-test('[A1] a pool works where globals are gone or another Promise is in place', async () => {
+test('[G16, XA1] a pool works where globals are gone or another Promise is in place', async () => {
   const source = `
     import { deepEqual } from 'node:assert/strict';
     import { drill, expected } from './drill.cjs';

@@ -177,22 +177,22 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
   const suite = works || process.env.CI ? describe : describe.skip;
 
   suite(title, { timeout: 120_000 }, () => {
-    test('its pools have workers that run on it, and do what they do in Node.js', async () => {
+    test('[G17, R6] a pool in another runtime has workers that run on it, and works as in Node.js', async () => {
       await expectBehaviour('{}', how, name, {
         typescript: 8,
         advanced: ['1', String(new Date(0))],
       });
     });
 
-    test('or on Node.js, if it is asked for', async () => {
+    test('a pool in another runtime may have workers on Node.js', async () => {
       await expectBehaviour(JSON.stringify({ execPath: process.execPath }), how, 'Node.js');
     });
 
-    test('workers of a pool in Node.js run on it, if it is asked for', async () => {
+    test('[G17] a pool in Node.js may have workers on another runtime', async () => {
       await expectBehaviour(worksOn, {}, name);
     });
 
-    test('[A10] a worker on it answers tasks that travel as they are, without fields of the pool around them', async () => {
+    test('[XA10] a worker on another runtime answers tasks that travel unchanged, without fields of the pool around them', async () => {
       const manager = pool({ worker: moduleFile(worker), maxWorkers: 1, ...JSON.parse(worksOn) });
       const results = [];
       const all = new Promise((resolve) =>
@@ -203,7 +203,7 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       expect(results.map(({ taskId, result }) => taskId + result)).toEqual(Array(100).fill(0));
     });
 
-    test('no worker outlives it, whatever either is doing', async () => {
+    test('[G17] no worker outlives another runtime, whatever either is doing', async () => {
       const source = `
         import ProcessManager from 'bulkhead';
         const pool = new ProcessManager({ worker: new URL('./worker.mjs', import.meta.url), minWorkers: 2, maxWorkers: 2 });
@@ -217,7 +217,7 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       await until(() => pids.every(isGone), 'the workers are gone');
     });
 
-    test('a worker on it refuses captureStack, in one sentence', async () => {
+    test('a worker on another runtime refuses captureStack, in one sentence', async () => {
       const manager = pool({ captureStack: true, stdio: 'ignore', ...JSON.parse(worksOn) });
       manager.on('error', () => {});
       const { code, cause } = await failure(manager.startWorkers());
@@ -228,7 +228,7 @@ for (const { title, name, command, works, nodeArgs } of runtimes) {
       });
     });
 
-    test('advanced serialization between it and Node.js: the same engine, or one sentence', async () => {
+    test('[G17] serialization "advanced" between runtimes works on one engine, and is refused in one sentence on two', async () => {
       const manager = pool({
         worker: moduleFile(worker),
         maxWorkers: 1,
@@ -258,7 +258,7 @@ const [bun, , deno] = runtimes;
 describe.skipIf(!deno.works && !process.env.CI)('permissions of Deno', () => {
   const needed = ['--allow-read', '--allow-env', '--allow-ffi', '--allow-sys'];
 
-  test('without the one to run programs there is no pool', async () => {
+  test('[G17] a pool in Deno without the permission to run programs throws', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       try { new ProcessManager(); } catch ({ code, message }) { console.log(code, message); }`;
@@ -270,7 +270,7 @@ describe.skipIf(!deno.works && !process.env.CI)('permissions of Deno', () => {
     );
   });
 
-  test('workers have those of their parent', async () => {
+  test('a worker in Deno has the permissions of its parent', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       const states = () =>
@@ -300,7 +300,7 @@ describe('single executables', () => {
     console.log(await pool.exec(() => 'started'));
     await pool.shutdown();`;
 
-  test('of Node.js', async () => {
+  test('a single executable of Node.js can have a pool', async () => {
     const pretence = `
       const { getBuiltinModule } = process;
       process.getBuiltinModule = (id) => (id === 'node:sea' ? { isSea: () => true } : getBuiltinModule(id));
@@ -309,16 +309,23 @@ describe('single executables', () => {
     expect(stdout).toBe(`${refusal}started\n`);
   });
 
-  test.skipIf(!bun.works && !process.env.CI)('of Bun', async () => {
-    const load = `
+  test.skipIf(!bun.works && !process.env.CI)(
+    '[G17] a single executable of Bun can have a pool',
+    async () => {
+      const load = `
       const { createRequire } = await import('node:module');
       const ProcessManager = createRequire(process.cwd() + '/main.js')('bulkhead');`;
-    const folder = project({ 'app.mjs': load + source });
-    const compiled = spawnSync(bun.command, ['build', '--compile', 'app.mjs', '--outfile', 'app'], {
-      cwd: folder,
-    });
-    expect(compiled.status, String(compiled.stderr)).toBe(0);
-    const { stdout, stderr } = spawnSync(join(folder, 'app'), { cwd: folder, encoding: 'utf8' });
-    expect({ stdout, stderr }).toEqual({ stdout: `${refusal}started\n`, stderr: '' });
-  });
+      const folder = project({ 'app.mjs': load + source });
+      const compiled = spawnSync(
+        bun.command,
+        ['build', '--compile', 'app.mjs', '--outfile', 'app'],
+        {
+          cwd: folder,
+        },
+      );
+      expect(compiled.status, String(compiled.stderr)).toBe(0);
+      const { stdout, stderr } = spawnSync(join(folder, 'app'), { cwd: folder, encoding: 'utf8' });
+      expect({ stdout, stderr }).toEqual({ stdout: `${refusal}started\n`, stderr: '' });
+    },
+  );
 });

@@ -108,18 +108,18 @@ function expectCompleted({ code, stdout, stderr, pid }, result) {
 }
 
 describe('basic usage', () => {
-  test('prints the result of a task that is accepted right before shutdown(), and ends by itself', async () => {
+  test('basic usage prints the result of a task accepted right before shutdown(), and ends by itself', async () => {
     expectCompleted(await program(BASIC_USAGE), 'some data to process');
   });
 
-  test('the same from TypeScript', async () => {
+  test('basic usage works the same from TypeScript', async () => {
     const options = { name: 'main.ts', nodeArgs: ['--import', 'tsx'], packages: ['tsx'] };
     expectCompleted(await program(BASIC_USAGE, options), 'some data to process');
   });
 });
 
 describe('custom task processing', () => {
-  test('is a TypeScript worker module, whose envelope is the result', async () => {
+  test('custom task processing is a TypeScript worker module, whose envelope is the result', async () => {
     const files = { 'worker-process.ts': WORKER_PROCESS };
     const source = basicUsage(`{ worker: './worker-process.ts', maxWorkers: 1 }`);
     const cwd = `process.chdir(new URL('.', import.meta.url).pathname);\n`;
@@ -129,7 +129,7 @@ describe('custom task processing', () => {
     );
   });
 
-  test('whose function is not exported cannot be found, and the error says what was looked for', async () => {
+  test('custom task processing with an unexported function fails, and the error says what was looked for', async () => {
     const source = 'function processTask(task: any) { return task.data; }';
     const manager = pool({
       worker: moduleFile(source, 'worker-process.ts', { packages: ['tsx'] }),
@@ -210,7 +210,7 @@ describe('a thousand tasks each', () => {
     const all = image.length === 1000 && analysis.length === 1000 && ascending(image) && ascending(analysis);
     console.log(JSON.stringify({ all, workers: pids.size }));`;
 
-  test('image processing and data analysis, with a handler for each type', async () => {
+  test('image processing and data analysis run with a handler for each type', async () => {
     const files = {
       'worker.mjs': `
         export const handlers = {
@@ -233,7 +233,7 @@ describe('a thousand tasks each', () => {
     expect(JSON.parse(stdout)).toEqual({ all: true, workers: 2 });
   });
 
-  test('with the built-in worker, whose result is the data', async () => {
+  test('image processing and data analysis run with the built-in worker, whose result is the data', async () => {
     const source = `
       import assert from 'node:assert';
       import ProcessManager from 'bulkhead';
@@ -260,7 +260,7 @@ describe('the events of the reference', () => {
       return task.data;
     }`;
 
-  test('message: what a worker sends, and its results, in order', async () => {
+  test('the message event carries what a worker sends, and its results, in order', async () => {
     const manager = pool({ worker: moduleFile(WORKER), maxWorkers: 1 });
     const log = record(manager, ['message', 'result']);
     for (const id of [1, 2, 3]) manager.distributeTask({ id, data: `data ${id}` });
@@ -284,7 +284,7 @@ describe('the events of the reference', () => {
     expect(pid).not.toBe(process.pid);
   });
 
-  test('error: a worker encounters one', async () => {
+  test('the error event reports an error of a worker', async () => {
     const manager = pool({ worker: moduleFile(WORKER), maxWorkers: 1 });
     const log = record(manager, ['error', 'result']);
     manager.distributeTask({ id: 'a', data: 'bad' });
@@ -298,7 +298,7 @@ describe('the events of the reference', () => {
     expect(log[0][1].message).toBe('bad data');
   });
 
-  test('exit: a worker process exits', async () => {
+  test('the exit event reports the exit of a worker process', async () => {
     const manager = pool({ worker: moduleFile(WORKER), minWorkers: 2 });
     const log = record(manager, ['exit']);
     await manager.startWorkers();

@@ -87,7 +87,7 @@ describe('JSON', () => {
     ['another realm', vm.runInNewContext('({ a: [1, { b: new Date(0) }] })')],
     ['a proxy', new Proxy({ a: [1] }, {})],
     ['the same object twice', ((shared) => [shared, shared, new Point()])({ a: 1 })],
-  ])('%s: as JSON.stringify has it', (_, value) => {
+  ])('JSON of %s is that of JSON.stringify', (_, value) => {
     expect(encode(value, 'json')).toEqual({
       json: JSON.stringify(value),
       blobs: null,
@@ -101,7 +101,7 @@ describe('JSON', () => {
     );
   });
 
-  test('any value: both ways as JSON.stringify has it', () => {
+  test('[V2] JSON of any value is that of JSON.stringify, both ways', () => {
     const values = fc.anything({
       withBoxedValues: true,
       withDate: true,
@@ -120,19 +120,19 @@ describe('JSON', () => {
     );
   });
 
-  test('undefined is told apart from null', () => {
+  test('undefined and null stay distinct', () => {
     expect(encode(undefined, 'json')).toMatchObject({ json: 'null', undefined: true });
     expect(encode({ toJSON: () => undefined }, 'json')).toMatchObject({ undefined: true });
     expect(encode(null, 'json')).toMatchObject({ json: 'null', undefined: false });
   });
 
-  test('user code runs once', () => {
+  test('user code runs once while a value is serialised', () => {
     let calls = 0;
     encode({ when: { toJSON: () => ++calls }, at: [new Date(0)] }, 'json');
     expect(calls).toBe(1);
   });
 
-  test('as deep as JSON.stringify can go, and no crash beyond', () => {
+  test('JSON works as deep as JSON.stringify does, and does not crash beyond', () => {
     expect(encode(nested(3_000), 'json').json).toHaveLength(6_000);
     const error = refusalOf(nested(100_000));
     expect(error).toBeInstanceOf(SerializationError);
@@ -166,7 +166,7 @@ describe('binaries', () => {
   for (const serialization of ['json', 'advanced']) {
     for (const shift of [0, 1]) {
       test.each(Object.entries(samples))(
-        `%s (${serialization}, ${shift} bytes off)`,
+        `%s arrives (${serialization}, ${shift} bytes off)`,
         (_, sample) => {
           const inside = travel({ id: 1, list: [null, { sample }] }, serialization, shift).list[1]
             .sample;
@@ -179,7 +179,7 @@ describe('binaries', () => {
     }
   }
 
-  test('travel as raw bytes, never as JSON', () => {
+  test('bytes travel raw, never as JSON', () => {
     const { json, blobs, binary } = encode(
       { id: 1, 'a-b': [Buffer.from('x'), numbers.subarray(1)] },
       'json',
@@ -198,7 +198,7 @@ describe('binaries', () => {
     expect(travel({ buffer }).buffer).toEqual(Buffer.from('x'));
   });
 
-  test('are found in class instances, in what toJSON returns and in other realms', () => {
+  test('bytes are found in class instances, in what toJSON returns and in other realms', () => {
     class Image {
       pixels = Buffer.from('p');
     }
@@ -214,12 +214,12 @@ describe('binaries', () => {
     ]);
   });
 
-  test('what arrives has no neighbours in its memory', () => {
+  test('bytes that arrive share no memory with their neighbours', () => {
     expect(travel(samples.arrayBuffer, 'json', 8).byteLength).toBe(3);
     expect(travel(samples.uint8, 'json', 8).buffer.byteLength).toBe(3);
   });
 
-  test('shared memory cannot travel', () => {
+  test('shared memory is refused', () => {
     for (const shared of [new SharedArrayBuffer(1), new Uint8Array(new SharedArrayBuffer(1))]) {
       expect(refusalOf({ data: [shared] })).toMatchObject({
         code: 'ERR_SERIALIZATION',
@@ -242,7 +242,7 @@ describe('binaries', () => {
     ['too few', []],
     ['no list', 'Buffer'],
     ['no pairs', [1]],
-  ])('a peer that lies about them is found out: %s', (_, binary) => {
+  ])('a peer that lies about bytes is detected: %s', (_, binary) => {
     expect(() => decode({ a: 'text' }, { binary }, [Buffer.from('x')])).toThrow(TypeError);
     expect({}.polluted).toBeUndefined();
   });
@@ -250,7 +250,7 @@ describe('binaries', () => {
 
 describe('what cannot be sent', () => {
   test.each(['json', 'advanced'])(
-    '[B3] what a getter or a trap throws is the cause of a SerializationError that names the place (%s)',
+    '[XB3] what a getter or a trap throws is the cause of a SerializationError that names the place (%s)',
     (serialization) => {
       const cause = new EvalError('on purpose');
       const fail = () => {
@@ -287,7 +287,7 @@ describe('what cannot be sent', () => {
     ['a boxed BigInt', { data: Object(1n) }, 'data', TypeError],
     ['a function', () => 1, undefined, TypeError],
     ['a symbol', Symbol('s'), undefined, TypeError],
-  ])('%s', (_, value, path, Cause) => {
+  ])('%s is refused, with its place', (_, value, path, Cause) => {
     const error = refusalOf(value);
     expect(error).toBeInstanceOf(SerializationError);
     expect(error).toMatchObject({ code: 'ERR_SERIALIZATION', cause: expect.any(Cause) });
@@ -305,7 +305,7 @@ describe('what cannot be sent', () => {
     ],
     ['a toJSON', (thrown) => ({ list: [{ toJSON: thrower(thrown) }] }), 'list[0]'],
     ['a proxy', (thrown) => ({ p: new Proxy({}, { ownKeys: thrower(thrown) }) }), 'p'],
-  ])('%s that throws: what it threw is the cause', (_, make, path) => {
+  ])('%s that throws is refused, with what it threw as the cause', (_, make, path) => {
     for (const thrown of [new Error('no'), 'a string', null]) {
       const error = refusalOf(make(thrown));
       expect(error).toMatchObject({ code: 'ERR_SERIALIZATION', path });
@@ -313,7 +313,7 @@ describe('what cannot be sent', () => {
     }
   });
 
-  test('a BigInt that says how it is to be sent', () => {
+  test('a BigInt with a toJSON can be sent', () => {
     const toJSON = Object.getOwnPropertyDescriptor(BigInt.prototype, 'toJSON');
     Object.defineProperty(BigInt.prototype, 'toJSON', { configurable: true, value: String });
     try {
@@ -323,7 +323,7 @@ describe('what cannot be sent', () => {
     }
   });
 
-  test('by structured clone', () => {
+  test('structured clone refuses what it cannot clone', () => {
     expect(refusalOf({ run() {} }, 'advanced')).toMatchObject({
       code: 'ERR_SERIALIZATION',
       cause: expect.any(Error),
@@ -334,7 +334,7 @@ describe('what cannot be sent', () => {
   });
 
   // A gigabyte of memory is written in it, which a busy machine takes its time for.
-  test('more than a string can hold', { timeout: 120_000 }, () => {
+  test('text longer than a string can be is refused', { timeout: 120_000 }, () => {
     // In JSON, each of these is six characters.
     const error = refusalOf(Array(3_000).fill('\u0001'.repeat(30_000)));
     expect(error).toBeInstanceOf(MessageTooLargeError);
@@ -345,7 +345,7 @@ describe('what cannot be sent', () => {
 describe('errors', () => {
   const roundTrip = (thrown) => fromWire(JSON.parse(JSON.stringify(toWire(thrown))), false);
 
-  test('class, name, message, stack, code and own fields are kept', () => {
+  test('an error keeps class, name, message, stack, code and own fields', () => {
     class ValidationError extends TypeError {
       name = 'ValidationError';
       field = { path: ['a', 0] };
@@ -366,13 +366,13 @@ describe('errors', () => {
   });
 
   test.each([Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError])(
-    '%o',
+    '%o arrives as itself',
     (Class) => {
       expect(Object.getPrototypeOf(roundTrip(new Class('m')))).toBe(Class.prototype);
     },
   );
 
-  test('causes and AggregateErrors', () => {
+  test('an error keeps its causes, and an AggregateError its errors', () => {
     const error = new AggregateError([new TypeError('one'), 'two', undefined], 'all', {
       cause: new Error('outer', { cause: { status: 404 } }),
     });
@@ -383,13 +383,13 @@ describe('errors', () => {
     expect(copy.cause.cause).toEqual({ status: 404 });
   });
 
-  test('an own field `errors` that holds none', () => {
+  test('an own field `errors` without errors in it is kept as it is', () => {
     expect(roundTrip(Object.assign(new Error('m'), { errors: [{ field: 'a' }] })).errors).toEqual([
       { field: 'a' },
     ]);
   });
 
-  test('causes that go round, or on and on', () => {
+  test('causes in a cycle or without an end are cut off', () => {
     const round = new Error('round');
     round.cause = round;
     round.self = round;
@@ -402,7 +402,7 @@ describe('errors', () => {
     expect(length).toBe(16);
   });
 
-  test('frozen ones, those of other realms, DOMExceptions', () => {
+  test('frozen errors, those of other realms and DOMExceptions arrive', () => {
     expect(roundTrip(Object.freeze(new RangeError('cold')))).toEqual(new RangeError('cold'));
     expect(roundTrip(vm.runInNewContext('new TypeError("far")'))).toBeInstanceOf(TypeError);
     expect(roundTrip(new DOMException('stop', 'AbortError'))).toMatchObject({
@@ -411,7 +411,7 @@ describe('errors', () => {
     });
   });
 
-  test('hostile ones', () => {
+  test('hostile errors arrive as errors', () => {
     const fail = () => {
       throw new Error('trap');
     };
@@ -439,7 +439,7 @@ describe('errors', () => {
     }
   });
 
-  test('fields cannot reach a prototype', () => {
+  test('fields of an error cannot reach a prototype', () => {
     const error = Object.defineProperty(new Error('m'), '__proto__', {
       value: { polluted: 1 },
       enumerable: true,
@@ -451,7 +451,7 @@ describe('errors', () => {
   });
 
   test.each([['a string'], [''], [null], [undefined], [0], [{ a: 1 }], [10n], [Symbol('s')]])(
-    'thrown, but no error: %o',
+    'a thrown value that is no error arrives in one: %o',
     (thrown) => {
       const copy = roundTrip(thrown);
       expect(copy).toBeInstanceOf(Error);
@@ -471,14 +471,14 @@ describe('errors', () => {
     [{ class: '__proto__', fields: { message: 'm', stack: 1, constructor: 1, toString: 2 } }],
     [{ nonError: true }],
     [{ class: 'AggregateError', errors: [null, [], { class: 'AggregateError', errors: 5 }] }],
-  ])('whatever a worker reports becomes an error: %o', (wire) => {
+  ])('any report of a worker becomes an error: %o', (wire) => {
     const error = fromWire(wire, false);
     expect(error).toBeInstanceOf(Error);
     expect(typeof error.message).toBe('string');
     expect(typeof error.stack).toBe('string');
   });
 
-  test('our own: of the channel they keep their class, of a pool in the worker they do not', () => {
+  test('our own errors keep their class from the channel, and not from a pool in the worker', () => {
     const copy = roundTrip(new SerializationError('m', { path: 'a', cause: new TypeError('c') }));
     expect(copy).toBeInstanceOf(SerializationError);
     expect(copy).toMatchObject({ code: 'ERR_SERIALIZATION', path: 'a', cause: new TypeError('c') });
@@ -500,7 +500,7 @@ describe('errors', () => {
     expect(error instanceof second.QueueFullError).toBe(false);
   });
 
-  test('a class derived from ours is its own', () => {
+  test('a class derived from ours arrives as its own', () => {
     class MyAbort extends AbortError {}
     expect(new MyAbort('m')).toBeInstanceOf(BulkheadError);
     expect(new MyAbort('m').code).toBe('ABORT_ERR');
@@ -509,12 +509,12 @@ describe('errors', () => {
   });
 });
 
-describe('a task', () => {
+describe('tasks', () => {
   const pool = new ProcessManager({ maxWorkers: 1, maxMessageSize: 1_000 });
   afterAll(() => pool.shutdown());
 
   test.each([[undefined], [() => 1], [Symbol('s')], [1n]])(
-    '%o is refused: thrown, or rejected',
+    'the task %o is refused: thrown, or rejected',
     async (task) => {
       expect(() => pool.distributeTask(task)).toThrow(SerializationError);
       await expect(pool.run(task)).rejects.toBeInstanceOf(SerializationError);
@@ -525,14 +525,14 @@ describe('a task', () => {
     ['a long string', 'x'.repeat(2_000)],
     ['long in UTF-8', 'é'.repeat(600)],
     ['many bytes', { id: 1, data: Buffer.alloc(2_000) }],
-  ])('too large: %s', async (_, task) => {
+  ])('a task that is too large is refused: %s', async (_, task) => {
     const error = await pool.run(task).catch((reason) => reason);
     expect(error).toBeInstanceOf(MessageTooLargeError);
     expect(error.limit).toBe(1_000);
     expect(error.size).toBeGreaterThan(1_000);
   });
 
-  test('a toJSON may use the pool', async () => {
+  test('a toJSON of a task may use the pool', async () => {
     let inner;
     const toJSON = () => {
       inner ??= pool.run({ data: 'inner' });
@@ -542,7 +542,7 @@ describe('a task', () => {
     expect(await inner).toBe('inner');
   });
 
-  test('is copied when it is accepted', async () => {
+  test('a task is copied when it is accepted', async () => {
     const task = { data: { n: 1, bytes: Buffer.from('before') } };
     const result = pool.run(task);
     task.data.n = 2;
@@ -551,7 +551,7 @@ describe('a task', () => {
   });
 
   test.each([[null], [''], [0], [false], [[]], [{}], [{ id: 'a', data: [null] }]])(
-    '%o passes',
+    '[F14] the task %o is accepted',
     async (task) => {
       expect(await pool.run({ data: task })).toEqual(task);
       expect(typeof pool.distributeTask(task)).toBe(

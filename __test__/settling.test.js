@@ -76,7 +76,7 @@ const outcomeOf = (promise) =>
     ({ name }) => name,
   );
 
-describe.each(Object.keys(STATES))('[C4] of a pool that is %s', (state) => {
+describe.each(Object.keys(STATES))('[XC4] a pool that is %s', (state) => {
   test.each(Object.keys(METHODS))('%s() settles', async (method) => {
     const manager = await STATES[state]();
     expect(await outcomeOf(METHODS[method](manager))).toBe(ANSWERS[method][state]);
@@ -98,7 +98,7 @@ describe.each(Object.keys(STATES))('[C4] of a pool that is %s', (state) => {
 });
 
 test.each(['shutdown', 'terminate'])(
-  '[C4] a pool that never started is resized and reloaded at once, and then closed by %s()',
+  '[XC4] a pool that never started is resized and reloaded at once, and then closed by %s()',
   async (end) => {
     const manager = pool({ maxWorkers: 2 });
     const asked = [manager.resize({ minWorkers: 1, maxWorkers: 4 }), manager.reload()];
@@ -108,7 +108,7 @@ test.each(['shutdown', 'terminate'])(
   },
 );
 
-test('[C4] a pool that was resized before it started has the new number of workers', async () => {
+test('[XC4] a pool that was resized before it started has the new number of workers', async () => {
   const manager = pool({ maxWorkers: 1 });
   await manager.resize({ minWorkers: 2, maxWorkers: 3 });
   expect(manager.workers).toEqual([]);
@@ -116,7 +116,7 @@ test('[C4] a pool that was resized before it started has the new number of worke
   expect(manager.workers).toHaveLength(2);
 });
 
-test('[C4] a change of a pool that never started does not keep the process alive', async () => {
+test('[XC4] a change of a pool that never started does not keep the process alive', async () => {
   const { code, stdout, stderr } = await program(`
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager();

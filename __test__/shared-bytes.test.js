@@ -51,13 +51,13 @@ const SIZES = [
   ...[32 * KIBIBYTE, 64 * KIBIBYTE, MEBIBYTE, 8 * MEBIBYTE].flatMap((n) => [n - 1, n, n + 1]),
 ];
 
-describe.each(['json', 'advanced'])('with serialization %s', (serialization) => {
+describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
   let manager;
   beforeEach(() => {
     manager = pool({ worker, serialization, maxWorkers: 1 });
   });
 
-  test('bytes of all sizes come back as they were', { timeout: 60_000 }, async () => {
+  test('bytes of all sizes come back unchanged', { timeout: 60_000 }, async () => {
     for (const size of [...SIZES, 20 * MEBIBYTE]) {
       const data = pattern(size);
       const back = await manager.run({ type: 'echo', data });
@@ -65,7 +65,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     }
   });
 
-  test('several in one task, of several types and next to other data', async () => {
+  test('several bytes of different types in one task come back, next to other data', async () => {
     const data = {
       first: pattern(100 * KIBIBYTE),
       list: [new Float64Array(50_000).fill(0.5), 'x'.repeat(MEBIBYTE), null],
@@ -82,7 +82,7 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     ]);
   });
 
-  test('messages and progress as well, in their order', async () => {
+  test('bytes in messages and progress arrive in their order', async () => {
     const log = record(manager);
     const data = pattern(300 * KIBIBYTE);
     const back = await manager.run({ type: 'everywhere', data });
@@ -95,13 +95,13 @@ describe.each(['json', 'advanced'])('with serialization %s', (serialization) => 
     ).toBe(true);
   });
 
-  test('many at a time, more than there is room for', async () => {
+  test('many bytes at a time, more than shared memory has room for, arrive', async () => {
     const all = Array.from({ length: 60 }, (_, index) => pattern(500 * KIBIBYTE + index, index));
     const back = await Promise.all(all.map((data) => manager.run({ type: 'late', data })));
     expect(back.every((bytes, index) => bytes.equals(all[index]))).toBe(true);
   });
 
-  test('what was sent ahead to a worker that dies arrives whole at the next', async () => {
+  test('prefetched bytes of a worker that dies arrive whole at the next', async () => {
     const all = Array.from({ length: 40 }, (_, index) => pattern(40 * KIBIBYTE, index));
     // So that they are known to be short, and are sent ahead.
     for (let i = 0; i < 20; i++) await manager.run({ type: 'echo', data: all[0] });
@@ -119,7 +119,7 @@ test.each([
   ['characters of two units', '😀 𝄞'],
   ['lone surrogates', '\ud800 and \udfff'],
   ['what JSON escapes', '"\\\n\u2028'],
-])('long strings: %s', async (_, text) => {
+])('long strings arrive unchanged: %s', async (_, text) => {
   const manager = pool({ worker, maxWorkers: 1 });
   const long = text.repeat(Math.ceil(50_000 / text.length));
   for (const data of [
@@ -145,7 +145,7 @@ test('a result that was written survives its worker', async () => {
   }
 });
 
-test('what is kept stays as it is, on both sides, whatever is collected meanwhile', {
+test('bytes that are kept stay unchanged, on both sides, whatever is collected meanwhile', {
   timeout: 120_000,
 }, async () => {
   const { code, stdout, stderr } = await program(
@@ -177,7 +177,7 @@ test('what is kept stays as it is, on both sides, whatever is collected meanwhil
 });
 
 test.skipIf(process.platform !== 'linux')(
-  'memory does not grow with what has passed through it',
+  'memory does not grow with the bytes that have passed through it',
   async () => {
     const { code, stdout, stderr } = await program(
       `
@@ -202,7 +202,7 @@ test.skipIf(process.platform !== 'linux')(
 test.skipIf(process.platform !== 'linux').each([
   ['no memory may be shared', 100],
   ['too little for raw bytes', 1000],
-])('where the limit on the size of files leaves %s', async (_, blocks) => {
+])('bytes arrive where the limit on the size of files leaves %s', async (_, blocks) => {
   const folder = project({
     'main.mjs': `
       import ProcessManager from 'bulkhead';

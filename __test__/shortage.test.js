@@ -61,7 +61,7 @@ function factsOf({ code, stdout, stderr }) {
 }
 
 describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
-  test('a start fails with EMFILE, workers that are there serve on, and later ones start', async () => {
+  test('[A5] a start fails with EMFILE, workers that are there serve on, and later ones start', async () => {
     const source = `
       const before = descriptors();
       const hoard = [];
@@ -110,7 +110,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
     [64, 16],
     [256, 64],
   ])(
-    '[A11] of %d descriptors a pool of %d serves with the workers that can be had',
+    '[A11, XA11] of %d descriptors a pool of %d serves with the workers that can be had',
     async (limit, workers) => {
       const source = `
       await serving.shutdown();
@@ -205,7 +205,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)(
       });
     }
 
-    test('that this user may have: EAGAIN, and tasks wait until there are some', async () => {
+    test('[A7] a user without processes left: EAGAIN, and tasks wait until there are some', async () => {
       // A user that nobody else is, who may read this folder all the same.
       const user = String(100_000 + process.pid);
       const wrapper = [
@@ -223,7 +223,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)(
 
     const PIDS = '/sys/fs/cgroup/pids';
     test.skipIf(!existsSync(join(PIDS, 'cgroup.procs')))(
-      'that this control group may have: the same',
+      '[A7] a control group without processes left: EAGAIN, and tasks wait until there are some',
       async () => {
         const group = join(PIDS, `bulkhead-test-${process.pid}`);
         mkdirSync(group);

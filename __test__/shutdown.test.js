@@ -25,7 +25,7 @@ const outcomes = (log, event) =>
   log.filter(([name]) => name === event).map(([, { taskId }]) => taskId);
 
 describe('shutdown()', () => {
-  test('finishes every accepted task, stops all workers, and reports', async () => {
+  test('[W10] shutdown() finishes every accepted task, stops all workers, and reports', async () => {
     const manager = pool({ worker: basic });
     const log = record(manager);
     for (let id = 0; id < 200; id++)
@@ -45,7 +45,7 @@ describe('shutdown()', () => {
     });
   });
 
-  test('counts what ended since it was called', async () => {
+  test('shutdown() reports the tasks that ended since it was called', async () => {
     const manager = pool({ worker: basic });
     for (let i = 0; i < 5; i++) await manager.run({ type: 'echo' });
     const last = manager.run({ type: 'sleep', data: 100 });
@@ -53,7 +53,7 @@ describe('shutdown()', () => {
     await last;
   });
 
-  test('refuses new tasks at once, by distributeTask(), run(), exec(), ready() and startWorkers()', async () => {
+  test('[G2, G6] shutdown() refuses new tasks at once, by distributeTask(), run(), exec(), ready() and startWorkers()', async () => {
     const manager = pool({ worker: basic, maxWorkers: 1 });
     const running = manager.run({ type: 'sleep', data: 50 });
     const closing = manager.shutdown();
@@ -84,7 +84,7 @@ describe('shutdown()', () => {
     expect(manager.stats().tasks.accepted).toBe(1);
   });
 
-  test('is one promise, however often it is called', async () => {
+  test('[G4] shutdown() returns one promise, however often it is called', async () => {
     const manager = pool({ worker: basic });
     const running = manager.run({ type: 'sleep', data: 20 });
     const [first, second] = [manager.shutdown(), manager.shutdown({ timeout: 10_000 })];
@@ -95,7 +95,7 @@ describe('shutdown()', () => {
     expect(manager.terminate()).toBe(first);
   });
 
-  test('of a pool that never started resolves at once, and starts nothing', async () => {
+  test('[G4, G6] shutdown() of a pool that never started resolves at once, and starts nothing', async () => {
     const manager = pool();
     const log = record(manager);
     expect(await manager.shutdown()).toEqual({ completed: 0, rejected: 0, killed: 0 });
@@ -107,7 +107,7 @@ describe('shutdown()', () => {
     expect(await failure(manager.startWorkers())).toBeInstanceOf(PoolClosedError);
   });
 
-  test('during the start rejects startWorkers(), 20 times', async () => {
+  test('[G5] shutdown() during the start rejects startWorkers(), 20 times', async () => {
     for (let i = 0; i < 20; i++) {
       const manager = pool({ minWorkers: 2 });
       const log = record(manager);
@@ -120,7 +120,7 @@ describe('shutdown()', () => {
     }
   });
 
-  test('and terminate() during the start leave no process behind, 20 times', async () => {
+  test('[G5] shutdown() and terminate() during the start leave no process behind, 20 times', async () => {
     for (let i = 0; i < 20; i++) {
       const manager = pool({ minWorkers: 2 });
       const log = record(manager, ['error']);
@@ -133,7 +133,7 @@ describe('shutdown()', () => {
     }
   });
 
-  test('during the start still finishes the tasks that were given', async () => {
+  test('[G5] shutdown() during the start still finishes the tasks that were given', async () => {
     const manager = pool({ worker: basic, minWorkers: 2 });
     manager.startWorkers();
     const tasks = [1, 2, 3].map((data) => manager.run({ type: 'echo', data }));
@@ -141,7 +141,7 @@ describe('shutdown()', () => {
     expect(await Promise.all(tasks)).toEqual([1, 2, 3]);
   });
 
-  test('with a timeout kills what still runs', async () => {
+  test('shutdown() with a timeout kills what still runs', async () => {
     const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
     const log = record(manager);
     const running = started(manager, 'runs');
@@ -169,7 +169,7 @@ describe('shutdown()', () => {
     ]);
   });
 
-  test('with a timeout that nothing exceeds kills nothing, and does not last so long', async () => {
+  test('shutdown() with a timeout that nothing exceeds kills nothing, and ends early', async () => {
     const manager = pool({ worker: basic });
     const task = manager.run({ type: 'sleep', data: 20 });
     const started = performance.now();
@@ -182,7 +182,7 @@ describe('shutdown()', () => {
     await task;
   });
 
-  test("with drain: 'running' drops what waits", async () => {
+  test("[T9] shutdown() with drain: 'running' drops what waits", async () => {
     const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1 });
     const log = record(manager, ['result', 'error']);
     const running = started(manager, 'runs');
@@ -201,7 +201,7 @@ describe('shutdown()', () => {
     );
   });
 
-  test('may become stricter, and never more lenient', async () => {
+  test('shutdown() may become stricter, and never more lenient', async () => {
     const manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, gracePeriod: 50 });
     const begun = started(manager, 'runs');
     const running = failure(manager.run({ id: 'runs', type: 'never' }));
@@ -216,7 +216,7 @@ describe('shutdown()', () => {
     expect(await closing).toMatchObject({ completed: 0, rejected: 2 });
   });
 
-  test('rejects wrong options, and closes nothing', async () => {
+  test('shutdown() rejects wrong options, and closes nothing', async () => {
     const manager = pool();
     for (const options of [
       null,
@@ -232,7 +232,7 @@ describe('shutdown()', () => {
     await expect(manager.run({ data: 'open' })).resolves.toBe('open');
   });
 
-  test('may be called in a result listener, with tasks given before it in the same one', async () => {
+  test('[G7] shutdown() may be called in a result listener, after tasks given in the same one', async () => {
     const manager = pool({ worker: basic });
     const log = record(manager, ['result', 'error']);
     const report = await new Promise((resolve) => {
@@ -249,7 +249,7 @@ describe('shutdown()', () => {
   });
 
   test.each(['shutdown', 'terminate'])(
-    '[C1] %s() in the listener of a message: the outcomes behind it in the same batch arrive',
+    '[XC1] %s() in a message listener: the outcomes behind it in the same batch arrive',
     async (close) => {
       const manager = pool({ worker: basic, maxWorkers: 1 });
       const log = record(manager, ['result', 'error', 'exit']);
@@ -277,7 +277,7 @@ describe('shutdown()', () => {
     },
   );
 
-  test('lets a worker tear down, after its last task, and tells nobody of it', async () => {
+  test('[W9] shutdown() lets a worker tear down after its last task, without an event', async () => {
     const folder = project({});
     const worker = moduleFile(`
       import { appendFileSync } from 'node:fs';
@@ -296,7 +296,7 @@ describe('shutdown()', () => {
     );
   });
 
-  test('a teardown that fails gives the worker the exit code 1, and no more', async () => {
+  test('a teardown that fails gives the worker the exit code 1, and has no other effect', async () => {
     const worker = moduleFile(`
       export default () => 'done';
       export function teardown() { throw new Error('teardown is broken'); }`);
@@ -313,7 +313,7 @@ describe('shutdown()', () => {
     expect(stderr).toContain('teardown is broken');
   });
 
-  test('a worker that ignores every request to stop is killed after the grace period', async () => {
+  test('[C2] a worker that ignores every request to stop is killed after the grace period', async () => {
     const worker = moduleFile(`
       process.on('SIGTERM', () => {});
       export default () => process.pid;
@@ -328,7 +328,7 @@ describe('shutdown()', () => {
     expect(isGone(pid)).toBe(true);
   });
 
-  test('takes along what a worker has started itself', async () => {
+  test('shutdown() kills the child processes of a worker', async () => {
     const worker = moduleFile(`
       import { spawn } from 'node:child_process';
       export default () => spawn('sleep', ['60'], { stdio: 'ignore' }).pid;`);
@@ -341,7 +341,7 @@ describe('shutdown()', () => {
 });
 
 describe('terminate()', () => {
-  test('kills at once, and everything unsettled ends with PoolClosedError', async () => {
+  test('terminate() kills at once, and everything unsettled ends with PoolClosedError', async () => {
     const manager = pool({ worker: announcing, maxWorkers: 2, minWorkers: 2, prefetch: 1 });
     const log = record(manager, ['error', 'exit']);
     const both = Promise.all([started(manager, 'looping'), started(manager, 'waiting')]);
@@ -365,7 +365,7 @@ describe('terminate()', () => {
     ]);
   });
 
-  test('of a pool that never started, or twice, or during shutdown()', async () => {
+  test('[G4] terminate() may be called on a pool that never started, twice, or during shutdown()', async () => {
     expect(await pool().terminate()).toEqual({ completed: 0, rejected: 0, killed: 0 });
 
     const manager = pool({ worker: announcing, maxWorkers: 1 });
@@ -380,7 +380,7 @@ describe('terminate()', () => {
   });
 });
 
-test('await using shuts down at the end of the block', async () => {
+test('[W11] await using shuts down at the end of the block', async () => {
   const symbol = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
   const manager = pool({ worker: basic });
   const tasks = [manager.run({ type: 'echo', data: 1 }), manager.run({ type: 'sleep', data: 20 })];
@@ -389,7 +389,7 @@ test('await using shuts down at the end of the block', async () => {
   expect(() => manager.distributeTask({ id: 1 })).toThrow(PoolClosedError);
 });
 
-test('a task that is given after the listeners heard of the last exit is refused, and nothing hangs', async () => {
+test('[G2] a task given after the listeners were told of the last exit is refused, and nothing hangs', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     const pool = new ProcessManager({ maxWorkers: 1 });
@@ -406,7 +406,7 @@ test('a task that is given after the listeners heard of the last exit is refused
   expect(await program(source)).toMatchObject({ code: 0, stdout: 'ERR_POOL_CLOSED\n', stderr: '' });
 });
 
-test('[C13] a pool has closed every descriptor of its own when shutdown() or terminate() resolves', async () => {
+test('[XC13] a pool has closed every descriptor of its own when shutdown() or terminate() resolves', async () => {
   const { code, stdout, stderr } = await program(`
     import { readdirSync, readlinkSync } from 'node:fs';
     import ProcessManager from 'bulkhead';

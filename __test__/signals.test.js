@@ -18,7 +18,7 @@ import {
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
 test.each(['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])(
-  '%s from elsewhere: its task is told, and it is replaced',
+  "[C6] a worker that gets %s from another process is replaced, and its task's error names the signal",
   async (signal) => {
     const manager = pool({ worker: fixture('crash.mjs'), maxWorkers: 1, stdio: 'ignore' });
     const log = record(manager);
@@ -47,7 +47,7 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])(
   },
 );
 
-test('no signal handler is installed, none is blocked and none ignored, at any time', async () => {
+test('[C8] no signal handler is installed, none is blocked and none ignored, at any time', async () => {
   const { code, stdout, stderr } = await program(
     `
     import { readFileSync } from 'node:fs';
@@ -77,7 +77,7 @@ test('no signal handler is installed, none is blocked and none ignored, at any t
   expect(seen).toEqual(Array(5).fill(seen[0]));
 });
 
-test('a core dump: the exit is told when the process is really gone, and not before its place is free', async (context) => {
+test('[C11] the exit of a worker that dumps core comes when the process is gone, and only then its slot is free', async (context) => {
   const pattern =
     existsSync('/proc/sys/kernel/core_pattern') &&
     readFileSync('/proc/sys/kernel/core_pattern', 'latin1').trim();

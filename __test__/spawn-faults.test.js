@@ -237,7 +237,7 @@ function expectServed({ outcome, log, calls }) {
 describe.skipIf(reason !== null)(
   `a system call fails${reason === null ? '' : ` (skipped: ${reason})`}`,
   () => {
-    test('each of those that a worker costs is tried here', async () => {
+    test('[A18] each system call that a worker costs is made to fail here', async () => {
       const unharmed = await bystander();
       const { outcome, calls } = await serveUnder([]);
       expect(outcome).toBe(1);
@@ -262,7 +262,7 @@ describe.skipIf(reason !== null)(
       await unharmed.expectUnharmed();
     });
 
-    test('none of them on the thread of JavaScript', async () => {
+    test('[A18] no system call of a spawn is made on the thread of JavaScript', async () => {
       const unharmed = await bystander();
       const manager = pool({ worker: shell, minWorkers: 2, maxWorkers: 2 });
       const tracer = await attach(process.pid, [
@@ -276,7 +276,7 @@ describe.skipIf(reason !== null)(
     });
 
     test.each(NEEDED)(
-      'no worker without %s no. %d: the error says so, and the next attempt succeeds',
+      '[A5, A6, A8] a spawn whose %s no. %d fails is an error that says so, and the next attempt succeeds',
       async (...row) => {
         const [call, nth, errors, syscall = call] = row;
         const unharmed = await bystander();
@@ -293,7 +293,7 @@ describe.skipIf(reason !== null)(
     );
 
     test.each(NEEDED_BY_THE_CHILD)(
-      'no worker where the new process fails at %s: the same',
+      'a spawn whose new process fails at %s is an error that says so, and the next attempt succeeds',
       async (call, errors) => {
         const unharmed = await bystander();
         for (const error of errors) {
@@ -307,7 +307,7 @@ describe.skipIf(reason !== null)(
     );
 
     test.each(NOT_NEEDED)(
-      '%s is not needed: the worker serves all the same',
+      'a spawn whose %s fails has a worker that serves',
       async (call, errors, nth) => {
         const unharmed = await bystander();
         for (const error of errors) {
@@ -317,7 +317,7 @@ describe.skipIf(reason !== null)(
       },
     );
 
-    test('without close_range the new process closes what it should not have by other means', async () => {
+    test('a spawn without close_range closes the descriptors by other means', async () => {
       const unharmed = await bystander();
       const { outcome, log, calls } = await serveUnder(['-f', ...failing('close_range', 'ENOSYS')]);
       expectServed({ outcome, log, calls });
@@ -330,7 +330,7 @@ describe.skipIf(reason !== null)(
       ['fcntl', 'EPERM', 1],
       ['mmap', 'ENOMEM', 1],
     ])(
-      'without shared memory (%s: %s) the death of a worker costs one task, as ever',
+      'without shared memory (%s: %s) the death of a worker costs one task, as usual',
       async (...fault) => {
         const unharmed = await bystander();
         const manager = pool({
@@ -461,7 +461,7 @@ describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')(
   'pidfd_open is missing or forbidden',
   () => {
     test.each(['ENOSYS', 'EPERM', 'EACCES'])(
-      '%s: a thread for each worker waits in its place',
+      '[A10] pidfd_open fails with %s: a thread for each worker waits in its place',
       async (error) => {
         const source = `
       import { spawn } from 'node:child_process';

@@ -65,11 +65,11 @@ async function expectBroken(options, { spawns }) {
   return cause;
 }
 
-describe('for good: there is no second attempt', () => {
+describe('permanent failures: there is no second attempt', () => {
   // Both workers may be under way when the first one says so.
   const once = { spawns: 2 };
 
-  test('a module that does not exist', async () => {
+  test('[A3] a module that does not exist breaks the pool at the first attempt', async () => {
     const worker = module(null);
     const { message, cause } = await expectBroken({ worker }, once);
     expect(message).toContain(worker);
@@ -82,7 +82,7 @@ describe('for good: there is no second attempt', () => {
     ['worker.mjs', 'worker', 'its extension, which `require` would not find'],
     ['index.mjs', '', 'its folder, which has no index.js'],
   ])(
-    '[A7] a module that does not exist, where %s does: the error asks whether %s is that',
+    '[A3, XA7] a module that does not exist, where %s does: the error asks whether %s is that',
     async (there, name) => {
       const file = module('export default () => 1;', there);
       const { message, cause } = await expectBroken({ worker: join(file, '..', name) }, once);
@@ -95,7 +95,7 @@ describe('for good: there is no second attempt', () => {
     ['import.meta.main', 'worker.mjs', 'if (import.meta.main) process.on("message", () => {});'],
     ['require.main', 'worker.cjs', 'if (require.main !== module) process.on("message", () => {});'],
   ])(
-    '[A9] a script that listens depending on %s, which the error names',
+    '[XA9] a script that listens depending on %s breaks the pool, and the error names that',
     async (asked, name, source) => {
       const { message, cause } = await expectBroken({ worker: module(source, name) }, once);
       expect(cause.code).toBe('ERR_NO_HANDLER');
@@ -148,14 +148,14 @@ describe('for good: there is no second attempt', () => {
       'bulkhead-no-such',
     ],
     ['--no-addons', { execArgv: ['--no-addons'] }, 1, 'addons are switched off'],
-  ])('[A14] %s', async (_, options, exitCode, words) => {
+  ])('[A3, XA14] %s breaks the pool at the first attempt', async (_, options, exitCode, words) => {
     const worker = module('export default () => 1;');
     const error = await expectBroken({ worker, ...options }, once);
     expect(error).toMatchObject({ reason: 'exit', exitCode });
     expect(error.stderr).toContain(words);
   });
 
-  test('a module whose own import does not exist', async () => {
+  test('[A3] a module whose own import does not exist breaks the pool at the first attempt', async () => {
     const { message } = await expectBroken(
       { worker: module('import "./missing.mjs"; export default () => 1;') },
       once,
@@ -163,10 +163,13 @@ describe('for good: there is no second attempt', () => {
     expect(message).toContain('missing.mjs');
   });
 
-  test.each(['worker.mjs', 'worker.cjs'])('a syntax error in %s', async (name) => {
-    const { cause } = await expectBroken({ worker: module('function ( {', name) }, once);
-    expect(cause).toBeInstanceOf(SyntaxError);
-  });
+  test.each(['worker.mjs', 'worker.cjs'])(
+    '[A3] a syntax error in %s breaks the pool at the first attempt',
+    async (name) => {
+      const { cause } = await expectBroken({ worker: module('function ( {', name) }, once);
+      expect(cause).toBeInstanceOf(SyntaxError);
+    },
+  );
 
   test.each([
     ['exports no function', 'answer', 'export const answer = 42;'],
@@ -177,7 +180,7 @@ describe('for good: there is no second attempt', () => {
       'export const setup = () => {}; export const teardown = () => {};',
     ],
     ['exports nothing', 'exports nothing', 'export {};'],
-  ])('a module that %s', async (_, exported, source) => {
+  ])('a module that %s breaks the pool at the first attempt', async (_, exported, source) => {
     const { message, cause } = await expectBroken({ worker: module(source) }, once);
     expect(cause.code).toBe('ERR_NO_HANDLER');
     for (const text of [
@@ -198,40 +201,43 @@ describe('for good: there is no second attempt', () => {
     ['is no program', () => file(0o644, 'text'), 'EACCES'],
     ['is a folder', () => project({}), 'EACCES'],
     ['has no format that the system knows', () => file(0o755, 'text'), 'ENOEXEC'],
-  ])('an executable that %s', async (_, command, code) => {
-    const path = command();
-    const { message, pid, reason, cause } = await expectBroken(
-      { worker: { command: path } },
-      { spawns: 0 },
-    );
-    expect(message).toContain(`spawning "${path}" failed: ${code}: `);
-    expect({ pid, reason }).toEqual({ pid: null, reason: 'spawn' });
-    expect(cause).toBeInstanceOf(Error);
-    expect(cause).toMatchObject({ code, errno: -constants.errno[code], syscall: 'spawn', path });
-  });
+  ])(
+    '[A1, A2] an executable that %s breaks the pool at the first attempt',
+    async (_, command, code) => {
+      const path = command();
+      const { message, pid, reason, cause } = await expectBroken(
+        { worker: { command: path } },
+        { spawns: 0 },
+      );
+      expect(message).toContain(`spawning "${path}" failed: ${code}: `);
+      expect({ pid, reason }).toEqual({ pid: null, reason: 'spawn' });
+      expect(cause).toBeInstanceOf(Error);
+      expect(cause).toMatchObject({ code, errno: -constants.errno[code], syscall: 'spawn', path });
+    },
+  );
 
-  test('more arguments and environment than the system takes', async () => {
+  test('[A9] more arguments and environment than the system takes break the pool at the first attempt', async () => {
     const { cause } = await expectBroken({ env: { LARGE: 'x'.repeat(4 << 20) } }, { spawns: 0 });
     expect(cause).toMatchObject({ code: 'E2BIG', syscall: 'spawn', path: process.execPath });
   });
 
-  test('an execPath that does not exist', async () => {
+  test('[A1] an execPath that does not exist breaks the pool at the first attempt', async () => {
     const { message } = await expectBroken({ execPath: '/nowhere/node' }, { spawns: 0 });
     expect(message).toContain('/nowhere/node');
   });
 
-  test('a working directory that does not exist', async () => {
+  test('[A9] a working directory that does not exist breaks the pool at the first attempt', async () => {
     const { message } = await expectBroken({ cwd: '/nowhere/at/all' }, { spawns: 0 });
     expect(message).toContain('/nowhere/at/all');
   });
 });
 
-describe('again and again: a bounded number of attempts', () => {
+describe('repeated failures: a bounded number of attempts', () => {
   // Two workers at a time, three failures: a fourth attempt may be under way.
   // One more than the limit breaks the pool; the other of the two workers may have been on its way.
   const bounded = { spawns: restart.limit + 2 };
 
-  test('a module that throws when it is loaded', async () => {
+  test('[A3, L12] a module that throws when it is loaded breaks the pool after restart.limit attempts', async () => {
     const { message, cause } = await expectBroken(
       { worker: module('throw new RangeError("thrown at load");') },
       bounded,
@@ -241,7 +247,7 @@ describe('again and again: a bounded number of attempts', () => {
     expect(cause.stack).toContain('worker.mjs');
   });
 
-  test('a module that exits', async () => {
+  test('[A3] a module that exits breaks the pool after restart.limit attempts', async () => {
     const error = await expectBroken(
       { worker: module('console.error("so long"); process.exit(7);') },
       bounded,
@@ -258,7 +264,7 @@ describe('again and again: a bounded number of attempts', () => {
     );
   });
 
-  test("[A14] a module that exits with code 9, which is not Node's refusal of a flag", async () => {
+  test("[XA14] a module that exits with code 9, which is not Node's refusal of a flag, breaks the pool after restart.limit attempts", async () => {
     const error = await expectBroken(
       { worker: module('console.error("no database"); process.exit(9);') },
       bounded,
@@ -267,7 +273,7 @@ describe('again and again: a bounded number of attempts', () => {
     expect(error.message).toContain('no database');
   });
 
-  test('[B8] a handler as a promise that rejects', async () => {
+  test('[XB8] a handler as a promise that rejects breaks the pool after restart.limit attempts', async () => {
     const { cause } = await expectBroken(
       { worker: module('export default Promise.reject(new RangeError("no database"));') },
       bounded,
@@ -276,7 +282,7 @@ describe('again and again: a bounded number of attempts', () => {
     expect(cause.message).toBe('no database');
   });
 
-  test('a module that kills its process', async () => {
+  test('a module that kills its process breaks the pool after restart.limit attempts', async () => {
     const error = await expectBroken(
       { worker: module('process.kill(process.pid, "SIGKILL");') },
       bounded,
@@ -284,14 +290,14 @@ describe('again and again: a bounded number of attempts', () => {
     expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
   });
 
-  test('a module that takes all memory', async () => {
+  test('[C10] a module that takes all memory breaks the pool after restart.limit attempts', async () => {
     const worker = module('const all = []; for (;;) all.push(new Array(10_000).fill(all.length));');
     const error = await expectBroken({ worker, execArgv: ['--max-old-space-size=30'] }, bounded);
     expect(error).toMatchObject({ reason: 'exit', exitCode: null, outOfMemory: true });
     expect(error.message).toContain('the worker ran out of memory; stderr: FATAL ERROR: ');
   });
 
-  test('setup() that throws', async () => {
+  test('setup() that throws breaks the pool after restart.limit attempts', async () => {
     const source = `
       export async function setup() { throw Object.assign(new TypeError('no database'), { code: 'E_DATABASE' }); }
       export default () => 1;`;
@@ -312,13 +318,13 @@ describe('again and again: a bounded number of attempts', () => {
       'has a setup() for ever',
       'export const setup = () => new Promise(() => {}); export default () => 1;',
     ],
-  ])('a module that %s', async (_, source) => {
+  ])('[A4] a module that %s breaks the pool after restart.limit attempts', async (_, source) => {
     const error = await expectBroken({ worker: module(source), startTimeout: 200 }, bounded);
     expect(error).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
     expect(error.message).toContain('200 ms');
   });
 
-  test('an executable that says nothing and ends', async () => {
+  test('an executable that prints nothing and ends breaks the pool after restart.limit attempts', async () => {
     const error = await expectBroken(
       { worker: { command: 'sh', args: ['-c', 'echo bye >&2; exit 3'] } },
       bounded,
@@ -326,7 +332,7 @@ describe('again and again: a bounded number of attempts', () => {
     expect(error).toMatchObject({ exitCode: 3, signal: null, stderr: 'bye\n' });
   });
 
-  test('an executable that talks nonsense', async () => {
+  test('an executable that prints nonsense breaks the pool after restart.limit attempts', async () => {
     const error = await expectBroken(
       { worker: { command: 'sh', args: ['-c', 'echo nonsense >&3; sleep 9'] } },
       bounded,
@@ -335,7 +341,7 @@ describe('again and again: a bounded number of attempts', () => {
   });
 });
 
-test('a failure to start that passes is not told', async () => {
+test('[A7, A11] a failure to start that passes is not reported', async () => {
   const folder = project({});
   // Fails as long as there is no file.
   const worker = module(`
@@ -355,7 +361,7 @@ test('a failure to start that passes is not told', async () => {
   expect(log.filter(([event]) => event === 'error')).toEqual([]);
 });
 
-test('as long as one worker serves, the pool does', async () => {
+test('[A11] a pool serves as long as one of its workers does', async () => {
   const folder = project({});
   // The first process to come gets ready, and no other.
   const worker = module(`
@@ -371,7 +377,7 @@ test('as long as one worker serves, the pool does', async () => {
   expect(log.filter(([event]) => event === 'error')).toEqual([]);
 });
 
-test('replacements that do not start break the pool, and what waits is told', async () => {
+test('[A12, B14] replacements that do not start break the pool, and what waits is rejected', async () => {
   const folder = project({});
   const mark = join(folder, 'mark');
   const worker = module(`
@@ -426,7 +432,7 @@ async function toldBy(worker, options, then) {
 }
 
 describe.each(['shutdown', 'terminate'])(
-  '[A4] a pool that breaks and is closed by %s() at once',
+  '[XA4] a pool that breaks and is closed by %s() at once',
   (end) => {
     const restart = { limit: 3, minDelay: 1, maxDelay: 5 };
     const close = `pool.startWorkers(); await ended; await pool.${end}();`;
@@ -438,7 +444,7 @@ describe.each(['shutdown', 'terminate'])(
       ['exits', 'process.exit(7);', {}, 'the worker exited with code 7'],
       ['is slow to fail in some workers', slowToFail(), {}, 'cannot'],
     ])(
-      'tells one error with its true reason: the module %s',
+      '[A12] a pool whose module %s reports one error with the true reason',
       async (_, source, options, reason) => {
         const told = await toldBy(module(source), { restart, ...options }, close);
         expect(told).toEqual([expect.stringContaining(reason)]);
@@ -458,7 +464,7 @@ function slowToFail() {
     export default () => 1;`;
 }
 
-test('[A4] a pool that drains while its module is gone breaks once, and says why', async () => {
+test('[A12, XA4] a pool that drains while its module is gone breaks once, and says why', async () => {
   const worker = module(`
     export default () => new Promise(() => {
       process.send('begun');
@@ -488,7 +494,7 @@ test('[A4] a pool that drains while its module is gone breaks once, and says why
   expect(told).toEqual([broken, 6, crashed, crashed, broken, broken, broken, broken]);
 });
 
-test('5000 tasks that end at once are each told', async () => {
+test('5000 tasks that end at once are each reported', async () => {
   const broken = pool({ worker: '/nowhere/worker.mjs', maxWorkers: 1, ...quiet });
   const log = record(broken, ['error']);
   const accepted = Array.from({ length: 5_000 }, (_, id) => id);
@@ -515,7 +521,7 @@ test('5000 tasks that end at once are each told', async () => {
 });
 
 test.each(['terminate', 'shutdown'])(
-  '%s() at any moment of the start',
+  '%s() at any moment of the start leaves no process',
   async (end) => {
     for (let round = 0; round < 40; round += 1) {
       const manager = pool({ minWorkers: 2, maxWorkers: 2 });

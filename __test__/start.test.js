@@ -19,7 +19,7 @@ const basic = fixture('basic.mjs');
 const announcing = fixture('announcing.mjs');
 
 describe('startWorkers()', () => {
-  test('starts minWorkers, and resolves when they are ready', async () => {
+  test('startWorkers() starts minWorkers, and resolves when they are ready', async () => {
     const manager = pool({ worker: basic, minWorkers: 2, maxWorkers: 2 });
     const log = record(manager, ['online']);
     expect(childrenOf()).toEqual([]);
@@ -33,7 +33,7 @@ describe('startWorkers()', () => {
     ]);
   });
 
-  test('called again and again starts no more of them', async () => {
+  test('[G3] startWorkers() called again and again starts no more workers', async () => {
     const manager = pool({ worker: basic, minWorkers: 2 });
     const promises = [manager.startWorkers(), manager.startWorkers()];
     expect(promises[1]).toBe(promises[0]);
@@ -46,7 +46,7 @@ describe('startWorkers()', () => {
     expect(pids).toHaveLength(2);
   });
 
-  test('need not be called: a task starts them', async () => {
+  test('[G1] startWorkers() may be left out: a task starts the workers', async () => {
     const manager = pool({ worker: basic, minWorkers: 2 });
     manager.distributeTask({ id: 1, type: 'echo', data: 'first' });
     expect((await once(manager, 'result'))[0]).toMatchObject({ taskId: 1, result: 'first' });
@@ -55,14 +55,14 @@ describe('startWorkers()', () => {
     expect(childrenOf()).toHaveLength(2);
   });
 
-  test('with minWorkers 0 resolves without any, and tasks still run', async () => {
+  test('[G1] startWorkers() with minWorkers 0 resolves without any, and tasks still run', async () => {
     const manager = pool({ worker: basic, minWorkers: 0, maxWorkers: 2 });
     await manager.startWorkers();
     expect(manager.workers).toEqual([]);
     await expect(manager.run({ type: 'echo', data: 1 })).resolves.toBe(1);
   });
 
-  test('may be ignored: its failure is an error event, and no unhandled rejection', async () => {
+  test('startWorkers() may be ignored: its failure is an error event, and no unhandled rejection', async () => {
     const source = `
       import ProcessManager from 'bulkhead';
       process.on('unhandledRejection', (error) => console.log('unhandled', error));
@@ -82,7 +82,7 @@ describe('startWorkers()', () => {
 });
 
 describe('size', () => {
-  test('no more workers than tasks need, between minWorkers and maxWorkers', async () => {
+  test('[W1] a pool has no more workers than tasks need, between minWorkers and maxWorkers', async () => {
     const manager = pool({ worker: announcing, minWorkers: 1, maxWorkers: 3, prefetch: 1 });
     await manager.startWorkers();
     expect(manager.workers).toHaveLength(1);
@@ -103,7 +103,7 @@ describe('size', () => {
 const NO_TIME = { count: 0, min: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
 
 describe('stats() and workers', () => {
-  test('of a pool that was never used', () => {
+  test('stats() and workers of an unused pool are empty', () => {
     const manager = pool();
     expect(manager.stats()).toEqual({
       tasks: { accepted: 0, completed: 0, failed: 0, cancelled: 0, retried: 0 },
@@ -115,7 +115,7 @@ describe('stats() and workers', () => {
     });
   });
 
-  test('count what happens to tasks, and say what waits and runs', async () => {
+  test('[D17, S1] stats() and workers count what happens to tasks, and what waits and runs', async () => {
     const manager = pool({
       worker: announcing,
       maxWorkers: 1,
@@ -162,7 +162,7 @@ describe('stats() and workers', () => {
     expect(completed + failed + gone).toBe(accepted);
   });
 
-  test('a worker that is not ready yet is starting', async () => {
+  test('a worker that is not ready yet is listed as starting', async () => {
     const worker = moduleFile(
       `export const setup = () => new Promise((resolve) => setTimeout(resolve, 100)); export default () => 1;`,
     );

@@ -6,12 +6,12 @@ import { failure, fixture, pool } from './support/harness.js';
 const LIMITS = fixture('limits.mjs');
 const EMPTY = { count: 0, min: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
 
-test('all is zero before the first task', () => {
+test('stats() is all zero before the first task', () => {
   const manager = pool({ worker: LIMITS });
   expect(manager.stats()).toMatchObject({ waitTime: EMPTY, runTime: EMPTY, utilization: 0 });
 });
 
-test('times are those of the tasks: what a result event says of each is within the spread', async () => {
+test('[S2, S3] wait and run times of stats() are those of the result events', async () => {
   const manager = pool({ worker: LIMITS, maxWorkers: 1 });
   const infos = [];
   manager.on('result', (_, info) => infos.push(info));
@@ -45,7 +45,7 @@ test('times are those of the tasks: what a result event says of each is within t
   expect(utilization).toBeLessThanOrEqual(1);
 });
 
-test('a task that fails in its handler counts, and one that never ran does not', async () => {
+test('a task that fails in its handler counts in stats(), and one that never ran does not', async () => {
   const manager = pool({ worker: LIMITS, maxWorkers: 1 });
   await failure(manager.run({ type: 'no such handler' }));
   const waiting = failure(manager.run({ type: 'sleep', data: 10_000 }));

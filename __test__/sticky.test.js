@@ -14,7 +14,7 @@ async function homes(manager, keys) {
 const KEYS = Array.from({ length: 64 }, (_, i) => `customer ${i}`);
 
 describe('key', () => {
-  test('tasks of one key run in one worker, and the keys are spread over all', async () => {
+  test('[T17] tasks of one key run in one worker, and the keys are spread over all', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 4, maxWorkers: 4 });
     const first = await homes(manager, KEYS);
     for (let round = 0; round < 5; round++) expect(await homes(manager, KEYS)).toEqual(first);
@@ -26,13 +26,13 @@ describe('key', () => {
     expect(Math.min(...counts)).toBeGreaterThanOrEqual(4);
   });
 
-  test('in another pool of the same size they have the same places', async () => {
+  test('keys have the same workers in another pool of the same size', async () => {
     const [a, b] = [1, 2].map(() => pool({ worker: LIMITS, minWorkers: 3, maxWorkers: 3 }));
     const ids = (found) => [...found.values()].map(({ workerId }) => workerId);
     expect(ids(await homes(a, KEYS))).toEqual(ids(await homes(b, KEYS)));
   });
 
-  test('a task waits for its worker while others run on, and those of a key keep their order', async () => {
+  test('a task with a key waits for its worker while others run on, and tasks of a key keep their order', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 2, maxWorkers: 2 });
     const found = await homes(manager, KEYS);
     const [here] = KEYS;
@@ -55,13 +55,13 @@ describe('key', () => {
     expect(ends).toEqual([1, 2, 3].map((n) => [n, found.get(here)]));
   });
 
-  test('starts the worker that it belongs to, where there is none', async () => {
+  test('a task with a key starts the worker that its key belongs to, where there is none', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 0, maxWorkers: 4 });
     const found = await homes(manager, KEYS.slice(0, 1));
     expect(manager.workers.map(({ id }) => id)).toEqual([found.get(KEYS[0]).workerId]);
   });
 
-  test('a worker that dies: its successor has its keys, what had not started runs there, and the keys are told', async () => {
+  test('[T17] a worker that dies leaves its keys to its successor, which runs what had not started', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 2, maxWorkers: 2 });
     const found = await homes(manager, KEYS);
     const [key] = KEYS;
@@ -82,7 +82,7 @@ describe('key', () => {
     expect(log[mine.length][0]).toBe('exit');
   });
 
-  test('resize() moves only the keys that the new worker wins, and those of one that is given up', async () => {
+  test('resize() moves only the keys that a new worker wins, and those of one that is removed', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 3, maxWorkers: 3 });
     const before = await homes(manager, KEYS);
     await manager.resize({ minWorkers: 4 });
@@ -96,7 +96,7 @@ describe('key', () => {
     expect(await homes(manager, KEYS)).toEqual(before);
   });
 
-  test('what waits for a worker that resize() gives up goes to another', async () => {
+  test('tasks that wait for a worker that resize() removes go to another', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 2, maxWorkers: 2 });
     const found = await homes(manager, KEYS);
     const key = KEYS.find((key) => found.get(key).workerId === 2);
@@ -111,7 +111,7 @@ describe('key', () => {
     await Promise.all([long, resized]);
   });
 
-  test('has its priority among all tasks of its worker', async () => {
+  test('a task with a key has its priority among all tasks of its worker', async () => {
     const manager = pool({ worker: LIMITS, maxWorkers: 1, priorityAgeing: Infinity });
     const { path, open } = gate();
     const begun = started(manager, 'long');
@@ -133,7 +133,7 @@ describe('key', () => {
     ['', 'ERR_INVALID_ARG_VALUE'],
     [7, 'ERR_INVALID_ARG_TYPE'],
     [null, 'ERR_INVALID_ARG_TYPE'],
-  ])('%j is refused by name', async (key, code) => {
+  ])('the key %j is refused by name', async (key, code) => {
     const manager = pool({ worker: LIMITS });
     const error = await failure(manager.run({ type: 'pid' }, { key }));
     expect(error).toMatchObject({ code, message: expect.stringContaining('options.key') });
@@ -141,7 +141,7 @@ describe('key', () => {
 });
 
 describe('idleTimeout', () => {
-  test('workers above minWorkers leave when they have idled for so long, and not before', async () => {
+  test('[W1] idleTimeout ends workers above minWorkers after that time, and not before', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 1, maxWorkers: 3, idleTimeout: 30 });
     const log = record(manager, ['exit']);
     await Promise.all(Array.from({ length: 12 }, () => manager.run({ type: 'sleep', data: 60 })));
@@ -153,7 +153,7 @@ describe('idleTimeout', () => {
     expect(manager.workers.length).toBe(1);
   });
 
-  test('a pool of none keeps no worker', async () => {
+  test('idleTimeout with minWorkers 0 leaves no worker', async () => {
     const manager = pool({ worker: LIMITS, minWorkers: 0, maxWorkers: 2, idleTimeout: 0 });
     await manager.run({ type: 'pid' });
     await until(() => manager.workers.length === 0, 'the worker leaves');

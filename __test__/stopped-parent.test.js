@@ -25,7 +25,7 @@ test.each([
   ['alone', false],
   ['together with its workers', true],
 ])(
-  'stopped %s for longer than a time limit: only what really hangs has missed it',
+  '[G24] a parent stopped %s for longer than a time limit fails only the tasks that really hang',
   async (_title, together) => {
     const { pid, line, exit } = startProgram(MAIN);
     await line(/^running$/);

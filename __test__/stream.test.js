@@ -24,21 +24,21 @@ function messages(manager) {
   return said;
 }
 
-describe('values', () => {
-  test('of an async generator arrive in order, all of them', async () => {
+describe('stream(): values', () => {
+  test('[T14] stream() of an async generator yields all its values in order', async () => {
     const manager = pool({ worker });
     expect(await collect(manager.stream({ type: 'count', to: 1000 }))).toEqual(upTo(1000));
     expect(await collect(manager.stream({ type: 'count', to: 0 }))).toEqual([]);
   });
 
-  test.each([1, 2, 3, 100])('with highWaterMark %i', async (highWaterMark) => {
+  test.each([1, 2, 3, 100])('stream() works with highWaterMark %i', async (highWaterMark) => {
     const manager = pool({ worker });
     expect(await collect(manager.stream({ type: 'count', to: 200 }, { highWaterMark }))).toEqual(
       upTo(200),
     );
   });
 
-  test('of a generator, an array, and a promise of one', async () => {
+  test('stream() takes a generator, an array, and a promise of one', async () => {
     const manager = pool({ worker });
     expect(await collect(manager.stream({ type: 'sync', to: 20 }))).toEqual(upTo(20));
     expect(await collect(manager.stream({ type: 'array', items: upTo(40) }))).toEqual(upTo(40));
@@ -49,7 +49,7 @@ describe('values', () => {
     ]);
   });
 
-  test('may be binary, in both serialisations', async () => {
+  test('stream() may yield bytes, in both serialisations', async () => {
     for (const serialization of ['json', 'advanced']) {
       const manager = pool({ worker, serialization });
       for (const size of [10, 100_000]) {
@@ -64,7 +64,7 @@ describe('values', () => {
     }
   });
 
-  test('of several streams at a time, in one worker and in many', async () => {
+  test('several streams at a time work, in one worker and in many', async () => {
     const manager = pool({ worker, concurrency: 3 });
     const streams = upTo(12).map((i) =>
       collect(manager.stream({ type: 'count', from: i * 1000, to: i * 1000 + 300 })),
@@ -74,7 +74,7 @@ describe('values', () => {
     }
   });
 
-  test('can be piped', async () => {
+  test('stream() can be piped', async () => {
     const manager = pool({ worker });
     let sum = 0;
     await pipeline(Readable.from(manager.stream({ type: 'count', to: 500 })), async (source) => {
@@ -83,7 +83,7 @@ describe('values', () => {
     expect(sum).toBe((499 * 500) / 2);
   });
 
-  test('calls of next() that do not wait for each other get one value each, in order', async () => {
+  test('overlapping next() of a stream get one value each, in order', async () => {
     const manager = pool({ worker });
     const stream = manager.stream({ type: 'count', to: 5 });
     const results = await Promise.all(upTo(8).map(() => stream.next()));
@@ -110,7 +110,7 @@ describe('values', () => {
     expect(stream[Symbol.asyncIterator]()).toBe(stream);
   });
 
-  test('of a stream are one task: one is accepted, and there is no event', async () => {
+  test('a stream is one task: one is accepted, and there is no event', async () => {
     const manager = pool({ worker });
     const log = record(manager, ['result', 'error']);
     await collect(manager.stream({ type: 'count', to: 50 }));
@@ -119,8 +119,8 @@ describe('values', () => {
   });
 });
 
-describe('back-pressure', () => {
-  test('the generator stays where it yields until values are taken', async () => {
+describe('stream(): back-pressure', () => {
+  test('[T14] the generator of a stream waits at its yield until values are taken', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const said = messages(manager);
     const yields = () => said.filter((message) => 'yields' in message).length;
@@ -135,7 +135,7 @@ describe('back-pressure', () => {
     await stream.return();
   });
 
-  test('a million values pass in constant memory, however slow the reader', {
+  test('a million values pass through a stream in constant memory, however slow the reader', {
     timeout: 240_000,
   }, async () => {
     const source = `
@@ -164,8 +164,8 @@ describe('back-pressure', () => {
   });
 });
 
-describe('the end', () => {
-  test('leaving the loop runs the finally of the generator, and the worker goes on', async () => {
+describe('stream(): the end', () => {
+  test('leaving the loop over a stream runs the finally of the generator, and the worker serves on', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const said = messages(manager);
     const log = record(manager, ['exit', 'error']);
@@ -178,7 +178,7 @@ describe('the end', () => {
     expect(manager.stats().tasks).toMatchObject({ accepted: 2, completed: 1, cancelled: 1 });
   });
 
-  test('return() resolves what waits, and throw() rejects and ends it as well', async () => {
+  test('return() of a stream resolves pending next(), and throw() rejects and ends it as well', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const stream = manager.stream({ type: 'forever' });
     expect((await stream.next()).value).toBe(1);
@@ -191,7 +191,7 @@ describe('the end', () => {
     expect(await other.next()).toEqual({ done: true, value: undefined });
   });
 
-  test('what the generator throws comes behind its values, once', async () => {
+  test('an error of the generator comes behind its values, once', async () => {
     const manager = pool({ worker });
     const stream = manager.stream({ type: 'failing', after: 3 });
     const values = [];
@@ -204,7 +204,7 @@ describe('the end', () => {
     expect(await stream.next()).toEqual({ done: true, value: undefined });
   });
 
-  test('a worker that dies: the values that it gave arrive, then its crash, and it is not retried', async () => {
+  test('a worker that dies ends its stream: the values arrive, then its crash, without a retry', async () => {
     const manager = pool({ worker, maxWorkers: 1, retries: 5 });
     const values = [];
     const error = await failure(async () => {
@@ -215,24 +215,21 @@ describe('the end', () => {
     expect(manager.stats().tasks.retried).toBe(0);
   });
 
-  test('a value that cannot be sent ends it with the reason', async () => {
+  test('a value that cannot be sent ends the stream with the reason', async () => {
     const manager = pool({ worker });
     const error = await failure(collect(manager.stream({ type: 'unsendable' })));
     expect(error.code).toBe('ERR_SERIALIZATION');
     expect(error.message).toContain('chunk');
   });
 
-  test.each(['number', 'text'])(
-    'a handler that returns a %s has no values to give',
-    async (type) => {
-      const manager = pool({ worker });
-      const error = await failure(collect(manager.stream({ type })));
-      expect(error).toBeInstanceOf(TypeError);
-      expect(error.message).toContain('must return an iterable');
-    },
-  );
+  test.each(['number', 'text'])('stream() of a handler that returns a %s rejects', async (type) => {
+    const manager = pool({ worker });
+    const error = await failure(collect(manager.stream({ type })));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toContain('must return an iterable');
+  });
 
-  test('an abort signal, a time limit and cancel() end it, between values and within one', async () => {
+  test('an abort signal, a time limit and cancel() end a stream, between values and within one', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const said = messages(manager);
     const controller = new AbortController();
@@ -257,7 +254,7 @@ describe('the end', () => {
     expect(await failure(collect(cancelled))).toMatchObject({ code: 'ABORT_ERR', taskId: 'c' });
   });
 
-  test('terminate() ends it with PoolClosedError', async () => {
+  test('terminate() ends a stream with PoolClosedError', async () => {
     const manager = pool({ worker });
     const stream = manager.stream({ type: 'forever' });
     await stream.next();
@@ -267,8 +264,8 @@ describe('the end', () => {
   });
 });
 
-describe('what is wrong', () => {
-  test('rejects the first next(), and nothing was accepted', async () => {
+describe('stream(): wrong use', () => {
+  test('wrong arguments of stream() reject the first next(), and nothing is accepted', async () => {
     const manager = pool({ worker });
     const wrong = [
       [1, { highWaterMark: 0 }, 'ERR_OUT_OF_RANGE'],
@@ -292,7 +289,7 @@ describe('what is wrong', () => {
     expect(manager.stats().tasks.accepted).toBe(0);
   });
 
-  test('a worker that gives values of a task without a stream, or more than it may, is killed', async () => {
+  test('a worker that sends values for a task without a stream, or more than its credit, is killed', async () => {
     const chunk = `echo "{\\"type\\":\\"chunk\\",\\"id\\":$id,\\"value\\":$i}" >&3`;
     const speak = (chunks) =>
       shellWorker(`i=0; while [ $i -lt ${chunks} ]; do i=$((i + 1)); ${chunk}; done`);
@@ -308,7 +305,7 @@ describe('what is wrong', () => {
     expect(error.code).toBe('ERR_PROTOCOL');
   });
 
-  test('a worker that knows nothing of streams gives the one value that it has', async () => {
+  test('a worker without support for streams yields its one result', async () => {
     const five = shellWorker(`echo "{\\"type\\":\\"result\\",\\"id\\":$id,\\"result\\":5}" >&3`);
     const manager = pool({ worker: five, maxWorkers: 1 });
     expect(await collect(manager.stream(1))).toEqual([5]);

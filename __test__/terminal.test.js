@@ -60,7 +60,7 @@ const pidsIn = (printed) =>
     .map(Number);
 
 test.skipIf(!hasPython)(
-  'Ctrl-C ends a program that does not handle it, and its workers, without a word',
+  '[C7] Ctrl-C ends a program that does not handle it, and its workers, without output',
   async () => {
     const { code, printed } = await inTerminal(
       `${PROGRAM}
@@ -77,7 +77,7 @@ test.skipIf(!hasPython)(
 );
 
 test.skipIf(!hasPython)(
-  'Ctrl-C is for the program alone: its workers work on, and stop when they are told',
+  '[C7] Ctrl-C reaches the program alone: its workers serve on, and stop when asked to',
   async () => {
     const { code, printed } = await inTerminal(
       `${PROGRAM}
@@ -98,7 +98,7 @@ test.skipIf(!hasPython)(
 );
 
 test.skipIf(!hasPython)(
-  'Ctrl-Z at any moment of a spawn does not stop the pool for good',
+  '[A15] Ctrl-Z at any moment of a spawn does not stop the pool for good',
   async () => {
     // Workers that end at once, so that there is always one being started.
     const { code, printed } = await inTerminal(
@@ -119,7 +119,7 @@ test.skipIf(!hasPython)(
 );
 
 test.skipIf(!hasPython)(
-  'a worker that reads its standard input in the background is not stopped for it',
+  '[A14] a worker that reads its standard input in the background is not stopped',
   async () => {
     const { code, printed } = await inTerminal(
       `${PROGRAM}

@@ -28,7 +28,7 @@ async function output(main, thread) {
   return JSON.parse(stdout);
 }
 
-test('the addon may be loaded by threads only, again and again: there is one supervisor, and it outlives them', async () => {
+test('[H10] one supervisor serves all threads that load the addon in turn, and outlives them', async () => {
   const thread = `
     import { parentPort, workerData } from 'node:worker_threads';
     import ProcessManager from 'bulkhead';
@@ -63,7 +63,7 @@ test('the addon may be loaded by threads only, again and again: there is one sup
 // The supervisor wakes JavaScript all the time, and so at the very moment at which the environment
 // takes its callback away.
 test.each(['terminate()', 'process.exit()'])(
-  'threads that are flooded end by %s without a crash',
+  '[H10] threads with a flood of outcomes end by %s without a crash',
   async (how) => {
     const flood = `
     printf '{"type":"ready","version":1}\\n' >&3

@@ -10,7 +10,7 @@ const worker = fixture('stuck.mjs');
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 const saidIn = (log) => log.filter(([event]) => event === 'message').map(([, message]) => message);
 
-test('a synchronous loop: TaskTimeoutError, a new worker on the slot, and the next task is served', async () => {
+test('[C1, L3, P4] timeout ends a synchronous loop: TaskTimeoutError, a new worker on the slot, and the next task is served', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
@@ -48,7 +48,7 @@ test('a synchronous loop: TaskTimeoutError, a new worker on the slot, and the ne
 });
 
 test.each(['loopAndTrap', 'awaitAndTrap'])(
-  'a worker that traps SIGTERM is killed: %s',
+  '[C2, D17, L4, P5] timeout kills a worker that traps SIGTERM: %s',
   async (type) => {
     const manager = pool({ worker, maxWorkers: 1, gracePeriod: 100 });
     const log = record(manager);
@@ -63,7 +63,7 @@ test.each(['loopAndTrap', 'awaitAndTrap'])(
   },
 );
 
-test('the error does not wait for the worker’s end', async () => {
+test('a TaskTimeoutError does not wait for the worker’s end', async () => {
   const manager = pool({ worker, maxWorkers: 1, gracePeriod: 1_000 });
   const log = record(manager);
   const { pid } = await failure(manager.run({ type: 'loopAndTrap' }, { timeout: 100 }));
@@ -72,7 +72,7 @@ test('the error does not wait for the worker’s end', async () => {
   await until(() => exitsIn(log).length === 1, 'the exit');
 });
 
-test('a worker that is stopped in the middle of its task', async () => {
+test('[C3] timeout ends the task of a worker that is stopped in the middle of it', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager);
   const error = await failure(manager.run({ type: 'stop' }, { timeout: 200 }));
@@ -81,7 +81,7 @@ test('a worker that is stopped in the middle of its task', async () => {
   expect(exitsIn(log)).toEqual([expect.objectContaining({ pid: error.pid, reason: 'timeout' })]);
 });
 
-test('a task sent to a worker that was stopped while idle has not begun, so it is another worker’s', async () => {
+test('[C3, D6] a task sent to a worker that was stopped while idle has not started, and another worker runs it', async () => {
   const manager = pool({ worker, maxWorkers: 1, gracePeriod: 200 });
   const log = record(manager, ['exit', 'retry']);
   const pid = await manager.run({ type: 'pid' });
@@ -108,7 +108,7 @@ test('a worker that is stopped for a moment loses nothing and runs nothing twice
   expect(manager.stats().tasks).toMatchObject({ accepted: 502, completed: 502 });
 });
 
-test('a handler that honours ctx.signal keeps its worker', async () => {
+test('a handler that honours ctx.signal at its timeout keeps its worker', async () => {
   const manager = pool({ worker, maxWorkers: 1 });
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
@@ -125,7 +125,7 @@ test('a handler that honours ctx.signal keeps its worker', async () => {
   expect(manager.stats().tasks).toMatchObject({ accepted: 5, completed: 3, failed: 2 });
 });
 
-test('the pool’s taskTimeout is for tasks that have none of their own', async () => {
+test('taskTimeout of the pool applies to tasks that have no timeout of their own', async () => {
   const manager = pool({ worker, maxWorkers: 2, taskTimeout: 150 });
   const patient = manager.run({ type: 'sleep', data: 600 }, { timeout: 0 });
   const error = await failure(manager.run({ type: 'obey' }));
@@ -136,7 +136,7 @@ test('the pool’s taskTimeout is for tasks that have none of their own', async 
   expect(await patient).toBe(600);
 });
 
-test('an overdue task of distributeTask is an error event', async () => {
+test('an overdue task of distributeTask() is an error event', async () => {
   const manager = pool({ worker, maxWorkers: 1, taskTimeout: 100 });
   const log = record(manager, ['error', 'result']);
   manager.distributeTask({ id: 5, type: 'obey' });
@@ -146,7 +146,7 @@ test('an overdue task of distributeTask is an error event', async () => {
   ]);
 });
 
-test('waiting does not count', async () => {
+test('timeout does not count the time in the queue', async () => {
   const manager = pool({ worker, maxWorkers: 1, taskTimeout: 1_000 });
   const tasks = Array.from({ length: 10 }, () => manager.run({ type: 'busy', data: 150 }));
   expect(await Promise.all(tasks)).toEqual(Array(10).fill(150));
@@ -169,7 +169,7 @@ test('an overdue task is not retried; a task beside it, which dies with the work
   expect(exitsIn(log)).toEqual([expect.objectContaining({ reason: 'timeout' })]);
 });
 
-test('a task that goes down with the worker of an overdue one is told so', async () => {
+test('[B4] a task that dies with the worker of an overdue one gets an error that says so', async () => {
   const manager = pool({ worker, maxWorkers: 1, concurrency: 2 });
   const log = record(manager);
   const overdue = failure(manager.run({ id: 'overdue', type: 'hang' }, { timeout: 300 }));
@@ -188,7 +188,7 @@ test('a task that goes down with the worker of an overdue one is told so', async
   expect(error.message).toContain('while being stopped (timeout) with task "beside" still running');
 });
 
-test('short tasks do not wait behind a long one', async () => {
+test('[T19] short tasks do not wait behind a long one', async () => {
   const manager = pool({ worker, maxWorkers: 2 });
   await manager.startWorkers();
   // The pool has learnt that this handler is quick, and sends its tasks ahead.
@@ -201,7 +201,7 @@ test('short tasks do not wait behind a long one', async () => {
   expect(order.indexOf('long')).toBe(50);
 });
 
-test('many overdue tasks: each is an error, and every worker is replaced', async () => {
+test('[C1] many overdue tasks each fail, and every worker is replaced', async () => {
   const manager = pool({ worker, maxWorkers: 2, taskTimeout: 100, gracePeriod: 50 });
   const errors = await Promise.all(
     Array.from({ length: 6 }, () => failure(manager.run({ type: 'loop' }))),
@@ -211,7 +211,7 @@ test('many overdue tasks: each is an error, and every worker is replaced', async
   expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
 });
 
-test('[C14] workers that are sound are not killed for short time limits, even with gracePeriod: 0', async () => {
+test('[XC14] workers that are sound are not killed for short time limits, even with gracePeriod: 0', async () => {
   const manager = pool({ maxWorkers: 2, gracePeriod: 0 });
   const log = record(manager, ['exit']);
   await manager.startWorkers();

@@ -13,8 +13,8 @@ const worker = moduleFile(`
     return task.several ? [result] : result;
   };`);
 
-describe('reaches the handler', () => {
-  test('beside the task, by every way in which a task is given', async () => {
+describe('trace: the handler', () => {
+  test('[S5] ctx.trace is the traceparent of the task, by every way of submitting one', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const task = { id: 1, data: 'untouched' };
     const expected = { trace, has: true, task };
@@ -32,7 +32,7 @@ describe('reaches the handler', () => {
       expect(mapped).toEqual(expected);
   });
 
-  test('and no other: a task without one has none', async () => {
+  test('ctx.trace is undefined when the task has no traceparent', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const tasks = Array.from({ length: 50 }, (_, id) =>
       manager.run({ id }, id % 2 === 0 ? { trace } : undefined),
@@ -41,7 +41,7 @@ describe('reaches the handler', () => {
     expect(has).toEqual(has.map((_, id) => id % 2 === 0));
   });
 
-  test('beside raw bytes, and in structured clone', async () => {
+  test('ctx.trace arrives beside raw bytes, and in structured clone', async () => {
     const bytes = Buffer.from('bytes');
     const json = pool({ worker, maxWorkers: 1 });
     expect(await json.run({ bytes }, { trace })).toEqual({ trace, has: true, task: { bytes } });
@@ -50,13 +50,13 @@ describe('reaches the handler', () => {
     expect(await advanced.run({ map }, { trace })).toEqual({ trace, has: true, task: { map } });
   });
 
-  test('in every attempt', async () => {
+  test('ctx.trace is the same in every attempt', async () => {
     const manager = pool({ worker, maxWorkers: 1, retryDelay: 1, restart: { minDelay: 1 } });
     const task = { crash: true };
     expect(await manager.run(task, { trace, retries: 1 })).toEqual({ trace, has: true, task });
   });
 
-  test('of a module that a task names', async () => {
+  test('ctx.trace reaches the module that a task names', async () => {
     const manager = pool({ maxWorkers: 1 });
     expect(await manager.run({ id: 2 }, { trace, filename: worker })).toEqual({
       trace,
@@ -66,7 +66,7 @@ describe('reaches the handler', () => {
   });
 });
 
-test('reaches a worker in another language, in the frame of the task', async () => {
+test('trace reaches a worker in another language, in the frame of the task', async () => {
   const source = `
     import json, socket
     channel = socket.socket(fileno=3)
@@ -86,7 +86,7 @@ test('reaches a worker in another language, in the frame of the task', async () 
   expect(await manager.run({ id: 2 })).toBe(null);
 });
 
-test('is told on the diagnostics channels', async () => {
+test('trace is published on the diagnostics channels', async () => {
   const log = [];
   const subscriber = ({ taskId, trace }, name) => log.push([name, taskId, trace]);
   const channels = ['bulkhead:task:start', 'bulkhead:task:end'];
@@ -106,7 +106,7 @@ test('is told on the diagnostics channels', async () => {
   ]);
 });
 
-describe('has the form of a W3C traceparent', () => {
+describe('trace: the form of a W3C traceparent', () => {
   const id = '4bf92f3577b34da6a3ce929d0e0e4736';
   const parent = '00f067aa0ba902b7';
 
@@ -115,7 +115,7 @@ describe('has the form of a W3C traceparent', () => {
     `00-${id}-${parent}-ff`,
     `01-${id}-${parent}-01`,
     `cc-${id}-${parent}-01-what-the-future-will-be-like`,
-  ])('%s', async (valid) => {
+  ])('trace may be %s', async (valid) => {
     const manager = pool({ worker, maxWorkers: 1 });
     expect((await manager.run({}, { trace: valid })).trace).toBe(valid);
   });
@@ -134,7 +134,7 @@ describe('has the form of a W3C traceparent', () => {
     ['more without a dash', `01-${id}-${parent}-01more`],
     ['a newline at its end', `00-${id}-${parent}-01\n`],
     ['spaces around it', ` 00-${id}-${parent}-01 `],
-  ])('and not %s', async (_, invalid) => {
+  ])('trace with %s is refused', async (_, invalid) => {
     const manager = pool({ worker, maxWorkers: 1 });
     const error = await failure(manager.run({}, { trace: invalid }));
     expect(error).toBeInstanceOf(TypeError);
@@ -143,7 +143,7 @@ describe('has the form of a W3C traceparent', () => {
     expect(() => manager.distributeTask({}, { trace: invalid })).toThrow(error.message);
   });
 
-  test('and is a string', async () => {
+  test('trace must be a string', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     for (const trace of [null, 1, {}, Buffer.from('00')]) {
       expect(await failure(manager.run({}, { trace }))).toMatchObject({

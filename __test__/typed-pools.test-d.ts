@@ -26,7 +26,7 @@ function poolOf<Exports>() {
 }
 
 describe('a pool of a known module', () => {
-  test('has the same name by every import, and is a pool', () => {
+  test('the typed class has the same name by every import, and is a pool', () => {
     expectTypeOf<Named<Module>>().toEqualTypeOf<ProcessManager<Module>>();
     expectTypeOf<ProcessManager.default<Module>>().toEqualTypeOf<ProcessManager<Module>>();
     assertType<ProcessManager>(pool);
@@ -35,7 +35,7 @@ describe('a pool of a known module', () => {
     assertType<Promise<unknown>>(takesAny(pool));
   });
 
-  test('has all else that a pool has', () => {
+  test('a typed pool has all members of a pool', () => {
     expectTypeOf(pool.ref()).toEqualTypeOf(pool);
     expectTypeOf(pool.distributeTask('anything')).toEqualTypeOf<TaskId>();
     expectTypeOf(pool.exec((a: number) => `${a}`, [1])).toEqualTypeOf<Promise<string>>();
@@ -45,7 +45,7 @@ describe('a pool of a known module', () => {
 });
 
 describe('run() with the option handler', () => {
-  test('knows the names', () => {
+  test('run() with handler knows the names', () => {
     expectTypeOf(pool.run({ data: 'a b' }, { handler: 'word-count' })).toEqualTypeOf<
       Promise<number>
     >();
@@ -68,7 +68,7 @@ describe('run() with the option handler', () => {
     pool.run({ data: 1 }, { handler: 'handlers' });
   });
 
-  test('checks the task', () => {
+  test('run() with handler checks the task', () => {
     pool.run({ type: 'resize', data: image, width: 2 }, { handler: 'resize', timeout: 5 });
     pool.run({ id: 'mine', data: 'a b' }, { handler: 'word-count' });
     // @ts-expect-error no text
@@ -85,7 +85,7 @@ describe('run() with the option handler', () => {
     pool.run({ data: 'a b' }, { handler: 'word-count', prio: 1 });
   });
 
-  test('gives what becomes of what the handler returns', () => {
+  test('run() with handler resolves with the awaited result of the handler', () => {
     expectTypeOf(pool.run({ type: 'resize', data: image }, { handler: 'resize' })).toEqualTypeOf<
       Promise<Resized>
     >();
@@ -98,7 +98,7 @@ describe('run() with the option handler', () => {
     assertType<Promise<string>>(pool.run({ data: 'a b' }, { handler: 'word-count' }));
   });
 
-  test('takes a name that is one of several', () => {
+  test('run() with handler takes a name that is one of several', () => {
     const handler: 'add' | 'countTo' = Date.now() > 1 ? 'add' : 'countTo';
     expectTypeOf(pool.run(1, { handler })).toEqualTypeOf<Promise<number | number[]>>();
     const either: 'word-count' | 'pages' | 'resize' = Date.now() > 1 ? 'word-count' : 'resize';
@@ -110,7 +110,7 @@ describe('run() with the option handler', () => {
 });
 
 describe('run() of a task with a type', () => {
-  test('picks among the handlers', () => {
+  test('run() of a task with a type selects the handler of that name', () => {
     expectTypeOf(pool.run({ type: 'resize', data: image })).toEqualTypeOf<Promise<Resized>>();
     expectTypeOf(
       pool.run({ id: 7, type: 'word-count', data: 'a b' }, { timeout: 1 }),
@@ -129,7 +129,7 @@ describe('run() of a task with a type', () => {
     >();
   });
 
-  test('checks the task', () => {
+  test('run() of a task with a type checks the task', () => {
     // @ts-expect-error no bytes
     pool.run({ type: 'resize', data: 'text' });
     // @ts-expect-error no width
@@ -140,7 +140,7 @@ describe('run() of a task with a type', () => {
     pool.run({ type: 'greet', data: 'text' });
   });
 
-  test('in a module without a default export, is the only way without a name', () => {
+  test('run() of a task with a type is the only way without a name in a module without a default export', () => {
     const typesOnly = poolOf<{ handlers: { double(task: { data: number }): number } }>();
     expectTypeOf(typesOnly.run({ type: 'double', data: 1 })).toEqualTypeOf<Promise<number>>();
     // @ts-expect-error no type
@@ -151,7 +151,7 @@ describe('run() of a task with a type', () => {
 });
 
 describe('run() of any other task', () => {
-  test('is for the default export', () => {
+  test('run() of any other task calls the default export', () => {
     expectTypeOf(pool.run({ data: 1 })).toEqualTypeOf<Promise<number>>();
     expectTypeOf(pool.run({ id: 1, data: 1 }, { timeout: 1 })).toEqualTypeOf<Promise<number>>();
     // @ts-expect-error no number
@@ -162,7 +162,7 @@ describe('run() of any other task', () => {
     assertType<Promise<string>>(pool.run({ data: 1 }));
   });
 
-  test('but not of one that is for an entry of handlers', () => {
+  test('run() of any other task refuses one that is for an entry of handlers', () => {
     type Entries = { up(task: { data: string }): string };
     const strict = poolOf<{
       default(task: { type: string; list?: number[] }): boolean;
@@ -184,7 +184,7 @@ describe('run() of any other task', () => {
     loose.run({ type: 'up', data: 1 });
   });
 
-  test('or for processTask', () => {
+  test('run() of any other task calls processTask', () => {
     const module = poolOf<{
       processTask(task: { n: bigint }): Promise<Date>;
       handlers: { a(): 1 };
@@ -195,7 +195,7 @@ describe('run() of any other task', () => {
     module.run({ n: '1' });
   });
 
-  test('is an error in a module that has neither', () => {
+  test('run() of any other task is an error in a module that has neither', () => {
     const functions = poolOf<{ add(a: number, b: number): number }>();
     expectTypeOf(functions.run(1, { handler: 'add' })).toEqualTypeOf<Promise<number>>();
     // @ts-expect-error nobody to run it
@@ -205,8 +205,8 @@ describe('run() of any other task', () => {
   });
 });
 
-describe('a module of another kind', () => {
-  test('CommonJS: one function, or functions in module.exports', () => {
+describe('modules of other kinds', () => {
+  test('a CommonJS module is one function, or functions in module.exports', () => {
     const one = poolOf<(task: string) => Promise<number>>();
     expectTypeOf(one.run('text')).toEqualTypeOf<Promise<number>>();
     const imported = poolOf<{ default: (task: string) => number }>();
@@ -221,7 +221,7 @@ describe('a module of another kind', () => {
     expectTypeOf(object.run({ type: 'up', data: 'a' })).toEqualTypeOf<Promise<string>>();
   });
 
-  test('handlers of any name', () => {
+  test('handlers may have any name', () => {
     const open = poolOf<{ handlers: Record<string, TaskHandler<{ data: number }, string>> }>();
     expectTypeOf(open.run({ type: 'whatever', data: 1 })).toEqualTypeOf<Promise<string>>();
     expectTypeOf(open.run({ data: 1 }, { handler: 'whatever' })).toEqualTypeOf<Promise<string>>();
@@ -229,15 +229,15 @@ describe('a module of another kind', () => {
     open.run({ type: 'whatever', data: 'text' });
   });
 
-  test('handlers that say nothing of their tasks', () => {
+  test('handlers without types for their tasks take any task', () => {
     const loose = poolOf<{ default: TaskHandler; handlers: { any(task: unknown): void } }>();
     expectTypeOf(loose.run({ whatever: 1 })).toEqualTypeOf<Promise<unknown>>();
     expectTypeOf(loose.run({ type: 'any', whatever: 1 })).toEqualTypeOf<Promise<void>>();
   });
 });
 
-describe('a pool that knows nothing of its module', () => {
-  test('takes any task and gives any result', () => {
+describe('a pool of an unknown module', () => {
+  test('a pool of an unknown module takes any task and gives any result', () => {
     expectTypeOf<ProcessManager>().toEqualTypeOf<ProcessManager<any>>();
     expectTypeOf(untyped.run({ data: 1 })).resolves.toBeAny();
     expectTypeOf(untyped.run<number>({ type: 'a' }, { handler: 'any name' })).toEqualTypeOf<
@@ -249,7 +249,7 @@ describe('a pool that knows nothing of its module', () => {
     untyped.run({ data: 1 }, { handler: 1 });
   });
 
-  test('can be extended, and its methods overridden', () => {
+  test('a pool of an unknown module can be extended, and its methods overridden', () => {
     class Logged extends ProcessManager {
       override run<Result = any>(
         task: unknown,
@@ -267,7 +267,7 @@ describe('a pool that knows nothing of its module', () => {
 describe('the proxy', () => {
   const { proxy } = pool;
 
-  test('has the functions that the module exports, and its handlers', () => {
+  test('the proxy has the functions that the module exports, and its handlers', () => {
     expectTypeOf<keyof typeof proxy>().toEqualTypeOf<
       | ('resize' | 'word-count' | 'ping' | 'anything' | 'pages')
       | ('add' | 'greet' | 'countTo' | 'letters' | 'enveloped' | 'argumentCount')
@@ -285,7 +285,7 @@ describe('the proxy', () => {
     proxy.add = async () => 1;
   });
 
-  test('takes their arguments', () => {
+  test('the proxy checks the arguments of its functions', () => {
     expectTypeOf(proxy.add).parameters.toEqualTypeOf<
       [first: number, second: number, ...more: number[]]
     >();
@@ -303,7 +303,7 @@ describe('the proxy', () => {
     proxy.greet('you', {}, { timeout: 1 });
   });
 
-  test('gives promises of what becomes of their results', () => {
+  test('the proxy returns promises of the awaited results', () => {
     expectTypeOf(proxy.add(1, 2)).toEqualTypeOf<Promise<number>>();
     expectTypeOf(proxy.greet('you')).toEqualTypeOf<Promise<string>>();
     expectTypeOf(proxy.countTo(3)).toEqualTypeOf<Promise<number[]>>();
@@ -313,13 +313,13 @@ describe('the proxy', () => {
     expectTypeOf(proxy['word-count']({ data: 'a b' })).toEqualTypeOf<Promise<number>>();
   });
 
-  test('is no promise', async () => {
+  test('the proxy is no promise', async () => {
     expectTypeOf(await proxy).toEqualTypeOf(proxy);
     expectTypeOf(await untyped.proxy).toEqualTypeOf(untyped.proxy);
     expectTypeOf(untyped.proxy.then).toBeUndefined();
   });
 
-  test('of a pool that knows nothing has any function', () => {
+  test('the proxy of a pool of an unknown module has any function', () => {
     expectTypeOf(untyped.proxy.whatever(1, 'two')).resolves.toBeAny();
     // @ts-expect-error a promise is no number
     assertType<number>(untyped.proxy.whatever());
@@ -327,7 +327,7 @@ describe('the proxy', () => {
     untyped.proxy.whatever = async () => 1;
   });
 
-  test('may be of another module, and have options', () => {
+  test('the proxy may be of another module, and have options', () => {
     expectTypeOf(pool.createProxy()).toEqualTypeOf<WorkerProxy<Module>>();
     expectTypeOf(
       pool.createProxy({ timeout: 1, retries: 2, signal: AbortSignal.abort() }),

@@ -51,7 +51,7 @@ const pool = new ProcessManager();
 declare const implementation: Implementation;
 
 describe('imports', () => {
-  test('give one class, by default, by name and by require', () => {
+  test('every import gives one class, by default, by name and by require', () => {
     expectTypeOf(ProcessManager).toEqualTypeOf(Named);
     expectTypeOf(ProcessManager).toEqualTypeOf<typeof Required>();
     expectTypeOf(Required.default).toEqualTypeOf(ProcessManager);
@@ -63,7 +63,7 @@ describe('imports', () => {
     expectTypeOf<Required.ProcessManager<{ a(): 1 }>>().toEqualTypeOf<Named<{ a(): 1 }>>();
   });
 
-  test('the implementation is what index.d.ts says', () => {
+  test('the implementation matches index.d.ts', () => {
     // Except for the emitter's part, which JavaScript cannot declare for these events, and for what
     // returns `this` with it.
     assertType<Omit<ProcessManager, keyof EventEmitter | 'ref' | 'unref'>>(implementation);
@@ -71,7 +71,7 @@ describe('imports', () => {
 });
 
 describe('options', () => {
-  test('are all optional', () => {
+  test('all options are optional', () => {
     assertType(new ProcessManager());
     assertType(new ProcessManager({}));
     assertType(
@@ -85,7 +85,7 @@ describe('options', () => {
     );
   });
 
-  test('have types', () => {
+  test('options have types', () => {
     expectTypeOf(ProcessManager).constructorParameters.toEqualTypeOf<[options?: Options]>();
     expectTypeOf<Options['worker']>().toEqualTypeOf<string | URL | ForeignWorker | undefined>();
     expectTypeOf<Options['prefetch']>().toEqualTypeOf<'auto' | number | undefined>();
@@ -131,7 +131,7 @@ describe('options', () => {
     });
   });
 
-  test('that are wrong are errors', () => {
+  test('wrong options are type errors', () => {
     // @ts-expect-error no such option
     assertType(new ProcessManager({ workers: 2 }));
     // @ts-expect-error not a number
@@ -150,7 +150,7 @@ describe('options', () => {
     assertType(new ProcessManager({ env: { A: {} } }));
   });
 
-  test('of a task', () => {
+  test('task options have types', () => {
     assertType<TaskOptions>({
       priority: -1,
       timeout: 1,
@@ -172,7 +172,7 @@ describe('options', () => {
     assertType(pool.exec(() => 1, [], { timeout: '1s' }));
   });
 
-  test('of shutdown()', () => {
+  test('shutdown() options have types', () => {
     expectTypeOf<ShutdownOptions['drain']>().toEqualTypeOf<'all' | 'running' | undefined>();
     expectTypeOf<ShutdownReport>().toEqualTypeOf<
       Record<'completed' | 'rejected' | 'killed', number>
@@ -183,7 +183,7 @@ describe('options', () => {
 });
 
 describe('methods', () => {
-  test('tasks', () => {
+  test('[R1] the methods for tasks have types', () => {
     expectTypeOf(pool.distributeTask({ id: 1, data: 'some data to process' })).toEqualTypeOf<
       string | number
     >();
@@ -195,7 +195,7 @@ describe('methods', () => {
     expectTypeOf(pool.ready()).toEqualTypeOf<Promise<void>>();
   });
 
-  test('exec takes what its function takes, and gives what it gives', () => {
+  test('exec() has the parameters and the result of its function', () => {
     expectTypeOf(pool.exec((a: number, b: string) => a + b, [1, 'x'])).toEqualTypeOf<
       Promise<string>
     >();
@@ -207,7 +207,7 @@ describe('methods', () => {
     assertType(pool.exec((a: number) => a));
   });
 
-  test('map takes any source, and gives an async iterator', async () => {
+  test('map() takes any source, and returns an async iterator', async () => {
     for await (const result of pool.map([1, Promise.resolve(2)])) expectTypeOf(result).toBeAny();
     expectTypeOf(
       pool.map<number>(new Set(['a']), {
@@ -226,7 +226,7 @@ describe('methods', () => {
     assertType(pool.map([], { concurrency: 1 }));
   });
 
-  test('streams and messages', () => {
+  test('the methods for streams and messages have types', () => {
     expectTypeOf(pool.stream({ type: 'rows' })).toEqualTypeOf<AsyncIterableIterator<any>>();
     expectTypeOf(pool.stream<string>('a', { highWaterMark: 4, priority: 1 })).toEqualTypeOf<
       AsyncIterableIterator<string>
@@ -243,7 +243,7 @@ describe('methods', () => {
     assertType(pool.send('1', {}));
   });
 
-  test('size and code of a pool at work', () => {
+  test('resize() and reload() have types', () => {
     expectTypeOf(pool.resize({ maxWorkers: 4 })).toEqualTypeOf<Promise<void>>();
     expectTypeOf<PoolSize>().toEqualTypeOf<Pick<Options, 'minWorkers' | 'maxWorkers'>>();
     expectTypeOf(pool.reload()).toEqualTypeOf<Promise<void>>();
@@ -253,7 +253,7 @@ describe('methods', () => {
     assertType(pool.resize({ workers: 4 }));
   });
 
-  test('life', () => {
+  test('the methods that start and end a pool have types', () => {
     expectTypeOf(pool.startWorkers()).toEqualTypeOf<Promise<void>>();
     expectTypeOf(pool.shutdown({ timeout: 1, drain: 'running' })).resolves.toEqualTypeOf<{
       completed: number;
@@ -276,7 +276,7 @@ describe('methods', () => {
 });
 
 describe('figures', () => {
-  test('of the pool', () => {
+  test('stats() has types', () => {
     expectTypeOf<Stats['tasks']>().toEqualTypeOf<
       Record<'accepted' | 'completed' | 'failed' | 'cancelled' | 'retried', number>
     >();
@@ -291,7 +291,7 @@ describe('figures', () => {
     expectTypeOf<Stats['workers']>().toEqualTypeOf<WorkerStats[]>();
   });
 
-  test('of a worker', () => {
+  test('workers have types', () => {
     expectTypeOf<WorkerStats['state']>().toEqualTypeOf<'starting' | 'idle' | 'busy' | 'stopping'>();
     expectTypeOf<Pick<WorkerStats, 'pid' | 'rss'>>().toEqualTypeOf<
       Record<'pid' | 'rss', number | null>
@@ -304,7 +304,7 @@ describe('figures', () => {
 });
 
 describe('events', () => {
-  test('have the arguments that index.d.ts names', () => {
+  test('events have the arguments that index.d.ts names', () => {
     expectTypeOf<keyof Events>().toEqualTypeOf<
       | 'result'
       | 'error'
@@ -350,7 +350,7 @@ describe('events', () => {
     expectTypeOf<WorkerExit['reason']>().toEqualTypeOf<WorkerCrashedError['reason']>();
   });
 
-  test('have typed listeners', () => {
+  test('events have typed listeners', () => {
     pool.on('result', (envelope, info) => {
       expectTypeOf(envelope.taskId).toEqualTypeOf<string | number>();
       expectTypeOf(envelope.processedBy).toBeNumber();
@@ -384,7 +384,7 @@ describe('events', () => {
 });
 
 describe('diagnostics', () => {
-  test('channels have typed messages', () => {
+  test('diagnostics channels have typed messages', () => {
     type End = Channels['bulkhead:task:end'];
     expectTypeOf<End>().toEqualTypeOf<Channels['bulkhead:task:start']>();
     expectTypeOf<End['pool']>().toEqualTypeOf<ProcessManager>();
@@ -397,7 +397,7 @@ describe('diagnostics', () => {
 });
 
 describe('errors', () => {
-  test('have a code of their own, and one base', () => {
+  test('errors have a code of their own, and one base', () => {
     expectTypeOf<BulkheadError['code']>().toBeString();
     expectTypeOf<WorkerCrashedError['code']>().toEqualTypeOf<'ERR_WORKER_CRASHED'>();
     expectTypeOf<WorkerStartError['code']>().toEqualTypeOf<'ERR_WORKER_START'>();
@@ -415,7 +415,7 @@ describe('errors', () => {
     expectTypeOf<BulkheadError>().toExtend<Error>();
   });
 
-  test('have fields', () => {
+  test('errors have typed fields', () => {
     expectTypeOf<BulkheadError['taskId']>().toEqualTypeOf<TaskId | undefined>();
     expectTypeOf<WorkerCrashedError['signal']>().toEqualTypeOf<NodeJS.Signals | null>();
     expectTypeOf<Pick<WorkerCrashedError, 'maybeExecuted' | 'outOfMemory'>>().toEqualTypeOf<
@@ -438,7 +438,7 @@ describe('errors', () => {
     expectTypeOf<ProtocolError['what']>().toBeString();
   });
 
-  test('are told apart by class and by code', () => {
+  test('errors are distinguished by class and by code', () => {
     pool.on('error', (error) => {
       if (error instanceof QueueFullError) expectTypeOf(error.limit).toBeNumber();
       // @ts-expect-error any error has a message, but not this
@@ -453,7 +453,7 @@ describe('errors', () => {
 });
 
 describe('worker modules', () => {
-  test('handlers and hooks', () => {
+  test('handlers and hooks of worker modules have types', () => {
     const handler: TaskHandler<{ data: number }, number> = (
       { data },
       { signal, progress, trace },

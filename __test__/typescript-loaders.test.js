@@ -91,11 +91,14 @@ withToolchain('[A6] a worker module in TypeScript', () => {
     ['-r @swc-node/register', ['-r', '@swc-node/register']],
     ['ts-node --transpile-only', [TS_NODE, '--transpile-only']],
     ['ts-node --swc', [TS_NODE, '--swc']],
-  ])('runs in a program that is run by %s, as under fork', (_, args) => {
-    expectAnswers(args, user());
-  });
+  ])(
+    'a worker module in TypeScript runs in a program that is run by %s, as under fork',
+    (_, args) => {
+      expectAnswers(args, user());
+    },
+  );
 
-  test('runs by a hook that comes by the option execArgv, beside one of import()', () => {
+  test('a worker module in TypeScript runs by a hook given by execArgv, beside one of import()', () => {
     const hook = 'data:text/javascript,globalThis.preloaded = true';
     const folder = user({
       'main.mjs': `
@@ -111,7 +114,7 @@ withToolchain('[A6] a worker module in TypeScript', () => {
     expect({ stdout, stderr }).toEqual({ stdout: `${JSON.stringify(answer)}\n42\n`, stderr: '' });
   });
 
-  test('of a package of ES modules is not given to a hook of require', () => {
+  test('a worker module in TypeScript of a package of ES modules is not given to a hook of require', () => {
     const folder = user({
       'package.json': '{ "name": "user", "type": "module" }',
       'esm.ts': 'export default (): string => typeof require;',
@@ -131,8 +134,8 @@ withToolchain('[A6] a worker module in TypeScript', () => {
   });
 });
 
-describe('[A7] a worker module in TypeScript', () => {
-  test('is found by its JavaScript name, without extension and as a folder, in a program that is run by tsx', () => {
+describe('[XA7] a worker module in TypeScript', () => {
+  test('a worker module in TypeScript is found by its JavaScript name, without extension and as a folder, in a program run by tsx', () => {
     expectAnswers([TSX], installed(files));
   });
 });

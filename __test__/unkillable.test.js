@@ -55,7 +55,7 @@ async function attach(pid, how) {
 test.skipIf(process.platform !== 'linux').each([
   ['stays in the kernel', 'holds'],
   ['is gone for its debugger only', 'hides'],
-])('a killed worker that %s: everything settles, and a warning names it', async (_, how) => {
+])('[C5] a killed worker that %s: everything settles, and a warning names it', async (_, how) => {
   const warnings = [];
   const listener = (warning) => warnings.push(warning);
   process.on('warning', listener);
@@ -82,7 +82,7 @@ test.skipIf(process.platform !== 'linux').each([
 });
 
 describe.skipIf(process.platform === 'win32')(
-  '[C3] a worker that has left its process group',
+  '[XC3] a worker that has left its process group',
   () => {
     const LEAVE = 'os.setpgid(0, os.getpgid(os.getppid()))';
 
@@ -127,7 +127,7 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
       return seen;
     }
 
-    test('[C3] a Node.js worker in a loop that has left its process group is killed by terminate()', async () => {
+    test('[C5, XC3] a Node.js worker in a loop that has left its process group is killed by terminate()', async () => {
       chmodSync(execPath, 0o755);
       const warned = warnings();
       const manager = pool({
@@ -150,7 +150,7 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
       expect(warned).toEqual([]);
     });
 
-    test('[C3] a Node.js worker in a loop that has left its process group is replaced when its task is overdue', async () => {
+    test('[C5, XC3] a Node.js worker in a loop that has left its process group is replaced when its task is overdue', async () => {
       chmodSync(execPath, 0o755);
       const manager = pool({
         worker: fixture('announcing.mjs'),
@@ -168,7 +168,7 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
       expect(isGone(first)).toBe(true);
     });
 
-    test('[C3] shutdown() sends SIGTERM to a worker that has left its process group, and leaves no process of the group', async () => {
+    test('[C5, XC3] shutdown() sends SIGTERM to a worker that has left its process group, and leaves no process of the group', async () => {
       const warned = warnings();
       const manager = pool(foreign);
       const exits = record(manager, ['exit']);
@@ -180,7 +180,7 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
       expect(warned).toEqual([]);
     });
 
-    test('[C3] a worker that has left its process group does not outlive a parent that ends at once', async () => {
+    test('[C5, XC3] a worker that has left its process group does not outlive a parent that ends at once', async () => {
       const { code, stdout } = await program(`
       import ProcessManager from 'bulkhead';
       const manager = new ProcessManager(${JSON.stringify(foreign)});
@@ -194,7 +194,7 @@ with os.fdopen(3, 'r+b', buffering=0) as channel:
 );
 
 describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)(
-  '[C3] a worker of another user',
+  '[XC3] a worker of another user',
   () => {
     const worker = moduleFile(`
     export const handlers = {
@@ -206,7 +206,7 @@ describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)(
       ['is in a loop', 'loops', 'terminate()', 'R'],
       ['waits for something', 'waits', 'shutdown({ timeout: 50 })', null],
     ])(
-      '[C3] a worker that may not be signalled and %s: a warning names EPERM, and everything settles',
+      '[C5, XC3] a worker that may not be signalled and %s: a warning names EPERM, and everything settles',
       async (_, type, end, state) => {
         const { code, stdout, stderr } = await program(
           `

@@ -31,25 +31,28 @@ function counted(array) {
 
 const refusal = (value, limit = LIMIT) => failure(() => encode(value, 'json', 'task', true, limit));
 
-describe('what is too large is refused before it is walked', () => {
+describe('values that are too large are refused before they are walked', () => {
   test.each([
     ['2^25 holes', Array(2 ** 25)],
     ['2^32 - 1 holes', Object.assign([], { [2 ** 32 - 2]: 1 })],
     ['2^24 holes, of five bytes each', Array(2 ** 24)],
-  ])('[B6] an array of %s is asked for a few of its elements', async (_, array) => {
-    const { value, ...counter } = counted(array);
-    const asked = counted(array);
-    for (const data of [asked.value, { data: [asked.value] }]) {
-      const error = await refusal(data);
-      expect(error).toBeInstanceOf(MessageTooLargeError);
-      expect(error.size).toBeGreaterThan(LIMIT);
-      expect(error.limit).toBe(LIMIT);
-    }
-    expect(asked.asked).toBeLessThan(1_000);
-    expect([typeof value, counter.asked]).toEqual(['object', 0]);
-  });
+  ])(
+    '[F16, XB6] an array of %s is refused after a few of its elements are read',
+    async (_, array) => {
+      const { value, ...counter } = counted(array);
+      const asked = counted(array);
+      for (const data of [asked.value, { data: [asked.value] }]) {
+        const error = await refusal(data);
+        expect(error).toBeInstanceOf(MessageTooLargeError);
+        expect(error.size).toBeGreaterThan(LIMIT);
+        expect(error.limit).toBe(LIMIT);
+      }
+      expect(asked.asked).toBeLessThan(1_000);
+      expect([typeof value, counter.asked]).toEqual(['object', 0]);
+    },
+  );
 
-  test('[B6] a sparse array that is allowed is asked for what it has, and its holes are null', () => {
+  test('[XB6] a sparse array within the limit is read only where it has elements, and its holes are null', () => {
     const asked = counted(Object.assign([], { 2000000: { a: 1 }, 2000002: 'end', other: 1 }));
     const { json } = encode(asked.value, 'json', 'task', true, LIMIT);
     expect(json.length).toBe('[{"a":1},null,"end"]'.length + 2_000_000 * 'null,'.length);
@@ -57,14 +60,14 @@ describe('what is too large is refused before it is walked', () => {
     expect(asked.asked).toBeLessThan(1_000);
   });
 
-  test('[B6] an array that only seems sparse arrives whole', () => {
+  test('[XB6] an array that only seems sparse arrives whole', () => {
     const array = Array.from({ length: 200_000 }, (_, index) => index);
     for (let i = 0; i < array.length; i += 3_125)
       for (let j = 0; j < 1_000; j++) delete array[i + j];
     expect(encode(array, 'json').json).toBe(JSON.stringify(array));
   });
 
-  test('[B6] text that is there many times counts each time, in both serialisations', async () => {
+  test('[F16, XB6] text that occurs many times counts each time, in both serialisations', async () => {
     const asked = counted(Array(1_000_000).fill('x'.repeat(30_000)));
     for (const serialization of ['json', 'advanced']) {
       const data =
@@ -76,7 +79,7 @@ describe('what is too large is refused before it is walked', () => {
     expect(asked.asked).toBeLessThan(1_030_000);
   });
 
-  test('[B6] a toJSON that never comes to an end is stopped by the limit, or by its depth', async () => {
+  test('[XB6] a toJSON without an end is stopped by the limit, or by its depth', async () => {
     let calls = 0;
     const wider = { toJSON: () => ({ text: 'x'.repeat(1_000), list: [deeper, wider, wider] }) };
     const deeper = {
@@ -98,7 +101,7 @@ describe('what is too large is refused before it is walked', () => {
     expect((await refusal(wider)).code).toMatch(/^ERR_SERIALIZATION|ERR_MESSAGE_TOO_LARGE$/);
   });
 
-  test('[B6] a pool refuses such a task, and goes on', async () => {
+  test('[XB6] a pool refuses a task that is too large to walk, and serves on', async () => {
     const manager = pool({ maxWorkers: 1 });
     expect(() => manager.distributeTask(Array(2 ** 25))).toThrow(MessageTooLargeError);
     expect(await failure(manager.run({ data: Array(2 ** 25) }))).toBeInstanceOf(
@@ -151,7 +154,7 @@ describe('JSON of many objects and arrays', () => {
     ['nested arrays', "'[' + ('['.repeat(500) + ']'.repeat(500) + ',').repeat(40_000) + '1]'"],
     ['objects', "'[' + '{},'.repeat(12_000_000) + '1]'"],
   ])(
-    '[C10] a result of twelve million or more %s ends its task where the heap is small, and nothing else',
+    '[E22, XC10] a result of twelve million or more %s ends its task where the heap is small, and nothing else',
     async (_, expression) => {
       const outcome = await run(expression, ['--max-old-space-size=256']);
       expect(outcome).toMatchObject({
@@ -168,7 +171,7 @@ describe('JSON of many objects and arrays', () => {
     },
   );
 
-  test('[C10] what only looks so, in strings, and what has room in the heap arrives', async () => {
+  test('[XC10] JSON that only looks like many objects, in strings, or has room in the heap arrives', async () => {
     const strings = "'[' + JSON.stringify('[{'.repeat(15_000)).concat(',').repeat(200) + '1]'";
     expect(await run(strings, ['--max-old-space-size=256'])).toEqual({
       length: 201,
@@ -186,7 +189,7 @@ describe('JSON of many objects and arrays', () => {
   });
 });
 
-describe('what is no value in V8’s format', () => {
+describe('data that is invalid in V8’s format', () => {
   // V8's tags, as in its value-serializer.cc.
   const bytes = (...parts) => Buffer.concat(parts.map((part) => Buffer.from(part)));
   const header = [0xff, 0x0f];
@@ -220,18 +223,21 @@ describe('what is no value in V8’s format', () => {
     'an object that was not there': bytes(header, [0x5e, 5]),
   };
 
-  test.each(Object.entries(forged))('[C9] %s throws and ends nothing', (_, value) => {
-    expect(() => decode(null, { encoding: 'v8' }, [value])).toThrow();
-  });
+  test.each(Object.entries(forged))(
+    '[XC9] decoding V8 data throws for %s, and ends nothing',
+    (_, value) => {
+      expect(() => decode(null, { encoding: 'v8' }, [value])).toThrow();
+    },
+  );
 
-  test('[C9] the bytes of a view are taken once', () => {
+  test("[XC9] the bytes of a view in V8's format are used once", () => {
     const twice = bytes(header, [0x41, 2], [0x5c, 0, 1], [0x5c, 0, 1], [0x24, 0, 2]);
     expect(() => decode(null, { encoding: 'v8' }, [twice, Buffer.from('ab')])).toThrow(
       'the bytes of a binary are missing',
     );
   });
 
-  test('[C9] a pool ends the worker that sends it, and serves on', async () => {
+  test("[XC9] a pool ends a worker that sends invalid data in V8's format, and serves on", async () => {
     const worker = `
       import { writeSync } from 'node:fs';
       export default ({ data }) => {
@@ -255,7 +261,9 @@ describe('what is no value in V8’s format', () => {
 
   // Changed at random, a small value is another, or none: V8 reads it, or throws. It is another
   // process that would end.
-  test('[C9] bytes changed at random end no process', { timeout: 120_000 }, async () => {
+  test("[XC9] bytes in V8's format that are changed at random end no process", {
+    timeout: 120_000,
+  }, async () => {
     const source = `
       const { encode, decode } = require(${JSON.stringify(join(root, 'lib', 'codec', 'serialize.js'))});
       const value = { a: [1, -2.5, 'text', null, undefined, 10n ** 30n], m: new Map([[{}, new Set([1])]]), d: new Date(0), r: /a+/g, e: new RangeError('m', { cause: 1 }), b: Buffer.from('bytes'), f: new Float64Array(3), ab: new ArrayBuffer(9), o: Object('s'), sparse: [, , 3] };

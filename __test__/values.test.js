@@ -515,7 +515,7 @@ function outcomeOf(row, mode, index) {
   return { cell, expected: cell === REFUSED || cell === TOO_LARGE ? cell : row.of[index] };
 }
 
-test('the table of docs/values.md is the one that is tested here', () => {
+test('[F15] docs/values.md has the table that is tested here', () => {
   const page = readFileSync(join(root, 'docs', 'values.md'), 'utf8');
   const [, ...rows] = page.match(/^\| .* \|$/gm).map((line) => line.slice(2, -2).split(' | '));
   expect(rows).toEqual(
@@ -536,7 +536,7 @@ describe.each(['json', 'advanced'])('%s', (serialization) => {
     manager = pool({ worker, serialization, maxWorkers: 1 });
   });
 
-  test.each(titled)('[B3] %s', async (_, { row, source, index }) => {
+  test.each(titled)('[XB3] %s', async (_, { row, source, index }) => {
     const { expected } = outcomeOf(row, serialization, index);
     const results = () => manager.run({ type: row.whole ? 'whole' : 'make', source });
     const tasks = () => manager.run({ type: 'look', data: { v: evaluate(source) } });
@@ -571,7 +571,7 @@ describe.each(['json', 'advanced'])('%s', (serialization) => {
 describe('errors inside values', () => {
   const settled = `Promise.allSettled([Promise.resolve(1), Promise.reject(${error('new RangeError("no")', '{ code: "E_NO" }')})])`;
 
-  test('[B3] what Promise.allSettled() gives arrives with its errors', async () => {
+  test('[F15, XB3] the result of Promise.allSettled() arrives with its errors', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const [fulfilled, rejected] = await manager.run({ type: 'whole', source: settled });
     expect(fulfilled).toEqual({ status: 'fulfilled', value: 1 });
@@ -583,7 +583,7 @@ describe('errors inside values', () => {
     });
   });
 
-  test('[B3] an error arrives as one in results, messages, progress and streams, as the whole value or in one', async () => {
+  test('[XB3] an error arrives as one in results, messages, progress and streams, as the whole value or in one', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     for (const source of [
       error('new TypeError("m")', '{ code: "E" }'),
@@ -603,7 +603,7 @@ describe('errors inside values', () => {
     }
   });
 
-  test('[B3] an error with a toJSON of its class is what that returns in a value, and itself when it is thrown', async () => {
+  test('[XB3] an error with a toJSON of its class arrives as that value, and as itself when it is thrown', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const source =
       'new (class HttpError extends Error { status = 404; toJSON() { return { status: this.status }; } })("m")';
@@ -613,7 +613,7 @@ describe('errors inside values', () => {
     expect(thrown).toBeInstanceOf(Error);
   });
 
-  test('[B3] a worker in another language reads an error in a task as JSON', async () => {
+  test('[XB3] a worker in another language reads an error in a task as JSON', async () => {
     const line = `printf '{"type":"result","id":%s,"result":%s}\\n' "$id" "$(printf %s "$line" | sed 's/.*"task"://; s/}$//')" >&3`;
     const manager = pool({ worker: shellWorker(line), maxWorkers: 1 });
     const { data } = await manager.run({
@@ -631,7 +631,7 @@ describe('errors inside values', () => {
     ]);
   });
 
-  test('[B3] what stands for an error reaches into nothing, whatever a worker says', async () => {
+  test('[XB3] the encoding of an error reaches into nothing, whatever a worker sends', async () => {
     const { decode } = require('../lib/codec/serialize.js');
     const restored = (value, ...paths) =>
       decode(
@@ -665,12 +665,12 @@ describe('errors inside values', () => {
   });
 });
 
-describe('what an error carries', () => {
+describe('fields of an error', () => {
   const fields =
     '{ big: 1n, map: new Map([[1, { a: 2 }]]), nan: NaN, zero: -0, nothing: undefined, fn() {}, sym: Symbol("s"), when: new Date(0), bytes: Buffer.from("b"), inner: [new RangeError("in")], own: { class: 1 }, class: "c", code: { a: 1 } }';
   const source = `((e) => Object.assign(e, { self: e, cycle: ((c) => { c.c = c; return c; })({}) }))(${error('new Error("m")', fields)})`;
 
-  test('[B4] in JSON mode a field that JSON has no form for is text that says what it was', async () => {
+  test('[XB4] a field of an error that JSON has no form for is text that says what it was', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const thrown = await failure(manager.run({ type: 'reject', source }));
     expect(thrown).toMatchObject({
@@ -692,7 +692,7 @@ describe('what an error carries', () => {
     for (const key of ['fn', 'nothing']) expect(thrown).not.toHaveProperty(key);
   });
 
-  test('[B4] in advanced mode a field, a cause and what is thrown arrive as they were', async () => {
+  test('[XB4] a field, a cause and a thrown value arrive unchanged in structured clone', async () => {
     const manager = pool({ worker, serialization: 'advanced', maxWorkers: 1 });
     const thrown = await failure(manager.run({ type: 'reject', source }));
     expect(thrown).toMatchObject({
@@ -725,7 +725,7 @@ describe('what an error carries', () => {
     }
   });
 
-  test('[B4] fields that are too large or too many errors are said to be left out', async () => {
+  test('[XB4] fields that are too large and errors that are too many are reported as left out', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     const large =
       'Object.assign(new Error("m"), { a: "x".repeat(1_500_000), b: Buffer.alloc(3_000_000), c: 1 })';
@@ -740,7 +740,7 @@ describe('what an error carries', () => {
     });
   });
 
-  test('[B4] V8’s format in an error of a worker in JSON mode is not read', async () => {
+  test('[XB4] V8’s format in an error of a worker with serialization "json" is not read', async () => {
     const { fromWire } = require('../lib/errors/from-wire.js');
     const { toWire } = require('../lib/errors/to-wire.js');
     const wire = () =>
@@ -759,7 +759,7 @@ describe('views', () => {
   })()`;
 
   test.each(['json', 'advanced'])(
-    '[B2] %s: the memory of a view that arrived has its bytes and no others',
+    '[XB2] %s: the memory of a view that arrived has its bytes and no others',
     async (serialization) => {
       const manager = pool({ worker, serialization, maxWorkers: 1 });
       const right = digest(evaluate(parts));
@@ -770,13 +770,13 @@ describe('views', () => {
     },
   );
 
-  test('[B1] every class of typed arrays that this runtime has can travel', () => {
+  test('[XB1] every class of typed arrays that this runtime has can travel', () => {
     const { BINARY_TYPES } = require('../lib/codec/binary.js');
     expect(BINARY_TYPES).toEqual(expect.arrayContaining(typedArrays));
     expect(typedArrays).toContain('BigUint64Array');
   });
 
-  test('[B1] a class that only the other runtime has is named in the error', async () => {
+  test('[XB1] a class of typed arrays that only the other runtime has is named in the error', async () => {
     const line =
       'printf \'{"bytes":[2],"type":"result","id":%s,"binary":[["Float16Array",[]]],"result":null}\\nab\' "$id" >&3';
     const known = typedArrays.includes('Float16Array');
@@ -796,7 +796,7 @@ describe('views', () => {
     }
   });
 
-  test('[B5] a large view that arrived is transferred as a copy of itself, or not at all', async () => {
+  test('[XB5] a large view that arrived is transferred as a copy of itself, or not at all', async () => {
     const manager = pool({ worker, maxWorkers: 1 });
     for (const serialization of ['json', 'advanced']) {
       const result = await pool({ worker, serialization, maxWorkers: 1 }).run({
@@ -911,7 +911,7 @@ describe('any value', () => {
   };
 
   test.each(['json', 'advanced'])(
-    '[B3] %s: what can be cloned arrives as the table says, or is refused with its place',
+    '[F15, XB3] %s: a value that can be cloned arrives as the table says, or is refused with its place',
     async (serialization) => {
       const manager = pool({ worker, serialization, maxWorkers: 1 });
       const property = fc.asyncProperty(tree, async (v) => {

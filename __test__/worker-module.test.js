@@ -26,7 +26,7 @@ function poolOf(source, options, name = 'worker.mjs') {
   return pool({ worker: moduleFile(source, name), maxWorkers: 1, ...options });
 }
 
-describe('a handler is', () => {
+describe('handlers of a worker module', () => {
   test.each([
     ['the default export', 'worker.mjs', 'export default (task) => task.data * 2;'],
     [
@@ -59,13 +59,13 @@ describe('a handler is', () => {
       'worker.mjs',
       'export default (task) => ({ then: (resolve) => resolve(task.data * 2) });',
     ],
-  ])('%s (%s)', async (_, name, source) => {
+  ])('a handler may be %s (%s)', async (_, name, source) => {
     const manager = poolOf(source, {}, name);
     await expect(manager.run({ data: 21 })).resolves.toBe(42);
     await expect(manager.run({ type: 'any type', data: 1 })).resolves.toBe(2);
   });
 
-  test('found by its path, relative or not, by its URL, and as URL text', async () => {
+  test('a worker module is found by its path, relative or not, by its URL, and as URL text', async () => {
     const file = moduleFile('export default () => import.meta.url;', 'näme with spaces #?%41.mjs');
     const url = pathToFileURL(file);
     const relative = join('..', ...Array(process.cwd().split('/').length - 2).fill('..'), file);
@@ -74,7 +74,7 @@ describe('a handler is', () => {
     }
   });
 
-  test('an ES module in a .js file, where package.json says so', async () => {
+  test('a worker module may be an ES module in a .js file, where package.json says so', async () => {
     const folder = project({
       'package.json': '{ "type": "module" }',
       'worker.js': 'await null; export default () => typeof require;',
@@ -84,7 +84,7 @@ describe('a handler is', () => {
     );
   });
 
-  test('TypeScript, as ES module and as CommonJS', async () => {
+  test('[R3] a worker module may be TypeScript, as ES module and as CommonJS', async () => {
     const folder = project(
       {
         'esm.mts': `import { type Scale, factor } from './factor.mts';
@@ -100,7 +100,7 @@ describe('a handler is', () => {
   });
 });
 
-describe('[B8] a handler may be a promise of one:', () => {
+describe('[XB8] a handler may be a promise of one', () => {
   const init = `const init = async (handler) => { await new Promise(setImmediate); return handler; };
     const double = (task) => task.data * 2;`;
 
@@ -122,12 +122,12 @@ describe('[B8] a handler may be a promise of one:', () => {
     ['module.exports', 'worker.cjs', 'module.exports = init(double);'],
     ['exports.processTask', 'worker.cjs', 'exports.processTask = init(double);'],
     ['exports.handlers', 'worker.cjs', 'exports.handlers = init({ double });'],
-  ])('%s (%s)', async (_, name, source) => {
+  ])('a promise of a handler may be %s (%s)', async (_, name, source) => {
     const manager = poolOf(`${init}\n${source}`, {}, name);
     await expect(manager.run({ type: 'double', data: 21 })).resolves.toBe(42);
   });
 
-  test('it is there before setup()', async () => {
+  test('a promise of a handler is awaited before setup()', async () => {
     const manager = poolOf(`${init}
       let ready = false;
       export default init(() => ready).then((handler) => { ready = 'by the promise'; return handler; });
@@ -135,12 +135,12 @@ describe('[B8] a handler may be a promise of one:', () => {
     await expect(manager.run(1)).resolves.toBe('by the promise, then setup');
   });
 
-  test('of a module that a task of the built-in worker names', async () => {
+  test('a promise of a handler may be in a module that a task of the built-in worker names', async () => {
     const filename = moduleFile(`${init} export default init(double);`);
     await expect(pool({ maxWorkers: 1 }).run({ data: 21 }, { filename })).resolves.toBe(42);
   });
 
-  test('other promises that a module exports are not waited for', async () => {
+  test('other promises that a module exports are not awaited', async () => {
     const manager = poolOf(
       'export const closed = new Promise(() => {}); export default () => "runs";',
     );
@@ -148,11 +148,11 @@ describe('[B8] a handler may be a promise of one:', () => {
   });
 });
 
-describe('[A7] a worker module is found as `fork()` finds it:', () => {
+describe('[XA7] a worker module is found as `fork()` finds it', () => {
   test.each([
     ['without its extension', 'worker.js', 'worker'],
     ['as a folder with an index.js', 'index.js', ''],
-  ])('%s', async (_, name, asked) => {
+  ])('a worker module is found %s', async (_, name, asked) => {
     const file = moduleFile('module.exports = () => [__filename, process.argv[1]];', name);
     const worker = join(file, '..', asked);
     await expect(pool({ worker, maxWorkers: 1 }).run(1)).resolves.toEqual([file, file]);
@@ -162,7 +162,7 @@ describe('[A7] a worker module is found as `fork()` finds it:', () => {
     ]);
   });
 
-  test('as a folder with a package.json that names it', async () => {
+  test('a worker module is found as a folder with a package.json that names it', async () => {
     const folder = project({
       'package.json': '{ "main": "main.cjs" }',
       'main.cjs': 'module.exports = () => "main";',
@@ -171,7 +171,7 @@ describe('[A7] a worker module is found as `fork()` finds it:', () => {
   });
 });
 
-describe('[A9] the main module of a worker', () => {
+describe('[XA9] require.main in a worker', () => {
   const guarded = `process.on('message', ({ id }) => process.send({ taskId: id, result: facts() }));`;
 
   test.each([
@@ -181,7 +181,7 @@ describe('[A9] the main module of a worker', () => {
       ['--import', `data:text/javascript,${encodeURIComponent(HOOK)}`],
     ],
   ])(
-    'is its CommonJS module, %s: a fork-style script behind `require.main === module` is a worker',
+    'require.main is the CommonJS module of the worker, %s, so that a fork-style script behind it is a worker',
     async (_, execArgv) => {
       const folder = project({
         'worker.cjs': `
@@ -200,7 +200,7 @@ describe('[A9] the main module of a worker', () => {
     },
   );
 
-  test('is none where the worker is an ES module, or the built-in one', async () => {
+  test('require.main is undefined where the worker is an ES module, or the built-in one', async () => {
     const folder = project({
       'worker.mjs': `import main from './main.cjs'; export default () => [main, process.mainModule === undefined];`,
       'main.cjs': 'module.exports = require.main === undefined;',
@@ -213,7 +213,7 @@ describe('[A9] the main module of a worker', () => {
     );
   });
 
-  test('may be reached by a link', async () => {
+  test('require.main is the module that a link leads to', async () => {
     const folder = project({ 'worker.cjs': 'module.exports = () => require.main === module;' });
     symlinkSync(join(folder, 'worker.cjs'), join(folder, 'link.cjs'));
     await expect(pool({ worker: join(folder, 'link.cjs'), maxWorkers: 1 }).run(1)).resolves.toBe(
@@ -232,7 +232,7 @@ describe('handlers', () => {
       constructorLike: () => 'own',
     };`;
 
-  test('are picked by the type of the task, or by the option', async () => {
+  test('[T10] handlers are selected by the type of the task, or by the option', async () => {
     const manager = poolOf(source);
     await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
     await expect(manager.run({ type: 'image-processing' })).resolves.toBe('image');
@@ -246,7 +246,7 @@ describe('handlers', () => {
     expect(log[0][1].result).toBe('to all');
   });
 
-  test('that do not exist are an error that lists those that do', async () => {
+  test('handlers that do not exist are an error that lists those that do', async () => {
     const manager = poolOf(source);
     for (const [task, options, name] of [
       [{ type: 'nothing' }, undefined, '"nothing"'],
@@ -265,7 +265,7 @@ describe('handlers', () => {
     await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
   });
 
-  test('leave other tasks to the default export', async () => {
+  test('handlers leave other tasks to the default export', async () => {
     const manager = poolOf(`${source} export default (task) => ['default', task?.type ?? null];`);
     await expect(manager.run({ type: 'greet', data: 'you' })).resolves.toBe('to you');
     await expect(manager.run({ type: 'unknown' })).resolves.toEqual(['default', 'unknown']);
@@ -278,7 +278,7 @@ describe('handlers', () => {
     expect(error.message).toContain('default, ');
   });
 
-  test('may be of a CommonJS module, and be added by setup()', async () => {
+  test('handlers may be of a CommonJS module, and be added by setup()', async () => {
     const manager = poolOf(
       `exports.handlers = {};
        exports.setup = async () => { await null; exports.handlers.late = () => 'added'; };`,
@@ -298,14 +298,14 @@ describe('exported functions', () => {
     export const setup = () => { limit += 1; };
     export const limits = () => limit;`;
 
-  test('are handlers, where the option names them', async () => {
+  test('exported functions are handlers, where the option names them', async () => {
     const manager = poolOf(source);
     await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
     await expect(manager.run('text', { handler: 'later' })).resolves.toEqual(['text', 'function']);
     await expect(manager.run(1, { handler: 'limits' })).resolves.toBe(8);
   });
 
-  test('are not picked by a type, and errors list them', async () => {
+  test('exported functions are not selected by a type, and errors list them', async () => {
     const manager = poolOf(source);
     for (const [task, options, what] of [
       [{ type: 'double', data: 1 }, undefined, 'no handler for the task type "double"'],
@@ -332,7 +332,7 @@ describe('exported functions', () => {
     await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
   });
 
-  test('stand behind the entries of handlers', async () => {
+  test('exported functions come after the entries of handlers', async () => {
     const manager = poolOf(`
       export default () => 'default';
       export const handlers = { same: () => 'entry', setup: () => 'entry named setup' };
@@ -383,13 +383,13 @@ describe('exported functions', () => {
       `exports.first = () => 1;
        exports.setup = async () => { await null; exports.double = (task) => 2 * task.data; };`,
     ],
-  ])('may be of %s', async (_, name, text) => {
+  ])('exported functions may be of %s', async (_, name, text) => {
     const manager = poolOf(text, {}, name);
     await expect(manager.run({ data: 21 }, { handler: 'double' })).resolves.toBe(42);
     expect((await failure(manager.run(1, { handler: 'absent' }))).message).toContain(' double');
   });
 
-  test('that an object inherits are none', async () => {
+  test('exported functions that an object inherits are no handlers', async () => {
     const manager = poolOf(`
       class Base { inherited() { return 1; } }
       export default Object.assign(new (class extends Base { method() { return 2; } })(), { own: () => 3 });`);
@@ -401,7 +401,7 @@ describe('exported functions', () => {
     }
   });
 
-  test('of a script that listens to messages are its own affair', async () => {
+  test('exported functions of a script that listens to messages are no handlers', async () => {
     const manager = poolOf(`
       process.on('message', ({ id, data }) => process.send({ taskId: id, result: helper(data) }));
       export function helper(data) { return data * 2; }`);
@@ -412,7 +412,7 @@ describe('exported functions', () => {
     await expect(manager.run({ id: 3, data: 4 })).resolves.toBe(8);
   });
 
-  test('of a module that a task of the built-in worker names', async () => {
+  test('exported functions may be of a module that a task of the built-in worker names', async () => {
     const filename = moduleFile(source);
     const manager = pool({ maxWorkers: 1 });
     await expect(manager.run({ data: 21 }, { filename, handler: 'double' })).resolves.toBe(42);
@@ -431,7 +431,7 @@ describe('exported functions', () => {
   });
 });
 
-test('setup runs before the first task, once for each worker, and may take its time', async () => {
+test('[W9] setup() runs before the first task, once for each worker, and may be async', async () => {
   const manager = poolOf(
     `let setups = 0;
      let about;
@@ -476,7 +476,7 @@ describe('the context of a handler', () => {
       };
     };`;
 
-  test('has task, attempt, worker and signal; progress and send work without it', async () => {
+  test('[W17] ctx has task, attempt, worker and signal; progress and send work without it', async () => {
     const manager = poolOf(source);
     const log = record(manager, ['message', 'progress']);
     const about = {
@@ -493,7 +493,7 @@ describe('the context of a handler', () => {
     ]);
   });
 
-  test('knows the id that was assigned', async () => {
+  test('ctx has the id that was assigned', async () => {
     const manager = poolOf(source);
     const log = record(manager, ['result']);
     const ids = [{ data: 1 }, 'text', null, { id: {} }].map((task) => manager.distributeTask(task));
@@ -504,7 +504,7 @@ describe('the context of a handler', () => {
     );
   });
 
-  test('is of no use after the task, and harms nobody', async () => {
+  test('ctx has no effect after its task', async () => {
     const manager = poolOf(`
       let last;
       export default (task, ctx) => {
@@ -522,7 +522,7 @@ describe('the context of a handler', () => {
     ]);
   });
 
-  test('throws where something cannot be said, and the handler may go on', async () => {
+  test('ctx throws for a value that cannot be sent, and the handler may go on', async () => {
     const manager = poolOf(
       `export default (task, ctx) => ['send', 'progress'].flatMap((method) =>
          [1n, () => 1, 'x'.repeat(20_000)].map((value) => {
@@ -541,8 +541,8 @@ describe('the context of a handler', () => {
   });
 });
 
-describe('a result is', () => {
-  test('the array of what a generator yields, async or not', async () => {
+describe('results of handlers', () => {
+  test('the result of a generator, async or not, is the array of what it yields', async () => {
     const manager = poolOf(`export const handlers = {
       async *async(task) { for (let i = 0; i < task.data; i++) { await null; yield { i }; } return 'not in it'; },
       *sync(task) { for (let i = 0; i < task.data; i++) yield i; },
@@ -563,7 +563,7 @@ describe('a result is', () => {
     });
   });
 
-  test('an envelope, which is not wrapped again', async () => {
+  test('an envelope is a result, and is not wrapped again', async () => {
     const manager = poolOf(`export const handlers = {
       envelope: (task) => ({ taskId: task.id, result: { inner: task.data }, processedBy: process.pid }),
       other: () => ({ taskId: 'other', result: undefined, processedBy: 'somebody' }),
@@ -602,7 +602,7 @@ describe('a result is', () => {
   });
 
   test.each(['json', 'advanced'])(
-    '[C6] an envelope that names another task and process is that of its own task (%s)',
+    '[E7, XC6] an envelope that names another task and process belongs to its own task (%s)',
     async (serialization) => {
       const manager = poolOf(
         `export default (task) => ({ taskId: 'victim', result: task.data, processedBy: 1 });`,
@@ -630,11 +630,11 @@ describe('a result is', () => {
   );
 });
 
-describe('user code that keeps the thread does not keep an outcome back', () => {
+describe('outcomes and user code that blocks the thread', () => {
   const loopSoon =
     'Promise.resolve().then(() => {}).then(() => {}).then(() => {}).then(() => { for (;;); });';
 
-  test('that of the task before, when the next one never ends', async () => {
+  test('the outcome of a task arrives although the next one never ends', async () => {
     const manager = poolOf('export default ({ loop }) => { while (loop); return 1; };', {
       prefetch: 8,
     });
@@ -644,13 +644,13 @@ describe('user code that keeps the thread does not keep an outcome back', () => 
     expect(await last).toBe(1);
   });
 
-  test('one that a script has sent before it goes on', async () => {
+  test('an outcome that a script has sent arrives before its code goes on', async () => {
     const source =
       "process.on('message', ({ id }) => { process.send({ taskId: id, result: 1 }); for (;;); });";
     expect(await poolOf(source, {}, 'worker.cjs').run({ id: 7 })).toBe(1);
   });
 
-  test('the value of an async handler', async () => {
+  test('the value of an async handler arrives although user code blocks the thread', async () => {
     expect(
       await poolOf(`export default async () => { ${loopSoon} return 1; };`, { concurrency: 2 }).run(
         {},
@@ -658,7 +658,7 @@ describe('user code that keeps the thread does not keep an outcome back', () => 
     ).toBe(1);
   });
 
-  test('its error', async () => {
+  test('the error of an async handler arrives although user code blocks the thread', async () => {
     const manager = poolOf(
       `export default async () => { ${loopSoon} throw new Error('on purpose'); };`,
       {
@@ -669,8 +669,8 @@ describe('user code that keeps the thread does not keep an outcome back', () => 
   });
 });
 
-describe('a script written for child_process.fork', () => {
-  test('[C6] answers for a task of its own only, and is told as the process that it is', async () => {
+describe('scripts written for child_process.fork', () => {
+  test('[XC6] a fork-style script answers for a task of its own only, as the process that it is', async () => {
     const manager = poolOf(
       `process.on('message', ({ id }) => {
         process.send({ taskId: 'victim', result: 'forged', processedBy: 1 });
@@ -698,7 +698,7 @@ describe('a script written for child_process.fork', () => {
       process.send({ taskId: message.id, result: message.data * 2, processedBy: process.pid });
     });`;
 
-  test('is a worker: each task is a message, and a message with its taskId the result', async () => {
+  test('[W20] a fork-style script replies via process.send, matched to tasks by taskId', async () => {
     const manager = poolOf(script);
     const log = record(manager, ['result', 'message']);
     manager.distributeTask({ id: 'a', data: 21 });
@@ -718,7 +718,7 @@ describe('a script written for child_process.fork', () => {
     ]);
   });
 
-  test('may say other things, and that a task has failed', async () => {
+  test('a fork-style script may send other messages, and report that a task has failed', async () => {
     const manager = poolOf(script, { taskTimeout: 0, concurrency: 4 });
     const log = record(manager, ['message', 'error']);
     const chat = manager.distributeTask({ id: 'chat', data: 'chat' });
@@ -729,7 +729,7 @@ describe('a script written for child_process.fork', () => {
     await manager.terminate();
   });
 
-  test('in CommonJS, with concurrency and tasks that share an id', async () => {
+  test('a fork-style script may be CommonJS, with concurrency and tasks that share an id', async () => {
     const manager = poolOf(
       `process.on('message', ({ id, data }) => setTimeout(() => process.send({ taskId: id, result: data }), 30 - data));`,
       { concurrency: 3 },
@@ -744,7 +744,7 @@ describe('a script written for child_process.fork', () => {
     expect(results).toEqual([20, 0, 10]);
   });
 
-  test('knows process.connected, and may disconnect: then it ends, and is replaced', async () => {
+  test('a fork-style script has process.connected, and may disconnect: then it ends, and is replaced', async () => {
     const manager = poolOf(
       `const { connected } = process;
        process.on('disconnect', () => console.log('disconnected', process.connected));
@@ -766,7 +766,7 @@ describe('a script written for child_process.fork', () => {
     expect(stdout).toBe('disconnected false\n');
   });
 
-  test('process.send() in a module with handlers says something', async () => {
+  test('process.send() in a module with handlers sends a message', async () => {
     const manager = poolOf(`
       export default async (task) => {
         const sent = [process.send({ taskId: task.id, result: 'only said' }), process.send('text'), process.send(7)];
@@ -790,7 +790,7 @@ describe('a script written for child_process.fork', () => {
     ]);
   });
 
-  test('a worker that disconnects in the middle of a task has crashed, as far as the task goes', async () => {
+  test('[D3] a worker that disconnects in the middle of a task has crashed in it', async () => {
     const manager = poolOf(
       `export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`,
       {
@@ -804,7 +804,7 @@ describe('a script written for child_process.fork', () => {
     expect(await manager.run('stay')).not.toBe(pid);
   });
 
-  test('what a worker that disconnects was sent ahead is run by another', async () => {
+  test('tasks prefetched to a worker that disconnects are run by another', async () => {
     const manager = poolOf(
       `export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`,
       { maxWorkers: 1, prefetch: 8, gracePeriod: 100, restart: { minDelay: 1 } },
@@ -834,7 +834,7 @@ describe('the process of a worker', () => {
       title: process.title,
     });`;
 
-  test('sees exactly what the options say', async () => {
+  test('[W13, W14] a worker process has exactly the arguments, flags, environment and directory of the options', async () => {
     const folder = realpathSync(project({}));
     const worker = moduleFile(source);
     const manager = pool({
@@ -857,7 +857,7 @@ describe('the process of a worker', () => {
     expect(Object.keys(env).sort()).toEqual(['EMPTY', 'NUMBER', 'ONLY']);
   });
 
-  test('inherits the rest', async () => {
+  test('a worker process inherits what the options leave out', async () => {
     process.env.BULKHEAD_TEST_INHERITED = 'yes';
     try {
       const worker = moduleFile(source);
@@ -875,7 +875,7 @@ describe('the process of a worker', () => {
     }
   });
 
-  test('has a title that says whose it is', async () => {
+  test('a worker process has a title that names its pool', async () => {
     const manager = pool({ worker: moduleFile(source), name: 'thumbnails', minWorkers: 2 });
     await manager.startWorkers();
     const titles = new Set();
@@ -886,7 +886,7 @@ describe('the process of a worker', () => {
     expect([...titles].every((title) => /^thumbnails worker [12]$/.test(title))).toBe(true);
   });
 
-  test('may be another program that behaves like node', async () => {
+  test('a worker process may be another program that behaves like node', async () => {
     const folder = project({});
     const execPath = join(folder, 'my-node');
     writeFileSync(execPath, `#!/bin/sh\nWRAPPED=yes exec ${process.execPath} "$@"\n`, {
@@ -900,9 +900,11 @@ describe('the process of a worker', () => {
     ['plain values', 5, {}],
     ['several tasks at a time', 5, { concurrency: 4 }],
     ['structured clones', 9, { serialization: 'advanced' }],
-  ])('cannot be reached by what a handler does to its globals (%s)', async (_, spared, options) => {
-    const manager = poolOf(
-      `
+  ])(
+    '[D15] the runtime of a worker works whatever a handler does to its globals (%s)',
+    async (_, spared, options) => {
+      const manager = poolOf(
+        `
       const OwnError = Error;
       const broken = () => { throw new OwnError('spoiled'); };
       const prototypes = [Array, Object, String, Number, Boolean, Function, Promise, Map, Set, WeakMap, WeakSet, RegExp,
@@ -946,45 +948,48 @@ describe('the process of a worker', () => {
         pid: () => process.pid,
         missing: 1,
       };`,
-      { stdio: 'ignore', ...options },
-    );
-    const log = record(manager, ['progress', 'exit']);
-    const pid = await manager.run({ type: 'spoil' });
-    const data = { a: [1, { b: 2 }, 'three', null], c: {} };
-    // With bytes in it a value goes another way.
-    const binary = {
-      a: [Buffer.from('bytes'), { d: new Float64Array([1.5]) }],
-      e: new Uint8Array(70_000),
-    };
-    for (const value of [data, binary, undefined, 7]) {
-      for (const type of ['echo', 'later', 'thenable', 'says']) {
-        expect(await manager.run({ type, data: value })).toEqual(value);
+        { stdio: 'ignore', ...options },
+      );
+      const log = record(manager, ['progress', 'exit']);
+      const pid = await manager.run({ type: 'spoil' });
+      const data = { a: [1, { b: 2 }, 'three', null], c: {} };
+      // With bytes in it a value goes another way.
+      const binary = {
+        a: [Buffer.from('bytes'), { d: new Float64Array([1.5]) }],
+        e: new Uint8Array(70_000),
+      };
+      for (const value of [data, binary, undefined, 7]) {
+        for (const type of ['echo', 'later', 'thenable', 'says']) {
+          expect(await manager.run({ type, data: value })).toEqual(value);
+        }
       }
-    }
-    expect(
-      await Promise.all(
-        Array.from({ length: 50 }, (_, id) => manager.run({ type: 'later', data: id })),
-      ),
-    ).toHaveLength(50);
-    expect(await failure(manager.run({ type: 'throw' }))).toMatchObject({
-      name: 'TypeError',
-      message: /null/,
-    });
-    expect(await failure(manager.run({ type: 'missing' }))).toMatchObject({
-      name: 'TypeError',
-      message: /has spoil, echo/,
-    });
-    expect(await failure(manager.run({ type: 'echo', data: 1 }, { handler: 'no' }))).toMatchObject({
-      message: /no handler "no"/,
-    });
-    expect(log.map(([event]) => event)).toEqual(Array(4).fill('progress'));
-    expect(await manager.run({ type: 'pid' })).toBe(pid);
-    expect(await manager.shutdown()).toMatchObject({ killed: 0 });
-    // With which code depends on how much of Node's own way out is still whole.
-    expect(log.at(-1)).toMatchObject(['exit', { reason: 'shutdown', signal: null }]);
-  });
+      expect(
+        await Promise.all(
+          Array.from({ length: 50 }, (_, id) => manager.run({ type: 'later', data: id })),
+        ),
+      ).toHaveLength(50);
+      expect(await failure(manager.run({ type: 'throw' }))).toMatchObject({
+        name: 'TypeError',
+        message: /null/,
+      });
+      expect(await failure(manager.run({ type: 'missing' }))).toMatchObject({
+        name: 'TypeError',
+        message: /has spoil, echo/,
+      });
+      expect(
+        await failure(manager.run({ type: 'echo', data: 1 }, { handler: 'no' })),
+      ).toMatchObject({
+        message: /no handler "no"/,
+      });
+      expect(log.map(([event]) => event)).toEqual(Array(4).fill('progress'));
+      expect(await manager.run({ type: 'pid' })).toBe(pid);
+      expect(await manager.shutdown()).toMatchObject({ killed: 0 });
+      // With which code depends on how much of Node's own way out is still whole.
+      expect(log.at(-1)).toMatchObject(['exit', { reason: 'shutdown', signal: null }]);
+    },
+  );
 
-  test('changes of directory, environment and umask stay in it', async () => {
+  test('[D12] changes of directory, environment and umask stay in their worker', async () => {
     const manager = poolOf(
       `export default (task) => {
          if (task === 'change') { process.chdir('/'); process.env.CHANGED = 'yes'; process.umask(0o777); }
@@ -1013,7 +1018,7 @@ describe('stdio', () => {
     await pool.run(1);
     await pool.shutdown();`;
 
-  test("'inherit' is to where this process prints", async () => {
+  test("stdio 'inherit' prints where this process prints", async () => {
     expect(await program(source('inherit'), { files })).toMatchObject({
       code: 0,
       stdout: 'worker says hello\nno newline',
@@ -1021,7 +1026,7 @@ describe('stdio', () => {
     });
   });
 
-  test("'ignore' is to nowhere", async () => {
+  test("stdio 'ignore' drops the output", async () => {
     expect(await program(source('ignore'), { files })).toMatchObject({
       code: 0,
       stdout: '',
@@ -1029,7 +1034,7 @@ describe('stdio', () => {
     });
   });
 
-  test("'pipe' is to the events, and to nowhere without listeners", async () => {
+  test("stdio 'pipe' emits the output as events, and drops it without listeners", async () => {
     expect(await program(source('pipe'), { files })).toMatchObject({
       code: 0,
       stdout: '',
@@ -1037,7 +1042,7 @@ describe('stdio', () => {
     });
   });
 
-  test('standard input is empty', async () => {
+  test('[A14] standard input of a worker is empty', async () => {
     const manager = poolOf(`
       import { text } from 'node:stream/consumers';
       export default () => text(process.stdin);`);
@@ -1046,7 +1051,7 @@ describe('stdio', () => {
 });
 
 describe('the built-in worker', () => {
-  test('gives the data of a task back', async () => {
+  test('the built-in worker returns the data of a task', async () => {
     const manager = pool({ maxWorkers: 1 });
     await expect(manager.run({ id: 1, data: { a: [1] } })).resolves.toEqual({ a: [1] });
     await expect(manager.run({ id: 1, type: 'any', data: null })).resolves.toBeNull();
@@ -1054,7 +1059,7 @@ describe('the built-in worker', () => {
     for (const task of ['text', 7, null, true]) await expect(manager.run(task)).resolves.toBe(task);
   });
 
-  test('runs the module that a task names', async () => {
+  test('the built-in worker runs the module that a task names', async () => {
     const folder = project({
       'double.mjs': `
         let setups = 0;
@@ -1086,7 +1091,7 @@ describe('the built-in worker', () => {
     expect(await manager.exec(() => process.pid)).toBe(pid);
   });
 
-  test('runs functions by value', async () => {
+  test('[T12] the built-in worker runs functions by value', async () => {
     const manager = pool({ maxWorkers: 1 });
     async function plus(a, b) {
       await null;
@@ -1127,7 +1132,7 @@ describe('the built-in worker', () => {
     await expect(manager.exec(() => {})).resolves.toBeUndefined();
   });
 
-  test('and tells what they throw', async () => {
+  test('the built-in worker reports what functions throw', async () => {
     const manager = pool({ maxWorkers: 1 });
     const error = await failure(
       manager.exec(() => {
@@ -1148,8 +1153,8 @@ describe('the built-in worker', () => {
   });
 });
 
-describe('time', () => {
-  test('with concurrency, async handlers run side by side, and no more of them', async () => {
+describe('concurrency and timers', () => {
+  test('[T6] with concurrency, up to that many async handlers run side by side', async () => {
     const manager = poolOf(
       `let running = 0;
        export default async (task) => {
@@ -1165,7 +1170,7 @@ describe('time', () => {
     expect(Math.max(...seen)).toBe(4);
   });
 
-  test('without it, one runs at a time, however long it waits', async () => {
+  test('without concurrency, one handler runs at a time, however long it waits', async () => {
     const manager = poolOf(`
       let running = 0;
       export default async () => {
@@ -1216,7 +1221,7 @@ describe('time', () => {
   });
 });
 
-test('pools within pools within pools are fine, and come to an end', async () => {
+test('[D16] pools within pools within pools work, and end', async () => {
   const source = `
     import { ProcessManager } from 'bulkhead';
     export default async ({ levels }) => {
@@ -1236,7 +1241,7 @@ test('pools within pools within pools are fine, and come to an end', async () =>
   expect(error.message).toContain('pools may be nested 8 deep');
 });
 
-test('worker modules may use bulkhead themselves', async () => {
+test('[D16] a worker module may use bulkhead itself', async () => {
   const manager = poolOf(
     `import ProcessManager from ${JSON.stringify(join(root, 'index.mjs'))};
      const inner = new ProcessManager({ maxWorkers: 1, name: 'inner' });
