@@ -1,5 +1,5 @@
-// Everything wrong that a user can put in, or a handler can give back: each the right error, which
-// says what was wrong, and a pool that lives on.
+// Wrong input from users and wrong output from handlers. Each gives the right error, which says
+// what is wrong, and the pool serves on.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ const worker = moduleFile(`
   export default (task) => task;`);
 
 let manager;
-/** Tries something wrong, with every method that takes it, and finds that the pool is as it was. */
+/** Tries a wrong task with every method that takes one, and checks that the pool is unchanged. */
 async function refused(task, options) {
   const { accepted } = manager.stats().tasks;
   const thrown = await failure(() => manager.distributeTask(task, options));
@@ -65,7 +65,7 @@ async function refused(task, options) {
   return thrown;
 }
 
-/** An array in an array in an array. */
+/** Arrays nested in arrays. */
 function nested(depth) {
   let value = [];
   for (let i = 1; i < depth; i++) value = [value];
@@ -78,7 +78,7 @@ function depthOf(value) {
   return depth;
 }
 
-/** Its name was another one before Node 23.5. */
+/** The flag had another name before Node 23.5. */
 const permissionFlag = process.allowedNodeEnvironmentFlags.has('--permission')
   ? '--permission'
   : '--experimental-permission';
@@ -189,9 +189,9 @@ describe('tasks that cannot be sent', () => {
     const envelope = JSON.stringify({ id: 1, data: '' }).length;
     for (const [data, size] of [
       ['x'.repeat(10_001 - envelope), 10_001],
-      // Sent as raw bytes: a null in its place, and one byte more that says how it is written.
+      // Raw bytes leave a null in the JSON, and one byte more that names their encoding.
       ['x'.repeat(1_000_000), 1_000_000 + envelope + 3],
-      // Longer as UTF-8 than as a string.
+      // Text that is longer as UTF-8 than as a string.
       ['€'.repeat(5_000), 15_000 + envelope],
       [Buffer.alloc(10_001), 10_001 + envelope + 2],
     ]) {
@@ -429,7 +429,7 @@ describe('results that cannot be sent', () => {
       expect(error.cause.name, type).toBe(cause);
     }
     expect((await failure(manager.run({ type: 'bigint' }))).path).toBe('list[1].n');
-    // Not even its `then` can be looked at: that fails as it would with `await`.
+    // Not even `then` of the value can be read: that fails as it would with `await`.
     expect(await failure(manager.run({ type: 'revoked' }))).toBeInstanceOf(TypeError);
 
     const error = await failure(manager.run({ type: 'long', data: 100_000 }));
@@ -625,7 +625,7 @@ describe('pools that cannot be made', () => {
         expect(error.message + error.cause.stderr).toContain(text);
       }
       expect(errors[0]).toMatchObject({ taskId: 1, maybeExecuted: false });
-      // What was refused is thrown, what was accepted is told, and the pool itself says so once.
+      // What is refused is thrown, what is accepted is reported, and the pool reports itself once.
       expect(() => manager.distributeTask({ id: 2 })).toThrow(PoolBrokenError);
       expect(log).toHaveLength(1);
       expect(await manager.shutdown()).toMatchObject({ completed: 0, killed: 0 });

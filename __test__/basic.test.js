@@ -1,4 +1,4 @@
-// A pool at its simplest, and the harness itself.
+// The simplest use of a pool, and the harness itself.
 
 import { once } from 'node:events';
 import { expect, test } from 'vitest';

@@ -1,5 +1,5 @@
-// The benchmark measures, notices what is wrong, and its report can be written. Only with the pools
-// that need no library: tests install nothing.
+// The benchmark measures, notices wrong results, and writes its report. Only pools without a
+// library take part: tests install nothing.
 
 import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';

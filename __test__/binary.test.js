@@ -1,11 +1,11 @@
-// What arrives is what was sent: buffers byte for byte and of the same type, text whatever is in
-// it, and the difference between undefined and null.
+// Values arrive as they were sent: buffers byte for byte and of the same type, any text, and the
+// difference between undefined and null.
 
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { failure, moduleFile, pool } from './support/harness.js';
 
-// Says of a task what it sees, and gives it back on all three ways.
+// Reports what the worker sees of a task, and returns it in all three ways.
 const worker = moduleFile(`
   export const handlers = {
     echo: (task) => task.data,
@@ -30,7 +30,7 @@ const worker = moduleFile(`
 
 const bytes = Uint8Array.from({ length: 16 }, (_, index) => 240 + index);
 
-/** One of each type, over the same 16 bytes. */
+/** One view of each type, over the same 16 bytes. */
 const samples = {
   Buffer: Buffer.from(bytes),
   ArrayBuffer: bytes.buffer.slice(0),
@@ -253,7 +253,7 @@ describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
     }));
     const property = fc.asyncProperty(tree, async (data) => {
       const result = await echo(data);
-      // As JSON has it, except for what is binary.
+      // The value as JSON has it, except for bytes.
       expect(shape(result)).toEqual(shape(data));
     });
     await fc.assert(property, { numRuns: 150 });
@@ -272,7 +272,7 @@ describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
   });
 });
 
-/** Makes what is binary comparable, and leaves the rest as JSON would. */
+/** Makes bytes comparable, and leaves the rest as JSON would. */
 function shape(value) {
   if (Buffer.isBuffer(value)) return `Buffer ${value.toString('hex')}`;
   if (ArrayBuffer.isView(value))

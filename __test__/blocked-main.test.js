@@ -1,4 +1,4 @@
-// The event loop of the pool's process is busy with something else: the pool is not.
+// The event loop of the pool's process is blocked; the pool works on.
 
 import { expect, test } from 'vitest';
 import { failure, fixture, isGone, pool, processState, record, until } from './support/harness.js';
@@ -6,7 +6,7 @@ import { failure, fixture, isGone, pool, processState, record, until } from './s
 const worker = fixture('stuck.mjs');
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
-/** µs of the clock that all processes share. */
+/** Time (µs) of the clock that all processes share. */
 const clock = () => Number(process.hrtime.bigint() / 1000n);
 
 const BLOCKS = {
@@ -19,7 +19,7 @@ const BLOCKS = {
   },
 };
 
-/** As `until`, but lets nothing else run. Returns how many ms it took. */
+/** Does the same as `until`, but lets nothing else run. Returns how long it took (ms). */
 function untilBlocking(condition, patience = 10_000) {
   const start = performance.now();
   while (!condition()) {
@@ -36,14 +36,13 @@ test.each(Object.entries(BLOCKS))(
     await manager.startWorkers();
     const begin = clock();
     const tasks = Array.from({ length: 20_000 }, (_, id) => manager.run({ id, type: 'clock' }));
-    // One look at the figures hands over what is at hand, no more: so many tasks would take a
-    // hundred looks.
+    // One read of stats() delivers one batch; this number of tasks would take a hundred reads.
     let end;
     for (let looks = 0; looks < 20 && manager.stats().tasks.completed < tasks.length; looks++) {
       block(1_000);
       end = clock();
     }
-    // By the workers' own word.
+    // Times that the workers report.
     const times = await Promise.all(tasks);
     expect(times.filter((time) => time > end)).toEqual([]);
     expect(Math.min(...times)).toBeGreaterThanOrEqual(begin);
@@ -76,7 +75,7 @@ test('[B11, G10] a task times out while the main thread is blocked', async () =>
   const next = manager.run({ type: 'clock' });
   const took = untilBlocking(() => isGone(pid));
   expect(took).toBeLessThan(2_000);
-  // Reaped as well, and the next task goes to the new worker: all before anybody here is told.
+  // The worker is reaped as well, and the next task goes to the new worker, before any event.
   expect(untilBlocking(() => processState(pid) === null)).toBeLessThan(1_000);
   BLOCKS.asleep(700);
   const end = clock();

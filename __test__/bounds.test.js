@@ -1,7 +1,6 @@
-// The memory of this process has a bound, whatever its workers do: they are slow, stopped, say more
-// than anybody can take, or stop in the middle. Each test measures a program of its own by what it
-// has resident beyond a baseline. 64 MiB of that are for V8 and the allocator; the rest is what the
-// options allow.
+// The memory of this process has a bound when workers are slow, stopped, flood the pool, or stop in
+// the middle of a message. Each test measures a program of its own by its resident memory beyond a
+// baseline. 64 MiB of that are for V8 and the allocator; the options allow the rest.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -9,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { moduleFile, PROC, program, project } from './support/harness.js';
 
 const MIB = 2 ** 20;
-/** What V8's heap and the allocator may take on top of what waits. */
+/** Memory of V8's heap and the allocator on top of what waits. */
 const ROOM = 64 * MIB;
 
 /**
@@ -17,10 +16,10 @@ const ROOM = 64 * MIB;
  * minutes.
  */
 const TASKS = Number(process.env.BULKHEAD_BOUNDS_TASKS ?? 200);
-/** ms that a program may take. */
+/** Time limit of a program (ms). */
 const LIMIT = 100_000 + 100 * TASKS;
 
-/** What each program begins with. */
+/** The beginning of each program. */
 const METER = `
   import { once } from 'node:events';
   import { setImmediate as turn } from 'node:timers/promises';
@@ -42,7 +41,7 @@ const METER = `
     process.kill(pid, 'SIGSTOP');
     while (processState(pid) !== 'T') await turn();
   };
-  // What was sent or delivered is V8's to collect, and no concern here.
+  // V8 collects what was sent or delivered; these tests do not measure that.
   let uncollected = 0;
   const used = (length) => {
     uncollected += length;
@@ -56,7 +55,7 @@ const METER = `
     for (const until = performance.now() + ms; performance.now() < until; ) look();
   };`;
 
-/** Runs a program that begins like that, and gives what it has told by `end()`. */
+/** Runs a program with that beginning, and returns what it reported by `end()`. */
 async function measured(source) {
   const options = { nodeArgs: ['--expose-gc'], timeout: LIMIT };
   const { code, stdout, stderr } = await program(METER + source, options);
@@ -82,8 +81,8 @@ for line in os.fdopen(os.dup(3), 'rb', buffering=1 << 16):
 `;
 
 /**
- * Says so many bytes in messages, prints them, or gives them as values; answers each message with
- * how many it got.
+ * Sends that number of bytes in messages, prints them, or yields them as values. Answers each
+ * message with the number of bytes it got.
  */
 const SPEAKER = JSON.stringify(
   moduleFile(`
@@ -128,7 +127,7 @@ describe.skipIf(process.platform !== 'linux')(
         }
       };
       begin();
-      // Never are fewer than seven tasks on their way.
+      // At least seven tasks are in transit at any time.
       while (done < ${TASKS}) {
         fill();
         const replied = once(manager, 'result');
@@ -166,7 +165,7 @@ describe.skipIf(process.platform !== 'linux')(
       await manager.shutdown();`);
       expect(reached[0]).toBe(0);
       expect(reached[1] + reached[2]).toBe(250);
-      // 16 MiB, and what the channel itself holds.
+      // 16 MiB, and the capacity of the channel itself.
       expect(reached[2]).toBeGreaterThanOrEqual(15);
       expect(reached[2]).toBeLessThan(20);
       expect({ refused, ...told }).toEqual({
@@ -204,7 +203,7 @@ describe.skipIf(process.platform !== 'linux')(
       for (let i = 0; i < 200; i++) {
         const controller = new AbortController();
         const outcome = manager.run({ type: 'size', data }, { signal: controller.signal }).catch(({ code }) => code);
-        // It is sent.
+        // The message is sent.
         while (manager.workers[0].running.length === 0) await turn();
         controller.abort();
         const code = await outcome;
@@ -228,7 +227,7 @@ describe.skipIf(process.platform !== 'linux')(
       await manager.startWorkers();
       begin();
       const said = manager.run({ type: 'messages', size: ${400 * MIB} });
-      // Time for the worker to get as far ahead as it can; it sends a hundred megabytes in a
+      // Enough time for the worker to send as much as it can: it sends a hundred megabytes in a
       // fraction of that.
       for (let i = 0; i < 3; i++) {
         block(700);
@@ -250,7 +249,7 @@ describe.skipIf(process.platform !== 'linux')(
       for await (const value of manager.stream({ type: 'values', count: 120 }, { highWaterMark: 16 })) {
         read += value.length;
         used(2 * ${MIB});
-        // Time for the worker to give all that it may.
+        // Enough time for the worker to yield all that its credit allows.
         if (read % 3500 === 70) block(300);
       }
       end({ read });

@@ -1,5 +1,5 @@
-// Programs that a bundler has put into one file: with bulkhead left outside they work, with
-// bulkhead in it they say so.
+// Programs that a bundler has put into one file. With bulkhead as an external they work; with
+// bulkhead inside of the bundle they throw an error that says so.
 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -48,7 +48,7 @@ withToolchain('[A8] a program that was bundled by', () => {
 
       const { status, stdout, stderr } = run([bundle(name, folder, 'inside')], { cwd: folder });
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-      // Behind the line of the bundle that has thrown it, which may be all of it.
+      // The error comes after the line of the bundle that threw it, which may be the whole bundle.
       const error = stderr.split('\n').find((line) => line.startsWith('Error: '));
       expect(error).toMatch(
         /^Error: bulkhead was bundled.* away from its native addon.*: mark bulkhead as external/,

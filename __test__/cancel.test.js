@@ -1,5 +1,4 @@
-// Tasks that nobody wants any more: before they were accepted, while they wait, while they run, and
-// when it is too late.
+// Tasks are cancelled before they are accepted, while they wait, while they run, and too late.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { setMaxListeners } from 'node:events';
@@ -12,13 +11,13 @@ const one = { worker, maxWorkers: 1 };
 
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 const saidIn = (log) => log.filter(([event]) => event === 'message').map(([, message]) => message);
-/** Waits until this task has said that it runs. */
+/** Waits until this task has reported that it runs. */
 const begun = (log, id) =>
   until(() => saidIn(log).some((said) => said.begun === id), `task ${id} begins`);
 
 const reason = new Error('changed my mind');
 
-/** What every cancelled task ends with. */
+/** The error of every cancelled task. */
 function expectAbort(error, taskId, cause = reason) {
   expect(error).toBeInstanceOf(AbortError);
   expect(error).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', taskId });
@@ -227,7 +226,7 @@ test('[XC11] one signal for twenty pools and as many maps has at most one listen
     listeners -= 1;
     removeEventListener.apply(signal, args);
   };
-  // What Node warns beyond; newer versions do not for a signal, unless they are told.
+  // Node's own warning; newer versions do not warn for a signal unless asked to.
   setMaxListeners(10, signal);
   const manager = pool(one);
   const pools = Array.from({ length: 20 }, () => pool(one));

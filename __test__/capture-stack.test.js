@@ -1,4 +1,5 @@
-// `captureStack`: on a missed deadline the worker is asked where its JavaScript is, with Node's own debugger.
+// `captureStack`: on a missed deadline Node's own debugger finds out where the worker's JavaScript
+// is.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -19,7 +20,7 @@ const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]
 const begunIn = (log) =>
   log.filter(([event, said]) => event === 'message' && said?.begun !== undefined);
 
-/** The frames as `[function, source line]`, of this file's worker; from the innermost on. */
+/** The frames as `[function, source line]`, of this file's worker, innermost first. */
 function framesOf(stuckAt) {
   const frames = stuckAt.split('\n').map((line) => {
     const [, name, file, row] = line.match(/^ {4}at (?:(.+) \()?(\S+?):(\d+):\d+\)?$/) ?? [];
@@ -30,8 +31,7 @@ function framesOf(stuckAt) {
 }
 
 /**
- * Runs the task until its error says where it hung: on a machine that is busy, there may not be the
- * time to find out.
+ * Runs the task until its error has a stack: on a busy machine there may be no time to capture it.
  */
 const stuck = (manager, task) =>
   until(async () => {
@@ -49,7 +49,7 @@ test('[C1, L5] captureStack names function, file and line of a synchronous loop'
     ['spin', 'for (;;);'],
     ['spin', 'spin();'],
   ]);
-  // After that it goes as without the option.
+  // The task then ends as it does without the option.
   expect(await manager.run({ type: 'echo', data: 'next' })).toBe('next');
   expect(exitsIn(log)[0]).toMatchObject({ signal: 'SIGTERM', reason: 'timeout' });
 });
@@ -93,7 +93,7 @@ test('an error event has the captured stack, and several workers are asked at on
 });
 
 test('a handler that awaits has no stack; if it ends in time, its worker stays, without a debugger', async () => {
-  // Not the flags of this process: what vitest preloads runs at moments of its own.
+  // The flags of this process are left out: what vitest preloads runs at times of its own.
   const manager = pool({ ...capturing, maxWorkers: 1, concurrency: 2, execArgv: [] });
   const survives = async () => {
     const pid = await manager.run({ type: 'pid' });
@@ -102,14 +102,14 @@ test('a handler that awaits has no stack; if it ends in time, its worker stays, 
     const idle = !('stuckAt' in error);
     return (await manager.run({ type: 'pid' })) === pid && idle;
   };
-  // On a machine that is busy, the worker may still be at the beginning of the task when it is
-  // asked, or end it too late.
+  // On a busy machine, the worker may still be at the beginning of the task when it is asked, or
+  // end the task too late.
   await until(survives, 'a worker that is asked while its task waits, and ends it in time');
   await until(
     async () => (await manager.run({ type: 'debugger' })).url === null,
     'the debugger is closed',
   );
-  // And can be asked again.
+  // The worker can be asked again.
   expect(framesOf(await stuck(manager, { type: 'spin' }))[0][0]).toBe('spin');
 });
 
@@ -181,8 +181,8 @@ test("Node's messages about the capturing debugger are dropped, the worker's own
     'it is gone',
   );
   expect(new Set(printed.split('\n').slice(0, -1))).toEqual(new Set(['Debug this']));
-  // In a worker that lives on, the end of a line, or of the stream, brings what had looked like one
-  // of Node's.
+  // In a worker that lives on, the end of a line or of the stream releases text that looked like
+  // one of Node's messages.
   await failure(manager.run({ type: 'obey' }, limit));
   const error = await failure(manager.run({ type: 'printThenDie', data: 'my words\nDebug' }));
   expect(error.stderr).toBe('my words\nDebug');

@@ -1,4 +1,4 @@
-// NODE_V8_COVERAGE, by which c8 and node:test measure the code of workers as well.
+// NODE_V8_COVERAGE, with which c8 and node:test measure the code of workers as well.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,8 +6,8 @@ import { expect, test } from 'vitest';
 import { program, project } from './support/harness.js';
 
 /**
- * How often `covered` of worker.mjs ran, by what V8 has written for all processes of a program;
- * null: nothing is written.
+ * The number of calls of `covered` in worker.mjs, as V8 has written it for all processes of a
+ * program. Null: nothing is written.
  */
 async function calls(options) {
   const folder = join(project({}), 'coverage');

@@ -1,5 +1,5 @@
-// Workers are killed at random while many tasks run. The pool's word on each task is held against a
-// ledger that the workers write by themselves.
+// Workers are killed at random while many tasks run. What the pool reports of each task is compared
+// with a ledger that the workers write by themselves.
 
 import { expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
@@ -7,12 +7,12 @@ import { Random } from './ledger/random.mjs';
 import { fixture, pool, until } from './support/harness.js';
 import { ledgerFolder, readLedger } from './support/ledger.js';
 
-/** To repeat a failure: BULKHEAD_TEST_SEED=<the seed in its message>. */
+/** The seed; BULKHEAD_TEST_SEED=<the seed in a failure's message> repeats that failure. */
 const seed = Number(process.env.BULKHEAD_TEST_SEED ?? Date.now() % 2 ** 31);
 
 /**
- * Runs `tasks` tasks of a type, kills `kills` workers meanwhile, and collects what the pool says of
- * each task.
+ * Runs `tasks` tasks of a type, kills `kills` workers meanwhile, and collects what the pool reports
+ * of each task.
  */
 async function storm({ tasks, kills, type, data, options }) {
   const folder = ledgerFolder();
@@ -23,8 +23,7 @@ async function storm({ tasks, kills, type, data, options }) {
     ...options,
   });
   const random = new Random(seed);
-  // Killed at points of the progress, not of time: the storm is over neither too early nor too
-  // late.
+  // Kills come at points of the progress, not of time: neither too early nor too late.
   const points = Array.from({ length: kills }, () =>
     random.int(0, Math.floor(tasks * 0.95) - 1),
   ).sort((a, b) => a - b);
@@ -46,7 +45,8 @@ async function storm({ tasks, kills, type, data, options }) {
       process.kill(pid, 'SIGKILL');
     }
   };
-  // A few as soon as they are there, before they have begun anything; the others amid their work.
+  // Some workers are killed as soon as they exist, before they have run anything; the others while
+  // they work.
   manager.on('online', ({ pid }) => {
     if (!random.chance(0.2)) return;
     targets.add(pid);
@@ -94,14 +94,14 @@ async function storm({ tasks, kills, type, data, options }) {
   };
 }
 
-/** Ids of tasks for which something does not hold. */
+/** The ids of tasks for which something does not hold. */
 function violations(tasks, holds) {
   const found = [];
   for (let id = 0; id < tasks; id += 1) if (!holds(id)) found.push(id);
   return found;
 }
 
-/** What holds for every storm. */
+/** Checks what holds after every run. */
 function check({ tasks, kills, maxStarts, lostPerKill }, storm) {
   const { results, crashes, late, wrong, exits, killed, counters, ledger } = storm;
   const { starts, ends } = ledger;
@@ -152,7 +152,7 @@ test('[B8, L7] 100 000 tasks and 50 kills: each task ends once, none runs twice,
   expect(
     violations(size.tasks, (id) => starts[id] === 0 || outcome.results[id] === 0 || ends[id] === 1),
   ).toEqual([]);
-  // Whatever never started was run again, silently: every task did start.
+  // Tasks that never started ran elsewhere, silently: every task did start.
   expect(violations(size.tasks, (id) => outcome.results[id] === 0 || starts[id] === 1)).toEqual([]);
   expect(outcome.retries).toEqual([]);
 }, 90_000);

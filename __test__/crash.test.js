@@ -1,5 +1,5 @@
-// Workers that die, in every way and at every moment: what their tasks, the pool and its listeners
-// are told.
+// Workers die, in every way and at every moment: what their tasks, the pool and its listeners are
+// told.
 
 import { describe, expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
@@ -16,10 +16,10 @@ import {
 
 const worker = fixture('crash.mjs');
 const restart = { minDelay: 1, maxDelay: 20 };
-/** Workers that die noisily say nothing on our own standard error. */
+/** Keeps the output of dying workers off our own standard error. */
 const quiet = { worker, restart, stdio: 'ignore' };
 
-/** What is known of each way to die. */
+/** The ways to die, and what the pool knows of each. */
 const WAYS = [
   ['SIGKILL', { exitCode: null, signal: 'SIGKILL' }],
   ['SIGSEGV', { exitCode: null, signal: 'SIGSEGV' }],
@@ -30,7 +30,7 @@ const WAYS = [
   ['an unhandled rejection', { exitCode: 1, signal: null }],
 ];
 
-/** Waits until so many tasks have said that they run. */
+/** Waits until that number of tasks have reported that they run. */
 const begun = (log, count) =>
   until(
     () => log.filter(([event, said]) => event === 'message' && said === 'begun').length === count,
@@ -105,11 +105,11 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     const sizes = [1, 200_000, 4_000_000];
     for (const [index, size] of sizes.entries()) {
       manager.distributeTask({ id: size, type: 'after', data: { way, size } });
-      // The next task, were it given already, could be at the worker before that dies.
+      // A task given already could be at the worker before it dies.
       await until(() => exitsIn(log).length > index, 'an exit');
     }
     const outcomes = log.filter(([event]) => ['result', 'error', 'exit'].includes(event));
-    // Each result, and then the end of the worker that gave it.
+    // Each result comes first, and then the exit of its worker.
     expect(outcomes.map(([event]) => event)).toEqual(sizes.flatMap(() => ['result', 'exit']));
     for (const [index, size] of sizes.entries()) {
       const [[, { taskId, result, processedBy }], [, exit]] = outcomes.slice(2 * index);
@@ -122,7 +122,7 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
 test('[B4, P1] a worker that exits in the synchronous part of its handler has crashed', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   for (const [way, fields] of WAYS) {
-    // These two are errors of the handler here, or come later.
+    // Here these two are errors of the handler, or come later.
     if (way.startsWith('an un')) continue;
     expect(await failure(manager.run({ type: 'at', data: way }))).toMatchObject({
       name: 'WorkerCrashedError',
@@ -195,7 +195,7 @@ test('[B2] a task of which only a part was written runs at the next worker, sile
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['error', 'retry', 'exit']);
   const pid = await manager.run({ type: 'pid' });
-  // It reads no more, and what the channel holds by itself is far less than this.
+  // The worker reads no more, and the channel itself holds far less than this.
   process.kill(pid, 'SIGSTOP');
   const data = 'x'.repeat(20_000_000);
   const tasks = [
@@ -223,7 +223,7 @@ test('[D2, P7] an exception thrown behind a result costs neither that result nor
 test.each(['SIGKILL', 'SIGSEGV', 'abort', 'exit(1)'])(
   '%s takes no task along that had ended before',
   async (way) => {
-    // All of them are at the worker before the first one runs.
+    // All tasks are at the worker before the first one runs.
     const manager = pool({ ...quiet, maxWorkers: 1, prefetch: 64 });
     for (let round = 0; round < 3; round += 1) {
       const ended = Array.from({ length: 40 }, (_, data) => manager.run({ type: 'echo', data }));
@@ -320,8 +320,8 @@ test.each([1, 2, 5, 13])(
       const pids = manager.workers.flatMap(({ pid, state }) =>
         state === 'starting' || pid === null ? [] : [pid],
       );
-      // Each worker kills all workers, itself included, with a head start that differs from round
-      // to round.
+      // Each worker kills all workers, itself included, after a delay that differs from round to
+      // round.
       const delays = Array.from({ length: count }, (_, index) => (index * (round + 1)) % 5);
       const tasks = delays.map((delay) => manager.run({ type: 'kill', data: { pids, delay } }));
       for (const { status, value, reason } of await Promise.allSettled(tasks)) {
@@ -360,8 +360,8 @@ describe('child processes of a worker', () => {
     try {
       expect(error).toMatchObject({ name: 'WorkerCrashedError', signal: 'SIGKILL' });
       await until(() => exitsIn(log).length > 0, 'the exit');
-      // It has the worker's standard output, standard error and channel, and will have them for a
-      // thousand seconds.
+      // The child has the worker's standard output, standard error and channel open for a thousand
+      // seconds.
       expect(processState(daemon)).toBe('S');
       expect(await manager.run({ type: 'echo', data: 1 })).toBe(1);
       await manager.shutdown();
@@ -405,7 +405,7 @@ describe.each([
 
 describe('while the parent’s event loop is blocked', () => {
   const cell = new Int32Array(new SharedArrayBuffer(4));
-  /** As `until`, but lets nothing else run. */
+  /** Does the same as `until`, but lets nothing else run. */
   const untilBlocking = (condition) => {
     for (let i = 0; i < 2_000; i += 1) {
       if (condition()) return true;

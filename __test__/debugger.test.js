@@ -1,5 +1,5 @@
-// A debugger on this process is not one on its workers; one on a worker changes nothing for the
-// pool.
+// A debugger of this process is not inherited by its workers; one of a worker changes nothing for
+// the pool.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -85,9 +85,7 @@ test.skipIf(!hasStrace)(
 );
 
 describe('debuggers of workers', () => {
-  /**
-   * The address of each worker's debugger, by the worker's id and pid, as standard error tells it.
-   */
+  /** The address of each worker's debugger, by the worker's id and pid, from standard error. */
   const LINE = /^(.+) worker (\d+) \(pid (\d+)\): Debugger listening on (ws:\/\/\S+)$/gm;
   const listening = (text) =>
     [...text.matchAll(LINE)].map(([, name, id, pid, url]) => ({
@@ -118,7 +116,7 @@ describe('debuggers of workers', () => {
     return result.value;
   }
 
-  /** A port with a free one behind it. */
+  /** A free port whose successor is free, too. */
   async function freePorts() {
     for (;;) {
       const servers = [createServer()];
@@ -198,7 +196,7 @@ describe('debuggers of workers', () => {
     for (let i = 0; i < 6; i++) pids.add(await owner.exec(() => process.pid));
     expect(pids.size).toBeGreaterThanOrEqual(3);
     await Promise.all(pools.map((manager) => manager.shutdown()));
-    // Nobody has failed to start.
+    // No start has failed.
     const ends = logs.flat().map(([event, { reason }]) => [event, reason]);
     expect(ends.filter(([event, reason]) => event === 'error' || reason === 'startup')).toEqual([]);
   });
@@ -220,8 +218,7 @@ describe('debuggers of workers', () => {
     await client.ask('Debugger.enable');
     await client.ask('Runtime.runIfWaitingForDebugger');
     expect(await task).toBe('done');
-    // A debugger that stays keeps a worker from leaving by itself: for as long as `gracePeriod`
-    // says.
+    // An attached debugger keeps a worker from leaving by itself, up to `gracePeriod`.
     const log = record(manager, ['exit']);
     await manager.shutdown();
     expect(log).toMatchObject([['exit', { pid, reason: 'shutdown' }]]);
@@ -248,7 +245,7 @@ describe('debuggers of workers', () => {
       });
       const printed = printedBy(manager);
       const before = await manager.run({ type: 'debugger' });
-      // A task that ends when it is told is nowhere in JavaScript.
+      // A task that ends when it is asked has no JavaScript on its stack.
       await until(async () => {
         const { pid } = manager.workers[0];
         await failure(manager.run({ type: 'obey' }, { timeout: 200 }));
@@ -257,7 +254,7 @@ describe('debuggers of workers', () => {
       const own = listening(printed.text).find(({ pid }) => pid === manager.workers[0].pid);
       expect((await manager.run({ type: 'debugger' })).url).toBe(own.url);
       expect(before.url).toMatch(/^ws:/);
-      // With another client as well, which stays connected.
+      // Another client is connected, and stays.
       expect(await pidBehind(own.url.replace('0.0.0.0', '127.0.0.1'))).toBe(own.pid);
       const stuckAt = await until(
         async () => (await failure(manager.run({ type: 'spin' }, { timeout: 200 }))).stuckAt,

@@ -1,4 +1,4 @@
-// What node:diagnostics_channel is told of pools, workers and tasks.
+// What pools, workers and tasks publish on node:diagnostics_channel.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
@@ -23,7 +23,7 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup();
 });
 
-/** All that is published, in order: `[channel, message, copy of the message as it was then]`. */
+/** All that is published, in order: `[channel, message, copy of the message at that time]`. */
 function listen(channels = [...TASKS, ...OTHERS]) {
   const log = [];
   for (const channel of channels)

@@ -1,5 +1,4 @@
-// The directory that workers start in: the option `cwd`, and what becomes of it where this process
-// goes elsewhere.
+// The directory that workers start in: the option `cwd`, and a process that changes its own.
 
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +9,7 @@ import { pool, program, project, shellWorker } from './support/harness.js';
 const worker = `export default () => { try { return process.cwd(); } catch ({ code }) { return code; } };`;
 
 /**
- * What a program prints as JSON, after `first` in its folder and `then` once its pool has one
+ * What a program prints as JSON. It runs `first` in its folder, and `then` once its pool has one
  * worker.
  */
 async function printed(then, { first = '', options = '{}' } = {}) {

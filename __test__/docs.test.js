@@ -1,5 +1,5 @@
-// The code in the documentation: each block is run, or type-checked, or otherwise held against what
-// it is about. A block for which nothing of that is possible is listed here, with the reason.
+// The code in the documentation: each block is run, type-checked, or otherwise compared with its
+// subject. Blocks for which none of that is possible are listed here, with the reason.
 
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { failure, moduleFile, pool, program, project, root } from './support/har
 import { blocksIn, blocksOf, pages } from './support/pages.js';
 import { shellProblems } from './support/shell-lines.js';
 
-/** What cannot be checked: where it is, how it begins, and why. */
+/** Blocks that cannot be checked: where they are, how they begin, and why. */
 const UNCHECKED = [
   {
     page: 'docs/observability.md',
@@ -31,7 +31,7 @@ const UNCHECKED = [
   },
 ];
 
-/** What fragments of a program use without declaring it. */
+/** Names that fragments of a program use without declaring them. */
 const PRELUDE = `
   declare const ProcessManager: typeof import('bulkhead').default;
   declare const processManager: import('bulkhead').ProcessManager;
@@ -41,7 +41,7 @@ const PRELUDE = `
 `;
 
 /**
- * The libraries that docs/migrating.md comes from. `npm run bench` installs them; without that
+ * The libraries that docs/migrating.md starts from. `npm run bench` installs them; without that
  * their types are `any`.
  */
 const PEERS = ['jest-worker', 'piscina', 'poolifier', 'tinypool', 'workerpool'];
@@ -58,7 +58,7 @@ const code = inLanguages('js', 'mjs', 'cjs', 'ts', 'mts');
 const isRequired = ({ text }) => /\brequire\(/.test(text) && !/^import /m.test(text);
 const isOurs = ({ text }) =>
   /(?:from|require\()\s*'bulkhead'/.test(text) && !/^import type/m.test(text);
-/** Those of docs/migrating.md by section: `before` uses another library, `after` this one. */
+/** The blocks of docs/migrating.md by section: `before` uses another library, `after` this one. */
 const migrations = code
   .filter(({ page, name }) => page === 'docs/migrating.md' && name === 'before.mjs')
   .map((before) => ({
@@ -66,10 +66,7 @@ const migrations = code
     after: code.find((other) => other.section === before.section && isOurs(other)),
   }));
 
-/**
- * The files that a program finds beside itself: those of its page, and before them those of its
- * section.
- */
+/** The files beside a program: those of its page, and before them those of its section. */
 function filesFor({ page, section }) {
   const files = code.filter((block) => block.page === page && block.name !== undefined);
   const own = files.filter((block) => block.section === section);
@@ -85,15 +82,12 @@ function runBlock(block) {
   });
 }
 
-/**
- * What is `unknown` has to be narrowed in TypeScript before it is used; in readers' JavaScript
- * nobody does.
- */
+/** TypeScript has to narrow `unknown` before it is used; JavaScript examples do not. */
 function isAboutUnknown(number, message) {
   return number === 18046 || (number === 2339 && message.endsWith("on type 'unknown'."));
 }
 
-/** What the examples in the contracts see: all types and classes that these have. */
+/** Declarations for the examples in the contracts: all types and classes that these have. */
 function contractImports() {
   const source = readFileSync(join(root, 'index.d.mts'), 'utf8');
   const lists = [...source.matchAll(/^export (?:type )?\{[^}]*\} from '\.\/index\.js';/gm)].map(
@@ -120,12 +114,12 @@ function typeErrors(list) {
   for (const block of list) {
     const own = join(folder, block.at.replaceAll(/[/:]/g, '-'));
     mkdirSync(own);
-    // What it imports may be another block.
+    // The imported module may be another block.
     for (const [name, text] of Object.entries(filesFor(block)))
       writeFileSync(join(own, name), text);
     const script = block.language.endsWith('ts') || isContract(block) ? 'ts' : 'js';
     const file = join(own, `block.${isRequired(block) ? 'c' : 'm'}${script}`);
-    // A block without imports is a module as well, so that its names are its own. The lines stay
+    // A block without imports is made a module, so that its names are its own. Line numbers stay
     // the same.
     const text = isContract(block) ? `${contractImports()} ${block.text}` : block.text;
     writeFileSync(file, isRequired(block) ? text : `${text}\nexport {};\n`);
@@ -143,7 +137,7 @@ function typeErrors(list) {
       types: ['node'],
       typeRoots: [join(root, 'node_modules', '@types')],
       strict: true,
-      // Readers' JavaScript: parameters have no types.
+      // JavaScript examples: parameters have no types.
       noImplicitAny: false,
       allowJs: true,
       checkJs: true,
@@ -160,9 +154,9 @@ function typeErrors(list) {
     const block = byFile.get(file?.fileName);
     if (block?.language.endsWith('js') && isAboutUnknown(number, message)) continue;
     if (block === undefined) {
-      // A file that a block imports is a block as well, and is judged there.
+      // A file that a block imports is a block as well, and is checked there.
       if (folders.has(dirname(file?.fileName ?? ''))) continue;
-      // Nothing else in here has a mistake of its own, and so it is a mistake of all.
+      // No other code here has an error of its own, so this error belongs to the whole block.
       throw new Error(`${file?.fileName}: ${message}`);
     }
     const line = block.line + 1 + file.getLineAndCharacterOfPosition(start).line;
@@ -283,7 +277,7 @@ test('every code block has a language that is checked, or is listed with the rea
   expect(
     left.filter((block) => !listed.includes(block)).map(({ at, language }) => `${at}: ${language}`),
   ).toEqual([]);
-  // Nor is anything listed that is gone.
+  // Every listed block still exists.
   expect(UNCHECKED.filter((_, index) => listed[index] === undefined)).toEqual([]);
 });
 

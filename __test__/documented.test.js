@@ -1,4 +1,4 @@
-// index.d.ts and worker.d.ts are the package's reference: each item in them says what it is.
+// index.d.ts and worker.d.ts are the package's reference: each item in them has a comment.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,9 +24,7 @@ function declarations(file) {
   return { checker, module };
 }
 
-/**
- * What can be imported from a module: under `export =`, that one thing and all that hangs on it.
- */
+/** The exports of a module: under `export =`, that one thing and its members. */
 function exportsOf({ checker, module }) {
   const whole = module.exports.get(ts.InternalSymbolName.ExportEquals);
   if (whole === undefined) return checker.getExportsOfModule(module);
@@ -51,7 +49,7 @@ function membersOf(symbol) {
     .filter(({ flags }) => !(flags & ts.SymbolFlags.TypeParameter));
 }
 
-/** Names of all items, and of those that no comment says anything about. */
+/** The names of all items, and of those without a comment. */
 function survey(file) {
   const found = declarations(file);
   const all = [];
@@ -61,7 +59,7 @@ function survey(file) {
     if (seen.has(symbol)) return;
     seen.add(symbol);
     all.push(path);
-    // Of a redeclared member, the comment of the class it comes from.
+    // A redeclared member has the comment of the class it comes from.
     if (ts.displayPartsToString(symbol.getDocumentationComment(found.checker)).trim() === '')
       undocumented.push(path);
     for (const member of membersOf(symbol)) visit(member, `${path}.${nameOf(member)}`);

@@ -1,5 +1,5 @@
-// What surrounds the process: what it was started with, what others do to it, namespaces and limits
-// of the machine. Workers begin in a clean room all the same.
+// The surroundings of the process: what it was started with, what other code in it does, namespaces
+// and limits of the machine. Workers start clean in all of them.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ function runBehind(wrapper, source, { files = {}, nodeArgs = [], env, cwd } = {}
   return outputOf(child).closed;
 }
 
-/** What a program that ends well has printed, as JSON. */
+/** The output of a program that ends well, as JSON. */
 function printed({ code, signal, stdout, stderr }) {
   expect({ code, signal, stderr, stdout }).toEqual({
     code: 0,
@@ -45,7 +45,7 @@ function printed({ code, signal, stdout, stderr }) {
 /** A wrapper: a shell that runs `script`, and then the program in its own place. */
 const shell = (script) => ['bash', '-c', `${script}; exec "$@"`, 'bash'];
 
-/** Whether this system lets us do that. In CI it has to. */
+/** Checks that this system lets us do that. In CI it has to. */
 function can(command, ...args) {
   if (!isLinux || !isRoot) return false;
   if (spawnSync(command, args, { stdio: 'ignore' }).status === 0) return true;
@@ -53,21 +53,21 @@ function can(command, ...args) {
   return false;
 }
 
-/** Group of a version 1 controller, in which a program is run; gone after the test. */
+/** A group of a version 1 controller, in which a program is run; removed after the test. */
 function controlGroup(controller, limits) {
   const group = `/sys/fs/cgroup/${controller}/bulkhead-test-${process.pid}`;
   mkdirSync(group);
   onTestFinished(async () => {
     const members = () =>
       readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
-    // Whatever the test has found out: nothing may go on in there, and what multiplies cannot be
+    // Nothing may go on in the group, whatever the test found; processes that multiply cannot be
     // outrun.
     if (controller === 'pids') writeFileSync(join(group, 'pids.max'), '0');
     const kill = (pid) => {
       try {
         process.kill(Number(pid), 'SIGKILL');
       } catch {
-        // It is gone.
+        // The group is gone.
       }
     };
     const isEmpty = () => {
@@ -81,7 +81,7 @@ function controlGroup(controller, limits) {
   return { group, enter: shell(`echo $$ > ${group}/cgroup.procs`) };
 }
 
-/** Serves, loses a worker, replaces it and ends: what every environment has to allow. */
+/** Serves, loses a worker, replaces it and ends: every environment has to allow that. */
 const LIFE = `
   import ProcessManager from 'bulkhead';
   const pool = new ProcessManager({ worker: ${crash}, minWorkers: 2, maxWorkers: 2, restart: { minDelay: 1, maxDelay: 1 } });
@@ -238,7 +238,7 @@ describe('what a worker inherits', () => {
 });
 
 describe.skipIf(!isLinux)('other code in this process', () => {
-  /** A library that does something when it is loaded, and is no addon. */
+  /** A library that acts when it is loaded, and is no addon. */
   function library(source) {
     const folder = project({ 'library.c': source });
     const path = join(folder, 'library.so');
@@ -297,7 +297,7 @@ describe.skipIf(!isLinux)('other code in this process', () => {
       ];
       for (const [index, [name, exitCode, signal]] of outcomes.entries()) {
         expect(name).toBe('ERR_WORKER_CRASHED');
-        // Known where we were quicker.
+        // The exit is known where we were quicker.
         expect([known[index], [null, null]]).toContainEqual([exitCode, signal]);
       }
       expect(result).toBe('alive');
@@ -308,7 +308,7 @@ describe.skipIf(!isLinux)('other code in this process', () => {
   test.skipIf(!can('cc', '--version'))(
     '[G19, XC7] code in the process that forks it and leaves the copy by exit() does not harm the workers',
     async () => {
-      // Any library will do: what is no addon is refused once its constructor has run.
+      // Any library will do: one that is no addon is refused once its constructor has run.
       const library = `
       #include <stdlib.h>
       #include <sys/wait.h>
@@ -316,8 +316,8 @@ describe.skipIf(!isLinux)('other code in this process', () => {
       __attribute__((constructor)) static void split(void) {
         pid_t child = fork();
         if (child == 0) exit(0);
-        // How it ended does not matter: Node.js has threads that are not in the copy, and may miss
-        // them on its way out.
+        // How the copy ended does not matter: Node.js has threads that are not in the copy, and may
+        // miss them while it exits.
         int status;
         if (waitpid(child, &status, 0) != child) abort();
       }`;
@@ -401,7 +401,7 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('containers
       import { readdirSync, readFileSync } from 'node:fs';
       import { spawn } from 'node:child_process';
       ${LIFE.replace('console.log', 'const told = ')}
-      // Somebody's orphan, in a session of its own, comes to us.
+      // An orphan in a session of its own comes to us.
       const parent = spawn('sh', ['-c', 'setsid sleep 1000 >/dev/null & echo $!'], { stdio: ['ignore', 'pipe', 'inherit'] });
       const orphan = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
       await new Promise((resolve) => parent.on('close', resolve));
@@ -432,7 +432,7 @@ describe.skipIf(!can('unshare', '-p', '-f', '--mount-proc', 'true'))('containers
       pool.run({ type: 'during', data: 'SIGKILL' }).catch(() => {});
       await exit;
       await pool.run({ type: 'echo' });
-      // A leader of its own group, as a worker is.
+      // The stranger leads its own group, as a worker does.
       writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
       const stranger = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
       const ended = once(stranger, 'exit');
@@ -493,8 +493,8 @@ describe.skipIf(!isRoot || !existsSync('/sys/fs/cgroup/pids/cgroup.procs'))(
       ['is terminated', 'pool.terminate();'],
       ['is stopped for its task’s sake', 'controller.abort();'],
     ])('[D10] a fork bomb ends with its worker when it %s', async (_, end) => {
-      // Nothing can go wrong here: the group holds 200 processes and threads, and is emptied in
-      // any case.
+      // The fork bomb is safe: the group holds 200 processes and threads, and is emptied in any
+      // case.
       const { group, enter } = controlGroup('pids', { 'pids.max': '200' });
       const worker = moduleFile(`
       import { spawn } from 'node:child_process';

@@ -1,4 +1,4 @@
-// What a handler throws arrives as itself, whatever it is, and harms nobody on the way.
+// Errors that handlers throw arrive as they are, and do no harm on the way.
 
 import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -116,8 +116,8 @@ test("[L13] a user's error class arrives as its nearest built-in class, with nam
       width: 640,
     });
     expect(error.where).toEqual({ file: 'a.png', lines: [1, 2] });
-    // What JSON cannot hold is said in words; undefined and methods are left out, as everywhere in
-    // JSON.
+    // Fields that JSON cannot hold are described in words; undefined and methods are left out, as
+    // everywhere in JSON.
     expect(error).toMatchObject({ big: '1n', self: '[Circular]' });
     for (const key of ['missing', 'fn']) expect(error).not.toHaveProperty(key);
     expect(error.cause).toBeInstanceOf(TypeError);
@@ -143,7 +143,7 @@ test('an error has task, worker and pid', async () => {
   const pid = await manager.run({ type: 'pid' });
   const error = await thrown('unnamed');
   expect(error).toMatchObject({ taskId: 'unnamed', workerId: 1, pid });
-  // They are ours, also where the error has such fields of its own.
+  // These fields are ours, also where the error has such fields of its own.
   expect(await thrown('taken fields')).toMatchObject({
     taskId: 'taken fields',
     workerId: 1,
@@ -298,7 +298,7 @@ describe('the classes of bulkhead', () => {
   test('[G23] error classes are recognised by a second copy of the package, and its errors by this one', async () => {
     const folder = join(project({}), 'copy');
     mkdirSync(folder);
-    // With its addon: two copies of that do not know of each other either.
+    // The copy has its own addon: two copies of that are independent, too.
     for (const name of readdirSync(root).filter((name) =>
       /^(dist|index\.js|package\.json|.*\.cjs|.*\.node)$/.test(name),
     )) {
@@ -312,7 +312,7 @@ describe('the classes of bulkhead', () => {
       expect(new copy[name]('theirs')).toBeInstanceOf(BulkheadError);
       expect(new copy.BulkheadError('theirs') instanceof ProcessManager[name]).toBe(false);
     }
-    // Its pool is a pool of its own.
+    // The pool belongs to the copy.
     const theirs = new copy({ maxWorkers: 1 });
     try {
       expect(await theirs.run({ data: 'from the copy' })).toBe('from the copy');

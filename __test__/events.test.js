@@ -1,4 +1,4 @@
-// What a pool tells by events: which ones, with what, in which order and in which context.
+// The events of a pool: which ones, with what, in which order and in which context.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { EventEmitter, on, once } from 'node:events';
@@ -8,7 +8,7 @@ import { failure, fixture, moduleFile, pool, program, record, until } from './su
 
 const basic = fixture('basic.mjs');
 
-/** Waits until the pool has emitted the event so often. */
+/** Waits until the pool has emitted the event that many times. */
 function emitted(log, event, count = 1) {
   return until(() => log.filter(([name]) => name === event).length >= count, `${count} x ${event}`);
 }
@@ -47,7 +47,7 @@ test('result carries the envelope and how the task fared', async () => {
     waitTime: expect.any(Number),
     runTime: expect.any(Number),
   });
-  // The timer of the handler may fire a little early, as any.
+  // The timer of the handler may fire a little early, as any timer.
   expect(slow.runTime).toBeGreaterThan(90);
   expect(slow.runTime).toBeLessThan(10_000);
   expect(behind.waitTime).toBeGreaterThan(90);
@@ -175,7 +175,7 @@ test("[T15] onProgress receives what its task reports, in the caller's async con
   heard.length = 0;
   for await (const _ of manager.stream({ id: 4 }, { handler: 'values', onProgress }));
   expect(heard.map(([, value]) => value)).toEqual(['before', 'after']);
-  // Nothing is kept of a task that is settled: its ticket is another's now.
+  // A settled task is not kept: its ticket belongs to another now.
   await manager.run({ id: 5 });
   expect(heard.length).toBe(2);
   expect(await failure(manager.run({ id: 6 }, { onProgress: 'x' }))).toMatchObject({
@@ -306,7 +306,7 @@ test('with stdio "pipe" a flood without a listener delays no worker', async () =
     bytes += chunk.length;
   });
   await expect(manager.run(2)).resolves.toBe('written');
-  // What is still under way when the worker is told to stop arrives as well.
+  // Output under way when the worker is asked to stop arrives as well.
   await manager.shutdown();
   expect(bytes).toBeGreaterThanOrEqual(64 * 65_536);
 });
@@ -424,7 +424,7 @@ test('[S4] each task keeps the async context it was given in', async () => {
 });
 
 test('retry comes before the result of the next attempt, whatever its worker had sent before it died', async () => {
-  // More than a worker's share of what is told next.
+  // More than a worker's share of one batch.
   const worker = moduleFile(`
     export default (task, { progress, attempt }) => {
       if (attempt > 1) return attempt;
@@ -443,7 +443,7 @@ test('retry comes before the result of the next attempt, whatever its worker had
   await manager.ready();
   const log = record(manager, ['progress', 'retry', 'result', 'error']);
   manager.distributeTask({ id: 1 });
-  // Nothing is told until all of it has happened.
+  // Nothing is delivered until all of it has happened.
   const nap = new Int32Array(new SharedArrayBuffer(4));
   const end = performance.now() + 20_000;
   while (manager.stats().tasks.completed === 0 && performance.now() < end)

@@ -1,4 +1,4 @@
-// The examples, run as a reader would run them.
+// The examples, run as a reader runs them.
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';

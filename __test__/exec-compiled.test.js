@@ -1,4 +1,4 @@
-// Functions by value, as compilers, test runners and coverage tools leave them: exec() sends their
+// Functions by value as compilers, test runners and coverage tools leave them: exec() sends their
 // text.
 
 import { writeFileSync } from 'node:fs';
@@ -10,8 +10,8 @@ import { installed } from './support/installed.js';
 import { run, tool, withToolchain } from './support/toolchain.js';
 
 /**
- * One function for each thing that compilers have helpers for; `outer` and `os` are what no text
- * can hold.
+ * One function for each construct that compilers have helpers for. No text can hold `outer` and
+ * `os`.
  */
 const SOURCE = `
 import os from 'node:os';
@@ -32,13 +32,15 @@ export const functions = {
 };`;
 
 /**
- * In JavaScript. (Once in here, so that esbuild's own process is there before the first test looks
- * for children.)
+ * The functions in JavaScript. They are compiled once in here, so that esbuild's own process exists
+ * before the first test looks for children.
  */
 const PLAIN = transformSync(SOURCE, { loader: 'ts', format: 'esm' }).code;
 const KEEPING_NAMES = transformSync(SOURCE, { loader: 'ts', format: 'esm', keepNames: true }).code;
 
-/** Prints what came of each function, by its name: the value, or class and message of the error. */
+/**
+ * Prints the outcome of each function by its name: the value, or class and message of the error.
+ */
 const PROGRAM = `
 import { ProcessManager } from 'bulkhead';
 import { functions } from './functions.FORM';
@@ -69,14 +71,14 @@ const VALUES = {
   spread: { b: 1, c: [3] },
 };
 
-/** The error about a variable that has stayed behind. */
+/** The error about a variable that has not travelled. */
 function missing(name, why) {
   return {
     name: 'ReferenceError',
     message: expect.stringMatching(
       new RegExp(`^${name} is not defined in the worker: exec\\(\\) sends .*${why}`),
     ),
-    // As it was, with the place.
+    // The error is unchanged, with its place.
     stack: expect.stringMatching(
       /^ReferenceError: .+ is not defined in the worker: .+\n +at .+bulkhead exec/,
     ),

@@ -1,6 +1,6 @@
-// A worker dies at each point of its life, in each way there is (see "Faults on purpose" in
-// CONTRIBUTING.md). What the pool says of its tasks is held against what the workers themselves
-// wrote down.
+// A worker dies at each fault point, in each way there is (see "Faults on purpose" in
+// CONTRIBUTING.md). What the pool reports of its tasks is compared with what the workers wrote
+// down.
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,10 +18,10 @@ const WAYS = {
 };
 
 const TASKS = 12;
-/** More than what outlives a worker that has not written it. */
+/** More than can outlive a worker that has not written it. */
 const LARGE = 200_000;
 /**
- * In V8's format, raw bytes behind their line: less would be text in it, and more would go through
+ * Raw bytes in V8's format, behind their line: fewer would be text in it, and more would go through
  * shared memory.
  */
 const RAW = 8_000;
@@ -54,7 +54,7 @@ const PHASES = {
   stop: { reason: 'shutdown', lost: null },
 };
 
-/** The words of the environment that have one worker of a pool, and only one, die like this. */
+/** The environment that makes exactly one worker of a pool die like this. */
 function faultOf(folder, phase, way, nth = 1) {
   const token = join(folder, 'token');
   writeFileSync(token, '');
@@ -67,8 +67,8 @@ function faultOf(folder, phase, way, nth = 1) {
 }
 
 /**
- * Runs some tasks, one worker of whose pool dies; collects what the pool says and what the workers
- * say.
+ * Runs some tasks in a pool of which one worker dies, and collects what the pool and the workers
+ * report.
  */
 async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) {
   const folder = ledgerFolder();
@@ -87,7 +87,7 @@ async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) 
   const strays = [];
   manager.on('exit', (exit) => exits.push(exit));
   manager.on('error', (error) => strays.push(error));
-  // Where it is to die before its first task, it does.
+  // A worker that has to die before its first task does.
   if (phase === 'idle') {
     await manager.startWorkers();
     await until(() => exits.length === 1, 'the idle worker dies');
@@ -110,7 +110,7 @@ async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) 
   return { outcomes, lost, exits, report, retried: counters.retried, ...readLedger(ledger, TASKS) };
 }
 
-/** What holds for every task that has ended well: it ran once, to its end, and gave this. */
+/** Checks every task that has ended well: it ran once, to its end, and returned this. */
 function expectWell({ outcomes, starts, ends }, size = 1) {
   for (const [id, { status, value }] of outcomes.entries()) {
     if (status === 'fulfilled')
@@ -118,7 +118,7 @@ function expectWell({ outcomes, starts, ends }, size = 1) {
   }
 }
 
-/** Exactly one task is lost, by a death of this kind, and it had got so far. */
+/** Checks that exactly one task is lost, by a death of this kind in this phase. */
 function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
   expect(lost).toHaveLength(1);
   const [[id, error]] = lost;
@@ -208,7 +208,7 @@ test('[B6] raw bytes that are written completely are a result, even if the worke
 });
 
 test.each([
-  // What was claimed counts as a start, although nothing of it ran.
+  // A claimed task counts as an attempt, although none of its code ran.
   ['after-claim', [2]],
   ['task', [1, 2]],
   ['write:half', [1, 2]],
@@ -235,7 +235,7 @@ describe('a worker that dies while it reads a large task', () => {
     '[B2, B10] a worker that dies while it reads a large task (%s) has not started it: another runs it, silently',
     async (_, megabytes, nth, make) => {
       const ledger = ledgerFolder();
-      // What one read can bring is far less than half of it.
+      // One read brings far less than half of it.
       const { env, token } = faultOf(ledgerFolder(), 'read', 'SIGKILL', nth);
       const manager = pool({
         worker: fixture('ledger.mjs'),

@@ -1,4 +1,4 @@
-// docs/features.md: every Y of bulkhead has a test that shows it, and where a peer has something
+// docs/features.md: every Y of bulkhead has a test that shows it, and where a peer has a feature
 // that bulkhead has not, there is a reason.
 
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,10 @@ import { describe, expect, test } from 'vitest';
 import { testsById, withFiles } from '../scripts/test-ids.mjs';
 import { root } from './support/harness.js';
 
-/** How cells begin. The tables of what goes wrong have words instead, except for bulkhead's. */
+/**
+ * The marks that cells begin with. The tables of failures have words instead, except for
+ * bulkhead's.
+ */
 const MARK = /^(?:Y|P|–|n\/a|by hand|not looked at)(?= |:|$)/;
 const REASON = /^(?:P|–): \S.{10,}/;
 

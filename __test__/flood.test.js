@@ -1,4 +1,4 @@
-// Workers that say more than anybody can listen to: they wait, and nobody else does.
+// Workers that send more than this process takes: they wait, and other workers do not.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, pool, program } from './support/harness.js';
@@ -8,8 +8,8 @@ const quiet = { worker: FLOOD, maxWorkers: 2 };
 const MEBIBYTE = 2 ** 20;
 
 /**
- * Blocks this thread until so many tasks have ended in the pool, whose results nobody can have
- * taken yet.
+ * Blocks this thread until that number of tasks have ended in the pool. Their results cannot have
+ * been read yet.
  */
 function blockUntilEnded(manager, count) {
   const ended = () => {
@@ -34,17 +34,17 @@ describe('a worker that sends messages without end', () => {
     });
     const flood = failure(manager.run({ type: 'messages' }));
     await new Promise((resolve) => manager.once('message', resolve));
-    // Time for it to get far ahead.
+    // Enough time for the worker to send as much as it can.
     block(1_000);
     const others = Array.from({ length: 5 }, (_, data) => manager.run({ type: 'echo', data }));
     blockUntilEnded(manager, 5);
     const before = heard;
     expect(await Promise.all(others)).toEqual([0, 1, 2, 3, 4]);
-    // Two batches, and what was on its way.
+    // Two batches, and what was in transit.
     expect(heard - before).toBeLessThan(4 * 1024);
     await manager.terminate();
     expect(await flood).toMatchObject({ code: 'ERR_POOL_CLOSED' });
-    // Everything it said before, in order.
+    // All of its earlier messages, in order.
     expect(heard).toBeGreaterThan(0);
   });
 
@@ -103,7 +103,7 @@ describe('a worker that sends messages without end', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { grown, heard, report, floods } = JSON.parse(stdout);
     expect(heard).toBeGreaterThan(0);
-    // Two budgets of 16 MiB, and room for the garbage of a heap.
+    // Two budgets of 16 MiB, and room for garbage in the heap.
     expect(grown).toBeLessThan(200 * MEBIBYTE);
     expect(floods).toEqual(['ERR_POOL_CLOSED', 'ERR_POOL_CLOSED']);
     expect(report).toEqual({ completed: 0, rejected: 2, killed: 3 });
@@ -156,7 +156,7 @@ describe('a worker that prints without end', () => {
       const { grown, heard, result, echoed } = JSON.parse(stdout);
       expect([result, echoed]).toEqual([data.size, 'meanwhile']);
       expect(heard).toBe(listens ? data.size * MEBIBYTE : 0);
-      // What was printed is five times as much.
+      // The output is five times as large.
       expect(grown).toBeLessThan(200 * MEBIBYTE);
     },
     120_000,

@@ -1,5 +1,4 @@
-// Workers that are not Node's: the example in Python, and programs that speak the protocol badly or
-// not at all.
+// Workers that are not Node's: the example in Python, and programs that break the protocol.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -177,7 +176,7 @@ describe('a worker that breaks the protocol', () => {
     expect(error.what).toMatch(what);
     expect(error.what.length).toBeLessThan(1_000);
     expect(error.message).toContain(`pid ${error.pid}`);
-    // Nobody else notices.
+    // The other worker does not notice.
     const results = Array.from({ length: 10 }, () => manager.run({ data: 'good' }));
     expect(await Promise.all(results)).toEqual(Array(10).fill('good'));
     await until(() => isGone(error.pid), `gone: ${error.pid}`);
@@ -243,7 +242,7 @@ describe('a worker that breaks the protocol', () => {
 });
 
 test('[D13] descriptors that a worker sends along with its frames are dropped, and none of the frames', async () => {
-  // Each answer in two pieces, both of which carry descriptors: a read ends where some are.
+  // Each answer comes in two pieces, both of which carry descriptors: a read ends where some are.
   const script = String.raw`
 import array, json, os, socket
 channel = socket.socket(fileno=3)
@@ -352,7 +351,7 @@ test('[D3] a worker that closes its channel and goes on has crashed in its task'
 });
 
 test('[XC15] a worker that closes its channel and exits by itself, or before it is ready, is reported as such', async () => {
-  // Its end is not taken for the pool's work, however short the grace period.
+  // The pool is not blamed for the exit, however short the grace period.
   const exits = pool({
     worker: shell(`exec 3>&-; exit 7`),
     maxWorkers: 1,

@@ -1,6 +1,6 @@
 // What lib/ takes from its surroundings, and when. A host may replace any global after the package
-// was loaded, or have none by that name; so lib/ uses none but those of the language, and has
-// everything else from a `node:` module at load.
+// was loaded, or lack it. So lib/ uses only those of the language, and has everything else from a
+// `node:` module at load.
 
 import { relative, sep } from 'node:path';
 import { createContext, runInContext } from 'node:vm';
@@ -8,14 +8,14 @@ import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { moduleFile, root } from './support/harness.js';
 
-/** What V8 puts into a realm of its own, without any host. */
+/** The globals that V8 puts into a realm of its own, without any host. */
 const language = new Set(runInContext('Object.getOwnPropertyNames(globalThis)', createContext()));
-// Of these, programs replace some (fake clocks, promise libraries), and Node adds to others.
+// Programs replace some of these (fake clocks, promise libraries), and Node adds to others.
 for (const name of ['Date', 'Promise', 'console', 'globalThis', 'WebAssembly'])
   language.delete(name);
 const ofModules = new Set(['require', 'module', '__dirname', '__filename', 'undefined']);
 
-/** Taken at load, where only one of several hosts has it. */
+/** Globals taken at load, which only one of several hosts has. */
 const AT_LOAD = {
   'lib/codec/binary.js': ['globalThis'],
   'lib/codec/cloneable.js': ['Date'],
@@ -23,14 +23,14 @@ const AT_LOAD = {
   'lib/worker/compile.js': ['globalThis'],
   'lib/worker/intrinsics.js': ['globalThis'],
 };
-/** Time has one home. */
+/** The only file that may read a clock. */
 const CLOCK = 'lib/clock.js';
 const CLOCK_MODULES = new Set(['node:timers', 'node:timers/promises', 'node:perf_hooks']);
 const CLOCK_METHODS = new Set(['nextTick', 'hrtime', 'uptime']);
 
 /**
- * Whether an identifier is looked up as a variable, and not the name of a property or of something
- * that is declared.
+ * Returns whether an identifier is looked up as a variable, and is not the name of a property or a
+ * declaration.
  */
 function isVariable(node) {
   const { parent } = node;
@@ -44,7 +44,7 @@ function isVariable(node) {
   );
 }
 
-/** What is wrong in these files, as `<file>:<line> <what>`. */
+/** The violations in these files, as `<file>:<line> <what>`. */
 function lateGlobals(files, base = root) {
   const options = {
     allowJs: true,

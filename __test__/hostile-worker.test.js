@@ -1,6 +1,6 @@
-// Workers that use their channel and their shared memory against the pool. What they do is in
-// fixtures/hostile.py. Whatever it is: its worker is killed, the task it was for ends with
-// ProtocolError, and a task that another worker has in hand at that moment notices nothing.
+// Workers that use their channel and their shared memory against the pool; fixtures/hostile.py has
+// what they do. In each case the worker is killed, its task ends with ProtocolError, and a task of
+// another worker is not affected.
 
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -22,14 +22,11 @@ const MEBIBYTE = 2 ** 20;
 
 const hostile = (...args) => ({ command: 'python3', args: [fixture('hostile.py'), ...args] });
 
-/** What workers said besides results, which are messages, too. */
+/** Messages of workers, without results. */
 const messages = (log) =>
   log.filter(([event, value]) => event === 'message' && value?.processedBy === undefined);
 
-/**
- * A pool of two hostile workers, of which one has a task in hand that ends well once `open` is
- * called.
- */
+/** A pool of two hostile workers, one of which runs a task that ends well once `open` is called. */
 async function beside(options, { page = false } = {}) {
   const worker = page ? hostile('page') : hostile();
   const manager = pool({
@@ -44,7 +41,7 @@ async function beside(options, { page = false } = {}) {
   await manager.startWorkers();
   const gate = join(project({}), 'gate');
   const patient = manager.run({ id: 'neighbour', data: { do: 'patient', gate } });
-  // A test that fails before it opens the gate has a better reason to tell.
+  // A test that fails before it opens the gate reports its own reason.
   patient.catch(() => {});
   await until(
     () => manager.workers.some(({ running }) => running.includes('neighbour')),
@@ -60,7 +57,7 @@ async function beside(options, { page = false } = {}) {
   return { manager, log, pid, open };
 }
 
-/** Lets a task break the protocol, and checks all that follows from it. */
+/** Lets a task break the protocol, and checks all that follows. */
 async function breach(data, { options, page } = {}) {
   const { manager, log, open } = await beside(options, { page });
   const before = process.memoryUsage().rss;
@@ -398,8 +395,8 @@ describe.skipIf(process.platform !== 'linux')('shared memory of a hostile worker
     const { manager, log, open } = await beside({ concurrency: 2 }, { page: true });
     const controller = new AbortController();
     const its = failure(manager.run({ id: 'its', data: { do: 'forge', word } }));
-    // One more for each worker. Whether a task has begun that is given up, its worker's claims have
-    // to tell.
+    // One more task for each worker. The claim word of a worker decides whether a cancelled task
+    // has started.
     const behindNeighbour = manager.run({ data: { do: 'good' } });
     const behindIt = failure(manager.run({ data: { do: 'good' } }, { signal: controller.signal }));
     await until(() => messages(log).length === 1, 'the claims are forged');
@@ -453,7 +450,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory of a hostile worker
 
   test('[E19, E20] a worker that changes the shared memory while it is read harms nothing', async () => {
     const { manager, pid, open } = await beside({ prefetch: 4 }, { page: true });
-    // A worker that trusts its own page may drop any task, hence the limit.
+    // A worker that forges its own page may drop any task, hence the limit.
     const run = (_, index) =>
       manager.run({ data: { do: index % 8 === 0 ? 'noise' : 'good' } }, { timeout: 2_000 });
     for (const { value, reason } of await Promise.allSettled(Array.from({ length: 32 }, run))) {
@@ -483,7 +480,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory of a hostile worker
     ['at no position', [{ shared: -1, bytes: [1] }]],
     ['at a position that overflows', [{ shared: '$most', bytes: [8] }]],
   ])('[E17] a worker that names raw bytes in shared memory %s is killed', async (_, places) => {
-    // JSON.parse in Python keeps it whole.
+    // JSON.parse in Python keeps the number whole.
     const most = places.map((place) =>
       place.shared === '$most' ? { ...place, shared: 2 ** 64 - 2 ** 12 } : place,
     );

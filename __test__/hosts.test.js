@@ -1,5 +1,5 @@
-// Pools where JavaScript does not run in plain Node.js: in the test runners of their users, which
-// load modules in their own ways and complain of what is left open, and in Electron.
+// Pools where JavaScript does not run in plain Node.js: in users' test runners, which load modules
+// in their own ways and report what is left open, and in Electron.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,8 +16,7 @@ const worker = `
   };`;
 
 /**
- * Test files of a user. They are several, so that one process or thread has more than one of them
- * to load.
+ * Test files of a user. There are several, so that one process or thread has to load more than one.
  */
 function testFiles(imports, extension) {
   const pool = `new ProcessManager({ worker: path.resolve('worker.mjs'), maxWorkers: 1 })`;
@@ -58,7 +57,7 @@ const imported = testFiles(
   'mjs',
 );
 
-/** Runs a runner to its end twice, and has a look at what it leaves behind. */
+/** Runs a test runner to its end twice, and checks what it leaves behind. */
 async function expectToPass(folder, args, verdict, pools = 3) {
   for (let run = 0; run < 2; run++) {
     const { error, output } = await runIn(folder, args);
@@ -100,7 +99,7 @@ test.each([
 );
 
 test('[G16] Jest finds no open handle of a pool that was shut down', async () => {
-  // It does find the others, which is right, and says where they were made.
+  // Jest finds the other pools, rightly, and says where they were made.
   const args = ['--detectOpenHandles', '--testPathIgnorePatterns=forgets'];
   await expectToPass(jestProject(), [jest, ...args], /Tests: +4 passed, 4 total/, 2);
 }, 250_000);
@@ -126,7 +125,7 @@ describe('Electron, as its documentation describes it', () => {
     const seen = await new ProcessManager(${options}).exec(() => [process.execPath, process.env.ELECTRON_RUN_AS_NODE, process.env.A]);
     console.log(JSON.stringify([process.execPath, ...seen]));`;
 
-  /** Runs a program that takes itself for an Electron app. */
+  /** Runs a program that believes itself to be an Electron app. */
   const app = (source, { type = 'browser', ...options } = {}) => {
     const electron = `
       Object.defineProperty(process.versions, 'electron', { value: '40.0.0' });
@@ -174,7 +173,7 @@ describe('Electron, as its documentation describes it', () => {
     const { code, stdout } = await app(source, { env: { ELECTRON_RUN_AS_NODE: '1' } });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^ERR_FEATURE_UNAVAILABLE_ON_PLATFORM .*"runAsNode" is off/);
-    // Where it is heeded, there is no process type.
+    // Where the variable takes effect, there is no process type.
     const { stdout: heeded } = await app(seen('{}'), {
       type: null,
       env: { ELECTRON_RUN_AS_NODE: '1' },

@@ -1,5 +1,5 @@
-// What keeps the process alive and what does not; whom a pool shares the process with; what it
-// leaves behind.
+// What keeps the process alive and what does not, how a pool shares a process, and what it leaves
+// behind.
 
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -9,9 +9,7 @@ import { fixture, isGone, pool, program, project, until } from './support/harnes
 const IMPORT = `import ProcessManager from 'bulkhead';\n`;
 const WORKER = JSON.stringify(fixture('basic.mjs'));
 
-/**
- * Runs a program to its end, which must be a quiet one, and gives the lines that it has printed.
- */
+/** Runs a program to its end, which must print no error, and returns the lines it has printed. */
 async function lines(source, options) {
   const { code, signal, stdout, stderr } = await program(IMPORT + source, options);
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
@@ -74,7 +72,7 @@ describe('the end of the process', () => {
   });
 
   test('a process whose pool is ref()ed ends only after unref()', async () => {
-    // The timer does not keep the process alive, so that it is heard only if something else does.
+    // The timer does not keep the process alive: it fires only if the pool does.
     const source = `
       const pool = new ProcessManager({ maxWorkers: 1 });
       await pool.run({ data: 1 });
@@ -122,7 +120,7 @@ describe('the end of the process', () => {
 });
 
 test('a worker of any kind ends with a process that leaves by process.exit() or by an exception', async () => {
-  // Deaf to its channel, as a program may be that knows nothing of it.
+  // The worker ignores its channel, as a program may that does not know of it.
   const script = `printf '{"type":"ready","version":1}\\n' >&3; exec sleep 60`;
   const source = `${IMPORT}
     const worker = { command: 'sh', args: ['-c', ${JSON.stringify(script)}] };
@@ -205,13 +203,13 @@ test('[G13] a pool with unsettled tasks is not collected', async () => {
 test.each(['closed', 'forgotten'])(
   '[G13] pools that are %s give their memory back',
   async (how) => {
-    // A megabyte of each, on either side of the border, none of which is ever put to use.
+    // A megabyte of each, on either side of the threshold, none of which is ever used.
     const source = `
     const round = async () => {
       const pool = new ProcessManager({ env: { FILL: 'x'.repeat(1 << 20) } });
       if (${how === 'closed'}) await pool.shutdown();
     };
-    // What is collected is finalised in a later turn of the event loop.
+    // Collected objects are finalised in a later turn of the event loop.
     const collect = async () => {
       for (let i = 0; i < 3; i++) {
         gc();
@@ -295,7 +293,7 @@ describe('a worker thread', () => {
         await thread.terminate();
       }
       for (let i = 0; i < 3; i++) await Promise.all([pool.run({ data: i }), round(), round()]);
-      // A zombie still has its place in /proc: not even that may be left while this process lives.
+      // A zombie still has an entry in /proc: none may be left while this process lives.
       for (const pid of pids) while (existsSync('/proc/' + pid)) await new Promise((resolve) => setTimeout(resolve, 5));
       console.log(JSON.stringify({ main: await pool.run({ data: 'goes on' }), pids }));`;
     const { main, pids } = JSON.parse(await lines(source, { files: { 'thread.cjs': THREAD } }));
@@ -305,7 +303,7 @@ describe('a worker thread', () => {
 });
 
 test("[G18, G19] 1 000 of the user's own child processes and as many workers, by turns: every exit is reported", async () => {
-  // A worker that exits with the code that it is given, and costs little to start.
+  // A worker that exits with the code that it is given, and starts quickly.
   const script = `while read -r frame <&3; do
     case $frame in
       *'"type":"init"'*) printf '{"type":"ready","version":1}\\n' >&3 ;;

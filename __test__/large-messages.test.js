@@ -1,5 +1,5 @@
-// Messages of hundreds of megabytes: refused before a byte of them is copied, or carried, if they
-// are allowed.
+// Messages of hundreds of megabytes: refused before a byte of them is copied, or delivered where
+// they are allowed.
 
 import { Buffer } from 'node:buffer';
 import { expect, test } from 'vitest';
@@ -9,7 +9,7 @@ const MIB = 1 << 20;
 
 test('[F9] a task of 1 GiB is refused before anything is copied', async () => {
   const manager = pool({ worker: fixture('basic.mjs'), maxWorkers: 1 });
-  // Memory that nobody has touched is not resident: whoever reads it to copy it makes it so.
+  // Untouched memory is not resident: reading it to copy it would make it so.
   const data = Buffer.alloc(1024 * MIB);
   const before = process.memoryUsage.rss();
   const error = await failure(manager.run({ type: 'echo', data }));
@@ -32,7 +32,7 @@ test.each([
     });
     const data = make();
     const back = await manager.run({ type: 'echo', data });
-    // Not by `toEqual`, which would walk through it byte by byte.
+    // `toEqual` would walk through it byte by byte.
     expect(typeof data === 'string' ? back === data : data.equals(back)).toBe(true);
   },
   180_000,

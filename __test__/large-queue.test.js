@@ -1,4 +1,4 @@
-// More work than workers can take: it waits in the queue, not in the workers' channels.
+// More tasks than workers can take: they wait in the queue, not in the workers' channels.
 
 import { expect, test } from 'vitest';
 import { failure, fixture, pool, until } from './support/harness.js';
@@ -7,7 +7,7 @@ test('[G22, T2] a very long queue is bounded, and every task in it ends', {
   timeout: 60_000,
 }, async () => {
   const limit = 200_000;
-  // It never gets ready, so nothing leaves the queue.
+  // The worker never gets ready, so nothing leaves the queue.
   const manager = pool({
     worker: { command: 'sleep', args: ['1000'] },
     maxWorkers: 1,
@@ -18,7 +18,7 @@ test('[G22, T2] a very long queue is bounded, and every task in it ends', {
     const end = `${code} ${maybeExecuted}`;
     ends.set(end, (ends.get(end) ?? 0) + 1);
   };
-  // One more: as many as may wait, and one that a worker would run.
+  // One more than may wait: a worker would run it.
   const tasks = Array.from({ length: limit + 1 }, (_, id) => manager.run({ id }).catch(count));
   expect(manager.stats().queue.tasks).toBe(limit + 1);
   expect(await failure(manager.run({}))).toMatchObject({ code: 'ERR_QUEUE_FULL', limit });
@@ -35,8 +35,8 @@ test('[D6] a worker that does not read its channel is sent little, and another r
   const data = 'x'.repeat(100_000);
   const started = Array.from({ length: 400 }, (_, id) => manager.run({ id, type: 'echo', data }));
   const done = () => manager.stats().tasks.completed;
-  // One is in the stopped worker's hands: whether it was taken up cannot be known before it goes
-  // on.
+  // One task is at the stopped worker: whether it was claimed cannot be known before the worker
+  // continues.
   await until(() => done() >= 399, 'all but one');
   process.kill(pid, 'SIGCONT');
   const results = await Promise.all(started);

@@ -1,5 +1,5 @@
-// The checker of the ledger is only worth what it finds: one forged history for each way to break a
-// promise.
+// The checker of the ledger is worth only what it finds: there is one forged history for each way
+// to break a promise.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const POSSESSIONS = { children: [], descriptors: 20, threads: 10 };
 const PID = 11;
 
 /**
- * A run of two tasks on one worker in which all is well. Each test changes it.
+ * A run of two tasks on one worker in which nothing goes wrong. Each test changes it.
  *
  * @param {(history: import('./ledger/history.mjs').History) => void} [change]
  */
@@ -75,7 +75,7 @@ const one = (history, kind, id) =>
 const counters = (history) => one(history, 'end').stats.tasks;
 const remove = (list, item) => list.splice(list.indexOf(item), 1);
 
-/** Has a task rejected instead, by the counters as well. */
+/** Turns a task into a rejected one, in the counters as well. */
 function reject(history, id, about) {
   const settled = one(history, 'settled', id);
   Object.assign(settled, { as: 'rejected', digest: undefined, ...about });
@@ -83,7 +83,7 @@ function reject(history, id, about) {
   counters(history)[settled.as === 'cancelled' ? 'cancelled' : 'failed'] += 1;
 }
 
-/** Has the worker die, with this excuse. */
+/** Makes the worker die, for this cause. */
 function die(history, signal = 'SIGKILL') {
   Object.assign(one(history, 'exit'), { code: null, signal, reason: 'crashed' });
   history.events.unshift({ event: 'strike', at: 3, what: 'kill', pid: PID });

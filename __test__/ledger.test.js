@@ -1,5 +1,5 @@
-// Whole runs of the ledger, see `ledger/checker.mjs` for what has to hold. Each has a process of
-// its own, whose descriptors the nemesis may use up.
+// Whole runs of the ledger; `ledger/checker.mjs` lists what has to hold. Each has a process of its
+// own, whose descriptors the nemesis may use up.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -8,13 +8,13 @@ import { describe, planOf } from './ledger/plan.mjs';
 import { randomSeed } from './ledger/stage.mjs';
 import { root } from './support/harness.js';
 
-/** Of a long run, and of a short one; the same seed means another run with another number. */
+/** Tasks of a long run, and of a short one; another number makes another run of the same seed. */
 const LONG = 20_000;
 const SHORT = 5_000;
-/** ms. A long run takes about ten seconds where nobody else wants the machine. */
+/** Time limit (ms). A long run takes about ten seconds on an idle machine. */
 const PATIENCE = 600_000;
 
-/** What it printed, and how it ended. */
+/** What a run printed, and how it ended. */
 function ledger(seed, tasks) {
   const args = [
     join(root, 'scripts', 'ledger.mjs'),
@@ -34,8 +34,8 @@ function ledger(seed, tasks) {
 }
 
 /**
- * Seeds and numbers of tasks. Between them: one worker and several, both kinds of workers and of
- * serialisation, retries, every way to close, no pidfd.
+ * Seeds and numbers of tasks. Together they have one worker and several, both kinds of workers and
+ * of serialisation, retries, every way to close, and no pidfd.
  */
 const RUNS = [
   [42, LONG],
@@ -44,10 +44,10 @@ const RUNS = [
   [1589, SHORT],
   [476, SHORT],
 ];
-/** In this one workers are only stopped and continued. */
+/** A run in which workers are only stopped and continued. */
 const CALM = 37;
 
-/** Plays a run, which must hold. */
+/** Plays a run, and checks it. */
 async function holds(seed, tasks) {
   const { printed, code, signal } = await ledger(seed, tasks);
   expect({ code, signal }, printed).toEqual({ code: 0, signal: null });

@@ -1,5 +1,5 @@
-// Workers that have had enough: after so many tasks, at an age, at a size. Another takes their
-// place, and no task notices.
+// Workers that reach a limit: of tasks, age or size. Another takes their place, and no task is
+// lost.
 
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -30,7 +30,7 @@ function countsOf(values) {
   return counts;
 }
 
-/** What was told of these workers, in order: `['online', pid]`, `['exit', pid, reason]`. */
+/** The events of these workers, in order: `['online', pid]`, `['exit', pid, reason]`. */
 function livesOf(log) {
   return log.flatMap(([event, about]) => {
     if (event === 'online') return [['online', about.pid]];
@@ -43,7 +43,7 @@ describe('maxTasksPerWorker', () => {
   test('[B15, H4, W4] maxTasksPerWorker: no process runs more tasks, none is lost, and the pool does not stall', {
     timeout: 120_000,
   }, async () => {
-    // Five hundred processes: of a kind that starts quickly.
+    // Five hundred processes, of a kind that starts quickly.
     const manager = pool({ worker: SHELL, maxTasksPerWorker: 2, maxWorkers: 2 });
     const log = record(manager, ['error', 'exit', 'online']);
     const pids = await Promise.all(Array.from({ length: 1000 }, (_, id) => manager.run({ id })));
@@ -87,7 +87,7 @@ describe('maxTasksPerWorker', () => {
     const first = manager.run({ type: 'until', data: path });
     const online = () => log.filter(([event]) => event === 'online').length;
     await until(() => online() === 2, 'the successor');
-    // The place is still taken: this one waits for the task, and not for a process.
+    // The slot is still taken: this task waits for the other one, and not for a process.
     const second = manager.run({ type: 'pid' });
     open();
     const pids = [await first, await second];
@@ -140,7 +140,7 @@ describe('maxWorkerAge', () => {
     const long = manager.run({ id: 'long', type: 'until', data: path });
     await begun;
     await until(() => log.filter(([event]) => event === 'online').length === 2, 'the successor');
-    // Longer than any rung of the ladder.
+    // Longer than any step of the escalation.
     await new Promise((resolve) => setTimeout(resolve, 500));
     const [successor, old] = manager.workers;
     expect([successor.id, old.id, successor.restarts, old.restarts]).toEqual([1, 1, 1, 0]);
@@ -286,7 +286,7 @@ describe('replacing a worker', () => {
     writeFileSync(worker, "throw new Error('broken on disk')");
     const failed = () =>
       log.filter(([event, { reason }]) => event === 'exit' && reason === 'startup').length;
-    // More than would break a pool in which nobody serves.
+    // More failures than would break a pool in which no worker serves.
     await until(() => failed() > 4, 'failed starts');
     expect(await manager.run(1)).toBe(pid);
     writeFileSync(worker, 'export default () => process.pid');

@@ -1,5 +1,5 @@
-// pool.map(): results of any source of tasks, with bounded look-ahead, and a clean end however it
-// ends.
+// pool.map(): results of any source of tasks, with bounded look-ahead, and a clean end in every
+// case.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
@@ -45,7 +45,7 @@ const worker = moduleFile(`
   };
   export default (task) => task;`);
 
-/** One worker, so that tasks meet; as many at a time as they like. */
+/** One worker, so that tasks meet, with any number of them at a time. */
 const meeting = { worker, maxWorkers: 1, concurrency: 16 };
 const serial = { worker, maxWorkers: 1, prefetch: 1 };
 
@@ -53,7 +53,7 @@ const echo = (data) => ({ type: 'echo', data });
 const wait = (data) => ({ type: 'wait', data });
 const open = (data) => ({ type: 'open', data });
 
-/** Items from 0 on, and how many were taken; whether it was closed. */
+/** Items from 0 on, how many were taken, and whether the source was closed. */
 class Counter {
   taken = 0;
   closed = false;
@@ -85,7 +85,7 @@ async function collect(iterable) {
   return values;
 }
 
-/** What comes, and the error behind it. */
+/** The results, and the error behind them. */
 async function collectUntilFailure(iterable) {
   const values = [];
   try {
@@ -96,7 +96,7 @@ async function collectUntilFailure(iterable) {
   throw new Error(`expected a failure behind ${JSON.stringify(values)}`);
 }
 
-/** Waits until such a task says that it waits. */
+/** Waits until such a task reports that it waits. */
 function waits(manager, name) {
   return new Promise((resolve) => {
     manager.on('message', function listener(message) {
@@ -211,7 +211,7 @@ describe('map(): the source', () => {
     });
     await storage.run('consumer', async () => {
       const results = manager.map(counter.itemsAtOnce(200), { highWaterMark: 2 });
-      // All waiting at once: most items are taken when a result has come.
+      // All tasks wait at once: most items are taken when a result has come.
       await Promise.all(range(201).map(() => results.next()));
     });
     expect([...contexts]).toEqual(['consumer']);
@@ -230,7 +230,7 @@ describe('map(): look-ahead', () => {
         expect(result).toBe(taken);
         taken += 1;
         most = Math.max(most, counter.taken - taken);
-        // A consumer that takes its time, now and then: results pile up, but no more than allowed.
+        // A consumer that pauses now and then: results pile up, up to the limit.
         if (taken % 50 === 0) {
           await until(() => counter.taken === Math.min(taken + 7, 500), 'all that is allowed');
           await until(() => manager.stats().tasks.completed === counter.taken, 'all of it is done');
@@ -289,7 +289,7 @@ describe('map(): look-ahead', () => {
 
   test('look-ahead follows the size of the pool', { timeout: 60_000 }, async () => {
     const manager = pool({ worker, minWorkers: 1, maxWorkers: 1 });
-    // Too long for look-ahead to grow by itself.
+    // Tasks too long for look-ahead to grow by itself.
     const counter = new Counter(() => ({ type: 'sleep', data: 60 }));
     let taken = 0;
     let most = 0;
@@ -308,7 +308,7 @@ describe('map(): look-ahead', () => {
   test('look-ahead waits for a pool that has no room', async () => {
     for (const limits of [{ maxQueue: 1 }, { maxQueue: 0 }, { maxQueueBytes: 60 }]) {
       const manager = pool({ worker, ...limits });
-      // 40 bytes or so: one of them may wait.
+      // About 40 bytes: one of them may wait.
       const counter = new Counter((index) => ({ type: 'echo', data: index, filler: 'filler' }));
       const results = await collect(manager.map(counter.items(300), { highWaterMark: 50 }));
       expect(results, JSON.stringify(limits)).toEqual(range(300));
@@ -392,7 +392,7 @@ describe('map(): a task that fails', () => {
 
   test('of two failing items of map() the earlier one’s error counts', async () => {
     const manager = pool(meeting);
-    // The first waits for the second to have failed.
+    // The first task waits until the second has failed.
     const tasks = [wait('gate'), { type: 'throw', data: 'second' }, wait('late')];
     const running = collectUntilFailure(manager.map(tasks));
     await until(() => manager.stats().tasks.failed === 1, 'the second has failed');
@@ -847,7 +847,7 @@ describe('map(): a pool that closes', () => {
           yield wait('a');
           yield echo(1);
           yield open('a');
-          // It has no more to give, and would keep the consumer waiting.
+          // The source has no more items, and would keep the consumer waiting.
           await new Promise(() => {});
         } finally {
           closed = true;
@@ -863,7 +863,8 @@ describe('map(): a pool that closes', () => {
       expect(await failure(results.next())).toBeInstanceOf(PoolClosedError);
       expect(await results.next()).toEqual(DONE);
       await shutdown;
-      // It waits for an item: its return() has to wait, and nobody waits for that.
+      // The source waits for an item, so its return() has to wait, and map() does not wait for
+      // that.
       expect(closed).toBe(false);
     },
   );
@@ -940,7 +941,7 @@ test('map() leaves no rejection unhandled, no child, and no process that does no
       }
     }
     const failing = { handler: 'there is none' };
-    // Each is left in another way, while failures are on their way.
+    // Each map() is left in another way, while failures are in transit.
     for (const ordered of [true, false]) {
       const options = { ordered, highWaterMark: 20 };
       const left = pool.map(tasks(), { ...options, ...failing });
@@ -954,7 +955,7 @@ test('map() leaves no rejection unhandled, no child, and no process that does no
         }
       }
     }
-    // Nobody asks for more, and nobody closes it; or nobody asks at all.
+    // The consumer neither asks for more nor closes the map(), or never asks at all.
     await pool.map(tasks()).next();
     pool.map(null);
     await pool.shutdown();

@@ -1,4 +1,4 @@
-// Workers that the kernel kills for want of memory: it takes a memory group to show it.
+// Workers that the kernel kills as memory runs out, which takes a memory group.
 
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ const LIMIT = 256 * 1024 * 1024;
 const groups = [];
 afterAll(async () => {
   for (const group of groups) {
-    // The last process may take a moment to leave it.
+    // The last process may take a moment to leave the group.
     await until(
       () => readFileSync(join(group, 'cgroup.procs'), 'latin1') === '',
       `${group} is empty`,
@@ -62,7 +62,7 @@ function memoryGroup() {
 const PROGRAM = `
   import { writeFileSync } from 'node:fs';
   import ProcessManager from 'bulkhead';
-  // Before the addon is asked for anything: it looks up its own group once.
+  // This comes before the addon is used: it looks up its own group once.
   writeFileSync(process.env.GROUP + '/cgroup.procs', String(process.pid));
   const pool = new ProcessManager({
     worker: new URL('./worker.mjs', import.meta.url), maxWorkers: 2, stdio: 'ignore', execArgv: [],
@@ -82,10 +82,11 @@ const PROGRAM = `
 const WORKER = `
   import { writeFileSync } from 'node:fs';
   export const handlers = {
-    // Killed by hand: the kernel has nothing to do with it.
+    // This worker is killed by hand, without the kernel's help.
     hang: () => process.kill(process.pid, 'SIGKILL'),
     greedy: () => {
-      // The kernel takes the largest of the group, and that is to be this one; we also offer it.
+      // The kernel takes the largest process of the group, which has to be this one; we also offer
+      // it.
       writeFileSync('/proc/self/oom_score_adj', '1000');
       const hoard = [];
       for (;;) hoard.push(Buffer.alloc(8 << 20, 1));
@@ -120,7 +121,7 @@ test('[C9, L10] a worker killed by the kernel as memory ran out is distinguished
   expect(greedy.message).toContain(
     'ran out of memory and was killed by SIGKILL while running task "greedy"',
   );
-  // The other worker lived when the kernel struck, and still: that death is explained.
+  // The other worker lived when the kernel killed, and still does: that death is explained.
   expect(later).toMatchObject({
     name: 'WorkerCrashedError',
     signal: 'SIGKILL',

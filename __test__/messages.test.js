@@ -1,4 +1,4 @@
-// send() and broadcast(): what the pool's user says to workers.
+// send() and broadcast(): messages of the pool's user to workers.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, moduleFile, pool } from './support/harness.js';

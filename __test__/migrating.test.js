@@ -1,6 +1,6 @@
-// docs/migrating.md leaves out nothing: every option, method and export of a library that it comes
-// from has its row, as the library's own types have it. And it promises nothing: what it says to
-// use instead is in index.d.ts. (The programs of that page are run by docs.test.js.)
+// docs/migrating.md is complete: every option, method and export of a library has its row, as the
+// library's own types have it. And it promises nothing that is missing: the replacements it names
+// are in index.d.ts. (docs.test.js runs the programs of that page.)
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { project, root } from './support/harness.js';
 
 /**
- * What each of them has, as types that TypeScript makes a list of names of; by the section of the
+ * What each library has, as types that TypeScript turns into a list of names, by the section of the
  * page.
  */
 const SURFACES = {
@@ -55,8 +55,8 @@ const SURFACES = {
 };
 
 /**
- * What stands in the second column and is not ours: Node's, JavaScript's, what a worker exports, or
- * the peer's once more.
+ * Names in the second column that are not ours: Node's, JavaScript's, exports of workers, and the
+ * peer's.
  */
 const NOT_OURS = [
   ...[

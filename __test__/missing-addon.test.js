@@ -1,4 +1,4 @@
-// The native addon cannot be loaded: the error says which of the possible reasons it is.
+// The native addon cannot be loaded: the error names the reason.
 
 import { cpSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ const print = `
   const about = ({ message, code, cause }) => ({ message, code, cause: cause && about(cause) });
   try { require('bulkhead'); console.log('{}'); } catch (error) { console.log(JSON.stringify(about(error))); }`;
 
-/** A project whose bulkhead was changed, and what is thrown when it is loaded there. */
+/** A project whose bulkhead was changed, and the error of loading it there. */
 function refusal(change, { source = print, nodeArgs = [] } = {}) {
   const folder = installed({ 'package.json': '{ "name": "user" }', 'main.cjs': source });
   const own = join(folder, 'node_modules', 'bulkhead');
@@ -47,7 +47,7 @@ describe('[XA8] without its native addon, bulkhead names the reason', () => {
     expect(cause).toMatchObject({ code: 'MODULE_NOT_FOUND' });
     expect(cause.cause).toBe(undefined);
     expect(cause.message).toContain(`Cannot find module 'bulkhead-${target}'`);
-    // Each candidate that is named is this platform's.
+    // Each candidate that is named belongs to this platform.
     const named = JSON.stringify([message, cause]).match(/bulkhead-\w+-\w+(?:-\w+)?(?=[' ])/g);
     expect(new Set(named)).toEqual(new Set([`bulkhead-${target}`]));
     expect(JSON.stringify([message, cause])).not.toMatch(/wasm|npm has a bug/);

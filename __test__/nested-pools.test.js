@@ -1,5 +1,5 @@
-// Pools in workers of pools: as deep as tasks want it, and never without end because of how a
-// module begins.
+// Pools in workers of pools: as deep as tasks want, and never without end because of how a module
+// begins.
 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,8 +14,8 @@ const selfPool = `new ProcessManager({ worker: import.meta.url, maxWorkers: 2, r
 const handler = 'export default ({ data }) => data * 2;';
 
 /**
- * Runs a program that prints the outcome of its pool as JSON: a result, or the error's code and
- * that of what is behind it.
+ * Runs a program that prints the outcome of its pool as JSON: a result, or the codes of the error
+ * and of its cause.
  */
 async function outcomeOf(source, { name, files } = {}) {
   const { stdout, stderr } = await program(source, { name, files });
@@ -43,7 +43,7 @@ describe('[XA12] a module that starts a pool of itself', () => {
   ])(
     '[D16] a module that starts a pool of itself %s is refused in its workers: the pool breaks at once',
     async (_, start) => {
-      // In a worker the refusal is thrown on, as it is where nobody catches it.
+      // In a worker the refusal is thrown on, as it is without a catch.
       const thrownOn = report.replace('(outcome) => ', '(outcome) => isWorker ? outcome : ');
       const outcome = await outcomeOf(`${imports}${thrownOn}${handler}${start}`);
       expect(outcome).toMatchObject({ code: 'ERR_POOL_BROKEN', cause: 'ERR_POOL_RECURSION' });

@@ -1,4 +1,4 @@
-// `nice`: how much of the processors the workers get.
+// The option `nice`: the workers' share of the processors.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// Options: what they default to, how they complete each other, and what is said about wrong ones.
+// Options: their defaults, how they complete each other, and the errors for wrong ones.
 
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -17,7 +17,7 @@ function configOf(options) {
   return resolveOptions(options, () => CORES).config;
 }
 
-/** Asserts one of Node's own kinds of argument errors, which names the option. */
+/** Asserts an argument error of Node's kind, which names the option. */
 function expectRefused(options, code, message) {
   const Class = code === 'ERR_OUT_OF_RANGE' ? RangeError : TypeError;
   for (const refuse of [() => configOf(options), () => new ProcessManager(options)]) {

@@ -11,12 +11,12 @@ import {
   until,
 } from './support/harness.js';
 
-/** How long a worker may outlive its parent, in ms. */
+/** The time that a worker may outlive its parent (ms). */
 const BOUND = 2_000;
 
 /**
- * A program with four workers: one idles, one awaits, one is in a synchronous loop and one is
- * stopped. Then `end`.
+ * A program with four workers, which then executes `end`. One worker idles, one awaits, one is in a
+ * synchronous loop and one is stopped.
  */
 function busyProgram(end) {
   return `
@@ -43,7 +43,7 @@ function busyProgram(end) {
     }`;
 }
 
-/** The pids by what they do, from the program's standard output. */
+/** The pids by what the workers do, from the program's standard output. */
 function pidsOf(stdout) {
   const doing = JSON.parse(stdout.match(/busy (\{.*\})/)[1]);
   expect(Object.keys(doing).sort()).toEqual(['hang', 'idle', 'loop', 'stop']);

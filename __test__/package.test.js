@@ -17,7 +17,7 @@ let folder;
 let project;
 let tarball;
 let packed;
-/** What npm has to say of the installation, beside that it is done. */
+/** The output of npm's installation, beside its success. */
 let warnings;
 
 /** Runs a program to its end; a failure shows all that it printed. */
@@ -119,7 +119,7 @@ describe('the tarball', () => {
   });
 
   test('[XA17] the tarball runs nothing when it is installed, and npm knows of no script', async () => {
-    // npm builds what has this file, and no script of its own, with node-gyp.
+    // npm builds a package that has this file, and no script of its own, with node-gyp.
     expect(packed.files.map((file) => file.path)).not.toContain('binding.gyp');
     for (const name of await readdir(join(root, 'npm'))) {
       expect(require(join(root, 'npm', name, 'package.json')).scripts).toBeUndefined();

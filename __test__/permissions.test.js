@@ -1,12 +1,12 @@
-// Node's permission model: what a pool needs of it, and what workers may do. That a pool cannot be
-// made without the right to start processes is in bad-input.test.js.
+// Node's permission model: what a pool needs of it, and what workers may do. bad-input.test.js has
+// the pool without permission to start processes.
 
 import { describe, expect, test } from 'vitest';
 import { pool, program } from './support/harness.js';
 
 const has = (flag) => process.allowedNodeEnvironmentFlags.has(flag);
 
-/** Its name was another one before Node 23.5. */
+/** The flag had another name before Node 23.5. */
 const permission = has('--permission') ? '--permission' : '--experimental-permission';
 const flags = [
   permission,
@@ -23,13 +23,13 @@ const worker = `
     leave: () => process.disconnect(),
   };`;
 
-/** What a program prints as JSON that was started with these flags. */
+/** The output, as JSON, of a program started with these flags. */
 async function printed(source, { nodeArgs = flags, env } = {}) {
   const all = `
     import ProcessManager from 'bulkhead';
     const module = { worker: new URL('worker.mjs', import.meta.url), maxWorkers: 1 };
     const may = async (options) => {
-      // With flags of their own, workers warn of them.
+      // Workers warn of flags of their own.
       const pool = new ProcessManager({ ...module, stdio: 'ignore', ...options });
       const answer = await pool.run({ type: 'may' });
       await pool.shutdown();
@@ -77,7 +77,7 @@ describe('permissions: the network', () => {
 
   test('[G20, XA18] a worker loads no module that needs the network', async () => {
     const manager = pool({ maxWorkers: 1, stdio: 'ignore' });
-    // Undocumented, and in every version that there is.
+    // This API is undocumented, and present in every version.
     const loaded = await manager.exec(() => process.moduleLoadList);
     expect(loaded).toContain('NativeModule buffer');
     expect(loaded.filter((name) => name === 'NativeModule net')).toEqual([]);

@@ -1,5 +1,5 @@
-// How a program is told of what concerns the pool as a whole: by an event, by a promise, or else by
-// one warning. It never ends the process.
+// Errors of the pool as a whole: an event, a promise, or else one warning. They never end the
+// process.
 
 import { errorMonitor } from 'node:events';
 import { describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import {
 
 const missing = '/nowhere/worker.mjs';
 
-/** The warnings of pools that come until this has run. */
+/** The warnings of pools until this has run. */
 async function warningsOf(action) {
   const warnings = [];
   const onWarning = (warning) => {
@@ -34,7 +34,7 @@ async function warningsOf(action) {
 }
 
 /**
- * What a pool that breaks warns of, without a listener. Node's own unhandledRejection would fail
+ * The warnings of a pool that breaks without a listener. Node's own unhandledRejection would fail
  * the test.
  */
 function warningsOfBroken(act, options = {}) {
@@ -228,7 +228,7 @@ test('[XA3] a broken pool with a listener emits one event for itself, one for ea
 });
 
 describe('an idle worker that breaks the protocol', () => {
-  /** Says what makes no sense, once it has ended a task. */
+  /** Sends an invalid frame once it has ended a task. */
   const babbling = shellWorker(
     `echo '{"type":"result","id":'$id',"result":1}' >&3; echo nonsense >&3`,
   );

@@ -1,5 +1,5 @@
-// What Node prints of a pool and of its errors: names as the documentation has them, and places in
-// the user's own code.
+// What Node prints of a pool and of its errors: names as in the documentation, and places in the
+// user's own code.
 
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';

@@ -1,5 +1,4 @@
-// The order in which waiting tasks are started: by priority and age, first in, first out among
-// equals.
+// The order in which waiting tasks start: by priority and age, first in, first out among equals.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, gate, pool, record, started } from './support/harness.js';
@@ -7,7 +6,7 @@ import { failure, fixture, gate, pool, record, started } from './support/harness
 const LIMITS = fixture('limits.mjs');
 
 /**
- * A pool of one whose only worker is busy, so that all that follows waits; `open` lets it go on.
+ * A pool whose only worker is busy, so that all later tasks wait; `open` lets the worker continue.
  */
 async function busy(options) {
   const manager = pool({ worker: LIMITS, maxWorkers: 1, ...options });
@@ -19,8 +18,8 @@ async function busy(options) {
 }
 
 /**
- * The ids of the tasks in the order of their results, which is that of their starts: there is one
- * worker.
+ * The ids of the tasks in the order of their results. As there is one worker, that is the order of
+ * their starts.
  */
 function order(manager) {
   const log = record(manager, ['result', 'error']);
@@ -110,7 +109,7 @@ describe('priorityAgeing', () => {
     const done = order(manager);
     manager.distributeTask({ id: 'old', type: 'pid' });
     const since = performance.now();
-    // Not how long it waits matters, but that it has been longer than the ten levels' time.
+    // The exact time of waiting does not matter, only that it is longer than ten levels of ageing.
     while (performance.now() - since < 25) await new Promise(setImmediate);
     manager.distributeTask({ id: 'young', type: 'pid' }, { priority: 10 });
     open();

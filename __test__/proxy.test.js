@@ -1,4 +1,4 @@
-// `pool.proxy`: the functions of the worker module, called as if they were here.
+// `pool.proxy`: the functions of the worker module, called as if they were local.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, moduleFile, pool, record, until } from './support/harness.js';
@@ -298,8 +298,8 @@ describe('a proxy as an object', () => {
     expect((await it.proxy) === it.proxy).toBe(true);
     expect((await Promise.resolve(it.proxy)) === it.proxy).toBe(true);
     expect(it.stats().tasks.accepted).toBe(0);
-    // As the handler of a task it has the context as its second argument, and gives back what
-    // cannot be sent.
+    // As the handler of a task it has the context as its second argument, and returns what cannot
+    // be sent.
     await expect(it.run(1, { handler: 'about' })).rejects.toMatchObject({
       code: 'ERR_SERIALIZATION',
       path: 'second',
@@ -366,7 +366,7 @@ test("the types of a module's proxy say what its functions do", async () => {
     proxy.enveloped('a'),
   ]);
   expect([sum, counted, letters, nobody]).toEqual([6, [1, 2, 3], ['a', 'b', 'c'], 'Hi you']);
-  // Handlers that want a context are for tasks.
+  // Handlers that use a context are for tasks.
   expect(resized).toBeInstanceOf(TypeError);
   expect(enveloped).toEqual(new Uint8Array(2));
 });

@@ -1,9 +1,7 @@
-// Random plans against the public API, each played by a real pool with real workers: calls with
-// good and bad arguments, signals, kills, listeners that call the pool, and every way to end.
-// `public-api/rules.mjs` and `public-api/tasks.mjs` say what has to hold.
-//
-// All plans are played in a program of their own, which sees what nobody catches, and has to end by
-// itself.
+// Random plans against the public API, each played by a real pool with real workers. They have
+// calls with good and bad arguments, signals, kills, listeners that call the pool, and every way to
+// end. `public-api/rules.mjs` and `public-api/tasks.mjs` state what has to hold. All plans are
+// played in a program of their own, which sees uncaught errors, and has to end by itself.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -12,10 +10,10 @@ import { BAD_CALLS } from './public-api/bad-calls.mjs';
 import { root } from './support/harness.js';
 import { outputOf } from './support/output.mjs';
 
-/** Of a run of the whole suite; `npm run explore:api` plays as many as told. */
+/** Plans of a run of the whole suite; `npm run explore:api` plays as many as told. */
 const PLANS = process.env.FC_RUNS ?? '120';
 /**
- * ms. The plans take about half a minute; the rest is for machines that are busy, and for
+ * Time limit (ms). The plans take about half a minute; the rest is for busy machines, and for
  * shrinking.
  */
 const PATIENCE = 600_000;

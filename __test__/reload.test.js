@@ -1,4 +1,4 @@
-// reload(): every worker replaced, and no task notices.
+// reload() replaces every worker, and no task notices.
 
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -16,8 +16,8 @@ import {
 const LIMITS = fixture('limits.mjs');
 
 /**
- * A reload takes the start of two processes, one after the other: more than these are for those who
- * have the time.
+ * A reload takes the start of two processes, one after the other. More reloads than this need a
+ * long run.
  */
 const TIMES = Number(process.env.BULKHEAD_RELOADS ?? 20);
 
@@ -72,7 +72,7 @@ describe('reload()', () => {
         const id = next++;
         const [echo, pid, n] = await manager.run(id);
         expect(echo).toBe(id);
-        // A start that was lost, or made twice, would leave a gap in some worker's count.
+        // A start that is lost or made twice leaves a gap in some worker's count.
         expect(seen.has(`${pid} ${n}`)).toBe(false);
         seen.add(`${pid} ${n}`);
       }
@@ -83,7 +83,7 @@ describe('reload()', () => {
     for (let i = 0; i < TIMES; i++) await manager.reload();
     going = false;
     await Promise.all(loads);
-    // The first one may have come before there was a process.
+    // The first reload may have come before there was a process.
     expect(exits.length).toBeGreaterThanOrEqual(2 * TIMES - 2);
     for (const { pid, reason, tasksDone } of exits) {
       expect([reason, [...seen].filter((key) => key.startsWith(`${pid} `)).length]).toEqual([
@@ -129,7 +129,7 @@ describe('reload()', () => {
     await manager.reload();
     await ready;
     expect(manager.workers.map(({ restarts }) => restarts)).toEqual([1, 1]);
-    // One that was only about to be spawned has no exit.
+    // A worker that was about to be spawned has no exit.
     expect(log.length).toBeLessThanOrEqual(2);
     expect(log.every(([event, { reason }]) => event === 'exit' && reason === 'reload')).toBe(true);
   });

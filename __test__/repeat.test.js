@@ -1,5 +1,5 @@
-// The worst of moments to leave, a few times in a row; `npm run repeat` does the same a thousand
-// times.
+// Exits, terminations and shutdowns at bad moments, a few times in a row; `npm run repeat` does the
+// same a thousand times.
 
 import { expect, test } from 'vitest';
 import { repeat, SCENARIOS } from './support/repeat.mjs';

@@ -1,4 +1,4 @@
-// resize(): another number of workers, while the pool works.
+// resize() changes the number of workers while the pool works.
 
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, gate, pool, record, started } from './support/harness.js';

@@ -1,6 +1,6 @@
-// Pools under the test runners and fake clocks of their users: Jest (in Node.js's environment and
-// in jsdom), Vitest, node:test and sinon. hosts.test.js has what concerns any runner; here the
-// environment is another one, and time stands still.
+// Pools under users' test runners and fake clocks: Jest (in Node.js's environment and in jsdom),
+// Vitest, node:test and sinon. hosts.test.js has what concerns any runner; here the environment is
+// another one, and time stands still.
 
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,16 +8,16 @@ import { describe, expect, test } from 'vitest';
 import { moduleFile, program, root } from './support/harness.js';
 import { COMPLAINT, installed, runIn } from './support/installed.js';
 
-/** Where `npm run test:runners` puts them. */
+/** The folder into which `npm run test:runners` installs them. */
 const packages = join(root, '__test__', 'runners', 'node_modules');
 const isThere = existsSync(packages);
-// Where everything else is required, so is this.
+// Where everything else is required, these are, too.
 const suite = isThere || process.env.CI ? describe : describe.skip;
 
 const text = (name) => readFileSync(join(root, '__test__', 'support', name), 'utf8');
 const drillFiles = { 'drill.cjs': text('drill.cjs'), 'drill-worker.mjs': text('drill-worker.mjs') };
 
-/** Runs a test runner to its end, by itself and without a complaint. */
+/** Runs a test runner to its end, which must come by itself and without a warning. */
 async function expectToPass(folder, args, verdict) {
   const { error, output } = await runIn(folder, args);
   expect(error, output).toBe(null);

@@ -1,5 +1,5 @@
-// Pools in Bun and in Deno, with workers that run on them; and where one process runs on the one,
-// the other on the other.
+// Pools in Bun and in Deno, with workers that run on them, and pools whose workers run on another
+// runtime.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -20,8 +20,8 @@ import {
 const { arch, platform } = process;
 const cpu = arch.replace('arm64', 'aarch64');
 /**
- * Where `npm run test:runtimes` puts them: without install scripts nothing is moved to where it is
- * meant to be called.
+ * The path under which `npm run test:runtimes` installs them: without install scripts nothing is
+ * moved to its final place.
  */
 const candidates = {
   Bun: ['', '-musl'].map((libc) => `@oven/bun-${platform}-${cpu}${libc}/bin/bun`),
@@ -66,7 +66,7 @@ const files = {
   'worker.ts': typescript,
 };
 
-/** A program that does most of what a pool does, and prints what came of it. */
+/** A program that does most of what a pool does, and prints the outcomes. */
 const behaviour = (options) => `
   import ProcessManager from 'bulkhead';
   const url = (name) => new URL(name, import.meta.url);
@@ -122,7 +122,7 @@ const behaviour = (options) => `
     seen.advanced = map instanceof Map && [...map.get('key')].map(String);
     await advanced.shutdown();
   }
-  // Left to itself, idle.
+  // The pool is left alone, idle.
   const builtin = new ProcessManager({ maxWorkers: 1, ...options });
   seen.exec = await builtin.exec((a, b) => a + b, [1, 2]);
   seen.pid = await builtin.exec(() => process.pid);
@@ -173,7 +173,7 @@ async function expectBehaviour(options, how, runtime, more = {}) {
 for (const { title, name, command, works, nodeArgs } of runtimes) {
   const how = { command, nodeArgs };
   const worksOn = JSON.stringify({ execPath: command, execArgv: nodeArgs });
-  // Where everything else is required, so is this.
+  // Where everything else is required, these are, too.
   const suite = works || process.env.CI ? describe : describe.skip;
 
   suite(title, { timeout: 120_000 }, () => {

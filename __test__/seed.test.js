@@ -1,5 +1,5 @@
-// The document that this package was asked for with: what it shows is pasted here as it stands,
-// with only the import changed, and does what it says.
+// The document that this package was first specified by: its code is pasted here with only the
+// import changed, and does what the document says.
 
 import { describe, expect, test } from 'vitest';
 import {

@@ -1,5 +1,5 @@
-// What tasks, results and errors become on their way to another process, and what is said about
-// those that cannot go.
+// What tasks, results and errors become on their way to another process, and the errors for those
+// that cannot be sent.
 
 import { createRequire } from 'node:module';
 import vm from 'node:vm';
@@ -21,8 +21,8 @@ const {
 } = require('../lib/errors/classes.js');
 
 /**
- * Through JSON text and raw bytes, as the channel does it. `shift`: how far from an aligned address
- * the bytes are.
+ * Sends a value through JSON text and raw bytes, as the channel does. `shift`: the distance of the
+ * bytes from an aligned address.
  */
 function travel(value, serialization = 'json', shift = 0) {
   const encoded = encode(value, serialization);
@@ -95,7 +95,7 @@ describe('JSON', () => {
       encoding: null,
       undefined: false,
     });
-    // The thorough way gives the same for what did not need it.
+    // The thorough path gives the same for values that do not need it.
     expect(JSON.stringify(new Flattener('value', () => null).flatten(value))).toBe(
       JSON.stringify(value),
     );
@@ -333,7 +333,7 @@ describe('what cannot be sent', () => {
     expect(travel(cycle, 'advanced').a.b[1].a.b[0]).toBe(1);
   });
 
-  // A gigabyte of memory is written in it, which a busy machine takes its time for.
+  // It writes a gigabyte of memory, which takes long on a busy machine.
   test('text longer than a string can be is refused', { timeout: 120_000 }, () => {
     // In JSON, each of these is six characters.
     const error = refusalOf(Array(3_000).fill('\u0001'.repeat(30_000)));
@@ -422,7 +422,7 @@ describe('errors', () => {
       getOwnPropertyDescriptor: fail,
     };
     const getters = Object.defineProperties(new Error('m'), {
-      // First, since V8 puts it together from the others when it is replaced.
+      // This comes first, since V8 builds it from the others when it is replaced.
       stack: { get: fail },
       message: { get: fail },
       cause: { get: fail },

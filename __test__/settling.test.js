@@ -1,4 +1,4 @@
-// Whatever a pool is asked for, in whatever state, is answered: no promise is left open.
+// Every request to a pool in any state is answered: no promise stays pending.
 
 import { describe, expect, test } from 'vitest';
 import { moduleFile, pool, program } from './support/harness.js';
@@ -12,7 +12,7 @@ const worker = moduleFile(`
   };
   export default ({ data }) => data;`);
 
-/** How the pool gets into each state. */
+/** The ways into each state of a pool. */
 const STATES = {
   new: () => pool({ worker }),
   open: async () => {
@@ -27,7 +27,7 @@ const STATES = {
     return manager;
   },
   closing: async () => {
-    // It drains until its task is done, which takes longer than what is asked of it meanwhile.
+    // The pool drains until its task is done, which takes longer than the requests made meanwhile.
     const manager = pool({ worker });
     await manager.startWorkers();
     manager.run({ type: 'slow' }).catch(() => {}); // Where terminate() follows, it is cut short.
@@ -42,7 +42,7 @@ const STATES = {
   },
 };
 
-/** All of a pool's methods that return a promise, or an iterator of them. */
+/** All methods of a pool that return a promise, or an iterator of them. */
 const METHODS = {
   startWorkers: (manager) => manager.startWorkers(),
   ready: (manager) => manager.ready(),
@@ -57,7 +57,7 @@ const METHODS = {
 
 const CLOSED = 'PoolClosedError';
 const BROKEN = 'PoolBrokenError';
-/** What each of them says by itself: `ok`, or the error's name. */
+/** The answer of each method: `ok`, or the error's name. */
 const ANSWERS = {
   startWorkers: { new: 'ok', open: 'ok', broken: BROKEN, closing: CLOSED, closed: CLOSED },
   ready: { new: 'ok', open: 'ok', broken: BROKEN, closing: CLOSED, closed: CLOSED },

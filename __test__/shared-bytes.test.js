@@ -1,6 +1,5 @@
-// Large raw bytes and long strings take the way through shared memory: they arrive as they were,
-// whoever dies on the way and however long somebody keeps them, and where there is no such memory,
-// too.
+// Large raw bytes and long strings go through shared memory. They arrive unchanged, whichever
+// process dies meanwhile and however long they are kept, and also where there is no such memory.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -20,7 +19,7 @@ const worker = moduleFile(`
       progress(data);
       return data;
     },
-    // Gives back what an earlier task has brought.
+    // Returns what an earlier task has brought.
     keep({ data }) {
       kept.push(data);
       return kept[kept.length >> 1];
@@ -43,7 +42,7 @@ function pattern(length, seed = 1) {
   return bytes;
 }
 
-/** Around the sizes at which another way is taken. */
+/** Sizes around those at which another path is taken. */
 const SIZES = [
   0,
   1,
@@ -103,7 +102,7 @@ describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
 
   test('prefetched bytes of a worker that dies arrive whole at the next', async () => {
     const all = Array.from({ length: 40 }, (_, index) => pattern(40 * KIBIBYTE, index));
-    // So that they are known to be short, and are sent ahead.
+    // The tasks are known to be short, and are prefetched.
     for (let i = 0; i < 20; i++) await manager.run({ type: 'echo', data: all[0] });
     const dying = failure(manager.run({ type: 'die', data: all[0] }));
     const back = await Promise.all(all.map((data) => manager.run({ type: 'echo', data })));
@@ -159,13 +158,13 @@ test('bytes that are kept stay unchanged, on both sides, whatever is collected m
     for (let round = 0; round < 30; round++) {
       const tasks = Array.from({ length: 20 }, (_, index) => pool.run({ type: 'keep', data: make(round * 20 + index) }));
       const results = await Promise.all(tasks);
-      // Some are let go, and their memory is used again.
+      // Some are released, and their memory is used again.
       kept.push(...results.filter((_, index) => index % 3 === 0));
       globalThis.gc();
       await new Promise((resolve) => setImmediate(resolve));
       wrong += kept.filter((bytes) => !same(bytes)).length;
     }
-    // Collected or not, they are ours: to be written to as well.
+    // Collected or not, they are ours, and may be written to.
     for (const bytes of kept) bytes.fill(0);
     wrong += (await pool.run({ type: 'echo', data: make(77) })).equals(make(77)) ? 0 : 1;
     console.log(JSON.stringify({ wrong, kept: kept.length }));
@@ -194,7 +193,7 @@ test.skipIf(process.platform !== 'linux')(
       { nodeArgs: ['--expose-gc'], timeout: 100_000 },
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    // Of a gigabyte and a half each way.
+    // A gigabyte and a half each way.
     expect(JSON.parse(stdout).grown).toBeLessThan(150 * MEBIBYTE);
   },
 );

@@ -1,4 +1,4 @@
-// A machine or an account that has no more to give, for real: descriptors, processes.
+// A machine or an account that is really short of descriptors or processes.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ const SHELL = `{
   done\`],
 }`.replaceAll('${', '\\${');
 
-/** What every program here begins with: a pool that serves, and is to go on serving. */
+/** The beginning of every program here: a pool that serves, and has to serve on. */
 const BEGIN = `
   import { closeSync, existsSync, openSync } from 'node:fs';
   import ProcessManager from 'bulkhead';
@@ -39,10 +39,10 @@ const BEGIN = `
   const eventually = async (condition) => {
     for (let i = 0; i < 2000 && !condition(); i += 1) await new Promise((resolve) => setTimeout(resolve, 5));
   };
-  /** What a start error says; the codes of the system. */
+  /** The text of a start error; the codes of the system. */
   const told = ({ name, message, cause }) => ({ name, message, code: cause?.cause?.code, syscall: cause?.cause?.syscall });`;
 
-/** Runs a program behind a command that puts it where it is short of something. */
+/** Runs a program behind a command that makes something scarce. */
 function runShort(wrapper, source, options = {}) {
   const folder = project({ 'main.mjs': BEGIN + source });
   const [command, ...args] = [...wrapper, process.execPath, join(folder, 'main.mjs')];
@@ -71,8 +71,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
         if (code !== 'EMFILE') throw new Error(code);
       }
       const outcomes = [];
-      // One more descriptor each time: every step of a start is the one that there is none left
-      // for.
+      // One more descriptor each time, so that every step of a start fails once.
       for (let free = 0; free < 16; free += 1) {
         const pool = make({ limit: 0 });
         outcomes.push(await pool.run({}).then(() => 'served', told));
@@ -80,7 +79,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
         await serving.run({});
         closeSync(hoard.pop());
       }
-      // Waits, and has its turn.
+      // The task waits, and then has its turn.
       const patient = make({ limit: 1000 });
       const waits = patient.run({});
       setTimeout(() => { while (hoard.length > 0) closeSync(hoard.pop()); }, 50);
@@ -121,7 +120,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
       const results = await Promise.all(Array.from({ length: 40 }, (_, id) => pool.run({ id })));
       await eventually(() => warnings.length > 0);
       const served = pool.workers.filter(({ state }) => state === 'idle').length;
-      // Fewer workers will do: the promise that waited for the others waits no longer.
+      // Fewer workers suffice: the promise that waited for the others resolves.
       await pool.resize({ minWorkers: 1, maxWorkers: served });
       report({ results: new Set(results).size, served, warnings, more: descriptors() < ${limit} });
       await pool.shutdown();`;
@@ -158,8 +157,8 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)(
   'no processes (only root can be put there)',
   () => {
     /**
-     * More than what the program itself needs; filled by processes that sleep, one of which is then
-     * ended.
+     * More processes than the program itself needs; sleeping processes fill the limit, and one of
+     * them is then ended.
      */
     const source = `
     const { spawn } = await import('node:child_process');
@@ -206,7 +205,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)(
     }
 
     test('[A7] a user without processes left: EAGAIN, and tasks wait until there are some', async () => {
-      // A user that nobody else is, who may read this folder all the same.
+      // A user that owns no other process, and may read this folder.
       const user = String(100_000 + process.pid);
       const wrapper = [
         'prlimit',

@@ -1,4 +1,4 @@
-// How a pool ends: gracefully, under a deadline, at once; and what becomes of its tasks and
+// The end of a pool: gracefully, under a deadline, at once; and what becomes of its tasks and
 // workers.
 
 import { readFileSync } from 'node:fs';
@@ -70,7 +70,7 @@ describe('shutdown()', () => {
         expect(error).toBeInstanceOf(PoolClosedError);
         expect(error.code).toBe('ERR_POOL_CLOSED');
         expect(error.message).toContain('closed');
-        // It says nothing of a task that was never accepted.
+        // The summary leaves out a task that was never accepted.
         expect(error).not.toHaveProperty('maybeExecuted');
       }
     };
@@ -422,7 +422,7 @@ test('[XC13] a pool has closed every descriptor of its own when shutdown() or te
       await Promise.all([pool.run({ data: 1 }), pool.run({ data: 2 })]);
       await (round % 2 === 0 ? pool.shutdown() : pool.terminate());
     };
-    // What is made for the first pool of a process stays: the supervisor's own.
+    // Descriptors made for the first pool of a process stay: the supervisor's own.
     await cycle(0);
     await new Promise((resolve) => setTimeout(resolve, 500));
     const own = new Set(open());

@@ -1,5 +1,4 @@
-// Signals: those that workers get from elsewhere, and those of this process, which are none of
-// ours.
+// Signals that workers get from elsewhere, and those of this process, which bulkhead leaves alone.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -81,8 +80,8 @@ test('[C11] the exit of a worker that dumps core comes when the process is gone,
   const pattern =
     existsSync('/proc/sys/kernel/core_pattern') &&
     readFileSync('/proc/sys/kernel/core_pattern', 'latin1').trim();
-  // A pattern that pipes into a program, or leads to another folder, is somebody's set-up, which a
-  // test does not fill.
+  // A pattern that pipes into a program, or leads to another folder, is a setup that a test does
+  // not fill.
   if (!pattern || /[|/]/.test(pattern)) context.skip(`core dumps go elsewhere: ${pattern}`);
   const folder = project({
     'worker.mjs': `
@@ -118,7 +117,7 @@ test('[C11] the exit of a worker that dumps core comes when the process is gone,
     stdout += chunk;
   });
   const code = await new Promise((resolve) => child.on('close', resolve));
-  // Where the hard limit is lower, nothing is dumped, and there is nothing to see.
+  // Where the hard limit is lower, there is no core dump to see.
   if (code === 2) context.skip('core dumps are not allowed here');
   expect(code).toBe(0);
   const told = JSON.parse(stdout);

@@ -1,5 +1,5 @@
-// Every system call between "a worker is wanted" and "it is reaped" fails in turn: each time there
-// is a clear error, or it can be done without; and nothing is left behind.
+// Every system call between the decision to start a worker and its reaping fails in turn. Each time
+// there is a clear error, or the worker does without; and nothing is left behind.
 
 import { readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -17,7 +17,7 @@ import {
 } from './support/harness.js';
 import { attach, failing, injections, supervisorOf, untraceable } from './support/strace.js';
 
-/** A worker that costs little to start: most tests here start several. */
+/** A worker that starts quickly: most tests here start several. */
 const shell = {
   command: 'sh',
   args: [
@@ -39,8 +39,8 @@ const patient = { limit: 5, minDelay: 1, maxDelay: 1 };
 const SHORTAGES = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOSPC'];
 
 /**
- * Calls without which there is no worker: name, which of that name, the errors that it can give,
- * and the name under which they are reported.
+ * Calls without which there is no worker: name, which call of that name, the errors that it can
+ * give, and the name under which they are reported.
  */
 const NEEDED = [
   ['socketpair', 1, ['EMFILE', 'ENFILE', 'ENOMEM', 'EPERM']],
@@ -74,25 +74,23 @@ const NEEDED_BY_THE_CHILD = [
   ['execve', ['EACCES', 'ENOMEM', 'EAGAIN', 'E2BIG', 'ETXTBSY']],
 ];
 
-/**
- * Calls that can be done without: the worker starts, serves and ends as if nothing had happened.
- */
+/** Optional calls: the worker starts, serves and ends as if nothing had happened. */
 const NOT_NEEDED = [
   // Smaller buffers.
   ['setsockopt', ['EPERM', 'ENOBUFS']],
-  // Without shared memory no task is sent ahead.
+  // Without shared memory no task is prefetched.
   ['memfd_create', ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOSYS', 'EPERM']],
   ['ftruncate', ['ENOMEM', 'EPERM']],
   ['fcntl', ['EPERM'], 1],
   ['mmap', ['ENOMEM', 'EPERM'], 1],
-  // Whether a path leads to our directory: the worker is there as well if none does.
+  // Whether a path leads to our directory: the worker starts if none does, too.
   ['newfstatat', ['EACCES', 'ENOENT', 'ENOMEM']],
   ['faccessat2', ['EACCES', 'ENOSYS']],
   // The C library knows an older call.
   ['clone3', ['ENOSYS']],
   ['prlimit64', ['EPERM']],
   ['getrusage', ['EPERM']],
-  // How large the worker is: unknown.
+  // The size of the worker is unknown.
   ['openat', ['EACCES', 'EMFILE', 'ENFILE']],
   ['statx', ['ENOSYS', 'EPERM']],
   // Interrupted.
@@ -100,13 +98,13 @@ const NOT_NEEDED = [
   ['recvmsg', ['EINTR'], 1],
   ['sendto', ['EINTR'], 1],
   ['wait4', ['EINTR'], 1],
-  // What says that it has ended, and what kills the rest of its group.
+  // The descriptor that reports the worker's end, and the call that kills the rest of its group.
   ['waitid', ['EPERM', 'ENOSYS']],
   ['kill', ['EPERM']],
   ...(process.env.BULKHEAD_NO_PIDFD === '1' ? [] : [['pidfd_send_signal', ['EPERM', 'ENOSYS']]]),
 ];
 
-/** The kernel gives no error that a sound program could see, or one that changes nothing. */
+/** Calls that give no error in a sound program, or one that changes nothing. */
 const INFALLIBLE = [
   [
     'rt_sigprocmask',
@@ -121,7 +119,7 @@ const INFALLIBLE = [
     'mprotect',
     'brk',
   ],
-  // Of a memory file of ours, of an eventfd, and of pipes with an end of file.
+  // Calls on our memory file, on an eventfd, and on pipes at their end.
   ['read', 'write', 'shutdown', 'sched_yield', 'restart_syscall'],
 ].flat();
 
@@ -134,7 +132,7 @@ beforeAll(async () => {
   await first.shutdown();
 });
 
-/** A pool that serves meanwhile, and is none the worse for what befalls others. */
+/** A pool that serves meanwhile, and is not affected by the faults of others. */
 async function bystander() {
   const clean = descriptors();
   const manager = pool({ worker: shell, minWorkers: 1, maxWorkers: 1 });
@@ -151,7 +149,7 @@ async function bystander() {
   const log = record(manager, ['error', 'exit']);
   const before = descriptors();
   return {
-    /** Nothing but it is left. */
+    /** Waits until only that pool is left. */
     async expectUnharmed() {
       expect(await manager.run({})).toBe(1);
       expect(childrenOf()).toEqual([pid]);
@@ -165,7 +163,8 @@ async function bystander() {
 }
 
 /**
- * How many are open, but for those of files that the kernel makes up, which are read now and then.
+ * The number of open descriptors, without those of the kernel's virtual files, which are read now
+ * and then.
  */
 function descriptors() {
   const isLasting = (fd) => {
@@ -179,8 +178,8 @@ function descriptors() {
 }
 
 /**
- * What becomes of a task in a new pool, which is then shut down, while the supervisor's calls fail
- * like that.
+ * The outcome of a task in a new pool, which is then shut down, while these calls of the supervisor
+ * fail.
  */
 async function serveUnder(fault, options = {}) {
   const manager = pool({
@@ -202,7 +201,7 @@ async function serveUnder(fault, options = {}) {
   } finally {
     calls = await tracer.detach();
   }
-  // Or its last calls would be counted among those of the next.
+  // Otherwise its last calls would be counted among those of the next test.
   await until(
     () => descriptors() <= before,
     `no more than ${before} descriptors: ${descriptors()}`,
@@ -210,7 +209,7 @@ async function serveUnder(fault, options = {}) {
   return { outcome, log, calls };
 }
 
-/** That the pool said plainly what has failed. */
+/** Checks that the pool named what failed. */
 function expectBroken({ outcome, log, calls }, { error, syscall, spawned = 0 }) {
   expect(injections(calls)).toBeGreaterThan(0);
   expect(outcome).toBeInstanceOf(PoolBrokenError);
@@ -252,8 +251,8 @@ describe.skipIf(reason !== null)(
         ).length;
         expect([name, Math.max(0, ...tried)]).toEqual([name, made]);
       }
-      // In our memory until it executes its program, not in a copy, whose making would stop us for
-      // as long as we are large.
+      // The child uses our memory until it executes its program. A copy would stop us longer the
+      // larger we are.
       const [made, ...more] = calls.filter(
         (line) => /^(clone|clone3|fork|vfork)\(/.test(line) && !line.includes('CLONE_THREAD'),
       );
@@ -285,7 +284,7 @@ describe.skipIf(reason !== null)(
             error,
             syscall,
           });
-          // What is no mere shortage is not tried again.
+          // Errors that are no mere shortage are not tried again.
           if (SHORTAGES.includes(error)) expectServed(await serveUnder(failing(call, error, nth)));
           await unharmed.expectUnharmed();
         }
@@ -297,7 +296,8 @@ describe.skipIf(reason !== null)(
       async (call, errors) => {
         const unharmed = await bystander();
         for (const error of errors) {
-          // Followed into the new process, where the count begins anew: it fails at every attempt.
+          // strace follows into the new process, where its count restarts: the call fails at every
+          // attempt.
           const fault = ['-f', ...failing(call, error)];
           expectBroken(await serveUnder(fault, { restart: strict }), { error, syscall: 'spawn' });
           expect((await serveUnder([])).outcome).toBe(1);
@@ -360,7 +360,7 @@ describe.skipIf(reason !== null)(
 
     test('a worker to which nothing can be written is replaced', async () => {
       const unharmed = await bystander();
-      // What it is told first is lost.
+      // The first frame to the worker is lost.
       const { outcome, log, calls } = await serveUnder(failing('sendto', 'ENOBUFS', 1));
       expect(injections(calls)).toBe(1);
       expect(outcome).toBe(1);
@@ -368,7 +368,7 @@ describe.skipIf(reason !== null)(
         ['exit', 'startup', 'SIGKILL'],
         ['exit', 'shutdown', null],
       ]);
-      // A task of a worker that serves already is lost on the way, and has not begun.
+      // A task of a worker that serves already is lost in transit, and has not started.
       const manager = pool({ worker: shell, minWorkers: 1, maxWorkers: 1, restart: patient });
       await manager.startWorkers();
       const exits = record(manager, ['exit', 'error']);
@@ -404,7 +404,7 @@ describe.skipIf(reason !== null)(
 );
 
 describe.skipIf(reason !== null)('the supervisor itself cannot be started', () => {
-  // The constructor's calls, on the main thread: an event loop with what wakes it, and a thread
+  // The calls of the constructor on the main thread: an event loop with its wake-up, and a thread
   // with its stack.
   test.each([
     ['epoll_create1', 'EMFILE', /creating an event loop failed: EMFILE: too many open files/],
@@ -511,7 +511,7 @@ describe.skipIf(reason !== null || process.env.BULKHEAD_NO_PIDFD === '1')(
           crashes: 4,
           zombies: [],
         });
-        // Asked once, and remembered.
+        // The question is asked once, and its answer remembered.
         expect(injections(await tracer.detach())).toBe(1);
         expect(await exit).toMatchObject({ code: 0, stderr: '' });
         await until(() => isGone(grandchild), `grandchild ${grandchild} gone`);

@@ -1,4 +1,5 @@
-// Workers that do not get ready: one clear error, told everywhere it matters, instead of a loop.
+// Workers that do not get ready: one clear error, reported everywhere it matters, instead of a
+// loop.
 
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -25,7 +26,7 @@ function file(mode, text) {
 const exitsIn = (log) => log.filter(([event]) => event === 'exit').map(([, exit]) => exit);
 
 /**
- * What must hold for every pool whose workers do not start.
+ * Checks what holds for every pool whose workers do not start.
  *
  * @returns the WorkerStartError
  */
@@ -66,7 +67,7 @@ async function expectBroken(options, { spawns }) {
 }
 
 describe('permanent failures: there is no second attempt', () => {
-  // Both workers may be under way when the first one says so.
+  // Both workers may be starting when the first one fails.
   const once = { spawns: 2 };
 
   test('[A3] a module that does not exist breaks the pool at the first attempt', async () => {
@@ -343,7 +344,7 @@ describe('repeated failures: a bounded number of attempts', () => {
 
 test('[A7, A11] a failure to start that passes is not reported', async () => {
   const folder = project({});
-  // Fails as long as there is no file.
+  // The worker fails as long as there is no file.
   const worker = module(`
     import { existsSync, writeFileSync } from 'node:fs';
     const mark = process.argv[2] + '/mark';
@@ -363,7 +364,7 @@ test('[A7, A11] a failure to start that passes is not reported', async () => {
 
 test('[A11] a pool serves as long as one of its workers does', async () => {
   const folder = project({});
-  // The first process to come gets ready, and no other.
+  // The first process gets ready, and no other.
   const worker = module(`
     import { mkdirSync } from 'node:fs';
     mkdirSync(process.argv[2] + '/first');
@@ -407,8 +408,8 @@ test('[A12, B14] replacements that do not start break the pool, and what waits i
 });
 
 /**
- * A pool that does this, in a program of its own, where an error event that nobody listens to any
- * more ends it.
+ * Runs a pool that does this in a program of its own, which an error event without a listener would
+ * end.
  *
  * @returns what its error events said
  */

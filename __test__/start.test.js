@@ -1,4 +1,4 @@
-// How a pool begins, and what it says about itself while it lives.
+// The start of a pool, and what it reports about itself while it lives.
 
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
@@ -50,7 +50,7 @@ describe('startWorkers()', () => {
     const manager = pool({ worker: basic, minWorkers: 2 });
     manager.distributeTask({ id: 1, type: 'echo', data: 'first' });
     expect((await once(manager, 'result'))[0]).toMatchObject({ taskId: 1, result: 'first' });
-    // Those that the pool is to have at least, not only the one that the task needs.
+    // The pool's minimum of workers start, not only the one that the task needs.
     await manager.startWorkers();
     expect(childrenOf()).toHaveLength(2);
   });

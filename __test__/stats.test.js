@@ -26,7 +26,7 @@ test('[S2, S3] wait and run times of stats() are those of the result events', as
     const times = infos.map((info) => info[key]).sort((a, b) => a - b);
     const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
     expect(spread.count).toBe(30);
-    // A histogram of two digits: within a percent.
+    // A histogram of two digits is exact within a percent.
     const near = (got, wanted) =>
       expect(Math.abs(got - wanted), `${key} ${got} ${wanted}`).toBeLessThanOrEqual(
         wanted * 0.01 + 0.002,

@@ -5,7 +5,7 @@ import { failure, fixture, gate, pool, record, started, until } from './support/
 
 const LIMITS = fixture('limits.mjs');
 
-/** Which worker runs tasks of these keys: `{ workerId, pid }` by key. */
+/** The worker that runs tasks of these keys: `{ workerId, pid }` by key. */
 async function homes(manager, keys) {
   const who = await Promise.all(keys.map((key) => manager.run({ type: 'who' }, { key })));
   return new Map(keys.map((key, i) => [key, who[i]]));

@@ -1,12 +1,12 @@
-// A process that was stopped for a while, alone or together with its workers, as when a laptop
-// sleeps: the time in which nobody could hear a worker is not counted against its tasks.
+// A process that is stopped for a while, alone or with its workers, as when a laptop sleeps. The
+// time in which it could not read from its workers does not count against its tasks.
 
 import { expect, test } from 'vitest';
 import { childrenOf, fixture, processState, startProgram, until } from './support/harness.js';
 
 const TIMEOUT = 3_000;
 
-/** Two tasks that need less than their time, and one that would never end. */
+/** Two tasks that need less than their time, and one that never ends. */
 const MAIN = `
   import ProcessManager from 'bulkhead';
   const options = ${JSON.stringify({ worker: fixture('stuck.mjs'), minWorkers: 3, maxWorkers: 3, taskTimeout: TIMEOUT })};

@@ -15,7 +15,7 @@ async function collect(iterable) {
 
 const upTo = (n) => Array.from({ length: n }, (_, i) => i);
 
-/** What the worker has said by send(), in order. */
+/** The messages that the worker has sent by send(), in order. */
 function messages(manager) {
   const said = [];
   manager.on('message', (message) => {
@@ -128,7 +128,7 @@ describe('stream(): back-pressure', () => {
     expect((await stream.next()).value).toBe(0);
     await until(() => yields() >= 4, 'the first four');
     for (let i = 1; i < 40; i++) {
-      // What was taken, and the four that may be on their way.
+      // The values that were taken, and the four that may be in transit.
       expect(yields()).toBeLessThanOrEqual(i + 4);
       expect((await stream.next()).value).toBe(i);
     }

@@ -1,4 +1,4 @@
-// In a terminal: what is typed there is for the program, not for its workers.
+// In a terminal, keys are for the program, not for its workers.
 
 import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const hasPython = (() => {
 })();
 
 const CTRL_C = '\\x03';
-/** What is printed to a terminal is coloured otherwise. */
+/** Output to a terminal is coloured otherwise. */
 const PLAIN = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
 
 /** Runs a program in a terminal; types `keys` when it has printed `ready`. */
@@ -39,7 +39,7 @@ const WORKER = `
   import { setTimeout as sleep } from 'node:timers/promises';
   export const handlers = {
     sleep: async ({ data }) => { process.send('begun'); await sleep(data); return 'slept'; },
-    // What is in reach of a process in the background is not its terminal.
+    // A process in the background cannot reach its terminal.
     read: () => text(process.stdin),
   };
 `;
@@ -100,7 +100,7 @@ test.skipIf(!hasPython)(
 test.skipIf(!hasPython)(
   '[A15] Ctrl-Z at any moment of a spawn does not stop the pool for good',
   async () => {
-    // Workers that end at once, so that there is always one being started.
+    // Workers that end at once, so that one is always being started.
     const { code, printed } = await inTerminal(
       `
     import ProcessManager from 'bulkhead';

@@ -1,10 +1,9 @@
-// Pools in worker threads, whose environments end in the midst of things while the process and its
-// supervisor go on.
+// Pools in worker threads, whose environments end while the process and its supervisor go on.
 
 import { expect, test } from 'vitest';
 import { fixture, PROC, program } from './support/harness.js';
 
-/** For the main thread of a program. */
+/** Code for the main thread of a program. */
 const LOOK = `
   import { once } from 'node:events';
   import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,7 +17,7 @@ const LOOK = `
   }
   const start = (workerData) => new Worker(new URL('./thread.mjs', import.meta.url), { workerData });`;
 
-/** Runs the program, which must end well, and gives what it has printed. */
+/** Runs the program, which must end well, and returns what it printed. */
 async function output(main, thread) {
   const { code, signal, stdout, stderr } = await program(LOOK + main, {
     files: { 'thread.mjs': thread },
@@ -35,7 +34,7 @@ test('[H10] one supervisor serves all threads that load the addon in turn, and o
     const pool = new ProcessManager({ worker: ${JSON.stringify(fixture('basic.mjs'))}, maxWorkers: 1 });
     parentPort.postMessage(await pool.run({ type: 'echo', data: workerData }));
     if (workerData % 3 === 0) await pool.shutdown();
-    // Neither closed nor waited for.
+    // The pool is neither closed nor awaited.
     if (workerData % 3 === 1) pool.unref();
     // Terminated.
     if (workerData % 3 === 2) pool.ref();`;
@@ -60,8 +59,8 @@ test('[H10] one supervisor serves all threads that load the addon in turn, and o
   });
 }, 120_000);
 
-// The supervisor wakes JavaScript all the time, and so at the very moment at which the environment
-// takes its callback away.
+// The supervisor wakes JavaScript all the time, and so also when the environment removes its
+// callback.
 test.each(['terminate()', 'process.exit()'])(
   '[H10] threads with a flood of outcomes end by %s without a crash',
   async (how) => {

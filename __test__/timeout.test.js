@@ -1,5 +1,4 @@
-// Tasks that take too long: what becomes of them, of their workers, and of the tasks beside and
-// behind them.
+// Tasks that take too long, and what becomes of them, of their workers, and of other tasks.
 
 import { expect, test } from 'vitest';
 import { TaskTimeoutError } from '../index.mjs';
@@ -58,7 +57,7 @@ test.each(['loopAndTrap', 'awaitAndTrap'])(
     expect(exitsIn(log)).toEqual([
       expect.objectContaining({ pid: error.pid, signal: 'SIGKILL', reason: 'timeout' }),
     ]);
-    // It was asked first.
+    // The worker was asked to stop first.
     if (type === 'awaitAndTrap') expect(saidIn(log)).toContain('SIGTERM');
   },
 );
@@ -113,7 +112,7 @@ test('a handler that honours ctx.signal at its timeout keeps its worker', async 
   const log = record(manager);
   const pid = await manager.run({ type: 'pid' });
   for (const type of ['obey', 'obeyAndReturn']) {
-    // What it answers in the end is nobody's business any more.
+    // Its late answer is dropped.
     const error = await failure(manager.run({ id: type, type }, { timeout: 100 }));
     expect(error).toBeInstanceOf(TaskTimeoutError);
     expect(error).toMatchObject({ taskId: type, pid });
@@ -191,7 +190,7 @@ test('[B4] a task that dies with the worker of an overdue one gets an error that
 test('[T19] short tasks do not wait behind a long one', async () => {
   const manager = pool({ worker, maxWorkers: 2 });
   await manager.startWorkers();
-  // The pool has learnt that this handler is quick, and sends its tasks ahead.
+  // The pool has learnt that this handler is quick, and prefetches its tasks.
   await Promise.all(Array.from({ length: 500 }, () => manager.run({ type: 'busy', data: 0 })));
   const order = [];
   const tasks = [manager.run({ type: 'busy', data: 1_000 }).then(() => order.push('long'))];
@@ -222,7 +221,7 @@ test('[XC14] workers that are sound are not killed for short time limits, even w
     .map(({ reason }) => reason.name);
   expect(new Set(overdue)).toEqual(new Set(overdue.length === 0 ? [] : ['TaskTimeoutError']));
   await manager.shutdown();
-  // One that has an overdue task has no grace; no other is killed.
+  // A worker with an overdue task has no grace; no other is killed.
   const killed = log.filter(([, { reason }]) => reason !== 'shutdown');
   expect(killed.length).toBeLessThanOrEqual(overdue.length);
 });

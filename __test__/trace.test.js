@@ -1,4 +1,4 @@
-// The task option `trace`: where a task belongs in a distributed trace.
+// The task option `trace`: the place of a task in a distributed trace.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, test } from 'vitest';

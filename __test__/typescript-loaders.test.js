@@ -51,7 +51,7 @@ const files = {
     void main();`,
 };
 const answer = [42, 'worker.ts', 'worker.ts', true];
-/** A module that a task of the built-in worker names is none that was started. */
+/** A module that a task of the built-in worker names was not started as the main module. */
 const expected = [
   answer,
   answer,

@@ -1,6 +1,6 @@
 // Processes that signals do not end as they should: one that has left its process group, one that
-// may not be signalled, and one that SIGKILL does not end, or whose end nobody but a debugger is
-// shown. The pool reaches what it can, and waits for none of them for ever.
+// may not be signalled, one that SIGKILL does not end, and one whose end only a debugger is shown.
+// The pool reaches those it can, and waits for none without a limit.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,10 +21,7 @@ import {
   until,
 } from './support/harness.js';
 
-/**
- * Attaches to a process as a debugger does, and then does nothing more until its standard input
- * ends.
- */
+/** Attaches to a process as a debugger does, and then waits until its standard input ends. */
 const DEBUGGER = `
 import ctypes, sys
 PTRACE_SEIZE, PTRACE_O_TRACEEXIT = 0x4206, 0x40
@@ -96,8 +93,8 @@ describe.skipIf(process.platform === 'win32')(
     const execPath = leavingNode();
 
     /**
-     * Leaves it with another process still in there, of which it tells; does not stop when it is
-     * told to, but by SIGTERM.
+     * Leaves its group, with another process still in there, whose pid it reports. Ends by SIGTERM
+     * only, not when asked to stop.
      */
     const PYTHON = `
 import json, os, signal, subprocess
@@ -228,7 +225,7 @@ describe.skipIf(process.platform !== 'linux' || process.getuid() !== 0)(
       const report = await manager.${end};
       const { code, maybeExecuted } = await outcome;
       while (warnings.length === 0) await new Promise(setImmediate);
-      // By the end of its channel it may leave by itself.
+      // The end of its channel may make it leave by itself.
       while (${state === null} && processState(pid) !== null) await new Promise(setImmediate);
       console.log(JSON.stringify({ pid, report, code, maybeExecuted, exits, warnings, state: processState(pid) }));
       process.exit();`,

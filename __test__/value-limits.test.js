@@ -11,7 +11,7 @@ const { decode, encode } = require('../lib/codec/serialize.js');
 
 const LIMIT = 64 * 2 ** 20;
 
-/** The array as a Proxy that counts how often it is asked for anything. */
+/** The array as a Proxy that counts how often it is read. */
 function counted(array) {
   const counter = { value: null, asked: 0 };
   const trap = (name) => {
@@ -75,7 +75,7 @@ describe('values that are too large are refused before they are walked', () => {
       const error = await failure(() => encode({ data }, serialization, 'task', true, LIMIT));
       expect(error).toBeInstanceOf(MessageTooLargeError);
     }
-    // Once to see that it is no small one, and then until there is no room for more.
+    // One read shows that the array is large; the others go on until there is no room for more.
     expect(asked.asked).toBeLessThan(1_030_000);
   });
 
@@ -113,7 +113,7 @@ describe('values that are too large are refused before they are walked', () => {
 });
 
 describe('JSON of many objects and arrays', () => {
-  /** A worker that says `text` as the result of its tasks, if they ask for it. */
+  /** A worker that returns `text` as the result of its tasks, if they ask for it. */
   const worker = (expression) => `
     import { readSync, writeSync } from 'node:fs';
     const say = (text) => { for (let bytes = Buffer.from(text + '\\n'), at = 0; at < bytes.length;) at += writeSync(3, bytes, at); };
@@ -259,8 +259,8 @@ describe('data that is invalid in V8’s format', () => {
     }
   });
 
-  // Changed at random, a small value is another, or none: V8 reads it, or throws. It is another
-  // process that would end.
+  // A small value with random changes is another value, or invalid: V8 reads it, or throws. A crash
+  // would end another process.
   test("[XC9] bytes in V8's format that are changed at random end no process", {
     timeout: 120_000,
   }, async () => {

@@ -1,5 +1,5 @@
-// What becomes of each kind of value, in both serialisations and in both directions. The table here
-// is that of docs/values.md.
+// What becomes of each kind of value, in both serialisations and in both directions. docs/values.md
+// has the same table.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -659,7 +659,7 @@ describe('errors inside values', () => {
       expect(restored({ value }, ['value']).value).toBeInstanceOf(Error);
     expect(() => restored({}, ['a'])).toThrow(TypeError);
     expect(() => restored({ a: 1 }, ['a', 'b'])).toThrow(TypeError);
-    // Twice the same place, and a place inside an error.
+    // The same place twice, and a place inside an error.
     expect(restored({ a: { message: 'm' } }, ['a'], ['a']).a).toBeInstanceOf(Error);
     expect(restored({ a: { message: 'm' } }, ['a'], ['a', 'stack']).a.stack).toBeInstanceOf(Error);
   });
@@ -809,7 +809,7 @@ describe('views', () => {
       } catch (refused) {
         expect(refused.name).toBe('DataCloneError');
       }
-      // Neither takes it away; and a copy can be transferred.
+      // Neither detaches it; and a copy can be transferred.
       expect(result).toEqual(new Uint8Array(100_000).fill(7));
       const slice = result.slice();
       structuredClone(slice, { transfer: [slice.buffer] });
@@ -872,7 +872,7 @@ describe('any value', () => {
 
   class Refused extends Error {}
 
-  /** What docs/values.md says becomes of a value in JSON mode. */
+  /** What becomes of a value in JSON mode, as docs/values.md has it. */
   function asJson(value, above = []) {
     if (typeof value === 'bigint') throw new Refused();
     if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : null;
@@ -904,7 +904,7 @@ describe('any value', () => {
     return copy;
   }
 
-  /** What a clone of it has lost: prototypes, own fields of errors. */
+  /** What a clone of the value has lost: prototypes, own fields of errors. */
   const asClone = (value) => {
     const v8 = require('node:v8');
     return v8.deserialize(v8.serialize(value));

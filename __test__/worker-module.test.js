@@ -1,5 +1,5 @@
-// The worker's side: what may be a worker module, what a handler gets and may give back, and what
-// of its process a worker sees.
+// The worker's side: what may be a worker module, what a handler gets and may return, and what a
+// worker sees of its process.
 
 import { once } from 'node:events';
 import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -809,8 +809,8 @@ describe('scripts written for child_process.fork', () => {
       `export default (task) => { if (task === 'leave') process.disconnect(); return process.pid; }`,
       { maxWorkers: 1, prefetch: 8, gracePeriod: 100, restart: { minDelay: 1 } },
     );
-    // Again and again: whether the worker would get at the next task before the pool takes it back
-    // is a matter of luck.
+    // Repeated, since chance decides whether the worker gets to the next task before the pool takes
+    // it back.
     for (let round = 0; round < 4; round += 1) {
       const tasks = ['stay', 'stay', 'leave', 'stay', 'stay', 'stay'].map((task) =>
         manager.run(task),
@@ -914,12 +914,12 @@ describe('the process of a worker', () => {
       const typedArray = Object.getPrototypeOf(Uint8Array);
       const targets = [...prototypes, ...iterators, typedArray, typedArray.prototype, Math, JSON, Reflect, Atomics,
         process, performance];
-      // Who asks for localStorage may get a warning, and Node's own code prints it with
+      // Reading localStorage may warn, and Node's own code prints the warning with
       // Error.prototype.toString().
       const globals = Object.getOwnPropertyNames(globalThis).filter((name) =>
         name !== 'localStorage' && typeof globalThis[name] === 'function' && !name.endsWith('Error'));
-      // Node's own code cannot do without these: its async hooks, its streams and process.exit(),
-      // and v8.deserialize().
+      // Node's own code needs these: its async hooks, its streams and process.exit(), and
+      // v8.deserialize().
       const { apply, bind, call } = Function.prototype;
       const spared = [Array.prototype.pop, apply, bind, call, process.reallyExit,
         Array.prototype[Symbol.iterator], [].values().next, Buffer.allocUnsafe, typedArray.prototype.set,
@@ -953,7 +953,7 @@ describe('the process of a worker', () => {
       const log = record(manager, ['progress', 'exit']);
       const pid = await manager.run({ type: 'spoil' });
       const data = { a: [1, { b: 2 }, 'three', null], c: {} };
-      // With bytes in it a value goes another way.
+      // A value with bytes in it goes another way.
       const binary = {
         a: [Buffer.from('bytes'), { d: new Float64Array([1.5]) }],
         e: new Uint8Array(70_000),
@@ -984,7 +984,7 @@ describe('the process of a worker', () => {
       expect(log.map(([event]) => event)).toEqual(Array(4).fill('progress'));
       expect(await manager.run({ type: 'pid' })).toBe(pid);
       expect(await manager.shutdown()).toMatchObject({ killed: 0 });
-      // With which code depends on how much of Node's own way out is still whole.
+      // The exit code depends on how much of Node's own exit path still works.
       expect(log.at(-1)).toMatchObject(['exit', { reason: 'shutdown', signal: null }]);
     },
   );
@@ -1202,7 +1202,7 @@ describe('concurrency and timers', () => {
       };`);
     const results = await Promise.all(Array.from({ length: 500 }, () => manager.run(1)));
     const [ticks, echoed] = results.at(-1);
-    // 500 tasks take 100 ms of pure work at least; starved, both would be as good as 0.
+    // 500 tasks take at least 100 ms of pure work; starved, both counts would be close to 0.
     expect(ticks).toBeGreaterThan(10);
     expect(echoed).toBeGreaterThan(10);
     expect((await manager.shutdown()).killed).toBe(0);
