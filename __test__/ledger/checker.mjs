@@ -17,7 +17,7 @@
 
 import { DEADLY_DEEDS, DEADLY_STRIKES, DEAFENING_DEEDS } from './plan.mjs';
 
-/** ms for closing a pool, on top of its grace periods. */
+/** Time for closing a pool (ms), on top of its grace periods. */
 const BUDGET = 15_000;
 
 /**
@@ -201,7 +201,7 @@ class Checker {
     if (!rises || numbers.some((number) => number < 1 || number > retries + 1)) {
       this.#wrong('I3', `task ${id} is told wrong numbers: ${list}`);
     }
-    // What may have started and died is told; after that, and only then, comes the next start.
+    // A retry is reported for an attempt that may have died; only then comes the next attempt.
     for (const number of numbers) {
       if (number > 1 && !told.includes(number))
         this.#wrong('I3', `task ${id} starts again untold: ${list}`);
@@ -248,7 +248,8 @@ class Checker {
   /** Whether a task may end like this. */
   #hasCause({ deed, timeout, cancelled }, { as, code }) {
     if (as === 'cancelled') return cancelled === true;
-    // Late or dying, it may still have its answer; but not after what cannot be survived.
+    // A late or dying worker may still have its answer, but not after a deed that cannot be
+    // survived.
     if (as === 'fulfilled') return deed !== 'throw';
     switch (code) {
       case 'E_PLANNED':
@@ -272,8 +273,8 @@ class Checker {
    */
   #judgeLateStarts(id, { starts }, settled) {
     for (const { pid, at, before } of starts) {
-      // Between the claim and the line that tells of it the process may have been stopped for any
-      // time. But if it has written another line in between, the claim came after that.
+      // The process may have been stopped for any time between the claim and its line. If it has
+      // written another line in between, the claim came after that line.
       const claimed = before?.at ?? 0;
       if (this.#worker(pid).claims && claimed > settled.at) {
         this.#wrong(
@@ -290,7 +291,7 @@ class Checker {
     const { options } = this.#plan;
     const { exit, crashed, lines } = worker;
     if (exit === undefined) {
-      // Of one that never got as far as a task there may be nothing but a line.
+      // The file of a worker that never reached a task may have nothing but its first line.
       if (worker.online) this.#wrong('I8', `${pid} is online, and has no exit`);
       return;
     }
@@ -308,7 +309,7 @@ class Checker {
     }
     if (options.concurrency === 1 && worker.claims) {
       const last = lines.findLastIndex(({ mark }) => mark === 'start');
-      // Behind nonsense nothing that it says is heard.
+      // Frames behind nonsense are not read.
       const heard = lines.findIndex((line) => this.#isDeafening(line));
       for (const { mark, id, attempt } of lines.slice(0, heard === -1 ? last : heard)) {
         if (mark === 'end' && this.#isCost(id, attempt, worker)) {
@@ -382,7 +383,7 @@ class Checker {
   #judgeOrder() {
     const { ranked, changes, options } = this.#plan;
     const { maxWorkers, maxTasksPerWorker, maxWorkerAge } = options;
-    // A worker that is replaced goes on with what it has while its successor begins.
+    // A worker that is replaced goes on with its tasks while its successor starts.
     const replaced = changes || maxTasksPerWorker !== undefined || maxWorkerAge !== undefined;
     const retried = this.#some(({ retries }) => retries > 0);
     if (maxWorkers > 1 || replaced || retried || ranked) return;

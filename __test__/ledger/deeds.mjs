@@ -1,5 +1,5 @@
-// What a worker of the ledger does with a task: writes down that it starts, works or commits its
-// fault, writes down that it ends.
+// What a worker of the ledger does with a task: it writes down the start, works or commits its
+// fault, and writes down the end.
 
 import { closeSync, readlinkSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,7 +42,7 @@ export function worker(folder) {
     return end();
   }
 
-  /** For a worker that knows when its answer is in the channel, all of it. */
+  /** The end of a task, for a worker that knows when its whole answer is in the channel. */
   function said(id, attempt) {
     log('said', id, attempt, pid, now());
   }
@@ -50,7 +50,7 @@ export function worker(folder) {
   return { born, perform, said };
 }
 
-/** Whether this process has the memory that tasks are claimed in. */
+/** Whether this process has the shared memory in which tasks are claimed. */
 export function hasPage() {
   try {
     return readlinkSync('/proc/self/fd/4').includes('bulkhead-page');
@@ -81,7 +81,7 @@ function aborted(signal, patience) {
   });
 }
 
-/** Does something to the channel, unless a task that runs beside this one has closed it. */
+/** Damages the channel, unless a task that runs beside this one has closed it. */
 function onChannel(act) {
   try {
     act(CHANNEL);
@@ -90,7 +90,7 @@ function onChannel(act) {
   }
 }
 
-/** Writes to the channel what does not belong there. */
+/** Writes invalid frames to the channel. */
 function scrawl(text) {
   onChannel((channel) => writeSync(channel, text));
 }

@@ -1,16 +1,15 @@
-// Stops its parent for a while, as a debugger, a container's freezer or a closed lid does, and has
-// a worker die meanwhile: what the worker had still said waits unread beside the news of its death.
-//
-// Is given one worker's pid a line on its standard input, and ends with it.
+// Stops its parent for a while, as a debugger, a container's freezer or a closed lid does, and
+// makes a worker die meanwhile. The worker's last frames then wait unread beside the news of its
+// death. Reads the pid of a worker from each line of its standard input, and ends with that.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-/** ms in which the worker gets on with what it has. */
+/** Time in which the worker continues with its tasks (ms). */
 const HEAD_START = 20;
 /**
- * ms for it to die, which the machine may make long. Nothing depends on its having died, but that
- * the run shows less.
+ * Time for the worker to die (ms), which a busy machine may exceed. A run in which it has not died
+ * shows less, and does not fail.
  */
 const DEATH = 5_000;
 
@@ -31,7 +30,10 @@ function send(pid, signal) {
   }
 }
 
-/** Dead and not reaped yet, or gone. A process is dead when the last of its threads is. */
+/**
+ * Whether the process is dead and not reaped yet, or gone. A process is dead when its last thread
+ * is.
+ */
 function isDead(pid) {
   try {
     const state = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)[0];

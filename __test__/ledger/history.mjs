@@ -18,12 +18,12 @@ import { wholeLines } from '../support/lines.mjs';
 /** Lines that are collected before they are written. */
 const BATCH = 512;
 
-/** Now, in µs. */
+/** The current time (µs). */
 export function now() {
   return Number(process.hrtime.bigint() / 1000n);
 }
 
-/** The parent's part. Its descriptor is opened at the start: later there may be none to be had. */
+/** The parent's file. Its descriptor is opened at the start, as there may be none left later. */
 export class Journal {
   #file;
   #lines = [];
@@ -56,8 +56,7 @@ export class Journal {
 }
 
 /**
- * What a worker writes, each line at once and by a single write, so that it says what happened
- * whatever comes next.
+ * Writes a worker's lines, each at once and by a single write, so that a line survives its process.
  */
 export function workerLog(folder) {
   const file = openSync(join(folder, `worker-${process.pid}.log`), 'a');

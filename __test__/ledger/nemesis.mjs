@@ -1,13 +1,12 @@
-// What befalls a pool from outside of its tasks: signals to its workers, a parent without
-// descriptors, without a moment for anybody, or stopped, and a user who replaces all workers or
-// wants another number of them.
+// Faults from outside of the tasks. Workers get signals; the parent runs out of descriptors, is
+// blocked or stopped; the user reloads and resizes the pool.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const SIGNALS = { kill: 'SIGKILL', segv: 'SIGSEGV', term: 'SIGTERM' };
-/** How long there are no descriptors, at most, in ms. */
+/** The longest time without descriptors (ms). */
 const DROUGHT = 100;
 const FREEZER = fileURLToPath(new URL('freezer.mjs', import.meta.url));
 
@@ -37,7 +36,7 @@ export class Nemesis {
     this.#manager = manager;
   }
 
-  /** So many tasks have settled: strikes as the plan says. */
+  /** Strikes as the plan says, once that number of tasks have settled. */
   advance(settled) {
     const { strikes } = this.#plan;
     while (!this.#ended && this.#next < strikes.length && strikes[this.#next].at <= settled) {
@@ -46,7 +45,7 @@ export class Nemesis {
     }
   }
 
-  /** Puts right what is still amiss, and strikes no more. */
+  /** Undoes all faults that still last, and strikes no more. */
   end() {
     this.#ended = true;
     this.#freezer.stdin.end();
@@ -64,7 +63,7 @@ export class Nemesis {
   }
 
   #strikeWorker(what) {
-    // One that has nothing to say shows nothing while this process is stopped.
+    // A worker without anything to send shows nothing while this process is stopped.
     const fit = this.#manager.workers.filter(
       ({ pid, state }) => pid !== null && (what !== 'freeze' || state === 'busy'),
     );
@@ -123,8 +122,7 @@ export class Nemesis {
 }
 
 /**
- * Whether the process was there. That of a worker which was reaped meanwhile is nobody's: numbers
- * are not reused so soon.
+ * Whether the process was there. A pid of a worker that was reaped meanwhile is not reused so soon.
  */
 function send(pid, signal) {
   try {

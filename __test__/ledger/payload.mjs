@@ -1,4 +1,4 @@
-// What the tasks of the ledger carry, and how it is proved that it arrived as it was.
+// The payloads of the ledger's tasks, and the proof that they arrived unchanged.
 
 import { createHash } from 'node:crypto';
 import { Random } from './random.mjs';
@@ -6,8 +6,8 @@ import { Random } from './random.mjs';
 export const LARGEST = 2 * 1024 * 1024;
 export const FORMS = ['text', 'binary', 'tree'];
 
-// With quotes, newlines, characters of two, three and four bytes, and half a surrogate pair:
-// whatever an encoder may trip over.
+// Quotes, newlines, characters of two, three and four bytes, and half a surrogate pair, for the
+// mistakes of any encoder.
 const ALPHABET = [
   ...'abcdefghijklmnopqrstuvwxyz0123456789 {}[]:,',
   '"',
@@ -24,7 +24,7 @@ const PIECE = Array.from({ length: 4096 }, () => random.pick(ALPHABET)).join('')
 const TEXT = PIECE.repeat(Math.ceil((2 * LARGEST) / PIECE.length));
 const BYTES = Buffer.from(TEXT.slice(0, LARGEST + PIECE.length), 'latin1');
 
-/** A value of about `size` bytes; `offset`, below 4096, says which. */
+/** Makes a value of about `size` bytes, chosen by `offset`, below 4096. */
 export function make({ form, size, offset }) {
   switch (form) {
     case 'text':
@@ -41,11 +41,11 @@ export function make({ form, size, offset }) {
   }
 }
 
-/** A fingerprint of a value as either side has it. */
+/** Computes a digest of a value, which is the same on either side. */
 export function digest(value) {
   const hash = createHash('sha1');
   if (value instanceof Uint8Array) hash.update('binary').update(value);
-  // As UTF-16: a lone surrogate has no UTF-8.
+  // UTF-16, as a lone surrogate has no UTF-8.
   else hash.update(JSON.stringify(value) ?? 'undefined', 'utf16le');
   return hash.digest('base64url');
 }

@@ -1,9 +1,9 @@
-// What a seed means: the pool's options, every task, and what befalls them when.
+// The meaning of a seed: the pool's options, every task, and all faults with their times.
 
 import { FORMS, LARGEST } from './payload.mjs';
 import { Random } from './random.mjs';
 
-/** Tasks of a run. The numbers of faults are for so many, and shrink and grow with them. */
+/** Tasks of a run. The numbers of faults are for this number, and grow and shrink with it. */
 export const TASKS = 20_000;
 
 /** Faults that tasks commit. */
@@ -19,24 +19,24 @@ const DEEDS = {
   throw: 20,
   hang: 3,
 };
-/** More of them, for a worker that has the protocol in its own hands. */
+/** More faults, for a worker that speaks the protocol by itself. */
 const LIES = { ...DEEDS, foreign: 8, stale: 3, twice: 3 };
-/** Faults from outside: signals to a worker, and what the parent does to itself. */
+/** Faults from outside: signals to a worker, and faults of the parent. */
 const STRIKES = { kill: 12, segv: 3, term: 4, pause: 12, exhaust: 4, block: 3 };
 /**
- * The parent is stopped while a worker gets on and dies. Drawn last, so that seeds keep all else
- * that they mean.
+ * Stops of the parent while a worker continues and dies. They are drawn last, so that seeds keep
+ * the rest of their meaning.
  */
 const FREEZES = { freeze: 10 };
 /**
- * What the user does to the pool: it must harm nobody either. Drawn after all else, for the same
+ * Changes by the user, which must do no harm either. They are drawn after all else, for the same
  * reason.
  */
 const CHANGES = { reload: 4, resize: 8 };
-/** Only what must harm nobody. */
+/** Faults that must do no harm. */
 const PAUSES = { pause: 30, block: 3 };
 
-/** Deeds after which nothing is believed that a worker says, or nothing can be said. */
+/** Deeds after which a worker's frames are not believed, or cannot be sent. */
 export const DEAFENING_DEEDS = new Set([
   'half',
   'garbage',
@@ -46,12 +46,12 @@ export const DEAFENING_DEEDS = new Set([
   'stale',
   'twice',
 ]);
-/** Deeds after which a worker is dead, or is to be. */
+/** Deeds after which a worker is dead, or will be. */
 export const DEADLY_DEEDS = new Set([...DEAFENING_DEEDS, 'kill', 'segv', 'exit0', 'exit1']);
-/** The same for strikes. */
+/** Strikes after which a worker is dead, or will be. */
 export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term', 'freeze']);
 
-/** Where a worker can be told to die without keeping the pool from starting. */
+/** Fault points that do not keep the pool from starting. */
 const PHASES = [
   ...['idle', 'read', 'before-claim', 'after-claim', 'task'],
   ...['write:1', 'write:half', 'write:last', 'result', 'stop'],
@@ -70,7 +70,7 @@ export function planOf(seed, tasks = TASKS) {
   const plan = {
     seed,
     tasks,
-    /** The worker speaks the protocol by itself, without bulkhead's runtime. */
+    /** Whether the worker speaks the protocol by itself, without bulkhead's runtime. */
     raw,
     noPidfd: random.chance(0.25),
     options: {
@@ -83,14 +83,17 @@ export function planOf(seed, tasks = TASKS) {
       gracePeriod: random.int(10, 200),
       retries: random.pick([0, 0, 0, 2]),
       retryDelay: random.int(1, 5),
-      // A worker that does not get ready was killed by the nemesis: no reason to give the pool up.
+      // The nemesis killed a worker that does not get ready: no reason for the pool to break.
       restart: { limit: 1_000_000, minDelay: 1, maxDelay: 20 },
     },
     /** Tasks that are unsettled at a time. */
     window: random.pick([50, 500, 5000]),
-    /** How the pool is closed. All but `drain` come before the last tasks have settled. */
+    /**
+     * The way in which the pool is closed. All but `drain` close it before the last tasks have
+     * settled.
+     */
     close: random.weighted({ drain: 6, running: 2, terminate: 2 }),
-    /** Longest pause of the main thread, and of a worker, in ms. */
+    /** The longest pause of the main thread, and of a worker (ms). */
     block: Math.round(1000 * Math.min(1, scale)),
     pause: 300,
     strikes: [],
@@ -121,19 +124,19 @@ export function planOf(seed, tasks = TASKS) {
 }
 
 /**
- * A point in the runtime at which each worker dies, sooner or later: see "Faults on purpose" in
+ * The fault point at which each worker dies, sooner or later: see "Faults on purpose" in
  * CONTRIBUTING.md.
  */
 function pointOf(random) {
   const phase = random.pick(PHASES);
   const how = random.pick(['SIGKILL', 'SIGSEGV', 'abort', 'exit-0', 'exit-1']);
-  // Some are passed with each task, some with each batch of them, and one is the last that a worker
-  // does.
+  // Workers pass some points with each task, some with each batch, and one as the last thing they
+  // do.
   const passings = { stop: 1, idle: random.int(50, 500), read: random.int(50, 500) };
   return { phase, how, nth: passings[phase] ?? random.int(500, 3000) };
 }
 
-/** So many of each kind, at random points of the run's progress. */
+/** Faults at random points of the run's progress, with the number of each kind. */
 function spread(random, kinds, scale, tasks) {
   return Object.entries(kinds)
     .flatMap(([kind, count]) =>
@@ -144,7 +147,7 @@ function spread(random, kinds, scale, tasks) {
 }
 
 /**
- * The tasks of a plan, in the order in which they are submitted. Made one by one: all of them at
+ * The tasks of a plan, in the order in which they are submitted. They are made one by one: all at
  * once would be most of the memory of the run.
  */
 export function* tasksOf(plan) {
@@ -161,10 +164,10 @@ function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
   const task = {
     id,
     deed,
-    /** ms, as computing or as waiting. */
+    /** The duration (ms), as computing or as waiting. */
     work,
     waits: random.chance(tiny ? 0.002 : 0.1),
-    /** Which of its starts do the deed; later ones work. */
+    /** The attempts that do the deed; later ones work. */
     until: random.int(1, 3),
     payload: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
     answer: { form: random.pick(FORMS), size: sizeOf(random), offset: random.int(0, 4095) },
@@ -174,7 +177,7 @@ function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
     priority: ranked && id % 5 === 0 ? (id % 4) - 1 : 0,
     retries: random.chance(0.02) && options.retries > 0 ? random.int(0, 4) : options.retries,
     timeout: 0,
-    /** To be cancelled once so many further tasks have settled. */
+    /** The number of further settled tasks after which this one is cancelled. */
     cancel: undefined,
   };
   if (deed === 'hang') task.timeout = random.int(5, 100);
@@ -184,7 +187,7 @@ function taskOf({ faults, options, pause, brisk, ranked }, id, random) {
   }
   if (random.chance(0.01))
     task.cancel = { after: random.skewed(200), by: random.pick(['id', 'signal']) };
-  // What hangs is not to outlast the test where the time limit is not the cause of its end.
+  // A task that hangs must not outlast the test where its time limit does not end it.
   task.hangs = pause * 1000;
   return task;
 }
@@ -198,7 +201,7 @@ function mixedSize(random) {
   return random.chance(0.95) ? random.int(8 * 1024, 100 * 1024) : random.int(100 * 1024, LARGEST);
 }
 
-/** One line for people. */
+/** The plan as one line of text. */
 export function describe({
   seed,
   tasks,

@@ -1,5 +1,4 @@
-// Everything in the ledger that is left to chance comes from one seed, so that a failing run can be
-// played again.
+// All that is random in the ledger comes from one seed, so that a failing run can be repeated.
 
 /** A small seeded generator (mulberry32). */
 export class Random {
@@ -18,7 +17,7 @@ export class Random {
     return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from `min` to `max`. */
+  /** Returns a whole number from `min` to `max`. */
   int(min, max) {
     return min + Math.floor(this.next() * (max - min + 1));
   }
@@ -28,12 +27,12 @@ export class Random {
     return this.next() < probability;
   }
 
-  /** One of them. */
+  /** Returns one of the items. */
   pick(choices) {
     return choices[this.int(0, choices.length - 1)];
   }
 
-  /** One of the keys, each as likely as its value is large. */
+  /** Returns one of the keys, each as likely as its value is large. */
   weighted(weights) {
     let left = this.next() * Object.values(weights).reduce((sum, weight) => sum + weight, 0);
     for (const [choice, weight] of Object.entries(weights)) {
@@ -43,7 +42,7 @@ export class Random {
     return Object.keys(weights).at(-1);
   }
 
-  /** Mostly small, up to `max`: every power of two is as likely as the next. */
+  /** Returns a mostly small number, up to `max`: every power of two is as likely as the next. */
   skewed(max) {
     return Math.floor((max + 1) ** this.next()) - 1;
   }

@@ -1,5 +1,5 @@
-// A worker that speaks the protocol by itself, which knows the numbers of its tasks and can lie
-// about them.
+// A worker that speaks the protocol by itself. It knows the numbers of its tasks and can lie about
+// them.
 
 import { writeSync } from 'node:fs';
 import net from 'node:net';
@@ -7,7 +7,7 @@ import { worker } from './deeds.mjs';
 
 const CHANNEL = 3;
 const { born, perform, said } = worker(process.argv[2]);
-/** Numbers of the tasks that this process has been given, and whether it has answered. */
+/** Numbers of the tasks that this process was given, and whether it has answered them. */
 const given = new Map();
 const nap = new Int32Array(new SharedArrayBuffer(4));
 
@@ -42,8 +42,8 @@ function refuse(id, { name, message, code, mark }) {
 }
 
 /**
- * A number that is surely not this worker's, and may well be one that another is working on: the
- * next lower one that it was not given. (A higher one may be in its channel.)
+ * Returns a number that is not this worker's, and that another worker may have: the next lower one
+ * that it was not given. A higher one may be in its channel.
  */
 function foreign(id) {
   let near = id - 1;
@@ -54,7 +54,7 @@ function foreign(id) {
 function run({ id, attempt = 1, task }) {
   given.set(id, false);
   let twice = false;
-  // Answers what is not this worker's to answer. The supervisor believes nothing that comes after.
+  // Answers the task of another worker. The supervisor ignores all later frames.
   const lie = (deed) => {
     if (deed === 'twice') twice = true;
     else if (deed === 'foreign') answer(foreign(id), 'a lie');

@@ -1,5 +1,4 @@
-// Plays one plan, and leaves its history in a folder. Whether all went well is for the checker to
-// say.
+// Plays one plan, and leaves its history in a folder. The checker judges it.
 
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -17,18 +16,16 @@ import { isRestored, possessions } from './state.mjs';
 const NODE_WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
 const RAW_WORKER = fileURLToPath(new URL('raw-worker.mjs', import.meta.url));
 /**
- * ms in which no task settles, after which a run counts as stuck, whatever else happens. Machines
- * may be busy.
+ * Time without a settled task after which a run counts as stuck (ms), for busy machines as well.
  */
 const PATIENCE = 60_000;
-/** ms in which what a pool had is given back after its end. */
+/** Time in which a pool's resources are released after its end (ms). */
 const AFTERMATH = 10_000;
-/** Of this process; more would take long to use up. */
+/** Descriptors of this process; more would take long to use up. */
 const MOST_DESCRIPTORS = 4096;
 
 /**
- * Makes sure that descriptors can be used up, and brings everything to life that stays: what a run
- * adds to that is a leak.
+ * Limits the descriptors, and creates everything that stays: whatever a run adds to that is a leak.
  */
 export async function prepare() {
   const limit = Number(
@@ -36,7 +33,7 @@ export async function prepare() {
   );
   if (limit > MOST_DESCRIPTORS)
     throw new Error(`run this under "ulimit -n 1024": ${limit} descriptors are too many`);
-  // Of libuv's own threads, each comes with the first work for it.
+  // libuv starts each of its threads with the first work for it.
   await promisify(execFile)('true');
   await Promise.all(
     Array.from({ length: 8 }, () => import('node:fs/promises').then(({ stat }) => stat('/'))),
@@ -101,7 +98,8 @@ class Workload {
   }
 
   /**
-   * Resolves when the pool is closed, with how long that took in ms; `stuck`: it had to be made to.
+   * Resolves when the pool is closed, with the time that took (ms). `stuck`: the pool had to be
+   * terminated.
    */
   async run() {
     this.#listen();
@@ -122,7 +120,7 @@ class Workload {
     const report = stuck ? await this.#manager.terminate() : await this.#close();
     const took = (now() - started) / 1000;
     clearInterval(watch);
-    // Of a pool that was terminated, the last outcomes come with its end.
+    // The last outcomes of a terminated pool come with its end.
     await new Promise((resolve) => setImmediate(resolve));
     return { closed: { ...report, took }, stuck };
   }

@@ -1,17 +1,17 @@
-// Where runs take place: a process with few descriptors, a folder for the history.
+// The place of runs: a process with few descriptors, and a folder for the history.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Set in the process in which the runs take place. */
+/** A variable that marks the process in which runs take place. */
 const CONFINED = 'BULKHEAD_LEDGER_CONFINED';
 const DESCRIPTORS = 512;
 
 /**
- * Goes on only in a process that can open no more than 512 descriptors, has these environment
- * variables, and was given these arguments on top: it starts one, waits for it and exits as it
+ * Continues only in a process that can open at most 512 descriptors and has these environment
+ * variables and additional arguments. Otherwise starts such a process, waits for it and exits as it
  * does.
  *
  * @param {{ env?: Record<string, string>, args?: string[], nodeArgs?: string[] }} what
@@ -46,7 +46,7 @@ export function historyFolder(seed) {
   return mkdtempSync(join(tmpdir(), `bulkhead-ledger-${seed}-`));
 }
 
-/** The first few of each invariant. */
+/** The first few violations of each invariant. */
 export function summary(wrong) {
   const byInvariant = new Map();
   for (const { invariant, what } of wrong)

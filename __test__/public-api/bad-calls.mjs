@@ -1,16 +1,15 @@
-// Calls that the pool has to refuse, whatever state it is in: what is wrong, how it is called, and
-// what comes of it.
+// Calls that the pool has to refuse in any state: what is wrong, how each is called, and its error.
 
 import vm from 'node:vm';
 
-/** Thrown by user code on purpose, and found again as itself. */
+/** An error that user code throws on purpose, and that must arrive as itself. */
 export class Planned extends Error {
   name = 'Planned';
 
   /** @param {string} message */
   constructor(message) {
     super(message);
-    // A text holds no frames of the stack, which would keep a dropped pool from being collected.
+    // Without frames of the stack, which would keep a dropped pool from being collected.
     this.stack = `Planned: ${message}`;
   }
 }
@@ -26,8 +25,8 @@ const RANGE = 'ERR_OUT_OF_RANGE';
 const SERIALIZATION = 'ERR_SERIALIZATION';
 
 /**
- * What cannot be a task, a message or arguments; made for each call, with the number of a task that
- * must never run.
+ * Values that can be no task, message or argument. They are made for each call, with the number of
+ * a task that must never run.
  */
 const VALUES = {
   'a cycle': (u) => {
@@ -71,7 +70,7 @@ const OPTIONS = [
   [{ trace: 'nonsense' }, VALUE],
 ];
 
-/** How a task is given away, and whether what is wrong is thrown. */
+/** The ways to submit a task, and whether a wrong one throws. */
 const SUBMISSIONS = {
   distributeTask: (pool, task, options) => pool.distributeTask(task, options),
   run: (pool, task, options) => pool.run(task, options),
@@ -94,10 +93,10 @@ export const BAD_CALLS = [
     ...Object.entries(VALUES).map(([value, make]) => ({
       what: `${name}(${value})`,
       act: (pool, task) => submit(pool, make(task().data.u)),
-      // A mapping looks first whether an item is a promise.
+      // map() checks first whether an item is a promise.
       code: name === 'map().next' && value === 'a proxy with traps' ? 'Planned' : SERIALIZATION,
       throws: name === 'distributeTask',
-      // Structured clone can send the others.
+      // Structured clone can send the other values.
       serialization: value === 'a cycle' ? 'json' : undefined,
     })),
     ...OPTIONS.filter(([options]) => !(name === 'stream().next' && hasRetries(options))).map(

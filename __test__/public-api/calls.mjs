@@ -1,5 +1,5 @@
-// What a plan's calls do: each is made at once, from wherever it is called, and what comes of it is
-// the world's to judge.
+// The calls of a plan. Each is made at once, from wherever it is called, and the world judges its
+// outcome.
 
 import { childrenOf, processState } from '../support/proc.mjs';
 import { BAD_CALLS, Planned } from './bad-calls.mjs';
@@ -12,7 +12,7 @@ const asyncDispose = Symbol.asyncDispose ?? Symbol.for('nodejs.asyncDispose');
 
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
-/** ms after which a signal of the kind `soon` is aborted. */
+/** Time after which a signal of the kind `soon` is aborted (ms). */
 const SOON = 3;
 
 /**
@@ -21,8 +21,8 @@ const SOON = 3;
  */
 
 /**
- * Makes a call. What the pool throws, and should not, is a violation; what user code throws on
- * purpose is passed on by none.
+ * Makes a call. An error that the pool throws by mistake is a violation; one that user code throws
+ * on purpose is passed on by none.
  *
  * @param {World} world
  * @param {Call} call
@@ -76,7 +76,7 @@ const CALLS = {
       proxy =
         Object.keys(call.options).length === 0 ? world.pool.proxy : world.pool.createProxy(options);
     } catch (error) {
-      // What is wrong with the options is thrown where they are given, and no task is accepted.
+      // Wrong options throw where they are given, and no task is accepted.
       return world.refused(task, error);
     }
     promised(world, task, proxy[name](task.u, n));
@@ -129,7 +129,7 @@ const CALLS = {
     };
     const judge = (error) => {
       const codes = [code];
-      // A pool that takes nothing any more may say so first.
+      // A closed pool may say so first.
       if (world.closing) codes.push('ERR_POOL_CLOSED');
       if (world.mayBreak) codes.push('ERR_POOL_BROKEN');
       if (world.isShell && what.startsWith('exec')) codes.push('ERR_INVALID_ARG_VALUE');
@@ -164,7 +164,7 @@ const CALLS = {
 
   startWorkers(world, { ignored = false }) {
     const promise = world.pool.startWorkers();
-    // One that is ignored must be no unhandled rejection.
+    // An ignored promise must be no unhandled rejection.
     if (!ignored)
       world.track(
         'startWorkers()',
@@ -245,11 +245,11 @@ const CALLS = {
   },
 
   kill(world, { signal, worker }) {
-    // Nothing goes on to end a worker that is stopped while the pool waits for its task.
+    // Nothing ends a worker that is stopped while the pool waits for its task.
     if (signal === 'SIGSTOP' && world.isEnding) return;
     const pids = world.pool.workers.flatMap(({ pid }) => (pid === null ? [] : [pid]));
     const pid = pids[worker % pids.length];
-    // Never one that is not, or no longer, a child.
+    // Never a pid that is not, or no longer, a child.
     if (pid === undefined || !childrenOf().includes(pid)) return;
     world.note(`${signal} to ${pid}`);
     send(pid, signal);
@@ -278,10 +278,10 @@ const CALLS = {
   },
 };
 
-/** Listener that does nothing, but has the pool listen. */
+/** A listener that does nothing, for the pool to have one. */
 function idle() {}
 
-/** Has everything go on that was stopped. */
+/** Continues every stopped worker. */
 export function continueAll(world) {
   for (const pid of world.stopped) {
     if (processState(pid) !== null && childrenOf().includes(pid)) send(pid, 'SIGCONT');
@@ -297,7 +297,7 @@ function send(pid, signal) {
   }
 }
 
-/** Runs in a worker of Node's, by its text. */
+/** A function that runs in a Node worker, by its text. */
 async function executed(folder, u, n) {
   const { appendFileSync } = await import('node:fs');
   appendFileSync(`${folder}/${process.pid}`, `start ${u} 0\n`);
@@ -382,7 +382,7 @@ function tell(world, label, type, act) {
   if (typeof answer !== type) world.wrong('calls', `${label} gives ${brief(answer)}`);
 }
 
-/** The promise of a single task. */
+/** Handles the promise of a single task. */
 function promised(world, task, promise) {
   world.track(
     task.label,
@@ -421,7 +421,7 @@ const nothing = (world, label) => (value) => {
 const unexpected = (world, label) => (error) =>
   world.wrong('promises', `${label} rejects with ${brief(error)}`);
 
-/** A call that may be refused by a pool that is closed or broken. */
+/** Handles a call that a closed or broken pool may refuse. */
 const refusal =
   (world, label, allowed = () => false) =>
   (error) => {
@@ -457,13 +457,13 @@ const SOURCES = {
   },
 };
 
-/** What a reader of a mapping got. */
+/** Judges what a reader of a mapping got. */
 function mapped(world, { call, tasks, about, label }, { values, error, isComplete }) {
   const wrong = (what) => world.wrong('map', `${label}: ${what}`);
   const numbers = tasks.map(({ u }) => u);
   const got = [];
   for (const [index, value] of values.entries()) {
-    // A result that carries no number is told by its place.
+    // A result without a number is identified by its place.
     const u =
       /** @type {any} */ (Array.isArray(value) ? value[0] : value)?.u ??
       (call.ordered ? numbers[index] : undefined);
@@ -489,7 +489,7 @@ function mapped(world, { call, tasks, about, label }, { values, error, isComplet
   if (!problems.includes(null)) wrong(`${brief(error)}: ${problems[0]}`);
 }
 
-/** What a reader of a stream got. */
+/** Judges what a reader of a stream got. */
 function streamed(world, task, { values, error, isComplete }) {
   const { deed, n } = task.call;
   const isRefused =

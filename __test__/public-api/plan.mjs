@@ -1,10 +1,10 @@
-// What a run is made of: a pool, what is done to it step by step, what its listeners do, and how it
-// ends. All of it is plain data, so that a plan can be shrunk, printed, and played again.
+// The parts of a run: a pool, the steps, the reactions of its listeners, and its end. All of it is
+// plain data, so that a plan can be shrunk, printed, and played again.
 
 import fc from 'fast-check';
 import { BAD_CALLS } from './bad-calls.mjs';
 
-/** Of `node:diagnostics_channel`. */
+/** Channels of `node:diagnostics_channel`. */
 export const CHANNELS = [
   'bulkhead:pool:open',
   'bulkhead:pool:close',
@@ -45,7 +45,7 @@ export const BREAKING_KINDS = [
   'no-module',
 ];
 
-/** Ends that take the whole process along, and so need one of their own. */
+/** Ends that end the whole process, and so need one of their own. */
 export const PROGRAM_ENDS = ['leave', 'exit', 'throw', 'killed'];
 
 /** Deeds that end a worker, or may. */
@@ -60,7 +60,7 @@ const VIOLENT_DEEDS = [
   'stray',
   'uncaught',
 ];
-/** Deeds that last for ever, and so need a time limit. */
+/** Deeds without an end, which need a time limit. */
 const ENDLESS_DEEDS = ['hang', 'stubborn'];
 const MILD_DEEDS = [
   'wait',
@@ -75,7 +75,7 @@ const MILD_DEEDS = [
   'values',
 ];
 
-/** Where user code is called. */
+/** Places where user code is called. */
 const PLACES = [
   'result',
   'error',
@@ -95,7 +95,7 @@ const PLACES = [
   ...CHANNELS,
 ];
 
-/** A name more often than the others, first, so that shrinking ends there. */
+/** One name is more frequent than the others, and comes first, so that shrinking ends there. */
 const mostly = (value, ...others) =>
   fc.oneof(
     { weight: 3, arbitrary: fc.constant(value) },
@@ -104,7 +104,7 @@ const mostly = (value, ...others) =>
 
 const optional = (arbitraries) => fc.record(arbitraries, { requiredKeys: [] });
 
-/** Number of a worker, or of one of the signals that tasks share. */
+/** The number of a worker, or of one of the signals that tasks share. */
 const index = fc.nat({ max: 2 });
 
 const deed = fc.oneof(
@@ -137,7 +137,7 @@ const taskOptions = fc.oneof(
   },
 );
 
-/** The form of one task. Its number and its id it gets when it is made. */
+/** The form of one task, which gets its number and its id when it is made. */
 const task = {
   deed,
   until: mostly(9, 1, 2),
@@ -259,7 +259,7 @@ const pause = fc.oneof(
 
 const step = fc.oneof({ weight: 3, arbitrary: call }, { weight: 1, arbitrary: pause });
 
-/** Inside user code, where endings are tried more often. */
+/** Calls inside user code, where endings are tried more often. */
 const reaction = fc.record({
   at: fc.constantFrom(...PLACES),
   nth: mostly(1, 2, 3),
@@ -334,8 +334,8 @@ export function plans({ workers, program = false }) {
 }
 
 /**
- * Plans of all kinds, as often as what they cost allows: a few with Node workers, or with a process
- * of their own.
+ * Plans of all kinds, as often as their cost allows: a few with Node workers, or with a process of
+ * their own.
  */
 export const anyPlan = fc.oneof(
   { weight: 30, arbitrary: plans({ workers: 'shell' }) },
@@ -345,7 +345,7 @@ export const anyPlan = fc.oneof(
 );
 
 /**
- * Every call of a plan, those of its reactions included.
+ * Lists every call of a plan, those of its reactions included.
  *
  * @param {Plan} plan
  * @returns {Call[]}
@@ -356,7 +356,7 @@ export function callsOf({ steps, reactions }) {
 }
 
 /**
- * Whether a worker of this plan may die with a task that has nothing to do with it.
+ * Returns whether a worker of this plan may die with a task that is not the cause.
  *
  * @param {Plan} plan
  */
@@ -369,7 +369,7 @@ export function isViolent(plan) {
 }
 
 /**
- * How many starts of workers may fail in this plan because the plan kills them.
+ * Returns how many starts of workers may fail in this plan because the plan kills them.
  *
  * @param {Plan} plan
  */
@@ -383,7 +383,7 @@ export function isEndless(deed) {
 }
 
 /**
- * The plan in a few lines.
+ * Describes the plan in a few lines.
  *
  * @param {Plan} plan
  */

@@ -10,12 +10,12 @@ import { World } from './world.mjs';
 
 const pathOf = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** ms that a step waits for something to happen, at most. */
+/** The longest time that a step waits for something to happen (ms). */
 const IMPATIENCE = 100;
-/** The same for a worker to get ready. */
+/** The longest time that a step waits for a worker to get ready (ms). */
 const START = 400;
 
-/** How many of the workers get ready. */
+/** The number of workers that get ready. */
 const STARTS = { shell: 'all', 'none-starts': '0', 'one-starts': '1', 'three-start': '3' };
 
 /**
@@ -55,7 +55,7 @@ export function poolOptions({ pool: { kind, options } }, folder) {
 }
 
 /**
- * The steps, without the end.
+ * Plays the steps, without the end.
  *
  * @param {World} world
  */
@@ -110,7 +110,7 @@ export async function waitFor(world, holds, patience) {
 }
 
 /**
- * The end of a pool that is closed, and what has to hold then.
+ * Closes a pool, and checks what has to hold then.
  *
  * @param {World} world
  * @param {number} patience ms
@@ -137,13 +137,14 @@ export async function close(world, patience) {
     closed.then(() => true),
   );
   if (!isClosed) return hangs(world, 'the end of the pool');
-  // What is said behind this is said too late.
+  // Events from here on are too late.
   world.isOver = true;
   world.release();
   if (!(await waitFor(world, () => world.pending.size === 0, patience)))
     return hangs(world, [...world.pending.values()].join('; '));
   await thrownIsSeen(world, patience);
-  // What nobody listens to is thrown behind the event, in a turn of the event loop of its own.
+  // An error event without a listener throws behind the event, in a turn of the event loop of its
+  // own.
   if (!world.plan.hearsErrors) await waitFor(world, () => world.isSettled, patience);
   checkTasks(world);
   checkClosed(world, checkLedger(world));
@@ -168,10 +169,7 @@ export async function settle(world, patience) {
   world.pool.unref();
 }
 
-/**
- * What was thrown in listeners comes as uncaught exceptions, which may take a turn of the event
- * loop.
- */
+/** Errors thrown in listeners are uncaught exceptions, which may take a turn of the event loop. */
 async function thrownIsSeen(world, patience) {
   if (await waitFor(world, () => world.thrown.size === 0, patience)) return;
   world.wrong('uncaught exceptions', `never seen: ${[...world.thrown].map(brief).join('; ')}`);

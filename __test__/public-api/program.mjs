@@ -1,5 +1,5 @@
-// A run whose end is that of its process. Arguments: the plan, the folder of the ledger, and ms
-// after which something hangs. Reports on standard output, last of all.
+// A run that ends with its process. Arguments: the plan, the folder of the ledger, and the time
+// after which something hangs (ms). Its last output is its report.
 
 import { writeSync } from 'node:fs';
 import { continueAll } from './calls.mjs';
@@ -18,7 +18,7 @@ const uncaught = (error) => world.uncaught(error);
 process.on('uncaughtException', uncaught);
 process.on('unhandledRejection', (reason) => world.wrong('unhandled rejections', String(reason)));
 process.on('exit', () => {
-  // Unless the plan has called unref().
+  // This keeps the process alive, unless the plan has called unref().
   const mayLeaveTasks =
     how !== 'leave' || callsOf(plan).some(({ call }) => ['ref', 'unref'].includes(call));
   if (!mayLeaveTasks) {

@@ -1,10 +1,10 @@
-// Readers of `map()` and `stream()`: to the end, ahead of the results, not to the end, or not for a
-// while.
+// Readers of `map()` and `stream()`. They read to the end or leave early, ahead of the results or
+// late.
 
 import { Planned } from './bad-calls.mjs';
 import { brief } from './brief.mjs';
 
-/** Calls of `next()` at a time of a reader that is ahead. */
+/** Pending calls of `next()` of a reader that is ahead. */
 const AHEAD = 3;
 
 /**
@@ -23,7 +23,7 @@ const AHEAD = 3;
 export async function read(world, iterator, { label, reader, isEndless }) {
   /** @type {Reading} */
   const reading = { values: [], error: undefined, isComplete: false };
-  // Where the pool is not closed, its reader has to leave.
+  // A reader has to leave where the pool is not closed.
   let hasLeft = false;
   let hasEnded = false;
   if (isEndless && world.endsOpen) {
@@ -61,7 +61,7 @@ export async function read(world, iterator, { label, reader, isEndless }) {
   return reading;
 }
 
-/** Every one of them, and then the first error, so that nothing is left unhandled. */
+/** Waits for all promises, and throws the first error, so that no rejection is unhandled. */
 async function all(promises) {
   const settled = await Promise.allSettled(promises);
   for (const outcome of settled) if (outcome.status === 'rejected') throw outcome.reason;

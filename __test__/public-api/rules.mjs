@@ -1,4 +1,4 @@
-// What has to hold once a pool has ended.
+// Rules that hold once a pool has ended.
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { wholeLines } from '../support/lines.mjs';
 import { brief } from './brief.mjs';
 
 /**
- * What the workers wrote down by themselves.
+ * Reads what the workers wrote down by themselves.
  *
  * @param {string} folder
  * @returns {{ pids: number[], starts: Map<number, number[]> }} `starts`: the attempts of each task, by its number
@@ -27,7 +27,7 @@ export function readLedger(folder) {
 }
 
 /**
- * Of every end.
+ * Checks the rules of every end.
  *
  * @param {import('./world.mjs').World} world
  */
@@ -56,7 +56,7 @@ export function checkLedger(world) {
 }
 
 /**
- * Of every end that can be waited for.
+ * Checks the rules of every end that can be awaited.
  *
  * @param {import('./world.mjs').World} world
  */
@@ -68,7 +68,7 @@ export function checkTasks(world) {
 }
 
 /**
- * Of a pool that was closed.
+ * Checks the rules of a pool that was closed.
  *
  * @param {import('./world.mjs').World} world
  * @param {number[]} pids of all workers that ever lived
@@ -103,7 +103,7 @@ export function checkClosed(world, pids) {
 }
 
 /**
- * The tasks as their callers have seen them; null where a mapping or a stream keeps that to itself.
+ * Counts the tasks as their callers have seen them; null where a mapping or a stream hides that.
  */
 function countTasks(world) {
   const seen = { accepted: 0, completed: 0, failed: 0, cancelled: 0 };
@@ -119,7 +119,7 @@ function countTasks(world) {
 }
 
 /**
- * A closed pool refuses everything, and says why.
+ * Checks that a closed pool refuses everything with PoolClosedError or its cause.
  *
  * @param {import('./world.mjs').World} world
  */

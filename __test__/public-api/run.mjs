@@ -18,16 +18,16 @@ import { close, playSteps, settle, waitFor } from './play.mjs';
 import { checkLedger, readLedger } from './rules.mjs';
 import { World } from './world.mjs';
 
-/** What the pool that was dropped is collected by. */
+/** The garbage collector, for a pool that was dropped. */
 setFlagsFromString('--expose-gc');
 const collect = /** @type {() => void} */ (runInNewContext('gc'));
 
-/** ms between two looks at what the system has. */
+/** Time between two checks of the system's resources (ms). */
 const LOOK = 5;
-/** In a row, after which there is nothing more to come from a pool that was dropped. */
+/** Equal checks in a row after which a dropped pool is done. */
 const LOOKS = 4;
 
-/** The exit codes of programs that end by themselves, and where they are not to end so. */
+/** The exit codes of programs that end by themselves, where they differ from 0. */
 const CODES = { leave: 0, exit: 7, throw: 1, killed: null };
 
 /** Warnings that are allowed: a pool that was dropped, an error of the pool without a listener. */
@@ -47,10 +47,10 @@ const WARNINGS = [
 const recent = [];
 const RECENT = 10;
 
-/** The run that is going on. @type {World | null} */
+/** The current run. @type {World | null} @type {World | null} */
 let current = null;
 
-/** Has everything that no one has caught reported to the run that is going on. */
+/** Reports every uncaught error to the current run. */
 export function watchProcess() {
   process.on('uncaughtException', (error) => {
     if (current === null) throw error;
@@ -60,7 +60,7 @@ export function watchProcess() {
     if (current === null) throw reason;
     current.wrong('unhandled rejections', String(reason));
   });
-  // In place of Node's own listener, which prints them.
+  // This replaces Node's own listener, which prints them.
   process.removeAllListeners('warning').on('warning', (warning) => {
     const text = `${warning.name} ${/** @type {any} */ (warning).code}: ${warning.message}`;
     if (WARNINGS.some((allowed) => allowed.test(text))) return;
@@ -70,8 +70,8 @@ export function watchProcess() {
 }
 
 /**
- * Brings everything to life that stays, so that what a run adds to it is a leak: the supervisor,
- * the threads of libuv.
+ * Creates everything that stays, the supervisor and libuv's threads, so that whatever a run adds is
+ * a leak.
  */
 export async function prepare() {
   await promisify(execFile)('true');
@@ -111,25 +111,25 @@ async function runHere(plan, folder, patience) {
     if (plan.end.how === 'dropped') await drop(world, patience);
     else await close(world, patience);
   } finally {
-    // A pool that was dropped is held by nothing from here on.
+    // Nothing holds a dropped pool from here on.
     world.unsubscribe();
     world.pool = null;
   }
   await nothingIsLeft(world, before, patience);
-  // What nobody caught comes in a turn of the event loop of its own.
+  // An uncaught error comes in a turn of the event loop of its own.
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
   current = null;
   return world;
 }
 
-/** Leaves a pool that has nothing to do to the garbage collector. */
+/** Leaves an idle pool to the garbage collector. */
 async function drop(world, patience) {
   await settle(world, patience);
   checkLedger(world);
   world.forget();
 }
 
-/** Its arguments name the run that it belongs to. */
+/** The arguments of a process name its run. */
 function describeProcess(pid) {
   const line = commandLine(pid);
   const earlier = recent.find(({ folder }) => line.includes(folder));
@@ -150,13 +150,13 @@ async function nothingIsLeft(world, before, patience) {
       wrong.push(`${threads().length} threads, ${before.threads} before`);
     return wrong;
   };
-  // A pool that was collected may just be starting a worker, which it ends then.
+  // A collected pool may just be starting a worker, which it ends then.
   for (
     let quiet = dropped === null ? LOOKS : 0;
     quiet < LOOKS && performance.now() < deadline;
     quiet++
   ) {
-    // What a WeakRef has given is kept up to the next turn.
+    // A WeakRef keeps what it has returned up to the next turn.
     await waitFor(world, () => false, LOOK);
     collect();
     if (dropped.deref() !== undefined || left().length > 0) quiet = 0;
@@ -165,7 +165,7 @@ async function nothingIsLeft(world, before, patience) {
   if (dropped?.deref() !== undefined)
     world.wrong('nothing is left', 'the pool, which nothing leads to');
   for (const what of left()) world.wrong('nothing is left', what);
-  // Whatever it is, it must not be the next run's.
+  // Nothing may be left for the next run.
   for (const pid of childrenOf()) process.kill(pid, 'SIGKILL');
 }
 

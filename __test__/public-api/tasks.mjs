@@ -1,5 +1,5 @@
-// What a run knows of one task: what it was given for, what became of it, and which outcomes the
-// documentation allows.
+// One task of a run: what it was given for, its outcome, and which outcomes the documentation
+// allows.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isDeepStrictEqual } from 'node:util';
@@ -8,10 +8,10 @@ import { isEndless } from './plan.mjs';
 /** The number of the task whose caller's context this is. */
 export const context = new AsyncLocalStorage();
 
-/** ms; a task that lasts for ever has this time limit, unless it has one of its own. */
+/** The time limit (ms) of a task without an end, unless it has one of its own. */
 const LIMIT = 30;
 
-/** Handlers' results may be as large as this where the pool has a limit. */
+/** The largest result of handlers where the pool has a limit. */
 const HUGE = 10_000;
 
 export class Task {
@@ -21,7 +21,7 @@ export class Task {
   state = 'new';
   /** @type {{ value?: unknown, error?: any } | null} */
   outcome = null;
-  /** The plan has cancelled it by its id. */
+  /** Whether the plan has cancelled the task by its id. */
   cancelled = false;
 
   /**
@@ -46,7 +46,7 @@ export class Task {
       ];
   }
 
-  /** What is given to the pool. */
+  /** The task as the pool is given it. */
   get value() {
     const { world, u } = this;
     const { n, deed, until, trap } = this.call;
@@ -70,7 +70,7 @@ export class Task {
     return this.id === undefined ? { data } : { id: this.id, data };
   }
 
-  /** What is wrong with a result, or null. */
+  /** Returns what is wrong with a result, or null. */
   wrongValue(value) {
     const { call, u } = this;
     const { deed, n, until } = call;
@@ -99,7 +99,7 @@ export class Task {
     return answer;
   }
 
-  /** What is wrong with the error that the pool ended the task with, or null. */
+  /** Returns what is wrong with the error that the pool ended the task with, or null. */
   wrongError(error) {
     const { world, call } = this;
     const { deed } = call;
@@ -153,7 +153,7 @@ export class Task {
     return 'no documented error';
   }
 
-  /** What is wrong with an AbortError, or null. */
+  /** Returns what is wrong with an AbortError, or null. */
   wrongAbort(error) {
     const { world } = this;
     const { signal } = this.call.options;
@@ -166,7 +166,7 @@ export class Task {
     return known ? null : `its cause, ${error.cause}, is no reason that was given`;
   }
 
-  /** What is wrong with the error that the pool refused the task with, or null. */
+  /** Returns what is wrong with the error that the pool refused the task with, or null. */
   wrongRefusal(error) {
     const { world, call } = this;
     const { pool } = world.plan;

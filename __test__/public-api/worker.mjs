@@ -1,5 +1,5 @@
-// The Node worker of these tests. Its argument is the folder of the ledger, in which its pid names
-// a file: one line for its life and one for each start of a task.
+// The Node worker of these tests. Its argument is the folder of the ledger. Its pid names a file in
+// there, with one line for its life and one for each start of a task.
 
 import { appendFileSync, closeSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ const CHANNEL = 3;
 const log = join(process.argv[2], String(process.pid));
 appendFileSync(log, 'life\n');
 
-/** What a task does that is still to fail. */
+/** The deed of a task that has to fail. */
 function misbehave(deed) {
   switch (deed) {
     case 'exit':
@@ -25,7 +25,7 @@ function misbehave(deed) {
       try {
         closeSync(CHANNEL);
       } catch {
-        // Another task has closed it, and the worker has not noticed yet.
+        // Another task has closed the channel, and the worker has not noticed yet.
       }
       return;
     case 'disconnect':
@@ -51,7 +51,7 @@ function misbehave(deed) {
   }
 }
 
-/** Ends early when the pool has given the task up. */
+/** Ends early when the pool has cancelled the task. */
 async function wait(signal) {
   await sleep(10, undefined, { signal }).catch(() => {});
 }
@@ -72,7 +72,7 @@ export default async function processTask({ data: { u, n, deed, until } }, ctx) 
       throw Object.assign(new RangeError('as planned'), { code: 'E_PLANNED', u });
     case 'stray':
     case 'uncaught':
-      // Long enough for what is on its way to end the worker first.
+      // Long enough for frames in transit to end the worker first.
       if (ctx.attempt <= until) await sleep(1_000);
       return answer;
     case 'wait':
@@ -110,7 +110,7 @@ export default async function processTask({ data: { u, n, deed, until } }, ctx) 
   }
 }
 
-/** For proxies, which call it without a context. */
+/** A function for proxies, which call it without a context. */
 export function compute(u, n) {
   appendFileSync(log, `start ${u} 1\n`);
   return { u, v: n * 2 };

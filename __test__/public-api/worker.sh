@@ -1,5 +1,6 @@
-# A worker that starts within milliseconds. Its first argument is the folder of the ledger, in which its pid names a file: one line
-# for its life and one for each start of a task. Its second argument says how many of the pool's workers get ready at all.
+# A worker that starts within milliseconds. Its first argument is the folder of the ledger. Its pid
+# names a file in there, with one line for its life and one for each start of a task. Its second
+# argument is the number of the pool's workers that get ready.
 log="$1/$$"
 echo life >> "$log"
 starts=$2
@@ -23,7 +24,7 @@ result() {
   say "{\"type\":\"result\",\"id\":$id,\"result\":$1}"
 }
 
-# What a task does that is still to fail.
+# The deed of a task that has to fail.
 misbehave() {
   case $line in
     *'"deed":"exit"'*) exit 5 ;;

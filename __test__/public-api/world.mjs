@@ -1,4 +1,4 @@
-// One run: the pool, all that it was asked for and has said, and what of that should not be.
+// One run: the pool, all requests to it and all its answers, and the violations among them.
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
@@ -8,13 +8,13 @@ import { perform } from './calls.mjs';
 import { BREAKING_KINDS, CHANNELS, isViolent, killsOf, SHELL_KINDS } from './plan.mjs';
 import { context, Task } from './tasks.mjs';
 
-/** Of failed starts that a pool outlives, by default. */
+/** Failed starts that a pool outlives by default. */
 const RESTART_LIMIT = 5;
 
-/** Where what user code throws comes back to the caller, and is no uncaught exception. */
+/** Places whose errors come back to the caller, and are no uncaught exceptions. */
 const QUIET_PLACES = ['getter', 'toJSON', 'source'];
 
-/** Lines of what happened that a failure shows. */
+/** Lines of the timeline that a failure shows. */
 const TIMELINE = 400;
 
 export class World {
@@ -31,11 +31,11 @@ export class World {
   signals = Array.from({ length: 3 }, () => new AbortController());
   /** Why anything was cancelled. @type {Set<unknown>} */
   reasons = new Set();
-  /** The plan has begun to close the pool. */
+  /** Whether the plan has begun to close the pool. */
   closing = false;
   /** Of the first call of `shutdown()` or `terminate()`. @type {Promise<unknown> | null} */
   closed = null;
-  /** Nothing more may be heard of the pool. */
+  /** Whether no more events may come from the pool. */
   isOver = false;
   /** Pids of workers that were stopped and not continued. @type {Set<number>} */
   stopped = new Set();
@@ -52,7 +52,7 @@ export class World {
   thrown = new Set();
   /** The same, where the pool may also have to give it back to its caller. @type {Set<unknown>} */
   mayThrow = new Set();
-  /** The last steps of the run have begun. */
+  /** Whether the last steps of the run have begun. */
   isEnding = false;
   /** Resolves when parked readers may go on. @type {Promise<void>} */
   released;
@@ -104,7 +104,7 @@ export class World {
   }
 
   /**
-   * A promise that the pool has given, and has to settle.
+   * Records a promise that the pool has given, and has to settle.
    *
    * @template T
    * @param {string} label
@@ -175,7 +175,7 @@ export class World {
       this.wrong('outcomes', `${task.label}, ${brief(outcome.error ?? outcome.value)}: ${wrong}`);
   }
 
-  /** Whether all tasks that were accepted, as far as is known, have their outcome. */
+  /** Whether all tasks that are known to be accepted have their outcome. */
   get isSettled() {
     return [...this.tasks.values()].every(
       ({ state, outcome }) => state !== 'accepted' || outcome !== null,
@@ -202,8 +202,7 @@ export class World {
     const fits = (task) =>
       (error === undefined ? task.wrongValue(value) : task.wrongError(error)) === null;
     const fitting = open.filter(fits);
-    // Several tasks of one id may end alike: the context of its caller says which of them this one
-    // is.
+    // Several tasks of one id may end alike: the context of its caller identifies this one.
     const here = fitting.find((task) => task.u === context.getStore());
     return here ?? fitting[0] ?? open[0] ?? all[0];
   }
@@ -339,11 +338,11 @@ export class World {
     this.published.set(message, message.outcome);
   }
 
-  /** Gives up whatever leads to the pool. */
+  /** Releases all references to the pool. */
   forget() {
     this.dropped = new WeakRef(this.pool);
     this.pool.removeAllListeners();
-    // What a worker says at its end is still heard, by a listener that knows nothing of this run.
+    // The last output of a worker is read by a listener that has no reference to this run.
     if (this.plan.hearsErrors) this.pool.on('error', () => {});
     this.signals = [];
     this.tasks.clear();
@@ -359,7 +358,7 @@ export class World {
   // ---- User code
 
   /**
-   * What the plan has for this place: to be called in every listener, getter, source.
+   * Makes the plan's calls for this place, in every listener, getter and source.
    *
    * @param {string} place
    */

@@ -5,8 +5,8 @@ import { request } from 'node:http';
 import { onTestFinished } from 'vitest';
 
 /**
- * Whole text messages, however they are cut. Node sends no other frames before the end, and masks
- * none.
+ * Splits a stream into whole text messages, however they are cut. Node sends no other frames before
+ * the end, and masks none.
  */
 function messages(onMessage) {
   let bytes = Buffer.alloc(0);
@@ -70,7 +70,7 @@ export async function connect(url) {
       .on('error', reject)
       .end();
   });
-  // A worker that is killed resets it.
+  // A worker that is killed resets the connection.
   socket.on('error', () => {});
   onTestFinished(() => socket.destroy());
   const waiting = new Map();
@@ -83,7 +83,7 @@ export async function connect(url) {
     }),
   );
   return {
-    /** Asks, and waits for the answer. */
+    /** Sends a request, and waits for the answer. */
     ask(method, params = {}) {
       const id = waiting.size + 1;
       const answer = new Promise((resolve) => waiting.set(id, resolve));

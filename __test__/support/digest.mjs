@@ -1,5 +1,5 @@
-// A value as text that differs if anything about it differs: types, classes, identity, holes,
-// zeros, bytes, what is hidden in an error. The same in tests and in their workers.
+// A value as text that differs if anything about the value differs: types, classes, identity,
+// holes, zeros, bytes, hidden fields of errors. It is the same in tests and in their workers.
 
 /**
  * @param {any} value

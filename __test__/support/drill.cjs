@@ -1,9 +1,9 @@
 'use strict';
 
-// What a pool does, once: run by runners.test.js under other test runners and fake clocks. It uses
-// no timer and no other clock of its own, and none of the test runner.
+// A complete use of a pool, once. runners.test.js runs it under other test runners and fake clocks.
+// It uses no timer and no other clock of its own, and none of the test runner.
 
-/** What `drill` gives. */
+/** The result of `drill`. */
 const expected = {
   values: [1, 'two', { three: null }],
   bytes: [7, 7, 7],
@@ -94,7 +94,7 @@ async function* items() {
   for (const data of expected.completed) yield { data };
 }
 
-/** A map that has to wait, while the queue has room for others. */
+/** A map() that has to wait, while the queue has room for others. */
 async function crowded(ProcessManager, worker) {
   const pool = new ProcessManager({ worker, maxWorkers: 1, maxQueueBytes: 1_000 });
   const aborting = new AbortController();

@@ -22,14 +22,14 @@ export { childrenOf, processState };
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /**
- * What a program that a test starts imports to look at itself, as a literal: `import { childrenOf }
- * from ${PROC};`
+ * A literal to import for programs that a test starts and that look at themselves: `import {
+ * childrenOf } from ${PROC};`
  */
 export const PROC = JSON.stringify(join(root, '__test__', 'support', 'proc.mjs'));
 
-/** How long anything may take before it counts as hung. Generous: the machine may be busy. */
+/** Time after which anything counts as hung (ms). Generous, as the machine may be busy. */
 const PATIENCE = 20_000;
-/** A shutdown that takes longer than this is not bounded. */
+/** Time after which a shutdown counts as unbounded (ms). */
 const SHUTDOWN_BOUND = 15_000;
 
 const open = new Set();
@@ -41,7 +41,8 @@ export function fixture(name) {
 }
 
 /**
- * A pool that the harness cleans up after the test. Two workers unless the options say otherwise.
+ * Makes a pool that the harness cleans up after the test, with two workers unless the options say
+ * otherwise.
  */
 export function pool(options) {
   const manager = new ProcessManager({ maxWorkers: 2, ...options });
@@ -49,10 +50,7 @@ export function pool(options) {
   return manager;
 }
 
-/**
- * Everything that is emitted, in order: `[event, argument, second argument]`. Listens to `error`,
- * too.
- */
+/** Records all events in order: `[event, argument, second argument]`. Listens to `error`, too. */
 export function record(
   manager,
   events = ['result', 'error', 'exit', 'message', 'online', 'progress', 'retry', 'drain'],
@@ -62,7 +60,7 @@ export function record(
   return log;
 }
 
-/** Waits for the task to start, in a worker that says so (`fixtures/announcing.mjs`). */
+/** Waits for the task to start, in a worker that reports it (`fixtures/announcing.mjs`). */
 export function started(manager, taskId) {
   return new Promise((resolve) => {
     const listener = (message) => {
@@ -74,7 +72,7 @@ export function started(manager, taskId) {
   });
 }
 
-/** The error that a promise rejects with, or a function throws. */
+/** Returns the error that a promise rejects with, or a function throws. */
 export async function failure(action) {
   try {
     const value = typeof action === 'function' ? action() : action;
@@ -85,7 +83,7 @@ export async function failure(action) {
   throw new Error('expected a failure');
 }
 
-/** Waits until `condition` holds, looking again and again. */
+/** Waits until `condition` holds, checking it again and again. */
 export async function until(condition, what, patience = PATIENCE) {
   const deadline = Date.now() + patience;
   for (;;) {
@@ -96,13 +94,13 @@ export async function until(condition, what, patience = PATIENCE) {
   }
 }
 
-/** Whether a process is gone, or as good as: nobody but its parent can still see a zombie. */
+/** Returns whether a process is gone or a zombie, which only its parent can still see. */
 export function isGone(pid) {
   return [null, 'Z', 'X'].includes(processState(pid));
 }
 
 /**
- * Runs a program of its own in an empty project in which `bulkhead` is installed. Rejects never.
+ * Runs a program in an empty project in which `bulkhead` is installed. Never rejects.
  *
  * @returns {Promise<{ code: number | null, signal: string | null, stdout: string, stderr: string, pid: number }>}
  */
@@ -141,8 +139,8 @@ export function program(
 }
 
 /**
- * The same, but running: for tests that talk to it, or kill it. Its standard output is read line by
- * line.
+ * Starts such a program and returns while it runs, for tests that talk to it or kill it. Its
+ * standard output is read line by line.
  */
 export function startProgram(
   source,
@@ -171,8 +169,8 @@ export function startProgram(
 }
 
 /**
- * A folder with these files, in which `bulkhead` is installed, and what else of this repository's
- * packages is asked for, by name or by path; removed at the end of the file's tests.
+ * Makes a folder with these files, in which `bulkhead` is installed, and other packages of this
+ * repository by name or by path. It is removed at the end of the file's tests.
  */
 export function project(files, { packages = [] } = {}) {
   const folder = join(tmpdir(), `bulkhead-test-${randomUUID()}`);
@@ -197,8 +195,8 @@ export function moduleFile(source, name = 'worker.mjs', options = undefined) {
 }
 
 /**
- * A worker that starts at once, as it is a shell: `onTask` is what it does with a task, of which it
- * knows `$id`, and says on descriptor 3.
+ * A worker that starts at once, as it is a shell. `onTask` is its code for a task: it knows `$id`,
+ * and writes to descriptor 3.
  */
 export function shellWorker(onTask) {
   const script = `while read -r line <&3; do
@@ -213,15 +211,17 @@ export function shellWorker(onTask) {
   return { command: 'sh', args: ['-c', script] };
 }
 
-/** A file that is not there yet; the tasks `until` of `fixtures/limits.mjs` end when it is. */
+/**
+ * The path of a file that does not exist yet; the tasks `until` of `fixtures/limits.mjs` end when
+ * it does.
+ */
 export function gate() {
   const path = join(project({}), 'open');
   return { path, open: () => writeFileSync(path, '') };
 }
 
 /**
- * Makes the folders that a file asks for before its first test: whoever only lists tests makes
- * none.
+ * Makes the folders that a file asks for before its first test, so that listing tests makes none.
  */
 const toMake = [];
 let running = false;
@@ -257,7 +257,7 @@ afterEach(async () => {
     `children left: ${left().map((pid) => `${pid} ${processState(pid)}`)}`,
   );
   // The supervisor's own descriptors and threads come with the first pool and stay; a leak would
-  // come with each.
+  // come with each pool.
   await until(
     () => descriptors() <= before.descriptors + 8,
     `descriptors: ${before.descriptors}, now ${descriptors()}`,

@@ -1,5 +1,5 @@
-// Projects of users in which the package is installed as npm does it, and programs that are run in
-// them to their end.
+// Projects of users in which the package is installed as npm does it, and programs that run in them
+// to their end.
 
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -52,7 +52,7 @@ export function runIn(folder, args) {
 }
 
 /**
- * What runners say of programs that do not end by themselves, and what Node says of emitters that
+ * Messages of runners about programs that do not end by themselves, and of Node about emitters that
  * leak.
  */
 export const COMPLAINT = /open handle|did not exit|failed to exit|hanging|timed out|MaxListeners/i;

@@ -1,4 +1,4 @@
-// What the workers of `fixtures/ledger.mjs` wrote down, against what the pool said.
+// The ledger of the workers of `fixtures/ledger.mjs`, compared with what the pool reported.
 
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,17 +6,14 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { wholeLines } from './lines.mjs';
 
-/** A folder for the ledger of one test, which the workers are given as their argument. */
+/** The folder for the ledger of one test, which the workers get as their argument. */
 export function ledgerFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'bulkhead-ledger-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/**
- * How often each task (0, 1, 2, …) was started and ended, and the attempts that its starts were
- * told.
- */
+/** Counts how often each task (0, 1, 2, …) was started and ended, and lists its attempts. */
 export function readLedger(folder, tasks) {
   const starts = new Uint16Array(tasks);
   const ends = new Uint16Array(tasks);

@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The whole lines of a file. What stands behind the last line break is no line: the kernel writes
- * page by page, and stops between two pages in a process that is killed, so that `start 30501 1`
- * may end as `start 305`, which looks like another task's.
+ * Returns the whole lines of a file. Text behind the last line break is no line. The kernel writes
+ * page by page, and stops between two pages in a process that is killed. So `start 30501 1` may end
+ * as `start 305`, which looks like another task's.
  *
  * @param {string} path
  */

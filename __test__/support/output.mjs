@@ -1,5 +1,5 @@
 /**
- * What a child process prints and how it ends, collected.
+ * Collects the output of a child process, and how it ends.
  *
  * @param {import('node:child_process').ChildProcess} child both of whose output streams are pipes
  */

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Every page that is for people, by its path from the root. */
+/** Every page for readers, by its path from the root. */
 export function pages() {
   const examples = readdirSync(join(root, 'examples')).map((name) => `examples/${name}/README.md`);
   const docs = readdirSync(join(root, 'docs')).flatMap((name) =>
@@ -34,7 +34,7 @@ export function pages() {
  */
 
 /**
- * The blocks of a page, or of the documentation comments in a `.d.ts`.
+ * Returns the blocks of a page, or of the documentation comments in a `.d.ts`.
  *
  * @param {string} page
  * @returns {Block[]}

@@ -15,8 +15,8 @@ function read(path) {
 }
 
 /**
- * A process's state letter (R, S, T, Z, ...), or null where there is none. A zombie still answers
- * `kill(pid, 0)`.
+ * Returns a process's state letter (R, S, T, Z, ...), or null without such a process. A zombie
+ * still answers `kill(pid, 0)`.
  *
  * @param {number | string} pid
  */
@@ -26,7 +26,7 @@ export function processState(pid) {
 }
 
 /**
- * Children of a process, zombies included.
+ * Returns the children of a process, zombies included.
  *
  * @param {number | 'self'} pid
  * @returns {number[]}
@@ -38,7 +38,7 @@ export function childrenOf(pid = 'self') {
 }
 
 /**
- * What a process was started with, or nothing where it has ended.
+ * Returns the command line of a process, or nothing where it has ended.
  *
  * @param {number} pid
  */
@@ -46,12 +46,12 @@ export function commandLine(pid) {
   return read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
 }
 
-/** How many descriptors this process has. */
+/** Returns the number of descriptors of this process. */
 export function descriptors() {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** The names of this process's threads; Node's own are called after the program. */
+/** Returns the names of this process's threads; Node's own have the name of the program. */
 export function threads() {
   return readdirSync('/proc/self/task').map((thread) => read(`/proc/self/task/${thread}/comm`));
 }

@@ -13,7 +13,7 @@ import { outputOf } from './output.mjs';
 import { childrenOf, descriptors, threads } from './proc.mjs';
 
 /**
- * Programs in `fixtures/repeat/`, and how many runs one process makes.
+ * Programs in `fixtures/repeat/`, and the number of runs that one process makes.
  *
  * @type {Record<string, { file: string, together: number }>}
  */
@@ -24,12 +24,12 @@ export const SCENARIOS = {
   'a thread loads the addon after another has left it': { file: 'reload.mjs', together: 25 },
 };
 
-/** At a time in one process. */
+/** Runs at a time in one process. */
 const LANES = 4;
-/** ms that a process may take before it counts as hung, and that what it started may outlive it. */
+/** Time after which a process counts as hung, and which its children may outlive it (ms). */
 const PATIENCE = 120_000;
 const AFTERLIFE = 10_000;
-/** In the environment of everything that a run starts. */
+/** A variable in the environment of everything that a run starts. */
 const MARK = 'BULKHEAD_REPEAT';
 
 /**
@@ -62,7 +62,7 @@ export async function repeat(name, runs, { parallel = 2, onProgress } = {}) {
 }
 
 /**
- * One process. Resolves with what is wrong, or null.
+ * Runs one process. Resolves with what is wrong, or null.
  *
  * @param {string} file
  * @param {number} first
@@ -82,7 +82,7 @@ async function attempt(file, first, count) {
   clearTimeout(timer);
   const left = await leftOver(mark);
   if (left.length > 0) return `processes left: ${left}`;
-  // Its standard streams are closed when the last that has them is gone.
+  // The standard streams close when the last process that has them is gone.
   await closed;
   const { stdout, stderr } = output;
   const seen = JSON.stringify({ exitCode, signal, stdout, stderr });
@@ -91,7 +91,7 @@ async function attempt(file, first, count) {
 }
 
 /**
- * Processes with this mark that are still there after a while.
+ * Returns the processes with this mark that are still there after some time.
  *
  * @param {string} mark
  */
@@ -117,7 +117,7 @@ function isMarked(pid, mark) {
 }
 
 /**
- * For the programs: makes so many runs, some at a time.
+ * Makes that number of runs in a program, some at a time.
  *
  * @param {number} first
  * @param {number} runs
@@ -136,8 +136,8 @@ export async function inLanes(first, runs, body) {
 }
 
 /**
- * For the programs: waits until there are no more children than these, and descriptors and threads
- * as in the beginning.
+ * Waits, in a program, until there are no more children than these, and descriptors and threads as
+ * in the beginning.
  *
  * @param {{ descriptors: number, threads: number }} bounds
  * @param {number} children
@@ -146,7 +146,7 @@ export async function nothingLeft(bounds, children) {
   const deadline = Date.now() + AFTERLIFE;
   for (;;) {
     const now = nothingLeft.bounds();
-    // The supervisor's own come with the first pool and stay; a leak would come with each.
+    // The supervisor's own come with the first pool and stay; a leak would come with each pool.
     const isFine =
       now.children <= children &&
       now.descriptors <= bounds.descriptors + 10 &&

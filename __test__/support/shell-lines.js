@@ -1,5 +1,5 @@
-// Whether the commands that the documentation shows can be what they seem: that what they name is
-// there. Nothing is run.
+// Checks of the commands in the documentation: the scripts, files and options they name exist. No
+// command is run.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** What stands for something of the reader's own. */
+/** Placeholders for something of the reader's own. */
 const PLACEHOLDER = /^(?:your-program\.mjs|<\w+>)$/;
-/** Subcommands of cargo that come with it, or are installed by a command of the same page. */
+/** Subcommands of cargo that come with it, or that a command of the same page installs. */
 const CARGO = ['test', 'clippy', 'fmt', 'install', 'fuzz'];
 
 /**
@@ -24,7 +24,7 @@ export function shellProblems(line) {
     : code.split('&&').flatMap((command) => commandProblems(wordsOf(command)));
 }
 
-/** Words as the shell has them, without the assignments in front of the command. */
+/** Splits a line into words as the shell does, without the assignments in front of the command. */
 function wordsOf(command) {
   const words = [...command.matchAll(/(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+/g)].map(
     ([word]) => word,
@@ -86,7 +86,7 @@ function fileProblems(file) {
   return existsSync(join(root, file)) ? [] : [`there is no ${file}`];
 }
 
-/** Whether the program reads these options: it, or a module beside it, has their names. */
+/** Returns whether the program, or a module beside it, contains the names of these options. */
 function flagProblems(file, args) {
   const folder = dirname(join(root, file));
   const sources = readdirSync(folder).filter((name) => name.endsWith('.mjs'));

@@ -1,4 +1,4 @@
-// Faults in system calls, by strace: it can have any call of a thread fail, with any error.
+// Faults in system calls, by strace: it makes any call of a thread fail, with any error.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { until } from './harness.js';
 
 /**
- * Why nothing can be traced here, or null. In CI that is an error: there, no such test may be
+ * Returns why nothing can be traced here, or null. In CI that is an error: no such test may be
  * skipped in silence.
  *
  * @returns {Promise<string | null>}
@@ -18,7 +18,7 @@ export async function untraceable() {
   if (process.platform !== 'linux') reason = 'strace is for Linux';
   else if (spawnSync('strace', ['-V']).error) reason = 'strace is not installed';
   else {
-    // Tracing one's own ancestor is more than some systems allow to anyone but root.
+    // Some systems allow only root to trace an ancestor.
     const tracer = await attach(process.pid, []).catch((error) => error);
     if (tracer instanceof Error) reason = tracer.message;
     else await tracer.detach();
@@ -28,8 +28,8 @@ export async function untraceable() {
 }
 
 /**
- * The supervisor's thread in a process that has made a pool. Threads name themselves, as the first
- * thing they do.
+ * Returns the supervisor's thread in a process that has made a pool. Threads name themselves first
+ * of all.
  */
 export async function supervisorOf(pid = process.pid) {
   const isIt = (id) => readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trim() === 'bulkhead';
@@ -39,7 +39,7 @@ export async function supervisorOf(pid = process.pid) {
 }
 
 /**
- * Traces one thread, and no process that it starts, until it is told to let go.
+ * Traces one thread, and no process that it starts, until the trace is stopped.
  *
  * @param {number} thread
  * @param {string[]} options of strace
@@ -63,7 +63,7 @@ export async function attach(thread, options) {
     throw new Error(`strace: ${said}`);
   }
   return {
-    /** Lets the thread go on alone. @returns {Promise<string[]>} the calls that were traced */
+    /** Detaches from the thread. @returns {Promise<string[]>} the calls that were traced @returns {Promise<string[]>} the calls that were traced */
     async detach() {
       tracer.kill('SIGINT');
       await closed;
@@ -75,15 +75,15 @@ export async function attach(thread, options) {
 }
 
 /**
- * Options of strace by which the `count`th call of that name fails, or all of them do if there is
- * no `count`.
+ * Returns options of strace by which the `count`th call of that name fails, or all of them without
+ * a `count`.
  */
 export function failing(call, error, count) {
   const when = count === undefined ? '' : `:when=${count}`;
   return ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}${when}`];
 }
 
-/** How often a fault was injected. */
+/** Counts how often a fault was injected. */
 export function injections(calls) {
   return calls.filter((line) => line.includes('(INJECTED)')).length;
 }

@@ -15,15 +15,15 @@ export const withToolchain = describe.skipIf(
   !existsSync(join(folder, 'node_modules')) && !process.env.CI,
 );
 
-/** Path of a package of the toolchain. */
+/** Returns the path of a package of the toolchain. */
 export function toolPath(name) {
   return join(folder, 'node_modules', name);
 }
 
-/** What such a package exports. */
+/** Returns the exports of such a package. */
 export const tool = (name) => require(name);
 
-/** Runs a program of Node's to its end, whatever that is. */
+/** Runs a program of Node's to its end, with any outcome. */
 export function run(args, { cwd, ...options } = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd,
