@@ -57,11 +57,11 @@ test('the benchmark refuses an unknown name', async () => {
   const run = promisify(execFile)(process.execPath, [
     join(root, 'benchmark/run.mjs'),
     '--peers',
-    'nobody',
+    'unknown',
   ]);
   await expect(run).rejects.toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('no pool "nobody"'),
+    stderr: expect.stringContaining('no pool "unknown"'),
   });
 });
 

@@ -122,7 +122,7 @@ describe.each(['json', 'advanced'])('serialization: %s', (serialization) => {
     for (const value of Object.values(samples)) expectSame(await direct.run(value), value);
   });
 
-  test('of a larger buffer only the part that a view shows is sent', async () => {
+  test('a view of a larger buffer sends only the part that it shows', async () => {
     const large = Buffer.alloc(10_000, 'secret');
     large.fill(1, 100, 108);
     const views = [

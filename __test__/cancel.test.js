@@ -141,7 +141,7 @@ test('[G25] a signal that aborts after its task has ended has no effect', async 
     TypeError,
   );
   controller.abort(reason);
-  expect(manager.cancel('nobody')).toBe(false);
+  expect(manager.cancel('unknown')).toBe(false);
   expect(await manager.run({ type: 'pid' })).toBe(pid);
   expect(log).toEqual([]);
   expect(manager.stats().tasks).toMatchObject({ cancelled: 0 });

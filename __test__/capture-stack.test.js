@@ -189,7 +189,7 @@ test("Node's messages about the capturing debugger are dropped, the worker's own
   expect(printed).toMatch(/my words\nDebug$/);
 });
 
-describe('while a stack is captured', () => {
+describe('a stack that is being captured', () => {
   const ask = async () => {
     const manager = pool({ ...capturing, maxWorkers: 1 });
     const log = record(manager, ['message']);
@@ -328,7 +328,7 @@ describe('a worker that lies about its debugger', () => {
 
   test.each([
     ['not of this machine', `ws://192.0.2.1:9229/${UUID}`],
-    ['where nobody is', `ws://127.0.0.1:1/${UUID}`],
+    ['without a server', `ws://127.0.0.1:1/${UUID}`],
     ['that is none', 'ws://nonsense'],
   ])(
     'a task times out without a stack if its worker names a debugger at an address %s',

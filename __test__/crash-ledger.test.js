@@ -157,7 +157,7 @@ test('[B8, L7] 100 000 tasks and 50 kills: each task ends once, none runs twice,
   expect(outcome.retries).toEqual([]);
 }, 90_000);
 
-test('with several async tasks in a worker, a kill costs no more than those', async () => {
+test('a kill of a worker with several async tasks costs no more than those', async () => {
   const size = { tasks: 10_000, kills: 10, maxStarts: 1, lostPerKill: 4 };
   check(size, await storm({ ...size, type: 'async', options: { concurrency: 4 } }));
 }, 60_000);

@@ -86,10 +86,8 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(error.uptime).toBeGreaterThan(0);
     expect(error.rss).toBeGreaterThan(1 << 20);
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
-    const words = way.startsWith('an un')
-      ? '; stderr: RangeError: thrown where nobody catches'
-      : '';
-    expect(error.message.replace(/; stderr: (?!RangeError).*/, '')).toBe(
+    const words = way.startsWith('an un') ? '; last words: RangeError: thrown without a catch' : '';
+    expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
       `worker 1 (pid ${pid}) ${how} while running task "fatal"; the task may have been executed${words}`,
     );
     expect(others).toEqual([1, 2, 3]);
@@ -240,7 +238,7 @@ test('[B4, L11] a WorkerCrashedError has the end of the worker’s standard erro
   for (const stdio of ['ignore', 'pipe']) {
     const manager = pool({ worker, restart, maxWorkers: 1, stdio });
     const error = await failure(manager.run({ type: 'during', data: 'an uncaught exception' }));
-    expect(error.stderr).toContain('RangeError: thrown where nobody catches');
+    expect(error.stderr).toContain('RangeError: thrown without a catch');
     expect(error.stderr).toContain('crash.mjs');
     expect(error.stderr.length).toBeLessThanOrEqual(8 * 1024);
   }

@@ -45,7 +45,7 @@ function printed({ code, signal, stdout, stderr }) {
 /** A wrapper: a shell that runs `script`, and then the program in its own place. */
 const shell = (script) => ['bash', '-c', `${script}; exec "$@"`, 'bash'];
 
-/** Checks that this system lets us do that. In CI it has to. */
+/** Returns whether this system lets us do that. In CI it has to. */
 function can(command, ...args) {
   if (!isLinux || !isRoot) return false;
   if (spawnSync(command, args, { stdio: 'ignore' }).status === 0) return true;

@@ -293,7 +293,7 @@ test('[W18] stdout and stderr carry what workers print, with stdio "pipe"', asyn
   expect(new Set(workers.map(({ pid }) => pid))).toEqual(new Set([info.pid]));
 });
 
-test('with stdio "pipe" a flood without a listener delays no worker', async () => {
+test('a flood without a listener with stdio "pipe" delays no worker', async () => {
   const worker = moduleFile(`
     export default () => {
       for (let i = 0; i < 64; i++) process.stdout.write('x'.repeat(65_536));

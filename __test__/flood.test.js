@@ -127,9 +127,9 @@ test('[G26] more outcomes at once than one batch holds all arrive', async () => 
 
 describe('a worker that prints without end', () => {
   test.each([
-    ['to standard output, and nobody listens', { fd: 1, size: 1024 }, false],
-    ['to standard error, and nobody listens', { fd: 2, size: 1024 }, false],
-    ['to standard output, and somebody does', { fd: 1, size: 1024 }, true],
+    ['to standard output, without a listener,', { fd: 1, size: 1024 }, false],
+    ['to standard error, without a listener,', { fd: 2, size: 1024 }, false],
+    ['to standard output, with a listener,', { fd: 1, size: 1024 }, true],
   ])(
     '[D4] a flood of output %s is read, takes bounded memory, and the result arrives',
     async (_title, data, listens) => {

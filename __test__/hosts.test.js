@@ -135,7 +135,7 @@ describe('Electron, as its documentation describes it', () => {
   };
 
   test.each(['browser', 'utility', null])(
-    '[G17] workers in Electron start with its binary, which is told to be Node.js (process.type: %s)',
+    '[G17] workers in Electron start with its binary, which runs as Node.js (process.type: %s)',
     async (type) => {
       for (const options of ['{}', '{ env: { A: 1 } }', '{ env: { ELECTRON_RUN_AS_NODE: "" } }']) {
         const { code, stdout, stderr } = await app(seen(options), { type });

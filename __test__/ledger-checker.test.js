@@ -153,7 +153,7 @@ const VIOLATIONS = [
   ],
   [
     'I2',
-    'an outcome of a task that nobody gave',
+    'an outcome of a task that was not submitted',
     (history) => history.events.splice(6, 0, { ...one(history, 'settled', 0), id: 99 }),
   ],
   [
@@ -163,7 +163,7 @@ const VIOLATIONS = [
   ],
   [
     'I2',
-    'a start of a task that nobody gave',
+    'a start of a task that was not submitted',
     (history) => history.workers[0].push({ mark: 'start', id: 99, attempt: 1, pid: PID, at: 50 }),
   ],
   [
@@ -375,7 +375,7 @@ const VIOLATIONS = [
   ],
   [
     'I11',
-    'a task that nobody cancelled',
+    'a cancelled task without a cancellation',
     (history) => reject(history, 1, { as: 'cancelled', code: 'ABORT_ERR' }),
   ],
   [

@@ -390,7 +390,7 @@ describe('map(): a task that fails', () => {
     expect(await manager.run(echo('alive'))).toBe('alive');
   });
 
-  test('of two failing items of map() the earlier one’s error counts', async () => {
+  test('the earlier one of two failing items of map() is the error', async () => {
     const manager = pool(meeting);
     // The first task waits until the second has failed.
     const tasks = [wait('gate'), { type: 'throw', data: 'second' }, wait('late')];
@@ -666,7 +666,7 @@ describe('map(): signal', () => {
     const counter = new Counter((index) => (index < 2 ? echo(index) : wait(index)));
     const results = manager.map(counter.items(), { signal, highWaterMark: 5 });
     expect(await results.next()).toEqual({ done: false, value: 0 });
-    await until(() => manager.stats().tasks.completed === 2, 'a result that nobody takes');
+    await until(() => manager.stats().tasks.completed === 2, 'a result that is not taken');
     controller.abort('enough');
     const error = await failure(results.next());
     expect(error).toBeInstanceOf(AbortError);

@@ -357,7 +357,7 @@ test('a call cannot reach what the handlers of another object inherit', async ()
 test("the types of a module's proxy say what its functions do", async () => {
   const { proxy, ...rest } = { proxy: pool({ worker: fixture('typed.mts'), maxWorkers: 1 }).proxy };
   expect(rest).toEqual({});
-  const [sum, counted, letters, nobody, resized, enveloped] = await Promise.all([
+  const [sum, counted, letters, greeting, resized, enveloped] = await Promise.all([
     proxy.add(1, 2, 3),
     proxy.countTo(3),
     proxy.letters('abc'),
@@ -365,7 +365,7 @@ test("the types of a module's proxy say what its functions do", async () => {
     failure(proxy.resize({ type: 'resize', data: Buffer.from('12'), width: 3 })),
     proxy.enveloped('a'),
   ]);
-  expect([sum, counted, letters, nobody]).toEqual([6, [1, 2, 3], ['a', 'b', 'c'], 'Hi you']);
+  expect([sum, counted, letters, greeting]).toEqual([6, [1, 2, 3], ['a', 'b', 'c'], 'Hi you']);
   // Handlers that use a context are for tasks.
   expect(resized).toBeInstanceOf(TypeError);
   expect(enveloped).toEqual(new Uint8Array(2));

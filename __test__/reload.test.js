@@ -16,8 +16,8 @@ import {
 const LIMITS = fixture('limits.mjs');
 
 /**
- * A reload takes the start of two processes, one after the other. More reloads than this need a
- * long run.
+ * Reloads in one run. Each takes the start of two processes, one after the other, so that more of
+ * them need a long run.
  */
 const TIMES = Number(process.env.BULKHEAD_RELOADS ?? 20);
 

@@ -46,7 +46,7 @@ const worker = `
     throw: () => { throw Object.assign(new RangeError('on purpose'), { code: 'E_PURPOSE' }); },
     kill: () => process.kill(process.pid, 'SIGKILL'),
     exit: () => process.exit(7),
-    uncaught: () => { setTimeout(() => { throw new Error('nobody catches it'); }); return new Promise(() => {}); },
+    uncaught: () => { setTimeout(() => { throw new Error('thrown without a catch'); }); return new Promise(() => {}); },
     loop: () => { for (;;); },
     count: async function* ({ data }) { for (let i = 0; i < data; i++) yield i; },
     abort: (_, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
@@ -77,7 +77,7 @@ const behaviour = (options) => `
   pool.on('message', (message) => { if (typeof message === 'string') messages.push(message); });
   pool.on('error', () => {});
   const about = ({ name, code, message, exitCode, signal, stderr }) =>
-    ({ name, code, message: message.replace(/\\d+/g, '#'), exitCode, signal, stderr: stderr?.includes('nobody catches it') });
+    ({ name, code, message: message.replace(/\\d+/g, '#'), exitCode, signal, stderr: stderr?.includes('thrown without a catch') });
   const failure = (type, options) => pool.run({ type }, options).then((value) => ({ value }), about);
 
   await pool.startWorkers();

@@ -109,7 +109,7 @@ describe.skipIf(process.platform !== 'linux')('no descriptors', () => {
     [64, 16],
     [256, 64],
   ])(
-    '[A11, XA11] of %d descriptors a pool of %d serves with the workers that can be had',
+    '[A11, XA11] %d descriptors for a pool of %d: it serves with the workers that start',
     async (limit, workers) => {
       const source = `
       await serving.shutdown();

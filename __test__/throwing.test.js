@@ -99,7 +99,7 @@ const STREAM = `{
 }`;
 
 /**
- * What is thrown, in which program, what the tasks of its own end with, and how often it is to be
+ * What is thrown, in which program, what the tasks of its own end with, and how often it is
  * caught.
  *
  * @type {[string, { act: string, options?: string, more?: string }, Record<string, unknown>, number][]}

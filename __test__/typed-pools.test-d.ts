@@ -198,7 +198,7 @@ describe('run() of any other task', () => {
   test('run() of any other task is an error in a module that has neither', () => {
     const functions = poolOf<{ add(a: number, b: number): number }>();
     expectTypeOf(functions.run(1, { handler: 'add' })).toEqualTypeOf<Promise<number>>();
-    // @ts-expect-error nobody to run it
+    // @ts-expect-error no handler to run it
     functions.run({ data: 1 });
     // @ts-expect-error no default
     functions.run({ data: 1 }, { handler: 'default' });

@@ -566,7 +566,7 @@ describe('results of handlers', () => {
   test('an envelope is a result, and is not wrapped again', async () => {
     const manager = poolOf(`export const handlers = {
       envelope: (task) => ({ taskId: task.id, result: { inner: task.data }, processedBy: process.pid }),
-      other: () => ({ taskId: 'other', result: undefined, processedBy: 'somebody' }),
+      other: () => ({ taskId: 'other', result: undefined, processedBy: 'another' }),
       more: (task) => ({ taskId: task.id, result: 1, processedBy: 2, extra: 3 }),
       less: (task) => ({ taskId: task.id, result: 1 }),
       binary: (task) => ({ taskId: task.id, result: Buffer.from('abc'), processedBy: process.pid }),

@@ -15,7 +15,7 @@
 //   I10  a worker's death costs what it was running, and nothing that it had finished; least of all what it had said
 //   I11  nothing dies without a cause, no task fails without one, and no change of the pool
 
-import { DEADLY_DEEDS, DEADLY_STRIKES, DEAFENING_DEEDS } from './plan.mjs';
+import { BREAKING_DEEDS, DEADLY_DEEDS, DEADLY_STRIKES } from './plan.mjs';
 
 /** Time for closing a pool (ms), on top of its grace periods. */
 const BUDGET = 15_000;
@@ -158,7 +158,7 @@ class Checker {
   #readTask(worker, line) {
     const task = this.#tasks.get(line.id);
     if (task === undefined)
-      return this.#wrong('I2', `${line.pid} has a task ${line.id} that nobody submitted`);
+      return this.#wrong('I2', `${line.pid} has a task ${line.id} that was not submitted`);
     if (line.mark === 'start') {
       task.starts.push({ ...line, before: worker.lines.at(-1) });
     } else if (line.mark === 'end') {
@@ -310,7 +310,7 @@ class Checker {
     if (options.concurrency === 1 && worker.claims) {
       const last = lines.findLastIndex(({ mark }) => mark === 'start');
       // Frames behind nonsense are not read.
-      const heard = lines.findIndex((line) => this.#isDeafening(line));
+      const heard = lines.findIndex((line) => this.#breaksChannel(line));
       for (const { mark, id, attempt } of lines.slice(0, heard === -1 ? last : heard)) {
         if (mark === 'end' && this.#isCost(id, attempt, worker)) {
           this.#wrong(
@@ -336,12 +336,12 @@ class Checker {
   /** Whether the line tells of an answer that the pool could read, and did not. */
   #isWasted({ mark, id, attempt }, worker) {
     if (mark !== 'said' || !this.#isCost(id, attempt, worker)) return false;
-    return !worker.lines.some((line) => this.#isDeafening(line));
+    return !worker.lines.some((line) => this.#breaksChannel(line));
   }
 
-  /** Whether the line begins a task that breaks the channel. */
-  #isDeafening({ mark, id }) {
-    return mark === 'start' && DEAFENING_DEEDS.has(this.#tasks.get(id)?.deed);
+  /** Whether the line starts a task that breaks the channel. */
+  #breaksChannel({ mark, id }) {
+    return mark === 'start' && BREAKING_DEEDS.has(this.#tasks.get(id)?.deed);
   }
 
   #hasDeathCause({ exit, strikes, lines }) {

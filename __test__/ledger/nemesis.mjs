@@ -18,7 +18,7 @@ export class Nemesis {
   #next = 0;
   /** Stops this process. Begun at the start: later there may be no descriptors for it. */
   #freezer = spawn(process.execPath, [FREEZER], { stdio: ['pipe', 'inherit', 'inherit'] });
-  /** What is to be put right again: workers that are stopped, descriptors that are held. */
+  /** Faults that still last: workers that are stopped, descriptors that are held. */
   #debts = new Set();
   #ended = false;
 

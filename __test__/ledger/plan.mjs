@@ -37,7 +37,7 @@ const CHANGES = { reload: 4, resize: 8 };
 const PAUSES = { pause: 30, block: 3 };
 
 /** Deeds after which a worker's frames are not believed, or cannot be sent. */
-export const DEAFENING_DEEDS = new Set([
+export const BREAKING_DEEDS = new Set([
   'half',
   'garbage',
   'close',
@@ -47,7 +47,7 @@ export const DEAFENING_DEEDS = new Set([
   'twice',
 ]);
 /** Deeds after which a worker is dead, or will be. */
-export const DEADLY_DEEDS = new Set([...DEAFENING_DEEDS, 'kill', 'segv', 'exit0', 'exit1']);
+export const DEADLY_DEEDS = new Set([...BREAKING_DEEDS, 'kill', 'segv', 'exit0', 'exit1']);
 /** Strikes after which a worker is dead, or will be. */
 export const DEADLY_STRIKES = new Set(['kill', 'segv', 'term', 'freeze']);
 

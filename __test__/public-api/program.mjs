@@ -18,7 +18,7 @@ const uncaught = (error) => world.uncaught(error);
 process.on('uncaughtException', uncaught);
 process.on('unhandledRejection', (reason) => world.wrong('unhandled rejections', String(reason)));
 process.on('exit', () => {
-  // This keeps the process alive, unless the plan has called unref().
+  // Unsettled tasks keep the process alive, unless the plan has called unref().
   const mayLeaveTasks =
     how !== 'leave' || callsOf(plan).some(({ call }) => ['ref', 'unref'].includes(call));
   if (!mayLeaveTasks) {

@@ -119,7 +119,7 @@ function countTasks(world) {
 }
 
 /**
- * Checks that a closed pool refuses everything with PoolClosedError or its cause.
+ * Checks that a closed pool refuses everything, and that each error says why.
  *
  * @param {import('./world.mjs').World} world
  */

@@ -27,7 +27,7 @@ const LOOK = 5;
 /** Equal checks in a row after which a dropped pool is done. */
 const LOOKS = 4;
 
-/** The exit codes of programs that end by themselves, where they differ from 0. */
+/** The exit codes of programs, by their end. Null: ended by a signal. */
 const CODES = { leave: 0, exit: 7, throw: 1, killed: null };
 
 /** Warnings that are allowed: a pool that was dropped, an error of the pool without a listener. */

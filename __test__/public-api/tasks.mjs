@@ -110,7 +110,7 @@ export class Task {
     switch (error.code) {
       case 'ERR_WORKER_CRASHED':
         if (error.maybeExecuted !== true) return 'maybeExecuted is not true';
-        return world.violent ? null : 'no worker was to die in this run';
+        return world.violent ? null : 'no worker dies in this run';
       case 'ERR_POOL_CLOSED':
         if (typeof error.maybeExecuted !== 'boolean') return 'maybeExecuted is missing';
         return world.closing ? null : 'the pool is not closed';
@@ -161,7 +161,7 @@ export class Task {
       this.cancelled ||
       ['aborted', 'soon'].includes(signal) ||
       world.signals[signal]?.signal.aborted;
-    if (!aborted) return 'nobody has cancelled it';
+    if (!aborted) return 'it was not cancelled';
     const known = world.reasons.has(error.cause) || error.cause?.name === 'TimeoutError';
     return known ? null : `its cause, ${error.cause}, is no reason that was given`;
   }

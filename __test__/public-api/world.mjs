@@ -259,7 +259,7 @@ export class World {
     this.settled(task, { value: result });
   }
 
-  /** @param {any} error of an event, or uncaught because nobody listens */
+  /** @param {any} error of an event, or uncaught without a listener */
   onError(error) {
     if (error?.taskId !== undefined) {
       const task = this.#announced(error.taskId, undefined, error);
@@ -392,7 +392,7 @@ export class World {
     perform(this, call);
   }
 
-  /** @param {unknown} error that nobody has caught */
+  /** @param {unknown} error that was not caught */
   uncaught(error) {
     this.note(`uncaught ${brief(error)}`);
     if (error instanceof Planned) {

@@ -46,7 +46,7 @@ function commandProblems([command, ...args]) {
     case 'cargo':
       return cargoProblems(args);
     default:
-      return [`nobody knows whether there is "${command}"`];
+      return [`unknown command "${command}"`];
   }
 }
 
