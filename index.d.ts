@@ -12,121 +12,21 @@
 
 import { EventEmitter } from 'node:events';
 
-// What is known of a worker module by its type. Exports are looked for where the worker does it:
-// among the module's own, then among those of an object that is its default export, as CommonJS
-// modules have it, twice.
+import type {
+  AnyResult,
+  FunctionIn,
+  Handler,
+  HandlerName,
+  IsAny,
+  OptionsFor,
+  ResultFor,
+  ResultOf,
+  TaskFor,
+  TasksFor,
+  ValueFor,
+} from './types/worker-module.js';
 
-type Fn = (...args: any) => any;
-type IsAny<T> = 0 extends 1 & T ? true : false;
-/** The first of three types that there is. */
-type First<A, B, C> = [A] extends [never] ? ([B] extends [never] ? C : B) : A;
-type FunctionIn<T> = T extends Fn ? T : never;
-type FunctionNames<T> = T extends unknown
-  ? { [Name in keyof T]: T[Name] extends Fn ? Name : never }[keyof T] & string
-  : never;
-
-type Inner<Module> = Module extends { default: infer Default } ? Default & object : never;
-type At<Place, Name extends string> = Place extends Record<Name, infer Value> ? Value : never;
-type Exported<Module, Name extends string> = First<
-  FunctionIn<At<Module, Name>>,
-  FunctionIn<At<Inner<Module>, Name>>,
-  FunctionIn<At<Inner<Inner<Module>>, Name>>
->;
-type DefaultHandler<Module> = First<
-  First<FunctionIn<Module>, FunctionIn<Inner<Module>>, FunctionIn<Inner<Inner<Module>>>>,
-  Exported<Module, 'processTask'>,
-  never
->;
-type Handlers<Module> = First<
-  At<Module, 'handlers'> & object,
-  At<Inner<Module>, 'handlers'> & object,
-  At<Inner<Inner<Module>>, 'handlers'> & object
->;
-
-/** What a task's `type` picks. */
-type HandlerType<Module> = IsAny<Module> extends true ? never : FunctionNames<Handlers<Module>>;
-/** What the option `handler` finds. */
-type HandlerName<Module> =
-  IsAny<Module> extends true
-    ? never
-    :
-        | HandlerType<Module>
-        | Exclude<
-            | FunctionNames<Module>
-            | FunctionNames<Inner<Module>>
-            | FunctionNames<Inner<Inner<Module>>>,
-            'default' | 'handlers' | 'module.exports' | 'processTask' | 'setup' | 'teardown'
-          >
-        | ([DefaultHandler<Module>] extends [never] ? never : 'default' | 'processTask');
-type Handler<Module, Name extends string> =
-  Name extends HandlerType<Module>
-    ? Handlers<Module>[Name & keyof Handlers<Module>]
-    : Name extends 'default' | 'processTask'
-      ? DefaultHandler<Module>
-      : Exported<Module, Name>;
-
-/** The task that a handler takes; unknown: anything. */
-type TaskOf<Handler> = Handler extends (...args: infer Args) => any
-  ? Args extends readonly []
-    ? unknown
-    : Args[0]
-  : never;
-/** A task that each of several handlers takes. */
-type TaskOfAll<Handlers> = [Handlers] extends [never]
-  ? never
-  : (Handlers extends Fn ? (task: TaskOf<Handlers>) => void : never) extends (
-        task: infer Task,
-      ) => void
-    ? Task
-    : never;
-/** The pool knows every task by its `id`, whether its handler asks for one or not. */
-type Identified<Task> = unknown extends Task
-  ? unknown
-  : Task | (Task & { id?: ProcessManager.TaskId });
-/** `Any` is what is given, for a handler that does not say what it takes. */
-type Typed<Task, Type extends string, Any> = {
-  type: Type;
-  id?: ProcessManager.TaskId;
-} & (unknown extends Task ? Any : Task);
-type DefaultTask<Module> = Identified<TaskOf<DefaultHandler<Module>>>;
-/**
- * A task for the default handler, which one does not reach whose `type` names another. `Type` and
- * `Task` are what is given.
- */
-type UnnamedTask<Module, Type, Task> =
-  IsAny<Module> extends true
-    ? unknown
-    : [HandlerType<Module>] extends [never]
-      ? DefaultTask<Module>
-      : Task &
-          ({ type?: Type } | Primitive) &
-          (Type extends HandlerType<Module> ? never : DefaultTask<Module>);
-type Primitive = string | number | boolean | null;
-
-/** What becomes of what a handler returns: generators are collected, and envelopes opened. */
-type Outcome<Value> =
-  IsAny<Value> extends true
-    ? any
-    : Value extends AsyncIterable<infer Item>
-      ? Item[]
-      : Value extends IterableIterator<infer Item>
-        ? Item[]
-        : Value extends { taskId: unknown; result: infer Result; processedBy: unknown }
-          ? [Exclude<keyof Value, keyof ProcessManager.Envelope>] extends [never]
-            ? Result
-            : Value
-          : Value;
-type ResultOf<Handler> = Handler extends (...args: any) => infer Value
-  ? Outcome<Awaited<Value>>
-  : never;
-type DefaultResult<Module, Otherwise> =
-  IsAny<Module> extends true ? Otherwise : ResultOf<DefaultHandler<Module>>;
-
-/** Of a task that names no handler. */
-type UnnamedOptions<Module> =
-  IsAny<Module> extends true
-    ? ProcessManager.TaskOptions
-    : ProcessManager.TaskOptions & { handler?: undefined };
+export = ProcessManager;
 
 /**
  * A pool of worker processes.
@@ -162,7 +62,7 @@ type UnnamedOptions<Module> =
  * await pool.shutdown();
  * ```
  */
-declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.Events> {
+declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.Events<Worker>> {
   /**
    * Makes a pool, which has no worker yet.
    *
@@ -202,32 +102,11 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    *   {@link ProcessManager.AbortError} (the signal is aborted already), and Node's argument errors for wrong options. In
    *   all these cases nothing was accepted.
    */
-  distributeTask(task: unknown, options?: ProcessManager.TaskOptions): ProcessManager.TaskId;
+  distributeTask<Name extends string = never, const Task = unknown>(
+    task: TaskFor<Worker, Name, Task>,
+    options?: OptionsFor<Worker, Name, ProcessManager.TaskOptions>,
+  ): ProcessManager.TaskId;
 
-  /**
-   * In a pool that knows its module: a task for a handler by name, as {@link ProcessManager.run |
-   * run()} has it.
-   *
-   * @param task What that handler takes, and perhaps an `id`.
-   * @param options Of this task.
-   * @returns What the handler returns; of a generator, an array of what it yields.
-   */
-  run<Name extends HandlerName<Worker>>(
-    task: Identified<TaskOfAll<Handler<Worker, Name>>>,
-    options: ProcessManager.TaskOptions & { handler: Name },
-  ): Promise<ResultOf<Handler<Worker, Name>>>;
-  /**
-   * In a pool that knows its module: a task whose `type` picks an entry of `handlers`, as {@link
-   * ProcessManager.run | run()} has it.
-   *
-   * @param task What that handler takes, and perhaps an `id`.
-   * @param options Of this task.
-   * @returns What the handler returns; of a generator, an array of what it yields.
-   */
-  run<Type extends HandlerType<Worker>, Any = unknown>(
-    task: Typed<TaskOf<Handler<Worker, Type>>, Type, Any>,
-    options?: ProcessManager.TaskOptions & { handler?: undefined },
-  ): Promise<ResultOf<Handler<Worker, Type>>>;
   /**
    * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result`
    * event either.
@@ -237,10 +116,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`; of a generator, async or
    *   not, an array of what it yields. Never throws: what `distributeTask` would throw rejects.
    */
-  run<Result = any, Type extends Primitive | object = string, Task = unknown>(
-    task: UnnamedTask<Worker, Type, Task>,
-    options?: UnnamedOptions<Worker>,
-  ): Promise<DefaultResult<Worker, Result>>;
+  run<Result = any, Name extends string = never, const Task = unknown>(
+    task: TaskFor<Worker, Name, Task>,
+    options?: OptionsFor<Worker, Name, ProcessManager.TaskOptions>,
+  ): Promise<ResultFor<Worker, Name, Task, Result>>;
 
   /**
    * Runs a function by value in a worker of Node's.
@@ -282,10 +161,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * for await (const row of pool.stream({ type: 'parse', data: 'huge.csv' })) await insert(row);
    * ```
    */
-  stream<Value = any>(
-    task: unknown,
-    options?: ProcessManager.StreamOptions,
-  ): AsyncIterableIterator<Value>;
+  stream<Value = any, Name extends string = never, const Task = unknown>(
+    task: TaskFor<Worker, Name, Task>,
+    options?: OptionsFor<Worker, Name, ProcessManager.StreamOptions>,
+  ): AsyncIterableIterator<ValueFor<Worker, Name, Task, Value>>;
 
   /**
    * Sends a message to a worker, which gets it by `process.on('message')`, as under
@@ -334,10 +213,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * @param options Of each task, and of the whole.
    * @returns An async iterator. Never throws: what is wrong rejects its first `next()`.
    */
-  map<Result = any>(
-    iterable: Iterable<unknown> | AsyncIterable<unknown>,
-    options?: ProcessManager.MapOptions,
-  ): AsyncIterableIterator<Result>;
+  map<Result = any, Name extends string = never, const Task = unknown>(
+    iterable: TasksFor<Worker, Name, Task>,
+    options?: OptionsFor<Worker, Name, ProcessManager.MapOptions>,
+  ): AsyncIterableIterator<ResultFor<Worker, Name, Task, Result>>;
 
   /**
    * The worker module's functions, as functions of this object: `await pool.proxy.resize(image, {
@@ -977,9 +856,9 @@ declare namespace ProcessManager {
   }
 
   /** The events of a pool, and what their listeners get. */
-  export interface Events {
+  export interface Events<Worker = any> {
     /** A task given to `distributeTask` has a result. */
-    result: [envelope: Envelope, info: ResultInfo];
+    result: [envelope: Envelope<AnyResult<Worker>>, info: ResultInfo];
     /**
      * A task given to `distributeTask` has failed (with what its handler threw, or with an error of
      * this page; `taskId` tells which). As with any emitter, this is thrown if there is no
@@ -1378,5 +1257,3 @@ declare namespace ProcessManager {
     maybeExecuted?: boolean;
   }
 }
-
-export = ProcessManager;

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -82,7 +83,11 @@ describe('the tarball', () => {
     );
     expect(files).toEqual(expect.arrayContaining([...entries, 'native.cjs', 'native.d.cts']));
     expect(files).toEqual(expect.arrayContaining(['README.md', 'CHANGELOG.md', 'LICENSE']));
-    expect(files.filter((file) => file.includes('/'))).toEqual(['dist/index.js', 'dist/worker.js']);
+    expect(files.filter((file) => file.includes('/'))).toEqual([
+      'dist/index.js',
+      'dist/worker.js',
+      'types/worker-module.d.ts',
+    ]);
     expect(files.filter((file) => /\.(node|rs|toml|lock)$/.test(file))).toEqual([]);
   });
 
@@ -250,5 +255,59 @@ describe('the installed package', () => {
       expect(JSON.parse(await run(process.execPath, ['main.mjs']))).toBe(42);
     },
     2 * minutes,
+  );
+
+  test.each([
+    ['node10', 'commonjs', 'main.ts'],
+    ['node16', 'node16', 'main.mts'],
+    ['node16', 'node16', 'main.cts'],
+    ['bundler', 'esnext', 'main.ts'],
+  ])(
+    'moduleResolution %s, module %s: the types of %s know the worker module',
+    async (moduleResolution, module, name) => {
+      const folder = join(project, `types-${moduleResolution}-${name}`);
+      await mkdir(folder);
+      const file = join(folder, name);
+      await writeFile(
+        file,
+        `import { ProcessManager, type TaskOptions } from 'bulkhead';
+       import { isWorker } from 'bulkhead/worker';
+       interface Module { double(n: number): number; handlers: { up(task: { data: string }): string } }
+       const pool = new ProcessManager<Module>();
+       const options: Omit<TaskOptions, 'handler'> = { priority: isWorker ? 1 : 2 };
+       export const doubled: Promise<number> = pool.run(1, { handler: 'double', ...options });
+       export const upper: AsyncIterableIterator<string> = pool.map([{ type: 'up', data: 'a' }]);
+       // @ts-expect-error no such handler
+       pool.run(1, { handler: 'absent' });`,
+      );
+      const { options, errors } = ts.convertCompilerOptionsFromJson(
+        {
+          target: 'es2022',
+          module,
+          moduleResolution,
+          ignoreDeprecations: '6.0',
+          strict: true,
+          noEmit: true,
+          types: ['node'],
+          typeRoots: [join(root, 'node_modules/@types')],
+        },
+        folder,
+      );
+      expect(errors).toEqual([]);
+      const program = ts.createProgram([file], options);
+      // All but Node's own types, which take seconds.
+      const checked = program
+        .getSourceFiles()
+        .filter((source) => source.fileName.startsWith(project));
+      const names = checked.map(({ fileName }) => fileName.slice(project.length + 1));
+      expect(names).toContain('node_modules/bulkhead/types/worker-module.d.ts');
+      const problems = checked.flatMap((source) => [
+        ...program.getSyntacticDiagnostics(source),
+        ...program.getSemanticDiagnostics(source),
+      ]);
+      expect(
+        problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')),
+      ).toEqual([]);
+    },
   );
 });

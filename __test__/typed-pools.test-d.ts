@@ -1,10 +1,11 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a pool that knows nothing of its module says so
 
-// What TypeScript makes of a pool that knows its worker module: `run`, `proxy` and `createProxy`,
-// good use and bad.
+// What TypeScript makes of a pool that knows its worker module: tasks, results, the event `result`
+// and the proxy, in good use and bad. The texts of the errors are in type-errors.test.js.
 
 import { assertType, describe, expectTypeOf, test } from 'vitest';
 import ProcessManager, {
+  type Events,
   type ProcessManager as Named,
   type TaskId,
   type WorkerProxy,
@@ -37,10 +38,18 @@ describe('a pool of a known module', () => {
 
   test('a typed pool has all members of a pool', () => {
     expectTypeOf(pool.ref()).toEqualTypeOf(pool);
-    expectTypeOf(pool.distributeTask('anything')).toEqualTypeOf<TaskId>();
     expectTypeOf(pool.exec((a: number) => `${a}`, [1])).toEqualTypeOf<Promise<string>>();
     expectTypeOf(pool.stats()).toEqualTypeOf(untyped.stats());
-    pool.on('result', ({ result }) => expectTypeOf(result).toBeAny());
+  });
+
+  test('has result events with what any of its handlers returns', () => {
+    const two = poolOf<{ default(): Promise<number>; handlers: { up(): 'a'; list(): 'b' } }>();
+    two.on('result', ({ result }) => expectTypeOf(result).toEqualTypeOf<number | 'a' | 'b'>());
+    expectTypeOf<Events<Module>['result'][0]['result']>().toEqualTypeOf<
+      string | number | boolean | string[] | number[] | Uint8Array<ArrayBuffer> | Resized
+    >();
+    expectTypeOf<Omit<Events<Module>, 'result'>>().toEqualTypeOf<Omit<Events, 'result'>>();
+    untyped.on('result', ({ result }) => expectTypeOf(result).toBeAny());
   });
 });
 
@@ -205,8 +214,162 @@ describe('run() of any other task', () => {
   });
 });
 
-describe('modules of other kinds', () => {
-  test('a CommonJS module is one function, or functions in module.exports', () => {
+describe('distributeTask() of a known module', () => {
+  test('checks the task by the option handler, by its type, or by the default export', () => {
+    expectTypeOf(pool.distributeTask({ data: 1 })).toEqualTypeOf<TaskId>();
+    pool.distributeTask({ id: 'mine', type: 'word-count', data: 'a b' });
+    pool.distributeTask({ data: 'a b' }, { handler: 'word-count', priority: 1 });
+    // @ts-expect-error no number
+    pool.distributeTask({ data: 'a' });
+    // @ts-expect-error no text
+    pool.distributeTask({ type: 'word-count', data: 1 });
+    // @ts-expect-error no text
+    pool.distributeTask({ data: 1 }, { handler: 'word-count' });
+    // @ts-expect-error no such handler
+    pool.distributeTask({ data: 1 }, { handler: 'absent' });
+    // @ts-expect-error no such type, and not what the default export takes
+    pool.distributeTask({ type: 'absent' });
+    // @ts-expect-error no such task option
+    pool.distributeTask({ data: 1 }, { prio: 1 });
+  });
+});
+
+describe('stream() of a known module', () => {
+  test('checks the task, and gives what the handler yields', () => {
+    expectTypeOf(pool.stream({ type: 'pages', data: 'ab' })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    expectTypeOf(pool.stream(3, { handler: 'countTo', highWaterMark: 2 })).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    expectTypeOf(pool.stream('abc', { handler: 'letters' })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    // @ts-expect-error no text
+    pool.stream({ type: 'pages', data: 1 });
+    // @ts-expect-error no number
+    pool.stream('3', { handler: 'countTo' });
+    // @ts-expect-error no such handler
+    pool.stream(3, { handler: 'absent' });
+    // @ts-expect-error what was taken cannot be taken back
+    pool.stream(3, { handler: 'countTo', retries: 1 });
+  });
+
+  test('gives the items of any iterable, and of nothing else', () => {
+    const iterables = poolOf<{
+      list(): Promise<Set<number>>;
+      later(): Promise<string>[];
+      text(): string;
+      some(): any;
+      unsaid: TaskHandler;
+    }>();
+    expectTypeOf(iterables.stream(1, { handler: 'list' })).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    expectTypeOf(iterables.stream(1, { handler: 'later' })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    expectTypeOf(iterables.stream(1, { handler: 'text' })).toEqualTypeOf<
+      AsyncIterableIterator<never>
+    >();
+    expectTypeOf(iterables.stream(1, { handler: 'some' })).toEqualTypeOf<
+      AsyncIterableIterator<any>
+    >();
+    expectTypeOf(iterables.stream(1, { handler: 'unsaid' })).toEqualTypeOf<
+      AsyncIterableIterator<unknown>
+    >();
+  });
+});
+
+describe('map() of a known module', () => {
+  test('checks the items, and gives the results', () => {
+    expectTypeOf(pool.map([{ data: 1 }, { data: 2 }])).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    expectTypeOf(pool.map([{ type: 'resize', data: image }])).toEqualTypeOf<
+      AsyncIterableIterator<Resized>
+    >();
+    expectTypeOf(
+      pool.map([{ type: 'word-count', data: 'a' }, { type: 'ping' }], { ordered: false }),
+    ).toEqualTypeOf<AsyncIterableIterator<number | 'pong'>>();
+    expectTypeOf(pool.map(['you', 'me'], { handler: 'greet' })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    // @ts-expect-error no text
+    pool.map([{ type: 'word-count', data: 1 }]);
+    // @ts-expect-error no number
+    pool.map([{ data: 'a' }]);
+    // @ts-expect-error no text
+    pool.map([1], { handler: 'greet' });
+    // @ts-expect-error no such handler
+    pool.map(['you'], { handler: 'absent' });
+    // @ts-expect-error no such type, and not what the default export takes
+    pool.map([{ type: 'absent' }]);
+    // @ts-expect-error no such option
+    pool.map([{ data: 1 }], { concurrency: 1 });
+    // @ts-expect-error no source
+    pool.map(5);
+  });
+
+  test('takes any source', () => {
+    type Sum = { data: number };
+    expectTypeOf(pool.map(new Set<Sum>())).toEqualTypeOf<AsyncIterableIterator<number>>();
+    expectTypeOf(pool.map([Promise.resolve({ data: 1 })])).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    expectTypeOf(pool.map([{ data: 1 }, Promise.resolve({ data: 1 })])).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    expectTypeOf(pool.map({} as AsyncIterable<Picture>)).toEqualTypeOf<
+      AsyncIterableIterator<Resized>
+    >();
+    expectTypeOf(pool.map({} as ReadableStream<string>, { handler: 'greet' })).toEqualTypeOf<
+      AsyncIterableIterator<string>
+    >();
+    expectTypeOf(pool.map(pool.map([{ data: 1 }]), { handler: 'countTo' })).toEqualTypeOf<
+      AsyncIterableIterator<number[]>
+    >();
+    const generated = (function* () {
+      yield { data: 1 };
+    })();
+    expectTypeOf(pool.map(generated)).toEqualTypeOf<AsyncIterableIterator<number>>();
+    // A Node stream says nothing of its chunks.
+    expectTypeOf(pool.map(process.stdin, { handler: 'anything' })).toEqualTypeOf<
+      AsyncIterableIterator<boolean>
+    >();
+    // @ts-expect-error no number
+    pool.map({} as AsyncIterable<string>);
+  });
+});
+
+describe('a literal in a task', () => {
+  const modes = poolOf<{
+    default(task: { mode: 'fast' | 'slow'; list?: number[]; at?: [1, 2] }): number;
+    handlers: { draw(task: { type: 'draw'; mode: 'line'; points: number[][] }): string };
+  }>();
+
+  test('keeps its type, and lists stay lists', () => {
+    expectTypeOf(modes.run({ mode: 'fast', list: [1, 2], at: [1, 2] })).toEqualTypeOf<
+      Promise<number>
+    >();
+    expectTypeOf(modes.run({ type: 'other', mode: 'slow', list: [1] })).toEqualTypeOf<
+      Promise<number>
+    >();
+    expectTypeOf(modes.run({ type: 'draw', mode: 'line', points: [[1]] })).toEqualTypeOf<
+      Promise<string>
+    >();
+    expectTypeOf(modes.map([{ mode: 'fast', list: [1] }])).toEqualTypeOf<
+      AsyncIterableIterator<number>
+    >();
+    // @ts-expect-error no such mode
+    modes.run({ mode: 'line' });
+    // @ts-expect-error no such mode
+    modes.run({ type: 'draw', mode: 'fast', points: [] });
+  });
+});
+
+describe('a module of another kind', () => {
+  test('CommonJS: one function, or functions in module.exports', () => {
     const one = poolOf<(task: string) => Promise<number>>();
     expectTypeOf(one.run('text')).toEqualTypeOf<Promise<number>>();
     const imported = poolOf<{ default: (task: string) => number }>();
