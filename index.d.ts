@@ -31,28 +31,33 @@ export = ProcessManager;
 /**
  * A pool of worker processes.
  *
- * It is an `EventEmitter` (see {@link ProcessManager.Events}), and belongs to the thread that makes
- * it. Workers are started by {@link ProcessManager.startWorkers | startWorkers()} or by the first
- * task. By default a pool keeps the process alive while it has unsettled tasks, and not when it is
- * idle.
+ * A pool is an `EventEmitter` (see {@link ProcessManager.Events}) and belongs to the thread that
+ * makes it. {@link ProcessManager.startWorkers | startWorkers()} or the first task starts the
+ * workers. By default a pool keeps the process alive while it has unsettled tasks, and not while it
+ * is idle.
  *
- * What is promised about a task:
+ * The promises about a task:
  *
- * 1. *Accepted* means that `distributeTask` returned, or that `run` did not reject with one of the errors it names as
- *    such. Before that nothing is queued.
+ * 1. *Accepted* means that `distributeTask` returned, or that `run` did not reject with one of the
+ *    errors that {@link ProcessManager.distributeTask | distributeTask()} throws. Before that nothing
+ *    is queued.
  * 2. Every accepted task ends in exactly one of result, error, cancelled, while this process lives.
- * 3. A task that may have started is not run again unless `retries` allows it; the error says `maybeExecuted: true`.
- * 4. A task that provably never started on a worker that died goes back to the front of the queue, silently.
- * 5. Dispatch is first in, first out within a priority; completion order is free; a worker's results come before its `exit`.
+ * 3. A task that may have started is not run again unless `retries` allows it. Its error says
+ *    `maybeExecuted: true`.
+ * 4. A task that provably never started on a worker that died goes back to the front of the queue,
+ *    silently.
+ * 5. Dispatch is first in, first out within a priority. Tasks complete in any order. All results of a
+ *    worker come before its `exit`.
  * 6. No worker outlives this process.
  *
- * A listener that throws behaves as in any emitter (`uncaughtException`), and never costs another
- * task its outcome. So does everything else of the program's that runs while outcomes are
- * delivered: the methods of a signal, `destroy()` of a stream.
+ * A listener that throws behaves as in any emitter (`uncaughtException`) and never costs another
+ * task its outcome. The same holds for other code of the program that runs while the pool delivers
+ * outcomes: the methods of a signal, `destroy()` of a stream.
  *
- * @typeParam Worker The worker module's type, `typeof import('./worker.js')`, by which `run` and `proxy` know its functions:
- *   their names, what they take, and what they give. Left out, tasks and results can be anything. (What does not survive the
- *   pool's `serialization`, such as a `Date` in JSON, has the type that it had before.)
+ * @typeParam Worker The type of the worker module, `typeof import('./worker.js')`. With it, the
+ *   names of handlers, tasks and results are checked. Without it, tasks and results can be anything.
+ *   (A value that does not survive the pool's `serialization`, such as a `Date` in JSON, has the type
+ *   that the handler returned.)
  *
  * @example
  * ```js
@@ -66,25 +71,29 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   /**
    * Makes a pool, which has no worker yet.
    *
-   * @param options All optional; only own properties are read.
-   * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError `ERR_OUT_OF_RANGE`: a wrong or an
-   *   unknown option.
+   * @param options All optional. Only own properties are read.
+   * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError
+   *   `ERR_OUT_OF_RANGE`: an option is wrong or unknown.
    * @throws Error `ERR_ACCESS_DENIED`: Node's permission model forbids child processes.
-   * @throws Error `ERR_POOL_DEPTH`: this process is a worker of a pool in a worker of a pool, and so on, eight deep.
+   * @throws Error `ERR_POOL_DEPTH`: this process is a worker of a pool in a worker of a pool, and so
+   *   on, eight levels deep.
    */
   constructor(options?: ProcessManager.Options);
 
   /**
-   * Starts `minWorkers`. Idempotent; tasks need not wait for it.
+   * Starts `minWorkers` workers. Idempotent. Tasks need not wait for the promise.
    *
-   * @returns A promise of their readiness, the same at every call, which keeps the process alive while it is pending. It
-   *   rejects with {@link ProcessManager.PoolBrokenError} when no worker gets ready (which is an `error` event as well, if
-   *   the pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is closed. It may be ignored:
-   *   its rejection is never an unhandled one. A pool without an `error` listener that breaks while the promise is ignored,
-   *   and rejects no other, tells of it by a warning of the process (`BULKHEAD_POOL_ERROR`).
-   *   Where some workers get ready and others do not (descriptors or processes run out, say), the pool serves with those that
-   *   do and tries the others again, with growing pauses: the promise waits for `minWorkers` meanwhile, and a process warning
-   *   (`BULKHEAD_WORKERS_MISSING`) says why. Tasks need not wait for it.
+   * The promise keeps the process alive while it is pending, and may be ignored: its rejection is
+   * never an unhandled one. If nothing else reports that the pool broke (no `error` listener, no
+   * other promise that rejects), a process warning does (`BULKHEAD_POOL_ERROR`).
+   *
+   * If some workers get ready and others do not (no descriptors or processes are left, say), the
+   * pool serves with the ready ones and retries the others with growing pauses. Meanwhile the promise
+   * waits for `minWorkers`, and a process warning (`BULKHEAD_WORKERS_MISSING`) gives the reason.
+   *
+   * @returns A promise of their readiness, the same at every call. Rejects with
+   *   {@link ProcessManager.PoolBrokenError} when no worker gets ready (also an `error` event, if the
+   *   pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is closed.
    */
   startWorkers(): Promise<void>;
 
@@ -92,15 +101,17 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * Accepts a task, whose outcome is a `result` or an `error` event. Their listeners, and those of
    * `progress` and `retry`, run in the async context (`AsyncLocalStorage`) of this call.
    *
-   * @param task Any value that can be serialised. An object's own `id` (a string or a finite number) is the task's id;
-   *   without one, a number is assigned. Its own `type` (a string) picks the worker's handler of that name. The whole task
-   *   is what the handler receives. It is copied here: later changes to it do not matter.
-   * @param options Of this task.
-   * @returns The task's id. Two tasks may have the same: both run, and each outcome carries it.
-   * @throws One of {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
-   *   {@link ProcessManager.QueueFullError}, {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError},
-   *   {@link ProcessManager.AbortError} (the signal is aborted already), and Node's argument errors for wrong options. In
-   *   all these cases nothing was accepted.
+   * @param task Any value that can be serialized. An object's own `id` (a string or a finite number)
+   *   is the task's id; without one, a number is assigned. Its own `type` (a string) picks the
+   *   worker's handler of that name. The handler receives the whole task. The task is copied here, so
+   *   that later changes to it have no effect.
+   * @param options Options of this task.
+   * @returns The task's id. Two tasks may have the same id: both run, and each outcome carries it.
+   * @throws One of {@link ProcessManager.SerializationError},
+   *   {@link ProcessManager.MessageTooLargeError}, {@link ProcessManager.QueueFullError},
+   *   {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError},
+   *   {@link ProcessManager.AbortError} (the signal is aborted already), and Node's argument errors
+   *   for wrong options. In all these cases nothing was accepted.
    */
   distributeTask<Name extends string = never, const Task = unknown>(
     task: TaskFor<Worker, Name, Task>,
@@ -108,13 +119,14 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): ProcessManager.TaskId;
 
   /**
-   * The same as a promise. Its failure rejects, and is not an `error` event; it has no `result`
-   * event either.
+   * Runs a task and returns a promise of its result. A failure rejects the promise and is not an
+   * `error` event. The task has no `result` event either.
    *
    * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
-   * @param options Of this task.
-   * @returns What the handler returned; of an envelope `{ taskId, result, processedBy }`, its `result`; of a generator, async or
-   *   not, an array of what it yields. Never throws: what `distributeTask` would throw rejects.
+   * @param options Options of this task.
+   * @returns What the handler returned: of an envelope `{ taskId, result, processedBy }`, its
+   *   `result`; of a generator, async or not, an array of the values it yields. Never throws: what
+   *   `distributeTask` would throw rejects.
    */
   run<Result = any, Name extends string = never, const Task = unknown>(
     task: TaskFor<Worker, Name, Task>,
@@ -122,13 +134,14 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): Promise<ResultFor<Worker, Name, Task, Result>>;
 
   /**
-   * Runs a function by value in a worker of Node's.
+   * Runs a function by value in a Node worker.
    *
-   * @param fn Self-contained: its source text is what travels, so that it sees globals and dynamic `import()`, and
-   *   nothing of its surroundings: no outer variable, no import, no helper of a compiler (but esbuild's `__name` and Vite's
-   *   `import()`). A ReferenceError for one of these says so. Native and bound functions and classes have no text that could run.
-   * @param args Its arguments, serialised as a task is.
-   * @param options Of this task.
+   * @param fn A self-contained function. Only its source text travels: it can use globals and dynamic
+   *   `import()`, but no outer variable, no import and no compiler helper (except esbuild's `__name`
+   *   and Vite's `import()`). Using one of these is a ReferenceError that says so. Native functions,
+   *   bound functions and classes have no text that could run.
+   * @param args Its arguments, serialized as a task is.
+   * @param options Options of this task.
    * @returns What the function returned, awaited. Never throws: what is wrong rejects.
    */
   exec<Args extends unknown[], Result>(
@@ -143,18 +156,19 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): Promise<Awaited<Result>>;
 
   /**
-   * Runs a task whose handler gives several values (an async generator, or any iterable or async
-   * iterable) and hands them over one by one. The worker is held back where it yields while {@link
-   * ProcessManager.StreamOptions.highWaterMark} values are on their way or not taken yet.
+   * Runs a task whose handler returns several values (an async generator, or any iterable or async
+   * iterable) and delivers them one by one. The generator pauses at its next `yield` while
+   * {@link ProcessManager.StreamOptions.highWaterMark} values are in flight or not taken yet.
    *
-   * The task is accepted by the first `next()`. Leaving the loop early ends it as {@link
-   * ProcessManager.cancel | cancel()} does: the generator's `finally` runs when it next yields, for
-   * which it has 100 ms. A stream that is neither read to its end nor left keeps its worker.
+   * The first `next()` accepts the task. Leaving the loop early ends the task as
+   * {@link ProcessManager.cancel | cancel()} does: the generator's `finally` runs at its next
+   * `yield`, within 100 ms. A stream that is neither read to its end nor left keeps its worker.
    *
    * @param task See {@link ProcessManager.distributeTask | distributeTask()}.
-   * @param options Of this task. A time limit includes the time that the reader takes.
-   * @returns Never throws: what is wrong, and the failure of the task, reject `next()`, after the values that came before. What a
-   *   generator returns is not among its values.
+   * @param options Options of this task. A time limit includes the time that the reader takes.
+   * @returns An async iterator of the values that the handler yields; a generator's return value is
+   *   not among them. Never throws: what is wrong, and the failure of the task, reject `next()`
+   *   after the values that came before.
    *
    * @example
    * ```js
@@ -168,49 +182,57 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
 
   /**
    * Sends a message to a worker, which gets it by `process.on('message')`, as under
-   * `child_process.fork()`. It arrives before all tasks that are submitted after it.
+   * `child_process.fork()`. The message arrives before all tasks that are submitted after it.
    *
    * @param workerId From 1 to `maxWorkers`.
-   * @param message Any value that can be serialised, except undefined.
-   * @returns Whether it was sent. `false`: there is no such worker, it is not ready, or it does not read and 16 MiB of messages wait
-   *   for it already (a single message of any size may always wait). A worker that replaces this one starts without the message.
+   * @param message Any value that can be serialized, except undefined.
+   * @returns Whether the message was sent. `false`: there is no such worker, it is not ready, or it
+   *   does not read and 16 MiB of messages wait for it already. (A single message of any size may
+   *   always wait.) A worker that replaces this one starts without the message.
    * @throws {@link ProcessManager.SerializationError}, {@link ProcessManager.MessageTooLargeError},
-   *   {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError}, and Node's argument errors.
+   *   {@link ProcessManager.PoolClosedError}, {@link ProcessManager.PoolBrokenError}, and Node's
+   *   argument errors.
    */
   send(workerId: number, message: unknown): boolean;
 
   /**
-   * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. What
-   * every worker has to know, those that are started later as well, belongs into its `setup`.
+   * Sends a message to all workers that are ready; see {@link ProcessManager.send | send()}. Put
+   * what every worker has to know, including those that start later, into the module's `setup`.
    *
-   * @returns To how many it was sent. A worker for which 16 MiB of messages wait already is left out.
+   * @param message Any value that can be serialized, except undefined.
+   * @returns The number of workers that the message was sent to. A worker for which 16 MiB of
+   *   messages wait already is left out.
    */
   broadcast(message: unknown): number;
 
   /**
-   * The results of a source of tasks, for as long as somebody takes them: `for await (const result
-   * of pool.map(items))`.
+   * Runs a source of tasks and returns an async iterator of the results: `for await (const result of
+   * pool.map(items))`.
    *
-   * Nothing happens before the first `next()`. From then on items are taken from the source and run
-   * as tasks, as `run()` would, while no more than `highWaterMark` of them are between the source
-   * and the consumer; so a source may be endless, and a slow consumer slows it down. A pool that
-   * has no room ({@link ProcessManager.QueueFullError}) is waited for.
+   * Nothing happens before the first `next()`. From then on the iterator takes items from the source
+   * and runs each as `run()` would, with at most `highWaterMark` of them between the source and the
+   * consumer. So a source may be endless, and a slow consumer slows it down. If the pool has no room
+   * ({@link ProcessManager.QueueFullError}), the iterator waits for it.
    *
-   * It ends early when a task fails, the source fails, the pool refuses an item, or the signal is
-   * aborted; and when the consumer leaves (`break`, `return()`, `throw()`). Then the source is
-   * closed (`return()`, which is awaited unless the source owes an item; a Node stream is
-   * destroyed), tasks whose results could no longer be delivered are cancelled and not waited for,
-   * and the next `next()` rejects with that error, once. The error has a place among the results:
-   * what is before it, in their order or in the order of completion, is delivered first, whereas an
-   * abort and leaving drop what was not taken. When the pool is closed, what it had accepted still
-   * counts, and {@link ProcessManager.PoolClosedError} follows. `next()` may be called several
-   * times without waiting.
+   * The iteration ends early when a task fails, the source fails, the pool refuses an item, the
+   * signal is aborted, or the consumer leaves (`break`, `return()`, `throw()`). Then:
    *
-   * Unsettled tasks keep the process alive; while there is none, the source has to.
+   * - The source is closed: `return()` is called, and awaited unless the source owes an item. A Node
+   *   stream is destroyed.
+   * - Tasks whose results can no longer be delivered are cancelled and not waited for.
+   * - The next `next()` rejects with the error, once. The error has a place among the results: those
+   *   before it, in order of their tasks or of completion, are delivered first. An abort, and
+   *   leaving, drop what was not taken.
    *
-   * @param iterable Any iterable or async iterable, streams included. Promises in an iterable are awaited. Each item is a
-   *   task, see {@link ProcessManager.distributeTask | distributeTask()}.
-   * @param options Of each task, and of the whole.
+   * When the pool is closed, results of accepted tasks are still delivered, and
+   * {@link ProcessManager.PoolClosedError} follows. `next()` may be called several times without
+   * waiting.
+   *
+   * Unsettled tasks keep the process alive. While there is none, the source has to.
+   *
+   * @param iterable Any iterable or async iterable, streams included. Promises in an iterable are
+   *   awaited. Each item is a task, see {@link ProcessManager.distributeTask | distributeTask()}.
+   * @param options Options of each task, and of the iteration.
    * @returns An async iterator. Never throws: what is wrong rejects its first `next()`.
    */
   map<Result = any, Name extends string = never, const Task = unknown>(
@@ -219,25 +241,25 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): AsyncIterableIterator<ResultFor<Worker, Name, Task, Result>>;
 
   /**
-   * The worker module's functions, as functions of this object: `await pool.proxy.resize(image, {
+   * The worker module's functions, as functions of this object. `await pool.proxy.resize(image, {
    * width: 200 })` calls the function that the module exports as `resize` (or the entry of its
-   * `handlers`), with exactly these arguments: there is no context behind them. The same object at
-   * every access; see {@link ProcessManager.createProxy | createProxy()}.
+   * `handlers`), with exactly these arguments and without a context. The same object at every
+   * access; see {@link ProcessManager.createProxy | createProxy()}.
    */
   get proxy(): ProcessManager.WorkerProxy<Worker>;
 
   /**
-   * Another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with
+   * Makes another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with
    * options of its own.
    *
-   * Each call is a task; its arguments are serialised as a task is, except that those which are
-   * undefined stay so, and that a function among them is refused. Calls never throw: what is wrong
-   * rejects. They reject with a TypeError if the module has no such function, and where a worker
-   * can have none: in a pool of `{ command, args }` workers, in one of fork-style scripts, and in
-   * one of built-in workers without a `filename`.
+   * Each call is a task. Its arguments are serialized as a task is, except that an undefined
+   * argument stays undefined, and that a function is refused. Calls never throw: what is wrong
+   * rejects. A call rejects with a TypeError if the module has no such function. So does every call
+   * where no worker can have functions: in a pool of `{ command, args }` workers or of fork-style
+   * scripts, and in one of built-in workers without a `filename`.
    *
-   * @typeParam Module The type of the module, that of the pool unless it says otherwise.
-   * @param options For each call: those of tasks, without `handler`.
+   * @typeParam Module The type of the module, by default that of the pool.
+   * @param options Options of each call: those of tasks, without `handler`.
    * @throws Node's argument errors for wrong options.
    */
   createProxy<Module = Worker>(
@@ -245,84 +267,87 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ): ProcessManager.WorkerProxy<Module>;
 
   /**
-   * Cancels all unsettled tasks with this id, as an aborted signal does: one that waits never runs,
-   * one that runs is told by its `ctx.signal`. They end with {@link ProcessManager.AbortError}.
+   * Cancels all unsettled tasks with this id, as an aborted signal does. A waiting task never runs;
+   * the handler of a running one is told by its `ctx.signal`. They end with
+   * {@link ProcessManager.AbortError}.
    *
-   * @param id Of the task.
+   * @param id Id of the tasks.
    * @param reason Becomes the `cause` of the error.
    * @returns Whether there was such a task.
    */
   cancel(id: ProcessManager.TaskId, reason?: unknown): boolean;
 
   /**
-   * The back-pressure idiom: `await pool.ready()` before each task keeps a producer within
+   * Waits for room in the queue. `await pool.ready()` before each task keeps a producer within
    * `maxQueue`.
    *
-   * @returns Resolves when the queue has room. Rejects when the pool is closed or broken, or becomes so.
+   * @returns A promise that resolves when the queue has room. Rejects when the pool is or becomes
+   *   closed or broken.
    */
   ready(): Promise<void>;
 
-  /** A snapshot of counters, queue and workers; after closing, the last one. */
+  /** Returns a snapshot of counters, queue and workers; after closing, the last one. */
   stats(): ProcessManager.Stats;
 
   /**
-   * One row for each worker; two, the one that serves first, while one of the same id replaces the
-   * other.
+   * One row for each worker; two rows with the same id while one worker replaces another, the
+   * serving one first.
    */
   get workers(): ProcessManager.WorkerStats[];
 
   /**
-   * Changes the number of workers while the pool works. One bound given alone draws the other with
-   * it where they would contradict each other. A smaller pool gives up the workers of the highest
-   * ids: they end what they run, and leave (`exit` with the reason
-   * `'idle'`).
+   * Changes the number of workers while the pool works. If you pass one bound and it conflicts with
+   * the other, the other is adjusted to match. A smaller pool gives up the workers with the highest
+   * ids: they finish their running tasks and leave (`exit` with the reason `'idle'`).
    *
-   * @param size The new bounds; what is left out stays.
-   * @returns Resolves when all workers beyond `maxWorkers` are gone and `minWorkers` are ready (a pool that has not started
-   *   has none to wait for: at once); calls that overlap, when the last of them is complete. Rejects when the pool is closed
-   *   or broken, or becomes so (a pending one may be ignored then), and with Node's argument errors.
+   * @param size The new bounds. An omitted one stays.
+   * @returns A promise that resolves when all workers beyond `maxWorkers` are gone and `minWorkers`
+   *   are ready (at once, if the pool has not started). Overlapping calls resolve when the last of
+   *   them is complete. Rejects with Node's argument errors, and when the pool is or becomes closed or
+   *   broken (a pending promise may be ignored then).
    */
   resize(size: ProcessManager.PoolSize): Promise<void>;
 
   /**
-   * Replaces all workers, one after the other, by others that load their module anew: a new version
-   * of it without a restart. Each is ready before the one that it replaces leaves (`exit` with the
-   * reason `'reload'`), which ends what it runs: no task is lost or started twice. Tasks that are
-   * sent meanwhile may still run on the old code.
+   * Replaces all workers, one after the other, by workers that load the module again: a new version
+   * of the module without a restart. Each new worker is ready before the old one finishes its running
+   * tasks and leaves (`exit` with the reason `'reload'`). No task is lost or started twice. Tasks that
+   * are sent meanwhile may still run on the old code.
    *
-   * @returns Resolves when all are replaced (at once where the pool has not started); calls that overlap, when the last of them is complete. Rejects with
-   *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (those that are not replaced yet go on), and when
-   *   the pool is closed or broken, or becomes so.
+   * @returns A promise that resolves when all workers are replaced (at once, if the pool has not
+   *   started). Overlapping calls resolve when the last of them is complete. Rejects with
+   *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (workers that are
+   *   not replaced yet continue), and when the pool is or becomes closed or broken.
    */
   reload(): Promise<void>;
 
   /**
-   * Refuses new tasks, finishes the accepted ones, stops all workers. While it is pending it keeps
+   * Refuses new tasks, finishes the accepted ones, and stops all workers. The pending promise keeps
    * the process alive.
    *
-   * @param options How long it may take, and which tasks are finished.
-   * @returns The same promise at every call; a later call may only be stricter. It resolves once all workers are gone. Of a
-   *   pool that never started, it resolves at once.
+   * @param options A time limit, and which tasks are finished.
+   * @returns The same promise at every call; a later call may only be stricter. Resolves once all
+   *   workers are gone (at once, if the pool never started).
    */
   shutdown(options?: ProcessManager.ShutdownOptions): Promise<ProcessManager.ShutdownReport>;
 
   /**
-   * Kills all workers now. Everything unsettled ends with {@link ProcessManager.PoolClosedError}.
+   * Kills all workers now. All unsettled tasks end with {@link ProcessManager.PoolClosedError}.
    *
    * @returns The promise of `shutdown()`.
    */
   terminate(): Promise<ProcessManager.ShutdownReport>;
 
-  /** Keeps the process alive, tasks or not, until the pool is closed. */
+  /** Keeps the process alive, with or without tasks, until the pool is closed. */
   ref(): this;
 
   /**
-   * Unsettled tasks no longer keep the process alive. A pending `startWorkers`, `ready`, `shutdown`
-   * or `terminate` does.
+   * Lets the process end while tasks are unsettled. A pending `startWorkers`, `ready`, `shutdown` or
+   * `terminate` still keeps it alive.
    */
   unref(): this;
 
-  /** `shutdown()`, for `await using`. */
+  /** Does the same as `shutdown()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
