@@ -4,9 +4,9 @@
 //! A frame is one line of JSON, ended by `\n`. A line may announce raw bytes (`"bytes":[n, ...]`),
 //! which follow its newline directly, in order and without separators.
 //!
-//! - [`decoder`] cuts a stream of bytes into frames: [`Decoder`] for what a worker says, which
-//!   nobody trusts, and [`LineSplitter`] for what the supervisor says.
-//! - [`up`] reads the envelope of a worker's line. Payloads stay the text they are: nothing here
+//! - [`stream`] cuts a stream of bytes into frames: [`Decoder`] reads what a worker says, which the
+//!   supervisor does not trust, and [`LineSplitter`] what the supervisor says.
+//! - [`up`] reads the envelope of a worker's line, and begins the usual one. Payloads stay the text they are: nothing here
 //!   builds a JSON tree, because a tree would refuse what JavaScript may send (deep nesting, lone
 //!   surrogates, `1e400`).
 //! - [`down`] writes the supervisor's frames.
@@ -16,6 +16,8 @@
 
 pub mod decoder;
 pub mod down;
+pub mod splitter;
+pub mod stream;
 pub mod up;
 
 mod binary;
@@ -23,8 +25,9 @@ mod buffer;
 mod json;
 
 pub use crate::errors::{WireError, excerpt};
-pub use decoder::{Decoder, DownFrame, Frame, LineSplitter};
+pub use decoder::{Decoder, Frame};
 pub use down::{AbortReason, Init, Serialization};
+pub use splitter::{DownFrame, LineSplitter};
 pub use up::{Encoding, Payload, Up};
 
 /// The version that `init` and `ready` carry.

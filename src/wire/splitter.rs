@@ -1,0 +1,48 @@
+//! Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the
+//! lines. Only `bytes` and `shared` are read here. The supervisor always writes them first, in this
+//! order.
+
+use super::binary::Lengths;
+use super::stream::{self, Framer, Lines};
+use crate::errors::{WireError, reason};
+
+/// Cuts what the supervisor says into frames. A worker learns its limit from the first frame only
+/// and trusts its supervisor, so `usize::MAX` (no limit) is a good choice.
+pub type LineSplitter = Framer<SupervisorLines>;
+
+/// One complete frame of the supervisor. Its line is one JSON object, not checked.
+pub type DownFrame<'a> = stream::Frame<'a, ()>;
+
+/// The lines of the supervisor, which the worker's JavaScript reads.
+#[derive(Debug)]
+pub enum SupervisorLines {}
+
+impl Lines for SupervisorLines {
+    type Meaning<'a> = ();
+
+    fn read(line: &[u8], lengths: &mut Vec<usize>) -> Result<((), Option<u64>), WireError> {
+        leading_lengths(line, lengths).map(|shared| ((), shared))
+    }
+}
+
+/// The value of `bytes` where it is the first key of `line`, and that of `shared` where it is the
+/// second; otherwise there is none.
+fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<Option<u64>, WireError> {
+    lengths.clear();
+    let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.starts_with(b"[")) else {
+        return Ok(None);
+    };
+    let mut values = serde_json::Deserializer::from_slice(list).into_iter::<Lengths>();
+    match values.next() {
+        Some(Ok(Lengths(found))) => *lengths = found,
+        Some(Err(error)) => return Err(WireError::malformed(error, line)),
+        None => return Err(WireError::malformed(reason::BYTES_TYPE, line)),
+    }
+    let Some(position) = list[values.byte_offset()..].strip_prefix(b",\"shared\":") else {
+        return Ok(None);
+    };
+    match serde_json::Deserializer::from_slice(position).into_iter::<u64>().next() {
+        Some(Ok(position)) => Ok(Some(position).filter(|_| !lengths.is_empty())),
+        _ => Err(WireError::malformed(reason::SHARED_TYPE, line)),
+    }
+}
