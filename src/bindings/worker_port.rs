@@ -20,7 +20,8 @@ use crate::process::{depth, spawn};
 use crate::shm::SharedPage;
 use crate::shm::page::{Direction, Writer};
 use crate::shm::ring::{self, Read};
-use crate::wire::{LineSplitter, down};
+use crate::wire::up::ResultKind;
+use crate::wire::{LineSplitter, down, up};
 use crate::worker::failpoints::{self, Phase};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::{inherited, parent_watch};
@@ -30,11 +31,7 @@ const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 /// A text larger than this, of a giant frame, is given back once it is handed over.
 const KEEP_TEXT: usize = 2 * BATCH_BYTES;
-/// Kinds of results, as `lib/worker/channel.js` numbers them.
-const ENVELOPE: u32 = 1;
-const UNDEFINED: u32 = 2;
-const V8: u32 = 3;
-/// Added to these where user code goes on.
+/// Added to the kind of a result where user code goes on.
 const WATCHED: u32 = 4;
 /// Room that is asked for at each read.
 const READ: usize = 64 * 1024;
@@ -92,21 +89,12 @@ impl Hot for Reply {
         let (id, elapsed): (f64, u32) = (arguments.value(0)?, arguments.value(1)?);
         let kind: u32 = arguments.value(2)?;
         let json: JsString<'_> = arguments.value(3)?;
-        let (kind, watched) = (kind & !WATCHED, kind & WATCHED != 0);
+        let watched = kind & WATCHED != 0;
+        let kind = ResultKind::from_number(kind & !WATCHED);
         self.0.add(|out| {
-            let mut digits = itoa::Buffer::new();
-            out.extend_from_slice(b"{\"type\":\"result\",\"id\":");
-            // Numbers of starts count up from 1, and stay far below what a double can hold.
-            out.extend_from_slice(digits.format(id as u64).as_bytes());
-            out.extend_from_slice(b",\"elapsed\":");
-            out.extend_from_slice(digits.format(elapsed).as_bytes());
-            if kind != UNDEFINED {
-                let key: &[u8] = match kind {
-                    ENVELOPE => b",\"envelope\":true,\"result\":",
-                    V8 => b",\"encoding\":\"v8\",\"result\":",
-                    _ => b",\"result\":",
-                };
-                out.extend_from_slice(key);
+            // Attempt ids count up from 1, and stay far below what a double can hold.
+            up::result_prefix(out, id as u64, elapsed, kind);
+            if kind != ResultKind::Undefined {
                 strings::append_utf8(&json, out).map_err(Failed::Border)?;
             }
             out.extend_from_slice(b"}\n");

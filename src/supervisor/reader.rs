@@ -4,7 +4,7 @@
 use crate::pool::ids::{AttemptId, WorkerKey};
 use crate::supervisor::driver::{Driver, PoolHandle};
 use crate::supervisor::output::Tail;
-use crate::wire::{Decoder, Up, WireError};
+use crate::wire::{Decoder, Up, WireError, up};
 
 /// One worker's stream.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ const PATIENCE: u32 = 6;
 /// a slow machine copies.
 const WALKING_PACE: u64 = 64 * 1024;
 /// What comes before the id.
-const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
+const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
 
 impl Reader {
     /// `max_message` as in [`Decoder::new`].

@@ -197,31 +197,83 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
         .map_err(|reason| WireError::malformed(reason, line))
 }
 
+/// How the frame of a task's result begins, and that of its error. The id follows.
+pub const RESULT: &[u8] = b"{\"type\":\"result\",\"id\":";
+pub const ERROR: &[u8] = b"{\"type\":\"error\",\"id\":";
+/// The members of the usual result, in the order in which our own worker writes them.
+const ELAPSED: &[u8] = b",\"elapsed\":";
+const IS_ENVELOPE: &[u8] = b",\"envelope\":true";
+const IN_V8: &[u8] = b",\"encoding\":\"v8\"";
+const VALUE: &[u8] = b",\"result\":";
+
+/// What the usual result holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ResultKind {
+    /// A value, as JSON.
+    Value = 0,
+    /// A whole `{taskId, result, processedBy}`, as JSON.
+    Envelope = 1,
+    /// `undefined`: no JSON follows.
+    Undefined = 2,
+    /// A value in V8's format, as a JSON string.
+    V8 = 3,
+}
+
+impl ResultKind {
+    /// The kind with this number; an unknown one is a value.
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Envelope,
+            2 => Self::Undefined,
+            3 => Self::V8,
+            _ => Self::Value,
+        }
+    }
+}
+
+/// Appends the beginning of a `result` frame, as [`parse`] reads it without the general reader. The
+/// caller appends the JSON, unless there is none, `}` and a newline.
+pub fn result_prefix(out: &mut Vec<u8>, id: u64, elapsed: u32, kind: ResultKind) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(RESULT);
+    out.extend_from_slice(digits.format(id).as_bytes());
+    out.extend_from_slice(ELAPSED);
+    out.extend_from_slice(digits.format(elapsed).as_bytes());
+    match kind {
+        ResultKind::Undefined => return,
+        ResultKind::Value => {}
+        ResultKind::Envelope => out.extend_from_slice(IS_ENVELOPE),
+        ResultKind::V8 => out.extend_from_slice(IN_V8),
+    }
+    out.extend_from_slice(VALUE);
+}
+
 /// The text that our own worker writes for nearly every task,
 /// `{"type":"result","id":1,"elapsed":2,"result":<json>}` with `"envelope":true` or
 /// `"encoding":"v8"` before the last key for a whole envelope or V8's format, and the last key left
 /// out for `undefined`. `None` sends the line through the general reader, which also finds the
 /// words for what is wrong with it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
-    let rest = text.as_bytes().strip_prefix(b"{\"type\":\"result\",\"id\":")?;
+    let rest = text.as_bytes().strip_prefix(RESULT)?;
     let (id, rest) = leading_integer(rest)?;
-    let rest = rest.strip_prefix(b",\"elapsed\":")?;
+    let rest = rest.strip_prefix(ELAPSED)?;
     let (elapsed, rest) = leading_integer(rest)?;
-    let (envelope, rest) = match rest.strip_prefix(b",\"envelope\":true") {
+    let (envelope, rest) = match rest.strip_prefix(IS_ENVELOPE) {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
-    let (encoding, rest) = match rest.strip_prefix(b",\"encoding\":\"v8\"") {
+    let (encoding, rest) = match rest.strip_prefix(IN_V8) {
         Some(rest) => (Encoding::V8, rest),
         None => (Encoding::Json, rest),
     };
-    let rest = text.get(text.len() - rest.len()..)?;
-    let json = if rest == "}" {
+    let json = if rest == b"}" {
         None
     } else {
         // The value ends where the JSON reader says, never where the line's last brace suggests:
         // `1},{"x":2` would be two values. Only a brace and nothing more may follow it.
-        let rest = rest.strip_prefix(",\"result\":")?;
+        let rest = rest.strip_prefix(VALUE)?;
+        let rest = text.get(text.len() - rest.len()..)?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
         let value = values.next()?.ok()?;
         if &rest[values.byte_offset()..] != "}" {

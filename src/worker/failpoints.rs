@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use crate::wire::up;
+
 /// `<phase> <how>[ <nth>]`.
 const FAULT: &str = "BULKHEAD_FAULT";
 /// Path of a file: only the process that removes it dies.
@@ -169,8 +171,7 @@ fn outcomes(lines: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     lines.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
         let start = at;
         at += line.len();
-        let ends_a_task =
-            line.starts_with(b"{\"type\":\"result\"") || line.starts_with(b"{\"type\":\"error\"");
+        let ends_a_task = line.starts_with(up::RESULT) || line.starts_with(up::ERROR);
         ends_a_task.then_some((start, line.len()))
     })
 }

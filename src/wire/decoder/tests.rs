@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::splitter::LineSplitter;
 use crate::wire::stream::SLACK;
+use crate::wire::up::ResultKind;
 use crate::wire::{Encoding, Payload};
 
 const LIMIT: usize = 1 << 20;
@@ -575,5 +576,43 @@ fn timing_of_a_short_result() {
             }
         }
         println!("{} ns a frame: {}", started.elapsed().as_nanos() / frames, line.trim());
+    }
+}
+
+#[test]
+fn a_result_that_result_prefix_began_is_read_back() {
+    let table = [
+        (
+            ResultKind::Value,
+            "[1]",
+            r#"envelope: false, payload: Payload { json: Some(RawValue([1])), binary: None, encoding: Json }"#,
+        ),
+        (
+            ResultKind::Envelope,
+            "{}",
+            r#"envelope: true, payload: Payload { json: Some(RawValue({})), binary: None, encoding: Json }"#,
+        ),
+        (
+            ResultKind::Undefined,
+            "",
+            "envelope: false, payload: Payload { json: None, binary: None, encoding: Json }",
+        ),
+        (
+            ResultKind::V8,
+            r#""/w8=""#,
+            r#"envelope: false, payload: Payload { json: Some(RawValue("/w8=")), binary: None, encoding: V8 }"#,
+        ),
+    ];
+    for (kind, json, expected) in table {
+        let mut line = Vec::new();
+        up::result_prefix(&mut line, 7, 9, kind);
+        line.extend_from_slice(json.as_bytes());
+        let line = format!("{}}}", String::from_utf8(line).unwrap());
+        assert_eq!(
+            one(&line).unwrap(),
+            format!("Result {{ id: 7, elapsed: 9, {expected} }}"),
+            "{line}"
+        );
+        assert_eq!(ResultKind::from_number(kind as u32), kind);
     }
 }
