@@ -2,11 +2,12 @@
 //
 //   npm run mutation-check                    all of them
 //   npm run mutation-check -- --only drain    one
+//   npm run mutation-check -- --check         says only whether each still applies
 //
 // In a copy of the sources: with each seed first unchanged, which has to pass, then with one
-// safeguard after the other removed, which has to fail. A mutation whose text is no longer in its
-// file is an error, not a pass. The copy's addon is built in a target directory that is kept
-// (target/mutation), so that only this crate is compiled again.
+// safeguard after the other removed, which has to fail. Each names a function (see rust-edit.mjs). A
+// mutation that no longer applies is an error, not a pass. The target directory of the copy's addon
+// (target/mutation) is kept, so that only this crate is compiled again.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -14,7 +15,6 @@ import {
   cpSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -24,48 +24,47 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { edited } from './rust-edit.mjs';
 
 /**
  * @typedef {object} Mutation
  * @property {string} name
  * @property {string} what is taken away
- * @property {{ file: string, from: string, to: string }[]} edits each `from` is in its file exactly once
+ * @property {import('./rust-edit.mjs').Edit[]} edits
  * @property {number[]} seeds of runs of which one must fail, in the order in which they are tried
  */
+
+/** The worker that has the attempt, whichever it is. */
+const ANY_WORKER = `let key = self.slots.iter_mut()
+            .filter_map(|slot| slot.worker.as_mut())
+            .find_map(|worker| worker.find(attempt_id).is_some().then_some(worker.key))
+            .unwrap_or(key);`;
 
 /** @type {Mutation[]} */
 const MUTATIONS = [
   {
-    // A process takes milliseconds to die, in which the supervisor has read what it said last:
-    // nothing is lost unless the supervisor has no time. That is what the nemesis stops the parent
-    // for. What was written is not in the shared memory any more, except where a worker dies at the
-    // fault points of a write, so the one does not stand in for the other.
+    // A process takes milliseconds to die, in which the supervisor reads what the process said
+    // last. So nothing is lost unless the supervisor has no time: the nemesis stops the parent. A
+    // written reply has left the journal, except where a worker dies at the fail points of a write,
+    // so the journal does not stand in for the channel.
     name: 'drain',
     what: 'reading what a dead worker had said before its tasks are settled',
-    edits: [
-      { file: 'src/supervisor/worker_task.rs', from: '        self.drain_channel();\n', to: '' },
-    ],
+    edits: [{ in: 'src/supervisor', fn: 'drain_channel', body: '' }],
     seeds: [42, 73, 15, 850],
   },
   {
-    // Replies are in the shared memory, and not yet in the channel, for a millisecond while the
-    // next task runs. So it takes tiny tasks, and workers that die within a task, many a time.
+    // Replies are in the journal, and not yet in the channel, for a millisecond while the next task
+    // runs. So this needs tiny tasks, and many workers that die within a task.
     name: 'held',
     what: 'reading what a dead worker had not written yet',
-    edits: [
-      { file: 'src/supervisor/worker_task.rs', from: '        self.take_in_held();\n', to: '' },
-    ],
+    edits: [{ in: 'src/supervisor', fn: 'read_journal', has: '&mut self', body: '' }],
     seeds: [424, 808, 850, 748],
   },
   {
     name: 'epoch',
     what: 'dropping tasks that were taken back',
     edits: [
-      {
-        file: 'src/shm/claim.rs',
-        from: 'if current != epoch {',
-        to: 'if false && current != epoch {',
-      },
+      { in: 'src/shm', fn: 'claim', replace: [/current != epoch/, 'false && current != epoch'] },
     ],
     seeds: [42, 73, 15],
   },
@@ -73,31 +72,8 @@ const MUTATIONS = [
     name: 'worker-id',
     what: 'looking for the task of a reply among those of the worker that replies',
     edits: [
-      {
-        file: 'src/pool/state.rs',
-        from: 'self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())',
-        to: `let key = self.anybodys(attempt_id).unwrap_or(key);
-        self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())`,
-      },
-      {
-        file: 'src/pool/state/task_events.rs',
-        from: '        let Some(worker) = slot.find_mut(key) else { return };\n        let Some(start) = worker.finish(',
-        to: `        let key = self.anybodys(attempt_id).unwrap_or(key);
-        let Some(slot) = self.slots.get_mut(key.slot) else { return };
-        let Some(worker) = slot.find_mut(key) else { return };
-        let Some(start) = worker.finish(`,
-      },
-      {
-        file: 'src/pool/state.rs',
-        from: '    /// Returns the unsettled task of this attempt at this worker.\n',
-        to: `    fn anybodys(&mut self, attempt_id: AttemptId) -> Option<WorkerKey> {
-        let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
-        workers.find_map(|worker| worker.find(attempt_id).is_some().then_some(worker.key))
-    }
-
-    /// Returns the unsettled task of this attempt at this worker.
-`,
-      },
+      { in: 'src/pool', fn: 'expects', has: 'AttemptId', first: ANY_WORKER },
+      { in: 'src/pool', fn: 'replied', has: 'AttemptId', first: ANY_WORKER },
     ],
     seeds: [46, 101, 39],
   },
@@ -106,9 +82,9 @@ const MUTATIONS = [
     what: 'the limit on how often a task may be started',
     edits: [
       {
-        file: 'src/pool/state/task_events.rs',
-        from: 'task.attempt <= task.retries {',
-        to: 'task.attempt <= task.retries + 1 {',
+        in: 'src/pool',
+        fn: 'lost',
+        replace: [/task\.attempt <= task\.retries/, 'task.attempt <= task.retries + 1'],
       },
     ],
     seeds: [42, 73, 15],
@@ -119,10 +95,19 @@ const MUTATIONS = [
 const TASKS = 20_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, check: { type: 'boolean', default: false } },
+});
 const wanted = MUTATIONS.filter(({ name }) => values.only === undefined || name === values.only);
 if (wanted.length === 0)
   throw new Error(`there is no mutation ${values.only}: ${MUTATIONS.map(({ name }) => name)}`);
+
+// All of them first: that one is out of date is better known before the long part.
+const patches = wanted.map(mutated);
+if (values.check) {
+  console.log(`${wanted.length} mutations apply`);
+  process.exit();
+}
 
 const copy = mkdtempSync(join(tmpdir(), 'bulkhead-mutation-'));
 const addon = readdirSync(root).find((name) => /^bulkhead\..*\.node$/.test(name));
@@ -144,24 +129,14 @@ symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 /**
  * @param {Mutation} mutation
  * @returns {Map<string, string>} the files it changes, changed
- * @throws where a text is not there, or not once
+ * @throws where an edit does not apply
  */
 function mutated({ name, edits }) {
-  const files = new Map();
-  for (const { file, from, to } of edits) {
-    const before = files.get(file) ?? readFileSync(join(root, file), 'utf8');
-    const places = before.split(from).length - 1;
-    if (places !== 1) {
-      throw new Error(
-        `mutation "${name}" is out of date: its text is ${places} times in ${file}, not once:\n${from}`,
-      );
-    }
-    files.set(
-      file,
-      before.replace(from, () => to),
-    );
+  try {
+    return edited(root, edits);
+  } catch (error) {
+    throw new Error(`mutation "${name}" is out of date`, { cause: error });
   }
-  return files;
 }
 
 /** The addon of what the copy has. */
@@ -226,8 +201,6 @@ function control(seed, unchanged) {
 
 let missed = 0;
 try {
-  // All of them first: that one is out of date had better be known before the long part.
-  const patches = wanted.map(mutated);
   const unchanged = join(copy, 'unchanged.node');
   copyFileSync(build(), unchanged);
   for (const [index, { name, what, seeds }] of wanted.entries()) {
