@@ -19,7 +19,8 @@ use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Event, NewTask, RawBody};
 use crate::process::memory;
 use crate::supervisor::driver::{self, PoolHandle, QueueFull, SharedPool};
-use crate::supervisor::outbox::{BATCH_ROWS, Outbox, Row};
+use crate::supervisor::outbox::Outbox;
+use crate::supervisor::rows::{BATCH_ROWS, Row};
 use crate::supervisor::thread;
 
 /// Rows, text of the array of their values, values that are apart, raw bytes.

@@ -26,8 +26,9 @@ use crate::pool::tasks::Counters;
 use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::link::Link;
 use crate::supervisor::oom_message;
-use crate::supervisor::outbox::{Batch, Kind, Outbox, Row, flags};
+use crate::supervisor::outbox::Outbox;
 use crate::supervisor::report::{self, ExitReport, SpawnFailure, millis};
+use crate::supervisor::rows::{Batch, Kind, Row, flags};
 use crate::wire::down::AbortReason;
 use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
 

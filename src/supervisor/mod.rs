@@ -5,7 +5,7 @@
 //! - [`driver`] owns the state machine of `pool` and performs its effects, behind one lock.
 //! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
 //!   for room there, [`reader`] what the worker says.
-//! - [`outbox`] collects what JavaScript is told, in batches; [`report`] puts it into words.
+//! - [`outbox`] collects what JavaScript is told, in batches of [`rows`]; [`report`] puts it into words.
 //! - [`output`] is what a worker printed, [`oom_message`] what that says of its end.
 //!
 //! Nothing here knows Node-API; `bindings` does.
@@ -19,6 +19,7 @@ pub mod output;
 pub mod pool_task;
 pub mod reader;
 pub mod report;
+pub mod rows;
 mod send_queue;
 pub mod thread;
 pub mod worker_task;

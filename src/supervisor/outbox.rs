@@ -16,111 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::buffer_pool::Bytes;
+use crate::supervisor::rows::{BATCH_BYTES, BATCH_ROWS, Batch, Run};
 
-/// What a row is about. The discriminants are the contract with `lib/pool/rows.js`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A handler's value: settles the ticket.
-    Result = 0,
-    /// What a handler threw: settles the ticket.
-    TaskError = 1,
-    /// A failure object: settles the ticket.
-    TaskFailed = 2,
-    /// What a worker passed to `send()`.
-    Message = 3,
-    /// Progress of an unsettled task.
-    Progress = 4,
-    /// An event of the pool.
-    Event = 5,
-    /// A chunk of a worker's standard output.
-    Stdout = 6,
-    /// A chunk of a worker's standard error.
-    Stderr = 7,
-    /// One of several values of an unsettled task.
-    Chunk = 8,
-}
-
-/// How a row's value is to be read. Bits.
-pub mod flags {
-    /// There is no value; its place in the JSON is a 0.
-    pub const UNDEFINED: u32 = 1;
-    /// The value is a whole `{ taskId, result, processedBy }`.
-    pub const ENVELOPE: u32 = 2;
-    /// The value is the next of the separate strings; its place in the JSON is a 0.
-    pub const APART: u32 = 4;
-    /// The value is structured-clone data: the row's blob, or text where it has none.
-    pub const V8: u32 = 8;
-    /// The value is `{ "value": …, "binary": [[type, path], …] }`, with one blob for each entry.
-    pub const BINARY: u32 = 16;
-    /// From this bit on: the MiB of JavaScript's heap that the value may take, where that is worth
-    /// a look.
-    pub const HEAP: u32 = 8;
-}
-
-/// One row. Times are milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub kind: Kind,
-    pub ticket: u32,
-    pub flags: u32,
-    pub worker_id: u32,
-    /// Of the worker's process; two may have the same id while one replaces the other. 0: not
-    /// told.
-    pub pid: i32,
-    pub attempt: u32,
-    pub wait: f64,
-    pub run: f64,
-}
-
-impl Row {
-    /// Numbers in a row of the array that JavaScript reads.
-    pub const WIDTH: usize = 9;
-
-    /// A row that is about no task.
-    pub fn new(kind: Kind, worker_id: u32) -> Self {
-        Self { kind, ticket: 0, flags: 0, worker_id, pid: 0, attempt: 0, wait: 0.0, run: 0.0 }
-    }
-
-    /// A row of a process.
-    pub fn of(kind: Kind, worker_id: u32, pid: i32) -> Self {
-        Self { pid, ..Self::new(kind, worker_id) }
-    }
-
-    /// As JavaScript reads it.
-    pub fn numbers(&self, blobs: usize) -> [f64; Self::WIDTH] {
-        let kind = f64::from(self.kind as u8);
-        let [ticket, flags] = [self.ticket, self.flags].map(f64::from);
-        let [worker_id, attempt] = [self.worker_id, self.attempt].map(f64::from);
-        [
-            kind,
-            ticket,
-            flags,
-            worker_id,
-            f64::from(self.pid),
-            attempt,
-            self.wait,
-            self.run,
-            blobs as f64,
-        ]
-    }
-}
-
-/// Objects and arrays of a value that is no burden to anybody: about 128 MiB of them.
-const LIGHT: usize = 2 << 20;
-/// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with
-/// its part of a hidden class, of an element.
-const OF_CONTAINER: usize = 64;
-const OF_KEY: usize = 24;
-const OF_ELEMENT: usize = 8;
-/// A value of more bytes than this is handed over as a string of its own: joining large ones only
-/// copies them.
-const APART_FROM: usize = 4096;
-/// Rows that are taken at a time, at most.
-pub const BATCH_ROWS: usize = 1024;
-/// Bytes that are taken at a time, about: one call must not hold the event loop for long.
-const BATCH_BYTES: usize = 1 << 20;
 /// Bytes of one worker that may wait for JavaScript. A worker of which more wait is not read.
 const WORKER_BYTES: usize = 16 << 20;
 /// Rows of one worker that may wait: what a worker of tasks of 50 µs replies in three seconds of a
@@ -132,140 +29,6 @@ const ALL_BYTES: usize = 64 << 20;
 
 /// Batches that are kept to be filled again: one is filled while JavaScript reads the other.
 const SPARE: usize = 2;
-/// Text of a larger capacity is not kept with them, in bytes.
-const KEEP_JSON: usize = 256 << 10;
-
-/// How many MiB of the heap JSON becomes, about; 0 for what has no more than [`LIGHT`] objects and
-/// arrays.
-fn heap_for(json: &[u8]) -> u32 {
-    // Each has two brackets. Those in strings count here as well, which is quick to find out.
-    if json.len() / 2 <= LIGHT
-        || json.iter().filter(|&&byte| byte == b'{' || byte == b'[').count() <= LIGHT
-    {
-        return 0;
-    }
-    let (mut containers, mut keys, mut elements) = (0, 0, 0);
-    let mut bytes = json.iter();
-    let mut is_text = false;
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => is_text = !is_text,
-            b'\\' => {
-                bytes.next();
-            }
-            _ if is_text => {}
-            b'{' | b'[' => containers += 1,
-            b':' => keys += 1,
-            b',' => elements += 1,
-            _ => {}
-        }
-    }
-    if containers <= LIGHT {
-        return 0;
-    }
-    let size = json.len() + containers * OF_CONTAINER + keys * OF_KEY + elements * OF_ELEMENT;
-    u32::try_from(size >> 20).unwrap_or(u32::MAX).min(u32::MAX >> flags::HEAP)
-}
-
-/// Rows and their values.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// For JavaScript to read: [`Row::WIDTH`] numbers each.
-    pub rows: Vec<[f64; Row::WIDTH]>,
-    /// The values, joined by commas, without the brackets.
-    pub json: Vec<u8>,
-    /// The values that are apart, in the order of their rows.
-    pub strings: Vec<Vec<u8>>,
-    /// Raw bytes, in the order of their rows.
-    pub blobs: Vec<Bytes>,
-    size: usize,
-    /// The worker from which its first row comes; 0: the pool itself.
-    source: u32,
-    /// Whose rows they are, in order, if they are not all of one worker.
-    mixed: Vec<Run>,
-}
-
-/// Rows of a batch that come from one worker.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    source: u32,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Batch {
-    /// Whether a row of this worker can be added. A batch is all of one until it is queued, and
-    /// never of more rows than JavaScript has room for: what is behind that would be lost.
-    pub fn takes(&self, worker_id: u32) -> bool {
-        let is_full = self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES;
-        self.rows.is_empty() || (self.source == worker_id && !is_full)
-    }
-
-    /// Adds a row. `value` is one well-formed JSON text: the caller has made or checked it.
-    pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Bytes>) {
-        self.source = row.worker_id;
-        self.size += value.len()
-            + blobs.iter().map(|blob| blob.len()).sum::<usize>()
-            + size_of::<[f64; Row::WIDTH]>();
-        if !self.rows.is_empty() {
-            self.json.push(b',');
-        }
-        if value.len() > APART_FROM {
-            row.flags |= flags::APART | heap_for(value) << flags::HEAP;
-            self.json.push(b'0');
-            self.strings.push(value.to_vec());
-        } else {
-            self.json.extend_from_slice(value);
-        }
-        self.rows.push(row.numbers(blobs.len()));
-        self.blobs.extend(blobs);
-    }
-
-    /// Moves all rows of `other` behind its own.
-    fn absorb(&mut self, other: &mut Self) {
-        if self.source != other.source || !(self.mixed.is_empty() && other.mixed.is_empty()) {
-            if self.mixed.is_empty() {
-                self.mixed.push(self.run());
-            }
-            if other.mixed.is_empty() {
-                self.mixed.push(other.run());
-            } else {
-                self.mixed.append(&mut other.mixed);
-            }
-        }
-        if !self.rows.is_empty() {
-            self.json.push(b',');
-        }
-        self.rows.append(&mut other.rows);
-        self.json.append(&mut other.json);
-        self.strings.append(&mut other.strings);
-        self.blobs.append(&mut other.blobs);
-        self.size += std::mem::take(&mut other.size);
-    }
-
-    /// All rows as one run.
-    fn run(&self) -> Run {
-        Run { source: self.source, rows: self.rows.len(), bytes: self.size }
-    }
-
-    fn has_room_for(&self, other: &Self) -> bool {
-        self.rows.len() + other.rows.len() <= BATCH_ROWS && self.size + other.size <= BATCH_BYTES
-    }
-
-    /// Without its rows, and with their memory; `None` if that is more than to keep.
-    fn emptied(mut self) -> Option<Self> {
-        if self.json.capacity() > KEEP_JSON || self.rows.capacity() > 2 * BATCH_ROWS {
-            return None;
-        }
-        self.rows.clear();
-        self.json.clear();
-        self.strings.clear();
-        self.blobs.clear();
-        self.mixed.clear();
-        self.size = 0;
-        Some(self)
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -509,6 +272,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+    use crate::supervisor::rows::{APART_FROM, KEEP_JSON, Kind, Row, flags};
 
     fn outbox() -> (Outbox, Arc<AtomicUsize>) {
         let woken = Arc::new(AtomicUsize::new(0));
@@ -553,21 +317,6 @@ mod tests {
 
     // [G26]
     #[test]
-    fn a_batch_takes_rows_of_one_worker_and_no_more_than_are_read_at_a_time() {
-        let mut batch = Batch::default();
-        assert!(batch.takes(1));
-        for _ in 0..BATCH_ROWS {
-            assert!(batch.takes(1));
-            batch.push(Row::new(Kind::Message, 1), b"1", Vec::new());
-            assert!(!batch.takes(2));
-        }
-        assert!(!batch.takes(1));
-        let mut batch = Batch::default();
-        batch.push(Row::new(Kind::Message, 1), &vec![b'1'; BATCH_BYTES], Vec::new());
-        assert!(!batch.takes(1));
-    }
-
-    #[test]
     fn batches_are_bounded_and_large_values_stay_apart() {
         let (outbox, _) = outbox();
         for _ in 0..BATCH_ROWS {
@@ -578,24 +327,6 @@ mod tests {
         let batch = outbox.take().expect("the last row");
         assert_eq!((batch.json.as_slice(), batch.strings.len()), (b"0".as_slice(), 1));
         assert_eq!(batch.rows[0][2], f64::from(flags::APART));
-    }
-
-    #[test]
-    fn what_may_be_too_much_for_javascript_says_how_much() {
-        let flags_of = |value: &[u8]| {
-            let mut batch = Batch::default();
-            batch.push(Row::new(Kind::Message, 1), value, Vec::new());
-            batch.rows[0][2] as u32
-        };
-        let nested = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
-        assert_eq!(flags_of(&nested(LIGHT)), flags::APART);
-        assert_eq!(flags_of(&nested(LIGHT + 1)), flags::APART | (128 + 4) << flags::HEAP);
-        let objects = [b"[".to_vec(), br#"{"a":1},"#.repeat(LIGHT), b"1]".to_vec()].concat();
-        assert_eq!(flags_of(&objects) >> flags::HEAP, 2 * (64 + 24 + 8) + 2 * 8);
-        // As large, and as many brackets, but one string.
-        let text = [b"\"\\\"".to_vec(), nested(LIGHT + 1), b"\"".to_vec()].concat();
-        assert_eq!(flags_of(&text), flags::APART);
-        assert_eq!(flags_of(&vec![b'1'; 5 * LIGHT]), flags::APART);
     }
 
     #[test]

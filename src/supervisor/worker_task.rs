@@ -25,10 +25,10 @@ use crate::shm::SharedPage;
 use crate::supervisor::config::StdioMode;
 use crate::supervisor::driver::{self, SharedPool};
 use crate::supervisor::link::{self, Link};
-use crate::supervisor::outbox::Kind;
 use crate::supervisor::output::{self, Tail};
 use crate::supervisor::reader::{self, Reader};
 use crate::supervisor::report::{ExitReport, SpawnFailure};
+use crate::supervisor::rows::Kind;
 use crate::wire;
 use crate::wire::down::Init;
 
