@@ -25,12 +25,14 @@ use crate::pool::state::{Pool, Times, WorkerRow};
 use crate::pool::tasks::Counters;
 use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::link::Link;
+use crate::supervisor::links::Links;
 use crate::supervisor::oom_message;
 use crate::supervisor::outbox::Outbox;
-use crate::supervisor::report::{self, ExitReport, SpawnFailure, millis};
+use crate::supervisor::replies::{Reply, payload_reply, task_row, uses_v8};
+use crate::supervisor::report::{self, ExitReport, SpawnFailure};
 use crate::supervisor::rows::{Batch, Kind, Row, flags};
 use crate::wire::down::AbortReason;
-use crate::wire::{Encoding, Frame, Payload, Serialization, Up};
+use crate::wire::{Frame, Serialization, Up};
 
 /// Microseconds since the first call in this process, on the monotonic clock.
 pub fn now() -> Micros {
@@ -106,14 +108,6 @@ pub struct DriverGuard<'a> {
     driver: Option<MutexGuard<'a, Driver>>,
 }
 
-/// The links to all processes that have not been reaped.
-struct Links {
-    /// By slot.
-    places: Vec<Option<Link>>,
-    /// Of processes that share their slot with another, while one replaces the other.
-    others: Vec<Link>,
-}
-
 /// Why a task was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueFull {
@@ -132,15 +126,6 @@ pub struct Snapshot {
     pub workers: Vec<(WorkerRow, Option<(i32, Micros)>)>,
 }
 
-/// A reply that is being handled.
-struct Reply<'a> {
-    kind: Kind,
-    pid: i32,
-    flags: u32,
-    value: &'a [u8],
-    blobs: Vec<Bytes>,
-}
-
 impl PoolHandle {
     pub fn new(
         config: PoolConfig,
@@ -155,7 +140,7 @@ impl PoolHandle {
         let driver = Driver {
             start_timeout: config.start_timeout,
             pool: Pool::new(config),
-            links: Links { places: (0..slots).map(|_| None).collect(), others: Vec::new() },
+            links: Links::new(slots),
             spawns: VecDeque::new(),
             armed: None,
             events: Vec::new(),
@@ -917,50 +902,6 @@ impl Driver {
     }
 }
 
-impl Links {
-    /// The link of this life.
-    fn get(&mut self, key: WorkerKey) -> Option<&mut Link> {
-        match self.places.get_mut(key.slot)? {
-            Some(link) if link.key == key => Some(link),
-            _ => self.others.iter_mut().find(|link| link.key == key),
-        }
-    }
-
-    fn add(&mut self, link: Link) {
-        let slot = link.key.slot;
-        if self.places.len() <= slot {
-            self.places.resize_with(slot + 1, || None);
-        }
-        match &mut self.places[slot] {
-            place @ None => *place = Some(link),
-            Some(_) => self.others.push(link),
-        }
-    }
-
-    fn remove(&mut self, key: WorkerKey) -> Option<Link> {
-        let slot = self.places.get_mut(key.slot)?;
-        let index = |others: &[Link], is: &dyn Fn(&Link) -> bool| others.iter().position(is);
-        match slot.take_if(|link| link.key == key) {
-            Some(link) => {
-                *slot = index(&self.others, &|other| other.key.slot == key.slot)
-                    .map(|at| self.others.swap_remove(at));
-                Some(link)
-            }
-            None => {
-                index(&self.others, &|other| other.key == key).map(|at| self.others.swap_remove(at))
-            }
-        }
-    }
-
-    fn each(&mut self, act: impl FnMut(&mut Link)) {
-        self.places.iter_mut().flatten().chain(&mut self.others).for_each(act);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.others.is_empty() && self.places.iter().all(Option::is_none)
-    }
-}
-
 /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
 fn cannot_begin(shared: &PoolHandle, exit_report: &ExitReport) -> bool {
     let config = &shared.worker_config;
@@ -971,58 +912,6 @@ fn cannot_begin(shared: &PoolHandle, exit_report: &ExitReport) -> bool {
             exit_report.code,
             &config.command.to_string_lossy(),
         )
-}
-
-fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) -> Row {
-    Row {
-        kind,
-        ticket,
-        flags,
-        worker_id: run.worker.worker_id(),
-        pid: 0,
-        attempt: run.attempt,
-        wait: millis(run.wait),
-        run: millis(run.run),
-    }
-}
-
-fn uses_v8(said: &Up<'_>) -> bool {
-    match said {
-        Up::Result { payload, .. }
-        | Up::Message { payload }
-        | Up::Progress { payload, .. }
-        | Up::Chunk { payload, .. } => payload.encoding == Encoding::V8,
-        Up::Ready { .. } | Up::Error { .. } | Up::Log { .. } | Up::Fail { .. } => false,
-    }
-}
-
-/// A user's value as a row carries it. `scratch` holds the value where it has to be put together.
-fn payload_reply<'a>(
-    kind: Kind,
-    pid: i32,
-    payload: &Payload<'a>,
-    blobs: Vec<Bytes>,
-    scratch: &'a mut Vec<u8>,
-) -> Reply<'a> {
-    let text = payload.json.map(|json| json.get().as_bytes());
-    match (payload.encoding, payload.binary, text) {
-        (Encoding::V8, _, Some(value)) if blobs.is_empty() => {
-            Reply { kind, pid, flags: flags::V8, value, blobs }
-        }
-        (Encoding::V8, _, _) => Reply { kind, pid, flags: flags::V8, value: b"0", blobs },
-        (Encoding::Json, Some(binary), Some(text)) => {
-            scratch.extend_from_slice(b"{\"value\":");
-            scratch.extend_from_slice(text);
-            scratch.extend_from_slice(b",\"binary\":");
-            scratch.extend_from_slice(binary.get().as_bytes());
-            scratch.push(b'}');
-            Reply { kind, pid, flags: flags::BINARY, value: scratch, blobs }
-        }
-        (Encoding::Json, _, Some(value)) => Reply { kind, pid, flags: 0, value, blobs: Vec::new() },
-        (Encoding::Json, _, None) => {
-            Reply { kind, pid, flags: flags::UNDEFINED, value: b"0", blobs: Vec::new() }
-        }
-    }
 }
 
 fn signed(size: usize) -> i64 {

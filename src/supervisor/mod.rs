@@ -1,7 +1,8 @@
 //! The parent's side of a pool: one thread that drives all pools of the process and owns their
 //! workers' processes.
 //!
-//! - [`thread`] is the thread; [`pool_task`] is one pool on it, [`worker_task`] one worker.
+//! - [`thread`] is the thread; [`pool_task`] is one pool on it, [`worker_task`] one worker, which
+//!   `launch` starts.
 //! - [`driver`] owns the state machine of `pool` and performs its effects, behind one lock.
 //! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
 //!   for room there, [`reader`] what the worker says.
@@ -12,12 +13,15 @@
 
 pub mod config;
 pub mod driver;
+mod launch;
 pub mod link;
+mod links;
 pub mod oom_message;
 pub mod outbox;
 pub mod output;
 pub mod pool_task;
 pub mod reader;
+mod replies;
 pub mod report;
 pub mod rows;
 mod send_queue;

@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::supervisor::driver::SharedPool;
-use crate::supervisor::worker_task;
+use crate::supervisor::launch;
 
 /// Runs until the pool is closed and its last worker reaped.
 pub async fn run(shared: SharedPool) {
@@ -23,7 +23,7 @@ pub async fn run(shared: SharedPool) {
         };
         if !spawns.is_empty() {
             for worker in spawns {
-                worker_task::start(&shared, worker);
+                launch::start(&shared, worker);
             }
             continue;
         }

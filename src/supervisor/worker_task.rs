@@ -1,10 +1,8 @@
-//! The task of one worker on the supervisor thread: starts the process, reads what it says and
-//! prints, writes what did not fit into its channel at once, and reaps it. What it all means is for
-//! the pool to say.
+//! The task of one worker on the supervisor thread: reads what the worker writes and prints, writes
+//! what its channel did not take at once, and reaps it. The pool decides what all that means.
 
-use std::borrow::Cow;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,21 +14,16 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::inspect::announcement::Announcements;
 use crate::inspect::{self, ports::Port};
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::process::channel::{channel_pair, pipe};
-use crate::process::directory::Directory;
 use crate::process::readiness::watch;
-use crate::process::{self, CallError, Exit, Pid, Signal, SpawnError, SpawnSpec, Stdio, Waiter};
+use crate::process::{CallError, Exit, Pid, Signal, Waiter};
 use crate::process::{memory, oom};
-use crate::shm::SharedPage;
 use crate::supervisor::config::StdioMode;
 use crate::supervisor::driver::{self, SharedPool};
 use crate::supervisor::link::{self, Link};
-use crate::supervisor::output::{self, Tail};
+use crate::supervisor::output::Tail;
 use crate::supervisor::reader::{self, Reader};
-use crate::supervisor::report::{ExitReport, SpawnFailure};
+use crate::supervisor::report::ExitReport;
 use crate::supervisor::rows::Kind;
-use crate::wire;
-use crate::wire::down::Init;
 
 /// Room that is asked for at each read of the channel.
 const READ: usize = 64 * 1024;
@@ -62,7 +55,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What the task holds.
-struct Actor {
+pub(super) struct Actor {
     shared: SharedPool,
     key: WorkerKey,
     pid: Pid,
@@ -99,163 +92,56 @@ struct Actor {
     forward: Option<mpsc::Sender<Vec<u8>>>,
 }
 
+/// A process that was just started, with this side's ends of its channel and pipes.
+pub(super) struct Spawned {
+    pub(super) pid: Pid,
+    pub(super) channel: Arc<AsyncFd<OwnedFd>>,
+    pub(super) waiter: Waiter,
+    pub(super) wake: Arc<Notify>,
+    pub(super) stdout: Option<Stream>,
+    pub(super) stderr: Stream,
+    pub(super) oom: Option<oom::Mark>,
+    pub(super) announcements: Option<Announcements>,
+    pub(super) port: Option<Port>,
+    pub(super) forward: Option<mpsc::Sender<Vec<u8>>>,
+}
+
 /// One of a worker's output streams.
-struct Stream {
+pub(super) struct Stream {
     fd: AsyncFd<OwnedFd>,
 }
 
-/// Starts the process and its task, or tells the pool why there is none.
-pub fn start(shared: &SharedPool, key: WorkerKey) {
-    let wanted = shared.lock().is_wanted(key);
-    let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
-    let mut driver = shared.lock();
-    match started {
-        Ok((actor, link)) => {
-            tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
-            driver.spawned(shared, link);
-            tokio::task::spawn_local(actor.run());
-        }
-        Err(failure) => {
-            tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
-            driver.spawn_failed(shared, key, failure);
-        }
-    }
-    shared.run_once(&mut driver);
-}
-
-impl From<CallError> for SpawnFailure {
-    fn from(error: CallError) -> Self {
-        Self {
-            message: error.to_string(),
-            code: error.code(),
-            errno: error.errno,
-            syscall: error.call,
-            path: None,
-            permanent: !error.is_temporary(),
-        }
-    }
-}
-
-impl SpawnFailure {
-    fn nice(nice: i32, error: CallError) -> Self {
-        Self {
-            message: format!("giving a worker the nice value {nice} (option \"nice\"): {error}"),
-            ..error.into()
-        }
-    }
-}
-
-impl From<SpawnError> for SpawnFailure {
-    fn from(error: SpawnError) -> Self {
-        Self {
-            message: error.to_string(),
-            code: error.code(),
-            errno: error.errno,
-            syscall: "spawn",
-            permanent: !error.is_temporary(),
-            path: Some(error.what),
-        }
-    }
-}
-
-fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFailure> {
-    let config = &shared.worker_config;
-    let (channel, theirs) = channel_pair()?;
-    // Where there is no such memory, nothing is sent ahead.
-    let page = SharedPage::create();
-    let (stderr, their_stderr) = pipe()?;
-    let (stdout, their_stdout) = match config.stdio {
-        StdioMode::Pipe => Some(pipe()?).unzip(),
-        StdioMode::Inherit | StdioMode::Ignore => (None, None),
-    };
-    // Registered before there is a process, so that nothing can fail once there is one.
-    let channel = Arc::new(watch(channel, Interest::READABLE)?);
-    let stdout = stdout.map(Stream::new).transpose()?;
-    let stderr = Stream::new(stderr)?;
-    let port = config.inspect.as_ref().map(|inspect| inspect.port(key.worker_id()));
-    let mut args = Cow::Borrowed(&config.args);
-    if let (Some(inspect), Some(port)) = (&config.inspect, &port) {
-        args.to_mut().insert(inspect.position.min(config.args.len()), port.flag());
-    }
-    let spec = SpawnSpec {
-        program: &config.command,
-        args: &args,
-        env: &config.env,
-        cwd: config.cwd.as_ref().and_then(Directory::to_enter),
-        channel: theirs.as_fd(),
-        page: page.as_ref().map(AsFd::as_fd),
-        stdout: match (&their_stdout, config.stdio) {
-            (Some(fd), _) => Stdio::Fd(fd.as_fd()),
-            (None, StdioMode::Inherit) => Stdio::Inherit,
-            (None, _) => Stdio::Null,
-        },
-        stderr: Stdio::Fd(their_stderr.as_fd()),
-    };
-    let oom = oom::mark();
-    let pid = process::spawn(&spec)?;
-    // A process whose end nobody would hear of must not be, nor one that takes more than it is to
-    // have.
-    let undo = || {
-        let _ = process::kill_and_reap(pid);
-    };
-    if let Some(nice) = config.nice {
-        process::nice::set(pid, nice).map_err(|error| {
-            undo();
-            SpawnFailure::nice(nice, error)
-        })?;
-    }
-    let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
-    let wake = Arc::new(Notify::new());
-    let mut link = Link::new(
-        key,
-        waiter.target(),
-        driver::now(),
-        Arc::clone(&channel),
-        page,
-        Arc::clone(&wake),
-    );
-    link.send_init(&wire::down::init(&Init {
-        worker_id: key.worker_id(),
-        pool: &config.name,
-        depth: process::depth::depth().saturating_add(1),
-        parent_pid: std::process::id(),
-        concurrency: u32::try_from(config.concurrency).unwrap_or(u32::MAX),
-        max_message_size: config.max_message_size as u64,
-        serialization: config.serialization,
-        options: &config.init_options,
-    }));
-    let label =
-        || format!("{} worker {} (pid {}): ", config.name, key.worker_id(), pid.as_raw_nonzero());
-    let passes_on =
-        config.stdio == StdioMode::Inherit || port.is_some() && config.stdio == StdioMode::Ignore;
-    let actor = Actor {
-        shared: Arc::clone(shared),
-        key,
-        pid,
-        channel,
-        waiter,
-        wake,
-        room: None,
-        backed_up: false,
-        stdout,
-        stderr: Some(stderr),
-        reader: Reader::new(key, config.max_message_size),
-        tail: Tail::default(),
-        look_at: None,
-        give_up_at: None,
-        rss: (0, 0),
-        oom,
-        sampler: shared.memory_threshold.map(|_| sampler()),
-        announcements: port.is_some().then(|| Announcements::labelled(label())),
-        _port: port,
-        backlog: None,
-        forward: passes_on.then(output::stderr).flatten(),
-    };
-    Ok((actor, link))
-}
-
 impl Actor {
-    async fn run(mut self) {
+    pub(super) fn new(shared: SharedPool, key: WorkerKey, spawned: Spawned) -> Self {
+        let Spawned { pid, channel, waiter, wake, stdout, stderr, oom, .. } = spawned;
+        let sampler = shared.memory_threshold.map(|_| sampler());
+        let reader = Reader::new(key, shared.worker_config.max_message_size);
+        Self {
+            shared,
+            key,
+            pid,
+            channel,
+            waiter,
+            wake,
+            room: None,
+            backed_up: false,
+            stdout,
+            stderr: Some(stderr),
+            reader,
+            tail: Tail::default(),
+            look_at: None,
+            give_up_at: None,
+            rss: (0, 0),
+            oom,
+            sampler,
+            announcements: spawned.announcements,
+            _port: spawned.port,
+            backlog: None,
+            forward: spawned.forward,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
         let channel = Arc::clone(&self.channel);
         self.look_at_link();
         loop {
@@ -574,7 +460,7 @@ impl Actor {
 }
 
 impl Stream {
-    fn new(fd: OwnedFd) -> Result<Self, CallError> {
+    pub(super) fn new(fd: OwnedFd) -> Result<Self, CallError> {
         Ok(Self { fd: watch(fd, Interest::READABLE)? })
     }
 

@@ -1,0 +1,166 @@
+//! Starts one worker: its process, its task, and its link.
+
+use std::borrow::Cow;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use tokio::io::Interest;
+use tokio::sync::Notify;
+
+use crate::inspect::announcement::Announcements;
+use crate::pool::ids::WorkerKey;
+use crate::process::channel::{channel_pair, pipe};
+use crate::process::directory::Directory;
+use crate::process::oom;
+use crate::process::readiness::watch;
+use crate::process::{self, CallError, SpawnError, SpawnSpec, Stdio, Waiter};
+use crate::shm::SharedPage;
+use crate::supervisor::config::StdioMode;
+use crate::supervisor::driver::{self, SharedPool};
+use crate::supervisor::link::Link;
+use crate::supervisor::output;
+use crate::supervisor::report::SpawnFailure;
+use crate::supervisor::worker_task::{Actor, Spawned, Stream};
+use crate::wire;
+use crate::wire::down::Init;
+
+/// Starts the process and its task, or tells the pool why there is none.
+pub fn start(shared: &SharedPool, key: WorkerKey) {
+    let wanted = shared.lock().is_wanted(key);
+    let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
+    let mut driver = shared.lock();
+    match started {
+        Ok((actor, link)) => {
+            tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
+            driver.spawned(shared, link);
+            tokio::task::spawn_local(actor.run());
+        }
+        Err(failure) => {
+            tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
+            driver.spawn_failed(shared, key, failure);
+        }
+    }
+    shared.run_once(&mut driver);
+}
+
+impl From<CallError> for SpawnFailure {
+    fn from(error: CallError) -> Self {
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            errno: error.errno,
+            syscall: error.call,
+            path: None,
+            permanent: !error.is_temporary(),
+        }
+    }
+}
+
+impl SpawnFailure {
+    fn nice(nice: i32, error: CallError) -> Self {
+        Self {
+            message: format!("giving a worker the nice value {nice} (option \"nice\"): {error}"),
+            ..error.into()
+        }
+    }
+}
+
+impl From<SpawnError> for SpawnFailure {
+    fn from(error: SpawnError) -> Self {
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            errno: error.errno,
+            syscall: "spawn",
+            permanent: !error.is_temporary(),
+            path: Some(error.what),
+        }
+    }
+}
+
+fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFailure> {
+    let config = &shared.worker_config;
+    let (channel, theirs) = channel_pair()?;
+    // Where there is no such memory, nothing is sent ahead.
+    let page = SharedPage::create();
+    let (stderr, their_stderr) = pipe()?;
+    let (stdout, their_stdout) = match config.stdio {
+        StdioMode::Pipe => Some(pipe()?).unzip(),
+        StdioMode::Inherit | StdioMode::Ignore => (None, None),
+    };
+    // Registered before there is a process, so that nothing can fail once there is one.
+    let channel = Arc::new(watch(channel, Interest::READABLE)?);
+    let stdout = stdout.map(Stream::new).transpose()?;
+    let stderr = Stream::new(stderr)?;
+    let port = config.inspect.as_ref().map(|inspect| inspect.port(key.worker_id()));
+    let mut args = Cow::Borrowed(&config.args);
+    if let (Some(inspect), Some(port)) = (&config.inspect, &port) {
+        args.to_mut().insert(inspect.position.min(config.args.len()), port.flag());
+    }
+    let spec = SpawnSpec {
+        program: &config.command,
+        args: &args,
+        env: &config.env,
+        cwd: config.cwd.as_ref().and_then(Directory::to_enter),
+        channel: theirs.as_fd(),
+        page: page.as_ref().map(AsFd::as_fd),
+        stdout: match (&their_stdout, config.stdio) {
+            (Some(fd), _) => Stdio::Fd(fd.as_fd()),
+            (None, StdioMode::Inherit) => Stdio::Inherit,
+            (None, _) => Stdio::Null,
+        },
+        stderr: Stdio::Fd(their_stderr.as_fd()),
+    };
+    let oom = oom::mark();
+    let pid = process::spawn(&spec)?;
+    // A process whose end nobody would hear of must not be, nor one that takes more than it is to
+    // have.
+    let undo = || {
+        let _ = process::kill_and_reap(pid);
+    };
+    if let Some(nice) = config.nice {
+        process::nice::set(pid, nice).map_err(|error| {
+            undo();
+            SpawnFailure::nice(nice, error)
+        })?;
+    }
+    let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
+    let wake = Arc::new(Notify::new());
+    let mut link = Link::new(
+        key,
+        waiter.target(),
+        driver::now(),
+        Arc::clone(&channel),
+        page,
+        Arc::clone(&wake),
+    );
+    link.send_init(&wire::down::init(&Init {
+        worker_id: key.worker_id(),
+        pool: &config.name,
+        depth: process::depth::depth().saturating_add(1),
+        parent_pid: std::process::id(),
+        concurrency: u32::try_from(config.concurrency).unwrap_or(u32::MAX),
+        max_message_size: config.max_message_size as u64,
+        serialization: config.serialization,
+        options: &config.init_options,
+    }));
+    let label =
+        || format!("{} worker {} (pid {}): ", config.name, key.worker_id(), pid.as_raw_nonzero());
+    let passes_on =
+        config.stdio == StdioMode::Inherit || port.is_some() && config.stdio == StdioMode::Ignore;
+    let announcements = port.is_some().then(|| Announcements::labelled(label()));
+    let spawned = Spawned {
+        pid,
+        channel,
+        waiter,
+        wake,
+        stdout,
+        stderr,
+        oom,
+        announcements,
+        port,
+        forward: passes_on.then(output::stderr).flatten(),
+    };
+    let actor = Actor::new(Arc::clone(shared), key, spawned);
+    Ok((actor, link))
+}
