@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A waiting task gains priority as time passes. So that the order of two tasks never changes, each
-//! has a *due time*: its acceptance, less a span for each level of its priority. The task that is due
-//! first has the higher priority at any time, age included.
+//! has a *due time*: its acceptance, less a span for each level of its priority. The task that is
+//! due first has the higher priority at any time, age included.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

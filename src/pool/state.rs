@@ -224,7 +224,7 @@ impl Pool {
     }
 
     /// Returns whether the pool still runs waiting tasks.
-    fn works(&self) -> bool {
+    fn runs_tasks(&self) -> bool {
         self.trust != Trust::Lost
             && matches!(self.phase, Phase::Open | Phase::Closing { terminated: false, .. })
     }

@@ -58,7 +58,7 @@ impl Timing {
     }
 
     /// Records the exit of a worker that was ready for `after`.
-    pub fn left(&mut self, after: Micros) {
+    pub fn exited(&mut self, after: Micros) {
         self.served += after;
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let mut timing = Timing::default();
         assert!(timing.utilization(0, 0, 1) == 0.0);
         timing.ended(300);
-        timing.left(500);
+        timing.exited(500);
         assert!((timing.utilization(100, 500, 1) - 0.4).abs() < 1e-9);
         assert!((timing.utilization(100, 500, 2) - 0.2).abs() < 1e-9);
         assert!(timing.utilization(10_000, 0, 1) <= 1.0, "what replies take is not counted twice");

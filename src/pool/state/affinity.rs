@@ -91,7 +91,7 @@ impl Pool {
     }
 
     /// Tells the user which keys a worker that is gone had run tasks of.
-    pub(super) fn lose_keys(&mut self, worker: WorkerKey, keys: Option<Box<Keys>>) {
+    pub(super) fn report_lost_keys(&mut self, worker: WorkerKey, keys: Option<Box<Keys>>) {
         // The user of a closing pool has no use for them.
         let Some(keys) = keys.filter(|_| self.phase == Phase::Open) else { return };
         let mut keys: Vec<_> = keys.0.into_iter().collect();

@@ -11,7 +11,7 @@ impl Pool {
     /// Gives waiting tasks to workers with room, starts workers for tasks that found none, and
     /// prefetches short tasks to busy workers.
     pub fn dispatch(&mut self, now: Micros) {
-        if self.tasks.queue().is_empty() || !self.works() {
+        if self.tasks.queue().is_empty() || !self.runs_tasks() {
             return;
         }
         loop {
@@ -146,7 +146,7 @@ impl Pool {
             .filter(|worker| worker.serves())
             .count();
         if serving == 0
-            || self.coming() < self.config.min_workers
+            || self.occupied_slots() < self.config.min_workers
             || self.empty_slots().next().is_none()
         {
             return true;

@@ -59,7 +59,7 @@ impl Pool {
     /// Advances every replacement as far as possible now. Returns whether a successor has taken
     /// over.
     pub(super) fn advance_replacements(&mut self, now: Micros) -> bool {
-        if !self.replacing || !self.works() {
+        if !self.replacing || !self.runs_tasks() {
             return false;
         }
         self.replacing = false;

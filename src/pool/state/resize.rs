@@ -51,7 +51,7 @@ impl Pool {
 
     /// Starts workers up to `min_workers`.
     pub(super) fn spawn_missing(&mut self, now: Micros) {
-        let missing = self.config.min_workers.saturating_sub(self.coming());
+        let missing = self.config.min_workers.saturating_sub(self.occupied_slots());
         let empty: Vec<usize> = self.empty_slots().take(missing).collect();
         for slot in empty {
             self.ensure_worker(now, slot);
@@ -97,7 +97,7 @@ impl Pool {
     }
 
     /// The number of slots with a worker, or with a scheduled restart.
-    pub(super) fn coming(&self) -> usize {
+    pub(super) fn occupied_slots(&self) -> usize {
         self.active_slots()
             .iter()
             .filter(|slot| slot.worker.is_some() || slot.restart_at.is_some())

@@ -17,10 +17,10 @@ impl Pool {
         for slot in 0..self.config.min_workers {
             self.ensure_worker(now, slot);
         }
-        self.say_started();
+        self.announce_started();
     }
 
-    pub(super) fn say_started(&mut self) {
+    pub(super) fn announce_started(&mut self) {
         if !self.started
             && self.phase != Phase::Idle
             && self.ready_workers() >= self.config.min_workers
@@ -76,10 +76,10 @@ impl Pool {
 
     /// Returns whether an empty slot gets a worker again.
     fn should_restart(&self, slot: usize) -> bool {
-        if !self.is_active_slot(slot) || !self.works() {
+        if !self.is_active_slot(slot) || !self.runs_tasks() {
             return false;
         }
-        let coming = self.coming();
+        let coming = self.occupied_slots();
         let awaited = self.tasks.queue().assigned_slots().any(|assigned| assigned == slot);
         match self.phase {
             Phase::Open | Phase::Closing { terminated: false, .. } if awaited => true,
@@ -100,7 +100,7 @@ impl Pool {
         generation: u32,
         permanent: bool,
     ) {
-        if !self.works() || (self.phase != Phase::Open && self.tasks.is_empty()) {
+        if !self.runs_tasks() || (self.phase != Phase::Open && self.tasks.is_empty()) {
             // The worker was no longer needed, or was killed because the pool broke.
             return;
         }
@@ -114,7 +114,7 @@ impl Pool {
         }
         self.fail_reload(now, generation);
         if self.serves() {
-            self.say_short(worker.slot);
+            self.announce_short(worker.slot);
         } else if self.is_starting() {
             self.trust = Trust::Suspended;
         } else {
@@ -137,7 +137,7 @@ impl Pool {
 
     /// Tells once that the pool serves, but lacks a worker that does not get ready. A successor
     /// that does not get ready leaves no worker missing.
-    pub(super) fn say_short(&mut self, slot: usize) {
+    pub(super) fn announce_short(&mut self, slot: usize) {
         if !self.short
             && self.phase == Phase::Open
             && self.is_active_slot(slot)

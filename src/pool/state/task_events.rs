@@ -82,7 +82,7 @@ impl Pool {
 
     /// The worker died with an attempt that may have started. Schedules a retry, if the task allows
     /// one, or fails the task.
-    pub(super) fn lost(
+    pub(super) fn retry_or_fail(
         &mut self,
         now: Micros,
         worker: WorkerKey,
@@ -90,7 +90,8 @@ impl Pool {
         failure: Failure,
     ) {
         let Some(key) = attempt.task else { return };
-        let open = self.works() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
+        let open =
+            self.runs_tasks() && !matches!(self.phase, Phase::Closing { drop_waiting: true, .. });
         let Some(task) = self.tasks.get(key) else { return };
         if open && attempt.overdue.is_none() && task.attempt <= task.retries {
             let pause =

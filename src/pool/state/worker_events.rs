@@ -53,7 +53,7 @@ impl Pool {
             if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
         self.budget.succeed();
         self.effects.push_back(Effect::Online { worker: key });
-        self.say_started();
+        self.announce_started();
         if self.trust == Trust::Suspended {
             self.resume_starts(now);
         }
@@ -100,7 +100,7 @@ impl Pool {
         let is_predecessor =
             matches!(&slot.replacement, Replacement::Predecessor(old) if old.key == key);
         let Some(mut worker) = slot.remove(key) else { return };
-        self.timing.left(worker.served(now));
+        self.timing.exited(worker.served(now));
         self.timing.ended(worker.working(now));
         let starting = matches!(worker.life, Life::Starting { .. });
         let reason = worker.life.reason().unwrap_or(match starting {
@@ -111,12 +111,12 @@ impl Pool {
         let mut never = Vec::new();
         for (attempt, maybe) in worker.settle(evidence) {
             match maybe {
-                true => self.lost(now, key, &attempt, failure),
+                true => self.retry_or_fail(now, key, &attempt, failure),
                 false => never.push(attempt),
             }
         }
         self.requeue_front(never.into_iter());
-        self.lose_keys(key, worker.keys.take());
+        self.report_lost_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
             ExitReason::Startup => {
