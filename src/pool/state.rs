@@ -55,7 +55,7 @@ enum Phase {
     Closed,
 }
 
-/// True if another start is worth it, as the last ones have shown.
+/// The trust in further starts, as the last ones have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     /// Workers get ready, or may.
