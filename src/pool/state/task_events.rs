@@ -19,7 +19,7 @@ impl Pool {
         }
         let slot = task.affinity.as_mut().map(|affinity| self.assign_slot(affinity));
         let ageing = self.config.priority_ageing as f64;
-        let advance = (task.priority != 0.0).then(|| (task.priority * ageing) as Due);
+        let advance = (task.priority != 0.0).then_some((task.priority * ageing) as Due);
         self.tasks.accept(task, slot, advance);
     }
 
