@@ -185,7 +185,7 @@ describe('a worker that breaks the protocol', () => {
   });
 
   test.each([
-    ['that have no place in it', '[["Buffer",["a","b"]]]', /place/],
+    ['that have no place in it', '[["Buffer",["a","b"]]]', /path of a binary does not exist/],
     ['of an unknown type', '[["Function",[]]]', /Function/],
     ['that are not a whole number of elements', '[["Float64Array",[]]]', /Float64Array/],
     ['that it does not describe', '[]', /./],

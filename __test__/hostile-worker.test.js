@@ -156,7 +156,7 @@ describe('a worker that breaks the protocol', () => {
       line(
         '{"type":"result","id":$id,"bytes":[0],"binary":[["Buffer",["__proto__","polluted"]]],"result":{}}',
       ),
-      /place/,
+      /path of a binary does not exist/,
     ],
     [
       'structured-clone data where JSON was agreed on',
