@@ -625,7 +625,8 @@ describe('pools that cannot be made', () => {
         expect(error.message + error.cause.stderr).toContain(text);
       }
       expect(errors[0]).toMatchObject({ taskId: 1, maybeExecuted: false });
-      // What is refused is thrown, what is accepted is reported, and the pool reports itself once.
+      // Refused calls throw, failures of accepted ones are events, and the pool's own failure is
+      // one event.
       expect(() => manager.distributeTask({ id: 2 })).toThrow(PoolBrokenError);
       expect(log).toHaveLength(1);
       expect(await manager.shutdown()).toMatchObject({ completed: 0, killed: 0 });

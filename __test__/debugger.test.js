@@ -96,7 +96,7 @@ describe('debuggers of workers', () => {
     }));
 
   const inspected = (options) => pool({ stdio: 'pipe', env: {}, execArgv: [], ...options });
-  /** What the workers print, as it grows. */
+  /** The output of the workers, as it grows. */
   const printedBy = (manager) => {
     const printed = { text: '' };
     manager.on('stderr', (chunk) => {

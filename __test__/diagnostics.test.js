@@ -1,4 +1,4 @@
-// What pools, workers and tasks publish on node:diagnostics_channel.
+// Messages of pools, workers and tasks on node:diagnostics_channel.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';

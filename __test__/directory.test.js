@@ -9,8 +9,8 @@ import { pool, program, project, shellWorker } from './support/harness.js';
 const worker = `export default () => { try { return process.cwd(); } catch ({ code }) { return code; } };`;
 
 /**
- * What a program prints as JSON. It runs `first` in its folder, and `then` once its pool has one
- * worker.
+ * Returns the output of a program as JSON. It runs `first` in its folder, and `then` once its pool
+ * has one worker.
  */
 async function printed(then, { first = '', options = '{}' } = {}) {
   const source = `

@@ -28,7 +28,7 @@ const rows = tables.flatMap(({ rows, ...table }) => rows.map((row) => ({ ...tabl
 
 const tests = testsById();
 
-/** What is wrong with the last cell of a row. */
+/** Returns what is wrong with the last cell of a row. */
 function problems(id, values) {
   const ours = values.at(-1);
   if (ours.startsWith('TODO')) return [`is not decided: ${ours}`];

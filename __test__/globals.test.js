@@ -1,6 +1,6 @@
-// What lib/ takes from its surroundings, and when. A host may replace any global after the package
-// was loaded, or lack it. So lib/ uses only those of the language, and has everything else from a
-// `node:` module at load.
+// The globals that lib/ uses, and when it reads them. A host may replace any global after the
+// package was loaded, or lack it. So lib/ uses only those of the language, and has everything else
+// from a `node:` module at load.
 
 import { relative, sep } from 'node:path';
 import { createContext, runInContext } from 'node:vm';

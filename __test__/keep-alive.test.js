@@ -1,5 +1,4 @@
-// What keeps the process alive and what does not, how a pool shares a process, and what it leaves
-// behind.
+// The reasons for a process to stay alive, how a pool shares a process, and what it leaves behind.
 
 import { fork } from 'node:child_process';
 import { join } from 'node:path';

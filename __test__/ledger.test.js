@@ -14,7 +14,7 @@ const SHORT = 5_000;
 /** Time limit (ms). A long run takes about ten seconds on an idle machine. */
 const PATIENCE = 600_000;
 
-/** What a run printed, and how it ended. */
+/** The output of a run, and how it ended. */
 function ledger(seed, tasks) {
   const args = [
     join(root, 'scripts', 'ledger.mjs'),

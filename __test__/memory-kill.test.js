@@ -85,8 +85,8 @@ const WORKER = `
     // This worker is killed by hand, without the kernel's help.
     hang: () => process.kill(process.pid, 'SIGKILL'),
     greedy: () => {
-      // The kernel takes the largest process of the group. That has to be this one, which also offers
-      // itself.
+      // The kernel takes the largest process of the group. That has to be this one, which also
+      // offers itself.
       writeFileSync('/proc/self/oom_score_adj', '1000');
       const hoard = [];
       for (;;) hoard.push(Buffer.alloc(8 << 20, 1));

@@ -9,8 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { project, root } from './support/harness.js';
 
 /**
- * What each library has, as types that TypeScript turns into a list of names, by the section of the
- * page.
+ * The names of each library, as types that TypeScript turns into lists, by the section of the page.
  */
 const SURFACES = {
   piscina: `

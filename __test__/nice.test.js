@@ -6,7 +6,7 @@ import { getPriority } from 'node:os';
 import { expect, test } from 'vitest';
 import { failure, fixture, PROC, pool, program, until } from './support/harness.js';
 
-/** Whether this process may give others more than their share. */
+/** True if this process may give others more than their share. */
 const privileged = spawnSync('nice', ['-n', '-1', 'true'], { encoding: 'utf8' }).stderr === '';
 const root = process.getuid() === 0;
 

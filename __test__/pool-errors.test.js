@@ -162,7 +162,7 @@ describe('a pool that breaks, without a listener', () => {
       import ProcessManager from 'bulkhead';
       const worker = new URL('./worker.mjs', import.meta.url);
       const pool = new ProcessManager({ worker, minWorkers: 2, maxWorkers: 2, restart: { limit: 2, minDelay: 1, maxDelay: 2 } });
-      // What keeps it alive.
+      // This interval keeps it alive.
       const server = setInterval(() => {}, 1000);
       await pool.startWorkers();
       console.log(await pool.run(1));

@@ -1,5 +1,5 @@
-// What Node prints of a pool and of its errors: names as in the documentation, and places in the
-// user's own code.
+// Pools and errors as Node prints them: names as in the documentation, and places in the user's own
+// code.
 
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';

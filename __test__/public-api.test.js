@@ -18,7 +18,7 @@ const PLANS = process.env.FC_RUNS ?? '120';
  */
 const PATIENCE = 600_000;
 
-/** What the program printed, and how it ended. */
+/** The output of the program, and how it ended. */
 async function explore(...args) {
   const child = spawn(process.execPath, [join(root, 'scripts', 'explore-api.mjs'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

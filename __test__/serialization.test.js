@@ -1,5 +1,5 @@
-// What tasks, results and errors become on their way to another process, and the errors for those
-// that cannot be sent.
+// Tasks, results and errors on their way to another process, and the errors for those that cannot
+// be sent.
 
 import { createRequire } from 'node:module';
 import vm from 'node:vm';

@@ -83,7 +83,7 @@ const NOT_NEEDED = [
   ['ftruncate', ['ENOMEM', 'EPERM']],
   ['fcntl', ['EPERM'], 1],
   ['mmap', ['ENOMEM', 'EPERM'], 1],
-  // Whether a path leads to our directory: the worker starts if none does, too.
+  // A path to our directory: the worker starts if none leads there, too.
   ['newfstatat', ['EACCES', 'ENOENT', 'ENOMEM']],
   ['faccessat2', ['EACCES', 'ENOSYS']],
   // The C library knows an older call.

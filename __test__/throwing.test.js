@@ -1,9 +1,8 @@
-// Everything of the user's that runs while a row is delivered, and throws: the rows behind it are
-// delivered all the same, and the pool closes.
+// User code that runs while a row is delivered, and throws: the rows behind it are delivered all the
+// same, and the pool closes.
 //
-// Two of its kind are missing. Node ends the process for what a hook of `async_hooks` throws, and
-// catches what `next()` and
-// `return()` of a source throw as the failure of the map that they belong to (`map.test.js`).
+// Two kinds are missing. Node ends the process for errors of a hook of `async_hooks`. Errors of
+// `next()` and `return()` of a source are failures of their map (`map.test.js`).
 
 import { createRequire } from 'node:module';
 import { expect, test } from 'vitest';
@@ -72,7 +71,7 @@ async function throwing({ act, options = '{}', more = '', running = 0 }) {
 
     await acted;
     await Promise.all(pending);
-    // What comes next is another batch, which has to be asked for.
+    // The next outcome is another batch, which has to be requested.
     await run('later');
     const { completed, rejected } = await pool.shutdown();
     for (let i = 0; i < 3; i++) await new Promise(setImmediate);
@@ -99,8 +98,8 @@ const STREAM = `{
 }`;
 
 /**
- * What is thrown, in which program, what the tasks of its own end with, and how often it is
- * caught.
+ * Each case: the user code that throws, its program, the outcomes of its tasks, and how often the
+ * error is caught.
  *
  * @type {[string, { act: string, options?: string, more?: string }, Record<string, unknown>, number][]}
  */

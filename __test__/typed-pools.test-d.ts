@@ -1,7 +1,6 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: a pool that knows nothing of its module says so
 
-// What TypeScript makes of a pool that knows its worker module: tasks, results, the event `result`
-// and the proxy, in good use and bad. The texts of the errors are in type-errors.test.js.
+// Types of a pool that knows its worker module: `run`, `proxy` and `createProxy`, good use and bad.
 
 import { assertType, describe, expectTypeOf, test } from 'vitest';
 import ProcessManager, {

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: as in index.d.ts
 
-// What users' TypeScript makes of the package: of index.d.ts by each way to import it, and of
+// Types of the package as users see them: of index.d.ts by each way to import it, and of
 // 'bulkhead/worker'.
 
 import { type EventEmitter, once } from 'node:events';

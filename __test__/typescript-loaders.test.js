@@ -1,6 +1,6 @@
-// Worker modules in TypeScript, by what users run their own programs with: hooks of `require`
-// (ts-node, esbuild-register,
-// @swc-node/register), ts-node and tsx as commands. All of them have enums, which Node's own type stripping has not.
+// Worker modules in TypeScript, by the tools that users run their programs with: hooks of `require`
+// (ts-node, esbuild-register, @swc-node/register), ts-node and tsx as commands. All of them support
+// enums, which Node's own type stripping does not.
 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

@@ -83,7 +83,7 @@ describe.skipIf(process.platform === 'win32')(
   () => {
     const LEAVE = 'os.setpgid(0, os.getpgid(os.getppid()))';
 
-    /** What Node.js is started by: it leaves its group before. */
+    /** Makes a launcher of Node.js, which leaves its group first. */
     function leavingNode() {
       const folder = project({
         node: `#!/usr/bin/env python3\nimport os, sys\n${LEAVE}\nos.execv('${process.execPath}', ['node', *sys.argv[1:]])\n`,

@@ -1,4 +1,4 @@
-// What a value may cost before it is refused: time on the way out, memory on the way in.
+// The cost of a value before it is refused: time on the way out, memory on the way in.
 
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// What becomes of each kind of value, in both serialisations and in both directions. docs/values.md
-// has the same table.
+// Each kind of value, in both serialisations and in both directions. docs/values.md has the same
+// table.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -872,7 +872,7 @@ describe('any value', () => {
 
   class Refused extends Error {}
 
-  /** What becomes of a value in JSON mode, as docs/values.md has it. */
+  /** Returns the value as JSON mode delivers it, by docs/values.md. */
   function asJson(value, above = []) {
     if (typeof value === 'bigint') throw new Refused();
     if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : null;
@@ -904,7 +904,7 @@ describe('any value', () => {
     return copy;
   }
 
-  /** What a clone of the value has lost: prototypes, own fields of errors. */
+  /** Returns a clone of the value, without prototypes and own fields of errors. */
   const asClone = (value) => {
     const v8 = require('node:v8');
     return v8.deserialize(v8.serialize(value));

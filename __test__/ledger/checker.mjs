@@ -1,19 +1,19 @@
-// Judges a run by its files alone.
+// Judges a run by its files alone. These invariants hold in every run:
 //
 //   I1   every accepted task settles, once
 //   I2   nothing settles that was not accepted
-//   I3   a task starts once, or once more for each of its retries; each start is told its number
-//   I4   what arrives is what was sent: a task's payload in the worker, and a result, of which there is exactly one end
+//   I3   a task starts once, or once more for each of its retries; each start is told its attempt
+//   I4   the payload in the worker is the one that was sent; a result is that of exactly one end
 //   I5   a task that is said not to have run has no start; none starts after it has settled
-//   I6   a start has one end at most, in the process that began it. (A task that may have run may have one, or none.)
-//   I7   a single worker starts tasks in the order in which they were submitted, whatever becomes of it
-//   I8   all that a worker did is told before its exit, and nothing after it
-//   I9   in the end nothing is left, the counters add up, and closing took no longer than it may
+//   I6   a start has one end at most, in its process (a task that may have run has one, or none)
+//   I7   a single worker starts tasks in the order of their submission, whatever happens to it
+//   I8   events of a worker come before its exit, and none comes after it
+//   I9   in the end nothing is left, the counters add up, and closing keeps its time limit
 //
-// And what follows from them where a pool is not to make excuses:
+// These follow, where the pool may make no excuses:
 //
-//   I10  a worker's death costs what it was running, and nothing that it had finished; least of all what it had said
-//   I11  nothing dies without a cause, no task fails without one, and no change of the pool
+//   I10  a worker's death costs what it was running, and nothing that it had finished or sent
+//   I11  no worker dies, no task fails and no change of the pool fails without a cause
 
 import { BREAKING_DEEDS, DEADLY_DEEDS, DEADLY_STRIKES } from './plan.mjs';
 
@@ -72,7 +72,7 @@ class Checker {
     return this.#workers.get(pid);
   }
 
-  // ---- The parent's word --------------------------------------------------------------------------------------------
+  // ---- The parent's word
 
   #hear(event) {
     switch (event.event) {
@@ -144,7 +144,7 @@ class Checker {
     worker.exit = event;
   }
 
-  // ---- The workers' word --------------------------------------------------------------------------------------------
+  // ---- The workers' word
 
   #read(lines) {
     for (const line of lines) {
@@ -171,7 +171,7 @@ class Checker {
     return undefined;
   }
 
-  // ---- Tasks --------------------------------------------------------------------------------------------------------
+  // ---- Tasks
 
   #judge(id, task) {
     if (!task.accepted) {
@@ -245,7 +245,7 @@ class Checker {
     }
   }
 
-  /** Whether a task may end like this. */
+  /** Returns whether a task may end like this. */
   #hasCause({ deed, timeout, cancelled }, { as, code }) {
     if (as === 'cancelled') return cancelled === true;
     // A late or dying worker may still have its answer, but not after a deed that cannot be
@@ -285,7 +285,7 @@ class Checker {
     }
   }
 
-  // ---- Workers ------------------------------------------------------------------------------------------------------
+  // ---- Workers
 
   #judgeWorker(pid, worker) {
     const { options } = this.#plan;
@@ -325,21 +325,21 @@ class Checker {
   }
 
   /**
-   * Whether this start came to nothing by the worker's death: the task fails for it, or starts
-   * again.
+   * Returns whether this start came to nothing by the worker's death: the task fails for it, or
+   * restarts.
    */
   #isCost(id, attempt, { crashed }) {
     const { timeout, cancelled, told } = this.#tasks.get(id);
     return crashed.includes(id) || (timeout === 0 && !cancelled && told.includes(attempt + 1));
   }
 
-  /** Whether the line tells of an answer that the pool could read, and did not. */
+  /** Returns whether the line tells of an answer that the pool could read, and did not. */
   #isWasted({ mark, id, attempt }, worker) {
     if (mark !== 'said' || !this.#isCost(id, attempt, worker)) return false;
     return !worker.lines.some((line) => this.#breaksChannel(line));
   }
 
-  /** Whether the line starts a task that breaks the channel. */
+  /** Returns whether the line starts a task that breaks the channel. */
   #breaksChannel({ mark, id }) {
     return mark === 'start' && BREAKING_DEEDS.has(this.#tasks.get(id)?.deed);
   }
@@ -365,7 +365,7 @@ class Checker {
     }
   }
 
-  /** Whether it may be the death that the plan has for every worker. */
+  /** Returns whether it may be the death that the plan has for every worker. */
   #isPoint({ code, signal }) {
     const how = this.#plan.point?.how;
     return (
@@ -378,7 +378,7 @@ class Checker {
     return false;
   }
 
-  // ---- The whole ----------------------------------------------------------------------------------------------------
+  // ---- The whole
 
   #judgeOrder() {
     const { ranked, changes, options } = this.#plan;

@@ -1,4 +1,4 @@
-// What a worker of the ledger does with a task: it writes down the start, works or commits its
+// The deeds of a worker of the ledger with a task: it writes down the start, works or commits its
 // fault, and writes down the end.
 
 import { closeSync, readlinkSync, writeSync } from 'node:fs';
@@ -50,7 +50,7 @@ export function worker(folder) {
   return { born, perform, said };
 }
 
-/** Whether this process has the shared memory in which tasks are claimed. */
+/** Returns whether this process has the shared memory in which tasks are claimed. */
 export function hasPage() {
   try {
     return readlinkSync('/proc/self/fd/4').includes('bulkhead-page');

@@ -20,7 +20,7 @@ function sleep(ms) {
   Atomics.wait(nap, 0, 0, ms);
 }
 
-/** Whether the process was there. */
+/** Returns whether the process was there. */
 function send(pid, signal) {
   try {
     return process.kill(pid, signal);
@@ -31,8 +31,8 @@ function send(pid, signal) {
 }
 
 /**
- * Whether the process is dead and not reaped yet, or gone. A process is dead when its last thread
- * is.
+ * Returns whether the process is dead and not reaped yet, or gone. A process is dead when its last
+ * thread is.
  */
 function isDead(pid) {
   try {

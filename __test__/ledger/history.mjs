@@ -1,13 +1,13 @@
 // The files of a run, from which alone it is judged.
 //
-//   plan.json          what was to happen; everything in it follows from the seed
-//   parent.jsonl       what the pool said, one event a line, in the order in which it was heard
-//   worker-<pid>.log   what the workers did, in words of their own:
+//   plan.json          the plan, all of which follows from the seed
+//   parent.jsonl       events of the pool, one a line, in their order
+//   worker-<pid>.log   what the worker did:
 //                      life <pid> <µs> <1 if it claims its tasks>
 //                      start <id> <attempt> <pid> <µs>
 //                      end <id> <attempt> <pid> <µs> <digest of what it answers>
-//                      said <id> <attempt> <pid> <µs>       by a raw worker: its answer is in the channel
-//                      corrupt <id> <attempt> <pid> <µs>    what came is not what was sent
+//                      said <id> <attempt> <pid> <µs>       the answer of a raw worker is sent
+//                      corrupt <id> <attempt> <pid> <µs>    the payload is not the one sent
 //
 // Times are those of the monotonic clock, which all processes of a machine share.
 

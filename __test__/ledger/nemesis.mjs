@@ -52,7 +52,7 @@ export class Nemesis {
     for (const repay of [...this.#debts]) repay();
   }
 
-  /** Whether this was a moment for it; otherwise there will be another. */
+  /** Returns whether this was a moment for it; otherwise there will be another. */
   #strike(what) {
     if (what === 'block') this.#block();
     else if (what === 'exhaust') this.#exhaust();
@@ -122,7 +122,8 @@ export class Nemesis {
 }
 
 /**
- * Whether the process was there. A pid of a worker that was reaped meanwhile is not reused so soon.
+ * Returns whether the process was there. A pid of a worker that was reaped meanwhile is not reused
+ * so soon.
  */
 function send(pid, signal) {
   try {

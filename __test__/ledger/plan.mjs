@@ -70,7 +70,7 @@ export function planOf(seed, tasks = TASKS) {
   const plan = {
     seed,
     tasks,
-    /** Whether the worker speaks the protocol by itself, without bulkhead's runtime. */
+    /** True if the worker speaks the protocol by itself, without bulkhead's runtime. */
     raw,
     noPidfd: random.chance(0.25),
     options: {

@@ -11,7 +11,7 @@ export function possessions() {
   return { children, descriptors: descriptors(), threads: threads().length };
 }
 
-/** Whether there is no child, and no more descriptors and threads than before. */
+/** Returns whether there is no child, and no more descriptors and threads than before. */
 export function isRestored(now, before) {
   return (
     now.children.length === 0 &&

@@ -43,11 +43,15 @@ const WARNINGS = [
  * @property {string[]} timeline
  */
 
-/** Plans that were played, the last ones: a process that comes later may be theirs. @type {{ plan: any, folder: string }[]} */
+/**
+ * The last plans that were played, which may have started a process that appears later.
+ *
+ * @type {{ plan: any, folder: string }[]}
+ */
 const recent = [];
 const RECENT = 10;
 
-/** The current run. @type {World | null} @type {World | null} */
+/** The current run. @type {World | null} */
 let current = null;
 
 /** Reports every uncaught error to the current run. */

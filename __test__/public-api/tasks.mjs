@@ -21,7 +21,7 @@ export class Task {
   state = 'new';
   /** @type {{ value?: unknown, error?: any } | null} */
   outcome = null;
-  /** Whether the plan has cancelled the task by its id. */
+  /** True if the plan has cancelled the task by its id. */
   cancelled = false;
 
   /**
@@ -194,7 +194,7 @@ export class Task {
     }
   }
 
-  /** Whether its kind of call suits the pool's kind of workers. */
+  /** Returns whether its kind of call suits the pool's kind of workers. */
   #isCallable() {
     const { isShell, plan } = this.world;
     if (this.call.call === 'exec') return !isShell;

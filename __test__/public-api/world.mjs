@@ -22,20 +22,20 @@ export class World {
   pool = null;
   /** @type {{ rule: string, what: string }[]} */
   violations = [];
-  /** What happened, in order. @type {string[]} */
+  /** The timeline. @type {string[]} */
   timeline = [];
-  /** All tasks that anything was tried with, by number. @type {Map<number, Task>} */
+  /** All tasks of the run, by number. @type {Map<number, Task>} */
   tasks = new Map();
-  /** Promises that the pool has given and not settled, with what they are for. @type {Map<Promise<unknown>, string>} */
+  /** Unsettled promises of the pool, with their labels. @type {Map<Promise<unknown>, string>} */
   pending = new Map();
   signals = Array.from({ length: 3 }, () => new AbortController());
-  /** Why anything was cancelled. @type {Set<unknown>} */
+  /** Reasons of cancellations. @type {Set<unknown>} */
   reasons = new Set();
-  /** Whether the plan has begun to close the pool. */
+  /** True if the plan has begun to close the pool. */
   closing = false;
-  /** Of the first call of `shutdown()` or `terminate()`. @type {Promise<unknown> | null} */
+  /** The first promise of `shutdown()` or `terminate()`. @type {Promise<unknown> | null} */
   closed = null;
-  /** Whether no more events may come from the pool. */
+  /** True if no more events may come from the pool. */
   isOver = false;
   /** Pids of workers that were stopped and not continued. @type {Set<number>} */
   stopped = new Set();
@@ -46,13 +46,17 @@ export class World {
   brokenEvents = 0;
   /** The pool that was left to the garbage collector. @type {WeakRef<object> | null} */
   dropped = null;
-  /** Tasks of `bulkhead:task:start`, and what became of them. @type {Map<object, string | undefined>} */
+  /**
+   * Tasks of `bulkhead:task:start`, and their outcomes.
+   *
+   * @type {Map<object, string | undefined>}
+   */
   published = new Map();
-  /** What user code has thrown on purpose, and was not yet seen as an uncaught exception. @type {Set<unknown>} */
+  /** Errors thrown on purpose, until they are uncaught exceptions. @type {Set<unknown>} */
   thrown = new Set();
-  /** The same, where the pool may also have to give it back to its caller. @type {Set<unknown>} */
+  /** Such errors that the pool may also return to its caller. @type {Set<unknown>} */
   mayThrow = new Set();
-  /** Whether the last steps of the run have begun. */
+  /** True if the last steps of the run have begun. */
   isEnding = false;
   /** Resolves when parked readers may go on. @type {Promise<void>} */
   released;
@@ -175,7 +179,7 @@ export class World {
       this.wrong('outcomes', `${task.label}, ${brief(outcome.error ?? outcome.value)}: ${wrong}`);
   }
 
-  /** Whether all tasks that are known to be accepted have their outcome. */
+  /** True if all tasks that are known to be accepted have their outcome. */
   get isSettled() {
     return [...this.tasks.values()].every(
       ({ state, outcome }) => state !== 'accepted' || outcome !== null,

@@ -1,10 +1,8 @@
-// What every test of a pool needs: pools that are gone afterwards, whatever the test did, and the
-// proof of it.
-//
-// Use `pool()` in place of `new ProcessManager()`. After each test the harness shuts down what is
-// still open and checks that nothing is left behind: no child, no zombie, no descriptor, no thread.
-// Nothing in here waits for a fixed time:
-// `until` waits for a state and says what it waited for when it does not come.
+// The common part of tests of a pool: pools that are gone afterwards, whatever the test did, and
+// the proof of it. Use `pool()` in place of `new ProcessManager()`. After each test the harness
+// shuts down what is still open and checks that nothing is left behind: no child, no zombie, no
+// descriptor, no thread. No helper waits for a fixed time. `until` waits for a state, and its error
+// names that state.
 
 import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

@@ -1,7 +1,6 @@
-// What /proc says of processes. Every look may come too late: what has ended meanwhile has nothing.
-//
-// Free of the rest of the harness, so that a program that a test starts can use it: see `PROC`
-// there.
+// Processes as /proc shows them. A process may have ended before it is read, and then has no
+// values. This file uses nothing else of the harness, so that a program that a test starts can
+// import it: see `PROC` there.
 
 import { readdirSync, readFileSync } from 'node:fs';
 

@@ -1,8 +1,7 @@
-// What must hold a thousand times in a row: exits, terminated threads and shutdowns at the worst of
-// moments. A few times in repeat.test.js, as often as it is told in scripts/repeat.mjs.
-//
-// Each run is a process of its own, or one of several in a process: what is looked for is a crash,
-// a wrong exit code, a hang, a word on standard error, and a process that stays behind.
+// Runs that must end well a thousand times in a row: exits, terminated threads and shutdowns at bad
+// moments. repeat.test.js makes a few of them, scripts/repeat.mjs as many as it is told. Each run
+// is a process of its own, or one of several in a process. It fails by a crash, a wrong exit code,
+// a hang, output on standard error, or a process that stays behind.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

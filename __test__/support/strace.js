@@ -63,7 +63,7 @@ export async function attach(thread, options) {
     throw new Error(`strace: ${said}`);
   }
   return {
-    /** Detaches from the thread. @returns {Promise<string[]>} the calls that were traced @returns {Promise<string[]>} the calls that were traced */
+    /** Detaches from the thread. @returns {Promise<string[]>} the calls that were traced */
     async detach() {
       tracer.kill('SIGINT');
       await closed;
