@@ -1,7 +1,7 @@
 /**
  * A process pool: CPU-heavy and crash-prone work in supervised worker processes.
  *
- * This is the contract of index.d.ts once more, for `import`.
+ * The contract of index.d.ts, for `import`.
  *
  * @module bulkhead
  */

@@ -1,5 +1,5 @@
-// biome-ignore-all lint/suspicious/noExplicitAny: what handlers take and return is known only to
-// whoever writes them
+// biome-ignore-all lint/suspicious/noExplicitAny: only a handler's author knows what it takes and
+// returns
 
 /**
  * A process pool: CPU-heavy and crash-prone work in supervised worker processes.
@@ -39,15 +39,15 @@ export = ProcessManager;
  * The promises about a task:
  *
  * 1. *Accepted* means that `distributeTask` returned, or that `run` did not reject with one of the
- *    errors that {@link ProcessManager.distributeTask | distributeTask()} throws. Before that nothing
- *    is queued.
+ *    errors that {@link ProcessManager.distributeTask | distributeTask()} throws. Before that
+ *    nothing is queued.
  * 2. Every accepted task ends in exactly one of result, error, cancelled, while this process lives.
  * 3. A task that may have started is not run again unless `retries` allows it. Its error says
  *    `maybeExecuted: true`.
  * 4. A task that provably never started on a worker that died goes back to the front of the queue,
  *    silently.
- * 5. Dispatch is first in, first out within a priority. Tasks complete in any order. All results of a
- *    worker come before its `exit`.
+ * 5. Dispatch is first in, first out within a priority. Tasks complete in any order. All results of
+ *    a worker come before its `exit`.
  * 6. No worker outlives this process.
  *
  * A listener that throws behaves as in any emitter (`uncaughtException`) and never costs another
@@ -55,9 +55,9 @@ export = ProcessManager;
  * outcomes: the methods of a signal, `destroy()` of a stream.
  *
  * @typeParam Worker The type of the worker module, `typeof import('./worker.js')`. With it, the
- *   names of handlers, tasks and results are checked. Without it, tasks and results can be anything.
- *   (A value that does not survive the pool's `serialization`, such as a `Date` in JSON, has the type
- *   that the handler returned.)
+ *   names of handlers, tasks and results are checked. Without it, tasks and results can be
+ *   anything. (A value that does not survive the pool's `serialization`, such as a `Date` in JSON,
+ *   has the type that the handler returned.)
  *
  * @example
  * ```js
@@ -75,8 +75,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * @throws TypeError `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`, RangeError
    *   `ERR_OUT_OF_RANGE`: an option is wrong or unknown.
    * @throws Error `ERR_ACCESS_DENIED`: Node's permission model forbids child processes.
-   * @throws Error `ERR_POOL_DEPTH`: this process is a worker of a pool in a worker of a pool, and so
-   *   on, eight levels deep.
+   * @throws Error `ERR_POOL_DEPTH`: this process is a worker of a pool in a worker of a pool, and
+   *   so on, eight levels deep.
    */
   constructor(options?: ProcessManager.Options);
 
@@ -88,12 +88,13 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * other promise that rejects), a process warning does (`BULKHEAD_POOL_ERROR`).
    *
    * If some workers get ready and others do not (no descriptors or processes are left, say), the
-   * pool serves with the ready ones and retries the others with growing pauses. Meanwhile the promise
-   * waits for `minWorkers`, and a process warning (`BULKHEAD_WORKERS_MISSING`) gives the reason.
+   * pool serves with the ready ones and retries the others with growing pauses. Meanwhile the
+   * promise waits for `minWorkers`, and a process warning (`BULKHEAD_WORKERS_MISSING`) gives the
+   * reason.
    *
-   * @returns A promise of their readiness, the same at every call. Rejects with
-   *   {@link ProcessManager.PoolBrokenError} when no worker gets ready (also an `error` event, if the
-   *   pool has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is closed.
+   * @returns A promise of their readiness, the same at every call. Rejects with {@link
+   *   ProcessManager.PoolBrokenError} when no worker gets ready (also an `error` event, if the pool
+   *   has a listener), and with {@link ProcessManager.PoolClosedError} when the pool is closed.
    */
   startWorkers(): Promise<void>;
 
@@ -101,10 +102,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * Accepts a task, whose outcome is a `result` or an `error` event. Their listeners, and those of
    * `progress` and `retry`, run in the async context (`AsyncLocalStorage`) of this call.
    *
-   * @param task Any value that can be serialized. An object's own `id` (a string or a finite number)
-   *   is the task's id; without one, a number is assigned. Its own `type` (a string) picks the
-   *   worker's handler of that name. The handler receives the whole task. The task is copied here, so
-   *   that later changes to it have no effect.
+   * @param task Any value that can be serialized. An object's own `id` (a string or a finite
+   *   number) is the task's id; without one, a number is assigned. Its own `type` (a string) picks
+   *   the worker's handler of that name. The handler receives the whole task. The task is copied
+   *   here, so that later changes to it have no effect.
    * @param options Options of this task.
    * @returns The task's id. Two tasks may have the same id: both run, and each outcome carries it.
    * @throws One of {@link ProcessManager.SerializationError},
@@ -136,10 +137,10 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   /**
    * Runs a function by value in a Node worker.
    *
-   * @param fn A self-contained function. Only its source text travels: it can use globals and dynamic
-   *   `import()`, but no outer variable, no import and no compiler helper (except esbuild's `__name`
-   *   and Vite's `import()`). Using one of these is a ReferenceError that says so. Native functions,
-   *   bound functions and classes have no text that could run.
+   * @param fn A self-contained function. Only its source text travels: it can use globals and
+   *   dynamic `import()`, but no outer variable, no import and no compiler helper (except esbuild's
+   *   `__name` and Vite's `import()`). Using one of these is a ReferenceError that says so. Native
+   *   functions, bound functions and classes have no text that could run.
    * @param args Its arguments, serialized as a task is.
    * @param options Options of this task.
    * @returns What the function returned, awaited. Never throws: what is wrong rejects.
@@ -206,22 +207,22 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   broadcast(message: unknown): number;
 
   /**
-   * Runs a source of tasks and returns an async iterator of the results: `for await (const result of
-   * pool.map(items))`.
+   * Runs a source of tasks and returns an async iterator of the results: `for await (const result
+   * of pool.map(items))`.
    *
-   * Nothing happens before the first `next()`. From then on the iterator takes items from the source
-   * and runs each as `run()` would, with at most `highWaterMark` of them between the source and the
-   * consumer. So a source may be endless, and a slow consumer slows it down. If the pool has no room
-   * ({@link ProcessManager.QueueFullError}), the iterator waits for it.
+   * Nothing happens before the first `next()`. From then on the iterator takes items from the
+   * source and runs each as `run()` would, with at most `highWaterMark` of them between the source
+   * and the consumer. So a source may be endless, and a slow consumer slows it down. If the pool
+   * has no room ({@link ProcessManager.QueueFullError}), the iterator waits for it.
    *
    * The iteration ends early when a task fails, the source fails, the pool refuses an item, the
    * signal is aborted, or the consumer leaves (`break`, `return()`, `throw()`). Then:
    *
-   * - The source is closed: `return()` is called, and awaited unless the source owes an item. A Node
-   *   stream is destroyed.
+   * - The source is closed: `return()` is called, and awaited unless the source owes an item. A
+   *   Node stream is destroyed.
    * - Tasks whose results can no longer be delivered are cancelled and not waited for.
-   * - The next `next()` rejects with the error, once. The error has a place among the results: those
-   *   before it, in order of their tasks or of completion, are delivered first. An abort, and
+   * - The next `next()` rejects with the error, once. The error has a place among the results:
+   *   those before it, in order of their tasks or of completion, are delivered first. An abort, and
    *   leaving, drop what was not taken.
    *
    * When the pool is closed, results of accepted tasks are still delivered, and
@@ -249,8 +250,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   get proxy(): ProcessManager.WorkerProxy<Worker>;
 
   /**
-   * Makes another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or with
-   * options of its own.
+   * Makes another {@link ProcessManager.proxy | proxy}: for a module of the built-in worker, or
+   * with options of its own.
    *
    * Each call is a task. Its arguments are serialized as a task is, except that an undefined
    * argument stays undefined, and that a function is refused. Calls never throw: what is wrong
@@ -303,21 +304,21 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
    * @param size The new bounds. An omitted one stays.
    * @returns A promise that resolves when all workers beyond `maxWorkers` are gone and `minWorkers`
    *   are ready (at once, if the pool has not started). Overlapping calls resolve when the last of
-   *   them is complete. Rejects with Node's argument errors, and when the pool is or becomes closed or
-   *   broken (a pending promise may be ignored then).
+   *   them is complete. Rejects with Node's argument errors, and when the pool is or becomes closed
+   *   or broken (a pending promise may be ignored then).
    */
   resize(size: ProcessManager.PoolSize): Promise<void>;
 
   /**
    * Replaces all workers, one after the other, by workers that load the module again: a new version
-   * of the module without a restart. Each new worker is ready before the old one finishes its running
-   * tasks and leaves (`exit` with the reason `'reload'`). No task is lost or started twice. Tasks that
-   * are sent meanwhile may still run on the old code.
+   * of the module without a restart. Each new worker is ready before the old one finishes its
+   * running tasks and leaves (`exit` with the reason `'reload'`). No task is lost or started twice.
+   * Tasks that are sent meanwhile may still run on the old code.
    *
    * @returns A promise that resolves when all workers are replaced (at once, if the pool has not
-   *   started). Overlapping calls resolve when the last of them is complete. Rejects with
-   *   {@link ProcessManager.WorkerStartError} when the new workers do not get ready (workers that are
-   *   not replaced yet continue), and when the pool is or becomes closed or broken.
+   *   started). Overlapping calls resolve when the last of them is complete. Rejects with {@link
+   *   ProcessManager.WorkerStartError} when the new workers do not get ready (workers that are not
+   *   replaced yet continue), and when the pool is or becomes closed or broken.
    */
   reload(): Promise<void>;
 
@@ -342,8 +343,8 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
   ref(): this;
 
   /**
-   * Lets the process end while tasks are unsettled. A pending `startWorkers`, `ready`, `shutdown` or
-   * `terminate` still keeps it alive.
+   * Lets the process end while tasks are unsettled. A pending `startWorkers`, `ready`, `shutdown`
+   * or `terminate` still keeps it alive.
    */
   unref(): this;
 
@@ -354,339 +355,372 @@ declare class ProcessManager<Worker = any> extends EventEmitter<ProcessManager.E
 declare namespace ProcessManager {
   export { ProcessManager, ProcessManager as default };
 
-  /** An id is the user's: any string or finite number. */
+  /** Id of a task: any string or finite number that the user gives, or an assigned number. */
   export type TaskId = string | number;
 
-  /** Any executable that speaks the wire protocol. */
+  /** A worker program: any executable that speaks the wire protocol. */
   export interface ForeignWorker {
-    /** Program: a path, or a name that is looked up in `PATH`. */
+    /** The program: a path, or a name that is looked up in `PATH`. */
     command: string;
     /** Its arguments. @defaultValue `[]` */
     args?: readonly string[];
   }
 
-  /** Options of a pool. What is left out, or undefined, has its default. */
+  /** Options of a pool. An option that is left out, or undefined, has its default. */
   export interface Options {
     /**
-     * What the workers run: the module that Node workers import (JavaScript or TypeScript, as a
-     * path or as a file URL; a relative path starts at `process.cwd()`), or any executable that
-     * speaks the wire protocol. As with `fork()` the extension may be left out, and the module is
-     * the main one of its process (`require.main`); `./worker.js` finds `worker.ts`, as with tsx.
+     * What the workers run: a module for Node workers, or any executable that speaks the wire
+     * protocol.
+     *
+     * A module is JavaScript or TypeScript, given as a path or as a file URL. A relative path
+     * starts at `process.cwd()`. As with `fork()`, the extension may be left out, and the module is
+     * the main one of its process (`require.main`). `./worker.js` finds `worker.ts`, as with tsx.
      *
      * A module that starts a pool of itself when it is loaded is refused in its workers
-     * (`ERR_POOL_RECURSION`): it asks `isWorker` of
-     * `bulkhead/worker` first.
+     * (`ERR_POOL_RECURSION`). Such a module has to ask `isWorker` of `bulkhead/worker` first.
      *
-     * @defaultValue the built-in worker, which runs `exec` functions and tasks that name a `filename`, and returns the
-     *   `data` of any other task
+     * @defaultValue the built-in worker, which runs `exec` functions and tasks that name a
+     *   `filename`, and returns the `data` of any other task
      */
     worker?: string | URL | ForeignWorker;
     /**
-     * How many workers are started, from 0 to 1024.
+     * Number of workers that are started, and kept when the pool shrinks, from 0 to 1024.
      *
-     * @defaultValue the cores that this process may really use (cgroup quota and affinity respected), or `maxWorkers` if
-     *   that is less
+     * @defaultValue the cores that this process may really use (cgroup quota and affinity
+     *   respected), or `maxWorkers` if that is less
      */
     minWorkers?: number;
     /**
-     * How many workers there may be, from 1 to 1024. Beyond `minWorkers`, one is started when tasks
-     * would wait for longer than that takes: by prediction, from how long tasks of their kind have
-     * run, or since they have.
+     * Largest number of workers, from 1 to 1024. The pool starts a worker beyond `minWorkers` when
+     * tasks would wait for longer than that start takes. The wait is predicted from the run times
+     * of earlier tasks, or measured where there are none.
      *
      * @defaultValue the cores that this process may really use, or `minWorkers` if that is more
      */
     maxWorkers?: number;
     /**
-     * How long a worker above `minWorkers` may idle before it leaves (`exit` with the reason
-     * `'idle'`), in ms.
-     * `Infinity`: no worker leaves for that reason, and a pool that has grown stays as large.
+     * How long a worker above `minWorkers` may idle before it leaves (ms). Its `exit` has the
+     * reason `'idle'`. `Infinity`: idle workers never leave, and a pool that has grown keeps its
+     * size.
      *
      * @defaultValue `10_000`
      */
     idleTimeout?: number;
     /**
-     * Tasks that one worker runs at a time, for async handlers; from 1 to 1024.
+     * Number of tasks that one worker runs at a time, for async handlers; from 1 to 1024.
      *
      * @defaultValue `1`
      */
     concurrency?: number;
     /**
-     * How many tasks may wait. Beyond it a task is refused with {@link QueueFullError}. 0: no task
-     * waits, there are only as many as can run. `Infinity` is allowed.
+     * Maximum number of waiting tasks. A further task is refused with {@link QueueFullError}. 0: no
+     * task waits, and the pool accepts only as many as can run. `Infinity` is allowed.
      *
      * @defaultValue `1_000_000`
      */
     maxQueue?: number;
     /**
-     * How many bytes the waiting tasks may have. `Infinity` is allowed.
+     * Maximum size of all waiting tasks (bytes). `Infinity` is allowed.
      *
      * @defaultValue `1073741824` (1 GiB)
      */
     maxQueueBytes?: number;
     /**
-     * How many tasks a worker may hold ahead: `'auto'` bounds it in time (about 1 ms of work), a
-     * number from 1 to 256 (what
-     * `'auto'` sends at most) fixes it, 1 turns it off. Workers of `{ command }` never hold any ahead.
+     * Number of tasks that a worker may hold ahead. `'auto'` bounds them by time (about 1 ms of
+     * work). A number from 1 to 256 (the most that `'auto'` sends) fixes it, and 1 turns it off.
+     * Workers of `{ command }` never hold any ahead.
      *
      * @defaultValue `'auto'`
      */
     prefetch?: 'auto' | number;
     /**
-     * How long a task may run, in ms; 0 or `Infinity`: without limit. A worker that is stuck in a
-     * synchronous loop is killed, too.
+     * Time limit of a task (ms); 0 or `Infinity`: none. A worker that is stuck in a synchronous
+     * loop is killed.
      *
      * @defaultValue `0`, no limit
      */
     taskTimeout?: number;
     /**
-     * A waiting task gains one level of priority for so many ms: one of priority 0 is started
-     * before those of priority 10 that come more than ten times as long after it. `Infinity`: no
-     * task ever gains any.
+     * Time in which a waiting task gains one level of priority (ms). A task of priority 0 starts
+     * before tasks of priority 10 that come more than ten times this long after it. `Infinity`: no
+     * task gains priority.
      *
      * @defaultValue `1_000`
      */
     priorityAgeing?: number;
     /**
-     * How often a task whose worker died is started again. Then a task may run more than once, at
-     * most `retries + 1` times.
+     * Number of times that a task is started again when its worker dies. Such a task may run more
+     * than once, at most `retries + 1` times.
      *
      * @defaultValue `0`
      */
     retries?: number;
     /**
-     * Before the first of these, in ms; doubled for each further one. It is finite, as every
-     * accepted task ends.
+     * Pause before the first retry (ms); doubled for each further one. Must be finite, because
+     * every accepted task ends.
      *
      * @defaultValue `100`
      */
     retryDelay?: number;
     /**
-     * From spawning a worker to its readiness, in ms; `Infinity`: without limit.
+     * Time limit from the spawn of a worker to its readiness (ms). `Infinity`: none.
      *
-     * @defaultValue `30_000`; where `--inspect-brk` or `--inspect-wait` has workers wait for a debugger, as long as it can be
+     * @defaultValue `30_000`; none where `--inspect-brk` or `--inspect-wait` has workers wait for a
+     *   debugger
      */
     startTimeout?: number;
     /**
-     * When workers that die before they are ready break the pool. What is left out has its default.
+     * Limits within which workers that die before they are ready are started again. Beyond them the
+     * pool breaks. A member that is left out has its default.
      */
     restart?: RestartOptions;
     /**
-     * Between asking a worker to stop (SIGTERM) and killing it (SIGKILL to its process group), in
-     * ms. 0: at once. It is finite: a worker that ignores the one ends by the other. Whatever it
-     * is, a worker has half a second to take up a task that it was sent, before it counts as hung.
+     * Time between the request to stop (SIGTERM) and the kill (SIGKILL to the worker's process
+     * group), in ms. 0: at once. Must be finite, because a worker that ignores SIGTERM has to be
+     * killed.
+     *
+     * Whatever the value, a worker has half a second to claim a task that it was sent, before it
+     * counts as hung.
      *
      * @defaultValue `2_000`
      */
     gracePeriod?: number;
     /**
-     * How many tasks a worker is started on, at most; from 1, or `Infinity`. Then another takes its
-     * place, with the same id. It is started early enough that the next task does not wait for it,
-     * and stands by until the first has had all its tasks (or has idled for `idleTimeout`); the
-     * first leaves when it has ended them (`exit` with reason `'recycled'`). A task that was sent
-     * to a worker and taken back before it started does not count.
+     * Maximum number of tasks that one worker starts, from 1, or `Infinity`. Then a successor with
+     * the same id replaces the worker.
+     *
+     * The pool starts the successor early enough that the next task need not wait for it. The
+     * successor stands by until the first worker has had all its tasks (or has idled for
+     * `idleTimeout`). The first worker leaves when its tasks have ended (`exit` with the reason
+     * `'recycled'`). A task that was sent to a worker and taken back before it started does not
+     * count.
      *
      * @defaultValue `Infinity`
      */
     maxTasksPerWorker?: number;
     /**
-     * How long after it got ready a worker is replaced in the same way, in ms; from 1, or
-     * `Infinity`. It goes on until the other is ready, and ends what it runs then, however long
-     * that takes. One worker after the other is replaced.
+     * Age at which a worker is replaced in the same way (ms, from its readiness); from 1, or
+     * `Infinity`. The worker continues until its successor is ready, and then finishes its running
+     * tasks, however long they take. Workers are replaced one after the other.
      *
      * @defaultValue `Infinity`
      */
     maxWorkerAge?: number;
     /**
-     * How much memory (resident set) a worker may have before it is replaced in the same way, as
-     * soon as another is ready and its running tasks have ended. A number of bytes, `Infinity`, or
-     * text with a unit: `'512MB'`, `'1.5 GiB'`. `KB`, `MB` and
-     * `GB` mean the same as `KiB`, `MiB` and `GiB`: powers of 1024. Must be less than `maxMemory`.
+     * Memory (resident set) at which a worker is replaced in the same way, as soon as its successor
+     * is ready and its running tasks have ended. A number of bytes, `Infinity`, or text with a
+     * unit: `'512MB'`, `'1.5 GiB'`. `KB`, `MB` and `GB` mean the same as `KiB`, `MiB` and `GiB`:
+     * powers of 1024. Must be less than `maxMemory`.
      *
-     * A worker's memory is looked at every 250 ms and after its tasks (at most every 10 ms). On
-     * Linux only: elsewhere, and where
-     * `/proc` cannot be read, this limit and `maxMemory` have no effect, as a warning (`BULKHEAD_NO_MEMORY_LIMITS`) says.
+     * The pool reads a worker's memory every 250 ms and after its tasks (at most every 10 ms). On
+     * other systems than Linux, and where `/proc` cannot be read, this limit and `maxMemory` have
+     * no effect. A process warning (`BULKHEAD_NO_MEMORY_LIMITS`) says so.
      *
      * @defaultValue `Infinity`
      */
     recycleMemory?: number | string;
     /**
-     * How much memory a worker may have before it is killed, at once and by SIGKILL; given and
-     * looked at as `recycleMemory` is, so that a worker may exceed it by what it allocates in 250
-     * ms. Its tasks end with a {@link WorkerCrashedError} that names the limit (`outOfMemory:
-     * true`), or are started again if `retries` allows it; its `exit` has the reason `'memory'`.
-     * Processes that the worker has started do not count.
+     * Memory (resident set) at which a worker is killed, at once and by SIGKILL. Given and read as
+     * `recycleMemory` is, so that a worker may exceed the limit by what it allocates in 250 ms. Its
+     * tasks end with a {@link WorkerCrashedError} that names the limit (`outOfMemory: true`), or
+     * are started again if `retries` allows it. Its `exit` has the reason `'memory'`. Processes
+     * that the worker has started do not count.
      *
      * @defaultValue `Infinity`
      */
     maxMemory?: number | string;
     /**
-     * On a missed deadline, fetch the worker's JavaScript stack before it is killed: {@link
-     * TaskTimeoutError.stuckAt}. Costs nothing until then; and then it has Node open its debugger
-     * (by SIGUSR1, on a free port of the loopback interface) for as long as it takes, a second at
-     * most. While it is open, whoever may connect to that port could control the worker. For
-     * workers that run on Node.js.
+     * Whether the pool fetches the JavaScript stack of a worker that misses a deadline, before it
+     * kills the worker: {@link TaskTimeoutError.stuckAt}. For workers that run on Node.js.
+     *
+     * The option costs nothing until a deadline is missed. Then the worker's Node opens its
+     * debugger (by SIGUSR1, on a free port of the loopback interface) for at most a second. During
+     * that time, any program that may connect to the port could control the worker.
      *
      * @defaultValue `false`
      */
     captureStack?: boolean;
     /**
-     * How values travel. `'json'` is JSON, by which a `Date` becomes text, `NaN` null, and an
-     * instance of a class a plain object; what JSON would make an empty object (a `Map`, a
-     * `RegExp`, a `Blob`) is refused with a {@link SerializationError} that says where.
-     * `'advanced'` is the structured clone algorithm, for Node workers only, and not between Bun and another runtime. Buffers, typed
-     * arrays and ArrayBuffers arrive as what they were, byte for byte, in both, and so do errors in
-     * `'json'`. What becomes of each kind of value: `docs/values.md`.
+     * How values travel. `'json'` is JSON: a `Date` becomes text, `NaN` null, and an instance of a
+     * class a plain object. A value of which JSON would make an empty object (a `Map`, a `RegExp`,
+     * a `Blob`) is refused with a {@link SerializationError} that says where. `'advanced'` is the
+     * structured clone algorithm, for Node workers only, and not between Bun and another runtime.
+     *
+     * In both, Buffers, typed arrays and ArrayBuffers arrive as what they were, byte for byte; in
+     * `'json'`, so do errors. The result for each kind of value: `docs/values.md`.
      *
      * @defaultValue `'json'`
      */
     serialization?: 'json' | 'advanced';
     /**
-     * The largest task, result or message, in bytes, up to 511 MiB. A larger task is refused with
-     * {@link MessageTooLargeError} before anything is copied; a larger result ends its task with
-     * that error, and the worker lives. JSON may become 28 times as large in the heap: a result
-     * whose objects and arrays would take more than half of this process's heap
-     * (`--max-old-space-size`) ends its task in the same way.
+     * Maximum size of a task, result or message (bytes), up to 511 MiB. A larger task is refused
+     * with {@link MessageTooLargeError} before anything is copied. A larger result ends its task
+     * with that error, and the worker lives.
+     *
+     * JSON may become 28 times as large in the heap. A result whose objects and arrays would take
+     * more than half of this process's heap (`--max-old-space-size`) ends its task in the same way.
      *
      * @defaultValue `67108864` (64 MiB)
      */
     maxMessageSize?: number;
     /**
-     * The environment that a worker sees, exactly. Undefined values are left out. As with
-     * `child_process`, two things of this process are added that are not named here:
-     * `NODE_V8_COVERAGE`, and to `NODE_OPTIONS` the flags of the permission model, see {@link
-     * Options.execArgv}.
+     * The exact environment of a worker. Undefined values are left out. As with `child_process`,
+     * two things of this process are added if they are not given here: `NODE_V8_COVERAGE`, and, to
+     * `NODE_OPTIONS`, the flags of the permission model, see {@link Options.execArgv}.
      *
-     * @defaultValue a copy of `process.env`, taken when the pool is made, without what is meant for this process only
-     *   (Node's IPC channel, the debugger's flags in `NODE_OPTIONS`)
+     * @defaultValue a copy of `process.env`, taken when the pool is made, without what is meant for
+     *   this process only (Node's IPC channel, the debugger's flags in `NODE_OPTIONS`)
      */
     env?: Readonly<Record<string, string | number | boolean | bigint | undefined>>;
     /**
-     * `process.argv.slice(2)` of Node workers.
+     * Arguments of Node workers: their `process.argv.slice(2)`.
      *
      * @defaultValue `[]`
      */
     argv?: readonly string[];
     /**
      * Node's flags for Node workers. With `--permission` among them, or in `NODE_OPTIONS` of `env`,
-     * a worker has the restrictions that these name; without, those of this process, which are
-     * added to its `NODE_OPTIONS`.
+     * a worker has the restrictions that these flags name. Without it, a worker has those of this
+     * process, which are added to its `NODE_OPTIONS`.
      *
-     * `--inspect`, `--inspect-brk` and `--inspect-wait`, here or in `NODE_OPTIONS` of `env`, have each worker listen for a debugger on
-     * a port of its own: any that is free, or, with `--inspect=9300`, 9300 for the worker with the
-     * id 1, 9301 for the next, and any that is free where that one is taken. To that end
-     * `--inspect-port` is added for each. Its address is a line on standard error, `bulkhead worker
-     * 1 (pid 4711): Debugger listening on ws://127.0.0.1:9300/…`: in the `stderr` events with
-     * `stdio: 'pipe'`, else on that of this process.
+     * With `--inspect`, `--inspect-brk` or `--inspect-wait`, here or in `NODE_OPTIONS` of `env`,
+     * each worker listens for a debugger on a port of its own: any free port, or, with
+     * `--inspect=9300`, 9300 for the worker with the id 1, 9301 for the next, and any free port
+     * where that one is taken. The pool adds `--inspect-port` for each worker. The address is a
+     * line on standard error, `bulkhead worker 1 (pid 4711): Debugger listening on
+     * ws://127.0.0.1:9300/…`: in the `stderr` events with `stdio: 'pipe'`, else on the standard
+     * error of this process.
      *
-     * @defaultValue `process.execArgv` without those for what this process itself evaluates, tests, watches or debugs. In Deno, `run`
-     *   and the permissions of this process; in Bun and Deno with another `execPath`, none
+     * @defaultValue `process.execArgv` without the flags by which this process itself evaluates,
+     *   tests, watches or debugs. In Deno, `run` and the permissions of this process; in Bun and
+     *   Deno with another `execPath`, none
      */
     execArgv?: readonly string[];
     /**
-     * The `node` that Node workers run on, or a `bun` or `deno` in place of it; the latter needs
-     * `execArgv` as well, such as
-     * `['run', '--allow-all']`.
+     * The `node` that Node workers run on, or a `bun` or `deno` in place of it. `deno` needs
+     * `execArgv` as well, such as `['run', '--allow-all']`.
      *
-     * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to their environment, as
+     * In Electron, `ELECTRON_RUN_AS_NODE=1` is added to the environment of workers, as
      * `child_process.fork()` does there. An app whose fuse "runAsNode" is off can have no Node
-     * workers: what it starts is itself, where the constructor throws an error with the code
-     * `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`. So it does in a single executable, on which no worker
-     * can run, without this option.
+     * workers, because its workers would be the app itself: the constructor throws an error with
+     * the code `ERR_FEATURE_UNAVAILABLE_ON_PLATFORM`. The constructor throws the same error in a
+     * single executable, on which no worker can run, without this option.
      *
      * @defaultValue `process.execPath`; in Electron on macOS, the app's helper
      */
     execPath?: string;
     /**
-     * The working directory of all workers: a path (a relative one starts at `process.cwd()`, when
-     * the pool is made), or a file URL, as text too.
+     * Working directory of all workers: a path (a relative one starts at `process.cwd()`, when the
+     * pool is made), or a file URL, as text too.
      *
-     * @defaultValue that of this process when the pool is made, wherever `process.chdir()` leads later
+     * @defaultValue that of this process when the pool is made, whatever `process.chdir()` does
+     *   later
      */
     cwd?: string | URL;
     /**
      * Where workers print to: `'inherit'`, to where this process does; `'pipe'`, to `stdout` and
-     * `stderr` events (and to nowhere while nobody listens); `'ignore'`, to nowhere. Whatever it
-     * says, the last 8 KiB of a worker's stderr are kept for the error that tells of its death.
+     * `stderr` events (discarded without a listener); `'ignore'`, nowhere. With each of them, the
+     * last 8 KiB of a worker's standard error are kept for the error that reports its death.
      *
      * @defaultValue `'inherit'`
      */
     stdio?: 'inherit' | 'pipe' | 'ignore';
     /**
-     * The nice value of workers: an integer from -20, much of the processors, to 19, what others
-     * leave. It is not added to that of this process. Less than that of this process takes a
-     * privilege (on Linux CAP_SYS_NICE, or RLIMIT_NICE); without it workers do not start, and the
-     * {@link WorkerStartError} has the system's error (`EACCES`, of `setpriority`) as its cause.
+     * Nice value of workers: an integer from -20 (most processor time) to 19 (what others leave).
+     * The value is absolute, not added to that of this process. A lower value than that of this
+     * process requires a privilege (on Linux CAP_SYS_NICE, or RLIMIT_NICE). Without the privilege
+     * workers do not start, and the {@link WorkerStartError} has the system's error (`EACCES`, of
+     * `setpriority`) as its cause.
      *
      * @defaultValue that of this process
      */
     nice?: number;
     /**
-     * Of the pool, in process titles and warnings.
+     * Name of the pool, in process titles and warnings.
      *
      * @defaultValue `'bulkhead'`
      */
     name?: string;
   }
 
-  /** What {@link ProcessManager.resize | resize()} takes. */
+  /** Argument of {@link ProcessManager.resize | resize()}. */
   export interface PoolSize {
-    /** From 0 to 1024. */
+    /** See {@link Options.minWorkers}; from 0 to 1024. */
     minWorkers?: number;
-    /** From 1 to 1024. */
+    /** See {@link Options.maxWorkers}; from 1 to 1024. */
     maxWorkers?: number;
   }
 
-  /**
-   * How often, and how soon, workers that die before they are ready are followed by another
-   * attempt.
-   */
+  /** How often, and how soon, a worker that dies before it is ready is started again. */
   export interface RestartOptions {
     /**
-     * So many deaths before readiness, within `window`, are still followed by another attempt.
+     * Number of deaths before readiness, within `window`, that are followed by another attempt.
      *
      * @defaultValue `5`
      */
     limit?: number;
-    /** How long such a death counts, in ms; `Infinity`: as long as the pool lives. @defaultValue `10_000` */
+    /**
+     * How long such a death counts (ms). `Infinity`: as long as the pool lives.
+     *
+     * @defaultValue `10_000`
+     */
     window?: number;
-    /** Before the first new attempt, in ms, with jitter; it doubles. @defaultValue `100` */
+    /**
+     * Pause before the first new attempt (ms, with jitter); doubled for each further one.
+     *
+     * @defaultValue `100`
+     */
     minDelay?: number;
-    /** Before any new attempt, at most, in ms. @defaultValue `5_000` */
+    /**
+     * Maximum pause before a new attempt (ms).
+     *
+     * @defaultValue `5_000`
+     */
     maxDelay?: number;
   }
 
   /** Options of one task. */
   export interface TaskOptions {
     /**
-     * Waiting tasks of higher priority are started first; among equals, first in, first out. Any
-     * number from -1_000_000 to 1_000_000. A task gains one level for each {@link
-     * Options.priorityAgeing} that it waits, so that none waits for ever. What has been sent ahead
-     * to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken, and a task
-     * that comes back from a worker that died is started before all others.
+     * Priority of the task: any number from -1_000_000 to 1_000_000. Waiting tasks of higher
+     * priority start first; among equals, first in, first out. A task gains one level for each
+     * {@link Options.priorityAgeing} that it waits, so that no task waits forever. A task that was
+     * sent ahead to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken. A
+     * task that comes back from a worker that died starts before all others.
      *
      * @defaultValue `0`
      */
     priority?: number;
     /**
-     * All tasks of one key go to one worker, which may keep in memory what they need (a cache, a
-     * connection, a model). Which one it is follows from the key (rendezvous hashing over the
-     * places of the pool), so that {@link ProcessManager.resize | resize()} moves few keys. A task
-     * with a key waits for that worker even if another one idles. The worker's successor has the
-     * same keys, and none of what the old process kept: the event `lost-key` tells. A worker that
-     * dies again and again loses its keys to others until it is started again. Any string that is
-     * not empty.
+     * Affinity key: all tasks with the same key go to one worker, which may keep in memory what
+     * they need (a cache, a connection, a model). Any string that is not empty.
+     *
+     * The key decides which worker that is (rendezvous hashing over the slots of the pool), so that
+     * {@link ProcessManager.resize | resize()} moves few keys. A task with a key waits for that
+     * worker even if another one idles. The worker's successor has the same keys, and none of what
+     * the old process kept: the event `lost-key` reports this. A worker that dies again and again
+     * loses its keys to others until it is started again.
      *
      * @defaultValue none: any worker
      */
     key?: string;
-    /** How long this task may run, in ms; 0 or `Infinity`: without limit. @defaultValue the pool's `taskTimeout` */
+    /**
+     * Time limit of this task (ms); 0 or `Infinity`: none.
+     *
+     * @defaultValue the pool's `taskTimeout`
+     */
     timeout?: number;
     /**
-     * Cancels the task when it is aborted; the error's `cause` is the signal's reason. Any number
-     * of tasks, maps and pools may share a signal: it has one listener for all of them.
+     * Signal that cancels the task when it is aborted. The error's `cause` is the signal's reason.
+     * Any number of tasks, maps and pools may share a signal: it has one listener for all of them.
      */
     signal?: AbortSignal;
-    /** How often it is started again if its worker dies, see {@link Options.retries}. @defaultValue the pool's `retries` */
+    /**
+     * Number of times that the task is started again if its worker dies, see {@link
+     * Options.retries}.
+     *
+     * @defaultValue the pool's `retries`
+     */
     retries?: number;
     /**
      * Name of the handler, instead of the task's `type`: an entry of the module's `handlers`, or
@@ -699,38 +733,49 @@ declare namespace ProcessManager {
      */
     filename?: string | URL;
     /**
-     * Called for what this task's handler passes to `ctx.progress()`, before the `progress` event
-     * and in the async context of the call that submitted the task.
+     * Called with each value that this task's handler passes to `ctx.progress()`, before the
+     * `progress` event and in the async context of the call that submitted the task.
      */
     onProgress?: (value: any, about: { taskId: TaskId; workerId: number }) => void;
     /**
-     * Where the task belongs in a distributed trace, as a W3C `traceparent`:
-     * `'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'`. The handler gets it as `ctx.trace`, a worker in another
-     * language as `trace` of the task's frame, subscribers of {@link Channels} as `trace`.
+     * Position of the task in a distributed trace, as a W3C `traceparent`:
+     * `'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'`. The handler gets it as
+     * `ctx.trace`, a worker in another language as `trace` of the task's frame, subscribers of
+     * {@link Channels} as `trace`.
      */
     trace?: string;
   }
 
-  /** {@link TaskOptions} of a stream, which is never started a second time: some of its values may have been taken. */
+  /**
+   * Options of a stream: {@link TaskOptions} without `retries`, because a stream whose values may
+   * have been taken is never started a second time.
+   */
   export interface StreamOptions extends Omit<TaskOptions, 'retries'> {
     /**
-     * How many values may be on their way or wait to be taken, from 1 to 65_536.
+     * Maximum number of values in flight or not taken yet, from 1 to 65_536.
      *
      * @defaultValue `16`
      */
     highWaterMark?: number;
   }
 
-  /** The task options are each task's; the signal ends the whole. */
+  /**
+   * Options of `map()`. The task options apply to each task; the signal ends the whole iteration.
+   */
   export interface MapOptions extends TaskOptions {
-    /** Results in the order of their tasks; false: in the order in which they come. @defaultValue `true` */
+    /**
+     * Whether results come in the order of their tasks; false: in the order of completion.
+     *
+     * @defaultValue `true`
+     */
     ordered?: boolean;
     /**
-     * How many items may have been taken from the source and not yet, as results, by the consumer;
-     * from 1, or `Infinity`.
+     * Maximum number of items in flight between the source and the consumer; from 1, or `Infinity`.
+     * An item counts from when it is taken from the source until the consumer takes its result.
      *
-     * @defaultValue adaptive: twice as many as can run at once (`maxWorkers * concurrency`) at first; doubled, up to 1024, while
-     *   so many are done within 20 ms, as tiny tasks need; halved again when that takes longer than 200 ms
+     * @defaultValue adaptive. At first twice as many as can run at once (`maxWorkers *
+     *   concurrency`); doubled, up to 1024, while that many are done within 20 ms, as tiny tasks
+     *   need; halved again when that takes longer than 200 ms
      */
     highWaterMark?: number;
   }
@@ -739,11 +784,11 @@ declare namespace ProcessManager {
   export interface ProxyOptions extends Omit<TaskOptions, 'handler'> {}
 
   /**
-   * The functions of a worker module, to be called from here: each takes the same arguments, and
-   * gives a promise. Without the module's type it has a function of every name but `then` and
+   * The functions of a worker module as async functions: each takes the same arguments and returns
+   * a promise. Without the module's type, there is a function of every name but `then` and
    * `toJSON`.
    *
-   * @typeParam Module Its type, `typeof import('./worker.js')`.
+   * @typeParam Module The type of the module, `typeof import('./worker.js')`.
    */
   export type WorkerProxy<Module = any> =
     IsAny<Module> extends true
@@ -763,34 +808,37 @@ declare namespace ProcessManager {
   /** Options of `shutdown()`. */
   export interface ShutdownOptions {
     /**
-     * After this time (ms), whatever still runs is killed, and its task ends with {@link
-     * PoolClosedError}; `Infinity`: nothing is killed.
+     * Time limit (ms). After it, running tasks are killed and end with {@link PoolClosedError}.
+     * `Infinity`: nothing is killed.
      *
      * @defaultValue none
      */
     timeout?: number;
-    /** `'running'` drops the tasks that have not started: they end with {@link PoolClosedError}. @defaultValue `'all'` */
+    /**
+     * Which tasks are finished. `'running'` drops the tasks that have not started: they end with
+     * {@link PoolClosedError}.
+     *
+     * @defaultValue `'all'`
+     */
     drain?: 'all' | 'running';
   }
 
-  /** What `shutdown()` and `terminate()` came to. */
+  /** Outcome of `shutdown()` and `terminate()`. */
   export interface ShutdownReport {
-    /** Tasks that ended with a result since the pool began to close. */
+    /** Number of tasks that ended with a result since the pool began to close. */
     completed: number;
     /**
-     * Accepted tasks that ended in any other way since then: dropped, killed, failed, cancelled.
+     * Number of accepted tasks that ended in any other way since then: dropped, killed, failed,
+     * cancelled.
      */
     rejected: number;
-    /** Workers that had to be killed. */
+    /** Number of workers that had to be killed. */
     killed: number;
   }
 
-  /** What a `result` event tells. */
+  /** First argument of a `result` event. */
   export interface Envelope<Result = any> {
-    /**
-     * Id of the task, the user's or the one it was assigned: as the pool knows it, whatever the
-     * worker says.
-     */
+    /** Id of the task, given or assigned: as the pool knows it, whatever the worker says. */
     taskId: TaskId;
     /** What the handler returned; of a whole envelope, its `result`. */
     result: Result;
@@ -798,34 +846,34 @@ declare namespace ProcessManager {
     processedBy: number;
   }
 
-  /** What a `result` event tells besides. */
+  /** Second argument of a `result` event. */
   export interface ResultInfo {
     /** Id of the worker that ran the task. */
     workerId: number;
     /** Which attempt of the task succeeded, from 1. */
     attempt: number;
-    /** From acceptance to start, in ms. */
+    /** Time from acceptance to start (ms). */
     waitTime: number;
-    /** From start to reply, in ms. */
+    /** Time from start to reply (ms). */
     runTime: number;
   }
 
   /**
-   * A worker keeps its id, from 1 to `maxWorkers`, when it is replaced; the pid is then another.
-   * While one that is recycled ends its tasks, there are two processes of its id.
+   * A worker's id and process. A replaced worker keeps its id, from 1 to `maxWorkers`, and has
+   * another pid. While a recycled worker finishes its tasks, two processes have its id.
    */
   export interface WorkerInfo {
-    /** Number of its place in the pool, from 1. */
+    /** Number of the worker's slot in the pool, from 1. */
     id: number;
-    /** Of its process. */
+    /** Pid of its process. */
     pid: number;
   }
 
   /** How a worker ended. */
   export interface WorkerExit {
-    /** Its id, which its replacement has as well. */
+    /** Id of the worker, which its replacement has as well. */
     workerId: number;
-    /** Of its process. */
+    /** Pid of its process. */
     pid: number;
     /**
      * Exit code, or null if a signal ended it. Both null: the status is unknown, or the worker is
@@ -835,16 +883,17 @@ declare namespace ProcessManager {
     /** The signal that ended it, by name, or null if it exited. */
     signal: NodeJS.Signals | null;
     /**
-     * Why it is gone:
+     * Why the worker is gone:
      *
      * - `'shutdown'`: the pool was closed;
-     * - `'idle'`: it was not needed;
+     * - `'idle'`: the worker was not needed;
      * - `'recycled'`: after `maxTasksPerWorker`, `maxWorkerAge` or `recycleMemory`;
-     * - `'reload'`: the pool was told to replace it;
+     * - `'reload'`: `reload()` replaced it;
      * - `'timeout'`, `'aborted'`: it did not end a task that ran too long, or was cancelled;
      * - `'memory'`: it was beyond `maxMemory`;
      * - `'startup'`: it did not get ready;
-     * - `'crashed'`: it ended by itself, was killed by somebody else, closed its channel, or broke the protocol.
+     * - `'crashed'`: it exited by itself, was killed from outside, closed its channel, or broke the
+     *   protocol.
      */
     reason:
       | 'shutdown'
@@ -856,13 +905,13 @@ declare namespace ProcessManager {
       | 'aborted'
       | 'crashed'
       | 'startup';
-    /** From spawn to death, in ms. */
+    /** Time from spawn to death (ms). */
     uptime: number;
-    /** Tasks that it has ended, with a result or an error. */
+    /** Number of tasks that the worker has ended, with a result or an error. */
     tasksDone: number;
   }
 
-  /** A worker that tasks of a key went to is gone. */
+  /** Argument of a `lost-key` event: a worker that ran tasks of a key is gone. */
   export interface LostKey {
     /** See {@link TaskOptions.key}. */
     key: string;
@@ -870,56 +919,61 @@ declare namespace ProcessManager {
     workerId: number;
   }
 
-  /** A task that is started again. */
+  /** Argument of a `retry` event: a task is started again. */
   export interface Retry {
     /** Id of the task. */
     taskId: TaskId;
     /** Which attempt of the task comes next, from 2. */
     attempt: number;
-    /** What ended the start before. */
+    /** The error that ended the previous attempt. */
     error: Error;
   }
 
-  /** The events of a pool, and what their listeners get. */
+  /**
+   * The events of a pool, and the arguments of their listeners.
+   *
+   * @typeParam Worker The type of the worker module, by which `result` has the results of its
+   *   handlers.
+   */
   export interface Events<Worker = any> {
     /** A task given to `distributeTask` has a result. */
     result: [envelope: Envelope<AnyResult<Worker>>, info: ResultInfo];
     /**
-     * A task given to `distributeTask` has failed (with what its handler threw, or with an error of
-     * this page; `taskId` tells which). As with any emitter, this is thrown if there is no
-     * listener.
+     * A task given to `distributeTask` has failed: with what its handler threw, or with one of the
+     * errors below; `taskId` says which task. As with any emitter, the error is thrown if there is
+     * no listener.
      *
-     * Or it concerns the pool itself: {@link PoolBrokenError}, at most once, or the {@link
-     * ProtocolError} of a worker that ran no task. This never ends the process: without a listener,
-     * the promises that reject with it are enough (`run()`, `ready()`, a
-     * `startWorkers()` that the program awaits), and where there is none, one warning of the process tells it, with the code
+     * Or the error concerns the pool itself: {@link PoolBrokenError}, at most once, or the {@link
+     * ProtocolError} of a worker that ran no task. Such an error never ends the process. Without a
+     * listener, promises that reject with it are enough (`run()`, `ready()`, a `startWorkers()`
+     * that the program awaits). If there is none, one process warning reports it, with the code
      * `BULKHEAD_POOL_ERROR`.
      */
     error: [error: Error & Partial<TaskErrorFields>];
-    /** A worker is gone. Its last event, after all its results. */
+    /** A worker is gone. The last event of a worker, after all its results. */
     exit: [exit: WorkerExit];
     /**
-     * Everything a worker says, in order: what it passes to `send()`, and its results, as
-     * envelopes. Costs nothing while nobody listens. A worker may send a message that looks like an
+     * Everything that a worker sends, in order: what it passes to `send()`, and its results, as
+     * envelopes. Costs nothing without a listener. A worker may send a message that looks like an
      * envelope; `result` events are about real ones only.
      */
     message: [message: any, worker: WorkerInfo];
     /** A worker is ready. */
     online: [worker: WorkerInfo];
-    /** What a handler passes to `ctx.progress()`. */
+    /** A handler passed a value to `ctx.progress()`. */
     progress: [value: any, about: { taskId: TaskId; workerId: number }];
     /** The queue has room again, after a {@link QueueFullError}. */
     drain: [];
     /** A task whose worker died is started again. */
     retry: [retry: Retry];
     /**
-     * A worker is gone that had run tasks of this key (in an open pool, for whatever reason), right
-     * before its `exit`. Told of at most 65_536 keys for each worker.
+     * A worker that had run tasks of this key is gone (in an open pool, for whatever reason). Comes
+     * right before its `exit`, for at most 65_536 keys of each worker.
      */
     'lost-key': [lost: LostKey];
-    /** With `stdio: 'pipe'`: what a worker prints. */
+    /** With `stdio: 'pipe'`: a worker printed to its standard output. */
     stdout: [chunk: Buffer, worker: WorkerInfo];
-    /** With `stdio: 'pipe'`: what a worker prints to its standard error. */
+    /** With `stdio: 'pipe'`: a worker printed to its standard error. */
     stderr: [chunk: Buffer, worker: WorkerInfo];
   }
 
@@ -935,9 +989,9 @@ declare namespace ProcessManager {
    * ```
    */
   export interface Channels {
-    /** Its workers are being started. */
+    /** The pool's workers are being started. */
     'bulkhead:pool:open': PoolMessage;
-    /** All its workers are gone, and all its tasks settled. */
+    /** All workers of the pool are gone, and all its tasks are settled. */
     'bulkhead:pool:close': PoolMessage;
     /** A worker is ready. */
     'bulkhead:worker:online': PoolMessage & { readonly workerId: number; readonly pid: number };
@@ -946,61 +1000,58 @@ declare namespace ProcessManager {
     /** A task was accepted. */
     'bulkhead:task:start': TaskMessage;
     /**
-     * Its worker died, and it is started again: `attempt` is the coming start, `error` what ended
-     * the last one.
+     * The worker of a task died, and the task is started again: `attempt` is the coming attempt,
+     * `error` what ended the last one.
      */
     'bulkhead:task:retry': TaskMessage;
-    /** It is settled; whoever gave it is told next. */
+    /** A task is settled. Its caller is told next. */
     'bulkhead:task:end': TaskMessage;
   }
 
-  /** What every message of {@link Channels} has. */
+  /** Members of every message of {@link Channels}. */
   export interface PoolMessage {
-    /** The pool that it is about. */
+    /** The pool that the message is about. */
     readonly pool: ProcessManager;
     /** The pool's option `name`. */
     readonly poolName: string;
   }
 
   /**
-   * One and the same object from a task's start to its end, which tells tasks of the same id apart.
-   * What is known of the task grows with it; what is not known is undefined.
+   * The state of a task: the same object from the task's start to its end, which tells tasks with
+   * the same id apart. More members are known as the task proceeds; unknown ones are undefined.
    */
   export interface TaskMessage extends PoolMessage {
-    /** Id of the task, the user's or the one it was assigned. */
+    /** Id of the task, given or assigned. */
     readonly taskId: TaskId;
     /**
-     * The task option of that name. Not known of a task that was accepted before anybody subscribed
-     * to a channel of tasks.
+     * The task option `trace`. Undefined for a task that was accepted before a channel of tasks had
+     * a subscriber.
      */
     readonly trace: string | undefined;
-    /** Which attempt of the task it is about, from 1. */
+    /** Number of the attempt, from 1. */
     readonly attempt: number | undefined;
     /**
-     * At its end. `'cancelled'`: by its signal, `cancel()`, or whoever has left a `map()` or
-     * `stream()`.
+     * How the task ended; known at its end. `'cancelled'`: by its signal, by `cancel()`, or because
+     * the consumer has left a `map()` or `stream()`.
      */
     readonly outcome: 'completed' | 'failed' | 'cancelled' | undefined;
-    /** At its end, where a worker was involved. */
+    /** Id of the worker; known at the task's end, where a worker was involved. */
     readonly workerId: number | undefined;
-    /** Of that worker. */
+    /** Pid of that worker. */
     readonly pid: number | undefined;
-    /** From acceptance to the last start, in ms. */
+    /** Time from acceptance to the last start (ms). */
     readonly waitTime: number | undefined;
-    /** From that start to the end, in ms. */
+    /** Time from that start to the end (ms). */
     readonly runTime: number | undefined;
-    /**
-     * What the task failed with, as its caller gets it; with a retry, what ended the attempt
-     * before.
-     */
+    /** The error that the caller gets; of a retry, the error that ended the previous attempt. */
     readonly error: (Error & Partial<TaskErrorFields>) | undefined;
   }
 
-  /** What `stats()` counts. */
+  /** Result of `stats()`. */
   export interface Stats {
-    /** Since the pool was made. */
+    /** Numbers of tasks since the pool was made. */
     tasks: {
-      /** Tasks that the pool has taken; each ends as one of the next three. */
+      /** Tasks that the pool has accepted; each ends as one of the next three. */
       accepted: number;
       /** Ended with a result. */
       completed: number;
@@ -1008,26 +1059,26 @@ declare namespace ProcessManager {
       failed: number;
       /** Ended because they were cancelled. */
       cancelled: number;
-      /** Times that a task was started again. */
+      /** Number of times that a task was started again. */
       retried: number;
     };
-    /** What waits. */
+    /** The waiting tasks. */
     queue: {
-      /** Tasks that have not started. */
+      /** Number of tasks that have not started. */
       tasks: number;
-      /** Their size. */
+      /** Their size (bytes). */
       bytes: number;
     };
     /**
-     * From acceptance to start, of the tasks that a worker has replied to, with a result or an
+     * Time from acceptance to start, of the tasks that a worker has replied to, with a result or an
      * error.
      */
     waitTime: TimeStats;
-    /** From start to reply, of the same tasks. */
+    /** Time from start to reply, of the same tasks. */
     runTime: TimeStats;
     /**
-     * The part of the workers' time that tasks have used, from 0 to 1: their running time by the
-     * time that workers were ready, times `concurrency`.
+     * Share of the workers' time that tasks have used, from 0 to 1: the tasks' running time,
+     * divided by the time that workers were ready and by `concurrency`.
      */
     utilization: number;
     /** The same rows as {@link ProcessManager.workers}. */
@@ -1035,86 +1086,88 @@ declare namespace ProcessManager {
   }
 
   /**
-   * How a time is distributed, in ms, since the pool was made; all 0 before the first task. Kept in
-   * a histogram of two significant digits, so that the figures are right within 1 %.
+   * Distribution of a time (ms) since the pool was made; all 0 before the first task. Taken from a
+   * histogram of two significant digits, so that the figures are right within 1 %.
    */
   export interface TimeStats {
-    /** Tasks. */
+    /** Number of tasks. */
     count: number;
-    /** The shortest. */
+    /** The shortest time. */
     min: number;
-    /** The average. */
+    /** The average time. */
     mean: number;
-    /** Half of the tasks took at most so long. */
+    /** 50 % of the tasks took at most this time. */
     p50: number;
-    /** 90 % of the tasks took at most so long. */
+    /** 90 % of the tasks took at most this time. */
     p90: number;
-    /** 99 % of the tasks took at most so long. */
+    /** 99 % of the tasks took at most this time. */
     p99: number;
-    /** 99.9 % of the tasks took at most so long. */
+    /** 99.9 % of the tasks took at most this time. */
     p999: number;
-    /** The longest. */
+    /** The longest time. */
     max: number;
   }
 
-  /** A worker, as `stats()` and `workers` show it. */
+  /** A row of `stats().workers` and `workers`. */
   export interface WorkerStats {
-    /** Number of its place in the pool, from 1 to `maxWorkers`; the same for its replacement. */
+    /** Number of the worker's slot, from 1 to `maxWorkers`; the same for its replacement. */
     id: number;
-    /** Null where no process runs just now. */
+    /** Pid of the process; null where none runs just now. */
     pid: number | null;
-    /** Not ready yet (or between two attempts), without a task, with one, or told to go. */
+    /**
+     * State of the worker: not ready yet (or between two attempts), without a task, with one, or
+     * told to stop.
+     */
     state: 'starting' | 'idle' | 'busy' | 'stopping';
-    /** Ids of the tasks it runs. */
+    /** Ids of the tasks that the worker runs. */
     running: TaskId[];
-    /** Since it was spawned, in ms. */
+    /** Time since the process was spawned (ms). */
     uptime: number;
     /**
-     * Resident memory in bytes; null where it is not known: elsewhere than on Linux, or without a
+     * Resident memory (bytes); null where it is not known: elsewhere than on Linux, or without a
      * `/proc` of this PID namespace.
      */
     rss: number | null;
-    /** Tasks that it has ended, with a result or an error. */
+    /** Number of tasks that the worker has ended, with a result or an error. */
     tasksDone: number;
-    /** How often this worker was replaced. */
+    /** Number of times that this worker was replaced. */
     restarts: number;
   }
 
-  /** What is added to every error that ends a task. */
+  /** Fields of every error that ends a task. */
   export interface TaskErrorFields {
     /** Id of the task. */
     taskId: TaskId;
-    /** Where a worker was involved. */
+    /** Id of the worker, if one was involved. */
     workerId: number;
-    /** Of that worker. */
+    /** Pid of that worker. */
     pid: number;
   }
 
   /**
-   * Base of all errors that are bulkhead's own. `instanceof` works across two copies of the
-   * package.
+   * Base of bulkhead's own errors. `instanceof` works across two copies of the package.
    *
-   * What a handler throws arrives as itself instead: class of the built-in errors, name, message,
-   * `code`, own fields, `cause` chain (up to 16) and `AggregateError.errors` kept, the worker's
-   * stack kept, `taskId`, `workerId` and `pid` added. A field that the pool's `serialization`
-   * cannot carry is text that says what it was. A thrown value that is no error arrives as the
-   * `cause` of an `Error`.
+   * An error that a handler throws arrives as itself instead. It keeps the class of the built-in
+   * errors, name, message, `code`, own fields, the `cause` chain (up to 16),
+   * `AggregateError.errors` and the worker's stack; `taskId`, `workerId` and `pid` are added. A
+   * field that the pool's `serialization` cannot carry is text that says what it was. A thrown
+   * value that is no error arrives as the `cause` of an `Error`.
    */
   export class BulkheadError extends Error {
     /**
-     * For errors of the same family.
+     * Makes an error, for subclasses.
      *
      * @param message What happened.
      * @param fields Become own properties of the error; `cause` is its cause.
      */
     constructor(message?: string, fields?: Record<string, unknown>);
-    /** What kind of error it is; the same in every version. */
+    /** Kind of the error; the same in every version. */
     readonly code: string;
     /** The task that the error ends. */
     taskId?: TaskId;
-    /** The worker that it is about, if it is about one. */
+    /** The worker that the error is about, if any. */
     workerId?: number;
-    /** Of that worker's process; null if there was none. */
+    /** Pid of that worker's process; null if there was none. */
     pid?: number | null;
   }
 
@@ -1122,68 +1175,72 @@ declare namespace ProcessManager {
   export class WorkerCrashedError extends BulkheadError {
     readonly code: 'ERR_WORKER_CRASHED';
     /**
-     * What it passed to `exit()`, 0 to 255; null where a signal ended it. Both null: the status is
+     * Exit code of the worker, 0 to 255; null where a signal ended it. Both null: the status is
      * unknown.
      */
     exitCode: number | null;
-    /** The signal that ended it, by name. */
+    /** Name of the signal that ended the worker, or null. */
     signal: NodeJS.Signals | null;
     /**
      * What the worker was doing:
      *
-     * - `'running'`: it ran the task (or was about to, or had just ended it and not yet said so);
+     * - `'running'`: it ran the task (or was about to, or had just ended it without having
+     *   replied);
      * - `'result'`: it was writing a result, of which a part had arrived;
-     * - `'stopping'`: the pool was ending it for another task's sake (see `reason`), and this task went with it. Only with
-     *   `concurrency` above 1.
+     * - `'stopping'`: the pool was ending it because of another task (see `reason`), and this task
+     *   went with it. Only with `concurrency` above 1.
      *
-     * A worker that dies before it is ready gives a {@link WorkerStartError}, and an idle one no
-     * error but an `exit` event.
+     * A worker that dies before it is ready gives a {@link WorkerStartError}. An idle one gives no
+     * error, only an `exit` event.
      */
     phase: 'running' | 'result' | 'stopping';
     /** The `reason` of the worker's `exit` event: `'crashed'`, unless the pool was ending it. */
     reason: WorkerExit['reason'];
     /**
-     * Whether the task may have had effects. Always true: a task that had certainly not started is
-     * not lost.
+     * Whether the task may have had effects. Always true: a task that certainly had not started is
+     * queued again.
      */
     maybeExecuted: boolean;
     /**
-     * Memory ran out: V8 (or Python, Go, C++, Rust) said so and died in the way that goes with it,
-     * or the kernel's out-of-memory killer ended the worker, as the count of its memory group
-     * (cgroup v1 or v2) shows; or it exceeded `maxMemory`.
+     * Whether memory ran out. True if V8 (or Python, Go, C++, Rust) said so and died of it, if the
+     * kernel's out-of-memory killer ended the worker, as the count of its memory group (cgroup v1
+     * or v2) shows, or if the worker exceeded `maxMemory`.
      */
     outOfMemory: boolean;
-    /** It had closed its channel and lived on, and was ended for that: `signal` is how. */
+    /**
+     * Whether the worker had closed its channel without exiting, and was ended for that; `signal`
+     * says how.
+     */
     channelClosed: boolean;
     /**
      * The last 8 KiB of its standard error, whatever `stdio` says. The text of an uncaught
      * exception is in it.
      */
     stderr: string;
-    /** Of the worker, from spawn to death, in ms. */
+    /** Time from the worker's spawn to its death (ms). */
     uptime: number;
-    /** The largest resident memory known of the worker, in bytes; 0: unknown. */
+    /** Largest known resident memory of the worker (bytes); 0: unknown. */
     rss: number;
     /**
-     * How often the task was started. With `retries` more than once: each attempt ended with the
-     * death of its worker.
+     * Number of attempts. More than one with `retries`: each ended with the death of its worker.
      */
     attempts: number;
   }
 
   /**
-   * A worker did not get ready. `cause` is what it said itself, if it did. Where there is no
-   * process (`reason` is `'spawn'`) it is the system's error, with the fields of Node's own: `code`
-   * (`'ENOENT'`, `'EMFILE'`), `errno`, `syscall`, and `path` where it is about a file. Shortages
-   * (`EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`, `ETXTBSY`) are tried again, as
-   * often as {@link Options.restart} allows.
+   * A worker did not get ready. `cause` is the error that the worker reported, if it did.
+   *
+   * Where there is no process (`reason` is `'spawn'`), `cause` is the system's error, with the
+   * fields of Node's own: `code` (`'ENOENT'`, `'EMFILE'`), `errno`, `syscall`, and `path` where it
+   * is about a file. After a shortage (`EAGAIN`, `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`,
+   * `ETXTBSY`) the start is retried, as often as {@link Options.restart} allows.
    */
   export class WorkerStartError extends BulkheadError {
     readonly code: 'ERR_WORKER_START';
     /**
-     * What happened: it ended (`'exit'`), was not ready within `startTimeout` (`'timeout'`), could
-     * not be spawned (`'spawn'`), said what makes no sense (`'protocol'`), or said itself that it
-     * cannot start (`'fail'`).
+     * What happened: the worker exited (`'exit'`), was not ready within `startTimeout`
+     * (`'timeout'`), could not be spawned (`'spawn'`), sent an unrecognized frame (`'protocol'`),
+     * or reported that it cannot start (`'fail'`).
      */
     reason: 'exit' | 'timeout' | 'spawn' | 'protocol' | 'fail';
     /** See {@link WorkerCrashedError.exitCode}. */
@@ -1199,47 +1256,49 @@ declare namespace ProcessManager {
   }
 
   /**
-   * Workers die again and again before they are ready, or can never start, and none serves or may
-   * still get ready; the pool takes no tasks any more. Each task that waits ends with it, and so
-   * does each later call. As an event it comes once, whatever the pool was doing; for how the pool
-   * itself tells of it, see {@link Events.error}.
+   * The pool is broken: workers die again and again before they are ready, or can never start, and
+   * none serves or may still get ready. The pool accepts no more tasks. Each waiting task ends with
+   * this error, and so does each later call. The event comes once, whatever the pool was doing; see
+   * {@link Events.error} for how the pool itself reports it.
    */
   export class PoolBrokenError extends BulkheadError {
     readonly code: 'ERR_POOL_BROKEN';
     /** The last start error. */
     cause: WorkerStartError;
-    /** For a task that was already accepted. */
+    /** For an accepted task: whether it may have had effects. */
     maybeExecuted?: boolean;
   }
 
   /** The pool is closed, or closing. */
   export class PoolClosedError extends BulkheadError {
     readonly code: 'ERR_POOL_CLOSED';
-    /** For a task that was already accepted. */
+    /** For an accepted task: whether it may have had effects. */
     maybeExecuted?: boolean;
   }
 
-  /** The queue is full: see {@link Options.maxQueue}, {@link Options.maxQueueBytes} and {@link ProcessManager.ready}. */
+  /**
+   * The queue is full: see {@link Options.maxQueue}, {@link Options.maxQueueBytes} and {@link
+   * ProcessManager.ready}.
+   */
   export class QueueFullError extends BulkheadError {
     readonly code: 'ERR_QUEUE_FULL';
-    /** `maxQueue`. */
+    /** The pool's `maxQueue`. */
     limit: number;
   }
 
   /** The task ran longer than its timeout. */
   export class TaskTimeoutError extends BulkheadError {
     readonly code: 'ERR_TASK_TIMEOUT';
-    /** In ms. */
+    /** The time limit (ms). */
     timeout: number;
     /**
      * With {@link Options.captureStack}: where the worker's JavaScript was at the deadline, at most
      * 50 lines like those of an Error's `stack`, without its first one.
      *
-     * Missing where that could not be found out within a second: the worker was not in JavaScript
-     * (its handler awaits something, or is in a synchronous native call), it handles SIGUSR1
-     * itself, has a debugger open already, was started without one (`--permission`,
-     * `--disable-sigusr1`), was being ended for another task, or the stack is thousands of calls
-     * deep.
+     * Missing where the pool could not find out within a second: the worker was not in JavaScript
+     * (its handler awaits something, or is in a synchronous native call), handles SIGUSR1 itself,
+     * has a debugger open already, was started without one (`--permission`, `--disable-sigusr1`),
+     * was being ended because of another task, or its stack is thousands of calls deep.
      */
     stuckAt?: string;
   }
@@ -1252,13 +1311,13 @@ declare namespace ProcessManager {
   }
 
   /**
-   * A value cannot be sent. Of a task: thrown before it is accepted. Of a result: the task fails,
-   * the worker lives. `cause` is what stood in the way: the TypeError of a cycle, the RangeError of
-   * too deep nesting, what a getter threw.
+   * A value cannot be sent. Of a task: thrown before the task is accepted. Of a result: the task
+   * fails, the worker lives. `cause` is the reason: the TypeError of a cycle, the RangeError of too
+   * deep nesting, what a getter threw.
    */
   export class SerializationError extends BulkheadError {
     readonly code: 'ERR_SERIALIZATION';
-    /** Where in the value, such as `data.items[3]`; where it is known. */
+    /** Where in the value, such as `data.items[3]`, if known. */
     path?: string;
   }
 
@@ -1267,18 +1326,20 @@ declare namespace ProcessManager {
    */
   export class MessageTooLargeError extends BulkheadError {
     readonly code: 'ERR_MESSAGE_TOO_LARGE';
-    /** In bytes; where it was too large to be measured, at least so many. */
+    /** Size of the value (bytes); of a value too large to be measured, a lower bound. */
     size: number;
-    /** In bytes. */
+    /** The limit (bytes). */
     limit: number;
   }
 
-  /** A worker broke the wire protocol. It was killed; nobody else notices. */
+  /**
+   * A worker broke the wire protocol. The pool killed it; other workers and tasks are not affected.
+   */
   export class ProtocolError extends BulkheadError {
     readonly code: 'ERR_PROTOCOL';
     /** What arrived, shortened. */
     what: string;
-    /** For a task. */
+    /** For a task: whether it may have had effects. */
     maybeExecuted?: boolean;
   }
 }

@@ -2,7 +2,8 @@
 // returns
 
 /**
- * What the type of a worker module says about its handlers: their names, their tasks, their results.
+ * What the type of a worker module says about its handlers: their names, their tasks, their
+ * results.
  *
  * `index.d.ts` uses these types in the signatures of a pool that knows its module. They look for
  * handlers where the worker looks for them: among the module's exports, then among those of an
