@@ -1,11 +1,14 @@
 'use strict';
 
-/** Of slots, at first; a power of two, as every size of the ring is. */
+/**
+ * The first capacity of the ring. Every capacity is a power of two, so that an index wraps by a
+ * mask.
+ */
 const INITIAL_CAPACITY = 16;
 
 /**
- * A queue in a ring of slots, which grows when it is full. A queue that is never empty, as an array
- * would have to be moved again and again.
+ * A queue in a ring buffer, which grows when full. An array that is never empty would have to be
+ * shifted as a whole.
  *
  *   [ c | d |   |   | a | b ]
  *             ▲       ▲
@@ -26,12 +29,12 @@ class Fifo {
     this.size += 1;
   }
 
-  /** @returns {T | undefined} the first, which stays */
+  /** @returns {T | undefined} the first item, which stays in the queue */
   peek() {
     return this.#ring[this.#head];
   }
 
-  /** @returns {T | undefined} the first */
+  /** @returns {T | undefined} the first item */
   shift() {
     if (this.size === 0) return undefined;
     const item = this.#ring[this.#head];
@@ -41,7 +44,7 @@ class Fifo {
     return item;
   }
 
-  /** @returns {T | undefined} the last */
+  /** @returns {T | undefined} the last item */
   pop() {
     if (this.size === 0) return undefined;
     this.size -= 1;

@@ -1,20 +1,20 @@
 'use strict';
 
 /**
- * Whose task it is.
+ * The receiver of a task's outcome.
  *
  * @typedef {object} Owner
  * @property {(task: MappedTask, value: unknown) => void} resolved
  * @property {(task: MappedTask, error: unknown) => void} rejected
  */
 
-/** Of `map()`, whose results wait until they are taken. */
+/** A task of `map()`, which keeps its result until the consumer takes the result. */
 class MappedTask {
   /** @type {string | number} */
   id = 0;
-  /** Of no meaning once it is settled. */
+  /** Meaningless once the task is settled. */
   ticket = -1;
-  /** `'dropped'`: nobody will be told its outcome. @type {'pending' | 'done' | 'dropped'} */
+  /** `'dropped'`: the outcome is ignored. @type {'pending' | 'done' | 'dropped'} */
   state = 'pending';
   /** @type {unknown} */
   value = undefined;

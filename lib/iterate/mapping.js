@@ -1,6 +1,6 @@
 'use strict';
 
-// `pool.map()`: tasks from any source, and their results for as long as somebody takes them.
+// `pool.map()`: tasks from any iterable, and their results for a consumer.
 //
 //   source ──pull──▶ pool ──settle──▶ results ──take──▶ consumer
 //            └─────── at most `highWaterMark` ───────┘
@@ -9,8 +9,8 @@
 //    │       │         └──────────────────▶ ▲
 //    └───────┴──────────────────────────────┘   left by the consumer
 //
-// Nothing is pulled but for a consumer: by its first `next()`, and then whenever it has taken a
-// result.
+// The mapping pulls items only for a consumer: at the first `next()`, and after each result that
+// the consumer takes.
 
 const { AsyncResource } = require('node:async_hooks');
 const { setTimeout } = require('../clock');
@@ -26,24 +26,25 @@ const { AsCompleted, InOrder } = require('./results');
 const { END, Source, assertIterable } = require('./source');
 const { Window } = require('./window');
 
-/** ms, at most, between two attempts to hand in a task for which others leave no room. */
+/** The longest pause between two tries to submit an item to a full queue (ms). */
 const MAX_PAUSE = 100;
 
 /** @typedef {import('../options/task-options').TaskOptions} TaskOptions */
 /** @typedef {import('../options/worker-command').WorkerKind} WorkerKind */
 
 /**
- * The pool, as a mapping needs it.
+ * The part of a pool that a mapping uses.
  *
  * @typedef {object} Host
- * @property {(task: MappedTask, item: unknown, options: Readonly<TaskOptions>) => number} accept returns its ticket, or
- *   throws why not
- * @property {(ticket: number) => void} cancel an unsettled task
+ * @property {(task: MappedTask, item: unknown, options: Readonly<TaskOptions>) => number} accept
+ *   returns the task's ticket, or throws the reason of the refusal
+ * @property {(ticket: number) => void} cancel cancels an unsettled task
  * @property {() => Promise<void>} ready
- * @property {() => number} capacity tasks that can run at once
- * @property {() => Error | null} refusal why the pool takes no more tasks, if so
- * @property {Function} called what the user has called, where the stacks of errors begin
- * @property {Set<Mapping>} pulling those that wait for their source: they are told when the pool takes no more tasks
+ * @property {() => number} capacity the number of tasks that can run at once
+ * @property {() => Error | null} refusal why the pool accepts no more tasks; null if it does
+ * @property {Function} called the method that the user called, where the stacks of errors begin
+ * @property {Set<Mapping>} pulling the mappings that wait for their source: the pool calls
+ *   `refused` of each when it accepts no more tasks
  */
 
 class Mapping {
@@ -57,7 +58,11 @@ class Mapping {
   #window;
   /** @type {'new' | 'open' | 'ended' | 'closing' | 'done'} */
   #state = 'new';
-  /** What comes behind the last result, in place of its end. @type {{ error: unknown } | null} */
+  /**
+   * The error that follows the last result, in place of the end.
+   *
+   * @type {{ error: unknown } | null}
+   */
   #failure = null;
   #reads = new PendingReads();
   /** @type {Source | null} */
@@ -66,7 +71,7 @@ class Mapping {
   #sourceStopped = null;
   #pulling = false;
   #unsettled = 0;
-  /** Somebody waits for the end of any task. @type {(() => void) | null} */
+  /** Resolves the wait for any task to settle. @type {(() => void) | null} */
   #onSettled = null;
   /** `#pull` in the async context of the consumer. */
   #pullInContext = () => {};
@@ -110,9 +115,9 @@ class Mapping {
   }
 
   /**
-   * The consumer wants no more.
+   * Ends the mapping for its consumer.
    *
-   * @returns {Promise<void> | null} of the source's own end, with its failure; may be ignored
+   * @returns {Promise<void> | null} settles when the source has ended, and may be ignored
    */
   leave() {
     const leaves = this.#state === 'open' || this.#state === 'ended';
@@ -130,7 +135,7 @@ class Mapping {
   }
 
   /**
-   * Of a task.
+   * Keeps the result of a task for the consumer.
    *
    * @param {MappedTask} task
    * @param {unknown} value
@@ -148,7 +153,7 @@ class Mapping {
   }
 
   /**
-   * Of a task.
+   * Ends the mapping because a task failed.
    *
    * @param {MappedTask} task
    * @param {unknown} error
@@ -161,7 +166,7 @@ class Mapping {
   }
 
   /**
-   * The pool takes no more tasks. What it has accepted may still end well.
+   * Ends the mapping because the pool accepts no more tasks. Accepted tasks may still succeed.
    *
    * @param {unknown} error
    */
@@ -170,7 +175,7 @@ class Mapping {
   }
 
   /**
-   * Of the signal.
+   * Ends the mapping because its signal was aborted.
    *
    * @param {unknown} reason
    */
@@ -199,7 +204,7 @@ class Mapping {
     if (signal === null) return;
     try {
       watchOf(signal).add(this, this);
-      // The source's own code has run since the signal was looked at.
+      // The source's own code may have aborted the signal since the check in `#open`.
       if (signal.aborted) this.aborted(signal.reason);
     } catch (error) {
       this.#end({ error }, []);
@@ -214,7 +219,10 @@ class Mapping {
     return this.#state === 'open' && this.#results.size < this.#window.limit;
   }
 
-  /** Pulls while there is room. Goes on by itself where that takes a promise. */
+  /**
+   * Pulls items while there is room. Continues in `#pullOn` where an item is a promise, or the
+   * queue is full.
+   */
   #pull() {
     if (this.#pulling || !this.#hasRoom()) return;
     const source = /** @type {Source} */ (this.#source);
@@ -237,8 +245,8 @@ class Mapping {
 
   /**
    * @param {Source} source
-   * @param {unknown} first item, or a promise of it
-   * @param {boolean} refused the item was
+   * @param {unknown} first item, or a promise of an item
+   * @param {boolean} refused the pool refused the item
    */
   async #pullOn(source, first, refused) {
     const { pulling } = this.#host;
@@ -246,7 +254,7 @@ class Mapping {
     let item = first;
     let isRefused = refused;
     try {
-      // A pool that was closed while nothing was pulled does not tell again.
+      // The pool may have closed while the mapping was not in `pulling`.
       const refusal = this.#host.refusal();
       if (refusal !== null) this.refused(refusal);
       for (;;) {
@@ -268,10 +276,10 @@ class Mapping {
 
   /**
    * @param {unknown} item or END
-   * @returns {boolean} false: the pool has no room for it
+   * @returns {boolean} false: the queue has no room for the item
    */
   #offer(item) {
-    // What comes after the end is nobody's.
+    // The mapping has ended: the item is dropped.
     if (this.#state !== 'open') return true;
     if (item === END) {
       this.#state = 'ended';
@@ -288,18 +296,18 @@ class Mapping {
       return true;
     }
     this.#unsettled += 1;
-    // Serialising it has run user code (a getter, a toJSON), which may have ended all this.
+    // Serialising the item ran user code (a getter, a toJSON), which may have ended the mapping.
     if (this.#state === 'open') this.#results.add(task);
     else this.#drop([task]);
     return true;
   }
 
-  /** @param {unknown} item that was refused */
+  /** @param {unknown} item that the pool refused */
   async #offerAgain(item) {
     try {
       await this.#host.ready();
       for (let attempt = 1; !this.#offer(item); attempt++) {
-        // There is room, but not for this one, or not for long.
+        // The queue has room, but not for this item, or no longer.
         await this.#waitForRoom(attempt);
         await this.#host.ready();
       }
@@ -309,7 +317,7 @@ class Mapping {
   }
 
   /**
-   * Until there may be more room.
+   * Waits until the queue may have more room.
    *
    * @param {number} attempt
    * @returns {Promise<void>}
@@ -334,8 +342,8 @@ class Mapping {
   }
 
   /**
-   * @param {{ error: unknown }} failure behind what is left of the results
-   * @param {Iterable<MappedTask>} dropped of them
+   * @param {{ error: unknown }} failure follows the remaining results
+   * @param {Iterable<MappedTask>} dropped tasks that are no longer among the results
    */
   #end(failure, dropped) {
     this.#state = 'ended';
@@ -345,7 +353,7 @@ class Mapping {
     this.#deliver();
   }
 
-  /** @param {Iterable<MappedTask>} tasks whose outcome nobody will be told */
+  /** @param {Iterable<MappedTask>} tasks whose outcome is ignored from now on */
   #drop(tasks) {
     for (const task of tasks) {
       if (task.state === 'pending') this.#host.cancel(task.ticket);
@@ -355,12 +363,12 @@ class Mapping {
   }
 
   #stopSource() {
-    // It may owe an item for ever.
+    // The pending item of the source may never come.
     this.#host.pulling.delete(this);
     this.#sourceStopped ??= this.#source?.stop() ?? null;
   }
 
-  /** Gives those who wait what there is for them. */
+  /** Resolves pending reads with the results at hand. */
   #deliver() {
     while (this.#reads.size > 0) {
       const task = this.#results.take();
@@ -382,7 +390,7 @@ class Mapping {
   }
 }
 
-/** What users get: no more than an async iterator is. */
+/** The async iterator that users get. */
 class MapIterator {
   #mapping;
 
@@ -421,7 +429,7 @@ class MapIterator {
   }
 }
 
-/** Whatever else an async iterator has in this version of Node: helpers, `await using`. */
+/** Inherits what async iterators have in this version of Node.js: helpers, `await using`. */
 Object.setPrototypeOf(MapIterator.prototype, asyncIteratorPrototype());
 
 function asyncIteratorPrototype() {
@@ -451,7 +459,7 @@ function resolveMapOptions(options, kind) {
         ? undefined
         : integer('options.highWaterMark', highWaterMark, 1, Infinity),
     signal: resolved.signal,
-    // The signal is the mapping's: each task need not listen to it as well.
+    // The mapping listens to the signal, so the tasks need not.
     task: Object.keys(others).length === 0 ? NO_OPTIONS : { ...resolved, signal: null },
   };
 }
@@ -461,7 +469,7 @@ function resolveMapOptions(options, kind) {
  * @param {unknown} iterable
  * @param {unknown} options
  * @param {WorkerKind} kind
- * @returns {AsyncIterableIterator<any>} what is wrong rejects its first `next()`
+ * @returns {AsyncIterableIterator<any>} its first `next()` rejects if an argument is invalid
  */
 function map(host, iterable, options, kind) {
   return new MapIterator(new Mapping(host, iterable, options, kind));

@@ -1,7 +1,7 @@
 'use strict';
 
-// The results of a mapping, from their tasks to its consumer: in the order of the tasks, or as they
-// come.
+// The results of a mapping on their way to the consumer: in the order of the tasks, or of
+// completion.
 
 const { Fifo } = require('./fifo');
 
@@ -16,23 +16,23 @@ class InOrder {
     return this.#tasks.size;
   }
 
-  /** @param {MappedTask} task which was accepted */
+  /** @param {MappedTask} task an accepted one */
   add(task) {
     this.#tasks.push(task);
   }
 
-  /** @param {MappedTask} _task which has its value */
+  /** @param {MappedTask} _task with a result */
   settled(_task) {}
 
-  /** @returns {MappedTask | undefined} with its value */
+  /** @returns {MappedTask | undefined} the next task with a result */
   take() {
     return this.#tasks.peek()?.state === 'done' ? this.#tasks.shift() : undefined;
   }
 
   /**
-   * Takes out what is behind a failure, and the task that has failed.
+   * Removes a failed task, and all tasks behind the failed one.
    *
-   * @param {MappedTask | null} failed null: what comes next has
+   * @param {MappedTask | null} failed null: the item behind all tasks failed
    * @returns {MappedTask[]}
    */
   truncate(failed) {
@@ -43,7 +43,7 @@ class InOrder {
     return dropped;
   }
 
-  /** @returns {MappedTask[]} all of them */
+  /** @returns {MappedTask[]} all tasks */
   clear() {
     const dropped = [];
     for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop())
@@ -52,7 +52,7 @@ class InOrder {
   }
 }
 
-/** Results in the order in which they came. */
+/** Results in the order of completion. */
 class AsCompleted {
   /** @type {Set<MappedTask>} */
   #unsettled = new Set();
@@ -63,12 +63,12 @@ class AsCompleted {
     return this.#unsettled.size + this.#done.size;
   }
 
-  /** @param {MappedTask} task which was accepted */
+  /** @param {MappedTask} task an accepted one */
   add(task) {
     this.#unsettled.add(task);
   }
 
-  /** @param {MappedTask} task which has its value */
+  /** @param {MappedTask} task with a result */
   settled(task) {
     this.#unsettled.delete(task);
     this.#done.push(task);
@@ -79,7 +79,7 @@ class AsCompleted {
   }
 
   /**
-   * A failure is behind all that was done before it.
+   * Removes all unsettled tasks: a failure follows the results that came before.
    *
    * @param {MappedTask | null} _failed
    */
@@ -89,7 +89,7 @@ class AsCompleted {
     return dropped;
   }
 
-  /** @returns {MappedTask[]} all of them */
+  /** @returns {MappedTask[]} all tasks */
   clear() {
     const dropped = [...this.truncate(null)];
     for (let task = this.take(); task !== undefined; task = this.take()) dropped.push(task);

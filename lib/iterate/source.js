@@ -1,18 +1,18 @@
 'use strict';
 
-// Where `map()` takes its tasks from: any iterable, read as `for await` reads it.
+// The source of a `map()`: any iterable, read as `for await` reads an iterable.
 
 const { setImmediate } = require('../clock');
 const { rethrow } = require('../errors/rethrow');
 const { Promise } = require('../intrinsics');
 const { invalidType } = require('../options/argument-errors');
 
-/** In place of an item: there are no more. */
+/** In place of an item: the source has ended. */
 const END = Symbol('end');
 
 /**
  * @param {any} iterable
- * @throws {TypeError} for what is none
+ * @throws {TypeError} for any other value
  */
 function assertIterable(iterable) {
   const is = (/** @type {symbol} */ symbol) => typeof iterable?.[symbol] === 'function';
@@ -25,14 +25,14 @@ class Source {
   #iterator;
   #next;
   #isAsync;
-  /** There is nothing left to stop. */
+  /** The iterator has ended, or was told to end. */
   #done = false;
   /**
-   * What `next` returned is a promise that has not been followed up; or the iterator is running
-   * right now.
+   * `next` returned a promise, and neither `arrived` nor `failed` was called since; or the iterator
+   * is running right now.
    */
   pending = false;
-  /** Somebody waits for the end of that. */
+  /** Resolves the wait of `stop` for the pending item. */
   #onArrival = () => {};
 
   /** @param {any} iterable */
@@ -45,8 +45,9 @@ class Source {
   }
 
   /**
-   * @returns {any} an item or END; where `pending` is set, something to await, for `arrived` or else for `failed`
-   * @throws what the iterator throws, which then has ended
+   * @returns {any} an item or END; if `pending` is set, a promise: call `arrived` with its value,
+   *   or `failed`
+   * @throws what the iterator throws; the iterator has ended then
    */
   next() {
     this.pending = true;
@@ -65,9 +66,9 @@ class Source {
   }
 
   /**
-   * @param {any} awaited what `next` returned
+   * @param {any} awaited the value of the promise that `next` returned
    * @returns {unknown} an item or END
-   * @throws what a result with traps throws
+   * @throws what the getters of a result throw
    */
   arrived(awaited) {
     this.pending = false;
@@ -82,7 +83,8 @@ class Source {
   }
 
   /**
-   * What `next` returned has rejected: of an async iterator its end, of any other one of its items.
+   * Notes that the promise of `next` rejected. An async iterator has ended then; a sync iterator
+   * gave a rejected promise as an item.
    */
   failed() {
     if (this.pending) this.#done ||= this.#isAsync;
@@ -91,9 +93,10 @@ class Source {
   }
 
   /**
-   * No more is wanted.
+   * Ends the iterator.
    *
-   * @returns {Promise<void> | null} of what the source itself does for it, if it does anything. May be ignored
+   * @returns {Promise<void> | null} settles when the iterator has ended; null if it had ended
+   *   before; may be ignored
    */
   stop() {
     if (this.#done) return null;
@@ -108,8 +111,8 @@ class Source {
   }
 
   /**
-   * The end of a generator has to wait for the item that it owes. Most give theirs at once; one
-   * that may never come is not waited for.
+   * Waits for the end of an iterator with a pending item only until the next turn of the event
+   * loop. A generator ends after its pending item, which may never come.
    *
    * @param {Promise<void>} returned
    * @returns {Promise<void>}
@@ -126,17 +129,14 @@ class Source {
     if (iterator.return !== undefined && iterator.return !== null) await iterator.return();
   }
 
-  /**
-   * The iterator of a stream of Node's ends behind its next chunk only; the stream itself need not
-   * wait.
-   */
+  /** Destroys a Node.js stream at once: its iterator would end only after the next chunk. */
   #destroyStream() {
     const stream = this.#iterable;
     try {
       if (typeof stream.pipe === 'function' && typeof stream.destroy === 'function')
         stream.destroy();
     } catch (error) {
-      // The consumer waits for what the mapping says next.
+      // The consumer still waits for the mapping.
       rethrow(error);
     }
   }

@@ -1,15 +1,14 @@
 'use strict';
 
-// What `stream()` gives: the values of one task, one by one, as an async iterator. It is at the
-// same time how the pool remembers the task.
+// The async iterator of `stream()` over the values of one task. The pool keeps the same object as
+// its record of the task.
 //
 //   handler ─▶ yield ─▶ chunk ─▶ push ─▶ [ values ] ─▶ next()
 //                ▲                                       │
 //                └──────────────── credit ◀──────────────┘
 //
-// As many values as `highWaterMark` says may be on their way or in here. Each that is taken makes
-// room for another, which the worker is told when half of them were: a word for each would cost
-// more than the value.
+// At most `highWaterMark` values are on their way or unread. The worker gets new credit when the
+// reader has taken half as many values: credit for each value would cost more than the value.
 
 const { fromCaller } = require('../errors/caller');
 const { Promise } = require('../intrinsics');
@@ -25,20 +24,24 @@ class TaskStream {
   #pool;
   /** Null before the first `next()`. @type {Opened | null} */
   #opened = null;
-  /** The task is settled, or nobody wants its values any more. */
+  /** The task is settled, or the reader has stopped. */
   #ended = false;
-  /** Why it failed, until that is told. @type {{ error: unknown } | null} */
+  /**
+   * The failure of the task, until a `next()` rejects with it.
+   *
+   * @type {{ error: unknown } | null}
+   */
   #failure = null;
   /** @type {Fifo<any>} */
   #values = new Fifo();
   /** Has calls only while `#values` is empty. */
   #reads = new PendingReads();
-  /** Values that were taken since the worker was told. */
+  /** Values taken since the worker got its last credit. */
   #taken = 0;
 
   /**
    * @param {object} pool
-   * @param {(stream: TaskStream) => Opened} pool.open has the task accepted
+   * @param {(stream: TaskStream) => Opened} pool.open submits the task
    * @param {(ticket: number, count: number) => void} pool.credit
    * @param {(ticket: number) => void} pool.cancel
    */
@@ -95,11 +98,11 @@ class TaskStream {
     return Promise.reject(error);
   }
 
-  // ---- From the pool: how its task goes on.
+  // ---- Called by the pool.
 
   /**
    * @param {unknown} value
-   * @returns {boolean} whether it may have come: whether it was asked for
+   * @returns {boolean} whether the worker had credit for the value
    */
   push(value) {
     if (this.#ended) return true;
@@ -113,9 +116,9 @@ class TaskStream {
   }
 
   /**
-   * The task has its end.
+   * Ends the stream: the task is settled.
    *
-   * @param {unknown} [value] of a worker that knows nothing of streams: the only one
+   * @param {unknown} [value] the only value, from a worker that does not implement streams
    */
   resolve(value) {
     if (value !== undefined) this.push(value);
@@ -133,7 +136,7 @@ class TaskStream {
 
   // ----
 
-  /** The failure, once; then that there is nothing more. */
+  /** Returns the failure once, and the end of the stream from then on. */
   #end() {
     const failure = this.#failure;
     this.#failure = null;
@@ -154,7 +157,7 @@ class TaskStream {
     this.#taken = 0;
   }
 
-  /** Nobody wants more. */
+  /** Ends the stream for its reader, and cancels the task. */
   #stop() {
     const goesOn = this.#opened !== null && !this.#ended;
     this.#values = new Fifo();

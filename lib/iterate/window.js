@@ -2,16 +2,19 @@
 
 const { now } = require('../clock');
 
-/** What tiny tasks need so that no worker waits for the consumer; more only takes memory. */
+/**
+ * The largest window. With tiny tasks no worker waits for the consumer; a larger window only costs
+ * memory.
+ */
 const MAX_LIMIT = 1024;
 /**
- * ms. A window that was done within the first is made twice as deep; one that took longer than the
- * second, half as deep.
+ * A window is doubled if its tasks took less than GROW_BELOW (ms), and halved if they took more
+ * than SHRINK_ABOVE (ms).
  */
 const GROW_BELOW = 20;
 const SHRINK_ABOVE = 200;
 
-/** How many tasks may be on their way from the source to the consumer. */
+/** The number of tasks that may be in flight between the source and the consumer. */
 class Window {
   #isFixed;
   #capacity;
@@ -20,7 +23,7 @@ class Window {
 
   /**
    * @param {number | undefined} fixed
-   * @param {() => number} capacity tasks that can run at once; a pool may be resized
+   * @param {() => number} capacity the number of tasks that can run at once, which resize() changes
    */
   constructor(fixed, capacity) {
     this.#isFixed = fixed !== undefined;
@@ -32,7 +35,7 @@ class Window {
     this.#startedAt = now();
   }
 
-  /** A task was done. */
+  /** Counts a completed task. */
   taskDone() {
     this.#done += 1;
     if (this.#done < this.limit || this.#isFixed) return;
@@ -46,7 +49,9 @@ class Window {
     this.#startedAt = end;
   }
 
-  /** While one of them is on its way to the consumer, the next one runs. */
+  /**
+   * Two for each running task: while one result is on its way to the consumer, the next task runs.
+   */
   #min() {
     return 2 * this.#capacity();
   }

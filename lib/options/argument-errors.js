@@ -1,17 +1,18 @@
 'use strict';
 
-// Node's own kinds of argument errors, in Node's own words.
+// Argument errors with the codes and messages of Node.js's own.
 
 const { inspect } = require('node:util');
 
-/** Errors of this file. @type {WeakSet<object>} */
+/** The errors made by this file. @type {WeakSet<object>} */
 const made = new WeakSet();
 
 /**
  * @template {Error} E
  * @param {E} error
  * @param {string} code
- * @param {Function} above functions from here on do not show in the stack: it begins with the user's call
+ * @param {Function} above the stack leaves out this function and its callees, and begins with the
+ *   user's call
  * @returns {E & { code: string }}
  */
 function coded(error, code, above) {
@@ -41,7 +42,7 @@ function constructorName(value) {
   try {
     return String(value.constructor?.name ?? '');
   } catch {
-    // A hostile object must not hide what is wrong with it.
+    // An object with throwing getters must not hide the argument error.
     return '';
   }
 }
@@ -84,11 +85,11 @@ function outOfRange(name, range, value) {
 }
 
 /**
- * For an option that does not exist.
+ * Makes the error for an option that does not exist.
  *
  * @param {string} name such as `options.maxWorker`
  * @param {unknown} value
- * @param {Iterable<string>} known the options that do
+ * @param {Iterable<string>} known the options that exist
  */
 function unknownOption(name, value, known) {
   const key = name.slice(name.lastIndexOf('.') + 1);
@@ -103,7 +104,7 @@ function unknownOption(name, value, known) {
  */
 function closest(key, known) {
   let best;
-  // Beyond a third of its letters, a likeness is no longer a slip of the finger.
+  // A typo changes at most a third of the letters.
   let limit = Math.max(2, Math.floor(key.length / 3));
   for (const candidate of known) {
     const distance = editDistance(key.toLowerCase(), candidate.toLowerCase());
@@ -115,7 +116,7 @@ function closest(key, known) {
 }
 
 /**
- * Levenshtein's distance, row by row.
+ * Returns the Levenshtein distance, computed row by row.
  *
  * @param {string} a
  * @param {string} b

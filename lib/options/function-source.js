@@ -1,6 +1,6 @@
 'use strict';
 
-// The text of a function that is to run in another process.
+// The source text of a function that runs in another process.
 
 const vm = require('node:vm');
 const { invalidType, invalidValue } = require('./argument-errors');
@@ -8,12 +8,16 @@ const { invalidType, invalidValue } = require('./argument-errors');
 const NATIVE = /\{\s*\[native code\]\s*\}\s*$/;
 const CLASS = /^class[\s{]/;
 
-/** Compiling costs more than everything else about a small task. @type {WeakMap<Function, string>} */
+/**
+ * Checked source texts. Compiling costs more than the rest of a small task.
+ *
+ * @type {WeakMap<Function, string>}
+ */
 const sources = new WeakMap();
 
 /**
  * @param {unknown} fn
- * @returns {string} its text, which the worker can make a function of
+ * @returns {string} source text that the worker can compile
  */
 function functionSource(fn) {
   if (typeof fn !== 'function') throw invalidType('fn', 'of type function', fn);
@@ -27,7 +31,7 @@ function functionSource(fn) {
 
 /** @param {Function} fn */
 function checkedSource(fn) {
-  // Not fn.toString(), which the function may have replaced.
+  // The function may have its own toString().
   const source = Function.prototype.toString.call(fn);
   if (NATIVE.test(source)) {
     throw invalidValue(
@@ -37,7 +41,7 @@ function checkedSource(fn) {
     );
   }
   if (CLASS.test(source)) throw invalidValue('fn', fn, 'must be a function, not a class');
-  // A method (`{ work() {} }`) is no expression by itself, but inside of an object.
+  // A method (`{ work() {} }`) is an expression only inside an object.
   if (compiles(`(${source}\n)`) || compiles(`({${source}\n})`)) return source;
   throw invalidValue(
     'fn',

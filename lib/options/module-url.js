@@ -6,10 +6,11 @@ const { invalidType, invalidValue } = require('./argument-errors');
 const { text } = require('./validators');
 
 /**
- * Where a module is that workers are to import.
+ * Returns the URL of a module that workers import.
  *
  * @param {string} name of the option
- * @param {unknown} value a path (a relative one starts at `process.cwd()`), or a file URL as text or as URL
+ * @param {unknown} value a path (a relative one starts at `process.cwd()`), or a file URL as text
+ *   or as URL
  * @returns {string} file URL
  */
 function moduleUrl(name, value) {
@@ -23,7 +24,7 @@ function moduleUrl(name, value) {
 }
 
 /**
- * By its form and not its class, as Node does it: test environments bring a URL of their own.
+ * Checks the form and not the class, as Node.js does: test environments have their own URL class.
  *
  * @param {any} value
  * @returns {value is URL}
@@ -31,7 +32,7 @@ function moduleUrl(name, value) {
 function isUrl(value) {
   if (value instanceof URL) return true;
   if (typeof value !== 'object' || value === null) return false;
-  // What url.parse() gives has `auth` and `path` as well.
+  // The result of url.parse() has `auth` and `path` as well.
   const { href, protocol, auth, path } = value;
   return (
     typeof href === 'string' &&

@@ -1,7 +1,6 @@
 'use strict';
 
-// The options of a pool and of its methods: checked, completed with their defaults, and nothing
-// missing afterwards.
+// Checks the options of a pool and of its methods, and fills in every default.
 
 const { invalidType, outOfRange } = require('./argument-errors');
 const {
@@ -20,17 +19,17 @@ const {
 const { resolveCommand } = require('./worker-command');
 
 /**
- * No machine gains from more, and a slip such as `maxWorkers: 1e9` must not become a billion
+ * No machine gains from more workers, and a typo such as `maxWorkers: 1e9` must not start a billion
  * processes.
  */
 const MAX_WORKERS = 1024;
-/** Beyond it a worker is a queue, not a worker. */
+/** A worker with more tasks would only queue them. */
 const MAX_CONCURRENCY = 1024;
-/** As many as `'auto'` ever sends ahead. */
+/** The most tasks that `'auto'` prefetches. */
 const MAX_PREFETCH = 256;
 /**
- * A message and what is around it become one JavaScript string, and those end a little below 512
- * MiB.
+ * A message and its envelope become one JavaScript string, and strings are limited to just under
+ * 512 MiB.
  */
 const MAX_MESSAGE_SIZE = 511 * 1024 * 1024;
 
@@ -72,7 +71,7 @@ const OPTIONS = Object.freeze([
 const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay']);
 
 /**
- * What the native pool is made from; see `NativeConfig` in native.js.
+ * The configuration of the native pool; see `NativeConfig` in native.js.
  *
  * @typedef {import('../native').NativeConfig} NativeConfig
  *
@@ -86,7 +85,7 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
 
 /**
  * @param {unknown} options as the user gave them
- * @param {() => number} availableParallelism cores that this process may really use
+ * @param {() => number} availableParallelism the number of cores that this process may use
  * @returns {Settings}
  */
 function resolveOptions(options, availableParallelism) {
@@ -124,7 +123,7 @@ function resolveOptions(options, availableParallelism) {
       priorityAgeing: ageing(or(own.priorityAgeing, 1_000)),
       retries: count('retries', 0, 0, MAX_RETRIES),
       retryDelay: time('retryDelay', 100),
-      // A worker that waits for a debugger waits for a human.
+      // A worker that waits for a debugger waits for a person.
       startTimeout: limit('startTimeout', waits ? MAX_DELAY : 30_000, 1),
       ...restartPolicy(own.restart),
       gracePeriod: time('gracePeriod', 2_000),
@@ -136,7 +135,7 @@ function resolveOptions(options, availableParallelism) {
 }
 
 /**
- * Undefined is as if not given; null is a mistake, which the check finds.
+ * Replaces undefined by a default. null is an error, which the validator of the option rejects.
  *
  * @param {unknown} value
  * @param {unknown} fallback
@@ -146,7 +145,8 @@ function or(value, fallback) {
 }
 
 /**
- * One bound given alone draws the other with it, where they would contradict each other.
+ * Resolves both bounds. If only one is given and conflicts with the other, the other is adjusted to
+ * match.
  *
  * @param {string} name of the object
  * @param {Record<string, unknown>} own
@@ -182,7 +182,7 @@ function prefetch(value) {
 
 /**
  * @param {unknown} value
- * @returns {number} ms; of Infinity, so many that no task ever waits as long
+ * @returns {number} ms; Infinity becomes a time longer than any task waits
  */
 function ageing(value) {
   return value === Infinity ? MAX_DELAY : delay('options.priorityAgeing', value, 1);
@@ -192,7 +192,7 @@ function ageing(value) {
 function restartPolicy(restart) {
   const own = ownOptions('options.restart', restart, RESTART_OPTIONS);
   const minDelay = delay('options.restart.minDelay', or(own.minDelay, 100));
-  // A longer first delay alone is no contradiction: the last one follows.
+  // If only minDelay is given, maxDelay is at least minDelay.
   const maxDelay = delay('options.restart.maxDelay', or(own.maxDelay, Math.max(5_000, minDelay)));
   if (minDelay > maxDelay) {
     throw outOfRange(
@@ -210,7 +210,7 @@ function restartPolicy(restart) {
 }
 
 /**
- * When a worker has had enough; 0: never.
+ * Resolves the limits after which a worker is replaced or killed; 0: unlimited.
  *
  * @param {Record<string, unknown>} own
  */
@@ -237,7 +237,7 @@ function workerLimits(own) {
 }
 
 /**
- * The native side counts in whole numbers.
+ * Replaces Infinity: the native side takes integers only.
  *
  * @param {number} value
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-// The options of one task.
+// Checks the options of one task.
 
 const { invalidType, invalidValue } = require('./argument-errors');
 const { moduleUrl } = require('./module-url');
@@ -29,10 +29,10 @@ const TASK_OPTIONS = Object.freeze([
   'onProgress',
   'trace',
 ]);
-/** The pool's own timeout, or its own number of retries. */
+/** In place of a timeout or number of retries: the pool's own. */
 const DEFAULT = -1;
 const MAX_PRIORITY = 1_000_000;
-/** As Node's own streams of objects. */
+/** The default of Node.js's own object streams. */
 const HIGH_WATER_MARK = 16;
 const MAX_HIGH_WATER_MARK = 65_536;
 const SIGNAL =
@@ -94,7 +94,8 @@ function resolveTaskOptions(options, kind) {
 }
 
 /**
- * A stream is never started a second time: its first values may have been taken.
+ * Resolves the options of a stream. A stream has no retries: the reader may have taken its first
+ * values.
  *
  * @param {unknown} options as the user gave them
  * @param {WorkerKind} kind
@@ -113,7 +114,7 @@ function resolveStreamOptions(options, kind) {
 /**
  * @param {unknown} options of `createProxy()`, as the user gave them
  * @param {WorkerKind} kind
- * @returns {Readonly<TaskOptions>} for each call; `handler` is the name of the function then
+ * @returns {Readonly<TaskOptions>} for each call, which adds the name of the function as `handler`
  */
 function resolveProxyOptions(options, kind) {
   const resolved = resolveTaskOptions(options, kind);
@@ -128,8 +129,8 @@ function resolveProxyOptions(options, kind) {
 }
 
 /**
- * By its form and not its class, as Node does it: test environments bring an AbortSignal of their
- * own.
+ * Checks the form and not the class, as Node.js does: test environments have their own AbortSignal
+ * class.
  *
  * @param {any} signal
  * @returns {AbortSignal}

@@ -4,7 +4,7 @@ const { invalidType, invalidValue } = require('./argument-errors');
 
 /**
  * The header `traceparent` of https://www.w3.org/TR/trace-context/: version, trace id, id of the
- * parent span, flags. What a version that is yet to come appends is passed on as it is.
+ * parent span, flags. Later versions may append fields, which are passed on unchanged.
  */
 const FORM =
   /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?<appended>-[\x21-\x7e]*)?$/;

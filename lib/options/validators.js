@@ -10,13 +10,13 @@ const MAX_DELAY = 2 ** 31 - 1;
 const MAX_RETRIES = 1_000_000;
 
 /**
- * The own enumerable properties of an options object, all of them known.
+ * Returns the own enumerable properties of an options object. Unknown properties throw.
  *
  * @param {string} name of the object, such as `options`
  * @param {unknown} options
  * @param {readonly string[]} known
- * @returns {Record<string, unknown>} without a prototype, so that nothing inherited can be read from it; options that
- *   are undefined are left out
+ * @returns {Record<string, unknown>} without a prototype, so that no inherited property is read;
+ *   options that are undefined are left out
  */
 function ownOptions(name, options, known) {
   /** @type {Record<string, unknown>} */
@@ -36,7 +36,7 @@ function ownOptions(name, options, known) {
  * @param {unknown} value
  * @param {number} min
  * @param {number} max
- * @param {string} [range] what is allowed, for the message
+ * @param {string} [range] the allowed values, for the message
  * @returns {number}
  */
 function integer(name, value, min, max, range = rangeText(min, max)) {
@@ -57,7 +57,7 @@ function rangeText(min, max) {
 }
 
 /**
- * Any number, whole or not.
+ * Checks a number, integer or not.
  *
  * @param {string} name
  * @param {unknown} value
@@ -72,7 +72,7 @@ function number(name, value, min, max) {
 }
 
 /**
- * A time in ms.
+ * Checks a time (ms).
  *
  * @param {string} name
  * @param {unknown} value
@@ -83,7 +83,7 @@ function delay(name, value, min = 0) {
 }
 
 /**
- * A time in ms, or Infinity: never.
+ * Checks a time (ms), or Infinity: never.
  *
  * @param {string} name
  * @param {unknown} value
@@ -95,13 +95,15 @@ function delayOrNever(name, value, min = 0) {
   return integer(name, value, min, MAX_DELAY, range);
 }
 
-/* What a size may be given in: SI's powers of 1000 are what disks are sold by, and Node, V8 and the kernel count in
- * powers of 1024, as does everybody who writes `512MB` of memory. */
+/**
+ * The units of sizes: powers of 1024, as Node.js, V8 and the kernel count memory, and not SI's powers
+ * of 1000.
+ */
 const UNITS = Object.freeze({ b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 });
 const SIZE = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i;
 
 /**
- * A number of bytes, given as such or as text with a unit, such as `'512MB'`.
+ * Checks a number of bytes, or a text with a unit, such as `'512MB'`.
  *
  * @param {string} name
  * @param {unknown} value
@@ -137,7 +139,7 @@ function flag(name, value) {
 }
 
 /**
- * Text for the operating system, where a NUL would cut it off.
+ * Checks a text for the operating system, which would cut the text at a NUL.
  *
  * @param {string} name
  * @param {unknown} value

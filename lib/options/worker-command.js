@@ -1,7 +1,7 @@
 'use strict';
 
-// How a worker process is started: command line, environment, directory, and what it is told on the
-// channel.
+// How a worker process is started: command line, environment, directory, and the options in its
+// first frame.
 
 const process = require('node:process');
 const { fileURLToPath } = require('node:url');
@@ -16,7 +16,7 @@ const { isUrl, moduleUrl } = require('./module-url');
 const { ownOptions, text, texts } = require('./validators');
 
 /**
- * What a pool's workers run: bulkhead's own program, the module of the option `worker`, or another
+ * The program of a pool's workers: bulkhead's own program, the module of the option `worker`, or another
  * program.
  *
  * @typedef {'built-in' | 'module' | 'command'} WorkerKind
@@ -24,7 +24,9 @@ const { ownOptions, text, texts } = require('./validators');
 
 const COVERAGE = 'NODE_V8_COVERAGE';
 
-/** What ties this process to a parent of its own, and would let a worker talk on its channel. */
+/**
+ * Variables that connect this process to its own parent. A worker must not write to that channel.
+ */
 const NOT_INHERITED = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID'];
 
 /**
@@ -65,14 +67,15 @@ function nodeWorker(own, runtime, env) {
   }
   const execPath =
     own.execPath === undefined ? runtime.execPath : text('options.execPath', own.execPath);
-  // The flags of Bun and Deno are for themselves only, and so are a single executable's.
+  // The flags of Bun, Deno and a single executable application are valid for the same executable
+  // only.
   const same = HOST === 'Node.js' || execPath === runtime.execPath;
   const inherited = same ? runtime.execArgv : [];
   const execArgv = own.execArgv === undefined ? inherited : texts('options.execArgv', own.execArgv);
   const argv = own.argv === undefined ? [] : texts('options.argv', own.argv);
   const worker = own.worker === undefined ? null : moduleUrl('options.worker', own.worker);
   if (own.execPath === undefined) assertRuntime();
-  // The others have such flags, too, and each its own mind about ports.
+  // Other runtimes have inspector flags as well, but treat ports differently.
   const ofNode = HOST === 'Node.js' || execPath !== runtime.execPath;
   const inspector = ofNode ? inspectorFlags(execArgv, variable('NODE_OPTIONS', env)) : null;
   return {
@@ -81,8 +84,7 @@ function nodeWorker(own, runtime, env) {
     command: execPath,
     args: [...execArgv, workerEntryFile(), ...argv],
     isNode: ofNode,
-    // The port that each worker is told stands behind the flags: the last one decides, whoever has
-    // said the others.
+    // Each worker's own port follows the flags: the last flag wins.
     inspect: inspector && { position: execArgv.length, host: inspector.host, port: inspector.port },
     waits: inspector?.waits === true,
     initOptions: JSON.stringify({
@@ -133,7 +135,7 @@ function commandWorker(own) {
 }
 
 /**
- * Now, and for all workers: where this process goes later is its own affair.
+ * Resolves the directory once, for all workers of the pool: this process may change its own later.
  *
  * @param {unknown} cwd
  * @returns {{ cwd: string | null, ownCwd: boolean }}
@@ -144,7 +146,7 @@ function workingDirectory(cwd) {
   try {
     return { cwd: process.cwd(), ownCwd: true };
   } catch {
-    // It was removed. Workers can be in it all the same.
+    // The directory was removed. Workers can be started in a removed directory all the same.
     return { cwd: null, ownCwd: false };
   }
 }
@@ -170,14 +172,13 @@ function environment(env) {
     }
     pairs.push(`${key}=${text(name, String(value), { empty: true })}`);
   }
-  // As under child_process: coverage is measured whatever variables a program picks for its
-  // workers.
+  // As in child_process: a program that sets its own variables keeps the measurement of coverage.
   const coverage = process.env[COVERAGE];
   if (coverage && !Object.hasOwn(env, COVERAGE)) pairs.push(`${COVERAGE}=${coverage}`);
   return pairs;
 }
 
-/** A copy: a pool's later workers get the environment of its first ones. */
+/** Returns a copy of the environment, so that all workers of a pool get the same. */
 function inheritedEnvironment() {
   const pairs = [];
   for (const [key, value] of Object.entries(process.env)) {
@@ -188,9 +189,8 @@ function inheritedEnvironment() {
 }
 
 /**
- * As under child_process in newer versions of Node.js: flags and variables of their own free
- * workers of none of the restrictions that this process is under, unless they name restrictions
- * themselves.
+ * Passes the restrictions of this process (the permission model) on, as child_process in newer
+ * versions of Node.js does. Flags or variables of a worker that name restrictions replace them.
  *
  * @param {string[]} pairs `KEY=value`
  * @param {readonly string[]} args
@@ -207,7 +207,7 @@ function withRestrictions(pairs, args) {
 /**
  * @param {string} name
  * @param {string[]} pairs `KEY=value`
- * @returns {string} empty if it is not among them
+ * @returns {string} empty if the variable is missing
  */
 function variable(name, pairs) {
   const pair = pairs.findLast((pair) => pair.startsWith(`${name}=`));
@@ -216,7 +216,7 @@ function variable(name, pairs) {
 
 /**
  * @param {string[]} pairs `KEY=value`
- * @param {string[]} added in place of any of the same name
+ * @param {string[]} added replace variables of the same name
  */
 function withAdded(pairs, added) {
   const nameOf = (/** @type {string} */ pair) => pair.slice(0, pair.indexOf('='));

@@ -228,7 +228,7 @@ class Delivery {
    * @param {number} ticket
    * @param {import('../errors/from-native').Failure} failure
    * @param {import('../errors/from-native').About} [about]
-   * @param {Row} [row] with what is known of its last run
+   * @param {Row} [row] with what is known of the last attempt
    */
   fail(ticket, failure, about = {}, row = undefined) {
     const task = this.#tickets.remove(ticket);

@@ -41,12 +41,12 @@ class Diagnostics {
     this.#poolName = poolName;
   }
 
-  /** Whether to call `taskStarted`. */
+  /** True if `taskStarted` must be called. */
   get watchesTasks() {
     return taskStart.hasSubscribers || taskEnd.hasSubscribers || taskRetry.hasSubscribers;
   }
 
-  /** Whether to call `taskEnded`. */
+  /** True if `taskEnded` must be called. */
   get watchesEnds() {
     return taskEnd.hasSubscribers || this.#messages.size > 0;
   }
@@ -112,7 +112,7 @@ class Diagnostics {
     this.#messages.delete(ticket);
     message.outcome = outcome;
     message.error = error;
-    // 0 is "not known" in all of them, except for the times of a task that did last.
+    // 0 means "not known", except in the times of a task that ran.
     message.workerId = last.workerId || error?.workerId;
     message.pid = last.pid || error?.pid || undefined;
     if (last.attempt > 0) {

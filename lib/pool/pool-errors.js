@@ -56,7 +56,7 @@ class PoolErrors {
     if (this.#hasListener()) return this.#emit('error', error);
     this.#notifyMonitors(error);
     if (isAnnounced || this.#taskRejects) return;
-    // Whether the promise of a task rejects is known once all tasks are settled.
+    // The promise of a task may still reject, until all tasks are settled.
     if (this.#unsettled() === 0) this.#warn(error);
     else this.#unannounced = error;
   }

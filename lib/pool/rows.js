@@ -1,8 +1,7 @@
 'use strict';
 
-// Reads what the native side has collected, row by row. It hands over as many rows as there are, at
-// most BATCH_ROWS at a time, and the event loop gets its turn in between: a pool that is flooded with
-// results must not starve timers and sockets.
+// Reads the batches of the native side, row by row. A batch has at most BATCH_ROWS rows, and the
+// event loop runs between two batches: a flood of results must not starve timers and sockets.
 
 const { setImmediate } = require('../clock');
 const { decode } = require('../codec/serialize');
@@ -75,8 +74,8 @@ class BatchReader {
   #onMalformed;
 
   /**
-   * What either function throws becomes an uncaught exception; later rows are delivered all the
-   * same.
+   * An error that either function throws becomes an uncaught exception. Later rows are delivered all
+   * the same.
    *
    * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets an object that is reused
    *   for the next row

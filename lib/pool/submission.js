@@ -273,7 +273,7 @@ function submitFull(native, ticket, json, handler, header, options, blobs) {
 }
 
 /**
- * @param {Record<string, unknown>} members members that are null are left out
+ * @param {Record<string, unknown>} members null: left out
  * @returns {string} JSON, without the braces
  */
 function headerOf(members) {

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the JavaScript side keeps of an accepted task until the task is settled: the id, and the
+// The JavaScript side's record of an accepted task, kept until the task is settled: the id, and the
 // receiver of the outcome. There may be a million tasks, so each is one small object without
 // closures.
 
@@ -29,7 +29,7 @@ class PromisedTask {
     return /** @type {const} */ (false);
   }
 
-  /** Whether a promise rejects if the task fails. */
+  /** True if a promise rejects when the task fails. */
   get awaited() {
     return true;
   }
