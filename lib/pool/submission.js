@@ -23,7 +23,10 @@ const { idOf, typeOf } = require('./task');
 
 /** @typedef {Pick<ResolvedTaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} SubmitOptions */
 
-/** The status that the native side returns for a task. A positive one is the size (bytes) of a task that is too large. */
+/**
+ * The status that the native side returns for a task. A positive status is the size (bytes) of a
+ * task that is too large.
+ */
 const ACCEPTED = 0;
 const FULL_BYTES = -2;
 /** The status while the native side has not returned one. */
