@@ -7,10 +7,7 @@
 
 const { Buffer } = require('node:buffer');
 const { uncurry } = require('../intrinsics');
-const { encodeText } = require('../native');
-
-/** From this length on a string travels as raw bytes (UTF-16 units). */
-const LONG_STRING = 32 * 1024;
+const { encodeText, LONG_STRING: LONG } = require('../native');
 
 const ONE_BYTE = 0;
 const UTF_16 = 1;

@@ -73,7 +73,7 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
 /**
  * The configuration of the native pool; see `NativeConfig` in native.js.
  *
- * @typedef {import('../native').NativeConfig} NativeConfig
+ * @typedef {import('../../native.cjs').NativeConfig} NativeConfig
  *
  * @typedef {{ minWorkers: number, maxWorkers: number }} PoolSize
  *

@@ -6,46 +6,15 @@
 const { setImmediate } = require('../clock');
 const { decode } = require('../codec/serialize');
 const { rethrow } = require('../errors/rethrow');
+const native = require('../native');
 const { assertFits } = require('../platform/heap');
 const { numberArray } = require('../platform/number-array');
 
 /**
- * The fields of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time,
- * number of blobs.
+ * `FIELDS` of a row: kind, ticket, flags, worker, pid, attempt, waiting time, running time, number
+ * of blobs. `ROWS`: at most in a batch; about half a millisecond of work if they are small results.
  */
-const FIELDS = 9;
-/** The most rows of a batch: about 0.5 ms of work if all of them are small results. */
-const BATCH_ROWS = 1024;
-
-const KIND = Object.freeze({
-  RESULT: 0,
-  TASK_ERROR: 1,
-  TASK_FAILED: 2,
-  MESSAGE: 3,
-  PROGRESS: 4,
-  EVENT: 5,
-  STDOUT: 6,
-  STDERR: 7,
-  CHUNK: 8,
-});
-
-const FLAG = Object.freeze({
-  /** The value is undefined. */
-  UNDEFINED: 1,
-  /** The value is the whole envelope of a result. */
-  ENVELOPE: 2,
-  /** The value's JSON is a separate string, too long to be parsed together with others. */
-  APART: 4,
-  /** The value is in V8's format: a blob, or base64 text if the row has no blobs. */
-  V8: 8,
-  /** The value is `{ value, binary }`, and the blobs belong into `value`. */
-  BINARY: 16,
-  /**
-   * The bits from here on are a number: the heap (MiB) that the parsed value may need. 0: too
-   * little to check.
-   */
-  HEAP: 256,
-});
+const { FIELDS, ROWS, KIND, FLAG } = native.rowConstants();
 
 /** @type {Buffer[]} */
 const NO_BLOBS = [];

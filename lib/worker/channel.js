@@ -11,8 +11,8 @@ const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
 const { RESULT } = require('./native-port');
 
-/** Bounds of one batch: lines, and UTF-16 units of their text. */
-const FLUSH_LINES = 256;
+/** Replies that are held back at most, and their text in UTF-16 units. */
+const FLUSH_REPLIES = 256;
 const FLUSH_LENGTH = 64 * 1024;
 
 class Channel {
@@ -112,7 +112,7 @@ class Channel {
     if (!this.#open) return;
     this.journal();
     try {
-      this.#appendResult(id, elapsed, duringUserCode ? kind + RESULT.DURING_USER_CODE : kind, json);
+      this.#reply(id, elapsed, duringUserCode ? kind + RESULT.DURING_USER_CODE : kind, json);
     } catch {
       this.#disconnected();
     }

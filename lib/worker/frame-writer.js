@@ -127,9 +127,7 @@ class FrameWriter {
    * @param {boolean} shares whether large raw bytes go through shared memory
    */
   ready(page, shares) {
-    this.#channel.write(
-      `{"type":"ready","version":${VERSION},"page":${page},"shares":${shares}}\n`,
-    );
+    this.#channel.say(`{"type":"ready","version":${VERSION},"page":${page},"shares":${shares}}\n`);
   }
 
   /**

@@ -109,9 +109,9 @@ async function start(init) {
  * @param {WorkerContext} context
  * @returns {Promise<import('./module-program').Program>}
  */
-async function openProgram(init, context) {
+async function open(init, context) {
   if (init.version !== VERSION) {
-    const message = `protocol version mismatch: the pool uses version ${init.version}, this worker version ${VERSION}`;
+    const message = `the pool speaks protocol version ${init.version}, this worker version ${VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
   const { worker, captureStack, engine = 'V8', ancestors = [] } = init.options;

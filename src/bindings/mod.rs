@@ -5,10 +5,11 @@
 //! the native half of `lib/pool/process-manager.js`, [`worker_port`] that of `lib/worker/`;
 //! [`environment`] ends a pool with its environment; [`fast_function`] makes functions that cost
 //! little to call; [`native_config`] turns the one configuration object into the pool's settings,
-//! [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
+//! [`constants`] tells JavaScript the numbers that both sides use, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
 //! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
 
 mod buffers;
+mod constants;
 mod environment;
 mod fast_function;
 mod log;

@@ -22,49 +22,63 @@ pub struct NativeConfig {
     pub name: String,
     pub command: String,
     pub args: Vec<String>,
-    /// The command is Node.js, which is told to run a worker of ours.
+    /// The command is Node.js, and its arguments have it run bulkhead's own worker.
     pub is_node: bool,
+    /// Where Node workers open their inspectors; null: the flags open none.
     pub inspect: Option<NativeInspect>,
     /// `KEY=value`.
     pub env: Vec<String>,
+    /// Absolute; null: that of this process when the worker starts.
     pub cwd: Option<String>,
+    /// `cwd` is where this process is now.
     pub own_cwd: bool,
     /// -20 to 19.
     pub nice: Option<i32>,
     #[napi(ts_type = "'inherit' | 'pipe' | 'ignore'")]
     pub stdio: String,
-    /// Text of a JSON object.
+    /// Text of a JSON object, passed on to the workers unchanged.
     pub init_options: String,
     #[napi(ts_type = "'json' | 'advanced'")]
     pub serialization: String,
     pub min_workers: u32,
     pub max_workers: u32,
+    /// (ms)
     pub idle_timeout: f64,
     pub concurrency: u32,
+    /// (tasks)
     pub max_queue: f64,
+    /// (bytes)
     pub max_queue_bytes: f64,
-    /// 0: automatic.
+    /// Tasks that a worker holds ahead; 0: as many as the predicted run times allow.
     pub prefetch: u32,
-    /// 0: none.
+    /// (ms), 0: none.
     pub task_timeout: f64,
+    /// (ms)
     pub priority_ageing: f64,
     pub retries: u32,
+    /// (ms)
     pub retry_delay: f64,
+    /// (ms)
     pub start_timeout: f64,
     pub restart_limit: u32,
+    /// (ms)
     pub restart_window: f64,
+    /// (ms)
     pub restart_min_delay: f64,
+    /// (ms)
     pub restart_max_delay: f64,
+    /// (ms)
     pub grace_period: f64,
     /// 0: any number.
     pub max_tasks_per_worker: f64,
-    /// 0: none.
+    /// (ms), 0: none.
     pub max_worker_age: f64,
-    /// 0: none.
+    /// (bytes), 0: none.
     pub recycle_memory: f64,
-    /// 0: none.
+    /// (bytes), 0: none.
     pub max_memory: f64,
     pub capture_stack: bool,
+    /// (bytes)
     pub max_message_size: f64,
 }
 
@@ -73,7 +87,7 @@ pub struct NativeConfig {
 pub struct NativeInspect {
     /// Index in `args` where each worker's port goes.
     pub position: u32,
-    /// An IP address, else the usual one is meant.
+    /// An IP address; anything else means the default address.
     pub host: String,
     /// 0: any.
     pub port: u16,

@@ -12,6 +12,7 @@ use napi_derive::napi;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
+use crate::bindings::constants::DURING_USER_CODE;
 use crate::bindings::fast_function::{self, Arguments, Hot};
 use crate::bindings::uv::Watch;
 use crate::bindings::{buffers, strings};
@@ -27,12 +28,10 @@ use crate::worker::outgoing::Outgoing;
 use crate::worker::{inherited, parent_watch};
 
 /// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
-const BATCH_FRAMES: usize = 64;
+pub(super) const BATCH_FRAMES: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 /// A text larger than this, of a giant frame, is given back once it is handed over.
 const KEEP_TEXT: usize = 2 * BATCH_BYTES;
-/// Added to the kind of a result where user code goes on.
-const WATCHED: u32 = 4;
 /// Room that is asked for at each read.
 const READ: usize = 64 * 1024;
 
@@ -49,7 +48,7 @@ pub struct WorkerPort {
     watch: Option<Watch>,
     blobs: Vec<Bytes>,
     /// Of each element of the last text that was taken: see `take`.
-    starts: Float64Array,
+    attempts: Float64Array,
     /// How far the ring of raw bytes from the supervisor was read, and where the one to it is
     /// written.
     down: Read,
@@ -89,8 +88,8 @@ impl Hot for Reply {
         let (id, elapsed): (f64, u32) = (arguments.value(0)?, arguments.value(1)?);
         let kind: u32 = arguments.value(2)?;
         let json: JsString<'_> = arguments.value(3)?;
-        let watched = kind & WATCHED != 0;
-        let kind = ResultKind::from_number(kind & !WATCHED);
+        let watched = kind & DURING_USER_CODE != 0;
+        let kind = ResultKind::from_number(kind & !DURING_USER_CODE);
         self.0.add(|out| {
             // Attempt ids count up from 1, and stay far below what a double can hold.
             up::result_prefix(out, id as u64, elapsed, kind);
@@ -109,14 +108,14 @@ impl Hot for Reply {
 
 #[napi]
 impl WorkerPort {
-    /// Throws where this process is not a worker. `starts` is what `take` writes into: two numbers
-    /// for each of 64 frames.
+    /// Throws where this process is not a worker. `take` writes into `attempts`: two numbers for
+    /// each of `FRAMES` frames (see [`port_constants`](super::constants::port_constants)).
     #[napi(constructor)]
-    pub fn new(starts: Float64Array) -> Result<Self> {
-        if starts.len() < 2 * BATCH_FRAMES {
+    pub fn new(attempts: Float64Array) -> Result<Self> {
+        if attempts.len() < 2 * BATCH_FRAMES {
             return Err(Error::new(
                 Status::InvalidArg,
-                format!("starts must hold two numbers for {BATCH_FRAMES} frames"),
+                format!("attempts must hold two numbers for {BATCH_FRAMES} frames"),
             ));
         }
         let (channel, page) = inherited::inherited().map_err(|error| {
@@ -134,15 +133,16 @@ impl WorkerPort {
             out,
             watch: None,
             blobs: Vec::new(),
-            starts,
+            attempts,
             down: Read::default(),
             up: Writer::default(),
         })
     }
 
-    /// Calls back whenever there is something for `fill`, with a status: less than 0: something is
-    /// wrong with the channel. False: it cannot be watched from here. Only for Node.js; once.
-    #[napi]
+    /// Calls `on_readable` whenever there is something for `fill`, with a status: less than 0 if
+    /// something is wrong with the channel. Returns false where the channel cannot be watched from
+    /// here. Only for Node.js, and only once.
+    #[napi(ts_args_type = "onReadable: (status: number) => void")]
     pub fn poll(
         &mut self,
         env: Env,
@@ -212,10 +212,10 @@ impl WorkerPort {
         }
     }
 
-    /// The text of an array of what the frames at hand say, or null. Most are tasks with nothing
-    /// but an id and a payload: of these it has the payload alone, and their id and epoch are in
-    /// `starts`. Of all others it has the whole frame, and zeros are there. A frame with raw bytes
-    /// is the last of its batch.
+    /// The JSON text of an array with an element for each complete frame, or null without one. Most
+    /// frames are tasks with nothing but an id and a payload: their element is the payload, and
+    /// `attempts` gets their id and epoch. The element of any other frame is the whole frame, and
+    /// `attempts` gets zeros. A frame with raw bytes is the last of its batch.
     #[napi]
     pub fn take<'env>(&mut self, env: &'env Env) -> Result<Option<JsString<'env>>> {
         let text = &mut self.text;
@@ -225,7 +225,7 @@ impl WorkerPort {
         self.blobs.clear();
         // SAFETY: JavaScript runs on this thread only, and so not now; `lib/worker/` never shares
         // the array with another.
-        let starts = unsafe { self.starts.as_mut() };
+        let attempts = unsafe { self.attempts.as_mut() };
         while frames < BATCH_FRAMES && text.len() < BATCH_BYTES && self.blobs.is_empty() {
             let frame =
                 self.splitter.next().map_err(|error| Error::from_reason(error.to_string()))?;
@@ -235,7 +235,7 @@ impl WorkerPort {
             }
             let (id, epoch, value) = down::plain_task(frame.line).unwrap_or((0, 0, frame.line));
             // Both stay far below what a double can hold.
-            starts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
+            attempts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
             text.extend_from_slice(value);
             let (page, down) = (&self.page, &mut self.down);
             let shared =
@@ -274,9 +274,8 @@ impl WorkerPort {
         fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
-    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: it survives
-    /// this process. `kind`: 0 a value, 1 a whole envelope, 2 undefined; 4 more where user code
-    /// goes on, so that it is written as by `hold`.
+    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: the frame
+    /// survives this process. `kind` is one of [`ResultKinds`](super::constants::ResultKinds).
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
     pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Reply(Rc::clone(&self.out)))

@@ -1,0 +1,161 @@
+//! The numbers that JavaScript and Rust must agree on, read by JavaScript when it loads.
+//!
+//! Each has one definition: here, or where the Rust code needs it. The members carry the names that
+//! `lib/` uses, and `native.d.cts` declares them, so that `npm run lint` finds a missing one.
+
+use napi_derive::napi;
+
+use crate::bindings::worker_port::BATCH_FRAMES;
+use crate::shm::ring;
+use crate::supervisor::outbox::{self, Kind, Row, flags};
+use crate::wire::PROTOCOL_VERSION;
+use crate::wire::up::ResultKind;
+
+/// The length from which on a string travels as raw bytes, in UTF-16 units. Long strings are at
+/// least as large as the smallest raw bytes that go through shared memory.
+#[napi]
+pub const LONG_STRING: u32 = ring::FROM as u32;
+
+/// How `drain` describes its rows.
+#[napi(object)]
+pub struct RowConstants {
+    /// Numbers in a row.
+    #[napi(js_name = "FIELDS")]
+    pub fields: u32,
+    /// Maximum number of rows in a batch.
+    #[napi(js_name = "ROWS")]
+    pub rows: u32,
+    #[napi(js_name = "KIND")]
+    pub kind: RowKinds,
+    #[napi(js_name = "FLAG")]
+    pub flag: RowFlags,
+}
+
+/// What a row is about.
+#[napi(object)]
+pub struct RowKinds {
+    /// A handler's value: ends the task.
+    #[napi(js_name = "RESULT")]
+    pub result: u32,
+    /// What a handler threw: ends the task.
+    #[napi(js_name = "TASK_ERROR")]
+    pub task_error: u32,
+    /// A failure object: ends the task.
+    #[napi(js_name = "TASK_FAILED")]
+    pub task_failed: u32,
+    #[napi(js_name = "MESSAGE")]
+    pub message: u32,
+    #[napi(js_name = "PROGRESS")]
+    pub progress: u32,
+    #[napi(js_name = "EVENT")]
+    pub event: u32,
+    #[napi(js_name = "STDOUT")]
+    pub stdout: u32,
+    #[napi(js_name = "STDERR")]
+    pub stderr: u32,
+    /// One of several values of a task.
+    #[napi(js_name = "CHUNK")]
+    pub chunk: u32,
+}
+
+/// How to read a row's value.
+#[napi(object)]
+pub struct RowFlags {
+    /// The value is `undefined`.
+    #[napi(js_name = "UNDEFINED")]
+    pub undefined: u32,
+    /// The value is the whole envelope of a result.
+    #[napi(js_name = "ENVELOPE")]
+    pub envelope: u32,
+    /// The value's JSON is the next of the separate strings: too long to be parsed with others.
+    #[napi(js_name = "APART")]
+    pub apart: u32,
+    /// The value is in V8's format: a blob, or text if the row has none.
+    #[napi(js_name = "V8")]
+    pub v8: u32,
+    /// The value is `{ value, binary }`, with one blob for each entry of `binary`.
+    #[napi(js_name = "BINARY")]
+    pub binary: u32,
+    /// The multiples of this: the MiB of the heap that the value's text may become, where that is
+    /// worth a check.
+    #[napi(js_name = "HEAP")]
+    pub heap: u32,
+}
+
+/// The constants of `drain`.
+#[napi]
+pub fn row_constants() -> RowConstants {
+    RowConstants {
+        fields: Row::WIDTH as u32,
+        rows: outbox::BATCH_ROWS as u32,
+        kind: RowKinds {
+            result: Kind::Result as u32,
+            task_error: Kind::TaskError as u32,
+            task_failed: Kind::TaskFailed as u32,
+            message: Kind::Message as u32,
+            progress: Kind::Progress as u32,
+            event: Kind::Event as u32,
+            stdout: Kind::Stdout as u32,
+            stderr: Kind::Stderr as u32,
+            chunk: Kind::Chunk as u32,
+        },
+        flag: RowFlags {
+            undefined: flags::UNDEFINED,
+            envelope: flags::ENVELOPE,
+            apart: flags::APART,
+            v8: flags::V8,
+            binary: flags::BINARY,
+            heap: 1 << flags::HEAP,
+        },
+    }
+}
+
+/// What a worker's JavaScript shares with its port.
+#[napi(object)]
+pub struct PortConstants {
+    /// Version of the protocol.
+    #[napi(js_name = "VERSION")]
+    pub version: u32,
+    /// Maximum number of frames that `take` returns at a time.
+    #[napi(js_name = "FRAMES")]
+    pub frames: u32,
+    #[napi(js_name = "RESULT")]
+    pub result: ResultKinds,
+}
+
+/// Kinds of results, as `reply` takes them.
+#[napi(object)]
+pub struct ResultKinds {
+    #[napi(js_name = "VALUE")]
+    pub value: u32,
+    /// A whole `{ taskId, result, processedBy }`.
+    #[napi(js_name = "ENVELOPE")]
+    pub envelope: u32,
+    #[napi(js_name = "UNDEFINED")]
+    pub undefined: u32,
+    /// Text in V8's format.
+    #[napi(js_name = "V8")]
+    pub v8: u32,
+    /// Added to the kind where user code goes on: the reply is written within a millisecond.
+    #[napi(js_name = "DURING_USER_CODE")]
+    pub during_user_code: u32,
+}
+
+/// [`ResultKinds::during_user_code`].
+pub(super) const DURING_USER_CODE: u32 = 4;
+
+/// The constants of [`WorkerPort`](super::worker_port::WorkerPort).
+#[napi]
+pub fn port_constants() -> PortConstants {
+    PortConstants {
+        version: PROTOCOL_VERSION,
+        frames: BATCH_FRAMES as u32,
+        result: ResultKinds {
+            value: ResultKind::Value as u32,
+            envelope: ResultKind::Envelope as u32,
+            undefined: ResultKind::Undefined as u32,
+            v8: ResultKind::V8 as u32,
+            during_user_code: DURING_USER_CODE,
+        },
+    }
+}
