@@ -311,3 +311,31 @@ describe('the installed package', () => {
     },
   );
 });
+
+// A debug build, because `cargo test` has compiled its dependencies. It takes the feature away, and
+// the build that is published differs from it by the profile only.
+test.skipIf(!process.env.CI)(
+  'an addon without the feature `failpoints` ignores BULKHEAD_FAULT',
+  async () => {
+    const target = join(root, 'target');
+    await run('cargo', ['build', '--locked', '--quiet', '--lib', '--target-dir', target], root);
+    const library = process.platform === 'darwin' ? 'libbulkhead.dylib' : 'libbulkhead.so';
+    const addon = join(folder, 'published.node');
+    await cp(join(target, 'debug', library), addon);
+    await writeFile(
+      join(project, 'fault.cjs'),
+      `const ProcessManager = require('bulkhead'); ${use}`,
+    );
+    const env = {
+      ...process.env,
+      NAPI_RS_NATIVE_LIBRARY_PATH: addon,
+      BULKHEAD_FAULT: 'task SIGKILL',
+    };
+    const { stdout } = await promisify(execFile)(process.execPath, ['fault.cjs'], {
+      cwd: project,
+      env,
+    });
+    expect(JSON.parse(stdout)).toEqual(printed);
+  },
+  3 * minutes,
+);

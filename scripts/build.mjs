@@ -3,6 +3,7 @@
 //
 //   node scripts/build.mjs            release build
 //   node scripts/build.mjs --debug    debug build: quick to compile, with debug assertions
+//   node scripts/build.mjs --publish  release build for the packages in npm/: without fail points
 //
 // Creates bulkhead.<platform>.node, its loader native.cjs, its types native.d.cts, and dist/ (see
 // bundle.mjs). Cargo compiles only what has changed, so a second run takes a second.
@@ -38,8 +39,11 @@ if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
 
 const napi = join(dirname(require.resolve('@napi-rs/cli/package.json')), 'dist', 'cli.js');
 const profile = process.argv.includes('--debug') ? [] : ['--release'];
+// The tests have workers die at fail points. No released addon may have them.
+const features = process.argv.includes('--publish') ? [] : ['--features', 'failpoints'];
 const files = ['--js', 'native.cjs', '--dts', 'native.d.cts'];
-const build = spawnSync(process.execPath, [napi, 'build', '--platform', ...profile, ...files], {
+const args = ['build', '--platform', ...profile, ...features, ...files];
+const build = spawnSync(process.execPath, [napi, ...args], {
   cwd: root,
   stdio: 'inherit',
 });

@@ -142,7 +142,7 @@ function build(root, folder, libraries) {
     join(link, 'libgcc_s.so'),
     `INPUT(${join(libraries, 'self-contained', 'libunwind.a')})\n`,
   );
-  run('cargo', ['build', '--locked', '--release', '--target', TARGET], {
+  run('cargo', ['build', '--locked', '--release', '--features', 'failpoints', '--target', TARGET], {
     cwd: root,
     env: {
       ...process.env,
