@@ -31,7 +31,7 @@ use napi::{Env, sys};
 
 use crate::supervisor::driver::SharedPool;
 
-/// Weak, so that an idle pool does not keep the process alive (`refer` makes it); a plain callee
+/// Weak, so that an idle pool does not keep the process alive (`ref_` makes it strong); a plain callee
 /// without an error argument, as waking cannot fail; unbounded, as it is called once until
 /// JavaScript has re-armed it.
 type Callback = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
@@ -60,7 +60,7 @@ impl Waker {
     }
 
     /// Keeps the process alive from now on. On the environment's thread.
-    pub fn refer(&self, env: Env) {
+    pub fn ref_(&self, env: Env) {
         if let Some(callback) = &*self.lock() {
             // SAFETY: it is not released while the lock is held, and this is its environment's
             // thread.
@@ -88,20 +88,20 @@ impl Waker {
 }
 
 /// Held by the pool's JavaScript object, on the environment's thread.
-pub struct Tie(Rc<Ends>);
+pub struct EnvironmentGuard(Rc<EnvState>);
 
-struct Ends {
+struct EnvState {
     shared: SharedPool,
     waker: Arc<Waker>,
     /// The environment has the hook, and with it a reference of its own to this.
     hooked: Cell<bool>,
 }
 
-impl Tie {
+impl EnvironmentGuard {
     /// From now on the pool ends with the environment, at the latest.
     pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
-        let ends = Rc::new(Ends { shared, waker, hooked: Cell::new(true) });
-        let data = Rc::into_raw(Rc::clone(&ends));
+        let state = Rc::new(EnvState { shared, waker, hooked: Cell::new(true) });
+        let data = Rc::into_raw(Rc::clone(&state));
         // Not by `Env::add_env_cleanup_hook`: a hook that is taken back there is never freed, and
         // the pool with it. SAFETY: `data` is what `environment_ends` takes it for, and lives until
         // it has run or is taken back.
@@ -117,7 +117,7 @@ impl Tie {
             drop(unsafe { Rc::from_raw(data) });
             return Err(Error::new(Status::from(status), "failed to register a clean-up hook"));
         }
-        Ok(Self(ends))
+        Ok(Self(state))
     }
 
     pub fn waker(&self) -> &Waker {
@@ -126,7 +126,7 @@ impl Tie {
 
     /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is
     /// done the second time.
-    pub fn cut(&self, env: Env) -> Result<()> {
+    pub fn detach(&self, env: Env) -> Result<()> {
         self.0.shared.outbox.close();
         self.0.waker.close();
         if !self.0.hooked.get() {
@@ -152,9 +152,9 @@ impl Tie {
 }
 
 unsafe extern "C" fn environment_ends(data: *mut c_void) {
-    // SAFETY: the reference that `Tie::new` gave to the hook, which runs once.
-    let ends = unsafe { Rc::from_raw(data.cast_const().cast::<Ends>()) };
-    ends.hooked.set(false);
-    ends.shared.abandon();
-    ends.waker.close();
+    // SAFETY: the reference that `EnvironmentGuard::new` gave to the hook, which runs once.
+    let state = unsafe { Rc::from_raw(data.cast_const().cast::<EnvState>()) };
+    state.hooked.set(false);
+    state.shared.abandon();
+    state.waker.close();
 }

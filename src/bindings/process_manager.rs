@@ -9,7 +9,7 @@ use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
 
-use crate::bindings::environment::{Tie, Waker};
+use crate::bindings::environment::{EnvironmentGuard, Waker};
 use crate::bindings::fast_function::{self, Arguments, Hot};
 use crate::bindings::native_config::{self, NativeConfig};
 use crate::bindings::{buffers, log, strings};
@@ -36,7 +36,7 @@ const ACCEPTED: f64 = 0.0;
 #[napi(custom_finalize)]
 pub struct ProcessManager {
     shared: SharedPool,
-    tie: Tie,
+    environment: EnvironmentGuard,
     meta: Float64Array,
     /// Of the array of a batch's values, while it is put together.
     text: Vec<u8>,
@@ -104,9 +104,9 @@ impl ProcessManager {
         let (task_timeout, retries) = (pool.task_timeout, pool.retries);
         let shared =
             Arc::new(PoolHandle::new(pool, config.worker()?, config.limits(), Outbox::new(wake)));
-        let tie = Tie::new(env, Arc::clone(&shared), waker)?;
+        let environment = EnvironmentGuard::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = thread::host(Arc::clone(&shared)) {
-            tie.cut(env)?;
+            environment.detach(env)?;
             // Thrown here, as only so it can have a code of its own.
             env.throw_error(&error.to_string(), Some(&error.code()))?;
             return Err(Error::new(Status::PendingException, String::new()));
@@ -118,7 +118,13 @@ impl ProcessManager {
             task_timeout,
             retries,
         };
-        Ok(Self { shared, tie, meta, text: Vec::new(), intake: Rc::new(RefCell::new(intake)) })
+        Ok(Self {
+            shared,
+            environment,
+            meta,
+            text: Vec::new(),
+            intake: Rc::new(RefCell::new(intake)),
+        })
     }
 
     /// Starts `minWorkers`; idempotent.
@@ -303,14 +309,14 @@ impl ProcessManager {
 
     /// Keeps the process alive from now on.
     #[napi(js_name = "ref")]
-    pub fn refer(&self, env: Env) {
-        self.tie.waker().refer(env);
+    pub fn ref_(&self, env: Env) {
+        self.environment.waker().ref_(env);
     }
 
     /// No longer does.
     #[napi]
     pub fn unref(&self, env: Env) {
-        self.tie.waker().unref(env);
+        self.environment.waker().unref(env);
     }
 
     /// JSON text: `{ tasks, queue, waitTime, runTime, utilization, workers }`.
@@ -353,7 +359,7 @@ impl ProcessManager {
     /// this.
     #[napi]
     pub fn release(&self, env: Env) -> Result<()> {
-        self.tie.cut(env)
+        self.environment.detach(env)
     }
 }
 
@@ -361,7 +367,7 @@ impl ObjectFinalize for ProcessManager {
     /// Collected without having been closed (or closed long ago, when this finds nothing to do).
     fn finalize(self, env: Env) -> Result<()> {
         self.shared.abandon();
-        self.tie.cut(env)
+        self.environment.detach(env)
     }
 }
 
