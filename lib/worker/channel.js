@@ -29,8 +29,8 @@ class Channel {
   /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
-    // Bound once, because a native method call would resolve its object each time.
-    this.#appendResult = port.replier();
+    // Asked for once, as a method would look its object up each time.
+    this.#reply = port.createReply();
   }
 
   get open() {

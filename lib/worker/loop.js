@@ -129,8 +129,8 @@ class Loop {
     this.#program = program;
     this.#worker = { workerId: context.workerId, writer, context };
     this.#concurrency = concurrency;
-    // Bound once, because a native method call would resolve its object each time.
-    this.#claim = port.claimer();
+    // Asked for once, as a method would look its object up each time.
+    this.#claim = port.createClaim();
     this.#onStop = onStop;
     this.#onMessage = onMessage;
     this.#inspector = inspector;

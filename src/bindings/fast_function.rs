@@ -12,7 +12,7 @@ use napi::bindgen_prelude::*;
 use napi::{Env, sys};
 
 /// What such a function does.
-pub trait Hot: 'static {
+pub trait FastFunction: 'static {
     /// The name that JavaScript sees.
     const NAME: &'static str;
     /// Arguments it takes; missing ones are `undefined`.
@@ -40,19 +40,19 @@ impl Arguments<'_> {
 }
 
 /// The function. Its state lives exactly as long as the function does.
-pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
-    const { assert!(H::ARGUMENTS <= MOST) };
+pub fn create<'env, F: FastFunction>(env: &'env Env, state: F) -> Result<Object<'env>> {
+    const { assert!(F::ARGUMENTS <= MOST) };
     let data = Box::into_raw(Box::new(state)).cast::<c_void>();
     let mut function = ptr::null_mut();
     // SAFETY: the name is as long as is said; `data` is what `trampoline` takes it for, and is
     // freed by the finalizer only, when JavaScript can no longer call the function.
     let status = unsafe {
-        let length = H::NAME.len() as isize;
+        let length = F::NAME.len() as isize;
         let status = sys::napi_create_function(
             env.raw(),
-            H::NAME.as_ptr().cast(),
+            F::NAME.as_ptr().cast(),
             length,
-            Some(trampoline::<H>),
+            Some(trampoline::<F>),
             data,
             &raw mut function,
         );
@@ -61,7 +61,7 @@ pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
                 env.raw(),
                 function,
                 data,
-                Some(finalize::<H>),
+                Some(finalize::<F>),
                 ptr::null_mut(),
                 ptr::null_mut(),
             ),
@@ -71,22 +71,22 @@ pub fn create<'env, H: Hot>(env: &'env Env, state: H) -> Result<Object<'env>> {
     if status != sys::Status::napi_ok {
         // SAFETY: no finalizer was added, so this is the only owner; a function that was made is
         // not handed out.
-        drop(unsafe { Box::from_raw(data.cast::<H>()) });
+        drop(unsafe { Box::from_raw(data.cast::<F>()) });
         return Err(Error::new(
             Status::from(status),
-            format!("failed to make the function {}", H::NAME),
+            format!("failed to make the function {}", F::NAME),
         ));
     }
     // SAFETY: it was made just now.
     unsafe { Object::from_napi_value(env.raw(), function) }
 }
 
-unsafe extern "C" fn trampoline<H: Hot>(
+unsafe extern "C" fn trampoline<F: FastFunction>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     let mut values = [ptr::null_mut(); MOST];
-    let mut count = H::ARGUMENTS;
+    let mut count = F::ARGUMENTS;
     let mut data = ptr::null_mut();
     // SAFETY: there is room for as many arguments as are asked for; missing ones are filled with
     // `undefined`.
@@ -102,11 +102,11 @@ unsafe extern "C" fn trampoline<H: Hot>(
     };
     let result = if status == sys::Status::napi_ok {
         // SAFETY: `create` gave this function its state, which lives as long as the function.
-        let state = unsafe { &*data.cast::<H>() };
-        let arguments = Arguments { env, values: &values[..H::ARGUMENTS] };
+        let state = unsafe { &*data.cast::<F>() };
+        let arguments = Arguments { env, values: &values[..F::ARGUMENTS] };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| state.call(&arguments)))
             .unwrap_or_else(|_| {
-                Err(Error::from_reason(format!("a bug in bulkhead: {} panicked", H::NAME)))
+                Err(Error::from_reason(format!("a bug in bulkhead: {} panicked", F::NAME)))
             })
     } else {
         Err(Error::new(Status::from(status), "failed to read the arguments"))
@@ -123,7 +123,11 @@ unsafe extern "C" fn trampoline<H: Hot>(
     value
 }
 
-unsafe extern "C" fn finalize<H: Hot>(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+unsafe extern "C" fn finalize<F: FastFunction>(
+    _env: sys::napi_env,
+    data: *mut c_void,
+    _hint: *mut c_void,
+) {
     // SAFETY: Node-API calls this once for the box that `create` made, after the function is gone.
-    drop(unsafe { Box::from_raw(data.cast::<H>()) });
+    drop(unsafe { Box::from_raw(data.cast::<F>()) });
 }

@@ -10,7 +10,7 @@ use napi::{Env, JsString};
 use napi_derive::napi;
 
 use crate::bindings::environment::{EnvironmentGuard, Waker};
-use crate::bindings::fast_function::{self, Arguments, Hot};
+use crate::bindings::fast_function::{self, Arguments, FastFunction};
 use crate::bindings::native_config::{self, NativeConfig};
 use crate::bindings::{buffers, log, strings};
 use crate::buffer_pool::Bytes;
@@ -55,7 +55,7 @@ struct Intake {
 /// `submit(ticket, json)`.
 struct Submit(Rc<RefCell<Intake>>);
 
-impl Hot for Submit {
+impl FastFunction for Submit {
     const NAME: &'static str = "submit";
     const ARGUMENTS: usize = 2;
 
@@ -65,15 +65,20 @@ impl Hot for Submit {
 }
 
 /// `submit(ticket, json, handler, header)`.
-struct SubmitHeaded(Rc<RefCell<Intake>>);
+struct SubmitWithHeader(Rc<RefCell<Intake>>);
 
-impl Hot for SubmitHeaded {
+impl FastFunction for SubmitWithHeader {
     const NAME: &'static str = "submit";
     const ARGUMENTS: usize = 4;
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let (json, header) = (arguments.value(1)?, arguments.value(3)?);
-        self.0.borrow_mut().submit_headed(arguments.value(0)?, &json, arguments.value(2)?, &header)
+        self.0.borrow_mut().submit_with_header(
+            arguments.value(0)?,
+            &json,
+            arguments.value(2)?,
+            &header,
+        )
     }
 }
 
@@ -136,7 +141,7 @@ impl ProcessManager {
     /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1
     /// or -2, the queue is full in tasks or in bytes; otherwise its size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
-    pub fn submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+    pub fn create_submit<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Submit(Rc::clone(&self.intake)))
     }
 
@@ -146,11 +151,11 @@ impl ProcessManager {
     #[napi(
         ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number"
     )]
-    pub fn headed_submitter<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        fast_function::create(env, SubmitHeaded(Rc::clone(&self.intake)))
+    pub fn create_submit_with_header<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        fast_function::create(env, SubmitWithHeader(Rc::clone(&self.intake)))
     }
 
-    /// As the function that `headed_submitter` gives, with options: `timeout` in ms, -1 the
+    /// As the function that `createSubmitWithHeader` gives, with options: `timeout` in ms, -1 the
     /// default, 0 none; `retries`, -1 the default; `priority`, 0 the default; `key`, of tasks that
     /// go to one worker; `binaries`, sent as raw bytes.
     #[napi]
@@ -423,7 +428,7 @@ impl Intake {
         Ok(Ok(body))
     }
 
-    fn submit_headed(
+    fn submit_with_header(
         &mut self,
         ticket: Ticket,
         json: &JsString<'_>,

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
 use crate::bindings::constants::DURING_USER_CODE;
-use crate::bindings::fast_function::{self, Arguments, Hot};
+use crate::bindings::fast_function::{self, Arguments, FastFunction};
 use crate::bindings::uv::Watch;
 use crate::bindings::{buffers, strings};
 use crate::buffer_pool::Bytes;
@@ -61,7 +61,7 @@ struct Claim {
     out: Rc<Outgoing>,
 }
 
-impl Hot for Claim {
+impl FastFunction for Claim {
     const NAME: &'static str = "claim";
     const ARGUMENTS: usize = 1;
 
@@ -80,7 +80,7 @@ impl Hot for Claim {
 /// `reply(id, elapsed, kind, json)`.
 struct Reply(Rc<Outgoing>);
 
-impl Hot for Reply {
+impl FastFunction for Reply {
     const NAME: &'static str = "reply";
     const ARGUMENTS: usize = 4;
 
@@ -270,14 +270,14 @@ impl WorkerPort {
     /// this epoch (always so where there is no page). From then on what is held is written within a
     /// millisecond, whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
-    pub fn claimer<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+    pub fn create_claim<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
     /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: the frame
     /// survives this process. `kind` is one of [`ResultKinds`](super::constants::ResultKinds).
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
-    pub fn replier<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+    pub fn create_reply<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Reply(Rc::clone(&self.out)))
     }
 
