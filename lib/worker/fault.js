@@ -9,13 +9,13 @@
  * @returns {import('./module-program').Program} which may die once the synchronous part of a handler has run
  */
 function withFault(port, program) {
-  if (!port.expectsFault('task')) return program;
+  if (!port.isArmed('task')) return program;
   const start = program.start.bind(program);
   return Object.assign(program, {
     /** @type {typeof start} */
     start(task, context) {
       const value = start(task, context);
-      port.pass('task');
+      port.failPoint('task');
       return value;
     },
   });

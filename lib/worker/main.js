@@ -83,7 +83,7 @@ async function start(init) {
   const { concurrency } = init;
   const onStop = () => {
     shutdown?.stopRequested();
-    port.pass('stop');
+    port.failPoint('stop');
     loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);

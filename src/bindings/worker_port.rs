@@ -67,11 +67,11 @@ impl FastFunction for Claim {
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
-        failpoints::pass(Phase::BeforeClaim);
+        failpoints::fail_point(Phase::BeforeClaim);
         let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         if claimed {
             self.out.watch();
-            failpoints::pass(Phase::AfterClaim);
+            failpoints::fail_point(Phase::AfterClaim);
         }
         Ok(f64::from(u8::from(claimed)))
     }
@@ -182,7 +182,7 @@ impl WorkerPort {
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
-        failpoints::pass(Phase::Read);
+        failpoints::fail_point(Phase::Read);
         self.splitter.push(&buffer[..n]);
     }
 
@@ -194,12 +194,12 @@ impl WorkerPort {
         match rustix::net::recv(self.channel.as_fd(), buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => -1,
             Ok((n, _)) => {
-                failpoints::pass(Phase::Read);
+                failpoints::fail_point(Phase::Read);
                 self.splitter.filled(n);
                 i32::try_from(n).unwrap_or(i32::MAX)
             }
             Err(Errno::AGAIN) => {
-                failpoints::pass(Phase::Idle);
+                failpoints::fail_point(Phase::Idle);
                 0
             }
             Err(Errno::INTR) => 0,
@@ -339,20 +339,20 @@ impl WorkerPort {
     pub fn arm(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
         failpoints::arm().map_err(Error::from_reason)?;
-        failpoints::pass(Phase::Start);
+        failpoints::fail_point(Phase::Start);
         Ok(parent_watch::arm(parent_pid))
     }
 
     /// Whether the environment asks for a death on purpose in this phase.
     #[napi]
-    pub fn expects_fault(&self, phase: String) -> Result<bool> {
-        Ok(failpoints::expects(self::phase(&phase)?))
+    pub fn is_armed(&self, phase: String) -> Result<bool> {
+        Ok(failpoints::is_armed(self::phase(&phase)?))
     }
 
     /// Dies here if the environment asks for it.
     #[napi]
-    pub fn pass(&self, phase: String) -> Result<()> {
-        failpoints::pass(self::phase(&phase)?);
+    pub fn fail_point(&self, phase: String) -> Result<()> {
+        failpoints::fail_point(self::phase(&phase)?);
         Ok(())
     }
 }

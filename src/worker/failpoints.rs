@@ -98,7 +98,7 @@ pub fn arm() -> Result<(), String> {
 
 /// Dies here if that was asked for.
 #[inline]
-pub fn pass(phase: Phase) {
+pub fn fail_point(phase: Phase) {
     if let Some(fault) = armed()
         && fault.phase == phase
         && fault.is_due()
@@ -108,7 +108,7 @@ pub fn pass(phase: Phase) {
 }
 
 /// Whether the worker is to die in this phase sooner or later.
-pub fn expects(phase: Phase) -> bool {
+pub fn is_armed(phase: Phase) -> bool {
     armed().is_some_and(|fault| fault.phase == phase)
 }
 
@@ -124,7 +124,7 @@ pub fn cut(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
 #[inline]
 pub fn written(lines: &[u8]) {
     if armed().is_some() {
-        outcomes(lines).for_each(|_| pass(Phase::Result));
+        outcomes(lines).for_each(|_| fail_point(Phase::Result));
     }
 }
 
