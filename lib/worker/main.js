@@ -61,8 +61,8 @@ function onEnd() {
 
 /** @param {import('./frames').InitFrame} init */
 async function start(init) {
-  // The watchdog cannot notice a parent that has died before now.
-  if (!port.arm(init.parentPid, init.depth)) exit(0);
+  // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
+  if (!port.watchParent(init.parentPid, init.depth)) exit(0);
 
   const writer = new FrameWriter(channel, init);
   // Queued tasks go to another worker, because this one can no longer reply.

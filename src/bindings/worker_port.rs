@@ -336,11 +336,11 @@ impl WorkerPort {
     /// Has this process die with its parent, whatever it is doing then. False: the parent is gone
     /// already. `depth`: how deep in pools within pools this process is.
     #[napi]
-    pub fn arm(&self, parent_pid: u32, depth: u32) -> Result<bool> {
+    pub fn watch_parent(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
         failpoints::arm().map_err(Error::from_reason)?;
         failpoints::fail_point(Phase::Start);
-        Ok(parent_watch::arm(parent_pid))
+        Ok(parent_watch::watch_parent(parent_pid))
     }
 
     /// Whether the environment asks for a death on purpose in this phase.

@@ -50,7 +50,7 @@ fn a_role_in_another_process() {
 fn arm_layer(layer: &str, parent: u32) -> bool {
     let pid = i32::try_from(parent).ok().and_then(Pid::from_raw);
     match layer {
-        "all" => return arm(parent),
+        "all" => return watch_parent(parent),
         "signal" => request_death_signal(),
         "pidfd" => watch(pid.unwrap(), wait_by_pidfd),
         "looking" => watch(pid.unwrap(), |_| false),
