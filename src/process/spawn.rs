@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::errno;
-use super::weak_symbols::{Late, late};
+use super::weak_symbols::{WeakSymbols, weak_symbols};
 
 /// Where the worker finds its channel.
 pub const CHANNEL_FD: RawFd = 3;
@@ -136,11 +136,12 @@ impl SpawnError {
 /// The worker's end of the channel stays open here as well; close it after this, or its end of file
 /// is never seen.
 pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
-    spawn_by(late(), spec)
+    spawn_by(weak_symbols(), spec)
 }
 
-pub(super) fn spawn_by(late: &Late, spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
-    let prepared = Prepared::new(late, spec).map_err(|errno| SpawnError::preparing(spec, errno))?;
+pub(super) fn spawn_by(symbols: &WeakSymbols, spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
+    let prepared =
+        Prepared::new(symbols, spec).map_err(|errno| SpawnError::preparing(spec, errno))?;
     prepared.run(spec).map_err(|errno| explain(spec, errno))
 }
 
@@ -188,7 +189,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(late: &Late, spec: &SpawnSpec<'_>) -> Result<Self, Errno> {
+    fn new(symbols: &WeakSymbols, spec: &SpawnSpec<'_>) -> Result<Self, Errno> {
         let mut actions = FileActions::new()?;
         let mut moved = Vec::with_capacity(4);
         actions.open(0, libc::O_RDONLY)?;
@@ -220,9 +221,9 @@ impl Prepared {
         for target in to_null {
             actions.open(target, libc::O_WRONLY)?;
         }
-        actions.close_from(late, if spec.page.is_some() { PAGE_FD + 1 } else { PAGE_FD })?;
+        actions.close_from(symbols, if spec.page.is_some() { PAGE_FD + 1 } else { PAGE_FD })?;
         if let Some(cwd) = spec.cwd {
-            actions.chdir(late, cwd)?;
+            actions.chdir(symbols, cwd)?;
         }
         Ok(Self { actions, attributes: Attributes::new()?, _moved: moved })
     }
@@ -291,16 +292,16 @@ impl FileActions {
         check(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, source, target) })
     }
 
-    fn chdir(&mut self, late: &Late, directory: &CStr) -> Result<(), Errno> {
-        let addchdir = late.addchdir.ok_or(Errno::NOTSUP)?;
+    fn chdir(&mut self, symbols: &WeakSymbols, directory: &CStr) -> Result<(), Errno> {
+        let addchdir = symbols.addchdir.ok_or(Errno::NOTSUP)?;
         // SAFETY: the object is initialised, and the path is a C string, which the call copies.
         check(unsafe { addchdir(&raw mut self.0, directory.as_ptr()) })
     }
 
     /// Closes `first` and everything above it.
     #[cfg(not(target_vendor = "apple"))]
-    fn close_from(&mut self, late: &Late, first: RawFd) -> Result<(), Errno> {
-        if let Some(addclosefrom) = late.addclosefrom {
+    fn close_from(&mut self, symbols: &WeakSymbols, first: RawFd) -> Result<(), Errno> {
+        if let Some(addclosefrom) = symbols.addclosefrom {
             // SAFETY: the object is initialised.
             return check(unsafe { addclosefrom(&raw mut self.0, first) });
         }
@@ -315,7 +316,7 @@ impl FileActions {
 
     /// The attribute POSIX_SPAWN_CLOEXEC_DEFAULT does it.
     #[cfg(target_vendor = "apple")]
-    fn close_from(&mut self, _: &Late, _: RawFd) -> Result<(), Errno> {
+    fn close_from(&mut self, _: &WeakSymbols, _: RawFd) -> Result<(), Errno> {
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::child_state::{ChildState, child_state};
 use super::spawn::spawn_by;
-use super::weak_symbols::{Late, late};
+use super::weak_symbols::{WeakSymbols, weak_symbols};
 use super::*;
 
 /// A child, our ends of its channel and of its stdout.
@@ -24,12 +24,12 @@ struct Options<'a> {
     args: Vec<&'a str>,
     cwd: Option<&'a CStr>,
     page: bool,
-    late: Late,
+    symbols: WeakSymbols,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { program: c"/bin/sh", args: vec![], cwd: None, page: false, late: *late() }
+        Self { program: c"/bin/sh", args: vec![], cwd: None, page: false, symbols: *weak_symbols() }
     }
 }
 
@@ -41,7 +41,7 @@ fn start(options: Options<'_>) -> Result<Child, SpawnError> {
     let env = [c"PATH=/usr/bin:/bin".to_owned(), c"ONLY=this".to_owned()];
     let null = File::open("/dev/null").unwrap();
     let pid = spawn_by(
-        &options.late,
+        &options.symbols,
         &SpawnSpec {
             program: options.program,
             args: &args,
@@ -145,8 +145,8 @@ fn what_cannot_be_started_is_said_plainly() {
         "entering the directory \"/no/such/directory\" failed: ENOENT: no such file or directory"
     );
     assert_eq!(error(&plain).code(), "ENOTDIR");
-    let no_chdir = Late { addchdir: None, ..*late() };
-    let error = start(Options { cwd: Some(c"/"), late: no_chdir, ..Options::default() })
+    let no_chdir = WeakSymbols { addchdir: None, ..*weak_symbols() };
+    let error = start(Options { cwd: Some(c"/"), symbols: no_chdir, ..Options::default() })
         .map(|_| ())
         .unwrap_err();
     assert_eq!((error.step, error.errno), (Step::Prepare, libc::ENOTSUP));
@@ -349,12 +349,12 @@ mod linux {
             // SAFETY: it was made just now, and nobody else knows it.
             unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) }
         });
-        for late in [*late(), Late { addclosefrom: None, ..*late() }] {
+        for symbols in [*weak_symbols(), WeakSymbols { addclosefrom: None, ..*weak_symbols() }] {
             for (page, expected) in [(true, "0 1 2 3 4 "), (false, "0 1 2 3 ")] {
                 let mut child = start(Options {
                     args: vec!["-c", LIST_DESCRIPTORS],
                     page,
-                    late,
+                    symbols,
                     ..Options::default()
                 })
                 .unwrap();

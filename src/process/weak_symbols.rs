@@ -12,7 +12,7 @@ type AddCloseFrom = unsafe extern "C" fn(Actions, c_int) -> c_int;
 
 /// What this libc can do in the child between `fork` and `exec`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Late {
+pub(super) struct WeakSymbols {
     /// `posix_spawn_file_actions_addchdir_np` (glibc 2.29, musl 1.1.24, macOS 10.15).
     pub(super) addchdir: Option<AddChdir>,
     /// `posix_spawn_file_actions_addclosefrom_np` (glibc 2.34).
@@ -24,10 +24,12 @@ pub(super) struct Late {
 }
 
 /// What this process's libc has.
-pub(super) fn late() -> &'static Late {
-    static LATE: LazyLock<Late> =
-        LazyLock::new(|| Late { addchdir: find_addchdir(), addclosefrom: find_addclosefrom() });
-    &LATE
+pub(super) fn weak_symbols() -> &'static WeakSymbols {
+    static FOUND: LazyLock<WeakSymbols> = LazyLock::new(|| WeakSymbols {
+        addchdir: find_addchdir(),
+        addclosefrom: find_addclosefrom(),
+    });
+    &FOUND
 }
 
 #[cfg(not(target_env = "musl"))]
