@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use crate::bindings::worker_port::BATCH_FRAMES;
 use crate::shm::ring;
-use crate::supervisor::outbox::{self, Kind, Row, flags};
+use crate::supervisor::rows::{self, Kind, Row, flags};
 use crate::wire::PROTOCOL_VERSION;
 use crate::wire::up::ResultKind;
 
@@ -87,7 +87,7 @@ pub struct RowFlags {
 pub fn row_constants() -> RowConstants {
     RowConstants {
         fields: Row::WIDTH as u32,
-        rows: outbox::BATCH_ROWS as u32,
+        rows: rows::BATCH_ROWS as u32,
         kind: RowKinds {
             result: Kind::Result as u32,
             task_error: Kind::TaskError as u32,

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use rustix::fs::{Access, AtFlags, CWD, Stat, accessat, stat};
 
-use super::weak_symbols::late;
+use super::weak_symbols::weak_symbols;
 
 /// Where workers start, whatever becomes of this process's own directory.
 #[derive(Clone, Debug)]
@@ -36,8 +36,9 @@ impl Directory {
     /// may not enter any more, or with a libc that cannot have a child enter one. Any other is
     /// entered: this process may be on its way to elsewhere just now.
     pub fn to_enter(&self) -> Option<&CStr> {
-        let leads_there =
-            || late().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path);
+        let leads_there = || {
+            weak_symbols().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path)
+        };
         let is_there = || current() == self.own;
         if self.own.is_none() || leads_there() || !is_there() { Some(&self.path) } else { None }
     }
