@@ -7,7 +7,7 @@
 
 const { Buffer } = require('node:buffer');
 const { uncurry } = require('../intrinsics');
-const { encodeText, LONG_STRING: LONG } = require('../native');
+const { encodeText, LONG_STRING } = require('../native');
 
 const ONE_BYTE = 0;
 const UTF_16 = 1;

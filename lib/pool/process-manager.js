@@ -98,8 +98,6 @@ class ProcessManager extends ObservedEmitter {
       batchCallback(this.#batches),
     );
     this.#batches.attach(pool);
-    this.#submitPlain = pool.createSubmit();
-    this.#submitHeaded = pool.createSubmitWithHeader();
     this.#keepAlive = new KeepAlive(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#keepAlive, {

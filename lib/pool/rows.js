@@ -1,6 +1,6 @@
 'use strict';
 
-// Reads the batches of the native side, row by row. A batch has at most BATCH_ROWS rows, and the
+// Reads the batches of the native side, row by row. A batch has at most ROWS rows, and the
 // event loop runs between two batches: a flood of results must not starve timers and sockets.
 
 const { setImmediate } = require('../clock');
@@ -36,7 +36,7 @@ const NO_BLOBS = [];
 
 class BatchReader {
   /** The fields of all rows. The native side writes them in `drain()`. */
-  meta = numberArray(BATCH_ROWS * FIELDS);
+  meta = numberArray(ROWS * FIELDS);
   /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
   #native = null;
   #onRow;
@@ -66,7 +66,7 @@ class BatchReader {
 
   /** The callback of the native side: rows wait. */
   onBatch() {
-    let rows = BATCH_ROWS;
+    let rows = ROWS;
     try {
       rows = this.#drain();
     } finally {

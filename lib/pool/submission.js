@@ -40,7 +40,7 @@ const FULL = 2;
 /**
  * @typedef {object} Parts
  * @property {import('../native').NativePool} native
- * @property {import('../native').NativeConfig} config
+ * @property {import('../../native.cjs').NativeConfig} config
  * @property {import('../options/worker-command').WorkerKind} kind
  * @property {import('./tickets').Tickets<Task>} tickets
  * @property {import('./cancellation').Cancellation} cancellation
@@ -61,7 +61,7 @@ class Submission {
   #diagnostics;
   #handlers = new HandlerIds();
   #submitPlain;
-  #submitHeaded;
+  #submitWithHeader;
   #nextId = 1;
 
   /** @param {Parts} parts */
@@ -84,8 +84,8 @@ class Submission {
     this.#lifecycle = lifecycle;
     this.#delivery = delivery;
     this.#diagnostics = diagnostics;
-    this.#submitPlain = native.submitter();
-    this.#submitHeaded = native.headedSubmitter();
+    this.#submitPlain = native.createSubmit();
+    this.#submitWithHeader = native.createSubmitWithHeader();
   }
 
   /**
@@ -197,7 +197,7 @@ class Submission {
           status = this.#submitPlain(ticket, json);
           break;
         case HEADED:
-          status = this.#submitHeaded(ticket, json, handler, header);
+          status = this.#submitWithHeader(ticket, json, handler, header);
           break;
         default:
           status = submitFull(native, ticket, json, handler, header, options, blobs);

@@ -11,7 +11,7 @@ const { exit } = require('./intrinsics');
 const { listen } = require('./listen');
 const { RESULT } = require('./native-port');
 
-/** Replies that are held back at most, and their text in UTF-16 units. */
+/** Bounds of one batch: replies, and UTF-16 units of their text. */
 const FLUSH_REPLIES = 256;
 const FLUSH_LENGTH = 64 * 1024;
 
@@ -29,8 +29,8 @@ class Channel {
   /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
-    // Asked for once, as a method would look its object up each time.
-    this.#reply = port.createReply();
+    // Bound once, because a native method call would resolve its object each time.
+    this.#appendResult = port.createReply();
   }
 
   get open() {
@@ -55,7 +55,7 @@ class Channel {
   batch(line) {
     this.#append(line);
     this.#lines += 1;
-    const full = this.#lines >= FLUSH_LINES || this.#text.length >= FLUSH_LENGTH;
+    const full = this.#lines >= FLUSH_REPLIES || this.#text.length >= FLUSH_LENGTH;
     if (full || !this.#batching) this.flush();
   }
 
@@ -112,12 +112,12 @@ class Channel {
     if (!this.#open) return;
     this.journal();
     try {
-      this.#reply(id, elapsed, duringUserCode ? kind + RESULT.DURING_USER_CODE : kind, json);
+      this.#appendResult(id, elapsed, duringUserCode ? kind + RESULT.DURING_USER_CODE : kind, json);
     } catch {
       this.#disconnected();
     }
     this.#lines += 1;
-    if (this.#lines >= FLUSH_LINES || !this.#batching) this.flush();
+    if (this.#lines >= FLUSH_REPLIES || !this.#batching) this.flush();
   }
 
   /** Writes the batch; returns when the kernel has taken all of it. */

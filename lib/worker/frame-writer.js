@@ -127,7 +127,9 @@ class FrameWriter {
    * @param {boolean} shares whether large raw bytes go through shared memory
    */
   ready(page, shares) {
-    this.#channel.say(`{"type":"ready","version":${VERSION},"page":${page},"shares":${shares}}\n`);
+    this.#channel.write(
+      `{"type":"ready","version":${VERSION},"page":${page},"shares":${shares}}\n`,
+    );
   }
 
   /**

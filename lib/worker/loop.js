@@ -129,7 +129,7 @@ class Loop {
     this.#program = program;
     this.#worker = { workerId: context.workerId, writer, context };
     this.#concurrency = concurrency;
-    // Asked for once, as a method would look its object up each time.
+    // Bound once, because a native method call would resolve its object each time.
     this.#claim = port.createClaim();
     this.#onStop = onStop;
     this.#onMessage = onMessage;

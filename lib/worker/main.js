@@ -61,7 +61,7 @@ function onEnd() {
 
 /** @param {import('./frames').InitFrame} init */
 async function start(init) {
-  // A parent that has died by now would never be noticed later: the watchdog has nobody to watch.
+  // The watchdog cannot notice a parent that has died before now.
   if (!port.watchParent(init.parentPid, init.depth)) exit(0);
 
   const writer = new FrameWriter(channel, init);
@@ -109,9 +109,9 @@ async function start(init) {
  * @param {WorkerContext} context
  * @returns {Promise<import('./module-program').Program>}
  */
-async function open(init, context) {
+async function openProgram(init, context) {
   if (init.version !== VERSION) {
-    const message = `the pool speaks protocol version ${init.version}, this worker version ${VERSION}`;
+    const message = `protocol version mismatch: the pool uses version ${init.version}, this worker version ${VERSION}`;
     throw Object.assign(new Error(message), { code: 'ERR_PROTOCOL' });
   }
   const { worker, captureStack, engine = 'V8', ancestors = [] } = init.options;
