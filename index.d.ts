@@ -465,8 +465,8 @@ declare namespace ProcessManager {
     /**
      * Time limit from the spawn of a worker to its readiness (ms). `Infinity`: none.
      *
-     * @defaultValue `30_000`; none where `--inspect-brk` or `--inspect-wait` has workers wait for a
-     *   debugger
+     * @defaultValue `30_000`; the longest possible where `--inspect-brk` or `--inspect-wait` has
+     *   workers wait for a debugger
      */
     startTimeout?: number;
     /**
