@@ -65,7 +65,8 @@ export interface WorkerContext {
  * A handler: gets the whole task, and returns its result or a promise of it.
  *
  * A result `{ taskId, result, processedBy }` is taken as an envelope and not wrapped into another:
- * its `result` is the result. For `taskId` and `processedBy` the pool uses the values that it knows.
+ * its `result` is the result. For `taskId` and `processedBy` the pool uses the values that it
+ * knows.
  */
 export type TaskHandler<Task = any, Result = unknown> = (
   task: Task,
