@@ -1,5 +1,4 @@
-//! What ties a pool to the environment that made it: the way to wake its JavaScript, and the end of
-//! both.
+//! The environment that made a pool: how the pool wakes its JavaScript, and how both end.
 //!
 //! A threadsafe function is not as safe as its name says. Node frees it at the end of its
 //! environment, of a terminated worker thread for one, and before Node 24.14 it did not look
@@ -31,8 +30,8 @@ use napi::{Env, sys};
 
 use crate::supervisor::driver::SharedPool;
 
-/// Weak, so that an idle pool does not keep the process alive (`ref_` makes it strong); a plain callee
-/// without an error argument, as waking cannot fail; unbounded, as it is called once until
+/// Weak: an idle pool does not keep the process alive, until `ref_` makes the function strong. A
+/// plain callee without an error argument: waking cannot fail. Unbounded: it is called once until
 /// JavaScript has re-armed it.
 type Callback = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
 
@@ -50,7 +49,7 @@ impl Waker {
         Ok(Self(Mutex::new(Some(callback))))
     }
 
-    /// Has the callback called soon.
+    /// Schedules a call of the callback.
     pub fn wake(&self) {
         if let Some(callback) = &*self.lock() {
             // Nothing to be done about a failure: the queue has no limit, and it is not closing
@@ -59,7 +58,7 @@ impl Waker {
         }
     }
 
-    /// Keeps the process alive from now on. On the environment's thread.
+    /// Makes the callback keep the process alive. Called on the environment's thread.
     pub fn ref_(&self, env: Env) {
         if let Some(callback) = &*self.lock() {
             // SAFETY: it is not released while the lock is held, and this is its environment's
@@ -68,7 +67,7 @@ impl Waker {
         }
     }
 
-    /// No longer does. On the environment's thread.
+    /// Undoes [`Self::ref_`]. Called on the environment's thread.
     pub fn unref(&self, env: Env) {
         if let Some(callback) = &*self.lock() {
             // SAFETY: as above.
@@ -98,7 +97,7 @@ struct EnvState {
 }
 
 impl EnvironmentGuard {
-    /// From now on the pool ends with the environment, at the latest.
+    /// Has the pool end with the environment, at the latest.
     pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
         let state = Rc::new(EnvState { shared, waker, hooked: Cell::new(true) });
         let data = Rc::into_raw(Rc::clone(&state));
@@ -124,8 +123,8 @@ impl EnvironmentGuard {
         &self.0.waker
     }
 
-    /// JavaScript is told nothing any more, and the environment lets go of the pool. Nothing is
-    /// done the second time.
+    /// Stops waking JavaScript, and takes the environment's reference to the pool back. A second
+    /// call does nothing.
     pub fn detach(&self, env: Env) -> Result<()> {
         self.0.shared.outbox.close();
         self.0.waker.close();

@@ -214,26 +214,26 @@ impl ProcessManager {
         })
     }
 
-    /// Lets so many more values of a task be on their way.
+    /// Lets the worker send `count` more values of a task.
     #[napi]
     pub fn credit(&self, ticket: u32, count: u32) {
         self.shared.post(Event::Credit { ticket, count });
     }
 
-    /// Gives a task up, if it is not settled.
+    /// Cancels a task, unless it has ended.
     #[napi]
     pub fn cancel(&self, ticket: u32) {
         self.shared.post(Event::Cancel(ticket));
     }
 
-    /// What the worker with this process id said could not be read, and whoever waited for it was
-    /// told: kills it, if it is still there.
+    /// Kills the worker with this process id, if it still runs: JavaScript could not read what the
+    /// worker sent, and has told the callers.
     #[napi]
     pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
         self.shared.kill_for_protocol_error(pid, what);
     }
 
-    /// A result could not be taken, and its task has failed.
+    /// Counts the task of a result that JavaScript could not read as failed.
     #[napi]
     pub fn disown_result(&self) {
         self.shared.disown_result();
@@ -306,19 +306,19 @@ impl ProcessManager {
         self.shared.want_room()
     }
 
-    /// Whether anybody listens to what the workers print.
+    /// Sets whether the pool has listeners for what the workers print.
     #[napi]
     pub fn set_stdio_listening(&self, listening: bool) {
         self.shared.set_stdio_listening(listening);
     }
 
-    /// Keeps the process alive from now on.
+    /// Makes the pool keep the process alive.
     #[napi(js_name = "ref")]
     pub fn ref_(&self, env: Env) {
         self.environment.waker().ref_(env);
     }
 
-    /// No longer does.
+    /// Undoes `ref`.
     #[napi]
     pub fn unref(&self, env: Env) {
         self.environment.waker().unref(env);
