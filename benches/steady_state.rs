@@ -32,7 +32,7 @@ use bulkhead::process::readiness::watch;
 use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
+use bulkhead::supervisor::handle::{PoolHandle, SharedPool};
 use bulkhead::supervisor::link::{self, Link};
 use bulkhead::supervisor::outbox::Outbox;
 use bulkhead::supervisor::output::Tail;
@@ -164,8 +164,8 @@ fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
     let mut driver = shared.lock();
     while let Some(key) = driver.spawns.pop_front() {
         let (ear, worker, link) = process(key);
-        driver.spawned(shared, link);
-        shared.run_once(&mut driver);
+        driver.spawned(shared.now(), link);
+        driver.run_once();
         workers.push((ear, worker));
     }
     workers
@@ -232,8 +232,8 @@ impl Ear {
         let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ))
             .expect("something was written");
         let mut driver = shared.lock();
-        self.reader.take_in(n, shared, &mut driver, &mut self.tail);
-        shared.run_once(&mut driver);
+        self.reader.take_in(n, shared.now(), &mut driver, &mut self.tail);
+        driver.run_once();
         // The pool's actor does, after it was woken.
         driver.arm();
     }

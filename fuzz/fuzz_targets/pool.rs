@@ -26,7 +26,7 @@ use bulkhead::process::{Pid, Target};
 use bulkhead::shm::SharedPage;
 use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE};
 use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::driver::{PoolHandle, SharedPool};
+use bulkhead::supervisor::handle::{PoolHandle, SharedPool};
 use bulkhead::supervisor::link::Link;
 use bulkhead::supervisor::outbox::Outbox;
 use bulkhead::supervisor::output::Tail;
@@ -132,13 +132,13 @@ impl World {
             let Some(key) = driver.spawns.pop_front() else { return };
             assert!(self.processes[key.slot].is_none(), "a slot holds one process at a time");
             if !driver.is_wanted(key) || key.life > LIVES {
-                driver.spawn_failed(&self.shared, key, None);
+                driver.spawn_failed(self.shared.now(), key, None);
             } else {
                 let (process, link) = self.process(key);
-                driver.spawned(&self.shared, link);
+                driver.spawned(self.shared.now(), link);
                 self.processes[key.slot] = Some(process);
             }
-            self.shared.run_once(&mut driver);
+            driver.run_once();
         }
     }
 
@@ -183,8 +183,8 @@ impl World {
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
             let mut driver = self.shared.lock();
-            process.reader.take_in(n, &self.shared, &mut driver, &mut process.tail);
-            self.shared.run_once(&mut driver);
+            process.reader.take_in(n, self.shared.now(), &mut driver, &mut process.tail);
+            driver.run_once();
         }
     }
 
@@ -244,13 +244,13 @@ impl World {
         self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
         let mut driver = self.shared.lock();
-        driver.died(&self.shared, process.key);
+        driver.died(self.shared.now(), process.key);
         let held = driver
             .link(process.key)
             .filter(|link| link.violation.is_none())
             .map(|link| link.journal());
-        reader::read_journal(&held.unwrap_or_default(), process.key, &self.shared, &mut driver);
-        self.shared.run_once(&mut driver);
+        reader::read_journal(&held.unwrap_or_default(), process.key, self.shared.now(), &mut driver);
+        driver.run_once();
         let mid_outcome =
             process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
         let link = driver.take_link(process.key).expect("its link was not taken before");
@@ -263,8 +263,8 @@ impl World {
             refusal: link.refusal.clone(),
             ..ExitReport::default()
         };
-        driver.exited(&self.shared, link, exit_report);
-        self.shared.run_once(&mut driver);
+        driver.exited(self.shared.now(), link, exit_report);
+        driver.run_once();
     }
 
     /// The hostile worker writes into its page.
@@ -352,8 +352,8 @@ impl World {
                 if let Some(process) = &mut self.processes[HOSTILE] {
                     process.reader.close();
                     let mut driver = self.shared.lock();
-                    driver.channel_closed(&self.shared, process.key);
-                    self.shared.run_once(&mut driver);
+                    driver.channel_closed(self.shared.now(), process.key);
+                    driver.run_once();
                 }
             }
             4 => {
@@ -374,8 +374,8 @@ impl World {
             9 => drop(self.answer(HONEST)),
             10 => {
                 let mut driver = self.shared.lock();
-                driver.tick(&self.shared);
-                self.shared.run_once(&mut driver);
+                driver.tick(self.shared.now());
+                driver.run_once();
             }
             11 => self.listen(),
             12 => self.hear(HOSTILE, READY),
@@ -392,8 +392,8 @@ impl World {
                 {
                     process.reader.close();
                     let mut driver = self.shared.lock();
-                    driver.violated(&self.shared, process.key, error.to_string());
-                    self.shared.run_once(&mut driver);
+                    driver.violated(self.shared.now(), process.key, error.to_string());
+                    driver.run_once();
                 }
             }
             _ => {

@@ -28,7 +28,7 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
 
-use crate::supervisor::driver::SharedPool;
+use crate::supervisor::handle::SharedPool;
 
 /// Weak: an idle pool does not keep the process alive, until `ref_` makes the function strong. A
 /// plain callee without an error argument: waking cannot fail. Unbounded: it is called once until

@@ -18,7 +18,8 @@ use crate::pool::ids::{Micros, Ticket};
 use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Event, NewTask, RawBody};
 use crate::process::memory;
-use crate::supervisor::driver::{self, PoolHandle, QueueFull, SharedPool};
+use crate::supervisor::admission::QueueFull;
+use crate::supervisor::handle::{self, PoolHandle, SharedPool};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::rows::{BATCH_ROWS, Row};
 use crate::supervisor::thread;
@@ -334,7 +335,7 @@ impl ProcessManager {
                 "pid": process.map(|(pid, _)| pid),
                 "state": row.state,
                 "running": row.running,
-                "uptime": process.map_or(0, |(_, since)| driver::now().saturating_sub(since) / 1000),
+                "uptime": process.map_or(0, |(_, since)| handle::now().saturating_sub(since) / 1000),
                 "rss": process.and_then(|(pid, _)| memory::resident_set(pid)),
                 "tasksDone": row.tasks_done,
                 "restarts": row.restarts,

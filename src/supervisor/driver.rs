@@ -1,32 +1,26 @@
-//! Performs what the state machine decides: the state machine and the links to the workers, behind
-//! one lock, and the ways in from both sides.
+//! Performs what a pool decides: owns the state machine and the links to the workers, and queues
+//! what JavaScript is told.
 //!
-//! The lock is held for microseconds: to take in a batch of replies, to hand out tasks, to write to
-//! sockets that never block. A JavaScript thread only ever *tries* to take it. If it gets it, it
-//! dispatches its task itself, which spares an idle worker's task the detour over the supervisor
-//! thread; if not, whoever holds it looks into the inbox again before letting go. Processes are
-//! started on the supervisor thread only.
+//! The driver knows no lock, no clock and no thread. Its methods take the time, as those of the
+//! state machine do, so that a test can drive a pool without a handle. `handle` holds it behind the
+//! pool's lock.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
-
-use tokio::sync::Notify;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::buffer_pool::Bytes;
 use crate::errors::Breach;
 use crate::pool::config::PoolConfig;
 use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::lifecycle::ExitReason;
-use crate::pool::messages::{Body, Effect, Event, Failure, NewTask, RunInfo};
-use crate::pool::state::{Pool, Times, WorkerRow};
-use crate::pool::tasks::Counters;
-use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
+use crate::pool::messages::{Body, Effect, Event, Failure, RunInfo};
+use crate::pool::state::{Counters, Pool, Times, WorkerRow};
+use crate::supervisor::admission::Admission;
+use crate::supervisor::config::WorkerConfig;
 use crate::supervisor::link::Link;
 use crate::supervisor::links::Links;
-use crate::supervisor::oom_message;
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::replies::{Reply, payload_reply, task_row, uses_v8};
 use crate::supervisor::report::{self, ExitReport, SpawnFailure};
@@ -34,236 +28,131 @@ use crate::supervisor::rows::{Batch, Kind, Row, flags};
 use crate::wire::down::AbortReason;
 use crate::wire::{Frame, Serialization, Up};
 
-/// Microseconds since the first call in this process, on the monotonic clock.
-pub fn now() -> Micros {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let elapsed = START.get_or_init(Instant::now).elapsed();
-    Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)
-}
-
-/// A timer that is late by more than this was not kept by anybody. A busy machine makes them late
-/// by less.
-const LATE: Micros = 500_000;
-/// What everybody gets after such a time, to be heard before anything is declared overdue.
-const GRACE: Micros = 100_000;
-
-/// An inbox with room for more events than this is given back once it is empty.
-const KEEP_EVENTS: usize = 1024;
-
-/// One pool, as both threads see it.
-pub struct PoolHandle {
-    driver: Mutex<Driver>,
-    inbox: Mutex<Vec<Event>>,
-    /// What JavaScript is told.
-    pub outbox: Outbox,
-    /// How workers are started.
-    pub worker_config: WorkerConfig,
-    /// Wakes the pool's actor: the inbox, a spawn or an earlier deadline waits for it.
-    pub wake: Notify,
-    limits: QueueLimits,
-    /// Tasks that can run at once.
-    capacity: AtomicUsize,
-    /// Bytes of resident memory beyond which a worker is killed.
-    max_memory: Option<u64>,
-    /// The lowest number of resident bytes that matters to the pool.
-    pub memory_threshold: Option<u64>,
-    /// Whether a submission should be looked at now, and not with the next reply.
-    hungry: AtomicBool,
-    unsettled: AtomicI64,
-    waiting_bytes: AtomicI64,
-    /// A submission was refused, and nobody was told yet that there is room again.
-    refused: AtomicBool,
-    /// For how long nobody was there to keep the time, in microseconds.
-    away: AtomicU64,
-    /// Somebody listens to what the workers print.
-    stdio_listening: AtomicBool,
-}
-
-/// What the lock protects.
+/// See the module.
 pub struct Driver {
     pool: Pool,
     links: Links,
-    /// Workers to be started, by the supervisor thread.
+    worker_config: Arc<WorkerConfig>,
+    admission: Arc<Admission>,
+    outbox: Arc<Outbox>,
+    /// Workers to start, for the supervisor thread.
     pub spawns: VecDeque<WorkerKey>,
-    /// When the pool's actor will wake by itself.
+    /// When the pool's task will wake by itself.
     armed: Option<Micros>,
-    /// Empty: changes places with the inbox, so that neither has to grow again and again.
-    events: Vec<Event>,
+    /// Rows that the outbox does not have yet.
     batch: Batch,
-    exit_report: Option<ExitReport>,
-    /// Where the worker hangs whose overdue tasks are being ended.
-    stuck_at: Option<String>,
-    /// The error of a task, or of the start, says how the worker broke the protocol: no event
-    /// need.
-    violation_told: bool,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
+    /// Resident bytes beyond which the pool kills a worker. `None`: unlimited.
+    max_memory: Option<u64>,
 }
 
-/// The lock, held. JavaScript is woken when it is let go, and not before: the first thing it does
-/// may be to hand in a task.
-pub struct DriverGuard<'a> {
-    shared: &'a PoolHandle,
-    /// There until the end.
-    driver: Option<MutexGuard<'a, Driver>>,
+/// What made the pool decide. JavaScript is told some effects with details that only their cause
+/// knows.
+enum Cause<'a> {
+    /// No effect needs more than it says itself.
+    None,
+    /// The reply to a task.
+    Reply(Reply<'a>),
+    /// The exit of a worker, or why it has no process.
+    Exit {
+        report: &'a ExitReport,
+        /// JavaScript knows how the worker broke the protocol, or will learn it from an error.
+        violation_told: bool,
+    },
+    /// The stack of a worker whose tasks are overdue.
+    Stack(&'a str),
 }
 
-/// Why a task was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueueFull {
-    /// As many tasks wait as may.
-    Tasks,
-    /// As many bytes wait as may.
-    Bytes,
+impl Cause<'_> {
+    /// The report of the exit. For any other cause a report that names the worker only.
+    fn exit_report(&self, worker_id: u32) -> Cow<'_, ExitReport> {
+        match self {
+            Self::Exit { report, .. } => Cow::Borrowed(report),
+            _ => Cow::Owned(ExitReport { worker_id, ..ExitReport::default() }),
+        }
+    }
 }
 
-/// What `stats()` tells.
+/// The numbers behind `stats()`.
 pub struct Snapshot {
     pub counters: Counters,
     pub waiting: (usize, u64),
     pub times: Times,
-    /// Each worker with its process id and the time it was spawned at.
+    /// Each worker with its process id and the time of its spawn.
     pub workers: Vec<(WorkerRow, Option<(i32, Micros)>)>,
 }
 
-impl PoolHandle {
-    pub fn new(
+impl Driver {
+    pub(crate) fn new(
         config: PoolConfig,
-        worker_config: WorkerConfig,
-        limits: QueueLimits,
-        outbox: Outbox,
+        worker_config: Arc<WorkerConfig>,
+        admission: Arc<Admission>,
+        outbox: Arc<Outbox>,
     ) -> Self {
-        let slots = config.max_workers;
-        let capacity = slots * worker_config.concurrency;
-        let max_memory = config.max_memory;
-        let memory_threshold = config.recycle_memory.into_iter().chain(max_memory).min();
-        let driver = Driver {
-            start_timeout: config.start_timeout,
-            pool: Pool::new(config),
-            links: Links::new(slots),
+        Self {
+            links: Links::new(config.max_workers),
+            worker_config,
+            admission,
+            outbox,
             spawns: VecDeque::new(),
             armed: None,
-            events: Vec::new(),
             batch: Batch::default(),
-            exit_report: None,
-            stuck_at: None,
-            violation_told: false,
             last_start_failure: b"null".to_vec(),
-        };
-        Self {
-            driver: Mutex::new(driver),
-            inbox: Mutex::new(Vec::new()),
-            outbox,
-            worker_config,
-            wake: Notify::new(),
-            capacity: AtomicUsize::new(capacity),
-            limits,
-            max_memory,
-            memory_threshold,
-            hungry: AtomicBool::new(true),
-            unsettled: AtomicI64::new(0),
-            waiting_bytes: AtomicI64::new(0),
-            refused: AtomicBool::new(false),
-            away: AtomicU64::new(0),
-            stdio_listening: AtomicBool::new(false),
+            start_timeout: config.start_timeout,
+            max_memory: config.max_memory,
+            pool: Pool::new(config),
         }
     }
 
-    // ---- From JavaScript
+    // ---- For the handle
 
-    /// Accepts a task, or refuses it for want of room.
-    pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
-        if let Err(full) = self.room(task.body.size()) {
-            self.refused.store(true, Ordering::SeqCst);
-            // Room may have come up in between, with nobody left to tell of it.
-            self.wake.notify_one();
-            return Err(full);
+    /// Takes in an event from the inbox.
+    pub(crate) fn handle(&mut self, now: Micros, event: Event) {
+        tracing::trace!(?event, "event");
+        self.pool.handle(now, event);
+        // Most events are tasks, which are only queued.
+        if self.pool.has_effects() {
+            self.perform(now, Cause::None);
         }
-        self.unsettled.fetch_add(1, Ordering::Relaxed);
-        self.waiting_bytes.fetch_add(signed(task.body.size()), Ordering::Relaxed);
-        let first = {
-            let mut inbox = self.lock_inbox();
-            inbox.push(Event::Submit(task));
-            inbox.len() == 1
-        };
-        // Whoever put the first one there has seen to it that somebody will look. Either this
-        // thread sees that somebody is hungry, or whoever said so sees the task: both store, then
-        // load.
-        fence(Ordering::SeqCst);
-        if first && self.hungry.load(Ordering::Relaxed) {
-            self.wake_or_run();
+    }
+
+    /// Gives waiting tasks to workers.
+    pub(crate) fn dispatch(&mut self, now: Micros) {
+        self.pool.dispatch(now);
+        self.perform(now, Cause::None);
+    }
+
+    /// Whether a submission would change something at once.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.pool.is_hungry()
+    }
+
+    /// Writes to the workers, and queues what JavaScript is told.
+    pub(crate) fn flush(&mut self) {
+        self.links.each(Link::flush);
+        if self.admission.take_room_again() {
+            self.tell(0, br#"{"event":"drain"}"#);
         }
-        Ok(())
+        self.outbox.append(&mut self.batch);
     }
 
-    /// Whether a task of `size` bytes would be accepted. One that can run at once is, whatever its
-    /// size.
-    fn room(&self, size: usize) -> Result<(), QueueFull> {
-        let limits = self.limits;
-        let capacity = self.capacity.load(Ordering::Relaxed);
-        let unsettled = usize::try_from(self.unsettled.load(Ordering::Relaxed)).unwrap_or(0);
-        if unsettled < capacity {
-            return Ok(());
-        }
-        if unsettled >= capacity.saturating_add(limits.tasks) {
-            return Err(QueueFull::Tasks);
-        }
-        let waiting = usize::try_from(self.waiting_bytes.load(Ordering::Relaxed)).unwrap_or(0);
-        if waiting.saturating_add(size) > limits.bytes { Err(QueueFull::Bytes) } else { Ok(()) }
+    /// Whether the pool's task must run before the deadline that it is armed for.
+    pub(crate) fn needs_wake(&self) -> bool {
+        let deadline = self.pool.next_deadline();
+        let earlier =
+            deadline.is_some_and(|deadline| self.armed.is_none_or(|armed| deadline < armed));
+        earlier || !self.spawns.is_empty() || self.pool.is_closed()
     }
 
-    /// Whether the smallest task would be accepted; if not, an event will tell when.
-    pub fn want_room(&self) -> bool {
-        if self.room(0).is_ok() {
-            return true;
-        }
-        self.refused.store(true, Ordering::SeqCst);
-        self.wake.notify_one();
-        false
+    /// Calls `act` for every link.
+    pub(crate) fn each_link(&mut self, act: impl FnMut(&mut Link)) {
+        self.links.each(act);
     }
 
-    /// From now on the pool has so many workers; an event tells when it has. `number` tells this
-    /// request from others.
-    pub fn resize(&self, min_workers: usize, max_workers: usize, number: u32) {
-        self.capacity.store(max_workers * self.worker_config.concurrency, Ordering::Relaxed);
-        self.post(Event::Resize { min_workers, max_workers, number });
-    }
-
-    /// Anything but a task: handled soon, after all that was submitted before.
-    pub fn post(&self, event: Event) {
-        self.lock_inbox().push(event);
-        self.wake_or_run();
-    }
-
-    /// The environment is going away: nothing can be told any more, and no process may be left.
-    pub fn abandon(&self) {
-        self.outbox.close();
-        let mut driver = self.lock();
-        driver.links.each(Link::kill);
-        drop(driver);
-        self.post(Event::Terminate);
-    }
-
-    /// The process is about to be gone: no other may be left, and none may be started. Wakes
-    /// nobody: that takes what tokio keeps for each thread, and this thread may have given that up
-    /// already.
-    pub fn end(&self) {
-        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        driver.links.each(Link::kill_untold);
-        self.lock_inbox().push(Event::Terminate);
-    }
-
-    /// Whether anybody listens to what the workers print.
-    pub fn set_stdio_listening(&self, listening: bool) {
-        self.stdio_listening.store(listening, Ordering::Relaxed);
-    }
-
-    /// For `stats()`.
-    pub fn snapshot(&self) -> Snapshot {
-        let mut driver = self.lock();
-        // What was submitted before this call counts.
-        self.run_once(&mut driver);
-        let Driver { pool, links, .. } = &mut *driver;
+    /// Returns the numbers behind `stats()`.
+    pub(crate) fn snapshot(&mut self, now: Micros) -> Snapshot {
+        let Self { pool, links, .. } = self;
         let workers = pool.workers().map(|row| {
             let process = links.get(row.key).map(|link| (link.raw_pid(), link.spawned_at));
             (row, process)
@@ -273,17 +162,13 @@ impl PoolHandle {
             workers,
             counters: pool.counters(),
             waiting: pool.waiting(),
-            times: pool.times(self.now()),
+            times: pool.times(now),
         }
     }
 
-    /// Sends a message to all workers that are ready, or to the one of this number, except where
-    /// too much waits already. To how many.
-    pub fn send(&self, worker_id: Option<u32>, message: &Body) -> u32 {
-        let mut driver = self.lock();
-        // What was submitted before this call goes first.
-        self.run_once(&mut driver);
-        let Driver { pool, links, .. } = &mut *driver;
+    /// See [`PoolHandle::send`](crate::supervisor::handle::PoolHandle::send).
+    pub(crate) fn send_message(&mut self, worker_id: Option<u32>, message: &Body) -> u32 {
+        let Self { pool, links, .. } = self;
         let mut reached = 0;
         for worker in pool.listeners(worker_id) {
             if let Some(link) = links.get(worker) {
@@ -294,154 +179,32 @@ impl PoolHandle {
         reached
     }
 
-    /// JavaScript could not read what a worker said: the places of raw bytes and structured-clone
-    /// data are looked into there only. The worker has broken the protocol, which JavaScript has
-    /// told. It may be gone already.
-    pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
-        let mut driver = self.lock();
+    /// The worker with this process id broke the protocol, which JavaScript has told.
+    pub(crate) fn kill_for_protocol_error(&mut self, now: Micros, pid: i32, what: String) {
         let mut sender = None;
-        driver.links.each(|link| {
+        self.links.each(|link| {
             if link.raw_pid() == pid && link.violation.is_none() {
                 link.violation_told = true;
                 sender = Some(link.key);
             }
         });
         if let Some(worker) = sender {
-            driver.violated(self, worker, what);
-        }
-        self.run_once(&mut driver);
-    }
-
-    /// JavaScript could not take the result of a task, which has failed instead.
-    pub fn disown_result(&self) {
-        self.lock().pool.disown_result();
-    }
-
-    fn wake_or_run(&self) {
-        match self.driver.try_lock() {
-            Ok(driver) => self.run_once(&mut self.visit(driver)),
-            // On the supervisor thread, and it may be past the point where it looks into the inbox.
-            Err(TryLockError::WouldBlock) => self.wake.notify_one(),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                self.run_once(&mut self.visit(poisoned.into_inner()))
-            }
+            self.violated(now, worker, what);
         }
     }
 
-    /// The pool's time: that of the monotonic clock without what passed while this process could
-    /// not do anything.
-    pub fn now(&self) -> Micros {
-        now().saturating_sub(self.away.load(Ordering::Relaxed))
+    /// Counts a result that JavaScript could not read as failed.
+    pub(crate) fn disown_result(&mut self) {
+        self.pool.disown_result();
     }
 
-    /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this
-    /// process was stopped, or the whole machine slept. Nobody could hear the workers meanwhile, or
-    /// they did not run either: such time is not counted against their tasks.
-    pub fn woken(&self, deadline: Micros) {
-        let late = self.now().saturating_sub(deadline);
-        if late > LATE {
-            tracing::debug!(ms = late / 1000, "away");
-            self.away.fetch_add(late + GRACE, Ordering::Relaxed);
-        }
+    // ---- For the tasks of the pool and of its workers
+
+    /// Bytes of the largest message.
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.worker_config.max_message_size
     }
 
-    // ---- From either thread
-
-    pub fn lock(&self) -> DriverGuard<'_> {
-        // A panic in the pool is a bug; going on as well as can be is better than hanging every
-        // task.
-        self.visit(self.driver.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn visit<'a>(&'a self, driver: MutexGuard<'a, Driver>) -> DriverGuard<'a> {
-        DriverGuard { shared: self, driver: Some(driver) }
-    }
-
-    fn lock_inbox(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes in what was submitted, hands out tasks, writes to the workers and queues what
-    /// JavaScript is to be told. The last thing in every visit.
-    pub fn run_once(&self, driver: &mut Driver) {
-        let now = self.now();
-        let mut events = std::mem::take(&mut driver.events);
-        loop {
-            std::mem::swap(&mut events, &mut *self.lock_inbox());
-            for event in events.drain(..) {
-                tracing::trace!(?event, "event");
-                driver.pool.handle(now, event);
-                // Most are tasks, which are only queued.
-                if driver.pool.has_effects() {
-                    driver.perform(self, now, &mut None);
-                }
-            }
-            driver.pool.dispatch(now);
-            driver.perform(self, now, &mut None);
-            self.hungry.store(driver.pool.wants_immediate_dispatch(), Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            if self.lock_inbox().is_empty() {
-                break;
-            }
-        }
-        if events.capacity() <= KEEP_EVENTS {
-            driver.events = events;
-        }
-        driver.links.each(Link::flush);
-        if self.refused.load(Ordering::Relaxed)
-            && self.room(0).is_ok()
-            && self.refused.swap(false, Ordering::SeqCst)
-        {
-            driver.tell(self, 0, br#"{"event":"drain"}"#);
-        }
-        self.outbox.append(&mut driver.batch);
-        let deadline = driver.pool.next_deadline();
-        let earlier =
-            deadline.is_some_and(|deadline| driver.armed.is_none_or(|armed| deadline < armed));
-        if earlier || !driver.spawns.is_empty() || driver.pool.is_closed() {
-            self.wake.notify_one();
-        }
-    }
-
-    /// A chunk that a worker printed.
-    pub fn printed(&self, worker: WorkerKey, pid: i32, kind: Kind, chunk: &[u8]) {
-        if self.worker_config.stdio == StdioMode::Pipe
-            && self.stdio_listening.load(Ordering::Relaxed)
-        {
-            let mut batch = Batch::default();
-            batch.push(Row::of(kind, worker.worker_id(), pid), b"0", vec![Bytes::copy_of(chunk)]);
-            self.outbox.append(&mut batch);
-            self.outbox.wake();
-        }
-    }
-
-    fn settled(&self) {
-        self.unsettled.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Deref for DriverGuard<'_> {
-    type Target = Driver;
-
-    fn deref(&self) -> &Driver {
-        self.driver.as_ref().expect("it is there until the end")
-    }
-}
-
-impl DerefMut for DriverGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Driver {
-        self.driver.as_mut().expect("it is there until the end")
-    }
-}
-
-impl Drop for DriverGuard<'_> {
-    fn drop(&mut self) {
-        self.driver = None;
-        self.shared.outbox.wake();
-    }
-}
-
-impl Driver {
     /// When the pool's actor is to wake by itself; it does so from now on.
     pub fn arm(&mut self) -> Option<Micros> {
         self.armed = self.pool.next_deadline();
@@ -459,8 +222,8 @@ impl Driver {
     }
 
     /// Lets the pool's timers run.
-    pub fn tick(&mut self, shared: &PoolHandle) {
-        self.handle(shared, shared.now(), Event::Tick, None);
+    pub fn tick(&mut self, now: Micros) {
+        self.handle_for(now, Event::Tick, Cause::None);
     }
 
     /// Whether a process is still to be started for this life of its slot.
@@ -469,54 +232,51 @@ impl Driver {
     }
 
     /// A process was started.
-    pub fn spawned(&mut self, shared: &PoolHandle, link: Link) {
+    pub fn spawned(&mut self, now: Micros, link: Link) {
         let worker = link.key;
         self.links.add(link);
-        self.handle(shared, shared.now(), Event::Spawned { worker }, None);
+        self.handle_for(now, Event::Spawned { worker }, Cause::None);
     }
 
-    /// It was not, for this reason, or because it was no longer wanted.
-    pub fn spawn_failed(
-        &mut self,
-        shared: &PoolHandle,
-        worker: WorkerKey,
-        failure: Option<SpawnFailure>,
-    ) {
+    /// There is no process, because of `failure` or because the worker is no longer wanted.
+    pub fn spawn_failed(&mut self, now: Micros, worker: WorkerKey, failure: Option<SpawnFailure>) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
-        self.exit_report = failure.map(|failure| ExitReport {
+        let report = failure.map(|failure| ExitReport {
             worker_id: worker.worker_id(),
             spawn_failure: Some(failure),
             ..ExitReport::default()
         });
-        self.handle(shared, shared.now(), Event::SpawnFailed { worker, permanent }, None);
-        self.exit_report = None;
+        let cause = match &report {
+            Some(report) => Cause::Exit { report, violation_told: false },
+            None => Cause::None,
+        };
+        self.handle_for(now, Event::SpawnFailed { worker, permanent }, cause);
     }
 
     /// The worker's end of the channel is closed.
-    pub fn channel_closed(&mut self, shared: &PoolHandle, worker: WorkerKey) {
-        self.handle(shared, shared.now(), Event::ChannelClosed { worker }, None);
+    pub fn channel_closed(&mut self, now: Micros, worker: WorkerKey) {
+        self.handle_for(now, Event::ChannelClosed { worker }, Cause::None);
     }
 
     /// The worker said what makes no sense.
-    pub fn violated(&mut self, shared: &PoolHandle, worker: WorkerKey, what: impl ToString) {
+    pub fn violated(&mut self, now: Micros, worker: WorkerKey, what: impl ToString) {
         let what = what.to_string();
         tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
         if let Some(link) = self.link(worker) {
             link.violation.get_or_insert(what);
         }
-        self.handle(shared, shared.now(), Event::Violated { worker }, None);
+        self.handle_for(now, Event::Violated { worker }, Cause::None);
     }
 
     /// So many bytes of the worker's memory are resident.
-    pub fn memory(&mut self, shared: &PoolHandle, worker: WorkerKey, rss: u64) {
-        self.handle(shared, shared.now(), Event::Memory { worker, rss }, None);
+    pub fn memory(&mut self, now: Micros, worker: WorkerKey, rss: u64) {
+        self.handle_for(now, Event::Memory { worker, rss }, Cause::None);
     }
 
-    /// A worker was asked where it hangs.
-    pub fn captured(&mut self, shared: &PoolHandle, worker: WorkerKey, stack: Option<String>) {
-        self.stuck_at = stack;
-        self.handle(shared, shared.now(), Event::Captured { worker }, None);
-        self.stuck_at = None;
+    /// The worker was asked for its stack.
+    pub fn captured(&mut self, now: Micros, worker: WorkerKey, stack: Option<String>) {
+        let cause = stack.as_deref().map_or(Cause::None, Cause::Stack);
+        self.handle_for(now, Event::Captured { worker }, cause);
     }
 
     /// Whether the worker has broken the protocol.
@@ -525,8 +285,8 @@ impl Driver {
     }
 
     /// The process is dead, and what it left behind is about to be read.
-    pub fn died(&mut self, shared: &PoolHandle, worker: WorkerKey) {
-        self.handle(shared, shared.now(), Event::ExitObserved { worker }, None);
+    pub fn died(&mut self, now: Micros, worker: WorkerKey) {
+        self.handle_for(now, Event::ExitObserved { worker }, Cause::None);
     }
 
     /// The process is dead and silent: takes its link away, so that it can be reaped.
@@ -545,59 +305,49 @@ impl Driver {
     }
 
     /// It was killed, or could not be, and nobody waits for its end any more.
-    pub fn left_behind(&mut self, shared: &PoolHandle, link: &Link, after: Duration) {
+    pub fn left_behind(&mut self, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
         self.tell(
-            shared,
             worker_id,
             &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable),
         );
     }
 
     /// It is gone, or as good as: settles what it had.
-    pub fn exited(&mut self, shared: &PoolHandle, link: Link, mut exit_report: ExitReport) {
+    pub fn exited(&mut self, now: Micros, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
-        exit_report.memory_limit = shared.max_memory.filter(|_| self.pool.is_over_memory(worker));
+        exit_report.memory_limit = self.max_memory.filter(|_| self.pool.is_over_memory(worker));
         exit_report.start_timeout =
             self.pool.has_missed_start(worker).then_some(self.start_timeout);
         exit_report.channel_closed =
             exit_report.ended_by_us() && self.pool.was_ended_for_silence(worker);
         let evidence = link.evidence(self.pool.claims(worker));
-        if !link.ready && link.refusal.is_none() && cannot_begin(shared, &exit_report) {
+        if !link.ready
+            && link.refusal.is_none()
+            && exit_report.node_cannot_begin(&self.worker_config)
+        {
             // As if it had said so itself.
-            self.handle(
-                shared,
-                shared.now(),
-                Event::StartRefused { worker, permanent: true },
-                None,
-            );
+            self.handle_for(now, Event::StartRefused { worker, permanent: true }, Cause::None);
         }
-        // A start failure says it, too.
-        self.violation_told = !link.ready || link.violation_told;
-        // Its descriptors are closed before anybody is told of its end, which may be that of the
-        // pool.
+        // A start failure says how the worker broke the protocol, too.
+        let violation_told = !link.ready || link.violation_told;
+        // Its descriptors are closed before JavaScript is told of its end, which may be the end of
+        // the pool.
         drop(link);
-        self.exit_report = Some(exit_report);
-        self.handle(shared, shared.now(), Event::Reaped { worker, evidence }, None);
-        self.exit_report = None;
+        let cause = Cause::Exit { report: &exit_report, violation_told };
+        self.handle_for(now, Event::Reaped { worker, evidence }, cause);
     }
 
     /// One frame of a worker, which was read at `now`.
-    pub fn receive(
-        &mut self,
-        shared: &PoolHandle,
-        now: Micros,
-        worker: WorkerKey,
-        frame: &Frame<'_>,
-    ) {
-        if uses_v8(&frame.envelope) && shared.worker_config.serialization == Serialization::Json {
-            return self.violated(shared, worker, Breach::Encoding);
+    pub fn receive(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
+        if uses_v8(&frame.envelope) && self.worker_config.serialization == Serialization::Json {
+            return self.violated(now, worker, Breach::Encoding);
         }
         let link = self.link(worker);
         let pid = link.as_ref().map_or(0, |link| link.raw_pid());
         let Some(blobs) = frame.raw.copies(|at, lengths| link?.take_shared(at, lengths)) else {
-            return self.violated(shared, worker, Breach::SharedOffset);
+            return self.violated(now, worker, Breach::SharedOffset);
         };
         match &frame.envelope {
             Up::Result { id, elapsed, envelope, payload } => {
@@ -606,20 +356,20 @@ impl Driver {
                 if *envelope {
                     reply.flags |= flags::ENVELOPE;
                 }
-                self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
+                self.replied(now, worker, (*id, *elapsed), reply, frame);
             }
             Up::Error { id, elapsed, error } => {
                 let value = error.get().as_bytes();
                 let reply =
                     Reply { kind: Kind::TaskError, pid, flags: 0, value, blobs: Vec::new() };
-                self.replied(shared, now, worker, (*id, *elapsed), reply, frame);
+                self.replied(now, worker, (*id, *elapsed), reply, frame);
             }
             Up::Message { payload } => {
                 let mut scratch = Vec::new();
                 let reply = payload_reply(Kind::Message, pid, payload, blobs, &mut scratch);
                 let row =
                     Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
-                self.say(shared, row, reply.value, reply.blobs);
+                self.say(row, reply.value, reply.blobs);
             }
             Up::Progress { id, payload } | Up::Chunk { id, payload, .. } => {
                 let (kind, ticket) = match &frame.envelope {
@@ -635,41 +385,36 @@ impl Driver {
                         flags: reply.flags,
                         ..Row::of(kind, worker.worker_id(), pid)
                     };
-                    self.say(shared, row, reply.value, reply.blobs);
+                    self.say(row, reply.value, reply.blobs);
                 }
             }
             Up::Ready { version, page, shares } => {
                 if *version != crate::wire::PROTOCOL_VERSION {
                     let pool = crate::wire::PROTOCOL_VERSION;
-                    return self.violated(
-                        shared,
-                        worker,
-                        Breach::Version { worker: *version, pool },
-                    );
+                    return self.violated(now, worker, Breach::Version { worker: *version, pool });
                 }
                 // One that was told to go has not got ready, even if it says so now: its start has
                 // failed.
                 let in_time = self.pool.leaving(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
-                    return self.violated(shared, worker, Breach::ReadyTwice);
+                    return self.violated(now, worker, Breach::ReadyTwice);
                 }
                 link.ready = in_time;
                 let claims = *page && link.has_page();
                 link.shares = *shares;
-                self.handle(shared, now, Event::Ready { worker, claims }, None);
+                self.handle_for(now, Event::Ready { worker, claims }, Cause::None);
             }
             Up::Fail { error, permanent } => {
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
-                    return self.violated(shared, worker, Breach::FailAfterReady);
+                    return self.violated(now, worker, Breach::FailAfterReady);
                 }
                 link.refusal = Some((*error).to_owned());
-                self.handle(
-                    shared,
+                self.handle_for(
                     now,
                     Event::StartRefused { worker, permanent: *permanent },
-                    None,
+                    Cause::None,
                 );
             }
             // The worker's actor keeps it.
@@ -679,7 +424,7 @@ impl Driver {
 
     /// One frame that a worker held when it died. It counts if it answers a task that is still
     /// open, or gives its next value.
-    pub fn receive_held(&mut self, shared: &PoolHandle, worker: WorkerKey, frame: &Frame<'_>) {
+    pub fn receive_held(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
             // It may have been written as well.
@@ -689,13 +434,12 @@ impl Driver {
             _ => false,
         };
         if counts {
-            self.receive(shared, shared.now(), worker, frame);
+            self.receive(now, worker, frame);
         }
     }
 
     fn replied(
         &mut self,
-        shared: &PoolHandle,
         now: Micros,
         worker: WorkerKey,
         (attempt_id, elapsed): (AttemptId, u64),
@@ -708,34 +452,34 @@ impl Driver {
             .then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
         if !self.pool.expects(worker, attempt_id) {
             let excerpt = crate::wire::excerpt(frame.line);
-            return self.violated(shared, worker, Breach::UnknownTask { excerpt });
+            return self.violated(now, worker, Breach::UnknownTask { excerpt });
         }
-        self.handle(
-            shared,
+        self.handle_for(
             now,
             Event::Replied { worker, attempt_id, elapsed, failed },
-            Some(reply),
+            Cause::Reply(reply),
         );
     }
 
-    fn handle(&mut self, shared: &PoolHandle, now: Micros, event: Event, reply: Option<Reply<'_>>) {
+    fn handle_for(&mut self, now: Micros, event: Event, cause: Cause<'_>) {
         tracing::trace!(?event, "event");
         self.pool.handle(now, event);
-        self.perform(shared, now, &mut { reply });
+        self.perform(now, cause);
     }
 
-    fn perform(&mut self, shared: &PoolHandle, now: Micros, reply: &mut Option<Reply<'_>>) {
+    fn perform(&mut self, now: Micros, mut cause: Cause<'_>) {
         while let Some(effect) = self.pool.next_effect() {
             tracing::trace!(?effect, "effect");
             match effect {
                 Effect::Complete { ticket, run } => {
-                    shared.settled();
-                    if let Some(reply) = reply.take() {
+                    self.admission.settled();
+                    if let Cause::Reply(reply) = &mut cause {
                         let row = Row {
                             pid: reply.pid,
                             ..task_row(reply.kind, ticket, reply.flags, &run)
                         };
-                        self.say(shared, row, reply.value, reply.blobs);
+                        let (value, blobs) = (reply.value, std::mem::take(&mut reply.blobs));
+                        self.say(row, value, blobs);
                     }
                 }
                 Effect::Send { worker, attempt_id, epoch, attempt, task } => {
@@ -768,76 +512,68 @@ impl Driver {
                 Effect::Stop { worker } => self.with_link(worker, Link::send_stop),
                 Effect::Terminate { worker } => self.with_link(worker, |link| link.terminate()),
                 Effect::Kill { worker } => self.with_link(worker, Link::kill),
-                Effect::Fail { ticket, run, failure } => self.fail(shared, ticket, run, failure),
+                Effect::Fail { ticket, run, failure } => {
+                    self.fail(ticket, run, failure, &mut cause)
+                }
                 Effect::Retry { ticket, worker, attempt } => {
-                    let error = self.crashed(worker);
+                    let error = cause.exit_report(worker.worker_id()).crashed();
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
-                    self.say(shared, row, &report::retry(attempt, &error), Vec::new());
+                    self.say(row, &report::retry(attempt, &error), Vec::new());
                     // Once the task's next start has ended, its ticket may soon be another task's:
                     // this, and what this start said of it, must have been told by then.
-                    shared.outbox.append(&mut self.batch);
-                    shared.outbox.settle(worker.worker_id());
+                    self.outbox.append(&mut self.batch);
+                    self.outbox.settle(worker.worker_id());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
-                        self.tell(
-                            shared,
-                            worker.worker_id(),
-                            &report::online(worker.worker_id(), pid),
-                        );
+                        self.tell(worker.worker_id(), &report::online(worker.worker_id(), pid));
                     }
                 }
                 Effect::LostKeys { worker, keys } => {
                     for key in keys {
-                        self.tell(
-                            shared,
-                            worker.worker_id(),
-                            &report::lost_key(worker.worker_id(), &key),
-                        );
+                        self.tell(worker.worker_id(), &report::lost_key(worker.worker_id(), &key));
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
-                    let Some(exit_report) = &self.exit_report else { continue };
-                    let violation = exit_report.violation().filter(|_| !self.violation_told);
-                    let exit = exit_report.exit(reason.as_str(), tasks_done);
+                    let report = cause.exit_report(worker.worker_id());
+                    let told = matches!(cause, Cause::Exit { violation_told: true, .. });
+                    let violation = report.violation().filter(|_| !told);
+                    let exit = report.exit(reason.as_str(), tasks_done);
                     for event in violation.into_iter().chain([exit]) {
-                        self.tell(shared, worker.worker_id(), &event);
+                        self.tell(worker.worker_id(), &event);
                     }
                 }
-                Effect::Started => self.tell(shared, 0, br#"{"event":"started"}"#),
-                Effect::Resized { number } => {
-                    self.tell(shared, 0, &report::changed("resized", number))
-                }
-                Effect::Reloaded { number } => {
-                    self.tell(shared, 0, &report::changed("reloaded", number))
-                }
+                Effect::Started => self.tell(0, br#"{"event":"started"}"#),
+                Effect::Resized { number } => self.tell(0, &report::changed("resized", number)),
+                Effect::Reloaded { number } => self.tell(0, &report::changed("reloaded", number)),
                 Effect::ReloadFailed { number } => {
                     let event = report::reload_failed(number, &self.last_start_failure);
-                    self.tell(shared, 0, &event);
+                    self.tell(0, &event);
                 }
                 Effect::StartFailed { .. } => {
-                    if let Some(exit_report) = &self.exit_report {
-                        self.last_start_failure = exit_report.start_failure();
+                    // A worker that was no longer wanted has no failure to tell.
+                    if let Cause::Exit { report, .. } = &cause {
+                        self.last_start_failure = report.start_failure();
                     }
                 }
                 Effect::Short => {
                     let event = report::short_event(&self.last_start_failure);
-                    self.tell(shared, 0, &event);
+                    self.tell(0, &event);
                 }
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);
-                    self.tell(shared, 0, &event);
+                    self.tell(0, &event);
                 }
                 Effect::Closed(closed) => {
-                    shared.outbox.append(&mut self.batch);
-                    shared.outbox.settle_all();
-                    self.tell(shared, 0, &report::shut_down(closed));
+                    self.outbox.append(&mut self.batch);
+                    self.outbox.settle_all();
+                    self.tell(0, &report::shut_down(closed));
                 }
             }
         }
         let change = self.pool.take_waiting_change();
         if change != 0 {
-            shared.waiting_bytes.fetch_add(change, Ordering::Relaxed);
+            self.admission.waiting_changed(change);
         }
     }
 
@@ -847,37 +583,40 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, shared: &PoolHandle, worker_id: u32, event: &[u8]) {
-        self.say(shared, Row::new(Kind::Event, worker_id), event, Vec::new());
+    fn tell(&mut self, worker_id: u32, event: &[u8]) {
+        self.say(Row::new(Kind::Event, worker_id), event, Vec::new());
     }
 
     /// JavaScript will be told this. `value` is one well-formed JSON text.
-    fn say(&mut self, shared: &PoolHandle, row: Row, value: &[u8], blobs: Vec<Bytes>) {
+    fn say(&mut self, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
-            shared.outbox.append(&mut self.batch);
+            self.outbox.append(&mut self.batch);
         }
         self.batch.push(row, value, blobs);
     }
 
     fn fail(
         &mut self,
-        shared: &PoolHandle,
         ticket: Ticket,
         run: Option<RunInfo>,
         failure: Failure,
+        cause: &mut Cause<'_>,
     ) {
-        shared.settled();
+        self.admission.settled();
         let worker = run.map(|run| run.worker);
+        let worker_id = worker.map_or(0, WorkerKey::worker_id);
         let value = match failure {
-            Failure::Crashed => worker.map_or_else(Vec::new, |worker| self.crashed(worker)),
+            Failure::Crashed => cause.exit_report(worker_id).crashed(),
             Failure::Protocol => {
-                self.violation_told = true;
-                self.exit_report.as_ref().map_or_else(Vec::new, ExitReport::protocol)
+                if let Cause::Exit { violation_told, .. } = cause {
+                    *violation_told = true;
+                }
+                cause.exit_report(worker_id).protocol()
             }
             Failure::Timeout(limit) => {
-                let worker_id = worker.map_or(0, WorkerKey::worker_id);
                 let pid = worker.and_then(|worker| self.link(worker)).map(|link| link.raw_pid());
-                report::timeout(limit, worker_id, pid, self.stuck_at.as_deref())
+                let stack = if let Cause::Stack(stack) = cause { Some(*stack) } else { None };
+                report::timeout(limit, worker_id, pid, stack)
             }
             Failure::Aborted => br#"{"kind":"aborted"}"#.to_vec(),
             Failure::Closed { maybe_executed } => report::closed(maybe_executed),
@@ -889,37 +628,9 @@ impl Driver {
             Some(run) => task_row(Kind::TaskFailed, ticket, 0, &run),
             None => Row { ticket, ..Row::new(Kind::TaskFailed, 0) },
         };
-        self.say(shared, row, &value, Vec::new());
-    }
-
-    /// Failure object of a task of the worker that is being buried.
-    fn crashed(&self, worker: WorkerKey) -> Vec<u8> {
-        match &self.exit_report {
-            Some(exit_report) => exit_report.crashed(),
-            // Cannot be: tasks crash only when their worker is buried.
-            None => ExitReport { worker_id: worker.worker_id(), ..ExitReport::default() }.crashed(),
-        }
+        self.say(row, &value, Vec::new());
     }
 }
-
-/// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
-fn cannot_begin(shared: &PoolHandle, exit_report: &ExitReport) -> bool {
-    let config = &shared.worker_config;
-    config.is_node
-        && matches!(exit_report.leaving, None | Some(ExitReason::Startup))
-        && oom_message::say_node_cannot_begin(
-            &exit_report.stderr,
-            exit_report.code,
-            &config.command.to_string_lossy(),
-        )
-}
-
-fn signed(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-/// A pool as it is shared between threads.
-pub type SharedPool = Arc<PoolHandle>;
 
 #[cfg(test)]
 mod tests {
@@ -932,17 +643,17 @@ mod tests {
     use crate::pool::config::RestartConfig;
     use crate::process::readiness::watch;
     use crate::process::{Pid, Target};
-    use crate::supervisor::outbox::Outbox;
+    use crate::supervisor::config::QueueLimits;
     use crate::supervisor::output::Tail;
     use crate::supervisor::reader::Reader;
 
     /// A pool of one worker that may fail to start once, and has no time to get ready.
-    fn hasty() -> PoolHandle {
+    fn hasty(outbox: &Arc<Outbox>) -> Driver {
         let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
         let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
         let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
-        let limits = QueueLimits { tasks: 1, bytes: 1 << 20 };
-        PoolHandle::new(pool, worker, limits, Outbox::new(|| {}))
+        let admission = Admission::new(QueueLimits { tasks: 1, bytes: 1 << 20 }, 1);
+        Driver::new(pool, Arc::new(worker), Arc::new(admission), Arc::clone(outbox))
     }
 
     #[test]
@@ -950,32 +661,31 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
         let _guard = runtime.enter();
-        let shared = hasty();
-        shared.post(Event::Start);
-        let mut driver = shared.lock();
+        let outbox = Arc::new(Outbox::new(|| {}));
+        let mut driver = hasty(&outbox);
+        driver.handle(0, Event::Start);
+        driver.dispatch(0);
         let key = driver.spawns.pop_front().expect("a worker is wanted");
         let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
         ours.set_nonblocking(true).expect("it can be");
         let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
         // No process has such a number.
         let pid = Pid::from_raw(i32::MAX).expect("it is positive");
-        driver.spawned(
-            &shared,
-            Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())),
-        );
-        driver.tick(&shared);
+        driver
+            .spawned(1, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
+        driver.tick(2);
         assert_eq!(driver.leaving(key), Some(ExitReason::Startup));
 
         let late = b"{\"type\":\"ready\",\"version\":1}\n";
         let mut reader = Reader::new(key, 1024);
         reader.buffer(late.len())[..late.len()].copy_from_slice(late);
-        reader.take_in(late.len(), &shared, &mut driver, &mut Tail::default());
-        let link = driver.take_link(key).expect("it was not buried before");
+        reader.take_in(late.len(), 3, &mut driver, &mut Tail::default());
+        let link = driver.take_link(key).expect("it was not taken before");
         assert!(!link.ready);
-        driver.exited(&shared, link, ExitReport { worker_id: 1, ..ExitReport::default() });
-        shared.run_once(&mut driver);
-        drop(driver);
-        let told = shared.outbox.take().expect("the pool is broken").json;
+        driver.exited(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });
+        driver.dispatch(4);
+        driver.flush();
+        let told = outbox.take().expect("the pool is broken").json;
         let told = String::from_utf8(told).expect("what is told is UTF-8");
         assert!(
             told.contains("\"broken\"") && told.contains("the worker was not ready within 0"),

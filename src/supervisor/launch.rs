@@ -16,7 +16,7 @@ use crate::process::readiness::watch;
 use crate::process::{self, CallError, SpawnError, SpawnSpec, Stdio, Waiter};
 use crate::shm::SharedPage;
 use crate::supervisor::config::StdioMode;
-use crate::supervisor::driver::{self, SharedPool};
+use crate::supervisor::handle::{self, SharedPool};
 use crate::supervisor::link::Link;
 use crate::supervisor::output;
 use crate::supervisor::report::SpawnFailure;
@@ -32,15 +32,15 @@ pub fn start(shared: &SharedPool, key: WorkerKey) {
     match started {
         Ok((actor, link)) => {
             tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
-            driver.spawned(shared, link);
+            driver.spawned(shared.now(), link);
             tokio::task::spawn_local(actor.run());
         }
         Err(failure) => {
             tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
-            driver.spawn_failed(shared, key, failure);
+            driver.spawn_failed(shared.now(), key, failure);
         }
     }
-    shared.run_once(&mut driver);
+    driver.run_once();
 }
 
 impl From<CallError> for SpawnFailure {
@@ -129,7 +129,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
     let mut link = Link::new(
         key,
         waiter.target(),
-        driver::now(),
+        handle::now(),
         Arc::clone(&channel),
         page,
         Arc::clone(&wake),

@@ -3,7 +3,9 @@
 //!
 //! - [`thread`] is the thread; [`pool_task`] is one pool on it, [`worker_task`] one worker, which
 //!   `launch` starts.
-//! - [`driver`] owns the state machine of `pool` and performs its effects, behind one lock.
+//! - [`handle`] is one pool as all threads share it. It holds the driver behind one lock.
+//! - [`driver`] owns the state machine of `pool` and performs its effects. `admission` bounds what
+//!   the pool accepts.
 //! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
 //!   for room there, [`reader`] what the worker says.
 //! - [`outbox`] collects what JavaScript is told, in batches of [`rows`]; [`report`] puts it into words.
@@ -11,8 +13,10 @@
 //!
 //! Nothing here knows Node-API; `bindings` does.
 
+pub mod admission;
 pub mod config;
 pub mod driver;
+pub mod handle;
 mod launch;
 pub mod link;
 mod links;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use crate::supervisor::driver::SharedPool;
+use crate::supervisor::handle::SharedPool;
 use crate::supervisor::launch;
 
 /// Runs until the pool is closed and its last worker reaped.
@@ -14,8 +14,8 @@ pub async fn run(shared: SharedPool) {
     loop {
         let (spawns, deadline) = {
             let mut driver = shared.lock();
-            driver.tick(&shared);
-            shared.run_once(&mut driver);
+            driver.tick(shared.now());
+            driver.run_once();
             if driver.is_over() {
                 return;
             }

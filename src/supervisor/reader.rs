@@ -1,8 +1,8 @@
 //! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no
 //! clock, so a test can speak in a worker's place, byte by byte.
 
-use crate::pool::ids::{AttemptId, WorkerKey};
-use crate::supervisor::driver::{Driver, PoolHandle};
+use crate::pool::ids::{AttemptId, Micros, WorkerKey};
+use crate::supervisor::driver::Driver;
 use crate::supervisor::output::Tail;
 use crate::wire::{Decoder, Up, WireError, up};
 
@@ -75,10 +75,9 @@ impl Reader {
 
     /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames
     /// that are complete now. What follows a violation means nothing, however well it looks.
-    pub fn take_in(&mut self, n: usize, shared: &PoolHandle, driver: &mut Driver, tail: &mut Tail) {
+    pub fn take_in(&mut self, n: usize, now: Micros, driver: &mut Driver, tail: &mut Tail) {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
-        let now = shared.now();
         while !self.closed {
             match self.decoder.next() {
                 Ok(Some(frame)) => {
@@ -86,13 +85,13 @@ impl Reader {
                     if let Up::Log { text } = &frame.envelope {
                         tail.push(text.as_bytes());
                     }
-                    driver.receive(shared, now, self.worker, &frame);
+                    driver.receive(now, self.worker, &frame);
                     self.closed = driver.has_violated(self.worker);
                 }
                 Ok(None) => break,
                 Err(error) => {
                     self.closed = true;
-                    driver.violated(shared, self.worker, error);
+                    driver.violated(now, self.worker, error);
                 }
             }
         }
@@ -126,15 +125,15 @@ fn outcome(line: &[u8]) -> Option<AttemptId> {
 
 /// What a dead worker held in its page and had not written. There is nobody to punish for nonsense;
 /// what is behind it is not read.
-pub fn read_journal(held: &[u8], worker: WorkerKey, shared: &PoolHandle, driver: &mut Driver) {
-    let mut decoder = Decoder::new(shared.worker_config.max_message_size);
+pub fn read_journal(held: &[u8], worker: WorkerKey, now: Micros, driver: &mut Driver) {
+    let mut decoder = Decoder::new(driver.max_message_size());
     if held.is_empty() {
         return;
     }
     decoder.buffer(held.len())[..held.len()].copy_from_slice(held);
     decoder.filled(held.len());
     while let Ok(Some(frame)) = decoder.next() {
-        driver.receive_held(shared, worker, &frame);
+        driver.receive_held(now, worker, &frame);
     }
 }
 

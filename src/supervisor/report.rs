@@ -11,6 +11,7 @@ use crate::pool::ids::Micros;
 use crate::pool::lifecycle::ExitReason;
 use crate::pool::messages::ClosedReport;
 use crate::process::{CallError, Signal, signal};
+use crate::supervisor::config::WorkerConfig;
 use crate::supervisor::oom_message;
 
 /// Milliseconds with three decimals, as users are told times.
@@ -147,6 +148,17 @@ impl ExitReport {
         self.memory_limit.is_some()
             || self.oom_killed
             || oom_message::say_out_of_memory(&self.stderr, self.code, self.signal)
+    }
+
+    /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
+    pub(crate) fn node_cannot_begin(&self, config: &WorkerConfig) -> bool {
+        config.is_node
+            && matches!(self.leaving, None | Some(ExitReason::Startup))
+            && oom_message::say_node_cannot_begin(
+                &self.stderr,
+                self.code,
+                &config.command.to_string_lossy(),
+            )
     }
 
     /// What it was doing when it died.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::pool::config::{PoolConfig, RestartConfig};
 use crate::pool::messages::{Body, Event, NewTask};
 use crate::supervisor::config::{QueueLimits, WorkerConfig};
-use crate::supervisor::driver::{PoolHandle, SharedPool};
+use crate::supervisor::handle::{PoolHandle, SharedPool};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::thread;
 

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 
 use crate::process::CallError;
 use crate::process::at_exit::{at_exit, is_ours};
-use crate::supervisor::driver::{PoolHandle, SharedPool};
+use crate::supervisor::handle::{PoolHandle, SharedPool};
 use crate::supervisor::pool_task;
 
 /// The way to the thread, once there is one.

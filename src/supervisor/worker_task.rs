@@ -18,7 +18,7 @@ use crate::process::readiness::watch;
 use crate::process::{CallError, Exit, Pid, Signal, Waiter};
 use crate::process::{memory, oom};
 use crate::supervisor::config::StdioMode;
-use crate::supervisor::driver::{self, SharedPool};
+use crate::supervisor::handle::{self, SharedPool};
 use crate::supervisor::link::{self, Link};
 use crate::supervisor::output::Tail;
 use crate::supervisor::reader::{self, Reader};
@@ -226,14 +226,14 @@ impl Actor {
     fn hung_up(&mut self) {
         self.reader.close();
         let mut driver = self.shared.lock();
-        driver.channel_closed(&self.shared, self.key);
-        self.shared.run_once(&mut driver);
+        driver.channel_closed(self.shared.now(), self.key);
+        driver.run_once();
     }
 
     fn take_in(&mut self, n: usize) {
         let mut driver = self.shared.lock();
-        self.reader.take_in(n, &self.shared, &mut driver, &mut self.tail);
-        self.shared.run_once(&mut driver);
+        self.reader.take_in(n, self.shared.now(), &mut driver, &mut self.tail);
+        driver.run_once();
     }
 
     fn look(&mut self) {
@@ -241,14 +241,14 @@ impl Actor {
         let Some(error) = self.reader.look() else { return };
         self.reader.close();
         let mut driver = self.shared.lock();
-        driver.violated(&self.shared, self.key, error);
-        self.shared.run_once(&mut driver);
+        driver.violated(self.shared.now(), self.key, error);
+        driver.run_once();
     }
 
     /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it
     /// is too late to look.
     fn look_at_memory(&mut self, pause: Micros) {
-        let now = driver::now();
+        let now = handle::now();
         if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
             return;
         }
@@ -258,8 +258,8 @@ impl Actor {
             && self.shared.memory_threshold.is_some_and(|threshold| rss > threshold)
         {
             let mut driver = self.shared.lock();
-            driver.memory(&self.shared, self.key, rss);
-            self.shared.run_once(&mut driver);
+            driver.memory(self.shared.now(), self.key, rss);
+            driver.run_once();
         }
     }
 
@@ -307,8 +307,8 @@ impl Actor {
                 "asked where it hangs"
             );
             let mut driver = shared.lock();
-            driver.captured(&shared, key, stack);
-            shared.run_once(&mut driver);
+            driver.captured(shared.now(), key, stack);
+            driver.run_once();
         });
     }
 
@@ -344,7 +344,7 @@ impl Actor {
     /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the
     /// pool settle.
     async fn end(mut self) {
-        self.shared.lock().died(&self.shared, self.key);
+        self.shared.lock().died(self.shared.now(), self.key);
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its
         // group's number.
         let _ = self.waiter.target().kill();
@@ -383,7 +383,7 @@ impl Actor {
                 signal: exit.signal,
                 mid_outcome,
                 stderr: self.tail.text(),
-                uptime: driver::now().saturating_sub(link.spawned_at),
+                uptime: handle::now().saturating_sub(link.spawned_at),
                 rss: exit.max_rss_bytes.max(self.rss.0),
                 violation: link.violation.clone(),
                 refusal: link.refusal.clone(),
@@ -395,10 +395,10 @@ impl Actor {
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             if reaped.is_none() {
-                driver.left_behind(&self.shared, &link, UNKILLABLE);
+                driver.left_behind(&link, UNKILLABLE);
             }
-            driver.exited(&self.shared, link, exit_report);
-            self.shared.run_once(&mut driver);
+            driver.exited(self.shared.now(), link, exit_report);
+            driver.run_once();
         }
         if self.backlog.is_some() {
             // Too late for anything else: its last words, if standard error takes them.
@@ -436,8 +436,8 @@ impl Actor {
             .link(self.key)
             .filter(|link| link.violation.is_none())
             .map(|link| link.journal());
-        reader::read_journal(&held.unwrap_or_default(), self.key, &self.shared, &mut driver);
-        self.shared.run_once(&mut driver);
+        reader::read_journal(&held.unwrap_or_default(), self.key, self.shared.now(), &mut driver);
+        driver.run_once();
     }
 
     fn drain_stream(&mut self, kind: Kind) {
