@@ -249,7 +249,12 @@ impl World {
             .link(process.key)
             .filter(|link| link.violation.is_none())
             .map(|link| link.journal());
-        reader::read_journal(&held.unwrap_or_default(), process.key, self.shared.now(), &mut driver);
+        reader::read_journal(
+            &held.unwrap_or_default(),
+            process.key,
+            self.shared.now(),
+            &mut driver,
+        );
         driver.run_once();
         let mid_outcome =
             process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
@@ -388,7 +393,7 @@ impl World {
             14 => {
                 if let Some(process) = &mut self.processes[HOSTILE]
                     && process.reader.has_partial()
-                    && let Some(error) = process.reader.look()
+                    && let Some(error) = process.reader.check_stalled()
                 {
                     process.reader.close();
                     let mut driver = self.shared.lock();

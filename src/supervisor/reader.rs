@@ -13,26 +13,26 @@ pub struct Reader {
     decoder: Decoder,
     /// The stream has no more to say, or nothing that means anything.
     closed: bool,
-    progress: Progress,
+    progress: StallCheck,
 }
 
 /// How far the frame at hand has come.
 #[derive(Debug, Default)]
-struct Progress {
+struct StallCheck {
     frames: u64,
     bytes: u64,
     /// `frames` and `bytes` at the last look.
     seen: (u64, u64),
     /// Looks in a row that saw the same frame, and hardly more of it.
-    stuck: u32,
+    stalled: u32,
 }
 
 /// Looks that may find a frame stuck; the next one ends its worker. At one every five seconds, half
 /// a minute.
-const PATIENCE: u32 = 6;
+const MAX_STALLED_CHECKS: u32 = 6;
 /// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what
 /// a slow machine copies.
-const WALKING_PACE: u64 = 64 * 1024;
+const MIN_PROGRESS_BYTES: u64 = 64 * 1024;
 /// What comes before the id.
 const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
 
@@ -43,7 +43,7 @@ impl Reader {
             worker,
             decoder: Decoder::new(max_message),
             closed: false,
-            progress: Progress::default(),
+            progress: StallCheck::default(),
         }
     }
 
@@ -102,17 +102,18 @@ impl Reader {
     ///
     /// Looks are counted, and no time is measured: after a pause of this whole process nobody is
     /// found guilty.
-    pub fn look(&mut self) -> Option<WireError> {
-        self.progress.look().then(|| WireError::unfinished(self.decoder.tail()))
+    pub fn check_stalled(&mut self) -> Option<WireError> {
+        self.progress.check_stalled().then(|| WireError::unfinished(self.decoder.tail()))
     }
 }
 
-impl Progress {
-    fn look(&mut self) -> bool {
-        let stuck = self.frames == self.seen.0 && self.bytes - self.seen.1 < WALKING_PACE;
+impl StallCheck {
+    fn check_stalled(&mut self) -> bool {
+        let is_stalled =
+            self.frames == self.seen.0 && self.bytes - self.seen.1 < MIN_PROGRESS_BYTES;
         self.seen = (self.frames, self.bytes);
-        self.stuck = if stuck { self.stuck + 1 } else { 0 };
-        self.stuck > PATIENCE
+        self.stalled = if is_stalled { self.stalled + 1 } else { 0 };
+        self.stalled > MAX_STALLED_CHECKS
     }
 }
 
@@ -141,19 +142,19 @@ pub fn read_journal(held: &[u8], worker: WorkerKey, now: Micros, driver: &mut Dr
 mod tests {
     use super::*;
 
-    fn looks(mut step: impl FnMut(&mut Progress)) -> Option<u32> {
-        let mut progress = Progress::default();
+    fn checks(mut step: impl FnMut(&mut StallCheck)) -> Option<u32> {
+        let mut progress = StallCheck::default();
         (1..100).find(|_| {
             step(&mut progress);
-            progress.look()
+            progress.check_stalled()
         })
     }
 
     // [E15]
     #[test]
     fn a_frame_that_does_not_get_on_is_found_out_after_half_a_minute_of_listening() {
-        assert_eq!(looks(|_| ()), Some(7));
-        assert_eq!(looks(|progress| progress.bytes += 5), Some(7));
+        assert_eq!(checks(|_| ()), Some(7));
+        assert_eq!(checks(|progress| progress.bytes += 5), Some(7));
     }
 
     #[test]
@@ -172,13 +173,13 @@ mod tests {
 
     #[test]
     fn a_frame_that_gets_on_or_is_another_one_each_time_is_not() {
-        assert_eq!(looks(|progress| progress.bytes += WALKING_PACE), None);
-        assert_eq!(looks(|progress| progress.frames += 1), None);
-        let mut looked = 0;
-        let now_and_then = |progress: &mut Progress| {
-            looked += 1;
-            progress.bytes += if looked % 6 == 0 { WALKING_PACE } else { 1 };
+        assert_eq!(checks(|progress| progress.bytes += MIN_PROGRESS_BYTES), None);
+        assert_eq!(checks(|progress| progress.frames += 1), None);
+        let mut checked = 0;
+        let now_and_then = |progress: &mut StallCheck| {
+            checked += 1;
+            progress.bytes += if checked % 6 == 0 { MIN_PROGRESS_BYTES } else { 1 };
         };
-        assert_eq!(looks(now_and_then), None);
+        assert_eq!(checks(now_and_then), None);
     }
 }

@@ -46,11 +46,11 @@ const UNKILLABLE: Duration = Duration::from_secs(10);
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
-/// How often it is looked whether a frame that was begun is getting on. See [`Reader::look`].
+/// How often it is looked whether a frame that was begun is getting on. See [`Reader::check_stalled`].
 #[cfg(not(test))]
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(test)]
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the last words of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -73,7 +73,7 @@ pub(super) struct Actor {
     reader: Reader,
     tail: Tail,
     /// When it is to be looked whether the frame at hand is getting on, if there is one.
-    look_at: Option<Instant>,
+    stall_check_at: Option<Instant>,
     /// When nobody waits for it any more, once it was killed.
     give_up_at: Option<Instant>,
     /// What it last had resident, in bytes, and when that was read.
@@ -129,7 +129,7 @@ impl Actor {
             stderr: Some(stderr),
             reader,
             tail: Tail::default(),
-            look_at: None,
+            stall_check_at: None,
             give_up_at: None,
             rss: (0, 0),
             oom,
@@ -147,15 +147,15 @@ impl Actor {
         loop {
             let congested = self.shared.outbox.is_congested(self.key.worker_id());
             let listening = !self.reader.is_closed() && !congested;
-            self.look_at = match listening && self.reader.has_partial() {
-                true => self.look_at.or_else(|| Some(Instant::now() + LOOK_EVERY)),
+            self.stall_check_at = match listening && self.reader.has_partial() {
+                true => self.stall_check_at.or_else(|| Some(Instant::now() + STALL_CHECK_INTERVAL)),
                 false => None,
             };
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
                 () = moment(self.give_up_at) => break,
-                () = moment(self.look_at), if self.look_at.is_some() => self.look(),
+                () = moment(self.stall_check_at), if self.stall_check_at.is_some() => self.check_stalled(),
                 Ok(ready) = channel.readable(), if listening => {
                     self.read_channel(ready);
                     let pause = if self.sampler.is_some() { MEMORY_AFTER_TASK } else { MEMORY_EVERY };
@@ -236,9 +236,9 @@ impl Actor {
         driver.run_once();
     }
 
-    fn look(&mut self) {
-        self.look_at = None;
-        let Some(error) = self.reader.look() else { return };
+    fn check_stalled(&mut self) {
+        self.stall_check_at = None;
+        let Some(error) = self.reader.check_stalled() else { return };
         self.reader.close();
         let mut driver = self.shared.lock();
         driver.violated(self.shared.now(), self.key, error);
