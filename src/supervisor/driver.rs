@@ -522,7 +522,7 @@ impl Driver {
                     // Once the task's next start has ended, its ticket may soon be another task's:
                     // this, and what this start said of it, must have been told by then.
                     self.outbox.append(&mut self.batch);
-                    self.outbox.settle(worker.worker_id());
+                    self.outbox.flush(worker.worker_id());
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
@@ -566,7 +566,7 @@ impl Driver {
                 }
                 Effect::Closed(closed) => {
                     self.outbox.append(&mut self.batch);
-                    self.outbox.settle_all();
+                    self.outbox.flush_all();
                     self.tell(0, &report::shut_down(closed));
                 }
             }

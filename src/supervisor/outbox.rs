@@ -4,9 +4,9 @@
 //! are joined, so that one `JSON.parse` serves a whole batch.
 //!
 //! What comes from one worker is told in the order in which it happened: its results before its
-//! exit, its messages between its results. There is one queue, and for each worker a lane beside
+//! exit, its messages between its results. There is one queue, and for each worker a queue of its own beside
 //! it. Of one worker's rows no more than a batch or two stand in the queue; more of them wait in
-//! its lane until those are taken, so that a flood from one worker does not get in front of what
+//! its queue of its own until those are taken, so that a flood from one worker does not get in front of what
 //! the others have to say. A worker of which too much waits is not read any more, and its flood
 //! ends as back-pressure in itself.
 
@@ -38,7 +38,7 @@ struct State {
     sources: Vec<Source>,
     /// Empty ones, with the memory of what they held.
     spare: Vec<Batch>,
-    /// In the queue and in all lanes.
+    /// In the queue and in all own queues.
     bytes: usize,
     /// JavaScript waits to be woken.
     armed: bool,
@@ -50,8 +50,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Source {
     /// Behind what it has in the queue.
-    lane: VecDeque<Batch>,
-    /// In the queue and in the lane.
+    own_queue: VecDeque<Batch>,
+    /// In the queue and in the queue of its own.
     rows: usize,
     bytes: usize,
     /// In the queue.
@@ -60,7 +60,7 @@ struct Source {
 }
 
 impl Source {
-    /// Whether it has its share of the queue. A lane is only used as long as this is so.
+    /// Whether it has its share of the queue. A queue of its own is only used as long as this is so.
     fn has_its_share(&self) -> bool {
         self.queued_rows >= BATCH_ROWS || self.queued_bytes >= BATCH_BYTES
     }
@@ -98,11 +98,11 @@ impl State {
         &mut self.sources[index]
     }
 
-    /// Moves what waits in a worker's lane into the queue: its share of it, or everything.
+    /// Moves what waits in a worker's queue of its own into the queue: its share of it, or everything.
     fn advance(&mut self, worker_id: u32, everything: bool) {
         let Some(source) = self.sources.get_mut(worker_id as usize) else { return };
         while everything || !source.has_its_share() {
-            let Some(mut batch) = source.lane.pop_front() else { return };
+            let Some(mut batch) = source.own_queue.pop_front() else { return };
             source.queued_rows += batch.rows.len();
             source.queued_bytes += batch.size;
             push(&mut self.queue, &mut batch, || self.spare.pop());
@@ -121,16 +121,16 @@ impl State {
         source.bytes -= run.bytes;
         source.queued_rows -= run.rows;
         source.queued_bytes -= run.bytes;
-        let relieved = was_congested && !source.is_congested(left);
+        let released = was_congested && !source.is_congested(left);
         self.advance(run.source, false);
-        relieved || (all > ALL_BYTES && left <= ALL_BYTES)
+        released || (all > ALL_BYTES && left <= ALL_BYTES)
     }
 }
 
 /// The way to one pool's JavaScript side.
 pub struct Outbox {
     state: Mutex<State>,
-    relief: Notify,
+    backpressure_released: Notify,
     /// JavaScript waited for what has been queued since.
     due: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -143,7 +143,7 @@ impl Outbox {
         let state = State { armed: true, ..State::default() };
         Self {
             state: Mutex::new(state),
-            relief: Notify::new(),
+            backpressure_released: Notify::new(),
             due: AtomicBool::new(false),
             wake: Box::new(wake),
         }
@@ -169,7 +169,7 @@ impl Outbox {
         source.bytes += run.bytes;
         if source.has_its_share() {
             // There is something in the queue, so JavaScript has been woken.
-            return push(&mut source.lane, batch, || None);
+            return push(&mut source.own_queue, batch, || None);
         }
         source.queued_rows += run.rows;
         source.queued_bytes += run.bytes;
@@ -188,12 +188,12 @@ impl Outbox {
     }
 
     /// All that waits of this worker is to be told before whatever comes next from anybody.
-    pub fn settle(&self, worker_id: u32) {
+    pub fn flush(&self, worker_id: u32) {
         self.lock().advance(worker_id, true);
     }
 
     /// The same for all workers.
-    pub fn settle_all(&self) {
+    pub fn flush_all(&self) {
         let mut state = self.lock();
         for worker_id in 0..u32::try_from(state.sources.len()).unwrap_or(u32::MAX) {
             state.advance(worker_id, true);
@@ -204,16 +204,16 @@ impl Outbox {
     pub fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
         let batch = state.queue.pop_front()?;
-        let mut relieved = false;
+        let mut released = false;
         if batch.mixed.is_empty() {
-            relieved = state.forget(batch.run());
+            released = state.forget(batch.run());
         }
         for run in &batch.mixed {
-            relieved |= state.forget(*run);
+            released |= state.forget(*run);
         }
         drop(state);
-        if relieved {
-            self.relief.notify_waiters();
+        if released {
+            self.backpressure_released.notify_waiters();
         }
         Some(batch)
     }
@@ -239,18 +239,18 @@ impl Outbox {
         *state = State { closed: true, ..State::default() };
         self.due.store(false, Ordering::Relaxed);
         drop(state);
-        self.relief.notify_waiters();
+        self.backpressure_released.notify_waiters();
     }
 
     /// Returns once JavaScript has caught up with this worker.
-    pub async fn relief(&self, worker_id: u32) {
+    pub async fn backpressure_released(&self, worker_id: u32) {
         loop {
-            // Made before the check, so that a relief in between is not missed.
-            let relieved = self.relief.notified();
+            // Made before the check, so that a release in between is not missed.
+            let released = self.backpressure_released.notified();
             if !self.is_congested(worker_id) {
                 return;
             }
-            relieved.await;
+            released.await;
         }
     }
 
@@ -404,7 +404,7 @@ mod tests {
                 say(&outbox, worker, b"1");
             }
         }
-        outbox.settle_all();
+        outbox.flush_all();
         say(&outbox, 0, b"0");
         let mut last = Vec::new();
         while let Some(batch) = outbox.take() {

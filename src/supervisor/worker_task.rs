@@ -162,7 +162,7 @@ impl Actor {
                     self.look_at_memory(pause);
                 }
                 () = due(&mut self.sampler) => self.look_at_memory(0),
-                () = self.shared.outbox.relief(self.key.worker_id()), if congested => {}
+                () = self.shared.outbox.backpressure_released(self.key.worker_id()), if congested => {}
                 () = writable(&self.room), if self.backed_up => self.write_channel(),
                 () = self.wake.notified() => self.look_at_link(),
                 () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
