@@ -34,9 +34,9 @@ pub fn now() -> Micros {
 
 /// A timer that is late by more than this was not kept by anybody. A busy machine makes them late
 /// by less.
-const LATE: Micros = 500_000;
+const SUSPEND_THRESHOLD: Micros = 500_000;
 /// What everybody gets after such a time, to be heard before anything is declared overdue.
-const GRACE: Micros = 100_000;
+const RESUME_GRACE: Micros = 100_000;
 
 /// An inbox with room for more events than this gives back its memory once it is empty.
 const KEEP_EVENTS: usize = 1024;
@@ -58,7 +58,7 @@ pub struct PoolHandle {
     /// Whether a submission should be looked at now, and not with the next reply.
     hungry: AtomicBool,
     /// For how long nobody was there to keep the time, in microseconds.
-    away: AtomicU64,
+    suspended_for: AtomicU64,
     /// JavaScript listens to what the workers print.
     stdio_listening: AtomicBool,
 }
@@ -107,7 +107,7 @@ impl PoolHandle {
             wake: Notify::new(),
             memory_threshold,
             hungry: AtomicBool::new(true),
-            away: AtomicU64::new(0),
+            suspended_for: AtomicU64::new(0),
             stdio_listening: AtomicBool::new(false),
         }
     }
@@ -216,17 +216,17 @@ impl PoolHandle {
     /// The pool's time: that of the monotonic clock without what passed while this process could
     /// not do anything.
     pub fn now(&self) -> Micros {
-        now().saturating_sub(self.away.load(Ordering::Relaxed))
+        now().saturating_sub(self.suspended_for.load(Ordering::Relaxed))
     }
 
     /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this
     /// process was stopped, or the whole machine slept. Nobody could hear the workers meanwhile, or
     /// they did not run either: such time is not counted against their tasks.
-    pub fn woken(&self, deadline: Micros) {
+    pub fn note_suspension(&self, deadline: Micros) {
         let late = self.now().saturating_sub(deadline);
-        if late > LATE {
-            tracing::debug!(ms = late / 1000, "away");
-            self.away.fetch_add(late + GRACE, Ordering::Relaxed);
+        if late > SUSPEND_THRESHOLD {
+            tracing::debug!(ms = late / 1000, "resumed after a suspension");
+            self.suspended_for.fetch_add(late + RESUME_GRACE, Ordering::Relaxed);
         }
     }
 

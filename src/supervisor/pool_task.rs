@@ -37,6 +37,6 @@ pub async fn run(shared: SharedPool) {
             // Whoever is due may have answered in time: what has arrived is read before anything is declared overdue.
             () = sleep_until(Instant::now() + pause) => yield_now().await,
         }
-        shared.woken(deadline);
+        shared.note_suspension(deadline);
     }
 }
