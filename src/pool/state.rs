@@ -203,8 +203,7 @@ impl Pool {
         self.tasks.get(task).map(|task| &task.body)
     }
 
-    /// Returns whether a submission would have an effect at once: it starts the pool or a worker,
-    /// or is sent.
+    /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
     pub fn wants_immediate_dispatch(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,

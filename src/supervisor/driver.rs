@@ -124,8 +124,8 @@ impl Driver {
     }
 
     /// Whether a submission would change something at once.
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.pool.is_hungry()
+    pub(crate) fn wants_immediate_dispatch(&self) -> bool {
+        self.pool.wants_immediate_dispatch()
     }
 
     /// Writes to the workers, and queues what JavaScript is told.

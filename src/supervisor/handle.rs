@@ -56,7 +56,7 @@ pub struct PoolHandle {
     /// The lowest number of resident bytes that matters to the pool.
     pub memory_threshold: Option<u64>,
     /// Whether a submission should be looked at now, and not with the next reply.
-    hungry: AtomicBool,
+    wants_immediate_dispatch: AtomicBool,
     /// For how long nobody was there to keep the time, in microseconds.
     suspended_for: AtomicU64,
     /// JavaScript listens to what the workers print.
@@ -106,7 +106,7 @@ impl PoolHandle {
             worker_config,
             wake: Notify::new(),
             memory_threshold,
-            hungry: AtomicBool::new(true),
+            wants_immediate_dispatch: AtomicBool::new(true),
             suspended_for: AtomicU64::new(0),
             stdio_listening: AtomicBool::new(false),
         }
@@ -123,10 +123,10 @@ impl PoolHandle {
             inbox.len() == 1
         };
         // The thread that put the first event there has made sure that a thread will look. Either
-        // this thread sees that the pool is hungry, or the thread that stored so sees the task:
+        // this thread sees that the pool wants an immediate dispatch, or the thread that stored so sees the task:
         // both store, then load.
         fence(Ordering::SeqCst);
-        if first && self.hungry.load(Ordering::Relaxed) {
+        if first && self.wants_immediate_dispatch.load(Ordering::Relaxed) {
             self.wake_or_run();
         }
         Ok(())
@@ -272,7 +272,9 @@ impl DriverGuard<'_> {
                 driver.handle(now, event);
             }
             driver.dispatch(now);
-            handle.hungry.store(driver.is_hungry(), Ordering::Relaxed);
+            handle
+                .wants_immediate_dispatch
+                .store(driver.wants_immediate_dispatch(), Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if handle.lock_inbox().is_empty() {
                 break;
