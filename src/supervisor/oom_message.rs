@@ -2,14 +2,12 @@
 
 /// Whether it says that memory ran out, and has died in the way that goes with saying so. Words
 /// alone prove nothing: anybody may print them, and die of something else an hour later.
-pub fn say_out_of_memory(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
+pub fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
     // A shell in between passes a signal on as 128 and its number.
     let signal = signal.or(code.filter(|code| *code > 128).map(|code| code - 128));
     match (signal, code) {
         // V8 gives up with a trap or an abort, C++ and Rust with an abort.
-        (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => {
-            stderr.lines().any(is_abort_for_memory)
-        }
+        (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => stderr.lines().any(is_oom_abort),
         // Go; and an exception that nobody catches, which Python prints as its very last line.
         (None, Some(2))
             if stderr.lines().any(|line| line == "fatal error: runtime: out of memory") =>
@@ -26,12 +24,12 @@ pub fn say_out_of_memory(stderr: &str, code: Option<i32>, signal: Option<i32>) -
 
 /// Exceptions that a worker meets before it can say why it does not start: a preloaded module
 /// (`--require`, `--import`) is not there, or our own addon must not or cannot be loaded.
-const BEFORE_IT_SPEAKS: [&str; 4] =
+const PRELOAD_ERRORS: [&str; 4] =
     ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND", "ERR_DLOPEN_DISABLED", "ERR_DLOPEN_FAILED"];
 
 /// Whether Node.js, started as `command`, says that it cannot even begin, because of its flags or
 /// of what it is to load first. That is the same at every attempt.
-pub fn say_node_cannot_begin(stderr: &str, code: Option<i32>, command: &str) -> bool {
+pub fn detect_node_start_failure(stderr: &str, code: Option<i32>, command: &str) -> bool {
     match code {
         // Node's "invalid argument". User code may end with it as well, but not with words of
         // Node's own.
@@ -47,10 +45,7 @@ pub fn say_node_cannot_begin(stderr: &str, code: Option<i32>, command: &str) -> 
                 .rfind(|line| !line.is_empty())
                 .is_some_and(|line| line.starts_with("Node.js v"));
             fatal
-                && stderr
-                    .lines()
-                    .filter_map(code_field)
-                    .any(|code| BEFORE_IT_SPEAKS.contains(&code))
+                && stderr.lines().filter_map(code_field).any(|code| PRELOAD_ERRORS.contains(&code))
         }
         _ => false,
     }
@@ -65,7 +60,7 @@ fn code_field(line: &str) -> Option<&str> {
     line.strip_prefix("  code: '")?.trim_end_matches(',').strip_suffix('\'')
 }
 
-fn is_abort_for_memory(line: &str) -> bool {
+fn is_oom_abort(line: &str) -> bool {
     let line = line.trim_end();
     // Behind whatever stood on the line before.
     let v8 = line.find("FATAL ERROR: ").is_some_and(|at| line[at..].ends_with("out of memory"));
@@ -86,16 +81,16 @@ mod tests {
     #[test]
     fn v8_says_so_and_aborts() {
         for signal in [libc::SIGABRT, libc::SIGTRAP, libc::SIGILL] {
-            assert!(say_out_of_memory(V8, None, Some(signal)));
+            assert!(detect_oom_message(V8, None, Some(signal)));
         }
-        assert!(say_out_of_memory(V8, Some(134), None), "by way of a shell");
-        assert!(say_out_of_memory(
+        assert!(detect_oom_message(V8, Some(134), None), "by way of a shell");
+        assert!(detect_oom_message(
             "#\n# Fatal process out of memory: Zone\n#\n",
             None,
             Some(libc::SIGTRAP)
         ));
         let behind = "half a line FATAL ERROR: Zone Allocation failed - process out of memory\n";
-        assert!(say_out_of_memory(behind, None, Some(libc::SIGABRT)));
+        assert!(detect_oom_message(behind, None, Some(libc::SIGABRT)));
     }
 
     // [C10]
@@ -103,21 +98,21 @@ mod tests {
     fn other_languages() {
         let abort = Some(libc::SIGABRT);
         let cpp = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n";
-        assert!(say_out_of_memory(cpp, None, abort));
-        assert!(say_out_of_memory("memory allocation of 8589934592 bytes failed\n", None, abort));
-        assert!(say_out_of_memory(
+        assert!(detect_oom_message(cpp, None, abort));
+        assert!(detect_oom_message("memory allocation of 8589934592 bytes failed\n", None, abort));
+        assert!(detect_oom_message(
             "fatal error: runtime: out of memory\n\ngoroutine 1:\n",
             Some(2),
             None
         ));
         let python = "Traceback (most recent call last):\n  File \"w.py\", line 3\nMemoryError\n\n";
-        assert!(say_out_of_memory(python, Some(1), None));
-        assert!(say_out_of_memory("MemoryError: cannot allocate 4 GiB", Some(1), None));
+        assert!(detect_oom_message(python, Some(1), None));
+        assert!(detect_oom_message("MemoryError: cannot allocate 4 GiB", Some(1), None));
     }
 
     #[test]
     fn node_cannot_begin() {
-        let says = say_node_cannot_begin;
+        let says = detect_node_start_failure;
         assert!(says("/usr/bin/node: bad option: --no-such-flag\n", Some(9), "/usr/bin/node"));
         assert!(says("node: --nope is not allowed in NODE_OPTIONS\n", Some(9), "/opt/run-node.sh"));
         assert!(says(
@@ -156,21 +151,21 @@ mod tests {
             (None, Some(libc::SIGKILL)),
             (None, Some(libc::SIGSEGV)),
         ] {
-            assert!(!say_out_of_memory(V8, code, signal), "{code:?} {signal:?}");
+            assert!(!detect_oom_message(V8, code, signal), "{code:?} {signal:?}");
         }
         let abort = Some(libc::SIGABRT);
-        assert!(!say_out_of_memory(
+        assert!(!detect_oom_message(
             "out of memory\nheap out of memory\nMemoryError\n",
             None,
             abort
         ));
-        assert!(!say_out_of_memory(
+        assert!(!detect_oom_message(
             "FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal\nout of memory\n",
             None,
             abort
         ));
-        assert!(!say_out_of_memory("MemoryError\nValueError: later\n", Some(1), None));
-        assert!(!say_out_of_memory("MemoryErrors: 3\n", Some(1), None));
-        assert!(!say_out_of_memory("", None, None));
+        assert!(!detect_oom_message("MemoryError\nValueError: later\n", Some(1), None));
+        assert!(!detect_oom_message("MemoryErrors: 3\n", Some(1), None));
+        assert!(!detect_oom_message("", None, None));
     }
 }

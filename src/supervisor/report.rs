@@ -147,14 +147,14 @@ impl ExitReport {
     fn out_of_memory(&self) -> bool {
         self.memory_limit.is_some()
             || self.oom_killed
-            || oom_message::say_out_of_memory(&self.stderr, self.code, self.signal)
+            || oom_message::detect_oom_message(&self.stderr, self.code, self.signal)
     }
 
     /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
     pub(crate) fn node_cannot_begin(&self, config: &WorkerConfig) -> bool {
         config.is_node
             && matches!(self.leaving, None | Some(ExitReason::Startup))
-            && oom_message::say_node_cannot_begin(
+            && oom_message::detect_node_start_failure(
                 &self.stderr,
                 self.code,
                 &config.command.to_string_lossy(),
