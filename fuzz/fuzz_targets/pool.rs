@@ -244,7 +244,7 @@ impl World {
         self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
         let mut driver = self.shared.lock();
-        driver.died(self.shared.now(), process.key);
+        driver.exit_observed(self.shared.now(), process.key);
         let held = driver
             .link(process.key)
             .filter(|link| link.violation.is_none())
@@ -258,7 +258,7 @@ impl World {
         driver.run_once();
         let mid_outcome =
             process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));
-        let link = driver.take_link(process.key).expect("its link was not taken before");
+        let link = driver.take_link(process.key).expect("it was not taken before");
         let exit_report = ExitReport {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
@@ -268,7 +268,7 @@ impl World {
             refusal: link.refusal.clone(),
             ..ExitReport::default()
         };
-        driver.exited(self.shared.now(), link, exit_report);
+        driver.reaped(self.shared.now(), link, exit_report);
         driver.run_once();
     }
 

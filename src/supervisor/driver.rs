@@ -285,7 +285,7 @@ impl Driver {
     }
 
     /// The process is dead, and what it left behind is about to be read.
-    pub fn died(&mut self, now: Micros, worker: WorkerKey) {
+    pub fn exit_observed(&mut self, now: Micros, worker: WorkerKey) {
         self.handle_for(now, Event::ExitObserved { worker }, Cause::None);
     }
 
@@ -315,7 +315,7 @@ impl Driver {
     }
 
     /// It is gone, or as good as: settles what it had.
-    pub fn exited(&mut self, now: Micros, link: Link, mut exit_report: ExitReport) {
+    pub fn reaped(&mut self, now: Micros, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
         exit_report.memory_limit = self.max_memory.filter(|_| self.pool.is_over_memory(worker));
         exit_report.start_timeout =
@@ -682,7 +682,7 @@ mod tests {
         reader.take_in(late.len(), 3, &mut driver, &mut Tail::default());
         let link = driver.take_link(key).expect("it was not taken before");
         assert!(!link.ready);
-        driver.exited(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });
+        driver.reaped(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });
         driver.dispatch(4);
         driver.flush();
         let told = outbox.take().expect("the pool is broken").json;

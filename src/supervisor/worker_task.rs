@@ -344,7 +344,7 @@ impl Actor {
     /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the
     /// pool settle.
     async fn end(mut self) {
-        self.shared.lock().died(self.shared.now(), self.key);
+        self.shared.lock().exit_observed(self.shared.now(), self.key);
         // Nobody else may write into its channel and pipes from now on; a zombie still holds its
         // group's number.
         let _ = self.waiter.target().kill();
@@ -358,7 +358,7 @@ impl Actor {
         if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
             self.print(Kind::Stderr, &rest);
         }
-        let (mid_outcome, buried) = {
+        let (mid_outcome, link) = {
             let mut driver = self.shared.lock();
             (
                 self.reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id)),
@@ -374,7 +374,7 @@ impl Actor {
         // the pool.
         drop((self.channel, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
-        if let Some(link) = buried {
+        if let Some(link) = link {
             let mut driver = self.shared.lock();
             let exit_report = ExitReport {
                 worker_id: self.key.worker_id(),
@@ -397,7 +397,7 @@ impl Actor {
             if reaped.is_none() {
                 driver.left_behind(&link, UNKILLABLE);
             }
-            driver.exited(self.shared.now(), link, exit_report);
+            driver.reaped(self.shared.now(), link, exit_report);
             driver.run_once();
         }
         if self.backlog.is_some() {
