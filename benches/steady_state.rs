@@ -232,7 +232,7 @@ impl Ear {
         let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ))
             .expect("something was written");
         let mut driver = shared.lock();
-        self.reader.take_in(n, shared.now(), &mut driver, &mut self.tail);
+        self.reader.on_bytes(n, shared.now(), &mut driver, &mut self.tail);
         driver.run_once();
         // The pool's actor does, after it was woken.
         driver.arm();

@@ -183,7 +183,7 @@ impl World {
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
             let mut driver = self.shared.lock();
-            process.reader.take_in(n, self.shared.now(), &mut driver, &mut process.tail);
+            process.reader.on_bytes(n, self.shared.now(), &mut driver, &mut process.tail);
             driver.run_once();
         }
     }

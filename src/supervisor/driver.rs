@@ -424,7 +424,7 @@ impl Driver {
 
     /// One frame that a worker held when it died. It counts if it answers a task that is still
     /// open, or gives its next value.
-    pub fn receive_held(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
+    pub fn receive_journaled(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
             // It may have been written as well.
@@ -679,7 +679,7 @@ mod tests {
         let late = b"{\"type\":\"ready\",\"version\":1}\n";
         let mut reader = Reader::new(key, 1024);
         reader.buffer(late.len())[..late.len()].copy_from_slice(late);
-        reader.take_in(late.len(), 3, &mut driver, &mut Tail::default());
+        reader.on_bytes(late.len(), 3, &mut driver, &mut Tail::default());
         let link = driver.take_link(key).expect("it was not taken before");
         assert!(!link.ready);
         driver.reaped(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });

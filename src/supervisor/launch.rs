@@ -20,7 +20,7 @@ use crate::supervisor::handle::{self, SharedPool};
 use crate::supervisor::link::Link;
 use crate::supervisor::output;
 use crate::supervisor::report::SpawnFailure;
-use crate::supervisor::worker_task::{Actor, Spawned, Stream};
+use crate::supervisor::worker_task::{Spawned, Stream, WorkerTask};
 use crate::wire;
 use crate::wire::down::Init;
 
@@ -30,10 +30,10 @@ pub fn start(shared: &SharedPool, key: WorkerKey) {
     let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
     let mut driver = shared.lock();
     match started {
-        Ok((actor, link)) => {
+        Ok((task, link)) => {
             tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
             driver.spawned(shared.now(), link);
-            tokio::task::spawn_local(actor.run());
+            tokio::task::spawn_local(task.run());
         }
         Err(failure) => {
             tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
@@ -78,7 +78,7 @@ impl From<SpawnError> for SpawnFailure {
     }
 }
 
-fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFailure> {
+fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), SpawnFailure> {
     let config = &shared.worker_config;
     let (channel, theirs) = channel_pair()?;
     // Where there is no such memory, nothing is sent ahead.
@@ -161,6 +161,6 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(Actor, Link), SpawnFail
         port,
         forward: passes_on.then(output::stderr).flatten(),
     };
-    let actor = Actor::new(Arc::clone(shared), key, spawned);
-    Ok((actor, link))
+    let task = WorkerTask::new(Arc::clone(shared), key, spawned);
+    Ok((task, link))
 }

@@ -75,7 +75,7 @@ impl Reader {
 
     /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames
     /// that are complete now. What follows a violation means nothing, however well it looks.
-    pub fn take_in(&mut self, n: usize, now: Micros, driver: &mut Driver, tail: &mut Tail) {
+    pub fn on_bytes(&mut self, n: usize, now: Micros, driver: &mut Driver, tail: &mut Tail) {
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
         while !self.closed {
@@ -126,15 +126,15 @@ fn outcome(line: &[u8]) -> Option<AttemptId> {
 
 /// What a dead worker held in its page and had not written. There is nobody to punish for nonsense;
 /// what is behind it is not read.
-pub fn read_journal(held: &[u8], worker: WorkerKey, now: Micros, driver: &mut Driver) {
+pub fn read_journal(journal: &[u8], worker: WorkerKey, now: Micros, driver: &mut Driver) {
     let mut decoder = Decoder::new(driver.max_message_size());
-    if held.is_empty() {
+    if journal.is_empty() {
         return;
     }
-    decoder.buffer(held.len())[..held.len()].copy_from_slice(held);
-    decoder.filled(held.len());
+    decoder.buffer(journal.len())[..journal.len()].copy_from_slice(journal);
+    decoder.filled(journal.len());
     while let Ok(Some(frame)) = decoder.next() {
-        driver.receive_held(now, worker, &frame);
+        driver.receive_journaled(now, worker, &frame);
     }
 }
 

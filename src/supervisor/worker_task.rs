@@ -55,7 +55,7 @@ const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What the task holds.
-pub(super) struct Actor {
+pub(super) struct WorkerTask {
     shared: SharedPool,
     key: WorkerKey,
     pid: Pid,
@@ -111,7 +111,7 @@ pub(super) struct Stream {
     fd: AsyncFd<OwnedFd>,
 }
 
-impl Actor {
+impl WorkerTask {
     pub(super) fn new(shared: SharedPool, key: WorkerKey, spawned: Spawned) -> Self {
         let Spawned { pid, channel, waiter, wake, stdout, stderr, oom, .. } = spawned;
         let sampler = shared.memory_threshold.map(|_| sampler());
@@ -212,7 +212,7 @@ impl Actor {
                     // Another read would say so, too, at the price of another system call.
                     ready.clear_ready();
                 }
-                self.take_in(n);
+                self.on_bytes(n);
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             // A reset: the other end is gone, with bytes of ours unread.
@@ -230,9 +230,9 @@ impl Actor {
         driver.run_once();
     }
 
-    fn take_in(&mut self, n: usize) {
+    fn on_bytes(&mut self, n: usize) {
         let mut driver = self.shared.lock();
-        self.reader.take_in(n, self.shared.now(), &mut driver, &mut self.tail);
+        self.reader.on_bytes(n, self.shared.now(), &mut driver, &mut self.tail);
         driver.run_once();
     }
 
@@ -420,7 +420,7 @@ impl Actor {
                 Ok((0, _)) => break,
                 Ok((n, _)) => {
                     drained += n;
-                    self.take_in(n);
+                    self.on_bytes(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
