@@ -13,14 +13,13 @@ use crate::wire::Serialization;
 pub struct WorkerConfig {
     /// The pool's name, as the worker is told it.
     pub name: String,
-    /// Executable: a path, or a name that is looked up in `PATH`.
+    /// The executable: a path, or a name that is looked up in `PATH`.
     pub command: CString,
     /// Arguments after the executable's own name.
     pub args: Vec<CString>,
-    /// It is Node.js, which is told to run a worker of ours.
+    /// The executable is Node.js, and runs a worker of this package.
     pub is_node: bool,
-    /// Where the arguments or the environment have Node open its inspector: a port for each
-    /// worker.
+    /// The port of each worker's inspector. `None`: neither arguments nor environment open one.
     pub inspect: Option<InspectConfig>,
     /// The whole environment, as `KEY=value`.
     pub env: Vec<CString>,
@@ -41,8 +40,8 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// A worker of this command line, whose output nobody wants, with an empty environment and
-    /// messages of a mebibyte.
+    /// Returns the configuration of a worker with this command line, without output, environment or
+    /// options. Messages have at most 1 MiB.
     pub fn of(command: &CStr, args: Vec<CString>) -> Self {
         Self {
             name: "bulkhead".to_owned(),
@@ -73,7 +72,7 @@ pub enum StdioMode {
     Ignore,
 }
 
-/// What may be accepted before `QueueFullError`.
+/// The bounds of the queue, beyond which a submission gets `QueueFullError`.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
     /// Tasks that may wait beyond those that can run at once.

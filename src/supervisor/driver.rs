@@ -205,7 +205,7 @@ impl Driver {
         self.worker_config.max_message_size
     }
 
-    /// When the pool's actor is to wake by itself; it does so from now on.
+    /// Returns the next deadline, and notes that the pool's task will wake for it.
     pub fn arm(&mut self) -> Option<Micros> {
         self.armed = self.pool.next_deadline();
         self.armed
@@ -216,17 +216,17 @@ impl Driver {
         self.pool.is_closed() && self.links.is_empty()
     }
 
-    /// The link of this life, if its process has not been reaped.
+    /// Returns the link of this worker, if its process has not been reaped.
     pub fn link(&mut self, worker: WorkerKey) -> Option<&mut Link> {
         self.links.get(worker)
     }
 
-    /// Lets the pool's timers run.
+    /// Fires the timers that are due.
     pub fn tick(&mut self, now: Micros) {
         self.handle_for(now, Event::Tick, Cause::None);
     }
 
-    /// Whether a process is still to be started for this life of its slot.
+    /// Whether the pool still waits for this worker's process.
     pub fn is_wanted(&mut self, worker: WorkerKey) -> bool {
         self.pool.is_wanted(worker)
     }
@@ -258,7 +258,7 @@ impl Driver {
         self.handle_for(now, Event::ChannelClosed { worker }, Cause::None);
     }
 
-    /// The worker said what makes no sense.
+    /// The worker broke the protocol, as `what` says.
     pub fn violated(&mut self, now: Micros, worker: WorkerKey, what: impl ToString) {
         let what = what.to_string();
         tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
@@ -268,7 +268,7 @@ impl Driver {
         self.handle_for(now, Event::Violated { worker }, Cause::None);
     }
 
-    /// So many bytes of the worker's memory are resident.
+    /// The worker's resident memory has `rss` bytes.
     pub fn memory(&mut self, now: Micros, worker: WorkerKey, rss: u64) {
         self.handle_for(now, Event::Memory { worker, rss }, Cause::None);
     }
@@ -284,17 +284,17 @@ impl Driver {
         self.pool.has_violated(worker)
     }
 
-    /// The process is dead, and what it left behind is about to be read.
+    /// The process has exited. Its last bytes are not read yet.
     pub fn exit_observed(&mut self, now: Micros, worker: WorkerKey) {
         self.handle_for(now, Event::ExitObserved { worker }, Cause::None);
     }
 
-    /// The process is dead and silent: takes its link away, so that it can be reaped.
+    /// Takes the link of a process that has exited and whose last bytes are read.
     pub fn take_link(&mut self, worker: WorkerKey) -> Option<Link> {
         self.links.remove(worker)
     }
 
-    /// Whether this worker owes a reply to this start.
+    /// Whether this worker owes a reply to this attempt.
     pub fn expects(&mut self, worker: WorkerKey, attempt_id: AttemptId) -> bool {
         self.pool.expects(worker, attempt_id)
     }
@@ -304,7 +304,7 @@ impl Driver {
         self.pool.leaving(worker)
     }
 
-    /// It was killed, or could not be, and nobody waits for its end any more.
+    /// The worker was killed, or could not be, and the supervisor stops waiting for its exit.
     pub fn left_behind(&mut self, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
@@ -314,7 +314,7 @@ impl Driver {
         );
     }
 
-    /// It is gone, or as good as: settles what it had.
+    /// The process is reaped, or given up: ends or requeues its tasks.
     pub fn reaped(&mut self, now: Micros, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
         exit_report.memory_limit = self.max_memory.filter(|_| self.pool.is_over_memory(worker));
@@ -327,19 +327,19 @@ impl Driver {
             && link.refusal.is_none()
             && exit_report.node_cannot_begin(&self.worker_config)
         {
-            // As if it had said so itself.
+            // Counts as if the worker had said so itself.
             self.handle_for(now, Event::StartRefused { worker, permanent: true }, Cause::None);
         }
         // A start failure says how the worker broke the protocol, too.
         let violation_told = !link.ready || link.violation_told;
-        // Its descriptors are closed before JavaScript is told of its end, which may be the end of
-        // the pool.
+        // The descriptors are closed before JavaScript is told of the exit, which may be the last
+        // event of the pool.
         drop(link);
         let cause = Cause::Exit { report: &exit_report, violation_told };
         self.handle_for(now, Event::Reaped { worker, evidence }, cause);
     }
 
-    /// One frame of a worker, which was read at `now`.
+    /// Takes in one frame of a worker, which was read at `now`.
     pub fn receive(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && self.worker_config.serialization == Serialization::Json {
             return self.violated(now, worker, Breach::Encoding);
@@ -376,7 +376,7 @@ impl Driver {
                     Up::Chunk { .. } => (Kind::Chunk, self.pool.take_chunk(worker, *id)),
                     _ => (Kind::Progress, self.pool.ticket(worker, *id)),
                 };
-                // Of a task that was aborted or is overdue nobody wants to know any more.
+                // A task that was aborted or is overdue has no ticket any more.
                 if let Some(ticket) = ticket {
                     let mut scratch = Vec::new();
                     let reply = payload_reply(kind, pid, payload, blobs, &mut scratch);
@@ -393,8 +393,8 @@ impl Driver {
                     let pool = crate::wire::PROTOCOL_VERSION;
                     return self.violated(now, worker, Breach::Version { worker: *version, pool });
                 }
-                // One that was told to go has not got ready, even if it says so now: its start has
-                // failed.
+                // A worker that was told to stop has not got ready in time, even if it says so now.
+                // Its start has failed.
                 let in_time = self.pool.leaving(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
@@ -417,13 +417,13 @@ impl Driver {
                     Cause::None,
                 );
             }
-            // The worker's actor keeps it.
+            // The reader keeps it for crash reports.
             Up::Log { .. } => {}
         }
     }
 
-    /// One frame that a worker held when it died. It counts if it answers a task that is still
-    /// open, or gives its next value.
+    /// Takes in a frame from the journal of a dead worker. The frame counts only if it answers an
+    /// open task, or gives its next value.
     pub fn receive_journaled(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
@@ -447,7 +447,7 @@ impl Driver {
         frame: &Frame<'_>,
     ) {
         let failed = reply.kind == Kind::TaskError;
-        // A worker of another kind may not measure at all, and says 0.
+        // A worker without a claim word may not measure the time, and sends 0.
         let elapsed = (elapsed > 0 || self.pool.claims(worker).is_some())
             .then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
         if !self.pool.expects(worker, attempt_id) {
@@ -483,7 +483,7 @@ impl Driver {
                     }
                 }
                 Effect::Send { worker, attempt_id, epoch, attempt, task } => {
-                    // The task may have been given up since.
+                    // The task may have been cancelled since.
                     if let Some(link) = self.links.get(worker)
                         && let Some(body) = self.pool.body(task)
                     {
@@ -519,8 +519,8 @@ impl Driver {
                     let error = cause.exit_report(worker.worker_id()).crashed();
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
                     self.say(row, &report::retry(attempt, &error), Vec::new());
-                    // Once the task's next start has ended, its ticket may soon be another task's:
-                    // this, and what this start said of it, must have been told by then.
+                    // Once the task's next attempt has ended, its ticket may be reused. This event,
+                    // and what this attempt sent, must reach JavaScript before that.
                     self.outbox.append(&mut self.batch);
                     self.outbox.flush(worker.worker_id());
                 }
@@ -587,7 +587,7 @@ impl Driver {
         self.say(Row::new(Kind::Event, worker_id), event, Vec::new());
     }
 
-    /// JavaScript will be told this. `value` is one well-formed JSON text.
+    /// Queues a row for JavaScript. `value` is one well-formed JSON text.
     fn say(&mut self, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
             self.outbox.append(&mut self.batch);

@@ -32,10 +32,11 @@ pub fn now() -> Micros {
     Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)
 }
 
-/// A timer that is late by more than this was not kept by anybody. A busy machine makes them late
-/// by less.
+/// A timer that fires later than this (µs) shows that the process was suspended: by SIGSTOP, or
+/// because the machine slept. Mere load makes timers less late.
 const SUSPEND_THRESHOLD: Micros = 500_000;
-/// What everybody gets after such a time, to be heard before anything is declared overdue.
+/// The grace (µs) added to all deadlines after a suspension, so that buffered replies are read
+/// first.
 const RESUME_GRACE: Micros = 100_000;
 
 /// An inbox with room for more events than this gives back its memory once it is empty.
@@ -55,9 +56,9 @@ pub struct PoolHandle {
     pub wake: Notify,
     /// The lowest number of resident bytes that matters to the pool.
     pub memory_threshold: Option<u64>,
-    /// Whether a submission should be looked at now, and not with the next reply.
+    /// Whether a submission is dispatched now, and not with the next reply.
     wants_immediate_dispatch: AtomicBool,
-    /// For how long nobody was there to keep the time, in microseconds.
+    /// The time (µs) for which this process was suspended, with the grace after it.
     suspended_for: AtomicU64,
     /// JavaScript listens to what the workers print.
     stdio_listening: AtomicBool,
@@ -213,15 +214,14 @@ impl PoolHandle {
         }
     }
 
-    /// The pool's time: that of the monotonic clock without what passed while this process could
-    /// not do anything.
+    /// Returns the pool's time (µs): the monotonic clock without the time in suspension.
     pub fn now(&self) -> Micros {
         now().saturating_sub(self.suspended_for.load(Ordering::Relaxed))
     }
 
-    /// The pool's actor was to wake at `deadline`, and does so now. If that is much too late, this
-    /// process was stopped, or the whole machine slept. Nobody could hear the workers meanwhile, or
-    /// they did not run either: such time is not counted against their tasks.
+    /// Notes a suspension, if the pool's task wakes much later than its `deadline`. The supervisor
+    /// could not read replies meanwhile, and the workers may not have run. Such time does not count
+    /// against tasks.
     pub fn note_suspension(&self, deadline: Micros) {
         let late = self.now().saturating_sub(deadline);
         if late > SUSPEND_THRESHOLD {

@@ -24,7 +24,7 @@ use crate::supervisor::worker_task::{Spawned, Stream, WorkerTask};
 use crate::wire;
 use crate::wire::down::Init;
 
-/// Starts the process and its task, or tells the pool why there is none.
+/// Starts the process and its task, or tells the driver why there is none.
 pub fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
     let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
@@ -81,14 +81,14 @@ impl From<SpawnError> for SpawnFailure {
 fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), SpawnFailure> {
     let config = &shared.worker_config;
     let (channel, theirs) = channel_pair()?;
-    // Where there is no such memory, nothing is sent ahead.
+    // Without shared memory the pool does not prefetch.
     let page = SharedPage::create();
     let (stderr, their_stderr) = pipe()?;
     let (stdout, their_stdout) = match config.stdio {
         StdioMode::Pipe => Some(pipe()?).unzip(),
         StdioMode::Inherit | StdioMode::Ignore => (None, None),
     };
-    // Registered before there is a process, so that nothing can fail once there is one.
+    // Registered before the process exists, so that nothing can fail once it does.
     let channel = Arc::new(watch(channel, Interest::READABLE)?);
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
@@ -113,8 +113,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
     };
     let oom = oom::mark();
     let pid = process::spawn(&spec)?;
-    // A process whose end nobody would hear of must not be, nor one that takes more than it is to
-    // have.
+    // A process that cannot be watched must not live on, nor one with the wrong nice value.
     let undo = || {
         let _ = process::kill_and_reap(pid);
     };

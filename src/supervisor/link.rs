@@ -1,8 +1,8 @@
-//! The parent's hold on one worker process: what is written to its channel, its claim word, the
-//! signals to it.
+//! The supervisor's end of one worker: what is written to its channel, its claim word, the signals
+//! to it.
 //!
-//! A link exists exactly as long as its process has not been reaped, so its process id cannot have
-//! been given away.
+//! A link exists exactly as long as its process has not been reaped, so its process id cannot be
+//! reused meanwhile.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,8 +23,8 @@ use crate::shm::ring::{self, Read};
 use crate::supervisor::send_queue::{Content, SendQueue};
 use crate::wire::down::{self, AbortReason};
 
-/// How many bytes of messages may wait for a worker to read. What comes on top is not sent, unless
-/// no other message waits.
+/// The bytes of messages that may wait for one worker. A message beyond that is not sent, unless no
+/// other message waits.
 const MESSAGE_BYTES: usize = 16 << 20;
 
 /// See the module.
@@ -32,21 +32,21 @@ pub struct Link {
     pub key: WorkerKey,
     target: Target,
     pub spawned_at: Micros,
-    /// The handshake is complete, and was in time.
+    /// The handshake completed in time.
     pub ready: bool,
     /// The worker takes large raw bytes from the shared memory, and puts its own there.
     pub shares: bool,
-    /// How it broke the protocol, if it did.
+    /// How the worker broke the protocol, if it did.
     pub violation: Option<String>,
-    /// Whoever has to know of the violation knows it.
+    /// JavaScript knows of the violation.
     pub violation_told: bool,
-    /// What it said when it could not start, if it did.
+    /// The error that the worker reported when it could not start, if any.
     pub refusal: Option<Box<serde_json::value::RawValue>>,
-    /// It was killed by us.
+    /// The supervisor killed the worker.
     pub killed: bool,
-    /// Why it could not be, if that failed.
+    /// Why the supervisor could not kill the worker, if that failed.
     pub unkillable: Option<CallError>,
-    /// The worker's actor is to find out where it hangs.
+    /// The worker's task must capture the JavaScript stack.
     wants_stack: bool,
     channel: Arc<AsyncFd<OwnedFd>>,
     page: Option<SharedPage>,
@@ -54,7 +54,8 @@ pub struct Link {
     down: Writer,
     /// And how far the one from it was read.
     up: Read,
-    /// Tells the worker's actor that something waits for the channel to become writable.
+    /// Wakes the worker's task: bytes wait for room in the channel, the stack is wanted, or the
+    /// worker was killed.
     wake: Arc<Notify>,
     out: SendQueue,
     /// The sending side is closed once `out` is empty.
@@ -99,7 +100,7 @@ impl Link {
         self.target.pid().as_raw_nonzero().get()
     }
 
-    /// Whether a worker that says it uses the claim word can.
+    /// Whether there is shared memory for a claim word.
     pub fn has_page(&self) -> bool {
         self.page.is_some()
     }
@@ -158,7 +159,8 @@ impl Link {
         self.out.add_body(content, prefix, body, shared.is_none());
     }
 
-    /// Puts raw bytes where the worker finds them, if that pays and it looks there. Their position.
+    /// Puts raw bytes into the shared memory, if that pays and the worker reads there. Returns
+    /// their position.
     fn share(&mut self, bytes: &[u8]) -> Option<u64> {
         let page = self
             .page
@@ -167,7 +169,7 @@ impl Link {
         page.put(Direction::ToWorker, &mut self.down, &[bytes])
     }
 
-    /// What the worker has put into the shared memory; `None`: there is no such thing.
+    /// Takes what the worker has put into the shared memory. `None`: nothing valid is there.
     pub fn take_shared(&mut self, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         self.page.as_ref().filter(|_| self.shares)?.take(
             Direction::FromWorker,
@@ -177,12 +179,12 @@ impl Link {
         )
     }
 
-    /// Queues word that nobody waits for this start any more.
+    /// Queues an `abort` of this attempt.
     pub fn send_abort(&mut self, attempt_id: AttemptId, reason: AbortReason) {
         self.append(Content::Control, |out| down::abort(out, attempt_id, reason));
     }
 
-    /// Queues word that this start may give so many more values.
+    /// Queues a `credit`: this attempt may send `count` more values.
     pub fn send_credit(&mut self, attempt_id: AttemptId, count: u32) {
         self.append(Content::Control, |out| down::credit(out, attempt_id, count));
     }
@@ -193,7 +195,7 @@ impl Link {
         self.last = true;
     }
 
-    /// Writes what can be written without waiting. The rest is written by the worker's actor.
+    /// Writes what can be written without waiting. The worker's task writes the rest.
     pub fn flush(&mut self) {
         if let Some(page) = &self.page {
             page.release(Direction::FromWorker, &mut self.up);
@@ -207,11 +209,11 @@ impl Link {
                     self.wake.notify_one();
                     return;
                 }
-                // It is dead, or has closed its end: its actor finds out by itself, and what was
-                // not written counts as such.
+                // The worker is dead, or has closed its end. Its task finds out by itself, and the
+                // rest counts as unwritten.
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => self.closed = true,
-                // We cannot write (the kernel has no memory to spare), and nothing would tell us
-                // when we could: a worker that cannot be talked to is as good as dead.
+                // The kernel has no memory to spare, and no event would tell when a write can
+                // succeed. The worker cannot be reached any more.
                 Err(_) => {
                     self.closed = true;
                     self.kill();
@@ -233,8 +235,8 @@ impl Link {
         self.out.waiting() > 0 && !self.closed
     }
 
-    /// Moves the claim word on: the number of starts claimed until now; none will be claimed of
-    /// what was sent so far, and what of it is not on its way is not sent.
+    /// Moves the claim word to the next epoch. Returns the number of tasks claimed until now. The
+    /// worker claims no other task of this epoch, and those that are not on their way are not sent.
     pub fn reclaim(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
         let started = self.move_on(epoch)?;
         self.out.drop_tasks();
@@ -247,8 +249,8 @@ impl Link {
         Ok(started)
     }
 
-    /// What is known of its starts, once it is dead. `epoch`: the one that the claim word should be
-    /// in.
+    /// Returns what is known of a dead worker's attempts. `epoch`: the one that the claim word
+    /// should be in.
     pub fn evidence(&self, epoch: Option<u32>) -> Evidence {
         match epoch {
             Some(epoch) => Evidence::Claims(self.move_on(epoch)),
@@ -256,41 +258,40 @@ impl Link {
         }
     }
 
-    /// What it had to say and had not written when it died.
+    /// Returns what the dead worker had not written to the channel.
     pub fn journal(&self) -> Vec<u8> {
         self.page.as_ref().map_or_else(Vec::new, SharedPage::journal)
     }
 
-    /// Has the worker's actor find out where it hangs.
+    /// Has the worker's task capture the JavaScript stack.
     pub fn want_stack(&mut self) {
         self.wants_stack = true;
         self.wake.notify_one();
     }
 
-    /// Whether the actor is to do so now.
+    /// Whether the stack is wanted. Returns `true` once.
     pub fn take_wish(&mut self) -> bool {
         std::mem::take(&mut self.wants_stack)
     }
 
     /// SIGTERM, and SIGCONT, as a stopped process does not act on it.
     pub fn terminate(&self) {
-        // If it may not be signalled, that is told when it is to be killed: it may leave by itself
-        // before.
+        // A failure shows again at SIGKILL. The worker may exit by itself before.
         let _ = self.target.ask_to_stop();
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.kill_untold();
-        // Which waits only so long for its end.
+        // The worker's task waits only for a limited time after that.
         self.wake.notify_one();
     }
 
-    /// SIGKILL, of which the worker's actor is not told.
+    /// SIGKILL, without a wake-up of the worker's task.
     pub fn kill_untold(&mut self) {
         self.killed = true;
         let killed = self.target.kill().map_err(CallError::of("kill"));
-        // One that is gone is as good as killed.
+        // A process that is gone needs no signal.
         self.unkillable = killed.err().filter(|error| error.errno != libc::ESRCH);
     }
 

@@ -1,14 +1,14 @@
-//! What the end of a dead worker's standard error says of its end.
+//! Detects in the last standard error of a dead worker why the process exited.
 
-/// Whether it says that memory ran out, and has died in the way that goes with saying so. Words
-/// alone prove nothing: anybody may print them, and die of something else an hour later.
+/// Whether `stderr` says that memory ran out and the exit status fits that. Words alone prove
+/// nothing: any code may print them and fail for another reason later.
 pub fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
     // A shell in between passes a signal on as 128 and its number.
     let signal = signal.or(code.filter(|code| *code > 128).map(|code| code - 128));
     match (signal, code) {
         // V8 gives up with a trap or an abort, C++ and Rust with an abort.
         (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => stderr.lines().any(is_oom_abort),
-        // Go; and an exception that nobody catches, which Python prints as its very last line.
+        // Go; and an uncaught exception, which Python prints as its very last line.
         (None, Some(2))
             if stderr.lines().any(|line| line == "fatal error: runtime: out of memory") =>
         {
@@ -38,7 +38,7 @@ pub fn detect_node_start_failure(stderr: &str, code: Option<i32>, command: &str)
             let own = ["node", file_name(command)];
             speakers.map(|(by, _)| file_name(by)).any(|by| own.contains(&by))
         }
-        // An exception that nobody catches, with its fields.
+        // An uncaught exception, with its fields.
         Some(1) => {
             let fatal = stderr
                 .lines()

@@ -1,14 +1,13 @@
-//! What is to be told to JavaScript, collected in batches.
+//! Collects in batches what JavaScript is told.
 //!
-//! JavaScript is woken once and then takes all there is, batch by batch; values that are small JSON
-//! are joined, so that one `JSON.parse` serves a whole batch.
+//! JavaScript is woken once and then takes all there is, batch by batch. Small JSON values are
+//! joined, so that one `JSON.parse` serves a whole batch.
 //!
-//! What comes from one worker is told in the order in which it happened: its results before its
-//! exit, its messages between its results. There is one queue, and for each worker a queue of its own beside
-//! it. Of one worker's rows no more than a batch or two stand in the queue; more of them wait in
-//! its queue of its own until those are taken, so that a flood from one worker does not get in front of what
-//! the others have to say. A worker of which too much waits is not read any more, and its flood
-//! ends as back-pressure in itself.
+//! The rows of one worker keep their order: its results come before its exit, its messages between
+//! its results. There is one shared queue, and a queue for each worker. At most a batch or two of
+//! one worker's rows stand in the shared queue. The others wait in the worker's own queue, so that
+//! a flood from one worker does not delay the rows of others. A worker of which too much waits is
+//! not read any more, so that back-pressure reaches it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,18 +37,18 @@ struct State {
     sources: Vec<Source>,
     /// Empty ones, with the memory of what they held.
     spare: Vec<Batch>,
-    /// In the queue and in all own queues.
+    /// In the shared queue and in all workers' queues.
     bytes: usize,
     /// JavaScript waits to be woken.
     armed: bool,
-    /// Nobody will ever take anything again.
+    /// The outbox is closed: nothing will be taken any more.
     closed: bool,
 }
 
 /// What waits of one worker.
 #[derive(Debug, Default)]
 struct Source {
-    /// Behind what it has in the queue.
+    /// The worker's own queue, behind its rows in the shared queue.
     own_queue: VecDeque<Batch>,
     /// In the queue and in the queue of its own.
     rows: usize,
@@ -73,7 +72,7 @@ impl Source {
     }
 }
 
-/// A batch that nobody needs any more.
+/// Keeps the memory of a batch that is not needed any more.
 fn keep(spare: &mut Vec<Batch>, batch: Batch) {
     if spare.len() < SPARE {
         spare.extend(batch.emptied());
@@ -181,13 +180,14 @@ impl Outbox {
 
     /// Wakes JavaScript if it waited when something was queued.
     pub fn wake(&self) {
-        // Whoever has stored it looks here afterwards, so it cannot be missed; and only one wakes.
+        // The thread that stored it comes here afterwards, so no wake-up is missed. Only one thread
+        // wakes.
         if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
             (self.wake)();
         }
     }
 
-    /// All that waits of this worker is to be told before whatever comes next from anybody.
+    /// Moves all rows of this worker into the shared queue, ahead of whatever is appended next.
     pub fn flush(&self, worker_id: u32) {
         self.lock().advance(worker_id, true);
     }
@@ -245,7 +245,7 @@ impl Outbox {
     /// Returns once JavaScript has caught up with this worker.
     pub async fn backpressure_released(&self, worker_id: u32) {
         loop {
-            // Made before the check, so that a release in between is not missed.
+            // Made before the check, so that no release in between is missed.
             let released = self.backpressure_released.notified();
             if !self.is_congested(worker_id) {
                 return;

@@ -33,15 +33,15 @@ impl Tail {
     }
 }
 
-/// The way to the parent's standard error. A thread of its own writes there, as writing may block
-/// for as long as whoever reads it likes, and the supervisor must not.
+/// The way to the parent's standard error. A thread of its own writes there, because a write may
+/// block as long as the reader likes, and the supervisor must not block.
 pub fn stderr() -> Option<mpsc::Sender<Vec<u8>>> {
     static FORWARDER: OnceLock<Option<mpsc::Sender<Vec<u8>>>> = OnceLock::new();
     let start = || {
         let (chunks, mut incoming) = mpsc::channel::<Vec<u8>>(WAITING);
         let run = move || {
             while let Some(chunk) = incoming.blocking_recv() {
-                // Standard error may be closed; there is nobody left to tell.
+                // Standard error may be closed. Then the chunk is lost.
                 let _ = std::io::stderr().lock().write_all(&chunk);
             }
         };

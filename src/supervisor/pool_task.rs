@@ -34,7 +34,7 @@ pub async fn run(shared: SharedPool) {
         let pause = Duration::from_micros(deadline.saturating_sub(shared.now()));
         tokio::select! {
             () = shared.wake.notified() => {}
-            // Whoever is due may have answered in time: what has arrived is read before anything is declared overdue.
+            // A worker whose deadline passes may have replied in time: its bytes are read first.
             () = sleep_until(Instant::now() + pause) => yield_now().await,
         }
         shared.note_suspension(deadline);

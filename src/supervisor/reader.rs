@@ -1,5 +1,5 @@
-//! What a worker says, from the bytes of its channel to the pool. It knows no descriptor and no
-//! clock, so a test can speak in a worker's place, byte by byte.
+//! Reads one worker's frames from the bytes of its channel. A reader knows no descriptor and no
+//! clock, so a test can play the worker byte by byte.
 
 use crate::pool::ids::{AttemptId, Micros, WorkerKey};
 use crate::supervisor::driver::Driver;
@@ -11,27 +11,27 @@ use crate::wire::{Decoder, Up, WireError, up};
 pub struct Reader {
     worker: WorkerKey,
     decoder: Decoder,
-    /// The stream has no more to say, or nothing that means anything.
+    /// Nothing more is read: the stream has ended, or the worker broke the protocol.
     closed: bool,
     progress: StallCheck,
 }
 
-/// How far the frame at hand has come.
+/// The progress of a partial frame.
 #[derive(Debug, Default)]
 struct StallCheck {
     frames: u64,
     bytes: u64,
-    /// `frames` and `bytes` at the last look.
+    /// `frames` and `bytes` at the last check.
     seen: (u64, u64),
-    /// Looks in a row that saw the same frame, and hardly more of it.
+    /// Checks in a row that found the same frame without progress.
     stalled: u32,
 }
 
-/// Looks that may find a frame stuck; the next one ends its worker. At one every five seconds, half
-/// a minute.
+/// Checks in a row that may find a frame stalled. The next one ends the worker: with one check
+/// every five seconds, after half a minute.
 const MAX_STALLED_CHECKS: u32 = 6;
-/// A frame that has grown by so many bytes since the last look is on its way. A thousandth of what
-/// a slow machine copies.
+/// Bytes by which a partial frame must grow between two checks: a thousandth of what a slow machine
+/// copies.
 const MIN_PROGRESS_BYTES: u64 = 64 * 1024;
 /// What comes before the id.
 const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
@@ -47,23 +47,23 @@ impl Reader {
         }
     }
 
-    /// Whether listening on is of no use.
+    /// Whether nothing more is read.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Nothing more is taken in.
+    /// Stops reading.
     pub fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Whether it is in the middle of a frame.
+    /// Whether a frame has begun and is not complete.
     pub fn has_partial(&self) -> bool {
         self.decoder.has_partial()
     }
 
-    /// Whether it has ended in the middle of what may be an outcome that is still owed, as `owes`
-    /// tells. A worker may have died while it wrote one that was saved from its memory since.
+    /// Whether the stream ended within an outcome that the worker still owes, as `owes` tells. The
+    /// journal may have given an outcome whose frame was cut off.
     pub fn ends_in_outcome(&self, owes: impl FnOnce(AttemptId) -> bool) -> bool {
         self.has_partial() && outcome(self.decoder.tail()).is_none_or(owes)
     }
@@ -97,11 +97,11 @@ impl Reader {
         }
     }
 
-    /// To be called every five seconds in which the stream was read and [`Self::has_partial`]:
-    /// whether the worker has begun a frame and does not get on with it.
+    /// Checks whether a partial frame stalls, and returns an error once that is certain. Call it
+    /// every five seconds in which the stream is read and [`Self::has_partial`].
     ///
-    /// Looks are counted, and no time is measured: after a pause of this whole process nobody is
-    /// found guilty.
+    /// Checks are counted and no time is measured, so that a suspension of this process ends no
+    /// worker.
     pub fn check_stalled(&mut self) -> Option<WireError> {
         self.progress.check_stalled().then(|| WireError::unfinished(self.decoder.tail()))
     }
@@ -117,15 +117,16 @@ impl StallCheck {
     }
 }
 
-/// Whose outcome a line is that begins like this, if it is one as our own runtime writes it.
+/// Returns the attempt whose outcome a line begins, if the line is one as our own runtime writes
+/// it.
 fn outcome(line: &[u8]) -> Option<AttemptId> {
     let rest = OUTCOMES.iter().find_map(|start| line.strip_prefix(*start))?;
     let (digits, _) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// What a dead worker held in its page and had not written. There is nobody to punish for nonsense;
-/// what is behind it is not read.
+/// Takes in the journal of a dead worker. Reading stops at the first malformed frame, without an
+/// error.
 pub fn read_journal(journal: &[u8], worker: WorkerKey, now: Micros, driver: &mut Driver) {
     let mut decoder = Decoder::new(driver.max_message_size());
     if journal.is_empty() {

@@ -48,7 +48,7 @@ pub struct ExitReport {
     pub start_timeout: Option<Micros>,
     /// It was ended because it had closed its channel.
     pub channel_closed: bool,
-    /// The kernel killed it for want of memory.
+    /// The kernel killed the worker because memory ran out.
     pub oom_killed: bool,
     /// Why the pool was ending it, if it was.
     pub leaving: Option<ExitReason>,
@@ -64,7 +64,7 @@ pub struct SpawnFailure {
     pub code: Cow<'static, str>,
     pub errno: i32,
     pub syscall: &'static str,
-    /// What was to be started, or entered.
+    /// The path of the executable or of the working directory.
     pub path: Option<String>,
     /// Trying again cannot help.
     pub permanent: bool,

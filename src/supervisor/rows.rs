@@ -26,7 +26,7 @@ pub enum Kind {
     Chunk = 8,
 }
 
-/// How a row's value is to be read. Bits.
+/// Bits that say how JavaScript reads a row's value.
 pub mod flags {
     /// There is no value; its place in the JSON is a 0.
     pub const UNDEFINED: u32 = 1;
@@ -38,8 +38,7 @@ pub mod flags {
     pub const V8: u32 = 8;
     /// The value is `{ "value": …, "binary": [[type, path], …] }`, with one blob for each entry.
     pub const BINARY: u32 = 16;
-    /// From this bit on: the MiB of JavaScript's heap that the value may take, where that is worth
-    /// a look.
+    /// From this bit on: the MiB of JavaScript's heap that a large value may take.
     pub const HEAP: u32 = 8;
 }
 
@@ -91,7 +90,7 @@ impl Row {
     }
 }
 
-/// Objects and arrays of a value that is no burden to anybody: about 128 MiB of them.
+/// Objects and arrays that a value may have without a check of the heap: about 128 MiB of them.
 const LIGHT: usize = 2 << 20;
 /// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with
 /// its part of a hidden class, of an element.

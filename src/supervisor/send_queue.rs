@@ -84,8 +84,7 @@ impl SendQueue {
         self.end(what, start);
     }
 
-    /// Adds a frame: what `write` appends, the body's text, and its raw bytes if they are to be
-    /// behind it.
+    /// Adds a frame: what `write` appends, the body's text, and behind it the raw bytes if `raw`.
     pub fn add_body(
         &mut self,
         what: Content,

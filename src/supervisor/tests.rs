@@ -1,4 +1,4 @@
-//! A real process under its actor, without Node.
+//! A real process under its task, without Node.
 
 use std::ffi::CString;
 use std::sync::Arc;

@@ -36,9 +36,8 @@ const MEMORY_EVERY: Micros = 1_000_000;
 /// How often a process that was killed, and cannot be waited for, is looked at: at first, and at
 /// most.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
-/// How long a process may take to die of SIGKILL, or to be there for us to reap, before nobody
-/// waits for it any more. It takes milliseconds, unless the kernel holds the process (a disk or a
-/// network file system that does not answer) or a debugger keeps it to itself.
+/// How long the supervisor waits for a killed process. Death takes milliseconds, unless the kernel
+/// holds the process (a disk or a network file system that does not answer) or a debugger does.
 const UNKILLABLE: Duration = Duration::from_secs(10);
 /// With a limit on memory, every worker is looked at as often as this: what it allocates in between
 /// is by how much it may overshoot, and at this rate reading costs less than a thousandth of a
@@ -46,15 +45,16 @@ const UNKILLABLE: Duration = Duration::from_secs(10);
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
 /// And after its tasks, but not after each of many.
 const MEMORY_AFTER_TASK: Micros = 10_000;
-/// How often it is looked whether a frame that was begun is getting on. See [`Reader::check_stalled`].
+/// The time between two checks that a partial frame is still growing. See
+/// [`Reader::check_stalled`].
 #[cfg(not(test))]
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(test)]
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the last words of a dead worker may wait for the parent's standard error.
+/// How long the last standard error of a dead worker may wait for the parent's standard error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What the task holds.
+/// The task of one worker.
 pub(super) struct WorkerTask {
     shared: SharedPool,
     key: WorkerKey,
@@ -72,15 +72,15 @@ pub(super) struct WorkerTask {
     stderr: Option<Stream>,
     reader: Reader,
     tail: Tail,
-    /// When it is to be looked whether the frame at hand is getting on, if there is one.
+    /// When to check next that a partial frame is still growing; `None` without one.
     stall_check_at: Option<Instant>,
-    /// When nobody waits for it any more, once it was killed.
+    /// When the supervisor stops waiting for a killed process.
     give_up_at: Option<Instant>,
     /// What it last had resident, in bytes, and when that was read.
     rss: (u64, Micros),
     /// What the kernel had counted before it was spawned.
     oom: Option<oom::Mark>,
-    /// When it is to be looked at next, where there is a limit.
+    /// When the memory is sampled next; `None` without a limit on memory.
     sampler: Option<Interval>,
     /// What of its standard error is Node's announcement of its inspector: from the beginning if
     /// the user's flags open it, else since the worker was first asked where it hangs.
@@ -174,7 +174,7 @@ impl WorkerTask {
         self.end().await;
     }
 
-    /// What is wanted of the worker's process; the link says when there is news.
+    /// Reads from the link what the driver wants of the process.
     fn look_at_link(&mut self) {
         let (backed_up, wants_stack, limit) = {
             let mut driver = self.shared.lock();
@@ -222,7 +222,7 @@ impl WorkerTask {
         }
     }
 
-    /// Nothing more can come from it, though it may live on.
+    /// The worker has closed its channel, though the process may live on.
     fn hung_up(&mut self) {
         self.reader.close();
         let mut driver = self.shared.lock();
@@ -245,8 +245,8 @@ impl WorkerTask {
         driver.run_once();
     }
 
-    /// How large a dead process was, the kernel does not always tell (see [`Exit`]), and by then it
-    /// is too late to look.
+    /// Reads the resident memory. For a dead process the kernel does not always tell it (see
+    /// [`Exit`]).
     fn look_at_memory(&mut self, pause: Micros) {
         let now = handle::now();
         if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
@@ -269,7 +269,7 @@ impl WorkerTask {
             link.is_backed_up()
         });
         if backed_up && let Some(room) = &self.room {
-            // The link writes by itself; all that is to be told here is that it could not.
+            // The link writes by itself. This only tells the runtime that the channel has no room.
             let _: io::Result<()> =
                 room.try_io(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
         }
@@ -288,7 +288,7 @@ impl WorkerTask {
         }
     }
 
-    /// Asks the worker where it hangs, beside everything else, and tells the pool.
+    /// Captures the worker's JavaScript stack in a task of its own, and tells the driver.
     fn capture(&mut self) {
         let (announced, url) = oneshot::channel();
         if let Some(users) = self.announcements.as_ref().and_then(Announcements::users) {
@@ -316,7 +316,7 @@ impl WorkerTask {
         match &mut self.announcements {
             Some(announcements) if kind == Kind::Stderr => {
                 let rest = announcements.filter(chunk);
-                // Whoever wants to debug has to know the address, even where output is thrown away.
+                // A user who debugs needs the address, even where output is thrown away.
                 if let Some(line) = announcements.introduction()
                     && self.shared.worker_config.stdio == StdioMode::Ignore
                     && self.forward.is_some()
@@ -345,8 +345,8 @@ impl WorkerTask {
     /// pool settle.
     async fn end(mut self) {
         self.shared.lock().exit_observed(self.shared.now(), self.key);
-        // Nobody else may write into its channel and pipes from now on; a zombie still holds its
-        // group's number.
+        // From now on the worker's children must not write into its channel and pipes. A zombie
+        // still holds the number of its group.
         let _ = self.waiter.target().kill();
         self.drain_channel();
         self.read_journal();
@@ -367,11 +367,10 @@ impl WorkerTask {
         };
         let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
         let reaped = reap(&mut self.waiter, Some(until)).await;
-        // Of an end that is still to come, or that somebody else has seen, nothing is known but
-        // that it came.
+        // Nothing is known of an exit that is still to come, or that another process has reaped.
         let exit = reaped.unwrap_or_default();
-        // All that it has open is closed before anybody is told of its end, which may be that of
-        // the pool.
+        // All descriptors are closed before JavaScript is told of the exit, which may be the last
+        // event of the pool.
         drop((self.channel, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = link {
@@ -401,12 +400,12 @@ impl WorkerTask {
             driver.run_once();
         }
         if self.backlog.is_some() {
-            // Too late for anything else: its last words, if standard error takes them.
+            // The last standard error is passed on, if the parent takes it in time.
             let _ =
                 tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
         }
         if let Some(mut waiter) = waiter {
-            // The pool has done with it; it still must not stay a zombie.
+            // The pool does not wait for the process any more, which still must not stay a zombie.
             waiter.exited().await;
             reap(&mut waiter, None).await;
         }
@@ -490,7 +489,7 @@ async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
             }
-            // An error: somebody else has reaped it.
+            // An error: another part of this process has reaped it.
             exit => return Some(exit.unwrap_or_default()),
         }
     }
