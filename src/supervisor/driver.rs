@@ -166,7 +166,8 @@ impl Driver {
         }
     }
 
-    /// See [`PoolHandle::send`](crate::supervisor::handle::PoolHandle::send).
+    /// Sends a message to one worker, or to all that are ready, and returns how many were reached.
+    /// Workers for which too many messages wait are not.
     pub(crate) fn send_message(&mut self, worker_id: Option<u32>, message: &Body) -> u32 {
         let Self { pool, links, .. } = self;
         let mut reached = 0;
@@ -211,7 +212,7 @@ impl Driver {
         self.armed
     }
 
-    /// Whether everything is over and every process reaped.
+    /// Whether the pool is closed and every process reaped.
     pub fn is_over(&self) -> bool {
         self.pool.is_closed() && self.links.is_empty()
     }

@@ -120,7 +120,7 @@ impl Link {
     ) {
         // Where there is no claim word, an incomplete frame is the only proof that a task did not
         // start.
-        let content = if epoch.is_some() { Content::Task } else { Content::Start(attempt_id) };
+        let content = if epoch.is_some() { Content::Task } else { Content::Attempt(attempt_id) };
         self.send_body(content, body, |out, lengths, shared| {
             down::task_prefix(out, attempt_id, epoch, attempt, lengths, shared);
         });

@@ -7,9 +7,10 @@
 //! - [`driver`] owns the state machine of `pool` and performs its effects. `admission` bounds what
 //!   the pool accepts.
 //! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
-//!   for room there, [`reader`] what the worker says.
-//! - [`outbox`] collects what JavaScript is told, in batches of [`rows`]; [`report`] puts it into words.
-//! - [`output`] is what a worker printed, [`oom_message`] what that says of its end.
+//!   for room there, [`reader`] reads the worker's frames.
+//! - [`outbox`] collects what JavaScript is told, in batches of [`rows`]; [`report`] words failures
+//!   and events.
+//! - [`output`] is what a worker printed; [`oom_message`] detects there why it exited.
 //!
 //! Nothing here knows Node-API; `bindings` does.
 

@@ -50,21 +50,21 @@ struct State {
 struct Source {
     /// The worker's own queue, behind its rows in the shared queue.
     own_queue: VecDeque<Batch>,
-    /// In the queue and in the queue of its own.
+    /// In both queues.
     rows: usize,
     bytes: usize,
-    /// In the queue.
+    /// In the shared queue.
     queued_rows: usize,
     queued_bytes: usize,
 }
 
 impl Source {
-    /// Whether it has its share of the queue. A queue of its own is only used as long as this is so.
+    /// Whether the worker has its share of the shared queue. Its own queue is used only then.
     fn has_its_share(&self) -> bool {
         self.queued_rows >= BATCH_ROWS || self.queued_bytes >= BATCH_BYTES
     }
 
-    /// Whether it is too far ahead of JavaScript. `all`: bytes that wait in all.
+    /// Whether the worker is too far ahead of JavaScript. `all`: bytes that wait in all.
     fn is_congested(&self, all: usize) -> bool {
         self.bytes > WORKER_BYTES
             || self.rows > WORKER_ROWS
@@ -97,7 +97,7 @@ impl State {
         &mut self.sources[index]
     }
 
-    /// Moves what waits in a worker's queue of its own into the queue: its share of it, or everything.
+    /// Moves rows from a worker's own queue into the shared one: up to its share, or everything.
     fn advance(&mut self, worker_id: u32, everything: bool) {
         let Some(source) = self.sources.get_mut(worker_id as usize) else { return };
         while everything || !source.has_its_share() {

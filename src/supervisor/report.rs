@@ -1,4 +1,4 @@
-//! What JavaScript is told about failures and events, as JSON. One place, so that
+//! The failures and events that JavaScript is told, as JSON. They stand in one place, so that
 //! `lib/errors/from-native.js` has one counterpart.
 
 use std::borrow::Cow;
@@ -14,45 +14,45 @@ use crate::process::{CallError, Signal, signal};
 use crate::supervisor::config::WorkerConfig;
 use crate::supervisor::oom_message;
 
-/// Milliseconds with three decimals, as users are told times.
+/// Returns milliseconds with three decimals, as users are told times.
 pub fn millis(span: Micros) -> f64 {
     span as f64 / 1000.0
 }
 
-/// JSON text of a report. Their types hold nothing that could fail to serialise.
+/// Returns the JSON text of a report. Reports hold nothing that could fail to serialize.
 pub fn text(report: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(report).unwrap_or_else(|_| b"null".to_vec())
 }
 
-/// All that is known of a worker when it is gone (or of one that never came to be).
+/// All that is known of a worker that has exited, or that never had a process.
 #[derive(Clone, Debug, Default)]
 pub struct ExitReport {
     pub worker_id: u32,
     pub pid: Option<i32>,
     pub code: Option<i32>,
     pub signal: Option<i32>,
-    /// It died while it wrote what may be the outcome of a task.
+    /// The worker died while it wrote what may be the outcome of a task.
     pub mid_outcome: bool,
-    /// End of what it wrote to standard error, and of its `log` frames.
+    /// The end of its standard error, and of its `log` frames.
     pub stderr: String,
     pub uptime: Micros,
     /// The largest resident set that is known, in bytes; 0: unknown.
     pub rss: u64,
     /// How it broke the protocol.
     pub violation: Option<String>,
-    /// What it said when it could not start: a wire error.
+    /// The wire error with which it refused to start.
     pub refusal: Option<Box<RawValue>>,
     /// Why there is no process.
     pub spawn_failure: Option<SpawnFailure>,
     /// The start deadline, if it was missed.
     pub start_timeout: Option<Micros>,
-    /// It was ended because it had closed its channel.
+    /// The pool ended the worker because it had closed its channel.
     pub channel_closed: bool,
     /// The kernel killed the worker because memory ran out.
     pub oom_killed: bool,
     /// Why the pool was ending it, if it was.
     pub leaving: Option<ExitReason>,
-    /// It was killed because more bytes than these were resident.
+    /// The limit of resident bytes for which the worker was killed.
     pub memory_limit: Option<u64>,
 }
 
@@ -66,7 +66,7 @@ pub struct SpawnFailure {
     pub syscall: &'static str,
     /// The path of the executable or of the working directory.
     pub path: Option<String>,
-    /// Trying again cannot help.
+    /// Another attempt cannot help.
     pub permanent: bool,
 }
 
@@ -86,7 +86,7 @@ struct Crashed<'a> {
     stderr: &'a str,
     uptime: f64,
     rss: u64,
-    /// `maxMemory`, if that is what it was killed for.
+    /// `maxMemory`, if the worker was killed for it.
     memory_limit: Option<u64>,
 }
 
@@ -137,8 +137,7 @@ impl ExitReport {
         self.signal.map(signal::name)
     }
 
-    /// Whether its end may be the work of the pool's signals. A worker may have exited in its own
-    /// way on SIGTERM.
+    /// Whether the pool's signals may have ended it. A worker may exit in its own way on SIGTERM.
     pub fn ended_by_us(&self) -> bool {
         self.signal
             .is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
@@ -161,7 +160,7 @@ impl ExitReport {
             )
     }
 
-    /// What it was doing when it died.
+    /// The phase in which it died.
     fn phase(&self) -> &'static str {
         match self.leaving {
             _ if self.mid_outcome => "result",
@@ -277,7 +276,7 @@ pub fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
     [head.as_bytes(), cause, b"}"].concat()
 }
 
-/// The event that tells of it.
+/// The event of a pool that broke; `cause` is a start failure.
 pub fn broken_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
 }

@@ -2,7 +2,7 @@
 
 use crate::buffer_pool::Bytes;
 
-/// What a row is about. The discriminants are the contract with `lib/pool/rows.js`.
+/// The subject of a row. The discriminants are the contract with `lib/pool/rows.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -28,11 +28,11 @@ pub enum Kind {
 
 /// Bits that say how JavaScript reads a row's value.
 pub mod flags {
-    /// There is no value; its place in the JSON is a 0.
+    /// There is no value. A 0 stands in its place in the JSON.
     pub const UNDEFINED: u32 = 1;
     /// The value is a whole `{ taskId, result, processedBy }`.
     pub const ENVELOPE: u32 = 2;
-    /// The value is the next of the separate strings; its place in the JSON is a 0.
+    /// The value is the next of the separate strings. A 0 stands in its place in the JSON.
     pub const APART: u32 = 4;
     /// The value is structured-clone data: the row's blob, or text where it has none.
     pub const V8: u32 = 8;
@@ -49,8 +49,8 @@ pub struct Row {
     pub ticket: u32,
     pub flags: u32,
     pub worker_id: u32,
-    /// Of the worker's process; two may have the same id while one replaces the other. 0: not
-    /// told.
+    /// The worker's process id. Two processes may have the same worker id while one replaces the
+    /// other. 0: not told.
     pub pid: i32,
     pub attempt: u32,
     pub wait: f64,
@@ -61,17 +61,17 @@ impl Row {
     /// Numbers in a row of the array that JavaScript reads.
     pub const WIDTH: usize = 9;
 
-    /// A row that is about no task.
+    /// Returns a row without a task.
     pub fn new(kind: Kind, worker_id: u32) -> Self {
         Self { kind, ticket: 0, flags: 0, worker_id, pid: 0, attempt: 0, wait: 0.0, run: 0.0 }
     }
 
-    /// A row of a process.
+    /// Returns a row of a process.
     pub fn of(kind: Kind, worker_id: u32, pid: i32) -> Self {
         Self { pid, ..Self::new(kind, worker_id) }
     }
 
-    /// As JavaScript reads it.
+    /// Returns the row as JavaScript reads it.
     pub fn numbers(&self, blobs: usize) -> [f64; Self::WIDTH] {
         let kind = f64::from(self.kind as u8);
         let [ticket, flags] = [self.ticket, self.flags].map(f64::from);
@@ -92,23 +92,22 @@ impl Row {
 
 /// Objects and arrays that a value may have without a check of the heap: about 128 MiB of them.
 const LIGHT: usize = 2 << 20;
-/// Bytes of JavaScript's heap, measured and on the safe side: of an object or array, of a key with
-/// its part of a hidden class, of an element.
+/// Bytes of JavaScript's heap, measured and rounded up: of an object or array, of a key with its
+/// part of a hidden class, of an element.
 const OF_CONTAINER: usize = 64;
 const OF_KEY: usize = 24;
 const OF_ELEMENT: usize = 8;
-/// A value of more bytes than this is handed over as a string of its own: joining large ones only
-/// copies them.
+/// A value of more bytes than this becomes a string of its own: joining large ones only copies
+/// them.
 pub(super) const APART_FROM: usize = 4096;
-/// Rows that are taken at a time, at most.
+/// The most rows that are taken at a time.
 pub const BATCH_ROWS: usize = 1024;
-/// Bytes that are taken at a time, about: one call must not hold the event loop for long.
+/// The bytes (about) that are taken at a time: one call must not block the event loop for long.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
-/// Text of a larger capacity is not kept with them, in bytes.
+/// The largest capacity (bytes) of text that a batch keeps for the next rows.
 pub(super) const KEEP_JSON: usize = 256 << 10;
 
-/// How many MiB of the heap JSON becomes, about; 0 for what has no more than [`LIGHT`] objects and
-/// arrays.
+/// Estimates the heap (MiB) of a JSON text. 0: it has at most [`LIGHT`] objects and arrays.
 fn heap_for(json: &[u8]) -> u32 {
     // Each has two brackets. Those in strings count here as well, which is quick to find out.
     if json.len() / 2 <= LIGHT
@@ -166,8 +165,8 @@ pub(super) struct Run {
 }
 
 impl Batch {
-    /// Whether a row of this worker can be added. A batch is all of one until it is queued, and
-    /// never of more rows than JavaScript has room for: what is behind that would be lost.
+    /// Whether a row of this worker can be added. A batch has rows of one worker until it is
+    /// queued. It never has more rows than JavaScript has room for: the rest would be lost.
     pub fn takes(&self, worker_id: u32) -> bool {
         let is_full = self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES;
         self.rows.is_empty() || (self.source == worker_id && !is_full)
@@ -224,7 +223,7 @@ impl Batch {
         self.rows.len() + other.rows.len() <= BATCH_ROWS && self.size + other.size <= BATCH_BYTES
     }
 
-    /// Without its rows, and with their memory; `None` if that is more than to keep.
+    /// Returns the empty batch with its memory. `None`: that is more than is kept.
     pub(super) fn emptied(mut self) -> Option<Self> {
         if self.json.capacity() > KEEP_JSON || self.rows.capacity() > 2 * BATCH_ROWS {
             return None;

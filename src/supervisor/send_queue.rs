@@ -1,9 +1,9 @@
 //! The bytes that wait for room in one worker's channel.
 //!
 //! Whole frames are added at the end, and bytes leave at the front, as many as the channel takes.
-//! They lie in pieces, so that what is written can be given up although more is added all the time.
-//! Long texts and raw bytes are not copied: the queue has them as well. The frames of tasks that
-//! were taken back from a worker that does not read are taken out again.
+//! They lie in pieces, so that the memory of written bytes is freed although more is added all the
+//! time. Long texts and raw bytes are shared with the pool's queue, not copied. The frames of
+//! reclaimed tasks are taken out again where the worker has not read that far.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,7 +15,7 @@ use crate::pool::messages::{Body, RawBody, Text};
 
 /// A piece of more bytes than this does not grow any more.
 const PIECE: usize = 256 * 1024;
-/// Where tasks are added behind more bytes than this, each can be found again. Fewer bytes are on
+/// Tasks behind more bytes than this are marked, so that each can be taken out. Fewer bytes are on
 /// their way in any case.
 const MARK_FROM: usize = 64 * 1024;
 /// The number of pieces that are written at a time, at most.
@@ -24,9 +24,9 @@ const AT_A_TIME: usize = 16;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    /// What is before the tail. There is nothing while the channel has room and tasks are small.
+    /// The pieces before the tail. Empty while the channel has room and tasks are small.
     front: VecDeque<Piece>,
-    /// What was added last.
+    /// The piece that grows.
     tail: Vec<u8>,
     /// The length of the written part of the first piece.
     at: usize,
@@ -56,12 +56,12 @@ struct Mark {
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Something that is written in any case.
+    /// A frame that is always written.
     Control,
-    /// A task whose claim can be taken back.
+    /// A task that can be reclaimed.
     Task,
-    /// This start of a task, for a worker without a claim word.
-    Start(AttemptId),
+    /// An attempt at a worker without a claim word.
+    Attempt(AttemptId),
     /// A user's message.
     Message,
 }
@@ -106,7 +106,7 @@ impl SendQueue {
         self.end(what, start);
     }
 
-    /// A frame begins at this position.
+    /// Begins a frame and returns its position.
     fn begin(&mut self) -> u64 {
         if self.tail.len() > PIECE {
             self.close_tail();
@@ -118,7 +118,7 @@ impl SendQueue {
         let is_marked = match what {
             Content::Control => false,
             Content::Task => start - self.written() > MARK_FROM as u64,
-            Content::Start(_) | Content::Message => true,
+            Content::Attempt(_) | Content::Message => true,
         };
         if !is_marked {
             return;
@@ -159,18 +159,18 @@ impl SendQueue {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// The starts whose frames are not completely written.
+    /// Returns the attempts whose frames are not completely written.
     pub fn unwritten(&self) -> Vec<AttemptId> {
         let written = self.written();
-        let starts = self.marks.iter().filter(|mark| mark.end > written);
-        starts
+        let attempts = self.marks.iter().filter(|mark| mark.end > written);
+        attempts
             .filter_map(|mark| {
-                if let Content::Start(attempt_id) = mark.what { Some(attempt_id) } else { None }
+                if let Content::Attempt(attempt_id) = mark.what { Some(attempt_id) } else { None }
             })
             .collect()
     }
 
-    /// Has `write` write what is next, of which some waits: how many bytes it has written.
+    /// Has `write` write the next bytes; it returns how many it has written.
     pub fn write<E>(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
@@ -191,7 +191,7 @@ impl SendQueue {
         Ok(())
     }
 
-    /// The next `n` bytes are written: gives up their memory.
+    /// Notes that the next `n` bytes are written, and frees their memory.
     fn wrote(&mut self, n: usize) {
         self.at += n;
         while let Some(first) = self.front.front() {
@@ -219,7 +219,7 @@ impl SendQueue {
         }
     }
 
-    /// Gives up what waits: it will never be written, and counts as unwritten.
+    /// Drops what waits, which counts as unwritten.
     pub fn cut_off(&mut self) {
         *self = Self {
             base: self.written(),
@@ -228,7 +228,7 @@ impl SendQueue {
         };
     }
 
-    /// Takes out the tasks that were taken back, except one whose first bytes are written.
+    /// Takes out the reclaimed tasks, except one whose first bytes are written.
     pub fn drop_tasks(&mut self) {
         let written = self.written();
         let goes = |mark: &Mark| mark.what == Content::Task && mark.start >= written;
@@ -274,7 +274,7 @@ impl SendQueue {
     }
 }
 
-/// Takes these frames, or the parts of them that are there, out of bytes that begin at `start` in
+/// Removes these frames, or the parts of them that are there, from bytes that begin at `start` in
 /// the stream.
 fn cut<'a>(bytes: &mut Vec<u8>, start: u64, frames: impl Iterator<Item = &'a Mark>) {
     let index =
@@ -376,14 +376,14 @@ mod tests {
     fn starts_are_unwritten_until_their_last_byte_is_written() {
         let mut send_queue = SendQueue::default();
         for attempt_id in 1..=3 {
-            add(&mut send_queue, Content::Start(attempt_id), b"task\n");
+            add(&mut send_queue, Content::Attempt(attempt_id), b"task\n");
         }
         assert_eq!(send_queue.unwritten(), [1, 2, 3]);
         write(&mut send_queue, 9);
         assert_eq!(send_queue.unwritten(), [2, 3]);
         write(&mut send_queue, 6);
         assert!(send_queue.unwritten().is_empty());
-        add(&mut send_queue, Content::Start(4), b"task\n");
+        add(&mut send_queue, Content::Attempt(4), b"task\n");
         write(&mut send_queue, 4);
         for _ in 0..2 {
             send_queue.cut_off();
@@ -404,7 +404,7 @@ mod tests {
         assert!(memory(&send_queue) <= body.len() + PIECE);
     }
 
-    /// What may happen to an send_queue, and how many bytes it concerns.
+    /// A step of the test, and how many bytes it concerns.
     fn steps() -> impl Strategy<Value = Vec<(u8, usize)>> {
         proptest::collection::vec((0..6u8, prop_oneof![1..100usize, 30_000..120_000usize]), 1..60)
     }
