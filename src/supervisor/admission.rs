@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use crate::supervisor::config::QueueLimits;
 
-/// Why a task was not accepted.
+/// The limit for which a task was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueFull {
     /// The limit of waiting tasks is reached.
@@ -52,7 +52,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether the smallest task would be accepted. `false` counts as a refusal, see
+    /// Returns whether the smallest task would be accepted. `false` counts as a refusal, see
     /// [`Self::admit`].
     pub(crate) fn want_room(&self) -> bool {
         let has_room = self.room(0).is_ok();
@@ -62,8 +62,8 @@ impl Admission {
         has_room
     }
 
-    /// Whether there is room again after a refusal. Returns `true` once for all refusals until
-    /// then.
+    /// Returns whether there is room again after a refusal. Returns `true` once for all refusals
+    /// until then.
     pub(crate) fn take_room_again(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
             && self.room(0).is_ok()
@@ -85,8 +85,8 @@ impl Admission {
         self.waiting_bytes.fetch_add(change, Ordering::Relaxed);
     }
 
-    /// Whether a task of `size` bytes would be accepted. A task that can run at once is accepted
-    /// whatever its size.
+    /// Returns whether a task of `size` bytes would be accepted. A task that can run at once is
+    /// accepted whatever its size.
     fn room(&self, size: usize) -> Result<(), QueueFull> {
         let limits = self.limits;
         let capacity = self.capacity.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How the supervisor starts workers, and how much it accepts for them.
+//! The configuration of workers, and the bounds of the queue.
 
 use std::ffi::{CStr, CString};
 
@@ -8,10 +8,10 @@ use crate::inspect::ports::InspectConfig;
 use crate::process::directory::Directory;
 use crate::wire::Serialization;
 
-/// How a worker process is started; constant for the life of the pool.
+/// The configuration of a worker process; constant for the life of the pool.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// The pool's name, as the worker is told it.
+    /// The pool's name, which the worker learns in `init`.
     pub name: String,
     /// The executable: a path, or a name that is looked up in `PATH`.
     pub command: CString,
@@ -27,15 +27,15 @@ pub struct WorkerConfig {
     pub cwd: Option<Directory>,
     /// Nice value, -20 to 19; `None`: the parent's.
     pub nice: Option<i32>,
-    /// Where a worker's output goes.
+    /// The destination of a worker's output.
     pub stdio: StdioMode,
     /// JSON object that is handed through to the worker in `init`.
     pub init_options: Box<RawValue>,
-    /// How tasks are written, as the worker is told it.
+    /// The serialization of tasks, which the worker learns in `init`.
     pub serialization: Serialization,
     /// Bytes of the largest message in either direction.
     pub max_message_size: usize,
-    /// Tasks that one worker runs at a time, as the worker is told it.
+    /// Tasks that one worker runs at a time, which it learns in `init`.
     pub concurrency: usize,
 }
 

@@ -37,7 +37,7 @@ pub struct Driver {
     outbox: Arc<Outbox>,
     /// Workers to start, for the supervisor thread.
     pub spawns: VecDeque<WorkerKey>,
-    /// When the pool's task will wake by itself.
+    /// The time at which the pool's task will wake by itself.
     armed: Option<Micros>,
     /// Rows that the outbox does not have yet.
     batch: Batch,
@@ -47,8 +47,8 @@ pub struct Driver {
     max_memory: Option<u64>,
 }
 
-/// What made the pool decide. JavaScript is told some effects with details that only their cause
-/// knows.
+/// The cause of the pool's decisions. JavaScript is told some effects with details that only their
+/// cause knows.
 enum Cause<'a> {
     /// No effect needs more than it says itself.
     None,
@@ -123,7 +123,7 @@ impl Driver {
         self.perform(now, Cause::None);
     }
 
-    /// Whether a submission would change something at once.
+    /// Returns whether a submission would change something at once.
     pub(crate) fn wants_immediate_dispatch(&self) -> bool {
         self.pool.wants_immediate_dispatch()
     }
@@ -137,7 +137,7 @@ impl Driver {
         self.outbox.append(&mut self.batch);
     }
 
-    /// Whether the pool's task must run before the deadline that it is armed for.
+    /// Returns whether the pool's task must run before the deadline that it is armed for.
     pub(crate) fn needs_wake(&self) -> bool {
         let deadline = self.pool.next_deadline();
         let earlier =
@@ -212,7 +212,7 @@ impl Driver {
         self.armed
     }
 
-    /// Whether the pool is closed and every process reaped.
+    /// Returns whether the pool is closed and every process reaped.
     pub fn is_over(&self) -> bool {
         self.pool.is_closed() && self.links.is_empty()
     }
@@ -227,7 +227,7 @@ impl Driver {
         self.handle_for(now, Event::Tick, Cause::None);
     }
 
-    /// Whether the pool still waits for this worker's process.
+    /// Returns whether the pool still waits for this worker's process.
     pub fn is_wanted(&mut self, worker: WorkerKey) -> bool {
         self.pool.is_wanted(worker)
     }
@@ -280,7 +280,7 @@ impl Driver {
         self.handle_for(now, Event::Captured { worker }, cause);
     }
 
-    /// Whether the worker has broken the protocol.
+    /// Returns whether the worker has broken the protocol.
     pub fn has_violated(&self, worker: WorkerKey) -> bool {
         self.pool.has_violated(worker)
     }
@@ -295,12 +295,12 @@ impl Driver {
         self.links.remove(worker)
     }
 
-    /// Whether this worker owes a reply to this attempt.
+    /// Returns whether this worker owes a reply to this attempt.
     pub fn expects(&mut self, worker: WorkerKey, attempt_id: AttemptId) -> bool {
         self.pool.expects(worker, attempt_id)
     }
 
-    /// Why the pool is ending this worker, if it is.
+    /// Returns the reason for which the pool is ending this worker, if it is.
     pub fn leaving(&self, worker: WorkerKey) -> Option<ExitReason> {
         self.pool.leaving(worker)
     }

@@ -46,17 +46,17 @@ const KEEP_EVENTS: usize = 1024;
 pub struct PoolHandle {
     locked: Mutex<Locked>,
     inbox: Mutex<Vec<Event>>,
-    /// What JavaScript is told. JavaScript takes from it without the driver's lock.
+    /// The rows for JavaScript, which takes them without the driver's lock.
     pub outbox: Arc<Outbox>,
     admission: Arc<Admission>,
-    /// How workers are started.
+    /// The configuration of the workers.
     pub worker_config: Arc<WorkerConfig>,
     /// Wakes the pool's task: there is an event in the inbox, a worker to spawn or an earlier
     /// deadline.
     pub wake: Notify,
     /// The lowest number of resident bytes that matters to the pool.
     pub memory_threshold: Option<u64>,
-    /// Whether a submission is dispatched now, and not with the next reply.
+    /// A submission is dispatched now, and not with the next reply.
     wants_immediate_dispatch: AtomicBool,
     /// The time (µs) for which this process was suspended, with the grace after it.
     suspended_for: AtomicU64,
@@ -64,7 +64,7 @@ pub struct PoolHandle {
     stdio_listening: AtomicBool,
 }
 
-/// What the lock protects.
+/// The state that the lock protects.
 struct Locked {
     driver: Driver,
     /// Empty: swapped with the inbox, so that neither has to grow again and again.
@@ -124,8 +124,8 @@ impl PoolHandle {
             inbox.len() == 1
         };
         // The thread that put the first event there has made sure that a thread will look. Either
-        // this thread sees that the pool wants an immediate dispatch, or the thread that stored so sees the task:
-        // both store, then load.
+        // this thread sees the wish for an immediate dispatch, or the thread that stored the wish
+        // sees the task: both store, then load.
         fence(Ordering::SeqCst);
         if first && self.wants_immediate_dispatch.load(Ordering::Relaxed) {
             self.wake_or_run();
@@ -133,7 +133,7 @@ impl PoolHandle {
         Ok(())
     }
 
-    /// Whether the smallest task would be accepted. If not, an event tells when it would.
+    /// Returns whether the smallest task would be accepted. If not, an event tells when it would.
     pub fn want_room(&self) -> bool {
         let has_room = self.admission.want_room();
         if !has_room {

@@ -36,7 +36,7 @@ pub struct Link {
     pub ready: bool,
     /// The worker takes large raw bytes from the shared memory, and puts its own there.
     pub shares: bool,
-    /// How the worker broke the protocol, if it did.
+    /// The violation of the protocol, if there was one.
     pub violation: Option<String>,
     /// JavaScript knows of the violation.
     pub violation_told: bool,
@@ -44,15 +44,15 @@ pub struct Link {
     pub refusal: Option<Box<serde_json::value::RawValue>>,
     /// The supervisor killed the worker.
     pub killed: bool,
-    /// Why the supervisor could not kill the worker, if that failed.
+    /// The error of the attempt to kill the worker, if it failed.
     pub unkillable: Option<CallError>,
     /// The worker's task must capture the JavaScript stack.
     wants_stack: bool,
     channel: Arc<AsyncFd<OwnedFd>>,
     page: Option<SharedPage>,
-    /// Its ring of raw bytes to the worker.
+    /// The ring of raw bytes to the worker.
     down: Writer,
-    /// And how far the one from it was read.
+    /// The position up to which the ring from the worker was read.
     up: Read,
     /// Wakes the worker's task: bytes wait for room in the channel, the stack is wanted, or the
     /// worker was killed.
@@ -100,7 +100,7 @@ impl Link {
         self.target.pid().as_raw_nonzero().get()
     }
 
-    /// Whether there is shared memory for a claim word.
+    /// Returns whether there is shared memory for a claim word.
     pub fn has_page(&self) -> bool {
         self.page.is_some()
     }
@@ -230,7 +230,7 @@ impl Link {
         }
     }
 
-    /// Whether something waits for the channel to become writable.
+    /// Returns whether something waits for the channel to become writable.
     pub fn is_backed_up(&self) -> bool {
         self.out.waiting() > 0 && !self.closed
     }
@@ -269,7 +269,7 @@ impl Link {
         self.wake.notify_one();
     }
 
-    /// Whether the stack is wanted. Returns `true` once.
+    /// Returns whether the stack is wanted. Returns `true` once.
     pub fn take_wish(&mut self) -> bool {
         std::mem::take(&mut self.wants_stack)
     }

@@ -5,9 +5,9 @@ use crate::supervisor::link::Link;
 
 /// The links to all processes that have not been reaped.
 pub(super) struct Links {
-    /// By slot.
+    /// Links by slot.
     places: Vec<Option<Link>>,
-    /// Of processes that share their slot with another, while one replaces the other.
+    /// Links of processes that share their slot with another, while one replaces the other.
     others: Vec<Link>,
 }
 

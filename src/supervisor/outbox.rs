@@ -31,11 +31,11 @@ const SPARE: usize = 2;
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is taken next.
+    /// The batches that JavaScript takes next.
     queue: VecDeque<Batch>,
     /// By worker id; first the pool itself.
     sources: Vec<Source>,
-    /// Empty ones, with the memory of what they held.
+    /// Empty batches, with the memory of what they held.
     spare: Vec<Batch>,
     /// In the shared queue and in all workers' queues.
     bytes: usize,
@@ -45,7 +45,7 @@ struct State {
     closed: bool,
 }
 
-/// What waits of one worker.
+/// The rows of one worker that wait.
 #[derive(Debug, Default)]
 struct Source {
     /// The worker's own queue, behind its rows in the shared queue.
@@ -59,12 +59,13 @@ struct Source {
 }
 
 impl Source {
-    /// Whether the worker has its share of the shared queue. Its own queue is used only then.
+    /// Returns whether the worker has its share of the shared queue. Its own queue is used only
+    /// then.
     fn has_its_share(&self) -> bool {
         self.queued_rows >= BATCH_ROWS || self.queued_bytes >= BATCH_BYTES
     }
 
-    /// Whether the worker is too far ahead of JavaScript. `all`: bytes that wait in all.
+    /// Returns whether the worker is too far ahead of JavaScript. `all`: bytes that wait in all.
     fn is_congested(&self, all: usize) -> bool {
         self.bytes > WORKER_BYTES
             || self.rows > WORKER_ROWS
@@ -226,7 +227,7 @@ impl Outbox {
         }
     }
 
-    /// Whether there is more to take. If not, JavaScript will be woken for the next.
+    /// Returns whether there is more to take. If not, JavaScript will be woken for the next.
     pub fn rearm(&self) -> bool {
         let mut state = self.lock();
         state.armed = state.queue.is_empty() && !state.closed;
@@ -254,7 +255,7 @@ impl Outbox {
         }
     }
 
-    /// Whether JavaScript is too far behind this worker for more.
+    /// Returns whether JavaScript is too far behind this worker for more.
     pub fn is_congested(&self, worker_id: u32) -> bool {
         let state = self.lock();
         state.sources.get(worker_id as usize).is_some_and(|source| source.is_congested(state.bytes))

@@ -1,4 +1,4 @@
-//! What workers print: the end of it is kept for crash reports, and standard error is passed on.
+//! The output of workers: its end is kept for crash reports, and standard error is passed on.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tokio::sync::mpsc;
 
-/// How much of the end is kept, in bytes.
+/// Bytes of the end that are kept.
 const KEPT: usize = 8 * 1024;
 /// Chunks that may wait for the parent's standard error before a worker's is no longer read.
 const WAITING: usize = 64;
@@ -26,7 +26,8 @@ impl Tail {
         self.bytes.extend(chunk);
     }
 
-    /// As text; what is not UTF-8 (a character cut in two at the front, say) is replaced.
+    /// Returns the text. Bytes that are not UTF-8 (a character cut in two at the front, say) are
+    /// replaced.
     pub fn text(&self) -> String {
         let (front, back) = self.bytes.as_slices();
         String::from_utf8_lossy(&[front, back].concat()).into_owned()

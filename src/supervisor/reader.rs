@@ -33,8 +33,8 @@ const MAX_STALLED_CHECKS: u32 = 6;
 /// Bytes by which a partial frame must grow between two checks: a thousandth of what a slow machine
 /// copies.
 const MIN_PROGRESS_BYTES: u64 = 64 * 1024;
-/// What comes before the id.
-const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
+/// The beginnings of an outcome's frame, up to the id.
+const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
 
 impl Reader {
     /// `max_message` as in [`Decoder::new`].
@@ -47,7 +47,7 @@ impl Reader {
         }
     }
 
-    /// Whether nothing more is read.
+    /// Returns whether nothing more is read.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -57,18 +57,18 @@ impl Reader {
         self.closed = true;
     }
 
-    /// Whether a frame has begun and is not complete.
+    /// Returns whether a frame has begun and is not complete.
     pub fn has_partial(&self) -> bool {
         self.decoder.has_partial()
     }
 
-    /// Whether the stream ended within an outcome that the worker still owes, as `owes` tells. The
-    /// journal may have given an outcome whose frame was cut off.
+    /// Returns whether the stream ended within an outcome that the worker still owes, as `owes`
+    /// tells. The journal may have given an outcome whose frame was cut off.
     pub fn ends_in_outcome(&self, owes: impl FnOnce(AttemptId) -> bool) -> bool {
         self.has_partial() && outcome(self.decoder.tail()).is_none_or(owes)
     }
 
-    /// As [`Decoder::buffer`].
+    /// Returns the buffer for the next read; see [`Decoder::buffer`].
     pub fn buffer(&mut self, min: usize) -> &mut [u8] {
         self.decoder.buffer(min)
     }

@@ -1,4 +1,4 @@
-//! What a worker answers, as the rows that JavaScript reads.
+//! The replies of workers, as the rows that JavaScript reads.
 
 use crate::buffer_pool::Bytes;
 use crate::pool::ids::Ticket;

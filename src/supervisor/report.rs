@@ -38,7 +38,7 @@ pub struct ExitReport {
     pub uptime: Micros,
     /// The largest resident set that is known, in bytes; 0: unknown.
     pub rss: u64,
-    /// How it broke the protocol.
+    /// The violation of the protocol.
     pub violation: Option<String>,
     /// The wire error with which it refused to start.
     pub refusal: Option<Box<RawValue>>,
@@ -50,13 +50,13 @@ pub struct ExitReport {
     pub channel_closed: bool,
     /// The kernel killed the worker because memory ran out.
     pub oom_killed: bool,
-    /// Why the pool was ending it, if it was.
+    /// The reason for which the pool was ending it, if it was.
     pub leaving: Option<ExitReason>,
     /// The limit of resident bytes for which the worker was killed.
     pub memory_limit: Option<u64>,
 }
 
-/// Why there is no process, in the words of Node's own system errors.
+/// The reason for which there is no process, in the words of Node's own system errors.
 #[derive(Clone, Debug)]
 pub struct SpawnFailure {
     pub message: String,
@@ -137,7 +137,8 @@ impl ExitReport {
         self.signal.map(signal::name)
     }
 
-    /// Whether the pool's signals may have ended it. A worker may exit in its own way on SIGTERM.
+    /// Returns whether the pool's signals may have ended it. A worker may exit in its own way on
+    /// SIGTERM.
     pub fn ended_by_us(&self) -> bool {
         self.signal
             .is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
@@ -149,7 +150,8 @@ impl ExitReport {
             || oom_message::detect_oom_message(&self.stderr, self.code, self.signal)
     }
 
-    /// Whether this was a Node.js that could not even begin, and not one that the pool has ended.
+    /// Returns whether this was a Node.js that could not even begin, and not one that the pool has
+    /// ended.
     pub(crate) fn node_cannot_begin(&self, config: &WorkerConfig) -> bool {
         config.is_node
             && matches!(self.leaving, None | Some(ExitReason::Startup))

@@ -8,11 +8,11 @@ use crate::buffer_pool::Bytes;
 pub enum Kind {
     /// A handler's value: settles the ticket.
     Result = 0,
-    /// What a handler threw: settles the ticket.
+    /// The error that a handler threw: settles the ticket.
     TaskError = 1,
     /// A failure object: settles the ticket.
     TaskFailed = 2,
-    /// What a worker passed to `send()`.
+    /// A value that a worker passed to `send()`.
     Message = 3,
     /// Progress of an unsettled task.
     Progress = 4,
@@ -165,8 +165,8 @@ pub(super) struct Run {
 }
 
 impl Batch {
-    /// Whether a row of this worker can be added. A batch has rows of one worker until it is
-    /// queued. It never has more rows than JavaScript has room for: the rest would be lost.
+    /// Returns whether a row of this worker can be added. A batch has rows of one worker until it
+    /// is queued. It never has more rows than JavaScript has room for: the rest would be lost.
     pub fn takes(&self, worker_id: u32) -> bool {
         let is_full = self.rows.len() >= BATCH_ROWS || self.size >= BATCH_BYTES;
         self.rows.is_empty() || (self.source == worker_id && !is_full)

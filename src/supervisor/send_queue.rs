@@ -53,7 +53,7 @@ struct Mark {
     end: u64,
 }
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A frame that is always written.

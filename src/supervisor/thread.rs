@@ -22,7 +22,7 @@ static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new
 /// All pools that may have workers.
 static POOLS: Mutex<Vec<Weak<PoolHandle>>> = Mutex::new(Vec::new());
 
-/// Why there is no supervisor.
+/// The reason for which there is no supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have
@@ -58,7 +58,7 @@ pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
     pools.send(pool).map_err(|_| SupervisorError::Gone)
 }
 
-/// The process ends: no worker, and nothing that a worker has started, may be left.
+/// Kills all workers and what they have started, because this process ends.
 extern "C" fn end() {
     // The workers are not those of a copy of this process.
     if !is_ours() {

@@ -25,25 +25,26 @@ use crate::supervisor::reader::{self, Reader};
 use crate::supervisor::report::ExitReport;
 use crate::supervisor::rows::Kind;
 
-/// Room that is asked for at each read of the channel.
+/// The room for each read of the channel.
 const READ: usize = 64 * 1024;
-/// Read from a dead worker's channel and streams at most. What it wrote itself is bounded by the
-/// kernel's buffers; more can only come from a process that it left behind outside of its group.
+/// The most bytes read from a dead worker's channel and streams. Its own bytes are bounded by the
+/// kernel's buffers. More can only come from a process that it left behind outside of its group.
 const DRAIN: usize = 64 << 20;
-/// How often a worker that talks is looked at, for the memory it uses. Reading that takes about 20
-/// µs.
+/// The time (µs) between two samples of the memory of a worker that sends frames. A sample takes
+/// about 20 µs.
 const MEMORY_EVERY: Micros = 1_000_000;
-/// How often a process that was killed, and cannot be waited for, is looked at: at first, and at
-/// most.
+/// The pauses between two looks at a killed process that cannot be waited for: the first, and the
+/// longest.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
-/// How long the supervisor waits for a killed process. Death takes milliseconds, unless the kernel
-/// holds the process (a disk or a network file system that does not answer) or a debugger does.
+/// The time for which the supervisor waits for a killed process. Death takes milliseconds, unless
+/// the kernel holds the process (a disk or a network file system that does not answer) or a
+/// debugger does.
 const UNKILLABLE: Duration = Duration::from_secs(10);
-/// With a limit on memory, every worker is looked at as often as this: what it allocates in between
-/// is by how much it may overshoot, and at this rate reading costs less than a thousandth of a
-/// driver for each worker.
+/// The time between two samples where there is a limit on memory. A worker may overshoot by what it
+/// allocates in between. At this rate the samples take less than a thousandth of a core for each
+/// worker.
 const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
-/// And after its tasks, but not after each of many.
+/// The time (µs) between two samples after tasks, where there is a limit on memory.
 const MEMORY_AFTER_TASK: Micros = 10_000;
 /// The time between two checks that a partial frame is still growing. See
 /// [`Reader::check_stalled`].
@@ -51,7 +52,8 @@ const MEMORY_AFTER_TASK: Micros = 10_000;
 const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(test)]
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the last standard error of a dead worker may wait for the parent's standard error.
+/// The time for which the last standard error of a dead worker may wait for the parent's standard
+/// error.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The task of one worker.
@@ -72,20 +74,20 @@ pub(super) struct WorkerTask {
     stderr: Option<Stream>,
     reader: Reader,
     tail: Tail,
-    /// When to check next that a partial frame is still growing; `None` without one.
+    /// The time of the next check that a partial frame is still growing; `None` without one.
     stall_check_at: Option<Instant>,
-    /// When the supervisor stops waiting for a killed process.
+    /// The time at which the supervisor stops waiting for a killed process.
     give_up_at: Option<Instant>,
-    /// What it last had resident, in bytes, and when that was read.
+    /// The last sample of its resident memory (bytes), and its time.
     rss: (u64, Micros),
-    /// What the kernel had counted before it was spawned.
+    /// The kernel's count of processes killed for memory, before the spawn.
     oom: Option<oom::Mark>,
-    /// When the memory is sampled next; `None` without a limit on memory.
+    /// The clock of the samples; `None` without a limit on memory.
     sampler: Option<Interval>,
-    /// What of its standard error is Node's announcement of its inspector: from the beginning if
-    /// the user's flags open it, else since the worker was first asked where it hangs.
+    /// Filters Node's announcement of its inspector out of standard error: from the start if the
+    /// user's flags open it, else from the first capture of a stack.
     announcements: Option<Announcements>,
-    /// That of the user's inspector.
+    /// The port of the user's inspector, held while the worker lives.
     _port: Option<Port>,
     /// Standard error that waits to be passed on.
     backlog: Option<Vec<u8>>,
@@ -476,7 +478,7 @@ impl Stream {
     }
 }
 
-/// What is known of a worker's end, once it is there to be reaped; `None`: it was not until then.
+/// Reaps a worker. `None`: it could not be reaped until then.
 async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
     let [mut pause, longest] = LOOK_AGAIN;
     loop {
@@ -550,8 +552,8 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
     }
 }
 
-/// How long the process is waited for once it was killed. Where that failed, there is nothing to
-/// wait for.
+/// Returns how long to wait for a killed process. A process that could not be killed is not waited
+/// for.
 fn death_limit(link: &Link) -> Option<Duration> {
     link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { UNKILLABLE })
 }
