@@ -28,6 +28,9 @@ use crate::supervisor::rows::{Batch, Kind, Row, flags};
 use crate::wire::down::AbortReason;
 use crate::wire::{Frame, Serialization, Up};
 
+#[cfg(test)]
+mod tests;
+
 /// See the module.
 pub struct Driver {
     pool: Pool,
@@ -132,7 +135,7 @@ impl Driver {
     pub(crate) fn flush(&mut self) {
         self.links.each(Link::flush);
         if self.admission.take_room_again() {
-            self.tell(0, br#"{"event":"drain"}"#);
+            self.push_event(0, br#"{"event":"drain"}"#);
         }
         self.outbox.append(&mut self.batch);
     }
@@ -309,7 +312,7 @@ impl Driver {
     pub fn left_behind(&mut self, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
-        self.tell(
+        self.push_event(
             worker_id,
             &report::left_behind(worker_id, link.raw_pid(), after, link.unkillable),
         );
@@ -370,7 +373,7 @@ impl Driver {
                 let reply = payload_reply(Kind::Message, pid, payload, blobs, &mut scratch);
                 let row =
                     Row { flags: reply.flags, ..Row::of(Kind::Message, worker.worker_id(), pid) };
-                self.say(row, reply.value, reply.blobs);
+                self.push_row(row, reply.value, reply.blobs);
             }
             Up::Progress { id, payload } | Up::Chunk { id, payload, .. } => {
                 let (kind, ticket) = match &frame.envelope {
@@ -386,7 +389,7 @@ impl Driver {
                         flags: reply.flags,
                         ..Row::of(kind, worker.worker_id(), pid)
                     };
-                    self.say(row, reply.value, reply.blobs);
+                    self.push_row(row, reply.value, reply.blobs);
                 }
             }
             Up::Ready { version, page, shares } => {
@@ -480,7 +483,7 @@ impl Driver {
                             ..task_row(reply.kind, ticket, reply.flags, &run)
                         };
                         let (value, blobs) = (reply.value, std::mem::take(&mut reply.blobs));
-                        self.say(row, value, blobs);
+                        self.push_row(row, value, blobs);
                     }
                 }
                 Effect::Send { worker, attempt_id, epoch, attempt, task } => {
@@ -519,7 +522,7 @@ impl Driver {
                 Effect::Retry { ticket, worker, attempt } => {
                     let error = cause.exit_report(worker.worker_id()).crashed();
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
-                    self.say(row, &report::retry(attempt, &error), Vec::new());
+                    self.push_row(row, &report::retry(attempt, &error), Vec::new());
                     // Once the task's next attempt has ended, its ticket may be reused. This event,
                     // and what this attempt sent, must reach JavaScript before that.
                     self.outbox.append(&mut self.batch);
@@ -527,12 +530,18 @@ impl Driver {
                 }
                 Effect::Online { worker } => {
                     if let Some(pid) = self.link(worker).map(|link| link.raw_pid()) {
-                        self.tell(worker.worker_id(), &report::online(worker.worker_id(), pid));
+                        self.push_event(
+                            worker.worker_id(),
+                            &report::online(worker.worker_id(), pid),
+                        );
                     }
                 }
                 Effect::LostKeys { worker, keys } => {
                     for key in keys {
-                        self.tell(worker.worker_id(), &report::lost_key(worker.worker_id(), &key));
+                        self.push_event(
+                            worker.worker_id(),
+                            &report::lost_key(worker.worker_id(), &key),
+                        );
                     }
                 }
                 Effect::Exit { worker, reason, tasks_done } => {
@@ -541,15 +550,19 @@ impl Driver {
                     let violation = report.violation().filter(|_| !told);
                     let exit = report.exit(reason.as_str(), tasks_done);
                     for event in violation.into_iter().chain([exit]) {
-                        self.tell(worker.worker_id(), &event);
+                        self.push_event(worker.worker_id(), &event);
                     }
                 }
-                Effect::Started => self.tell(0, br#"{"event":"started"}"#),
-                Effect::Resized { number } => self.tell(0, &report::changed("resized", number)),
-                Effect::Reloaded { number } => self.tell(0, &report::changed("reloaded", number)),
+                Effect::Started => self.push_event(0, br#"{"event":"started"}"#),
+                Effect::Resized { number } => {
+                    self.push_event(0, &report::changed("resized", number))
+                }
+                Effect::Reloaded { number } => {
+                    self.push_event(0, &report::changed("reloaded", number))
+                }
                 Effect::ReloadFailed { number } => {
                     let event = report::reload_failed(number, &self.last_start_failure);
-                    self.tell(0, &event);
+                    self.push_event(0, &event);
                 }
                 Effect::StartFailed { .. } => {
                     // A worker that was no longer wanted has no failure to tell.
@@ -559,16 +572,16 @@ impl Driver {
                 }
                 Effect::Short => {
                     let event = report::short_event(&self.last_start_failure);
-                    self.tell(0, &event);
+                    self.push_event(0, &event);
                 }
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);
-                    self.tell(0, &event);
+                    self.push_event(0, &event);
                 }
                 Effect::Closed(closed) => {
                     self.outbox.append(&mut self.batch);
                     self.outbox.flush_all();
-                    self.tell(0, &report::shut_down(closed));
+                    self.push_event(0, &report::shut_down(closed));
                 }
             }
         }
@@ -584,12 +597,12 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, worker_id: u32, event: &[u8]) {
-        self.say(Row::new(Kind::Event, worker_id), event, Vec::new());
+    fn push_event(&mut self, worker_id: u32, event: &[u8]) {
+        self.push_row(Row::new(Kind::Event, worker_id), event, Vec::new());
     }
 
     /// Queues a row for JavaScript. `value` is one well-formed JSON text.
-    fn say(&mut self, row: Row, value: &[u8], blobs: Vec<Bytes>) {
+    fn push_row(&mut self, row: Row, value: &[u8], blobs: Vec<Bytes>) {
         if !self.batch.takes(row.worker_id) {
             self.outbox.append(&mut self.batch);
         }
@@ -629,68 +642,6 @@ impl Driver {
             Some(run) => task_row(Kind::TaskFailed, ticket, 0, &run),
             None => Row { ticket, ..Row::new(Kind::TaskFailed, 0) },
         };
-        self.say(row, &value, Vec::new());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-
-    use tokio::io::Interest;
-    use tokio::sync::Notify;
-
-    use super::*;
-    use crate::pool::config::RestartConfig;
-    use crate::process::readiness::watch;
-    use crate::process::{Pid, Target};
-    use crate::supervisor::config::QueueLimits;
-    use crate::supervisor::output::Tail;
-    use crate::supervisor::reader::Reader;
-
-    /// A pool of one worker that may fail to start once, and has no time to get ready.
-    fn hasty(outbox: &Arc<Outbox>) -> Driver {
-        let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
-        let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };
-        let worker = WorkerConfig::of(c"/nonexistent", Vec::new());
-        let admission = Admission::new(QueueLimits { tasks: 1, bytes: 1 << 20 }, 1);
-        Driver::new(pool, Arc::new(worker), Arc::new(admission), Arc::clone(outbox))
-    }
-
-    #[test]
-    fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_pool_says_why() {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
-        let _guard = runtime.enter();
-        let outbox = Arc::new(Outbox::new(|| {}));
-        let mut driver = hasty(&outbox);
-        driver.handle(0, Event::Start);
-        driver.dispatch(0);
-        let key = driver.spawns.pop_front().expect("a worker is wanted");
-        let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
-        ours.set_nonblocking(true).expect("it can be");
-        let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
-        // No process has such a number.
-        let pid = Pid::from_raw(i32::MAX).expect("it is positive");
-        driver
-            .spawned(1, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
-        driver.tick(2);
-        assert_eq!(driver.leaving(key), Some(ExitReason::Startup));
-
-        let late = b"{\"type\":\"ready\",\"version\":1}\n";
-        let mut reader = Reader::new(key, 1024);
-        reader.buffer(late.len())[..late.len()].copy_from_slice(late);
-        reader.on_bytes(late.len(), 3, &mut driver, &mut Tail::default());
-        let link = driver.take_link(key).expect("it was not taken before");
-        assert!(!link.ready);
-        driver.reaped(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });
-        driver.dispatch(4);
-        driver.flush();
-        let told = outbox.take().expect("the pool is broken").json;
-        let told = String::from_utf8(told).expect("what is told is UTF-8");
-        assert!(
-            told.contains("\"broken\"") && told.contains("the worker was not ready within 0"),
-            "{told}"
-        );
+        self.push_row(row, &value, Vec::new());
     }
 }

@@ -166,7 +166,7 @@ impl PoolHandle {
     /// already.
     pub fn end(&self) {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
-        locked.driver.each_link(Link::kill_untold);
+        locked.driver.each_link(Link::kill_without_wake);
         self.lock_inbox().push(Event::Terminate);
     }
 

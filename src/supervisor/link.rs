@@ -270,7 +270,7 @@ impl Link {
     }
 
     /// Returns whether the stack is wanted. Returns `true` once.
-    pub fn take_wish(&mut self) -> bool {
+    pub fn take_stack_request(&mut self) -> bool {
         std::mem::take(&mut self.wants_stack)
     }
 
@@ -282,13 +282,13 @@ impl Link {
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.kill_untold();
+        self.kill_without_wake();
         // The worker's task waits only for a limited time after that.
         self.wake.notify_one();
     }
 
     /// SIGKILL, without a wake-up of the worker's task.
-    pub fn kill_untold(&mut self) {
+    pub fn kill_without_wake(&mut self) {
         self.killed = true;
         let killed = self.target.kill().map_err(CallError::of("kill"));
         // A process that is gone needs no signal.

@@ -32,20 +32,20 @@ const READ: usize = 64 * 1024;
 const DRAIN: usize = 64 << 20;
 /// The time (µs) between two samples of the memory of a worker that sends frames. A sample takes
 /// about 20 µs.
-const MEMORY_EVERY: Micros = 1_000_000;
+const SAMPLE_INTERVAL: Micros = 1_000_000;
 /// The pauses between two looks at a killed process that cannot be waited for: the first, and the
 /// longest.
-const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+const REAP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 /// The time for which the supervisor waits for a killed process. Death takes milliseconds, unless
 /// the kernel holds the process (a disk or a network file system that does not answer) or a
 /// debugger does.
-const UNKILLABLE: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two samples where there is a limit on memory. A worker may overshoot by what it
 /// allocates in between. At this rate the samples take less than a thousandth of a core for each
 /// worker.
-const MEMORY_SAMPLE: Duration = Duration::from_millis(250);
+const LIMITED_SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 /// The time (µs) between two samples after tasks, where there is a limit on memory.
-const MEMORY_AFTER_TASK: Micros = 10_000;
+const SAMPLE_AFTER_TASK: Micros = 10_000;
 /// The time between two checks that a partial frame is still growing. See
 /// [`Reader::check_stalled`].
 #[cfg(not(test))]
@@ -54,7 +54,7 @@ const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The time for which the last standard error of a dead worker may wait for the parent's standard
 /// error.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const LAST_STDERR: Duration = Duration::from_millis(100);
 
 /// The task of one worker.
 pub(super) struct WorkerTask {
@@ -145,7 +145,7 @@ impl WorkerTask {
 
     pub(super) async fn run(mut self) {
         let channel = Arc::clone(&self.channel);
-        self.look_at_link();
+        self.check_link();
         loop {
             let congested = self.shared.outbox.is_congested(self.key.worker_id());
             let listening = !self.reader.is_closed() && !congested;
@@ -160,13 +160,13 @@ impl WorkerTask {
                 () = moment(self.stall_check_at), if self.stall_check_at.is_some() => self.check_stalled(),
                 Ok(ready) = channel.readable(), if listening => {
                     self.read_channel(ready);
-                    let pause = if self.sampler.is_some() { MEMORY_AFTER_TASK } else { MEMORY_EVERY };
-                    self.look_at_memory(pause);
+                    let pause = if self.sampler.is_some() { SAMPLE_AFTER_TASK } else { SAMPLE_INTERVAL };
+                    self.sample_memory(pause);
                 }
-                () = due(&mut self.sampler) => self.look_at_memory(0),
+                () = due(&mut self.sampler) => self.sample_memory(0),
                 () = self.shared.outbox.backpressure_released(self.key.worker_id()), if congested => {}
                 () = writable(&self.room), if self.backed_up => self.write_channel(),
-                () = self.wake.notified() => self.look_at_link(),
+                () = self.wake.notified() => self.check_link(),
                 () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
                 () = Stream::readable(&self.stderr), if self.backlog.is_none() && !congested => self.read_stream(Kind::Stderr),
                 () = pass_on(&self.forward, &mut self.backlog) => {}
@@ -177,11 +177,12 @@ impl WorkerTask {
     }
 
     /// Reads from the link what the driver wants of the process.
-    fn look_at_link(&mut self) {
+    fn check_link(&mut self) {
         let (backed_up, wants_stack, limit) = {
             let mut driver = self.shared.lock();
-            let state =
-                |link: &mut Link| (link.is_backed_up(), link.take_wish(), death_limit(link));
+            let state = |link: &mut Link| {
+                (link.is_backed_up(), link.take_stack_request(), death_limit(link))
+            };
             driver.link(self.key).map_or((false, false, None), state)
         };
         self.backed_up(backed_up);
@@ -208,7 +209,7 @@ impl WorkerTask {
     fn read_channel(&mut self, mut ready: AsyncFdReadyGuard<'_, OwnedFd>) {
         let buffer = self.reader.buffer(READ);
         match ready.try_io(|fd| link::receive(fd.get_ref(), buffer)) {
-            Ok(Ok((0, _))) => self.hung_up(),
+            Ok(Ok((0, _))) => self.channel_closed(),
             Ok(Ok((n, all))) => {
                 if all {
                     // Another read would say so, too, at the price of another system call.
@@ -218,14 +219,14 @@ impl WorkerTask {
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             // A reset: the other end is gone, with bytes of ours unread.
-            Ok(Err(_)) => self.hung_up(),
+            Ok(Err(_)) => self.channel_closed(),
             // There was nothing to be read.
             Err(_) => {}
         }
     }
 
     /// The worker has closed its channel, though the process may live on.
-    fn hung_up(&mut self) {
+    fn channel_closed(&mut self) {
         self.reader.close();
         let mut driver = self.shared.lock();
         driver.channel_closed(self.shared.now(), self.key);
@@ -249,7 +250,7 @@ impl WorkerTask {
 
     /// Reads the resident memory. For a dead process the kernel does not always tell it (see
     /// [`Exit`]).
-    fn look_at_memory(&mut self, pause: Micros) {
+    fn sample_memory(&mut self, pause: Micros) {
         let now = handle::now();
         if self.rss.0 > 0 && now.saturating_sub(self.rss.1) < pause {
             return;
@@ -303,11 +304,7 @@ impl WorkerTask {
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         tokio::task::spawn_local(async move {
             let stack = inspect::capture(url).await;
-            tracing::debug!(
-                worker = key.worker_id(),
-                found = stack.is_some(),
-                "asked where it hangs"
-            );
+            tracing::debug!(worker = key.worker_id(), found = stack.is_some(), "stack captured");
             let mut driver = shared.lock();
             driver.captured(shared.now(), key, stack);
             driver.run_once();
@@ -367,7 +364,7 @@ impl WorkerTask {
                 driver.take_link(self.key),
             )
         };
-        let until = self.give_up_at.unwrap_or_else(|| Instant::now() + UNKILLABLE);
+        let until = self.give_up_at.unwrap_or_else(|| Instant::now() + KILL_TIMEOUT);
         let reaped = reap(&mut self.waiter, Some(until)).await;
         // Nothing is known of an exit that is still to come, or that another process has reaped.
         let exit = reaped.unwrap_or_default();
@@ -396,7 +393,7 @@ impl WorkerTask {
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
             if reaped.is_none() {
-                driver.left_behind(&link, UNKILLABLE);
+                driver.left_behind(&link, KILL_TIMEOUT);
             }
             driver.reaped(self.shared.now(), link, exit_report);
             driver.run_once();
@@ -404,7 +401,7 @@ impl WorkerTask {
         if self.backlog.is_some() {
             // The last standard error is passed on, if the parent takes it in time.
             let _ =
-                tokio::time::timeout(LAST_WORDS, pass_on(&self.forward, &mut self.backlog)).await;
+                tokio::time::timeout(LAST_STDERR, pass_on(&self.forward, &mut self.backlog)).await;
         }
         if let Some(mut waiter) = waiter {
             // The pool does not wait for the process any more, which still must not stay a zombie.
@@ -480,7 +477,7 @@ impl Stream {
 
 /// Reaps a worker. `None`: it could not be reaped until then.
 async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
-    let [mut pause, longest] = LOOK_AGAIN;
+    let [mut pause, longest] = REAP_PAUSES;
     loop {
         match waiter.finish() {
             // Not dead yet, or not to be seen by us: a debugger comes before a parent.
@@ -504,7 +501,7 @@ async fn readable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
 }
 
 fn sampler() -> Interval {
-    let mut interval = tokio::time::interval(MEMORY_SAMPLE);
+    let mut interval = tokio::time::interval(LIMITED_SAMPLE_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
@@ -534,7 +531,7 @@ async fn writable(room: &Option<AsyncFd<OwnedFd>>) {
         Some(fd) => {
             let _ = fd.writable().await.map(|mut guard| guard.retain_ready());
         }
-        None => tokio::time::sleep(LOOK_AGAIN[0]).await,
+        None => tokio::time::sleep(REAP_PAUSES[0]).await,
     }
 }
 
@@ -555,7 +552,7 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
 /// Returns how long to wait for a killed process. A process that could not be killed is not waited
 /// for.
 fn death_limit(link: &Link) -> Option<Duration> {
-    link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { UNKILLABLE })
+    link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { KILL_TIMEOUT })
 }
 
 fn is_transient(error: &io::Error) -> bool {
