@@ -34,7 +34,7 @@ const MAX_STALLED_CHECKS: u32 = 6;
 /// copies.
 const MIN_PROGRESS_BYTES: u64 = 64 * 1024;
 /// The beginnings of an outcome's frame, up to the id.
-const OUTCOMES: [&[u8]; 2] = [b"{\"type\":\"result\",\"id\":", b"{\"type\":\"error\",\"id\":"];
+const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
 
 impl Reader {
     /// `max_message` as in [`Decoder::new`].
