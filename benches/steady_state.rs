@@ -24,21 +24,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bulkhead::pool::config::PoolConfig;
-use bulkhead::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
-use bulkhead::pool::messages::{Body, Event, NewTask};
-use bulkhead::process::channel::channel_pair;
-use bulkhead::process::readiness::watch;
-use bulkhead::process::{Pid, Target};
-use bulkhead::shm::SharedPage;
-use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::handle::{PoolHandle, SharedPool};
-use bulkhead::supervisor::link::{self, Link};
-use bulkhead::supervisor::outbox::Outbox;
-use bulkhead::supervisor::output::Tail;
-use bulkhead::supervisor::reader::Reader;
-use bulkhead::supervisor::rows::Kind;
-use bulkhead::wire::LineSplitter;
+use bulkhead::internals::{
+    AttemptId, Body, Event, Kind, LineSplitter, Link, Micros, NewTask, Outbox, Pid, PoolConfig,
+    PoolHandle, QueueLimits, Reader, SharedPage, SharedPool, Tail, Target, Ticket, WorkerConfig,
+    WorkerKey, channel_pair, receive, watch,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -229,7 +219,7 @@ impl Client {
 impl Ear {
     /// As the worker's actor does where its channel is readable.
     fn hear(&mut self, shared: &SharedPool) {
-        let (n, _) = link::receive(self.channel.get_ref(), self.reader.buffer(READ))
+        let (n, _) = receive(self.channel.get_ref(), self.reader.buffer(READ))
             .expect("something was written");
         let mut driver = shared.lock();
         self.reader.on_bytes(n, shared.now(), &mut driver, &mut self.tail);

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use memmap2::MmapMut;
 
 /// Smaller pieces are left to the allocator, which keeps such memory warm by itself.
-pub const MIN_POOLED: usize = 32 * 1024;
+pub(crate) const MIN_POOLED: usize = 32 * 1024;
 /// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a
 /// time.
 const KEPT: usize = 64 << 20;

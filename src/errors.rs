@@ -68,34 +68,35 @@ impl WireError {
 }
 
 /// Why a line is not a frame, where it is JSON.
-pub mod reason {
-    pub const NO_VERSION: &str = "`version` is missing";
-    pub const NO_ID: &str = "`id` is missing";
-    pub const NO_TEXT: &str = "`text` is missing";
-    pub const TEXT_TYPE: &str = "`text` is not a string";
-    pub const ERROR_TYPE: &str = "`error` is not an object";
-    pub const BYTES_TYPE: &str = "`bytes` is not a list of lengths";
-    pub const SHARED_TYPE: &str = "`shared` is not a position";
-    pub const BYTES_WITHOUT_PAYLOAD: &str =
+pub(crate) mod reason {
+    pub(crate) const NO_VERSION: &str = "`version` is missing";
+    pub(crate) const NO_ID: &str = "`id` is missing";
+    pub(crate) const NO_TEXT: &str = "`text` is missing";
+    pub(crate) const TEXT_TYPE: &str = "`text` is not a string";
+    pub(crate) const ERROR_TYPE: &str = "`error` is not an object";
+    pub(crate) const BYTES_TYPE: &str = "`bytes` is not a list of lengths";
+    pub(crate) const SHARED_TYPE: &str = "`shared` is not a position";
+    pub(crate) const BYTES_WITHOUT_PAYLOAD: &str =
         "`bytes` is for frames with a payload, and this frame has none";
-    pub const BYTES_WITHOUT_BINARY: &str = "`bytes` needs `binary`, which is missing";
-    pub const BINARY_TOO_SHORT: &str = "`binary` has fewer entries than `bytes`";
-    pub const BINARY_TOO_LONG: &str = "`binary` has more entries than `bytes`";
-    pub const PLACE_TOO_SHORT: &str =
+    pub(crate) const BYTES_WITHOUT_BINARY: &str = "`bytes` needs `binary`, which is missing";
+    pub(crate) const BINARY_TOO_SHORT: &str = "`binary` has fewer entries than `bytes`";
+    pub(crate) const BINARY_TOO_LONG: &str = "`binary` has more entries than `bytes`";
+    pub(crate) const PLACE_TOO_SHORT: &str =
         "an entry of `binary` has fewer than two items, and must be [type, path]";
-    pub const PLACE_TOO_LONG: &str =
+    pub(crate) const PLACE_TOO_LONG: &str =
         "an entry of `binary` has more than two items, and must be [type, path]";
-    pub const PATH_STEP: &str = "a path in `binary` has an item that is neither a key nor an index";
-    pub const ERROR_BYTES: &str =
+    pub(crate) const PATH_STEP: &str =
+        "a path in `binary` has an item that is neither a key nor an index";
+    pub(crate) const ERROR_BYTES: &str =
         "an entry of `binary` for an error has raw bytes, and must have none";
-    pub const V8_FORM: &str = "the encoding `v8` needs raw bytes, or text";
-    pub const V8_BINARY: &str = "the encoding `v8` excludes `binary`";
+    pub(crate) const V8_FORM: &str = "the encoding `v8` needs raw bytes, or text";
+    pub(crate) const V8_BINARY: &str = "the encoding `v8` excludes `binary`";
 }
 
 /// A frame that is well formed, and that this worker may not send now; or shared memory that
 /// contradicts what was said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Breach {
+pub(crate) enum Breach {
     /// Structured clones, in a pool whose values are JSON.
     #[error("frame has the encoding `v8`, but the pool's serialization is 'json'")]
     Encoding,
@@ -135,7 +136,7 @@ pub enum Breach {
 /// Why a worker did not get ready. Where there is a cause (what the system, or the worker itself,
 /// has said), JavaScript puts it behind this.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum NotReady {
+pub(crate) enum NotReady {
     /// There is no process.
     #[error("the worker could not be started")]
     Spawn,
@@ -186,7 +187,7 @@ pub enum NotReady {
 
 /// The beginning of `bytes` for an error message: at most 80 characters, with everything that could
 /// disturb a terminal or a log line escaped, and what is not UTF-8 replaced.
-pub fn excerpt(bytes: &[u8]) -> String {
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const MOST: usize = 80;
     // 80 characters are at most 320 bytes; one more shows that something was left off.
     let head = &bytes[..bytes.len().min(MOST * 4 + 1)];

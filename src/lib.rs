@@ -17,14 +17,44 @@
 //! - [`errors`]: the texts of errors, to be read as copy.
 
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
+// The addon is what a build without tests makes: that build finds the code that nothing uses.
+#![cfg_attr(test, allow(dead_code))]
 
-pub mod bindings;
-pub mod buffer_pool;
-pub mod errors;
-pub mod inspect;
-pub mod pool;
-pub mod process;
-pub mod shm;
-pub mod supervisor;
-pub mod wire;
-pub mod worker;
+mod bindings;
+mod buffer_pool;
+mod errors;
+mod inspect;
+mod pool;
+mod process;
+mod shm;
+mod supervisor;
+mod wire;
+mod worker;
+
+/// What the fuzz targets and the benchmark use: no interface for anything else.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::errors::WireError;
+    pub use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
+    pub use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
+    pub use crate::pool::messages::{Body, Event, NewTask};
+    pub use crate::process::channel::channel_pair;
+    pub use crate::process::readiness::watch;
+    pub use crate::process::target::Target;
+    pub use crate::shm::page::{Direction, JOURNAL_CAPACITY, PAGE_SIZE, SharedPage, Writer};
+    pub use crate::shm::ring::{RING, Read};
+    pub use crate::supervisor::config::{QueueLimits, WorkerConfig};
+    pub use crate::supervisor::handle::{PoolHandle, SharedPool};
+    pub use crate::supervisor::link::{Link, receive};
+    pub use crate::supervisor::outbox::Outbox;
+    pub use crate::supervisor::output::Tail;
+    pub use crate::supervisor::reader::{Reader, read_journal};
+    pub use crate::supervisor::report::ExitReport;
+    pub use crate::supervisor::rows::{Batch, Kind, flags};
+    pub use crate::wire::decoder::Decoder;
+    pub use crate::wire::down::Serialization;
+    pub use crate::wire::splitter::LineSplitter;
+    pub use crate::wire::up::{Encoding, Payload, Up};
+    pub use rustix::process::Pid;
+}

@@ -5,7 +5,7 @@
 
 #![no_main]
 
-use bulkhead::wire::{Decoder, WireError};
+use bulkhead::internals::{Decoder, WireError};
 use bulkhead_fuzz::{memory, reference};
 use libfuzzer_sys::fuzz_target;
 

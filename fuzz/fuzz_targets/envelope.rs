@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use bulkhead::wire::{Decoder, Encoding, Payload, Up, WireError};
+use bulkhead::internals::{Decoder, Encoding, Payload, Up, WireError};
 use bulkhead_fuzz::reference::{self, Said};
 use bulkhead_fuzz::{json, memory};
 use libfuzzer_sys::fuzz_target;

@@ -12,10 +12,9 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{Direction, JOURNAL_CAPACITY, PAGE_SIZE, Writer};
-use bulkhead::shm::ring::{RING, Read};
-use bulkhead::wire::Decoder;
+use bulkhead::internals::{
+    Decoder, Direction, JOURNAL_CAPACITY, PAGE_SIZE, RING, Read, SharedPage, Writer,
+};
 use bulkhead_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapRaw;

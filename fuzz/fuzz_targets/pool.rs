@@ -18,22 +18,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bulkhead::pool::config::{PoolConfig, Prefetch, RestartConfig};
-use bulkhead::pool::ids::{AttemptId, Ticket, WorkerKey};
-use bulkhead::pool::messages::{Body, Event, NewTask};
-use bulkhead::process::readiness::watch;
-use bulkhead::process::{Pid, Target};
-use bulkhead::shm::SharedPage;
-use bulkhead::shm::page::{JOURNAL_CAPACITY, PAGE_SIZE};
-use bulkhead::supervisor::config::{QueueLimits, WorkerConfig};
-use bulkhead::supervisor::handle::{PoolHandle, SharedPool};
-use bulkhead::supervisor::link::Link;
-use bulkhead::supervisor::outbox::Outbox;
-use bulkhead::supervisor::output::Tail;
-use bulkhead::supervisor::reader::{self, Reader};
-use bulkhead::supervisor::report::ExitReport;
-use bulkhead::supervisor::rows::{Batch, Kind, flags};
-use bulkhead::wire::{LineSplitter, Serialization};
+use bulkhead::internals::{
+    AttemptId, Batch, Body, Event, ExitReport, JOURNAL_CAPACITY, Kind, LineSplitter, Link, NewTask,
+    Outbox, PAGE_SIZE, Pid, PoolConfig, PoolHandle, Prefetch, QueueLimits, Reader, RestartConfig,
+    Serialization, SharedPage, SharedPool, Tail, Target, Ticket, WorkerConfig, WorkerKey, flags,
+    read_journal, watch,
+};
 use bulkhead_fuzz::{json, memory};
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapRaw;
@@ -249,12 +239,7 @@ impl World {
             .link(process.key)
             .filter(|link| link.violation.is_none())
             .map(|link| link.journal());
-        reader::read_journal(
-            &held.unwrap_or_default(),
-            process.key,
-            self.shared.now(),
-            &mut driver,
-        );
+        read_journal(&held.unwrap_or_default(), process.key, self.shared.now(), &mut driver);
         driver.run_once();
         let mid_outcome =
             process.reader.ends_in_outcome(|attempt_id| driver.expects(process.key, attempt_id));

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use bulkhead::wire::LineSplitter;
+use bulkhead::internals::LineSplitter;
 use bulkhead_fuzz::{json, memory, reference};
 use libfuzzer_sys::fuzz_target;
 

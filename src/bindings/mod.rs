@@ -8,6 +8,8 @@
 //! [`constants`] tells JavaScript the numbers that both sides use, [`strings`] moves text across without a second copy, [`buffers`] bytes, [`uv`] has
 //! the event loop watch a descriptor, [`log`] is `BULKHEAD_LOG`.
 
+#![expect(unreachable_pub, reason = "napi exports what is public")]
+
 mod buffers;
 mod constants;
 mod environment;

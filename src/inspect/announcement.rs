@@ -15,7 +15,7 @@ const MAX_LINE: usize = 256;
 
 /// Lines of one worker's standard error, where Node has opened its inspector, or is about to.
 #[derive(Debug, Default)]
-pub struct Announcements {
+pub(crate) struct Announcements {
     /// Goes in front of the address of the inspector that the user's flags open, until that has
     /// come.
     label: Option<String>,
@@ -37,28 +37,28 @@ pub struct Announcements {
 
 impl Announcements {
     /// Of a worker whose flags open the inspector; `label` says which worker it is.
-    pub fn labelled(label: String) -> Self {
+    pub(crate) fn labelled(label: String) -> Self {
         Self { label: Some(label), ..Self::default() }
     }
 
     /// The inspector that is open by the user's flags: no other can be opened.
-    pub fn users(&self) -> Option<&str> {
+    pub(crate) fn users(&self) -> Option<&str> {
         self.users.as_deref()
     }
 
     /// The line that names that inspector and its worker, once, when it has come.
-    pub fn introduction(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn introduction(&mut self) -> Option<Vec<u8>> {
         self.introduction.take()
     }
 
     /// The inspector is being opened: its address goes to `wanted`.
-    pub fn expect(&mut self, wanted: oneshot::Sender<String>) {
+    pub(crate) fn expect(&mut self, wanted: oneshot::Sender<String>) {
         self.wanted = Some(wanted);
         self.ours = None;
     }
 
     /// Takes in a chunk; what is left of it for everybody else.
-    pub fn filter(&mut self, chunk: &[u8]) -> Vec<u8> {
+    pub(crate) fn filter(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut rest = Vec::with_capacity(chunk.len());
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             let ends = piece.ends_with(b"\n");
@@ -86,7 +86,7 @@ impl Announcements {
     }
 
     /// The stream has ended: the rest.
-    pub fn finish(&mut self) -> Vec<u8> {
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         self.wanted = None;
         std::mem::take(&mut self.partial)
     }

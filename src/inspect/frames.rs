@@ -16,7 +16,7 @@ const MAX_URL: usize = 1_000;
 
 /// One message of the inspector.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Message {
+pub(super) enum Message {
     /// To our request of this number.
     Answer { id: u64 },
     /// JavaScript is paused; the stack.
@@ -27,7 +27,7 @@ pub enum Message {
 
 /// Addresses of the scripts, by their ids: frames have only the latter.
 #[derive(Debug, Default)]
-pub struct Scripts(HashMap<String, String>);
+pub(super) struct Scripts(HashMap<String, String>);
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -79,7 +79,7 @@ struct Location<'a> {
 
 impl Scripts {
     /// Takes in one message. `None`: it makes no sense.
-    pub fn read(&mut self, text: &str) -> Option<Message> {
+    pub(super) fn read(&mut self, text: &str) -> Option<Message> {
         let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
         if let Some(id) = envelope.id {
             return Some(Message::Answer { id });

@@ -10,9 +10,9 @@
 //! machine only, read a bounded number of bytes in a bounded time, and take nothing but text from
 //! them. Whatever does not work out, there is no stack.
 
-pub mod announcement;
+pub(crate) mod announcement;
 mod frames;
-pub mod ports;
+pub(crate) mod ports;
 mod session;
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ const LEAVE: Duration = Duration::from_millis(200);
 
 /// Has the process open its inspector. Fails where that would kill it instead: its own code, an
 /// option or the permission model may have taken Node's handler of this signal away.
-pub fn open(worker: &Target) -> std::io::Result<()> {
+pub(crate) fn open(worker: &Target) -> std::io::Result<()> {
     if !catches_usr1(worker.pid()) {
         return Err(std::io::ErrorKind::Unsupported.into());
     }
@@ -42,7 +42,7 @@ pub fn open(worker: &Target) -> std::io::Result<()> {
 
 /// The worker's stack, in lines like those of an Error's. `url`: where the inspector listens, once
 /// the worker has said so; when that cannot come any more, the other end is dropped.
-pub async fn capture(url: oneshot::Receiver<String>) -> Option<String> {
+pub(crate) async fn capture(url: oneshot::Receiver<String>) -> Option<String> {
     let deadline = Instant::now() + LIMIT;
     let connect = async { Session::open(&url.await.ok()?).await };
     let mut session = timeout_at(deadline, connect).await.ok()??;

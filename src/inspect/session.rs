@@ -24,7 +24,7 @@ const PROBE: u64 = 3;
 const DISABLE: u64 = 4;
 
 /// A connection to an inspector that is there.
-pub struct Session {
+pub(super) struct Session {
     socket: WebSocketStream<TcpStream>,
     scripts: Scripts,
     received: usize,
@@ -33,7 +33,7 @@ pub struct Session {
 impl Session {
     /// Connects. `None`: not an address that an inspector of this machine would have, or nobody
     /// there who speaks.
-    pub async fn open(url: &str) -> Option<Self> {
+    pub(super) async fn open(url: &str) -> Option<Self> {
         let address = address(url)?;
         let stream = TcpStream::connect(address).await.ok()?;
         let config = WebSocketConfig::default()
@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// Pauses JavaScript, and tells where it was. `None`: it does not run.
-    pub async fn stack(&mut self) -> Option<String> {
+    pub(super) async fn stack(&mut self) -> Option<String> {
         self.ask(ENABLE, "Debugger.enable").await?;
         self.ask(PAUSE, "Debugger.pause").await?;
         loop {
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// Lets JavaScript go on, and leaves.
-    pub async fn leave(mut self) -> Option<()> {
+    pub(super) async fn leave(mut self) -> Option<()> {
         self.ask(DISABLE, "Debugger.disable").await?;
         while self.next().await? != (Message::Answer { id: DISABLE }) {}
         self.socket.close(None).await.ok()

@@ -18,7 +18,7 @@ pub struct AffinityKey {
 
 /// The keys that a worker has run tasks of.
 #[derive(Debug, Default)]
-pub struct Keys(pub(super) HashSet<Box<str>>);
+pub(crate) struct Keys(pub(super) HashSet<Box<str>>);
 
 impl Keys {
     pub(super) fn remember(&mut self, name: &str) {

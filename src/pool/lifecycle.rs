@@ -45,7 +45,7 @@ impl ExitReason {
 
 /// The state of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub(crate) enum Life {
     /// The process is spawned, or about to be; the handshake is due at `deadline`.
     Starting { deadline: Micros },
     /// The worker takes tasks.
@@ -57,7 +57,7 @@ pub enum Life {
 
 /// How far the escalation against a stopping worker has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Escalation {
+pub(crate) enum Escalation {
     /// The worker was told to stop over its channel, or has closed the channel itself.
     Asked,
     /// The worker was sent SIGTERM, and SIGCONT because a stopped process does not see SIGTERM.
@@ -69,7 +69,7 @@ pub enum Escalation {
 /// An action against the process.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Writes `stop`.
     Stop,
     /// Sends SIGTERM.
@@ -82,17 +82,17 @@ pub enum Action {
 
 impl Life {
     /// Returns whether the worker may be sent tasks.
-    pub fn is_ready(self) -> bool {
+    pub(crate) fn is_ready(self) -> bool {
         matches!(self, Self::Ready)
     }
 
     /// Returns whether the worker is being stopped by signals.
-    pub fn is_forced(self) -> bool {
+    pub(crate) fn is_forced(self) -> bool {
         matches!(self, Self::Stopping { escalation: Escalation::Sigterm | Escalation::Sigkill, .. })
     }
 
     /// The reason of a stopping worker.
-    pub fn reason(self) -> Option<ExitReason> {
+    pub(crate) fn reason(self) -> Option<ExitReason> {
         match self {
             Self::Stopping { reason, .. } => Some(reason),
             Self::Starting { .. } | Self::Ready => None,
@@ -100,7 +100,7 @@ impl Life {
     }
 
     /// When [`Self::advance`] is due.
-    pub fn deadline(self) -> Option<Micros> {
+    pub(crate) fn deadline(self) -> Option<Micros> {
         match self {
             Self::Starting { deadline } => Some(deadline),
             Self::Ready | Self::Stopping { escalation: Escalation::Sigkill, .. } => None,
@@ -110,7 +110,7 @@ impl Life {
 
     /// Stops the worker, beginning at `from`. A worker that is stopping already keeps its reason
     /// and is never treated more gently than before.
-    pub fn begin_stop(
+    pub(crate) fn begin_stop(
         &mut self,
         reason: ExitReason,
         from: Escalation,
@@ -131,7 +131,7 @@ impl Life {
     }
 
     /// Escalates if the deadline has passed.
-    pub fn advance(&mut self, now: Micros, grace: Micros) -> Action {
+    pub(crate) fn advance(&mut self, now: Micros, grace: Micros) -> Action {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Action::Wait;
         }

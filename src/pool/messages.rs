@@ -172,7 +172,7 @@ pub enum Evidence {
 
 /// An effect. The driver performs effects in order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Start a process for this worker.
     Spawn { worker: WorkerKey },
     /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
@@ -230,7 +230,7 @@ pub enum Effect {
 
 /// Where and how a task ran.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RunInfo {
+pub(crate) struct RunInfo {
     /// The task's last worker.
     pub worker: WorkerKey,
     /// The number of the attempt, from 1.
@@ -243,7 +243,7 @@ pub struct RunInfo {
 
 /// Why a task ends without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// Its worker died and the task may have started.
     Crashed,
     /// Its worker broke the protocol and the task may have started.
@@ -260,7 +260,7 @@ pub enum Failure {
 
 /// A report of what happened since shutdown began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClosedReport {
+pub(crate) struct ClosedReport {
     /// Tasks that ended with a result.
     pub completed: u64,
     /// Tasks that ended in any other way.

@@ -9,18 +9,18 @@
 //! - [`timing`]: the times it reports
 //! - [`config`], [`ids`], [`key`]: settings, ids and affinity keys
 
-pub mod config;
-pub mod ids;
-pub mod key;
-pub mod lifecycle;
-pub mod messages;
-pub mod policy;
-pub mod queue;
-pub mod slot;
-pub mod state;
-pub mod tasks;
-pub mod timing;
-pub mod worker;
+pub(crate) mod config;
+pub(crate) mod ids;
+pub(crate) mod key;
+pub(crate) mod lifecycle;
+pub(crate) mod messages;
+pub(crate) mod policy;
+pub(crate) mod queue;
+pub(crate) mod slot;
+pub(crate) mod state;
+pub(crate) mod tasks;
+pub(crate) mod timing;
+pub(crate) mod worker;
 
 #[cfg(test)]
 mod tests;

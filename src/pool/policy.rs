@@ -7,34 +7,34 @@ use crate::pool::ids::Micros;
 
 /// Predicted work that is prefetched to one worker. Depth is worth an order of magnitude for tiny
 /// tasks. For long tasks it is worth nothing, and only makes their wait unfair.
-pub const PREFETCH_WORK: Micros = 1_000;
+pub(crate) const PREFETCH_WORK: Micros = 1_000;
 /// The longest predicted run time at which a single task is prefetched. The wake-ups between two
 /// tasks of a millisecond cost a sixth of the throughput, those between two of ten cost nothing.
 /// Less than [`STALL`], after which the task would be taken back before it can start.
-pub const PREFETCH_ONE: Micros = 1_500;
+pub(crate) const PREFETCH_ONE: Micros = 1_500;
 /// The predicted run time of a handler whose tasks have not been seen: they may be long.
-pub const UNKNOWN: Micros = 10_000;
+pub(crate) const UNKNOWN: Micros = 10_000;
 /// The most tasks that are prefetched to one worker.
-pub const PREFETCH_TASKS: usize = 256;
+pub(crate) const PREFETCH_TASKS: usize = 256;
 /// The most bytes that are prefetched to one worker. A single task may be larger.
-pub const PREFETCH_BYTES: usize = 1 << 20;
+pub(crate) const PREFETCH_BYTES: usize = 1 << 20;
 /// The time without progress after which a worker gives back tasks that it has not claimed.
-pub const STALL: Micros = 2 * PREFETCH_WORK;
+pub(crate) const STALL: Micros = 2 * PREFETCH_WORK;
 /// The time that an aborted or overdue task has to end by itself before its worker is stopped. The
 /// grace period, if that is shorter.
-pub const COOPERATION: Micros = 100_000;
+pub(crate) const COOPERATION: Micros = 100_000;
 
 /// The least time that a worker has to claim a task that it should be running: a sound worker may
 /// have to wait for a busy machine. The grace period, if that is longer.
-pub const MIN_CLAIM_TIME: Micros = 500_000;
+pub(crate) const MIN_CLAIM_TIME: Micros = 500_000;
 
 /// The time that the end of an overdue task waits for its worker's stack. The capture itself has a
 /// shorter limit.
-pub const CAPTURE: Micros = 2_000_000;
+pub(crate) const CAPTURE: Micros = 2_000_000;
 
 /// Predicts how long a task will run, by handler: a moving average over what the workers measured.
 #[derive(Debug)]
-pub struct Predictor {
+pub(crate) struct Predictor {
     averages: Vec<Option<f32>>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Predictor {
 
 impl Predictor {
     /// Learns one measured run time (µs).
-    pub fn learn(&mut self, handler: u8, elapsed: u32) {
+    pub(crate) fn learn(&mut self, handler: u8, elapsed: u32) {
         // The worker is not trusted with numbers: the average stays within a minute, whatever the
         // worker measures.
         let sample = elapsed.min(60_000_000) as f32;
@@ -61,14 +61,14 @@ impl Predictor {
 
     /// The predicted run time (µs); that of a long task while nothing is known. Never 0, since
     /// every task costs something.
-    pub fn predict(&self, handler: u8) -> Micros {
+    pub(crate) fn predict(&self, handler: u8) -> Micros {
         self.averages[usize::from(handler)].map_or(UNKNOWN, |average| (average as Micros).max(1))
     }
 }
 
 /// A count of failed starts, which tells when to give up.
 #[derive(Debug, Default)]
-pub struct RestartBudget {
+pub(crate) struct RestartBudget {
     recent: VecDeque<Micros>,
     in_a_row: usize,
 }
@@ -76,7 +76,7 @@ pub struct RestartBudget {
 impl RestartBudget {
     /// Counts a failed start, and returns whether the budget is spent. Slow failures (a start
     /// timeout longer than the window) count as well, as long as no worker gets ready in between.
-    pub fn spend(&mut self, now: Micros, config: &RestartConfig) -> bool {
+    pub(crate) fn spend(&mut self, now: Micros, config: &RestartConfig) -> bool {
         self.in_a_row += 1;
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|&at| at.saturating_add(config.window) < now) {
@@ -86,18 +86,18 @@ impl RestartBudget {
     }
 
     /// Resets the row of failures: a worker got ready.
-    pub fn succeed(&mut self) {
+    pub(crate) fn succeed(&mut self) {
         self.in_a_row = 0;
     }
 
     /// The number of failures since a worker last got ready.
-    pub fn in_a_row(&self) -> usize {
+    pub(crate) fn in_a_row(&self) -> usize {
         self.in_a_row
     }
 }
 
 /// A pause that doubles with each failure: `first`, `2 * first`, … up to `most`.
-pub fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
+pub(crate) fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(32);
     first.saturating_mul(1u64 << doublings).min(most)
 }
@@ -105,16 +105,16 @@ pub fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
 /// A small generator of jitter (splitmix64), so that workers which died together do not come back
 /// together.
 #[derive(Debug)]
-pub struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
     /// Any seed will do.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// `span`, shortened by up to a quarter.
-    pub fn apply(&mut self, span: Micros) -> Micros {
+    pub(crate) fn apply(&mut self, span: Micros) -> Micros {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

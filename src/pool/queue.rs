@@ -19,7 +19,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::pool::ids::TaskKey;
 
 /// A point in time (µs). With a priority, it may lie long before the clock's start.
-pub type Due = i64;
+pub(crate) type Due = i64;
 
 /// A time before any task's due time: a priority of a million, at the slowest ageing, is worth less
 /// than half of that.
@@ -27,7 +27,7 @@ const FIRST: Due = Due::MIN / 2;
 
 /// A task to be queued.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub key: TaskKey,
     /// The task's size (bytes).
     pub size: usize,
@@ -38,7 +38,7 @@ pub struct Entry {
 /// The keys of waiting tasks. Removal from the middle is lazy: the key of an ended task stays until
 /// it is reached. So the caller tells which keys still count.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     free: Lane,
     /// The lanes of bound tasks, by slot.
     bound: Vec<Lane>,
@@ -64,38 +64,38 @@ struct Lane {
 
 impl Queue {
     /// The number of waiting tasks.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.live
     }
 
     /// Returns whether no task waits.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.live == 0
     }
 
     /// The number of tasks that any worker may run.
-    pub fn unbound(&self) -> usize {
+    pub(crate) fn unbound(&self) -> usize {
         self.free.live
     }
 
     /// Returns whether a bound task waits.
-    pub fn has_bound(&self) -> bool {
+    pub(crate) fn has_bound(&self) -> bool {
         self.bound_live > 0
     }
 
     /// The slots that bound tasks wait for.
-    pub fn assigned_slots(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn assigned_slots(&self) -> impl Iterator<Item = usize> {
         let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };
         lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(slot, _)| slot)
     }
 
     /// The bytes of the waiting tasks.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Adds a newly accepted task. `due`: its due time, if its priority is not 0.
-    pub fn accept(&mut self, entry: Entry, due: Option<Due>) {
+    pub(crate) fn accept(&mut self, entry: Entry, due: Option<Due>) {
         self.accepted += 1;
         let number = self.accepted;
         self.add(entry, |lane| match due {
@@ -105,12 +105,12 @@ impl Queue {
     }
 
     /// Counts a newly accepted task of `size` bytes that will not wait.
-    pub fn pass_by(&mut self, size: usize) {
+    pub(crate) fn pass_by(&mut self, size: usize) {
         self.change -= signed(size);
     }
 
     /// Adds a task to the front that was sent before, or failed with its worker. Its turn had come.
-    pub fn push_front(&mut self, entry: Entry) {
+    pub(crate) fn push_front(&mut self, entry: Entry) {
         self.change += signed(entry.size);
         self.returned += 1;
         let due = FIRST - self.returned;
@@ -144,7 +144,7 @@ impl Queue {
 
     /// Returns the next key for the worker of this slot, without removing it. `due` returns since
     /// when a key's task has been waiting. `None`: it no longer waits, and the key is dropped.
-    pub fn peek(
+    pub(crate) fn peek(
         &mut self,
         slot: usize,
         mut due: impl FnMut(TaskKey) -> Option<Due>,
@@ -158,12 +158,15 @@ impl Queue {
     }
 
     /// Returns the next key that any worker may run, as [`Self::peek`] does.
-    pub fn peek_free(&mut self, mut due: impl FnMut(TaskKey) -> Option<Due>) -> Option<TaskKey> {
+    pub(crate) fn peek_free(
+        &mut self,
+        mut due: impl FnMut(TaskKey) -> Option<Due>,
+    ) -> Option<TaskKey> {
         self.free.first(&mut due).map(|(_, key)| key)
     }
 
     /// Removes the key that `peek` returned.
-    pub fn pop(&mut self, Entry { key, size, slot }: Entry) {
+    pub(crate) fn pop(&mut self, Entry { key, size, slot }: Entry) {
         self.shrank(size, slot);
         let lane = self.lane(slot);
         lane.live -= 1;
@@ -171,7 +174,7 @@ impl Queue {
     }
 
     /// Counts a task of `size` bytes that no longer waits.
-    pub fn forget(&mut self, size: usize, slot: Option<usize>) {
+    pub(crate) fn forget(&mut self, size: usize, slot: Option<usize>) {
         self.shrank(size, slot);
         let lane = self.lane(slot);
         lane.live -= 1;
@@ -182,7 +185,7 @@ impl Queue {
 
     /// Empties the queue, and returns its keys: those of a lane in the order of acceptance, as far
     /// as that is known.
-    pub fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = TaskKey> + use<> {
         self.change -= i64::try_from(self.bytes).unwrap_or(i64::MAX);
         let (change, accepted, returned) = (self.change, self.accepted, self.returned);
         let emptied = Self { change, accepted, returned, ..Self::default() };
@@ -193,7 +196,11 @@ impl Queue {
     /// Binds the tasks that wait for `slot` again. `assign` returns the slot that a key's task is
     /// bound to now, and the due time that the task has with priority 0; `None`: it no longer
     /// waits.
-    pub fn rebind(&mut self, slot: usize, mut assign: impl FnMut(TaskKey) -> Option<(usize, Due)>) {
+    pub(crate) fn rebind(
+        &mut self,
+        slot: usize,
+        mut assign: impl FnMut(TaskKey) -> Option<(usize, Due)>,
+    ) {
         let Some(Lane { returned, plain, ranked, .. }) =
             self.bound.get_mut(slot).map(std::mem::take)
         else {
@@ -223,7 +230,7 @@ impl Queue {
 
     /// Returns by how much the bytes have changed since the last call, without the accepted tasks.
     /// The caller that accepts a task counts it at once, before it gets here.
-    pub fn take_change(&mut self) -> i64 {
+    pub(crate) fn take_change(&mut self) -> i64 {
         std::mem::take(&mut self.change)
     }
 }

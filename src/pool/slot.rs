@@ -5,7 +5,7 @@ use crate::pool::worker::Worker;
 
 /// A slot for one worker. While the worker is being replaced, the slot has two processes.
 #[derive(Debug, Default)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Processes started in this slot so far.
     pub lives: u32,
     /// The serving worker: the only process of the slot that is sent tasks.
@@ -26,7 +26,7 @@ pub struct Slot {
 /// The process that shares a slot with its worker. There is at most one, so a pool has at most two
 /// processes to a slot, however quickly its workers are used up.
 #[derive(Debug, Default)]
-pub enum Replacement {
+pub(crate) enum Replacement {
     #[default]
     None,
     /// The process that takes over from the worker: it starts, or stands by.
@@ -37,7 +37,7 @@ pub enum Replacement {
 
 impl Slot {
     /// Finds the process of this key.
-    pub fn find(&self, key: WorkerKey) -> Option<&Worker> {
+    pub(crate) fn find(&self, key: WorkerKey) -> Option<&Worker> {
         match &self.worker {
             Some(worker) if worker.key == key => Some(worker),
             _ => self.other().filter(|other| other.key == key),
@@ -45,7 +45,7 @@ impl Slot {
     }
 
     /// Finds the process of this key.
-    pub fn find_mut(&mut self, key: WorkerKey) -> Option<&mut Worker> {
+    pub(crate) fn find_mut(&mut self, key: WorkerKey) -> Option<&mut Worker> {
         match &mut self.worker {
             Some(worker) if worker.key == key => Some(worker),
             _ => match &mut self.replacement {
@@ -60,7 +60,7 @@ impl Slot {
     }
 
     /// The successor or predecessor.
-    pub fn other(&self) -> Option<&Worker> {
+    pub(crate) fn other(&self) -> Option<&Worker> {
         match &self.replacement {
             Replacement::None => None,
             Replacement::Successor(other) | Replacement::Predecessor(other) => Some(other),
@@ -68,12 +68,12 @@ impl Slot {
     }
 
     /// All processes of this slot, the serving worker first.
-    pub fn processes(&self) -> impl Iterator<Item = &Worker> {
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Worker> {
         self.worker.iter().chain(self.other())
     }
 
     /// Removes the process of this key, which is gone.
-    pub fn remove(&mut self, key: WorkerKey) -> Option<Worker> {
+    pub(crate) fn remove(&mut self, key: WorkerKey) -> Option<Worker> {
         if let Some(worker) = self.worker.take_if(|worker| worker.key == key) {
             return Some(worker);
         }
@@ -85,12 +85,12 @@ impl Slot {
     }
 
     /// The number of attempts that count against the slot's concurrency.
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.worker.as_ref().map_or(0, Worker::load) + self.predecessor_load()
     }
 
     /// The number of attempts that the predecessor still runs. The worker is sent that many less.
-    pub fn predecessor_load(&self) -> usize {
+    pub(crate) fn predecessor_load(&self) -> usize {
         match &self.replacement {
             Replacement::Predecessor(other) => other.load(),
             Replacement::None | Replacement::Successor(_) => 0,
@@ -100,7 +100,7 @@ impl Slot {
     /// Returns whether tasks of a key may wait for this slot. A worker that has had all its tasks
     /// serves no more. Without a successor on its way, tasks would wait for a start that may never
     /// succeed.
-    pub fn keeps_keys(&self) -> bool {
+    pub(crate) fn keeps_keys(&self) -> bool {
         match &self.worker {
             Some(worker) => {
                 worker.left > 0
@@ -112,13 +112,13 @@ impl Slot {
     }
 
     /// Returns whether the successor is ready to take over.
-    pub fn has_standby(&self) -> bool {
+    pub(crate) fn has_standby(&self) -> bool {
         matches!(&self.replacement, Replacement::Successor(other) if other.life.is_ready())
     }
 
     /// Makes the successor the serving worker. The worker, if there is one, becomes the
     /// predecessor.
-    pub fn promote_successor(&mut self, now: Micros) {
+    pub(crate) fn promote_successor(&mut self, now: Micros) {
         match std::mem::take(&mut self.replacement) {
             Replacement::Successor(mut other) => {
                 other.progress_at = now;

@@ -90,7 +90,7 @@ pub struct WorkerRow {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     config: PoolConfig,
     phase: Phase,
     tasks: TaskTable,
@@ -124,7 +124,7 @@ pub struct Pool {
 
 impl Pool {
     /// A pool without a worker and without a task.
-    pub fn new(config: PoolConfig) -> Self {
+    pub(crate) fn new(config: PoolConfig) -> Self {
         let slots = (0..config.max_workers).map(|_| Slot::default()).collect();
         let jitter = Jitter::new(config.seed);
         Self {
@@ -152,7 +152,7 @@ impl Pool {
     }
 
     /// Handles an event. The caller performs the effects in order before its next call.
-    pub fn handle(&mut self, now: Micros, event: Event) {
+    pub(crate) fn handle(&mut self, now: Micros, event: Event) {
         match event {
             Event::Start => self.start(now),
             Event::Submit(task) => self.submit(now, task),
@@ -189,22 +189,22 @@ impl Pool {
     }
 
     /// Returns whether an effect is queued.
-    pub fn has_effects(&self) -> bool {
+    pub(crate) fn has_effects(&self) -> bool {
         !self.effects.is_empty()
     }
 
     /// Takes the next effect.
-    pub fn next_effect(&mut self) -> Option<Effect> {
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
     /// The bytes of a task.
-    pub fn body(&self, task: TaskKey) -> Option<&Body> {
+    pub(crate) fn body(&self, task: TaskKey) -> Option<&Body> {
         self.tasks.get(task).map(|task| &task.body)
     }
 
     /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
-    pub fn wants_immediate_dispatch(&self) -> bool {
+    pub(crate) fn wants_immediate_dispatch(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
             None => slot.restart_at.is_none() && self.trust == Trust::Given,
@@ -213,12 +213,12 @@ impl Pool {
     }
 
     /// Returns whether a process is still wanted for this worker, which is to be spawned.
-    pub fn is_wanted(&mut self, key: WorkerKey) -> bool {
+    pub(crate) fn is_wanted(&mut self, key: WorkerKey) -> bool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
     }
 
     /// Returns whether the pool is broken, and perhaps closed since.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.trust == Trust::Lost
     }
 
@@ -229,7 +229,7 @@ impl Pool {
     }
 
     /// Returns whether this worker has broken the protocol.
-    pub fn has_violated(&self, key: WorkerKey) -> bool {
+    pub(crate) fn has_violated(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
             .and_then(|slot| slot.find(key))
@@ -237,12 +237,12 @@ impl Pool {
     }
 
     /// The epoch that the claim word of this worker is in, if it has one.
-    pub fn claims(&self, key: WorkerKey) -> Option<u32> {
+    pub(crate) fn claims(&self, key: WorkerKey) -> Option<u32> {
         self.slots.get(key.slot)?.find(key)?.epoch()
     }
 
     /// Returns whether this worker was killed for the memory it used.
-    pub fn is_over_memory(&self, key: WorkerKey) -> bool {
+    pub(crate) fn is_over_memory(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
             .and_then(|slot| slot.find(key))
@@ -250,7 +250,7 @@ impl Pool {
     }
 
     /// Returns whether this worker was killed because it was not ready in time.
-    pub fn has_missed_start(&self, key: WorkerKey) -> bool {
+    pub(crate) fn has_missed_start(&self, key: WorkerKey) -> bool {
         self.slots
             .get(key.slot)
             .and_then(|slot| slot.find(key))
@@ -258,34 +258,34 @@ impl Pool {
     }
 
     /// Returns whether this worker was stopped by signals because it had closed its channel.
-    pub fn was_ended_for_silence(&self, key: WorkerKey) -> bool {
+    pub(crate) fn was_ended_for_silence(&self, key: WorkerKey) -> bool {
         let worker = self.slots.get(key.slot).and_then(|slot| slot.find(key));
         worker.is_some_and(|worker| worker.hung_up && worker.life.is_forced())
     }
 
     /// The reason of a stopping worker.
-    pub fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
+    pub(crate) fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
         self.slots.get(key.slot)?.find(key)?.life.reason()
     }
 
     /// Returns whether this worker owes a reply to this attempt, wanted or not.
-    pub fn expects(&mut self, key: WorkerKey, attempt_id: AttemptId) -> bool {
+    pub(crate) fn expects(&mut self, key: WorkerKey, attempt_id: AttemptId) -> bool {
         self.worker(key).is_some_and(|worker| worker.find(attempt_id).is_some())
     }
 
     /// Returns the unsettled task of this attempt at this worker.
-    pub fn ticket(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
+    pub(crate) fn ticket(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
         let attempt = self.worker(key)?.find(attempt_id)?;
         attempt.task.map(|_| attempt.ticket)
     }
 
     /// Returns how many of several values this attempt has given.
-    pub fn chunks(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<u64> {
+    pub(crate) fn chunks(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<u64> {
         Some(self.worker(key)?.find(attempt_id)?.chunks)
     }
 
     /// Counts another value of this attempt, and returns its task.
-    pub fn take_chunk(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
+    pub(crate) fn take_chunk(&mut self, key: WorkerKey, attempt_id: AttemptId) -> Option<Ticket> {
         let attempt = self.worker(key)?.find(attempt_id)?;
         attempt.chunks += 1;
         attempt.task.map(|_| attempt.ticket)
@@ -293,27 +293,28 @@ impl Pool {
 
     /// Returns by how much the bytes of waiting tasks have changed since the last call. A task
     /// counts as waiting from its acceptance on.
-    pub fn take_waiting_change(&mut self) -> i64 {
+    pub(crate) fn take_waiting_change(&mut self) -> i64 {
         self.tasks.take_waiting_change()
     }
 
     /// The number of tasks that have not ended.
-    pub fn unsettled(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn unsettled(&self) -> usize {
         self.tasks.len()
     }
 
     /// The number of waiting tasks, and their bytes.
-    pub fn waiting(&self) -> (usize, u64) {
+    pub(crate) fn waiting(&self) -> (usize, u64) {
         self.tasks.waiting()
     }
 
     /// Tasks by outcome.
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.tasks.counters()
     }
 
     /// How long tasks have waited and run until now.
-    pub fn times(&self, now: Micros) -> Times {
+    pub(crate) fn times(&self, now: Micros) -> Times {
         let workers = || self.slots.iter().flat_map(Slot::processes);
         let running = workers().map(|worker| worker.working(now)).sum();
         let serving = workers().map(|worker| worker.served(now)).sum();
@@ -325,17 +326,17 @@ impl Pool {
     }
 
     /// Counts a task as failed whose result was counted, but cannot be read.
-    pub fn disown_result(&mut self) {
+    pub(crate) fn disown_result(&mut self) {
         self.tasks.disown_result();
     }
 
     /// Returns whether the pool is closed.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
     /// The processes that take messages: all that are ready, or the one that serves under this id.
-    pub fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
+    pub(crate) fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
         let serving = |key: WorkerKey| {
             self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key)
         };
@@ -351,7 +352,7 @@ impl Pool {
     }
 
     /// The processes by slot, the serving worker first.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerRow> {
+    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerRow> {
         self.slots.iter().flat_map(Slot::processes).map(|worker| {
             let replaced = self.slots[worker.key.slot]
                 .worker

@@ -13,7 +13,7 @@ const LONGEST: Micros = 1 << 42;
 
 /// The times since the pool was made.
 #[derive(Debug)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// From acceptance to the attempt that ended the task.
     wait: Histogram<u64>,
     /// From that attempt to the reply.
@@ -47,36 +47,36 @@ impl Default for Timing {
 
 impl Timing {
     /// Records a reply.
-    pub fn replied(&mut self, run: &RunInfo) {
+    pub(crate) fn replied(&mut self, run: &RunInfo) {
         self.wait.saturating_record(run.wait);
         self.run.saturating_record(run.run);
     }
 
     /// Records the end of an attempt that took `took`.
-    pub fn ended(&mut self, took: Micros) {
+    pub(crate) fn ended(&mut self, took: Micros) {
         self.worked += took;
     }
 
     /// Records the exit of a worker that was ready for `after`.
-    pub fn exited(&mut self, after: Micros) {
+    pub(crate) fn exited(&mut self, after: Micros) {
         self.served += after;
     }
 
     /// The part of the workers' time that tasks have used, from 0 to 1. `running`: the run times so
     /// far of running attempts. `serving`: the times for which present workers have been ready.
     /// `concurrency`: tasks that a worker runs at a time.
-    pub fn utilization(&self, running: Micros, serving: Micros, concurrency: usize) -> f64 {
+    pub(crate) fn utilization(&self, running: Micros, serving: Micros, concurrency: usize) -> f64 {
         let capacity = (self.served + serving) as f64 * concurrency as f64;
         if capacity == 0.0 { 0.0 } else { ((self.worked + running) as f64 / capacity).min(1.0) }
     }
 
     /// How long tasks have waited.
-    pub fn wait(&self) -> Spread {
+    pub(crate) fn wait(&self) -> Spread {
         spread(&self.wait)
     }
 
     /// How long they have run.
-    pub fn run(&self) -> Spread {
+    pub(crate) fn run(&self) -> Spread {
         spread(&self.run)
     }
 }

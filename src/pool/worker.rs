@@ -11,7 +11,7 @@ use crate::pool::policy;
 
 /// How a worker is replaced by a successor.
 #[derive(Clone, Copy, Debug)]
-pub struct ReplacementPlan {
+pub(crate) struct ReplacementPlan {
     /// The reason of the worker's `exit`.
     pub reason: ExitReason,
     /// True if the successor takes over as soon as it is ready; otherwise once the worker has had
@@ -24,7 +24,7 @@ pub struct ReplacementPlan {
 
 /// One process, from the decision to spawn it until it is reaped.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     pub key: WorkerKey,
     pub life: Life,
     /// The time of the decision to start the worker.
@@ -87,7 +87,7 @@ pub struct Worker {
 
 /// One attempt of a task that is under way.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     pub attempt_id: AttemptId,
     /// `None`: the task has ended without this reply.
     pub task: Option<TaskKey>,
@@ -112,7 +112,7 @@ pub struct InFlight {
 
 /// Why an attempt was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelReason {
+pub(crate) enum CancelReason {
     /// The user aborted the task.
     Aborted,
     /// The task ran longer than this limit (µs).
@@ -121,7 +121,7 @@ pub enum CancelReason {
 
 /// What is known of an attempt when it is sent.
 #[derive(Debug)]
-pub struct NewAttempt {
+pub(crate) struct NewAttempt {
     pub attempt_id: AttemptId,
     pub task: TaskKey,
     pub ticket: Ticket,
@@ -133,7 +133,7 @@ pub struct NewAttempt {
 }
 
 impl Worker {
-    pub fn new(key: WorkerKey, generation: u32, now: Micros, config: &PoolConfig) -> Self {
+    pub(crate) fn new(key: WorkerKey, generation: u32, now: Micros, config: &PoolConfig) -> Self {
         Self {
             key,
             life: Life::Starting { deadline: now.saturating_add(config.start_timeout) },
@@ -170,12 +170,12 @@ impl Worker {
     }
 
     /// Returns for how long the worker has been ready.
-    pub fn served(&self, now: Micros) -> Micros {
+    pub(crate) fn served(&self, now: Micros) -> Micros {
         self.ready_at.map_or(0, |at| now.saturating_sub(at))
     }
 
     /// Returns the sum of the run times so far of all running attempts.
-    pub fn working(&self, now: Micros) -> Micros {
+    pub(crate) fn working(&self, now: Micros) -> Micros {
         self.in_flight
             .iter()
             .filter_map(|attempt| attempt.running_since)
@@ -184,31 +184,31 @@ impl Worker {
     }
 
     /// The number of attempts under way.
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.in_flight.len()
     }
 
     /// The attempts under way, in the order in which they were sent.
-    pub fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
+    pub(crate) fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
         self.in_flight.iter()
     }
 
     /// Returns whether the worker may be sent tasks. A worker with a cancelled or overdue attempt
     /// may soon be stopped for it.
-    pub fn takes_tasks(&self) -> bool {
+    pub(crate) fn takes_tasks(&self) -> bool {
         let sound = self.cancelled == 0 && self.capture.is_none();
         self.life.is_ready() && !self.dead && sound && self.left > 0 && !self.retiring
     }
 
     /// Returns whether the worker serves tasks. A worker that has ended all its tasks only waits
     /// for its successor.
-    pub fn serves(&self) -> bool {
+    pub(crate) fn serves(&self) -> bool {
         self.life.is_ready() && (self.left > 0 || self.load() > 0)
     }
 
     /// Returns whether few prefetched tasks are left. Topped up any earlier, the worker would get
     /// its tasks one by one, each with a system call and a wake-up.
-    pub fn runs_low(&self, config: &PoolConfig) -> bool {
+    pub(crate) fn runs_low(&self, config: &PoolConfig) -> bool {
         match config.prefetch {
             // A fixed number is kept exactly.
             Prefetch::Fixed(_) => true,
@@ -222,7 +222,7 @@ impl Worker {
 
     /// Returns whether the worker may be sent a task ahead. `share`: the number of tasks that each
     /// worker would hold if all were spread evenly.
-    pub fn wants_prefetch(
+    pub(crate) fn wants_prefetch(
         &self,
         config: &PoolConfig,
         share: usize,
@@ -248,17 +248,17 @@ impl Worker {
     }
 
     /// The epoch in the frames to this worker, if it claims its tasks.
-    pub fn epoch(&self) -> Option<u32> {
+    pub(crate) fn epoch(&self) -> Option<u32> {
         self.claims.then_some(self.epoch)
     }
 
     /// The current epoch of the claim word.
-    pub fn current_epoch(&self) -> u32 {
+    pub(crate) fn current_epoch(&self) -> u32 {
         self.epoch
     }
 
     /// Adds an attempt that is being sent.
-    pub fn push(&mut self, attempt: NewAttempt, concurrency: usize, now: Micros) {
+    pub(crate) fn push(&mut self, attempt: NewAttempt, concurrency: usize, now: Micros) {
         let runs = self.load() < concurrency;
         if self.in_flight.is_empty() {
             self.progress_at = now;
@@ -286,13 +286,13 @@ impl Worker {
     }
 
     /// Finds the attempt of this id.
-    pub fn find(&mut self, attempt_id: AttemptId) -> Option<&mut InFlight> {
+    pub(crate) fn find(&mut self, attempt_id: AttemptId) -> Option<&mut InFlight> {
         let index = self.index(attempt_id)?;
         self.in_flight.get_mut(index)
     }
 
     /// Removes an attempt that was replied to. The attempts behind it move up.
-    pub fn finish(
+    pub(crate) fn finish(
         &mut self,
         attempt_id: AttemptId,
         concurrency: usize,
@@ -318,7 +318,7 @@ impl Worker {
 
     /// Keeps the task of an overdue attempt until the worker was asked where it hangs. Returns
     /// whether asking is of any use: not if the worker is about to be stopped.
-    pub fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
+    pub(crate) fn hold(&mut self, attempt_id: AttemptId, limit: Micros) -> bool {
         if self.cancelled > 0 || self.life.is_forced() {
             return false;
         }
@@ -332,7 +332,7 @@ impl Worker {
     }
 
     /// Cancels an attempt, and returns its task.
-    pub fn cancel(
+    pub(crate) fn cancel(
         &mut self,
         attempt_id: AttemptId,
         why: CancelReason,
@@ -350,7 +350,7 @@ impl Worker {
 
     /// The claim word was moved on at the count `started`: later attempts never started and never
     /// will. Removes and returns them, in order.
-    pub fn reclaim(
+    pub(crate) fn reclaim(
         &mut self,
         started: Result<u32, ForgedClaim>,
     ) -> Result<Vec<InFlight>, ForgedClaim> {
@@ -373,7 +373,7 @@ impl Worker {
     }
 
     /// Removes all attempts of a dead worker. Returns each with whether it may have started.
-    pub fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
+    pub(crate) fn settle(&mut self, evidence: &Evidence) -> Vec<(InFlight, bool)> {
         let unwritten: &[AttemptId] = match evidence {
             Evidence::Unwritten(attempts) => attempts,
             Evidence::Claims(_) => &[],
@@ -390,7 +390,7 @@ impl Worker {
     }
 
     /// When the first running task is overdue.
-    pub fn task_deadline(&self, concurrency: usize) -> Option<Micros> {
+    pub(crate) fn task_deadline(&self, concurrency: usize) -> Option<Micros> {
         if self.timed == 0 {
             return None;
         }
@@ -398,7 +398,7 @@ impl Worker {
     }
 
     /// When the worker is stopped for a cancelled attempt.
-    pub fn kill_deadline(&self) -> Option<Micros> {
+    pub(crate) fn kill_deadline(&self) -> Option<Micros> {
         if self.cancelled == 0 || !self.life.is_ready() {
             return None;
         }
@@ -406,7 +406,7 @@ impl Worker {
     }
 
     /// When prefetched tasks are taken back because the worker makes no progress.
-    pub fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
+    pub(crate) fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
         (self.claims && self.life.is_ready() && self.load() > concurrency)
             .then_some(self.progress_at + policy::STALL)
     }
@@ -431,7 +431,7 @@ impl Worker {
 
 impl InFlight {
     /// When this attempt is overdue.
-    pub fn deadline(&self) -> Option<Micros> {
+    pub(crate) fn deadline(&self) -> Option<Micros> {
         Some(
             self.running_since?
                 .saturating_add(self.timeout?)

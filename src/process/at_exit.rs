@@ -13,7 +13,7 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 ///
 /// A child that this process forks inherits the call, and may leave by `exit` as well: `act` asks
 /// [`is_ours`] first.
-pub fn at_exit(act: extern "C" fn()) {
+pub(crate) fn at_exit(act: extern "C" fn()) {
     ASKED.store(std::process::id(), Ordering::Relaxed);
     // SAFETY: the function is never unloaded before it is called: glibc and musl both call the
     // functions of a library that is being unloaded at that moment, and this one is pinned anyway
@@ -24,6 +24,6 @@ pub fn at_exit(act: extern "C" fn()) {
 /// Whether the process that ends is the one that has called [`at_exit`], and no copy of it that
 /// `fork` has made. Takes no lock and no memory: a copy has those as they were at that moment, and
 /// none of the other threads.
-pub fn is_ours() -> bool {
+pub(crate) fn is_ours() -> bool {
     ASKED.load(Ordering::Relaxed) == std::process::id()
 }

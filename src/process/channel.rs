@@ -29,7 +29,7 @@ pub fn channel_pair() -> Result<(OwnedFd, OwnedFd), CallError> {
 
 /// A pipe for one of a worker's standard streams: our end to read from, which never blocks, and the
 /// worker's to write to, which does.
-pub fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), CallError> {
     let (ours, theirs) = std::io::pipe().map_err(CallError::of("pipe"))?;
     // The two ends are two open files: this leaves the worker's end as it is.
     rustix::io::ioctl_fionbio(&ours, true).map_err(CallError::of("ioctl"))?;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 
 /// 0: no pool has started this process.
-pub fn depth() -> u32 {
+pub(crate) fn depth() -> u32 {
     DEPTH.load(Ordering::Relaxed)
 }
 
 /// What the pool has told this worker.
-pub fn set_depth(depth: u32) {
+pub(crate) fn set_depth(depth: u32) {
     DEPTH.store(depth, Ordering::Relaxed);
 }

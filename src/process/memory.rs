@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 /// The resident set of a process, in bytes; `None` where it cannot be read.
 #[cfg(target_os = "linux")]
-pub fn resident_set(pid: i32) -> Option<u64> {
+pub(crate) fn resident_set(pid: i32) -> Option<u64> {
     let statm = of_process(pid, "statm")?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -20,7 +20,7 @@ pub fn resident_set(_pid: i32) -> Option<u64> {
 /// What `/proc` says of a process in this file; `None` where it says nothing, or has other numbers
 /// for processes than we.
 #[cfg(target_os = "linux")]
-pub fn of_process(pid: i32, file: &str) -> Option<String> {
+pub(crate) fn of_process(pid: i32, file: &str) -> Option<String> {
     static NUMBERS_ARE_OURS: LazyLock<bool> = LazyLock::new(|| {
         let status = std::fs::read_to_string("/proc/self/status");
         status.is_ok_and(|status| has_our_numbers(&status, std::process::id()))

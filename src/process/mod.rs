@@ -20,31 +20,31 @@
 //!
 //! Nothing here decides when to start, stop or replace a worker.
 
-pub mod at_exit;
-pub mod channel;
-pub mod depth;
-pub mod directory;
-pub mod memory;
-pub mod nice;
-pub mod oom;
-pub mod readiness;
-pub mod signal;
-pub mod spawn;
-pub mod target;
-pub mod wait;
+pub(crate) mod at_exit;
+pub(crate) mod channel;
+pub(crate) mod depth;
+pub(crate) mod directory;
+pub(crate) mod memory;
+pub(crate) mod nice;
+pub(crate) mod oom;
+pub(crate) mod readiness;
+pub(crate) mod signal;
+pub(crate) mod spawn;
+pub(crate) mod target;
+pub(crate) mod wait;
 
 mod child_state;
 mod errno;
 #[cfg_attr(not(target_os = "linux"), path = "pidfd_none.rs")]
 mod pidfd;
 mod wait_thread;
-pub mod weak_symbols;
+pub(crate) mod weak_symbols;
 
-pub use errno::CallError;
-pub use rustix::process::{Pid, Signal};
-pub use spawn::{SpawnError, SpawnSpec, Stdio, Step, spawn};
-pub use target::Target;
-pub use wait::{Exit, Waiter, kill_and_reap};
+pub(crate) use errno::CallError;
+pub(crate) use rustix::process::{Pid, Signal};
+pub(crate) use spawn::{SpawnError, SpawnSpec, Stdio, spawn};
+pub(crate) use target::Target;
+pub(crate) use wait::{Exit, Waiter, kill_and_reap};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,6 @@ use super::errno::CallError;
 ///
 /// On Linux threads have nice values, and inherit them. By its group all of them are reached,
 /// however many the process has started by now; what it starts later inherits.
-pub fn set(pid: Pid, nice: i32) -> Result<(), CallError> {
+pub(crate) fn set(pid: Pid, nice: i32) -> Result<(), CallError> {
     rustix::process::setpriority_pgrp(Some(pid), nice).map_err(CallError::of("setpriority"))
 }

@@ -28,18 +28,18 @@ struct OomKills {
 
 /// Both numbers, when a worker was spawned.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Mark {
+pub(crate) struct Mark {
     counted: u64,
     told: u64,
 }
 
 /// To be taken before a process is spawned. Reads one small file.
-pub fn mark() -> Option<Mark> {
+pub(crate) fn mark() -> Option<Mark> {
     OURS.as_ref()?.mark()
 }
 
 /// Whether the kernel's killer explains that a process spawned after `mark` was killed.
-pub fn explains(mark: Option<Mark>) -> bool {
+pub(crate) fn explains(mark: Option<Mark>) -> bool {
     OURS.as_ref().zip(mark).is_some_and(|(kills, mark)| kills.explain(mark))
 }
 

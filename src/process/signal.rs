@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use rustix::process::{Pid, Signal};
 
 /// `SIGKILL` for 9; `SIG` and the number for a signal without a name, such as the real-time ones.
-pub fn name(signal: i32) -> Cow<'static, str> {
+pub(crate) fn name(signal: i32) -> Cow<'static, str> {
     Cow::Borrowed(match signal {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "SIGINT",
@@ -57,13 +57,13 @@ pub fn name(signal: i32) -> Cow<'static, str> {
 /// is not reaped: after that the number may belong to strangers.
 ///
 /// Fails with `ESRCH` when nobody is left, and (on macOS) with `EPERM` when only a zombie is.
-pub fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
+pub(crate) fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(leader, signal)?)
 }
 
 /// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was
 /// not meant for it, but for the group that it came from.
-pub fn accept_stop() {
+pub(crate) fn accept_stop() {
     // SIGCONT takes back what waits, and does nothing else to a process that runs. It cannot fail
     // for our own.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::CONT);
@@ -79,7 +79,7 @@ pub fn accept_stop() {
 
 /// Blocks all signals in the calling thread, one of our own: signals to the process are for the
 /// threads that were there before us.
-pub fn block_all() {
+pub(crate) fn block_all() {
     let mut every = MaybeUninit::uninit();
     // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with
     // these arguments. The old mask is not asked for.

@@ -23,9 +23,9 @@ use super::errno;
 use super::weak_symbols::{WeakSymbols, weak_symbols};
 
 /// Where the worker finds its channel.
-pub const CHANNEL_FD: RawFd = 3;
+pub(crate) const CHANNEL_FD: RawFd = 3;
 /// Where the worker finds the shared page.
-pub const PAGE_FD: RawFd = 4;
+pub(crate) const PAGE_FD: RawFd = 4;
 
 /// Sources are first moved up here, so that no `dup2` onto 1 to 4 overwrites one that is still to
 /// come.
@@ -33,7 +33,7 @@ const OUT_OF_THE_WAY: RawFd = 20;
 
 /// What to start. Strings are the caller's business: no shell looks at them.
 #[derive(Debug, Clone, Copy)]
-pub struct SpawnSpec<'a> {
+pub(crate) struct SpawnSpec<'a> {
     /// With a slash it is a path, which counts from `cwd`; without one it is looked for in our own
     /// `PATH`.
     pub program: &'a CStr,
@@ -55,7 +55,7 @@ pub struct SpawnSpec<'a> {
 
 /// Where a standard stream goes.
 #[derive(Debug, Clone, Copy)]
-pub enum Stdio<'a> {
+pub(crate) enum Stdio<'a> {
     /// Where ours goes; `/dev/null` if ours is closed.
     Inherit,
     /// Nowhere.
@@ -135,7 +135,7 @@ impl SpawnError {
 ///
 /// The worker's end of the channel stays open here as well; close it after this, or its end of file
 /// is never seen.
-pub fn spawn(spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
+pub(crate) fn spawn(spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
     spawn_by(weak_symbols(), spec)
 }
 

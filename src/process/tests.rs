@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::child_state::{ChildState, child_state};
+use super::spawn::Step;
 use super::spawn::spawn_by;
 use super::weak_symbols::{WeakSymbols, weak_symbols};
 use super::*;

@@ -21,7 +21,7 @@ use super::wait_thread::WaitThread;
 /// How a process ended. Both `None`: someone else in this process reaped our child, and nobody can
 /// know any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Exit {
+pub(crate) struct Exit {
     /// What it passed to `exit`, 0 to 255.
     pub code: Option<i32>,
     /// The signal that ended it; see [`signal::name`](super::signal::name).
@@ -36,7 +36,7 @@ pub struct Exit {
 /// One child of ours, until it is reaped.
 #[derive(Debug)]
 #[must_use = "a child that nobody waits for stays a zombie"]
-pub struct Waiter {
+pub(crate) struct Waiter {
     pid: Pid,
     mechanism: Mechanism,
     /// What the child may have inherited as its peak.
@@ -58,7 +58,7 @@ impl Waiter {
     ///
     /// On an error (no descriptors or threads left) nobody is in charge: call [`kill_and_reap`] and
     /// count the spawn as failed.
-    pub fn new(pid: Pid) -> Result<Self, CallError> {
+    pub(crate) fn new(pid: Pid) -> Result<Self, CallError> {
         if *NO_PIDFD {
             return Self::with_thread(pid);
         }
@@ -79,13 +79,14 @@ impl Waiter {
     }
 
     /// The child's pid, and its process group.
-    pub fn pid(&self) -> Pid {
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Returns when the child has ended, at once if it has already. It is not reaped by that: call
     /// [`Self::finish`]. Cancel safe.
-    pub async fn exited(&mut self) {
+    pub(crate) async fn exited(&mut self) {
         if self.exit.is_none() {
             match &mut self.mechanism {
                 Mechanism::PidFd(handle) => handle.exited().await,
@@ -98,7 +99,7 @@ impl Waiter {
     /// SIGKILLs what is left of the child's process group, then reaps the child. For a child that
     /// has ended; one that is still alive is killed by this, and the error is `WouldBlock` until it
     /// is dead. Never blocks. Later calls give the same answer again.
-    pub fn finish(&mut self) -> io::Result<Exit> {
+    pub(crate) fn finish(&mut self) -> io::Result<Exit> {
         if self.exit.is_none() {
             // It has ended, or the error was told when it was killed before.
             let _ = self.target().kill();
@@ -107,7 +108,7 @@ impl Waiter {
     }
 
     /// Reaps the child, which has to have ended; else the error is `WouldBlock`. Never blocks.
-    pub fn reap(&mut self) -> io::Result<Exit> {
+    pub(crate) fn reap(&mut self) -> io::Result<Exit> {
         if let Some(exit) = self.exit {
             return Ok(exit);
         }
@@ -118,7 +119,7 @@ impl Waiter {
     }
 
     /// Where signals to the child go.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         match &self.mechanism {
             Mechanism::PidFd(handle) => Target::with_handle(self.pid, handle.clone()),
             Mechanism::Thread(_) | Mechanism::Gone => Target::of(self.pid),
@@ -130,7 +131,7 @@ impl Waiter {
 /// dead, which after SIGKILL takes microseconds (longer only while the kernel holds it, for
 /// instance in a core dump). A child that may not be killed (its program is another user's, and set
 /// to run as that user) is not waited for: `EPERM`.
-pub fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
+pub(crate) fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
     match Target::of(pid).kill() {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
         _ => wait4(pid, 0, own_peak_rss())?.ok_or_else(|| io::ErrorKind::WouldBlock.into()),

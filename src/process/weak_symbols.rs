@@ -54,7 +54,7 @@ fn find_addclosefrom() -> Option<AddCloseFrom> {
 /// # Safety
 ///
 /// `F` is the type of a function pointer, and that of the function.
-pub unsafe fn look_up<F: Copy>(name: &CStr) -> Option<F> {
+pub(crate) unsafe fn look_up<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: RTLD_DEFAULT asks for no library in particular, and the name is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };

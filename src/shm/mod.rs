@@ -8,9 +8,8 @@
 //! Whatever the supervisor reads there it reads once and checks before use. No pointers and no
 //! locks are shared.
 
-pub mod claim;
-pub mod page;
-pub mod ring;
+pub(crate) mod claim;
+pub(crate) mod page;
+pub(crate) mod ring;
 
-pub use claim::{ClaimWord, Violation};
-pub use page::SharedPage;
+pub(crate) use page::SharedPage;

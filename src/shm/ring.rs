@@ -27,13 +27,13 @@ use crate::buffer_pool::Bytes;
 pub const RING: usize = 8 << 20;
 /// From this size on raw bytes take this way. Below, the channel's copies are cheaper than two more
 /// visits to memory.
-pub const FROM: usize = 32 * 1024;
+pub(crate) const FROM: usize = 32 * 1024;
 
 const SIZE: u64 = RING as u64;
 
 /// The memory of one direction, as each side sees it.
 #[derive(Clone, Copy)]
-pub struct Ring<'a> {
+pub(crate) struct Ring<'a> {
     /// How far the reader has come.
     consumed: &'a AtomicU64,
     /// RING bytes that live as long as `consumed` does.
@@ -42,7 +42,7 @@ pub struct Ring<'a> {
 
 /// What the writing side remembers. Nothing of it is shared.
 #[derive(Debug, Default)]
-pub struct Written {
+pub(crate) struct Written {
     /// Where the next bytes go, unless there is a reason to skip some.
     at: u64,
     /// What is before this was consumed, or skipped.
@@ -62,7 +62,7 @@ impl<'a> Ring<'a> {
     /// # Safety
     /// `bytes` is valid for reads and writes of [`RING`] bytes as long as `consumed` is, and no
     /// reference to them exists.
-    pub unsafe fn new(consumed: &'a AtomicU64, bytes: *mut u8) -> Self {
+    pub(crate) unsafe fn new(consumed: &'a AtomicU64, bytes: *mut u8) -> Self {
         Self { consumed, bytes }
     }
 
@@ -100,7 +100,7 @@ impl<'a> Ring<'a> {
     /// The writer: puts all of `pieces` down, end to end. Their position; `None`, and nothing has
     /// happened, where there is no room, or `back` says that there is no memory up to this place in
     /// the ring.
-    pub fn write(
+    pub(crate) fn write(
         self,
         written: &mut Written,
         pieces: &[&[u8]],
@@ -120,7 +120,7 @@ impl<'a> Ring<'a> {
 
     /// The reader: pieces of these lengths, which stand end to end at this position. `None` where
     /// no writer of ours would have put them.
-    pub fn read(self, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
+    pub(crate) fn read(self, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         let total = lengths.iter().try_fold(0, |sum: usize, length| sum.checked_add(*length))?;
         let mut offset = (at % SIZE) as usize;
         let end = at.checked_add(total as u64)?;
@@ -146,7 +146,7 @@ impl<'a> Ring<'a> {
     }
 
     /// The reader: what was read may be written over.
-    pub fn release(self, read: &mut Read) {
+    pub(crate) fn release(self, read: &mut Read) {
         if read.released != read.to {
             self.consumed.store(read.to, Ordering::Release);
             read.released = read.to;

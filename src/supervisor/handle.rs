@@ -26,7 +26,7 @@ use crate::supervisor::outbox::Outbox;
 use crate::supervisor::rows::{Batch, Kind, Row};
 
 /// Microseconds since the first call in this process, on the monotonic clock.
-pub fn now() -> Micros {
+pub(crate) fn now() -> Micros {
     static START: OnceLock<Instant> = OnceLock::new();
     let elapsed = START.get_or_init(Instant::now).elapsed();
     Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX)

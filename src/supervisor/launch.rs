@@ -25,7 +25,7 @@ use crate::wire;
 use crate::wire::down::Init;
 
 /// Starts the process and its task, or tells the driver why there is none.
-pub fn start(shared: &SharedPool, key: WorkerKey) {
+pub(super) fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
     let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
     let mut driver = shared.lock();

@@ -14,24 +14,24 @@
 //!
 //! Nothing here knows Node-API; `bindings` does.
 
-pub mod admission;
-pub mod config;
-pub mod driver;
-pub mod handle;
+pub(crate) mod admission;
+pub(crate) mod config;
+pub(crate) mod driver;
+pub(crate) mod handle;
 mod launch;
-pub mod link;
+pub(crate) mod link;
 mod links;
-pub mod oom_message;
-pub mod outbox;
-pub mod output;
-pub mod pool_task;
-pub mod reader;
+pub(crate) mod oom_message;
+pub(crate) mod outbox;
+pub(crate) mod output;
+pub(crate) mod pool_task;
+pub(crate) mod reader;
 mod replies;
-pub mod report;
-pub mod rows;
+pub(crate) mod report;
+pub(crate) mod rows;
 mod send_queue;
-pub mod thread;
-pub mod worker_task;
+pub(crate) mod thread;
+pub(crate) mod worker_task;
 
 #[cfg(test)]
 mod tests;

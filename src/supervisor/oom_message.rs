@@ -2,7 +2,7 @@
 
 /// Returns whether `stderr` says that memory ran out and the exit status fits that. Words alone
 /// prove nothing: any code may print them and fail for another reason later.
-pub fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
+pub(crate) fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
     // A shell in between passes a signal on as 128 and its number.
     let signal = signal.or(code.filter(|code| *code > 128).map(|code| code - 128));
     match (signal, code) {
@@ -29,7 +29,7 @@ const PRELOAD_ERRORS: [&str; 4] =
 
 /// Returns whether Node.js, started as `command`, says that it cannot even begin, because of its
 /// flags or of what it is to load first. That is the same at every attempt.
-pub fn detect_node_start_failure(stderr: &str, code: Option<i32>, command: &str) -> bool {
+pub(crate) fn detect_node_start_failure(stderr: &str, code: Option<i32>, command: &str) -> bool {
     match code {
         // Node's "invalid argument". User code may end with it as well, but not with words of
         // Node's own.

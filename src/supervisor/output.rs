@@ -36,7 +36,7 @@ impl Tail {
 
 /// The way to the parent's standard error. A thread of its own writes there, because a write may
 /// block as long as the reader likes, and the supervisor must not block.
-pub fn stderr() -> Option<mpsc::Sender<Vec<u8>>> {
+pub(crate) fn stderr() -> Option<mpsc::Sender<Vec<u8>>> {
     static FORWARDER: OnceLock<Option<mpsc::Sender<Vec<u8>>>> = OnceLock::new();
     let start = || {
         let (chunks, mut incoming) = mpsc::channel::<Vec<u8>>(WAITING);

@@ -10,7 +10,7 @@ use crate::supervisor::handle::SharedPool;
 use crate::supervisor::launch;
 
 /// Runs until the pool is closed and its last worker reaped.
-pub async fn run(shared: SharedPool) {
+pub(crate) async fn run(shared: SharedPool) {
     loop {
         let (spawns, deadline) = {
             let mut driver = shared.lock();

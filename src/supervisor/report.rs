@@ -15,12 +15,12 @@ use crate::supervisor::config::WorkerConfig;
 use crate::supervisor::oom_message;
 
 /// Returns milliseconds with three decimals, as users are told times.
-pub fn millis(span: Micros) -> f64 {
+pub(crate) fn millis(span: Micros) -> f64 {
     span as f64 / 1000.0
 }
 
 /// Returns the JSON text of a report. Reports hold nothing that could fail to serialize.
-pub fn text(report: &impl Serialize) -> Vec<u8> {
+pub(crate) fn text(report: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(report).unwrap_or_else(|_| b"null".to_vec())
 }
 
@@ -259,7 +259,12 @@ impl ExitReport {
 
 /// Failure object of an overdue task. `stuck_at`: the worker's stack, if that was asked for and is
 /// known.
-pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>, stuck_at: Option<&str>) -> Vec<u8> {
+pub(crate) fn timeout(
+    limit: Micros,
+    worker_id: u32,
+    pid: Option<i32>,
+    stuck_at: Option<&str>,
+) -> Vec<u8> {
     let mut failure = serde_json::json!({ "kind": "timeout", "timeout": millis(limit), "workerId": worker_id, "pid": pid });
     if let Some(stack) = stuck_at {
         failure["stuckAt"] = stack.into();
@@ -268,56 +273,56 @@ pub fn timeout(limit: Micros, worker_id: u32, pid: Option<i32>, stuck_at: Option
 }
 
 /// Failure object of a task in a pool that was closed.
-pub fn closed(maybe_executed: bool) -> Vec<u8> {
+pub(crate) fn closed(maybe_executed: bool) -> Vec<u8> {
     text(&serde_json::json!({ "kind": "closed", "maybeExecuted": maybe_executed }))
 }
 
 /// Failure object of a task in a pool that broke; `cause` is a start failure.
-pub fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
+pub(crate) fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
     let head = format!("{{\"kind\":\"broken\",\"maybeExecuted\":{maybe_executed},\"cause\":");
     [head.as_bytes(), cause, b"}"].concat()
 }
 
 /// The event of a pool that broke; `cause` is a start failure.
-pub fn broken_event(cause: &[u8]) -> Vec<u8> {
+pub(crate) fn broken_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
 }
 
 /// The event that tells that workers are missing, while others serve; `cause` is a start failure.
-pub fn short_event(cause: &[u8]) -> Vec<u8> {
+pub(crate) fn short_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"short\",\"cause\":", cause, b"}"].concat()
 }
 
 /// The event that tells that all workers were replaced, or their number changed, as `number` asked
 /// for.
-pub fn changed(event: &str, number: u32) -> Vec<u8> {
+pub(crate) fn changed(event: &str, number: u32) -> Vec<u8> {
     text(&serde_json::json!({ "event": event, "number": number }))
 }
 
 /// The event that tells that the workers were not replaced; `cause` is a start failure.
-pub fn reload_failed(number: u32, cause: &[u8]) -> Vec<u8> {
+pub(crate) fn reload_failed(number: u32, cause: &[u8]) -> Vec<u8> {
     let head = format!("{{\"event\":\"reload-failed\",\"number\":{number},\"cause\":");
     [head.as_bytes(), cause, b"}"].concat()
 }
 
 /// The `retry` event; `error` is a failure object.
-pub fn retry(attempt: u32, error: &[u8]) -> Vec<u8> {
+pub(crate) fn retry(attempt: u32, error: &[u8]) -> Vec<u8> {
     let head = format!("{{\"event\":\"retry\",\"attempt\":{attempt},\"error\":");
     [head.as_bytes(), error, b"}"].concat()
 }
 
 /// The `online` event.
-pub fn online(worker_id: u32, pid: i32) -> Vec<u8> {
+pub(crate) fn online(worker_id: u32, pid: i32) -> Vec<u8> {
     text(&serde_json::json!({ "event": "online", "workerId": worker_id, "pid": pid }))
 }
 
 /// The `lost-key` event.
-pub fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
+pub(crate) fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
     text(&serde_json::json!({ "event": "lost-key", "workerId": worker_id, "key": key }))
 }
 
 /// A process that was killed and is not gone, or could not be killed.
-pub fn left_behind(
+pub(crate) fn left_behind(
     worker_id: u32,
     pid: i32,
     after: Micros,
@@ -331,7 +336,7 @@ pub fn left_behind(
 }
 
 /// The end of a shutdown.
-pub fn shut_down(report: ClosedReport) -> Vec<u8> {
+pub(crate) fn shut_down(report: ClosedReport) -> Vec<u8> {
     let ClosedReport { completed, rejected, killed } = report;
     text(&serde_json::json!({
         "event": "closed", "completed": completed, "rejected": rejected, "killed": killed,

@@ -101,7 +101,7 @@ const OF_ELEMENT: usize = 8;
 /// them.
 pub(super) const APART_FROM: usize = 4096;
 /// The most rows that are taken at a time.
-pub const BATCH_ROWS: usize = 1024;
+pub(crate) const BATCH_ROWS: usize = 1024;
 /// The bytes (about) that are taken at a time: one call must not block the event loop for long.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// The largest capacity (bytes) of text that a batch keeps for the next rows.

@@ -23,7 +23,7 @@ const AT_A_TIME: usize = 16;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct SendQueue {
+pub(super) struct SendQueue {
     /// The pieces before the tail. Empty while the channel has room and tasks are small.
     front: VecDeque<Piece>,
     /// The piece that grows.
@@ -55,7 +55,7 @@ struct Mark {
 
 /// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     /// A frame that is always written.
     Control,
     /// A task that can be reclaimed.
@@ -78,14 +78,14 @@ impl Piece {
 
 impl SendQueue {
     /// Adds a frame: what `write` appends.
-    pub fn add(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn add(&mut self, what: Content, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.begin();
         write(&mut self.tail);
         self.end(what, start);
     }
 
     /// Adds a frame: what `write` appends, the body's text, and behind it the raw bytes if `raw`.
-    pub fn add_body(
+    pub(super) fn add_body(
         &mut self,
         what: Content,
         write: impl FnOnce(&mut Vec<u8>),
@@ -146,12 +146,12 @@ impl SendQueue {
     }
 
     /// The number of bytes that wait.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.before + self.tail.len() - self.at
     }
 
     /// The number of bytes of messages that wait.
-    pub fn waiting_messages(&self) -> usize {
+    pub(super) fn waiting_messages(&self) -> usize {
         let written = self.written();
         let messages = self.marks.iter().filter(|mark| mark.what == Content::Message);
         let bytes =
@@ -160,7 +160,7 @@ impl SendQueue {
     }
 
     /// Returns the attempts whose frames are not completely written.
-    pub fn unwritten(&self) -> Vec<AttemptId> {
+    pub(super) fn unwritten(&self) -> Vec<AttemptId> {
         let written = self.written();
         let attempts = self.marks.iter().filter(|mark| mark.end > written);
         attempts
@@ -171,7 +171,7 @@ impl SendQueue {
     }
 
     /// Has `write` write the next bytes; it returns how many it has written.
-    pub fn write<E>(
+    pub(super) fn write<E>(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<(), E> {
@@ -220,7 +220,7 @@ impl SendQueue {
     }
 
     /// Drops what waits, which counts as unwritten.
-    pub fn cut_off(&mut self) {
+    pub(super) fn cut_off(&mut self) {
         *self = Self {
             base: self.written(),
             marks: std::mem::take(&mut self.marks),
@@ -229,7 +229,7 @@ impl SendQueue {
     }
 
     /// Takes out the reclaimed tasks, except one whose first bytes are written.
-    pub fn drop_tasks(&mut self) {
+    pub(super) fn drop_tasks(&mut self) {
         let written = self.written();
         let goes = |mark: &Mark| mark.what == Content::Task && mark.start >= written;
         let gone: Vec<Mark> = self.marks.iter().copied().filter(goes).collect();

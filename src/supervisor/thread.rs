@@ -24,7 +24,7 @@ static POOLS: Mutex<Vec<Weak<PoolHandle>>> = Mutex::new(Vec::new());
 
 /// The reason for which there is no supervisor.
 #[derive(Debug, thiserror::Error)]
-pub enum SupervisorError {
+pub(crate) enum SupervisorError {
     /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have
     /// more of them, or not one more thread. Nothing is left of the attempt; the next pool makes
     /// another.
@@ -37,7 +37,7 @@ pub enum SupervisorError {
 
 impl SupervisorError {
     /// `EMFILE` or the like.
-    pub fn code(&self) -> Cow<'static, str> {
+    pub(crate) fn code(&self) -> Cow<'static, str> {
         match self {
             Self::Start(error) => error.code(),
             Self::Gone => Cow::Borrowed("ERR_BULKHEAD"),
@@ -46,7 +46,7 @@ impl SupervisorError {
 }
 
 /// Has the supervisor run this pool from now on.
-pub fn host(pool: SharedPool) -> Result<(), SupervisorError> {
+pub(crate) fn host(pool: SharedPool) -> Result<(), SupervisorError> {
     let mut supervisor = SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner);
     let pools = match &*supervisor {
         Some(pools) => pools,

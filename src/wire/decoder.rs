@@ -8,7 +8,7 @@ use crate::errors::WireError;
 pub type Decoder = Framer<WorkerLines>;
 
 /// One complete frame of a worker.
-pub type Frame<'a> = stream::Frame<'a, Up<'a>>;
+pub(crate) type Frame<'a> = stream::Frame<'a, Up<'a>>;
 
 /// The lines of a worker: any JSON text that `up` takes for a frame.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::json::leading_integer;
 
 /// What the first frame tells a worker.
 #[derive(Debug, Clone, Copy)]
-pub struct Init<'a> {
+pub(crate) struct Init<'a> {
     /// The slot, from 1 on; it stays the same over restarts.
     pub worker_id: u32,
     /// The name of the pool.
@@ -72,7 +72,7 @@ struct InitFrame<'a> {
 }
 
 /// The `init` frame, complete with its newline.
-pub fn init(init: &Init<'_>) -> Vec<u8> {
+pub(crate) fn init(init: &Init<'_>) -> Vec<u8> {
     let frame = InitFrame {
         r#type: "init",
         version: PROTOCOL_VERSION,
@@ -104,7 +104,7 @@ pub fn init(init: &Init<'_>) -> Vec<u8> {
 /// and the worker has a page, `attempt` only if it is not 1: a worker has to parse what it is sent.
 /// The caller appends the remaining members, `}`, a newline and, if they are not shared, the raw
 /// bytes.
-pub fn task_prefix(
+pub(crate) fn task_prefix(
     out: &mut Vec<u8>,
     id: u64,
     epoch: Option<u32>,
@@ -128,7 +128,7 @@ pub fn task_prefix(
 
 /// Appends the beginning of a `message` frame; the caller appends the rest of it, as behind
 /// [`task_prefix`].
-pub fn message_prefix(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
+pub(crate) fn message_prefix(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
     open(out, bytes, shared);
     out.extend_from_slice(b"\"type\":\"message\"");
 }
@@ -153,7 +153,7 @@ fn open(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
 }
 
 /// Appends a `credit` frame: the task `id` may give so many more values.
-pub fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
+pub(crate) fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"{\"type\":\"credit\",\"id\":");
     out.extend_from_slice(digits.format(id).as_bytes());
@@ -165,7 +165,7 @@ pub fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
 /// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the
 /// epoch, the payload. `None`: it has more, or is another frame. The line is one of ours, so
 /// nothing else can stand where these are.
-pub fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
+pub(crate) fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     let (id, rest) = leading_integer(line.strip_prefix(b"{\"type\":\"task\",\"id\":")?)?;
     let (epoch, rest) = match rest.strip_prefix(b",\"epoch\":") {
         Some(rest) => leading_integer(rest)?,
@@ -175,7 +175,7 @@ pub fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
 }
 
 /// Appends an `abort` frame: the task `id` should stop, and answer once it has.
-pub fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
+pub(crate) fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
     out.extend_from_slice(b"{\"type\":\"abort\",\"id\":");
     out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
     out.extend_from_slice(b",\"reason\":\"");
@@ -184,7 +184,7 @@ pub fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
 }
 
 /// Appends a `stop` frame: finish what is running, then exit.
-pub fn stop(out: &mut Vec<u8>) {
+pub(crate) fn stop(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"stop\"}\n");
 }
 

@@ -14,21 +14,21 @@
 //! Nothing here does I/O, keeps a clock or knows which ids are in flight: that a well-formed reply
 //! also makes sense is for the caller to check.
 
-pub mod decoder;
-pub mod down;
-pub mod splitter;
-pub mod stream;
-pub mod up;
+pub(crate) mod decoder;
+pub(crate) mod down;
+pub(crate) mod splitter;
+pub(crate) mod stream;
+pub(crate) mod up;
 
 mod binary;
 mod buffer;
 mod json;
 
-pub use crate::errors::{WireError, excerpt};
-pub use decoder::{Decoder, Frame};
-pub use down::{AbortReason, Init, Serialization};
-pub use splitter::{DownFrame, LineSplitter};
-pub use up::{Encoding, Payload, Up};
+pub(crate) use crate::errors::{WireError, excerpt};
+pub(crate) use decoder::{Decoder, Frame};
+pub(crate) use down::Serialization;
+pub(crate) use splitter::LineSplitter;
+pub(crate) use up::{Encoding, Payload, Up};
 
 /// The version that `init` and `ready` carry.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub(crate) const PROTOCOL_VERSION: u32 = 1;

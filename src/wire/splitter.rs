@@ -3,15 +3,12 @@
 //! order.
 
 use super::binary::Lengths;
-use super::stream::{self, Framer, Lines};
+use super::stream::{Framer, Lines};
 use crate::errors::{WireError, reason};
 
 /// Cuts what the supervisor says into frames. A worker learns its limit from the first frame only
 /// and trusts its supervisor, so `usize::MAX` (no limit) is a good choice.
 pub type LineSplitter = Framer<SupervisorLines>;
-
-/// One complete frame of the supervisor. Its line is one JSON object, not checked.
-pub type DownFrame<'a> = stream::Frame<'a, ()>;
 
 /// The lines of the supervisor, which the worker's JavaScript reads.
 #[derive(Debug)]

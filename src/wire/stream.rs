@@ -108,10 +108,6 @@ impl<L: Lines> Framer<L> {
 
     /// The next complete frame, or `None` until more bytes arrive. After an error the stream has no
     /// meaning any more: every further call returns the error again.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a frame borrows from the framer, which no Iterator can say"
-    )]
     pub fn next(&mut self) -> Result<Option<Frame<'_, L::Meaning<'_>>>, WireError> {
         let Some(line_length) = self.line()? else { return Ok(None) };
         let pending = self.buffer.pending();

@@ -198,8 +198,8 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
 }
 
 /// How the frame of a task's result begins, and that of its error. The id follows.
-pub const RESULT: &[u8] = b"{\"type\":\"result\",\"id\":";
-pub const ERROR: &[u8] = b"{\"type\":\"error\",\"id\":";
+pub(crate) const RESULT: &[u8] = b"{\"type\":\"result\",\"id\":";
+pub(crate) const ERROR: &[u8] = b"{\"type\":\"error\",\"id\":";
 /// The members of the usual result, in the order in which our own worker writes them.
 const ELAPSED: &[u8] = b",\"elapsed\":";
 const IS_ENVELOPE: &[u8] = b",\"envelope\":true";
@@ -209,7 +209,7 @@ const VALUE: &[u8] = b",\"result\":";
 /// What the usual result holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum ResultKind {
+pub(crate) enum ResultKind {
     /// A value, as JSON.
     Value = 0,
     /// A whole `{taskId, result, processedBy}`, as JSON.
@@ -222,7 +222,7 @@ pub enum ResultKind {
 
 impl ResultKind {
     /// The kind with this number; an unknown one is a value.
-    pub fn from_number(number: u32) -> Self {
+    pub(crate) fn from_number(number: u32) -> Self {
         match number {
             1 => Self::Envelope,
             2 => Self::Undefined,
@@ -234,7 +234,7 @@ impl ResultKind {
 
 /// Appends the beginning of a `result` frame, as [`parse`] reads it without the general reader. The
 /// caller appends the JSON, unless there is none, `}` and a newline.
-pub fn result_prefix(out: &mut Vec<u8>, id: u64, elapsed: u32, kind: ResultKind) {
+pub(crate) fn result_prefix(out: &mut Vec<u8>, id: u64, elapsed: u32, kind: ResultKind) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(RESULT);
     out.extend_from_slice(digits.format(id).as_bytes());

@@ -27,7 +27,7 @@ static ARMED: OnceLock<Option<Fault>> = OnceLock::new();
 
 /// A point that a worker passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// It knows its pool, and nothing of the worker module has been loaded.
     Start,
     /// It could run a task, and none is there.
@@ -50,7 +50,7 @@ pub enum Phase {
 
 /// How much of a frame is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// One byte.
     One,
     /// Half of it.
@@ -68,7 +68,7 @@ enum How {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     phase: Phase,
     how: How,
     /// Passings until it happens; it does at the one that finds 1.
@@ -78,7 +78,7 @@ pub struct Fault {
 
 /// Reads the environment. Points that were passed before do not count. Fails where there is
 /// something in it that makes no sense.
-pub fn arm() -> Result<(), String> {
+pub(crate) fn arm() -> Result<(), String> {
     if !ENABLED {
         return Ok(());
     }
@@ -98,7 +98,7 @@ pub fn arm() -> Result<(), String> {
 
 /// Dies here if that was asked for.
 #[inline]
-pub fn fail_point(phase: Phase) {
+pub(crate) fn fail_point(phase: Phase) {
     if let Some(fault) = armed()
         && fault.phase == phase
         && fault.is_due()
@@ -108,21 +108,21 @@ pub fn fail_point(phase: Phase) {
 }
 
 /// Whether the worker is to die in this phase sooner or later.
-pub fn is_armed(phase: Phase) -> bool {
+pub(crate) fn is_armed(phase: Phase) -> bool {
     armed().is_some_and(|fault| fault.phase == phase)
 }
 
 /// How many bytes of `lines`, and of so many raw bytes behind them, are to be written before the
 /// fault happens. `None`: it does not.
 #[inline]
-pub fn cut(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
+pub(crate) fn cut(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
     let fault = armed()?;
     Some((fault.cut(lines, raw)?, fault))
 }
 
 /// The lines are written, with what belongs to them: dies here if that was asked for.
 #[inline]
-pub fn written(lines: &[u8]) {
+pub(crate) fn written(lines: &[u8]) {
     if armed().is_some() {
         outcomes(lines).for_each(|_| fail_point(Phase::Result));
     }
@@ -153,7 +153,7 @@ impl Fault {
     }
 
     /// Dies.
-    pub fn happen(&self) -> ! {
+    pub(crate) fn happen(&self) -> ! {
         match self.how {
             How::Signal(signal) => {
                 // A thread of ours may block it: then it is for another one, and this one has

@@ -14,7 +14,7 @@ use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 /// duplicates: user code may close the originals, or read from them, without pulling the ground
 /// from under us. Fails where descriptor 3 is no socket, which means that this process is no
 /// worker.
-pub fn inherited() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+pub(crate) fn inherited() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     // SAFETY: the number is only passed to the kernel, which says so if nothing is open there.
     let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };
     rustix::net::sockopt::socket_type(channel)?;

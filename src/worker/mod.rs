@@ -6,7 +6,7 @@
 //! - [`inherited`]: the descriptors that a worker was given.
 //! - [`failpoints`]: where a worker dies on purpose, in tests.
 
-pub mod failpoints;
-pub mod inherited;
-pub mod outgoing;
-pub mod parent_watch;
+pub(crate) mod failpoints;
+pub(crate) mod inherited;
+pub(crate) mod outgoing;
+pub(crate) mod parent_watch;

@@ -25,7 +25,7 @@ const HOLD: Duration = Duration::from_millis(1);
 const KEEP_BUFFER: usize = 1 << 20;
 
 /// See the module.
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     inner: Arc<Inner>,
     /// The thread that writes what is held for too long, once there is one. `None` if there cannot
     /// be one; then what is held waits for the next write.
@@ -49,14 +49,14 @@ struct Held {
 
 impl Outgoing {
     /// Everything is written to `channel`, and held in `page` until then.
-    pub fn new(channel: OwnedFd, page: Option<Arc<SharedPage>>) -> Self {
+    pub(crate) fn new(channel: OwnedFd, page: Option<Arc<SharedPage>>) -> Self {
         let inner = Inner { channel, page, held: Mutex::default() };
         Self { inner: Arc::new(inner), flusher: OnceLock::new() }
     }
 
     /// Takes in whole lines, to be written with what comes next. `add` appends them; if it fails,
     /// nothing has happened.
-    pub fn add<E: From<io::Error>>(
+    pub(crate) fn add<E: From<io::Error>>(
         &self,
         add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -75,7 +75,7 @@ impl Outgoing {
 
     /// User code is about to run, for as long as it likes: what is held is written soon, whatever
     /// it does.
-    pub fn watch(&self) {
+    pub(crate) fn watch(&self) {
         let mut held = self.inner.lock();
         if held.since.is_none() || std::mem::replace(&mut held.watched, true) {
             return;
@@ -88,7 +88,7 @@ impl Outgoing {
 
     /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all:
     /// what was written survives this process.
-    pub fn write<E: From<io::Error>>(
+    pub(crate) fn write<E: From<io::Error>>(
         &self,
         add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
         blobs: &[&[u8]],

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 ///
 /// Also keeps the channel and the shared page from this process's own children, which would hold
 /// them open.
-pub fn watch_parent(parent: u32) -> bool {
+pub(crate) fn watch_parent(parent: u32) -> bool {
     static ARMED: AtomicBool = AtomicBool::new(false);
     if !ARMED.swap(true, Ordering::Relaxed) {
         for fd in [CHANNEL_FD, PAGE_FD] {

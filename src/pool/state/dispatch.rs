@@ -10,7 +10,7 @@ use crate::pool::worker::{NewAttempt, Worker};
 impl Pool {
     /// Gives waiting tasks to workers with room, starts workers for tasks that found none, and
     /// prefetches short tasks to busy workers.
-    pub fn dispatch(&mut self, now: Micros) {
+    pub(crate) fn dispatch(&mut self, now: Micros) {
         if self.tasks.queue().is_empty() || !self.runs_tasks() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::pool::worker::Worker;
 
 impl Pool {
     /// Panics if an invariant does not hold.
-    pub fn assert_sound(&self) {
+    pub(crate) fn assert_sound(&self) {
         for slot in self.tasks.queue().assigned_slots() {
             assert!(self.is_active_slot(slot), "a task waits for slot {slot}, which was given up");
         }

@@ -42,7 +42,7 @@ enum Timer {
 
 impl Pool {
     /// When `Tick` is due next.
-    pub fn next_deadline(&self) -> Option<Micros> {
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
         let mut next = None;
         self.timers(|_, at| next = Some(next.map_or(at, |next: Micros| next.min(at))));
         next
