@@ -86,8 +86,8 @@ describe.each(WAYS)('%s', (way, { exitCode, signal }) => {
     expect(error.uptime).toBeGreaterThan(0);
     expect(error.rss).toBeGreaterThan(1 << 20);
     const how = signal === null ? `exited with code ${exitCode}` : `was killed by ${signal}`;
-    const words = way.startsWith('an un') ? '; last words: RangeError: thrown without a catch' : '';
-    expect(error.message.replace(/; last words: (?!RangeError).*/, '')).toBe(
+    const words = way.startsWith('an un') ? '; stderr: RangeError: thrown without a catch' : '';
+    expect(error.message.replace(/; stderr: (?!RangeError).*/, '')).toBe(
       `worker 1 (pid ${pid}) ${how} while running task "fatal"; the task may have been executed${words}`,
     );
     expect(others).toEqual([1, 2, 3]);

@@ -171,12 +171,12 @@ describe('a worker that breaks the protocol', () => {
     expect(error.what).toMatch(what);
   });
 
-  test('a worker that sends bytes without a place in their message is killed, and its task fails', async () => {
+  test('a worker that sends bytes without a path in their message is killed, and its task fails', async () => {
     const { manager, log, open } = await beside();
     const text = '{"type":"message","message":{},"bytes":[1],"binary":[["Buffer",["a"]]]}\nx';
     const error = await failure(manager.run({ id: 'its', data: { do: 'text', text } }));
     expect(error).toBeInstanceOf(ProtocolError);
-    expect(error).toMatchObject({ taskId: 'its', what: expect.stringContaining('place') });
+    expect(error).toMatchObject({ taskId: 'its', what: expect.stringContaining('path') });
     await until(() => isGone(error.pid), `the worker is killed: ${error.pid}`);
     await open();
     const told = log.filter(([event]) => event === 'error');
