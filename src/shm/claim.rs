@@ -1,49 +1,51 @@
-//! The claim word: what proves that a task has, or has not, started.
+//! The claim word: the proof that a task has, or has not, started.
 //!
 //! ```text
-//!   63            32 31             0
-//!   |     epoch     |    started    |     both wrap around
+//!  63            32 31             0
+//!  |     epoch     |    started    |     both wrap around
 //! ```
 //!
-//! Every task is sent with the epoch of its time. Before any user code runs, the worker claims the
-//! next task by moving `(e, k)` to `(e, k + 1)`; where the epoch is no longer that of the task, it
-//! drops the task instead. The supervisor takes back all that has not started by moving `(e, k)` to
-//! `(e + 1, k)`. Either move comes first, so the two never disagree about `k`: the first `k` of the
-//! tasks that were sent have started, and no other ever will.
+//! The supervisor sends every task with the current epoch. Before user code runs, the worker claims
+//! the next task: it moves `(e, k)` to `(e, k + 1)`. If the epoch is not that of the task, it drops
+//! the task instead. The supervisor reclaims all tasks that have not started: it moves `(e, k)` to
+//! `(e + 1, k)`.
 //!
-//! `started` counts on across epochs, for as long as the worker lives.
+//! One of the two moves comes first, so both sides agree on `k`. The first `k` of the tasks that
+//! were sent have started, and no other ever will.
+//!
+//! `started` counts on across epochs, as long as the worker lives.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One worker's claim word, in shared memory or (for tests) anywhere else.
+/// The claim word of one worker, in shared memory or (in tests) in any other.
 ///
-/// One thread of the worker claims, one thread of the supervisor takes back. That both go well
-/// together with a dishonest other side is limited to this: no call ever waits or loops for it.
+/// One thread of the worker claims, and one thread of the supervisor reclaims. If the other side is
+/// dishonest, the only promise is that no call waits or loops for it.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct ClaimWord(AtomicU64);
 
-/// A worker has changed the epoch, which is not its to change.
+/// The worker has changed the epoch, which only the supervisor may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("claim word is in epoch {found} where the supervisor left it in {expected}")]
 pub struct Violation {
     /// The epoch that the supervisor set last.
     pub expected: u32,
-    /// The epoch that is there.
+    /// The epoch in the claim word.
     pub found: u32,
 }
 
 impl ClaimWord {
-    /// Epoch 0, nothing started.
+    /// Makes a claim word in epoch 0, with nothing started.
     pub fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// The worker's move, before it runs a task that was sent in `epoch`. `false`: the task has
-    /// been taken back, and the worker has to forget it.
+    /// Claims a task that was sent in `epoch`, before the worker runs it. `false`: the supervisor
+    /// has reclaimed the task, and the worker must drop it.
     #[must_use = "a task that could not be claimed must not run"]
     pub fn claim(&self, epoch: u32) -> bool {
         let mut seen = self.0.load(Ordering::Relaxed);
@@ -52,9 +54,9 @@ impl ClaimWord {
             if current != epoch {
                 return false;
             }
-            // Fails at most as often as the supervisor takes back, and then the epoch is another.
-            // The supervisor reads nothing but this word, so the order of other memory does not
-            // matter; AcqRel costs nothing on top.
+            // This fails at most once for each reclaim, and then the epoch differs. The supervisor
+            // reads only this word, so the order of other memory does not matter. AcqRel costs
+            // nothing more.
             let next = join(current, started.wrapping_add(1));
             match self.0.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -63,21 +65,21 @@ impl ClaimWord {
         }
     }
 
-    /// `(epoch, started)` at this moment.
+    /// Returns `(epoch, started)`.
     pub fn load(&self) -> (u32, u32) {
         split(self.0.load(Ordering::Acquire))
     }
 
-    /// The supervisor's move: nothing sent in `epoch` starts after this. Gives `(new epoch,
-    /// started)`; of all tasks sent so far, the first `started` (counted since the worker's birth,
-    /// modulo 2^32) have started. The caller checks that this lies between what it knew and what it
-    /// sent.
+    /// Reclaims the tasks of `epoch`: none of them starts after this call. Returns `(new epoch,
+    /// started)`: the first `started` of all tasks sent so far have started, counted since the
+    /// worker's birth, modulo 2^32. The caller checks that `started` lies between the value that it
+    /// knew and the number of tasks that it sent.
     ///
-    /// After a [`Violation`] the word means nothing any more.
+    /// After a [`Violation`] the word has no meaning any more.
     pub fn reclaim(&self, epoch: u32) -> Result<(u32, u32), Violation> {
-        // An addition in the upper half, rather than a loop of compare-and-swap: a worker that
-        // keeps claiming cannot keep us here. A carry out of the epoch falls off the end, which is
-        // how it wraps.
+        // An addition in the upper half, and not a compare-and-swap loop: a worker that keeps
+        // claiming cannot keep the supervisor here. A carry out of the epoch is lost, and so the
+        // epoch wraps.
         let (found, started) = split(self.0.fetch_add(1 << 32, Ordering::AcqRel));
         if found != epoch {
             return Err(Violation { expected: epoch, found });
@@ -136,8 +138,8 @@ mod tests {
         assert_eq!(word.reclaim(6), Err(Violation { expected: 6, found: 7 }));
     }
 
-    /// The supervisor sends, takes back what has not started and sends it again, as fast as both
-    /// can.
+    /// The supervisor sends tasks, reclaims those that have not started, and sends them again, as
+    /// fast as both sides can.
     // [E20, E21]
     #[test]
     fn every_task_starts_once_under_stress() {
@@ -172,7 +174,7 @@ mod tests {
                     }
                     (epoch, settled) = (next, started);
                     if newly == 0 {
-                        // What follows in the new epoch gets a moment.
+                        // The worker gets a moment for tasks of the new epoch.
                         for task in queue.drain(..queue.len().min(8)) {
                             send.send((epoch, task)).unwrap();
                             sent.push_back(task);
@@ -187,7 +189,7 @@ mod tests {
     }
 }
 
-/// Every order in which the moves of the two sides can fall. See `model/Cargo.toml`.
+/// Tries every order of the moves of the two sides. See `model/Cargo.toml`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::sync::Arc;
@@ -195,8 +197,8 @@ mod loom_tests {
 
     use super::*;
 
-    /// The worker tries tasks 0, 1, 2 of epoch 0, then 3 of epoch 1, while the supervisor takes
-    /// back once.
+    /// The worker tries tasks 0, 1 and 2 of epoch 0, then task 3 of epoch 1, while the supervisor
+    /// reclaims once.
     #[test]
     fn what_was_taken_back_never_starts() {
         loom::model(|| {
@@ -208,8 +210,7 @@ mod loom_tests {
             let (epoch, started) = word.reclaim(0).unwrap();
             let claimed = worker.join().unwrap();
             assert_eq!(epoch, 1);
-            // The supervisor's number is exactly what the worker did: the first ones, and only
-            // those.
+            // The supervisor's number is exact: the worker ran the first tasks, and only those.
             let first: Vec<bool> = (0..3).map(|task| task < started).collect();
             assert_eq!(claimed[..3], first);
             assert_eq!(word.load(), (1, started + u32::from(claimed[3])));

@@ -1,12 +1,12 @@
 //! Memory shared by the supervisor and one worker.
 //!
-//! - [`page`] makes and opens the memory; its size is sealed, so neither side can take it from
-//!   under the other.
-//! - [`claim`] is the one word in it that matters: which tasks have started.
+//! - [`page`] makes and opens the memory. Its size is sealed, so that neither side can take it from
+//!   the other.
+//! - [`claim`] is the claim word: how many tasks have started.
 //! - [`ring`] carries large raw bytes, which the channel would copy twice and wait for.
 //!
-//! Whatever the supervisor reads there it reads once and checks before use. No pointers and no
-//! locks are shared.
+//! The supervisor reads every value there once, and checks it before use. The two sides share no
+//! pointers and no locks.
 
 pub(crate) mod claim;
 pub(crate) mod page;

@@ -1,26 +1,23 @@
-//! Memory shared with one worker over a descriptor: no name in any file system, and a size that
-//! nobody can change.
+//! Memory shared with one worker over a descriptor. It has no name in any file system, and its size
+//! cannot change.
 //!
 //! ```text
-//!      0   claim word             (u64)
-//!     64   length of what is held (u32)
-//!    128   how far the worker has read its ring         (u64)
-//!    192   how far the supervisor has read the other    (u64)
-//!   4096   what is held: whole lines that the worker has not written to its channel yet
-//!  69632   a ring of raw bytes to the worker, and one from it
+//!     0   claim word                               (u64)
+//!    64   length of the journal                    (u32)
+//!   128   read position of the worker's reader     (u64)
+//!   192   read position of the supervisor's reader (u64)
+//!  4096   journal: whole lines that the worker has not written to its channel yet
+//! 69632   a ring of raw bytes to the worker, and one from it
 //! ```
 //!
-//! What nobody touches takes no memory. Where there may not be as much as the rings are long (a
-//! limit on the size of files, or of the address space), there are none, and raw bytes take the
-//! channel.
+//! Untouched parts take no memory. A limit on the size of files or of the address space may leave
+//! no room for the rings. Then the page has none, and raw bytes take the channel.
 //!
-//! The kernel keeps it whatever happens to the worker, which is the point: what is in here survives
-//! SIGKILL.
+//! The kernel keeps the page whatever happens to the worker, so the journal survives SIGKILL.
 //!
-//! Memory that could shrink would be a weapon: touching what is cut off raises SIGBUS in whoever
-//! touches it. So its size is sealed before it is shared, and a worker takes no memory that is not.
-//! Where the system has no sealed memory (anything but Linux), there is none, and a worker gets its
-//! tasks one by one.
+//! If the memory could shrink, an access behind its new end would raise SIGBUS. So the supervisor
+//! seals the size before it shares the memory, and a worker accepts only sealed memory. A system
+//! without sealed memory (any but Linux) has no page, and a worker gets its tasks one by one.
 
 #![expect(
     unsafe_code,
@@ -36,19 +33,19 @@ use super::claim::ClaimWord;
 use super::ring::{RING, Read, Ring, Written};
 use crate::buffer_pool::Bytes;
 
-/// Where the length of what is held is: not in the claim word's cache line.
+/// The offset of the journal's length, outside of the claim word's cache line.
 const JOURNAL_LENGTH: usize = 64;
-/// Where what is held begins.
+/// The offset of the journal.
 const JOURNAL: usize = 4096;
-/// What can be held, in bytes.
+/// The capacity of the journal, in bytes.
 pub const JOURNAL_CAPACITY: usize = 64 * 1024;
-/// Without the rings, in bytes.
+/// The size without the rings, in bytes.
 pub const PAGE_SIZE: usize = JOURNAL + JOURNAL_CAPACITY;
-/// With them.
+/// The size with the rings, in bytes.
 const WITH_RINGS: usize = PAGE_SIZE + 2 * RING;
-/// Where it stands how far each ring was read: in cache lines of their own.
+/// The offsets of the two read positions of the rings, each in its own cache line.
 const CONSUMED: [usize; 2] = [128, 192];
-/// Memory for a ring is asked for in steps of so many bytes.
+/// The step (bytes) in which memory for a ring is requested.
 const STEP: usize = 1 << 20;
 
 /// The page of one worker, mapped into this process.
@@ -58,30 +55,30 @@ pub struct SharedPage {
     fd: OwnedFd,
 }
 
-/// The two ways of raw bytes.
+/// The two directions of raw bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the supervisor to the worker.
     ToWorker,
-    /// And back.
+    /// From the worker to the supervisor.
     FromWorker,
 }
 
-/// What the side that writes into a ring remembers of it.
+/// The state of the side that writes into a ring.
 #[derive(Debug, Default)]
 pub struct Writer {
     written: Written,
-    /// Bytes of the ring that have memory behind them.
+    /// The number of the ring's bytes that have memory behind them.
     backed: usize,
 }
 
 impl SharedPage {
-    /// A new page, all zeros. `None` where there can be none: the caller does without.
+    /// Makes a page of zeros. `None`: the system cannot make one, and the caller does without.
     pub fn create() -> Option<Self> {
         [WITH_RINGS, PAGE_SIZE].into_iter().find_map(|size| Self::map(system::create(size)?, size))
     }
 
-    /// The page behind `fd`, which somebody else has made. `None` if it is not such a page.
+    /// Opens the page behind `fd`, which another process made. `None`: `fd` is no such page.
     pub fn open(fd: BorrowedFd<'_>) -> Option<Self> {
         let size =
             system::size_of_sealed(fd).filter(|size| [PAGE_SIZE, WITH_RINGS].contains(size))?;
@@ -93,20 +90,20 @@ impl SharedPage {
         Some(Self { map, fd })
     }
 
-    /// Whether raw bytes can go through it.
+    /// Returns whether raw bytes can go through the page.
     pub fn has_rings(&self) -> bool {
         self.map.len() == WITH_RINGS
     }
 
-    /// Puts all of `pieces` into a ring, end to end, for the other side to read. Their position
-    /// there; `None`: there is no room, or no ring.
+    /// Puts all of `pieces` into a ring, end to end, for the other side to read. Returns their
+    /// position. `None`: there is no room, or no ring.
     pub fn put(&self, way: Direction, writer: &mut Writer, pieces: &[&[u8]]) -> Option<u64> {
         let (ring, start) = self.ring(way)?;
         let back = |end: usize| {
             if end > writer.backed {
                 let to = end.next_multiple_of(STEP).min(RING);
-                // A system that has no memory to spare says so here, and not by a signal when it is
-                // touched.
+                // A system without memory to spare fails here, and not by a signal at the first
+                // access.
                 system::back(self.fd.as_fd(), start + writer.backed, to - writer.backed)?;
                 writer.backed = to;
             }
@@ -115,8 +112,8 @@ impl SharedPage {
         ring.write(&mut writer.written, pieces, back)
     }
 
-    /// Copies pieces of these lengths, which the other side has put there, out of a ring. `None`
-    /// where it cannot have done so.
+    /// Copies pieces of these lengths out of a ring. `None`: the other side cannot have put them
+    /// there.
     pub fn take(
         &self,
         way: Direction,
@@ -127,14 +124,14 @@ impl SharedPage {
         self.ring(way)?.0.read(read, at, lengths)
     }
 
-    /// What was taken may be written over.
+    /// Lets the other side reuse the bytes that were taken.
     pub fn release(&self, way: Direction, read: &mut Read) {
         if let Some((ring, _)) = self.ring(way) {
             ring.release(read);
         }
     }
 
-    /// A ring, and where it begins.
+    /// Returns a ring, and the offset at which it begins.
     fn ring(&self, way: Direction) -> Option<(Ring<'_>, usize)> {
         if !self.has_rings() {
             return None;
@@ -142,8 +139,8 @@ impl SharedPage {
         let index = usize::from(way == Direction::FromWorker);
         let start = PAGE_SIZE + index * RING;
         // SAFETY: as for the claim word: within the mapping, aligned, and touched in no other way.
-        // The ring is the part of the mapping that begins at `start`, which is RING bytes long;
-        // nobody makes references to it.
+        // The ring is the RING bytes of the mapping from `start` on, and no reference to them
+        // exists.
         let ring = unsafe {
             let consumed = &*self.map.as_ptr().add(CONSUMED[index]).cast::<AtomicU64>();
             Ring::new(consumed, self.map.as_mut_ptr().add(start))
@@ -151,48 +148,48 @@ impl SharedPage {
         Some((ring, start))
     }
 
-    /// The worker's claim word.
+    /// Returns the worker's claim word.
     pub fn claim_word(&self) -> &ClaimWord {
-        // SAFETY: the mapping is PAGE_SIZE bytes at least, starts at a page boundary, is readable
+        // SAFETY: the mapping has at least PAGE_SIZE bytes, starts at a page boundary, is readable
         // and writable, and lives as long as `self`. Its file cannot shrink, because both ways to
-        // get a SharedPage make sure of the seals. ClaimWord is a transparent AtomicU64, for which
-        // every bit pattern is valid, and this process never touches these bytes in another way.
-        // (What the other process does to them can change the value, and nothing else.)
+        // get a SharedPage check the seals. ClaimWord is a transparent AtomicU64, for which every
+        // bit pattern is valid, and this process never touches these bytes in another way. The
+        // other process can only change the value.
         unsafe { &*self.map.as_ptr().cast::<ClaimWord>() }
     }
 
-    /// The worker: puts `bytes` at the end of the `already` that are held, so that they survive it.
-    /// Whether there was room.
+    /// Worker: appends `bytes` to the journal, which has `already` bytes, so that they survive this
+    /// process. Returns whether there was room.
     pub fn hold(&self, already: usize, bytes: &[u8]) -> bool {
         let Some(end) = already.checked_add(bytes.len()).filter(|end| *end <= JOURNAL_CAPACITY)
         else {
             return false;
         };
-        // SAFETY: `already..end` lies within the held part of the mapping, which is writable and
-        // lives as long as `self`. Only this process writes there, and only its sender does; the
-        // supervisor reads once this process is dead.
+        // SAFETY: `already..end` lies within the journal's part of the mapping, which is writable
+        // and lives as long as `self`. Only this process writes there, and in it only the sender.
+        // The supervisor reads once this process is dead.
         unsafe {
             self.map
                 .as_mut_ptr()
                 .add(JOURNAL + already)
                 .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
         };
-        // At most JOURNAL_CAPACITY.
+        // The end is at most JOURNAL_CAPACITY.
         self.journal_length().store(end as u32, Ordering::Release);
         true
     }
 
-    /// The worker: what was held is written.
+    /// Worker: empties the journal, whose lines are written to the channel.
     pub fn journal_clear(&self) {
         self.journal_length().store(0, Ordering::Release);
     }
 
-    /// The supervisor, when the worker is dead: what it still held.
+    /// Supervisor: returns the journal of a dead worker.
     pub fn journal(&self) -> Vec<u8> {
         let length = (self.journal_length().load(Ordering::Acquire) as usize).min(JOURNAL_CAPACITY);
-        // Byte by byte as atomics: a process that the worker left behind may still have the memory.
-        // SAFETY: the held part is JOURNAL_CAPACITY bytes of the mapping, which lives as long as
-        // `self`.
+        // Byte by byte as atomics, because a process that the worker left behind may still have the
+        // memory. SAFETY: the journal is JOURNAL_CAPACITY bytes of the mapping, which lives as long
+        // as `self`.
         let byte =
             |index: usize| unsafe { &*self.map.as_ptr().add(JOURNAL + index).cast::<AtomicU8>() };
         (0..length).map(|index| byte(index).load(Ordering::Relaxed)).collect()
@@ -204,7 +201,7 @@ impl SharedPage {
     }
 }
 
-/// To hand the page to a worker. The descriptor is close-on-exec.
+/// Hands the page to a worker. The descriptor is close-on-exec.
 impl AsFd for SharedPage {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -218,12 +215,12 @@ mod system {
     use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
     use rustix::process::{Resource, getrlimit};
 
-    /// Together they fix the size for ever.
+    /// The seals that fix the size for ever.
     const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
     pub(super) fn create(size: usize) -> Option<OwnedFd> {
         let size = size as u64;
-        // To exceed it raises SIGXFSZ, which ends the process.
+        // A larger file raises SIGXFSZ, which ends the process.
         if getrlimit(Resource::Fsize).current.is_some_and(|most| most < size) {
             return None;
         }
@@ -234,15 +231,14 @@ mod system {
         Some(fd)
     }
 
-    /// Of a memory file whose size is fixed for ever.
+    /// Returns the size of a memory file whose size is fixed for ever.
     pub(super) fn size_of_sealed(fd: BorrowedFd<'_>) -> Option<usize> {
-        // Only memory files have seals at all, so this also refuses sockets, terminals and ordinary
-        // files.
+        // Only memory files have seals, so this also refuses sockets, terminals and ordinary files.
         rustix::fs::fcntl_get_seals(fd).ok().filter(|seals| seals.contains(SEALS))?;
         usize::try_from(rustix::fs::fstat(fd).ok()?.st_size).ok()
     }
 
-    /// Has memory behind a part of the file.
+    /// Allocates memory behind a part of the file.
     pub(super) fn back(fd: BorrowedFd<'_>, from: usize, length: usize) -> Option<()> {
         rustix::fs::fallocate(fd, FallocateFlags::empty(), from as u64, length as u64).ok()
     }
@@ -287,7 +283,7 @@ mod tests {
         assert_eq!(
             ours.journal().len(),
             JOURNAL_CAPACITY,
-            "a length that makes no sense harms nobody"
+            "a length that makes no sense does no harm"
         );
     }
 
@@ -365,7 +361,7 @@ mod tests {
             SharedPage::open(memory(PAGE_SIZE as u64, sealed).as_fd())
                 .is_some_and(|page| !page.has_rings())
         );
-        // It could not be mapped for writing.
+        // A page with this seal could not be mapped for writing.
         assert!(
             SharedPage::open(memory(PAGE_SIZE as u64, sealed | SealFlags::WRITE).as_fd()).is_none()
         );

@@ -1,20 +1,22 @@
-//! Raw bytes on their way from one process to the other, through memory that both have.
+//! Carries raw bytes from one process to the other, through shared memory.
 //!
 //! ```text
-//!   0          consumed        written                  RING
-//!   |  free     |  on their way  |  free                   |      positions count on, and are taken modulo RING
+//!  0          consumed        written                  RING
+//!  |  free     |  on their way  |  free                   |
 //! ```
 //!
-//! One side writes and one side reads. The writer puts the bytes of a message down in one piece and
-//! names their position in the message, on the channel; the reader copies them out, and in its own
-//! time moves `consumed` behind them. Once all is consumed, the next bytes go to the beginning
-//! again: the same few pages are used over and over, and stay warm.
+//! Positions count on, and are taken modulo RING.
 //!
-//! Neither side waits for the other. What does not fit takes the channel.
+//! One side writes and one side reads. The writer puts the bytes of a frame down in one piece, and
+//! names their position in the frame, on the channel. The reader copies them out, and later moves
+//! `consumed` behind them. Once all is consumed, the next bytes go to the beginning again, so that
+//! the same few pages are reused and stay warm.
 //!
-//! The supervisor believes nothing that stands here. `consumed` is the worker's word on the way
-//! down, where a lie spoils the worker's own tasks only; on the way up a position is checked
-//! against the size, and what is read there is what the worker said, true or not.
+//! Neither side waits for the other. Bytes that do not fit take the channel.
+//!
+//! The supervisor trusts nothing in a ring. In the ring to the worker, `consumed` is the worker's
+//! word, and a lie spoils only the worker's own tasks. In the ring from the worker, the supervisor
+//! checks a position against the size, and treats the bytes as the worker's.
 
 #![expect(unsafe_code, reason = "bytes are copied between private memory and the mapping")]
 
@@ -22,39 +24,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::buffer_pool::Bytes;
 
-/// Bytes of one direction. What is larger takes the channel, in which copying is no longer what
-/// costs most.
+/// The size of the ring of one direction, in bytes. Larger values take the channel, whose copies
+/// are then not the main cost.
 pub const RING: usize = 8 << 20;
-/// From this size on raw bytes take this way. Below, the channel's copies are cheaper than two more
-/// visits to memory.
+/// The size (bytes) from which on raw bytes go through the ring. Below it, the channel's copies
+/// cost less than two more visits to memory.
 pub(crate) const FROM: usize = 32 * 1024;
 
 const SIZE: u64 = RING as u64;
 
-/// The memory of one direction, as each side sees it.
+/// The ring of one direction, as each side sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring<'a> {
-    /// How far the reader has come.
+    /// The position up to which the reader has read.
     consumed: &'a AtomicU64,
     /// RING bytes that live as long as `consumed` does.
     bytes: *mut u8,
 }
 
-/// What the writing side remembers. Nothing of it is shared.
+/// The state of the writer, which is not shared.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// Where the next bytes go, unless there is a reason to skip some.
+    /// The position of the next bytes, unless the writer skips some.
     at: u64,
-    /// What is before this was consumed, or skipped.
+    /// The position before which everything was consumed or skipped.
     from: u64,
 }
 
-/// What the reading side remembers.
+/// The state of the reader.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// Everything before this was read.
+    /// The position before which everything was read.
     to: u64,
-    /// And the writer was told.
+    /// The position that the reader has told the writer.
     released: u64,
 }
 
@@ -66,8 +68,8 @@ impl<'a> Ring<'a> {
         Self { consumed, bytes }
     }
 
-    /// The writer: a place for `length` bytes in one piece. Its position; `None` where there is no
-    /// room.
+    /// Writer: finds a place for `length` bytes in one piece, and returns its position. `None`:
+    /// there is no room.
     fn place(
         self,
         written: &mut Written,
@@ -76,7 +78,7 @@ impl<'a> Ring<'a> {
     ) -> Option<u64> {
         let length = length as u64;
         let consumed = self.consumed.load(Ordering::Acquire);
-        // Anything else was said before the last skip, or is nonsense.
+        // Any other value is older than the last skip, or nonsense.
         if (written.from..=written.at).contains(&consumed) {
             written.from = consumed;
         }
@@ -97,9 +99,9 @@ impl<'a> Ring<'a> {
         Some(at)
     }
 
-    /// The writer: puts all of `pieces` down, end to end. Their position; `None`, and nothing has
-    /// happened, where there is no room, or `back` says that there is no memory up to this place in
-    /// the ring.
+    /// Writer: writes all of `pieces` end to end, and returns their position. `None`: nothing was
+    /// written, because there is no room, or because `back` has no memory for that place in the
+    /// ring.
     pub(crate) fn write(
         self,
         written: &mut Written,
@@ -109,32 +111,32 @@ impl<'a> Ring<'a> {
         let at = self.place(written, pieces.iter().map(|piece| piece.len()).sum(), back)?;
         let mut offset = (at % SIZE) as usize;
         for piece in pieces {
-            // SAFETY: `place` gave room for all of them within the RING bytes. Nobody has a
-            // reference to them. The other process reads what it was told of only, and if it does
-            // otherwise, that is its own affair.
+            // SAFETY: `place` found room for all pieces within the RING bytes, and no reference to
+            // them exists. An honest reader reads only the bytes that it was told of; a dishonest
+            // one spoils only its own data.
             unsafe { self.bytes.add(offset).copy_from_nonoverlapping(piece.as_ptr(), piece.len()) };
             offset += piece.len();
         }
         Some(at)
     }
 
-    /// The reader: pieces of these lengths, which stand end to end at this position. `None` where
-    /// no writer of ours would have put them.
+    /// Reader: copies out pieces of these lengths, which stand end to end from this position.
+    /// `None`: no honest writer would have put them there.
     pub(crate) fn read(self, read: &mut Read, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         let total = lengths.iter().try_fold(0, |sum: usize, length| sum.checked_add(*length))?;
         let mut offset = (at % SIZE) as usize;
         let end = at.checked_add(total as u64)?;
-        // As much as there is room for, and what was skipped before it. So it takes real bytes to
-        // make a reader take memory.
+        // The limit is the size of the ring and the skipped bytes before it. So the reader
+        // allocates memory only for real bytes.
         if at < read.to || total > RING - offset || end - read.released > 2 * SIZE {
             return None;
         }
         let pieces = lengths.iter().map(|&length| {
             let mut piece = Bytes::with_capacity(length);
             let room = &mut piece.room()[..length];
-            // SAFETY: `offset..offset + length` lies within the RING bytes, as was checked for all
-            // of them together, and `room` is as long. A writer that goes on writing there changes
-            // what is copied, and nothing else: the bytes are looked at in the copy only.
+            // SAFETY: `offset..offset + length` lies within the RING bytes, as the check of the
+            // total has shown, and `room` is as long. A writer that goes on writing there changes
+            // only the copy, and only the copy is read.
             unsafe { room.as_mut_ptr().copy_from_nonoverlapping(self.bytes.add(offset), length) };
             piece.set_length(length);
             offset += length;
@@ -145,7 +147,7 @@ impl<'a> Ring<'a> {
         Some(pieces)
     }
 
-    /// The reader: what was read may be written over.
+    /// Reader: lets the writer reuse the bytes that were read.
     pub(crate) fn release(self, read: &mut Read) {
         if read.released != read.to {
             self.consumed.store(read.to, Ordering::Release);
@@ -244,10 +246,15 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
-        /// Whatever the other side says it has consumed: what is written never reaches beyond the memory, and while it says
-        /// the truth, never into what it has not read.
+        /// Whatever the other side claims to have consumed, a write never reaches beyond the
+        /// memory. While the other side is honest, a write never touches bytes that it has not
+        /// read.
         #[test]
         fn what_is_not_consumed_is_not_written_over(
             acts in proptest::collection::vec((1usize..RING / 2, 0u8..4, any::<u64>()), 1..60)
@@ -270,7 +277,8 @@ mod tests {
                 while honest && act < 2 && let Some((at, length, mark)) = unread.pop_front() {
                     let pieces = ring.read(&mut read, at, &[length]).expect("it was written");
                     ring.release(&mut read);
-                    prop_assert!(pieces[0].iter().step_by(4001).chain(pieces[0].last()).all(|byte| *byte == mark));
+                    let mut samples = pieces[0].iter().step_by(4001).chain(pieces[0].last());
+                    prop_assert!(samples.all(|byte| *byte == mark));
                     if act == 1 {
                         break;
                     }
