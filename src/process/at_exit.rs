@@ -4,26 +4,26 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The process that has asked to be called. 0: none has.
+/// The process that called [`at_exit`]. 0: none.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// Has `act` called when the process ends by `exit` or by returning from `main`. Node's own
-/// clean-up hooks are not called when JavaScript calls `process.exit()`, nor after an uncaught
-/// exception; this is. Best effort: C guarantees 32 such calls.
+/// Has `act` called when the process ends by `exit` or by a return from `main`. Node does not call
+/// its own clean-up hooks after `process.exit()` or an uncaught exception. This is best effort: C
+/// guarantees 32 such calls.
 ///
-/// A child that this process forks inherits the call, and may leave by `exit` as well: `act` asks
+/// A child that this process forks inherits the call, and may also end by `exit`. So `act` asks
 /// [`is_ours`] first.
 pub(crate) fn at_exit(act: extern "C" fn()) {
     ASKED.store(std::process::id(), Ordering::Relaxed);
-    // SAFETY: the function is never unloaded before it is called: glibc and musl both call the
-    // functions of a library that is being unloaded at that moment, and this one is pinned anyway
-    // as soon as a pool was made.
+    // SAFETY: `act` is never unloaded before its call. At an unload, glibc and musl call the
+    // functions of the library at that moment. Besides, napi-rs pins this library as soon as a pool
+    // exists.
     unsafe { libc::atexit(act) };
 }
 
-/// Whether the process that ends is the one that has called [`at_exit`], and no copy of it that
-/// `fork` has made. Takes no lock and no memory: a copy has those as they were at that moment, and
-/// none of the other threads.
+/// Returns whether this process called [`at_exit`], and is no copy of it that `fork` made. Takes no
+/// lock and allocates nothing: a copy has locks and heap in the state of that moment, and no other
+/// thread.
 pub(crate) fn is_ours() -> bool {
     ASKED.load(Ordering::Relaxed) == std::process::id()
 }

@@ -1,19 +1,19 @@
-//! How far a child process is: whether it lives, is dead, or is not ours to ask about.
+//! The state of a child process: running, dead, or not this process's to ask about.
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
-/// What has become of a child.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChildState {
-    /// It runs, or is stopped.
+    /// The child runs, or is stopped.
     Running,
-    /// It has ended, and its pid is still its own.
+    /// The child is dead and not yet reaped, so its pid is still its own.
     Zombie,
-    /// It was reaped, by us or by someone else.
+    /// The child was reaped, by bulkhead or by other code of this process.
     Reaped,
 }
 
-/// Looks at our child `pid` without changing anything.
+/// Looks at the child `pid` without a change of its state.
 pub(super) fn child_state(pid: Pid) -> ChildState {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     match rustix::process::waitid(WaitId::Pid(pid), options) {

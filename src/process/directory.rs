@@ -6,11 +6,11 @@ use rustix::fs::{Access, AtFlags, CWD, Stat, accessat, stat};
 
 use super::weak_symbols::weak_symbols;
 
-/// Where workers start, whatever becomes of this process's own directory.
+/// The directory in which workers start, whatever happens to this process's own directory.
 #[derive(Clone, Debug)]
 pub struct Directory {
     path: CString,
-    /// Of this process's directory, where that is the one that is meant.
+    /// This process's directory, if that is the one to start in.
     own: Option<FileId>,
 }
 
@@ -21,20 +21,20 @@ struct FileId {
 }
 
 impl Directory {
-    /// The one at this path.
+    /// The directory at this path.
     pub fn at(path: CString) -> Self {
         Self { path, own: None }
     }
 
-    /// The one in which this process is now, which is at this path.
+    /// The current directory of this process, which is at this path.
     pub fn own(path: CString) -> Self {
         Self { path, own: current() }
     }
 
-    /// What a worker has to enter. `None`: it is there from the beginning. That is for an own
-    /// directory to which the path leads no longer, as it was moved or removed, which this process
-    /// may not enter any more, or with a libc that cannot have a child enter one. Any other is
-    /// entered: this process may be on its way to elsewhere just now.
+    /// Returns the directory that a worker has to enter. `None`: the worker starts in it anyway.
+    /// That holds for this process's own directory, if the path no longer leads there, if this
+    /// process may no longer enter it, or if the libc cannot have a child enter one. Every other
+    /// directory is entered, because this process may be on its way to another one.
     pub fn to_enter(&self) -> Option<&CStr> {
         let leads_there = || {
             weak_symbols().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path)
@@ -52,7 +52,7 @@ fn id(path: &CStr) -> Option<FileId> {
     stat(path).ok().as_ref().map(FileId::from)
 }
 
-/// By no path at all: to look at `.` takes the right to enter it.
+/// Asks without a path, because a look at `.` takes the right to enter it.
 #[cfg(target_os = "linux")]
 fn current() -> Option<FileId> {
     rustix::fs::statat(CWD, c"", AtFlags::EMPTY_PATH).ok().as_ref().map(FileId::from)
@@ -64,7 +64,7 @@ fn current() -> Option<FileId> {
 }
 
 impl From<&Stat> for FileId {
-    // Their types differ between platforms.
+    // The types differ between platforms.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
     fn from(stat: &Stat) -> Self {
         Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }

@@ -1,46 +1,46 @@
-//! Errors of system calls: their names, as JavaScript knows them, and what they mean for trying
-//! again.
+//! Errors of system calls: the names by which JavaScript knows them, and whether a new attempt can
+//! help.
 
 use std::borrow::Cow;
 
-/// A system call that has failed. Its message says which, and how: `socketpair failed: EMFILE: too
+/// A failed system call. Its message names the call and the error: `socketpair failed: EMFILE: too
 /// many open files`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{call} failed: {}: {}", name(*.errno), words(*.errno))]
 pub struct CallError {
-    /// The call's name, or what was being done by several.
+    /// The name of the call, or of an action that takes several calls.
     pub call: &'static str,
     /// The system's error number.
     pub errno: i32,
 }
 
 impl CallError {
-    /// For `map_err`: an error of the call `call`.
+    /// Returns a function for `map_err` that makes an error of the call `call`.
     pub fn of<E: Into<std::io::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self { call, errno: error.into().raw_os_error().unwrap_or(libc::EIO) }
     }
 
-    /// The error's name, for instance `EMFILE`.
+    /// Returns the error's name, for instance `EMFILE`.
     pub fn code(&self) -> Cow<'static, str> {
         name(self.errno)
     }
 
-    /// See [`is_temporary`].
+    /// Returns whether a later attempt may succeed.
     pub fn is_temporary(&self) -> bool {
         is_temporary(self.errno)
     }
 }
 
-/// We or the machine are short of something, and the same call may work later. All other errors are
-/// in what was asked for, or in what the machine is.
+/// Returns whether the error is a shortage, so that the same call may succeed later. All other
+/// errors lie in the request, or in the machine.
 pub(super) fn is_temporary(errno: i32) -> bool {
     let shortages =
         [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOSPC];
-    // A program that is just being written.
+    // ETXTBSY: other code is writing the program at this moment.
     shortages.contains(&errno) || errno == libc::ETXTBSY
 }
 
-/// `ENOENT` for 2; `E` and the number for an error that starting a process is not known to give.
+/// Returns `ENOENT` for 2. An error that no spawn is known to give becomes `E` and its number.
 pub(super) fn name(errno: i32) -> Cow<'static, str> {
     Cow::Borrowed(match errno {
         libc::E2BIG => "E2BIG",
@@ -69,8 +69,8 @@ pub(super) fn name(errno: i32) -> Cow<'static, str> {
     })
 }
 
-/// `no such file or directory` for 2: the system's words, in lower case so that they fit into a
-/// sentence.
+/// Returns the system's words, `no such file or directory` for 2. They are in lower case, so that
+/// they fit into a sentence.
 pub(super) fn words(errno: i32) -> String {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

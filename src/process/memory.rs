@@ -1,9 +1,9 @@
-//! Readings of what a process uses, from the kernel.
+//! Readings of the memory that a process uses, from the kernel.
 
 #[cfg(target_os = "linux")]
 use std::sync::LazyLock;
 
-/// The resident set of a process, in bytes; `None` where it cannot be read.
+/// Returns the resident set of a process, in bytes. `None`: it cannot be read.
 #[cfg(target_os = "linux")]
 pub(crate) fn resident_set(pid: i32) -> Option<u64> {
     let statm = of_process(pid, "statm")?;
@@ -11,14 +11,14 @@ pub(crate) fn resident_set(pid: i32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// The resident set of a process, in bytes; `None` where it cannot be read.
+/// Returns the resident set of a process, in bytes. `None`: it cannot be read.
 #[cfg(not(target_os = "linux"))]
 pub fn resident_set(_pid: i32) -> Option<u64> {
     None
 }
 
-/// What `/proc` says of a process in this file; `None` where it says nothing, or has other numbers
-/// for processes than we.
+/// Returns the text of a process's file in `/proc`. `None`: there is none, or `/proc` numbers
+/// processes differently.
 #[cfg(target_os = "linux")]
 pub(crate) fn of_process(pid: i32, file: &str) -> Option<String> {
     static NUMBERS_ARE_OURS: LazyLock<bool> = LazyLock::new(|| {
@@ -32,9 +32,10 @@ pub(crate) fn of_process(pid: i32, file: &str) -> Option<String> {
     }
 }
 
-/// Whether `/proc` belongs to the PID namespace of this process, which is `pid` there, by the text
-/// of `/proc/self/status`. One from before `unshare --pid` belongs to another, in which our numbers
-/// are those of strangers.
+/// Returns whether `/proc` belongs to the PID namespace of this process, by the text of
+/// `/proc/self/status`; `pid` is this process's number in its namespace. A `/proc` from before
+/// `unshare --pid` belongs to another namespace, where the same numbers are those of other
+/// processes.
 #[cfg(target_os = "linux")]
 fn has_our_numbers(status: &str, pid: u32) -> bool {
     let numbers = |name: &str| {
@@ -43,7 +44,8 @@ fn has_our_numbers(status: &str, pid: u32) -> bool {
     let are_ours = |mut numbers: std::str::SplitWhitespace<'_>| {
         numbers.next().and_then(|number| number.parse().ok()) == Some(pid)
     };
-    // In each namespace down to our own; older kernels know the first only.
+    // `NSpid` has the number in each namespace down to this process's own. Older kernels have
+    // `Tgid` only, the number in the first.
     match numbers("NSpid:") {
         Some(all) => all.clone().count() == 1 && are_ours(all),
         None => numbers("Tgid:").is_some_and(are_ours),

@@ -1,24 +1,23 @@
-//! Child processes: starting them, hearing of their end, signalling them, and dying with one's
-//! parent.
+//! Child processes: how they start, are watched, get signals, and end with their parent.
 //!
-//! The embedding process has children of its own and a runtime that watches them, so everything
-//! here is done for one pid at a time: no SIGCHLD handler, no `waitpid(-1)`, no change of any
-//! signal's disposition, and every descriptor opened here is close-on-exec.
+//! The embedding process has children of its own, and a runtime that watches them. So all code here
+//! acts on one pid at a time. It installs no SIGCHLD handler, never calls `waitpid(-1)`, and
+//! changes no signal's disposition. Every descriptor that it opens is close-on-exec.
 //!
-//! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the descriptors that it is
-//!   given.
-//! - [`wait`] hears of its end and reaps it: by pidfd where the kernel has them, else by a thread
-//!   for each worker.
+//! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the worker's descriptors.
+//! - [`wait`] waits for a worker's end and reaps it: by pidfd, or by a thread for each worker where
+//!   the kernel has no pidfds.
 //! - [`readiness`] has the runtime watch a descriptor.
-//! - [`directory`] is where it starts; [`nice`] says how much of the processors it gets.
-//! - [`target`] sends signals to it and to its process group; [`signal`] names them.
-//! - [`memory`] reads how much memory a process uses, [`oom`] whether the kernel has ended one for
-//!   it.
+//! - [`directory`] is the directory that a worker starts in; [`nice`] sets its share of the
+//!   processors.
+//! - [`target`] sends signals to a worker and to its process group; [`signal`] names them.
+//! - [`memory`] reads how much memory a process uses; [`oom`] reads whether the kernel has killed
+//!   one for its memory.
 //! - [`weak_symbols`] looks up functions that not every system has.
-//! - [`at_exit`] is called at the end of this process.
+//! - [`at_exit`] runs code at the end of this process.
 //! - [`depth`] counts pools within pools.
 //!
-//! Nothing here decides when to start, stop or replace a worker.
+//! The decision to start, stop or replace a worker is not made here.
 
 pub(crate) mod at_exit;
 pub(crate) mod channel;

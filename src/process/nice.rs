@@ -1,13 +1,13 @@
-//! How much of the processors a worker gets, against everybody else.
+//! The share of the processors that a worker gets, against all other processes.
 
 use super::Pid;
 use super::errno::CallError;
 
-/// Gives a process that was just spawned, which leads its group, this nice value: -20 (most) to 19
+/// Sets the nice value of a process that was just spawned and leads its group: -20 (most) to 19
 /// (least).
 ///
-/// On Linux threads have nice values, and inherit them. By its group all of them are reached,
-/// however many the process has started by now; what it starts later inherits.
+/// On Linux each thread has a nice value, and inherits that of its maker. The call for the group
+/// reaches all threads that the process has started by now. Later ones inherit the value.
 pub(crate) fn set(pid: Pid, nice: i32) -> Result<(), CallError> {
     rustix::process::setpriority_pgrp(Some(pid), nice).map_err(CallError::of("setpriority"))
 }

@@ -1,16 +1,16 @@
-//! Whether the kernel has killed a process for want of memory. All that the process itself shows is
-//! SIGKILL, but the kernel counts such kills for each memory group: in `memory.events` (cgroup v2)
+//! Detects that the kernel killed a process because memory ran out. The process itself only shows
+//! SIGKILL. But the kernel counts such kills for each memory group, in `memory.events` (cgroup v2)
 //! or `memory.oom_control` (v1).
 //!
-//! Workers live in our own group. A kill that was counted while a worker lived explains one death:
-//! the count also rises for others in the group, and a worker that somebody kills by hand a day
-//! later has not run out of memory.
+//! Workers live in the group of this process. A kill that was counted while a worker lived explains
+//! one death. The count also rises for other processes in the group, and a worker that a user kills
+//! a day later has not run out of memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The kernel's count for the group that we are in; `None` where there is none.
+/// The kernel's count for the group of this process. `None`: there is none.
 static OURS: LazyLock<Option<OomKills>> = LazyLock::new(|| {
     let read = |path| std::fs::read_to_string(path).ok();
     let file = count_file(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?, |path| {
@@ -19,26 +19,26 @@ static OURS: LazyLock<Option<OomKills>> = LazyLock::new(|| {
     Some(OomKills { file, told: AtomicU64::new(0) })
 });
 
-/// The count of one group, and how many of its kills have explained a death.
+/// The count of one group, and the number of its kills that have explained a death.
 #[derive(Debug)]
 struct OomKills {
     file: PathBuf,
     told: AtomicU64,
 }
 
-/// Both numbers, when a worker was spawned.
+/// Both numbers at the spawn of a worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
     counted: u64,
     told: u64,
 }
 
-/// To be taken before a process is spawned. Reads one small file.
+/// Takes the mark of a process that is about to be spawned. Reads one small file.
 pub(crate) fn mark() -> Option<Mark> {
     OURS.as_ref()?.mark()
 }
 
-/// Whether the kernel's killer explains that a process spawned after `mark` was killed.
+/// Returns whether the kernel's killer explains that a process spawned after `mark` was killed.
 pub(crate) fn explains(mark: Option<Mark>) -> bool {
     OURS.as_ref().zip(mark).is_some_and(|(kills, mark)| kills.explain(mark))
 }
@@ -63,12 +63,12 @@ impl OomKills {
     }
 }
 
-/// The line that both files have.
+/// Returns the number in the line that both files have.
 fn count(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// The file with the count, from the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
+/// Returns the file with the count, by the texts of `/proc/self/cgroup` and `/proc/self/mountinfo`.
 fn count_file(groups: &str, mounts: &str, exists: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let unified = groups.lines().find_map(|line| line.strip_prefix("0::"));
     let memory = groups.lines().find_map(|line| {
@@ -81,12 +81,12 @@ fn count_file(groups: &str, mounts: &str, exists: impl Fn(&Path) -> bool) -> Opt
     let v1 = memory.and_then(|group| {
         Some(directory(mounts, "cgroup", Some("memory"), group)?.join("memory.oom_control"))
     });
-    // On a machine with both, the memory controller belongs to one of them, and only there is the
-    // file.
+    // On a machine with both versions, the memory controller belongs to one of them, and only that
+    // one has the file.
     [v2, v1].into_iter().flatten().find(|file| exists(file))
 }
 
-/// Where a group is to be found in the file system.
+/// Returns the directory of a group in the file system.
 fn directory(mounts: &str, kind: &str, controller: Option<&str>, group: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;
@@ -101,8 +101,8 @@ fn directory(mounts: &str, kind: &str, controller: Option<&str>, group: &str) ->
         }
         let mut mount = mount.split(' ').skip(3);
         let (root, place) = (mount.next()?, Path::new(mount.next()?));
-        // A container may see its own group mounted as if it were the root, and be told its path
-        // from the host's root.
+        // A container may see its own group mounted as the root, and get its path from the host's
+        // root.
         let inside = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
         Some(place.join(inside.strip_prefix("/").unwrap_or(inside)))
     })
@@ -144,14 +144,15 @@ mod tests {
     // [C9]
     #[test]
     fn finds_it_in_a_container() {
-        // With a namespace of its own, and without: then the mount's root is the container's group.
+        // In a container with a cgroup namespace of its own, and in one without, where the mount's
+        // root is the container's group.
         assert_eq!(found("0::/\n", V2).as_deref(), Some("/sys/fs/cgroup/memory.events"));
         let mounts = "9 8 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
         let file = found("4:memory:/docker/abc\n", mounts);
         assert_eq!(file.as_deref(), Some("/sys/fs/cgroup/memory/memory.oom_control"));
         let file = found("4:memory:/docker/abc/deeper\n", mounts);
         assert_eq!(file.as_deref(), Some("/sys/fs/cgroup/memory/deeper/memory.oom_control"));
-        // A path that has nothing to do with what is mounted: the mount itself is the best guess.
+        // A path outside of the mount: the mount itself is the best guess.
         let file = found("4:memory:/elsewhere\n", mounts);
         assert_eq!(file.as_deref(), Some("/sys/fs/cgroup/memory/memory.oom_control"));
     }
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(count("oom_kill many\n"), None);
     }
 
-    /// A group whose count a test sets.
+    /// A group whose count the test sets.
     struct Group(OomKills);
 
     impl Group {

@@ -1,4 +1,4 @@
-//! Waiting by pidfd (Linux 5.3), in the runtime's own poll.
+//! Waits by pidfd (Linux 5.3), in the poll of the runtime.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,30 +14,30 @@ use super::child_state::{ChildState, child_state};
 use super::errno::CallError;
 use super::readiness;
 
-/// A handle on one process: it stays that process's even when the pid is used again.
+/// A handle on one process, which stays that process's even if the kernel reuses the pid.
 #[derive(Clone, Debug)]
 pub(super) struct PidFd {
     pid: Pid,
     fd: Arc<AsyncFd<OwnedFd>>,
 }
 
-/// What asking for a pidfd gives.
+/// The result of a request for a pidfd.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// A handle.
     Handle(PidFd),
-    /// There is no such process any more: someone else has reaped it.
+    /// The process is gone, because other code has reaped it.
     Gone,
     /// This kernel has no pidfds, or a filter forbids them.
     Unsupported,
 }
 
-/// The kernel has said that it has no pidfds. It will not get them while it runs.
+/// Set once the kernel has said that it has no pidfds, which cannot change while it runs.
 static UNSUPPORTED: AtomicBool = AtomicBool::new(false);
 
 impl PidFd {
-    /// Opens a handle on our child `pid`, inside a runtime. An error means that we are short of
-    /// something (descriptors, memory); a shortage is no reason to fall back to another mechanism.
+    /// Opens a handle on the child `pid`, inside a runtime. An error means a shortage of
+    /// descriptors or memory, for which there is no fallback to the other mechanism.
     pub(super) fn open(pid: Pid) -> Result<Opened, CallError> {
         if UNSUPPORTED.load(Ordering::Relaxed) {
             return Ok(Opened::Unsupported);
@@ -48,8 +48,7 @@ impl PidFd {
                 fd: Arc::new(readiness::watch(fd, Interest::READABLE)?),
             })),
             Err(Errno::SRCH) => Ok(Opened::Gone),
-            // EPERM is what a sandbox answers in place of ENOSYS; the call itself knows no
-            // permissions.
+            // A sandbox answers EPERM in place of ENOSYS. The call itself needs no permission.
             Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
                 UNSUPPORTED.store(true, Ordering::Relaxed);
                 Ok(Opened::Unsupported)
@@ -61,7 +60,7 @@ impl PidFd {
     /// Returns when the process has ended. Cancel safe.
     pub(super) async fn exited(&self) {
         loop {
-            // Fails only when the runtime is being shut down, and then nobody polls us again.
+            // This fails only when the runtime shuts down, and then no task is polled again.
             let Ok(mut guard) = self.fd.readable().await else {
                 return std::future::pending().await;
             };

@@ -1,4 +1,4 @@
-//! The stand-in for systems without pidfds.
+//! The stand-in for pidfds on systems without them.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,11 +7,11 @@ use rustix::process::{Pid, Signal};
 
 use super::errno::CallError;
 
-/// Never exists here.
+/// A handle that never exists here.
 #[derive(Clone, Debug)]
 pub(super) struct PidFd(Infallible);
 
-/// What asking for a pidfd gives: always `Unsupported`.
+/// The result of a request for a pidfd, here always `Unsupported`.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the variants are those of the real one")]
 pub(super) enum Opened {

@@ -12,13 +12,13 @@ use tokio::io::unix::AsyncFd;
 
 use super::errno::CallError;
 
-/// What the runtime asks the kernel by.
+/// The system call by which the runtime registers a descriptor.
 const CALL: &str = if cfg!(target_os = "linux") { "epoll_ctl" } else { "kevent" };
 
-/// Watches `fd`. To be called inside the runtime; fails where the kernel has no room for one more.
+/// Watches `fd`, inside the runtime. Fails if the kernel has no room for one more.
 pub fn watch(fd: OwnedFd, interest: Interest) -> Result<AsyncFd<OwnedFd>, CallError> {
-    // SAFETY: an OwnedFd is open, gives the same number every time, and is moved into the AsyncFd,
-    // which is the only one to close it.
+    // SAFETY: an OwnedFd is open and always gives the same number. It moves into the AsyncFd, which
+    // alone closes it.
     let watched = unsafe { AsyncFd::register_with_interest(fd, interest) };
     watched.map_err(|error| CallError::of(CALL)(error.into_parts().1))
 }

@@ -1,5 +1,5 @@
-//! Signals by name, and to whole process groups. For a worker, use its [`Target`](super::Target),
-//! which knows whether the pid is still that worker's.
+//! Signals by name, and to whole process groups. For a worker use its [`Target`](super::Target),
+//! which checks that the pid is still the worker's.
 
 #![expect(unsafe_code, reason = "a thread's signal mask is set in C")]
 
@@ -9,7 +9,8 @@ use std::mem::MaybeUninit;
 
 use rustix::process::{Pid, Signal};
 
-/// `SIGKILL` for 9; `SIG` and the number for a signal without a name, such as the real-time ones.
+/// Returns `SIGKILL` for 9. A signal without a name, such as a real-time one, becomes `SIG` and its
+/// number.
 pub(crate) fn name(signal: i32) -> Cow<'static, str> {
     Cow::Borrowed(match signal {
         libc::SIGHUP => "SIGHUP",
@@ -53,23 +54,24 @@ pub(crate) fn name(signal: i32) -> Cow<'static, str> {
     })
 }
 
-/// Sends `signal` to every process in the group that `leader` was started in. Only while `leader`
-/// is not reaped: after that the number may belong to strangers.
+/// Sends `signal` to every process in the group of `leader`. The caller makes sure that `leader` is
+/// not reaped, because after that the number may belong to other processes.
 ///
-/// Fails with `ESRCH` when nobody is left, and (on macOS) with `EPERM` when only a zombie is.
+/// Fails with `ESRCH` when the group is empty, and (on macOS) with `EPERM` when only a zombie is in
+/// it.
 pub(crate) fn kill_group(leader: Pid, signal: Signal) -> io::Result<()> {
     Ok(rustix::process::kill_process_group(leader, signal)?)
 }
 
-/// Lets SIGTSTP through again, with which blocked a worker is started. One that has come by now was
-/// not meant for it, but for the group that it came from.
+/// Unblocks SIGTSTP, which is blocked when a worker starts. Drops one that has arrived by now,
+/// because it was meant for the group of the parent.
 pub(crate) fn accept_stop() {
-    // SIGCONT takes back what waits, and does nothing else to a process that runs. It cannot fail
-    // for our own.
+    // SIGCONT discards a pending SIGTSTP, and has no other effect on a running process. To this
+    // process itself it cannot fail.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::CONT);
     let mut stop = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set that the others use, and none can fail with these
-    // arguments. The old mask is not asked for.
+    // arguments. No call asks for the old mask.
     unsafe {
         libc::sigemptyset(stop.as_mut_ptr());
         libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
@@ -77,12 +79,12 @@ pub(crate) fn accept_stop() {
     }
 }
 
-/// Blocks all signals in the calling thread, one of our own: signals to the process are for the
-/// threads that were there before us.
+/// Blocks all signals in the calling thread, which is one of bulkhead's. Signals to the process are
+/// for the threads of its own.
 pub(crate) fn block_all() {
     let mut every = MaybeUninit::uninit();
     // SAFETY: sigfillset initialises the set that pthread_sigmask reads, and neither can fail with
-    // these arguments. The old mask is not asked for.
+    // these arguments. No call asks for the old mask.
     unsafe {
         libc::sigfillset(every.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, every.as_ptr(), std::ptr::null_mut());

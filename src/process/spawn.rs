@@ -1,11 +1,11 @@
-//! Starting a worker, by `posix_spawn`: its price does not grow with our memory, as that of `fork`
-//! does.
+//! Starts a worker by `posix_spawn`. Unlike `fork`, its cost does not grow with the memory of this
+//! process.
 //!
-//! A worker begins in a clean room, whatever our own process looks like: its own process group, no
-//! ignored signals and none blocked but SIGTSTP, `/dev/null` at 0, and no descriptors but these:
+//! A worker starts in a clean state, whatever the state of this process. It leads its own process
+//! group, ignores no signals, blocks only SIGTSTP, and has only these descriptors:
 //!
 //! ```text
-//!   0 /dev/null    1 stdout    2 stderr    3 channel    4 shared page (only if there is one)
+//!  0 /dev/null    1 stdout    2 stderr    3 channel    4 shared page (if there is one)
 //! ```
 
 #![expect(unsafe_code, reason = "posix_spawn and its parameters are C")]
@@ -22,71 +22,71 @@ use rustix::process::Pid;
 use super::errno;
 use super::weak_symbols::{WeakSymbols, weak_symbols};
 
-/// Where the worker finds its channel.
+/// The descriptor of the worker's end of the channel.
 pub(crate) const CHANNEL_FD: RawFd = 3;
-/// Where the worker finds the shared page.
+/// The descriptor of the shared page in the worker.
 pub(crate) const PAGE_FD: RawFd = 4;
 
-/// Sources are first moved up here, so that no `dup2` onto 1 to 4 overwrites one that is still to
-/// come.
+/// The number from which on the sources are duplicated first, so that no `dup2` onto 1 to 4
+/// overwrites a source that is still needed.
 const OUT_OF_THE_WAY: RawFd = 20;
 
-/// What to start. Strings are the caller's business: no shell looks at them.
+/// The process to start. No shell looks at the strings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpawnSpec<'a> {
-    /// With a slash it is a path, which counts from `cwd`; without one it is looked for in our own
-    /// `PATH`.
+    /// A program. With a slash it is a path relative to `cwd`. Without one, this process's `PATH`
+    /// is searched.
     pub program: &'a CStr,
     /// The arguments behind the program's name.
     pub args: &'a [CString],
     /// The whole environment, `NAME=value` each.
     pub env: &'a [CString],
-    /// The working directory; `None` is ours.
+    /// The working directory; `None`: that of this process.
     pub cwd: Option<&'a CStr>,
     /// The worker's end of the channel.
     pub channel: BorrowedFd<'a>,
-    /// The shared page; without one nothing is open at 4.
+    /// The shared page; `None`: descriptor 4 is closed.
     pub page: Option<BorrowedFd<'a>>,
-    /// What it writes to 1.
+    /// The target of standard output.
     pub stdout: Stdio<'a>,
-    /// What it writes to 2.
+    /// The target of standard error.
     pub stderr: Stdio<'a>,
 }
 
-/// Where a standard stream goes.
+/// The target of a standard stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stdio<'a> {
-    /// Where ours goes; `/dev/null` if ours is closed.
+    /// The same stream of this process; `/dev/null` if it is closed.
     Inherit,
-    /// Nowhere.
+    /// `/dev/null`.
     Null,
-    /// There.
+    /// This descriptor.
     Fd(BorrowedFd<'a>),
 }
 
-/// A process that could not be started. Nothing is left of it.
+/// A failed start of a process, of which nothing is left.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{step} {what:?} failed: {}: {}{}", errno::name(*.errno), errno::words(*.errno), .step.hint())]
 pub struct SpawnError {
-    /// What was being done.
+    /// The step that failed.
     pub step: Step,
-    /// The program, or the directory, that it was done to.
+    /// The program or the directory of that step.
     pub what: String,
     /// The system's error number.
     pub errno: i32,
 }
 
-/// What went wrong in a spawn.
+/// The steps of a spawn that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// We are out of something that has to be there before: descriptors, memory.
+    /// The preparation: this process has no descriptors or no memory left.
     Prepare,
-    /// The working directory cannot be entered.
+    /// The change to the working directory.
     Directory,
-    /// The program cannot be started.
+    /// The start of the program.
     Program,
-    /// The program is there, but what is to run it is not: the interpreter in its first line, or
-    /// its loader.
+    /// The start of what runs the program, which itself exists: the interpreter in its first line,
+    /// or its loader.
     Interpreter,
 }
 
@@ -110,13 +110,13 @@ impl Step {
 }
 
 impl SpawnError {
-    /// The error's name, for instance `ENOENT`.
+    /// Returns the error's name, for instance `ENOENT`.
     pub fn code(&self) -> Cow<'static, str> {
         errno::name(self.errno)
     }
 
-    /// The same call may work later: we or the machine are short of something, or the program is
-    /// just being written.
+    /// Returns whether the same call may succeed later: there is a shortage, or other code is
+    /// writing the program at this moment.
     pub fn is_temporary(&self) -> bool {
         errno::is_temporary(self.errno)
     }
@@ -130,11 +130,11 @@ impl SpawnError {
     }
 }
 
-/// Starts a worker and returns its pid, which is also its process group. The pid stays its own
-/// until someone reaps it: give it to a [`Waiter`](super::Waiter) at once.
+/// Starts a worker and returns its pid, which is also its process group. The pid stays the worker's
+/// own until it is reaped. Give it to a [`Waiter`](super::Waiter) at once.
 ///
-/// The worker's end of the channel stays open here as well; close it after this, or its end of file
-/// is never seen.
+/// The worker's end of the channel stays open in this process. The caller must close it after this
+/// call, or it will never see the end of file.
 pub(crate) fn spawn(spec: &SpawnSpec<'_>) -> Result<Pid, SpawnError> {
     spawn_by(weak_symbols(), spec)
 }
@@ -145,8 +145,8 @@ pub(super) fn spawn_by(symbols: &WeakSymbols, spec: &SpawnSpec<'_>) -> Result<Pi
     prepared.run(spec).map_err(|errno| explain(spec, errno))
 }
 
-/// The error of `posix_spawn` does not say which of the child's steps it comes from. We look
-/// ourselves; at worst the file system has changed since, and the message is less exact.
+/// Finds the step that failed, which the error of `posix_spawn` does not tell. If the file system
+/// has changed since, the message is less exact.
 fn explain(spec: &SpawnSpec<'_>, errno: Errno) -> SpawnError {
     let error = |step, what: &CStr, errno: Errno| SpawnError {
         step,
@@ -180,11 +180,11 @@ fn can_enter(directory: &CStr) -> Result<(), Errno> {
     rustix::fs::access(directory, rustix::fs::Access::EXEC_OK)
 }
 
-/// Everything `posix_spawn` wants, with the descriptors it refers to.
+/// The arguments of `posix_spawn`, and the descriptors that they refer to.
 struct Prepared {
     actions: FileActions,
     attributes: Attributes,
-    /// Named by number in `actions`, hence kept until after the call.
+    /// Named by number in `actions`, and so kept until after the call.
     _moved: Vec<OwnedFd>,
 }
 
@@ -200,7 +200,7 @@ impl Prepared {
             Ok(())
         };
         let mut to_null = Vec::with_capacity(2);
-        // A closed standard stream is a BorrowedFd all the same; placing it fails with EBADF.
+        // A closed standard stream is a BorrowedFd, too. Its placement fails with EBADF.
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         for (stdio, inherited, target) in
             [(spec.stdout, stdout.as_fd(), 1), (spec.stderr, stderr.as_fd(), 2)]
@@ -235,8 +235,8 @@ impl Prepared {
         let by_path = spec.program.to_bytes().contains(&b'/');
         let posix_spawn = if by_path { libc::posix_spawn } else { libc::posix_spawnp };
         let mut pid = 0;
-        // SAFETY: both lists are arrays of C strings that outlive the call and end in null; actions
-        // and attributes are initialised, and the descriptors they name are open.
+        // SAFETY: both lists are arrays of C strings that outlive the call and end in null. Actions
+        // and attributes are initialised, and the descriptors that they name are open.
         check(unsafe {
             posix_spawn(
                 &raw mut pid,
@@ -252,12 +252,13 @@ impl Prepared {
     }
 }
 
-/// Null-terminated, as `exec` wants it. It promises not to write through these pointers.
+/// Returns a null-terminated list for `exec`, which promises not to write through these pointers.
 fn pointers<'s>(strings: impl Iterator<Item = &'s CStr>) -> Vec<*mut c_char> {
     strings.map(|string| string.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
 }
 
-/// The `posix_spawn` family returns its error instead of setting `errno`.
+/// Turns the result of a `posix_spawn` function into an error. These functions return it and do not
+/// set `errno`.
 fn check(result: c_int) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(result)) }
 }
@@ -273,7 +274,7 @@ impl FileActions {
         Ok(Self(unsafe { actions.assume_init() }))
     }
 
-    /// `/dev/null` at `target`.
+    /// Opens `/dev/null` at `target`.
     fn open(&mut self, target: RawFd, flags: c_int) -> Result<(), Errno> {
         // SAFETY: the object is initialised, and the path is a C string, which the call copies.
         check(unsafe {
@@ -305,8 +306,8 @@ impl FileActions {
             // SAFETY: the object is initialised.
             return check(unsafe { addclosefrom(&raw mut self.0, first) });
         }
-        // What some other thread opens without close-on-exec from here on is not closed. The common
-        // runtimes never do.
+        // A descriptor that another thread opens from here on, without close-on-exec, stays open in
+        // the worker. The common runtimes never open such a one.
         for fd in inheritable_from(first)? {
             // SAFETY: the object is initialised.
             check(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut self.0, fd) })?;
@@ -314,7 +315,7 @@ impl FileActions {
         Ok(())
     }
 
-    /// The attribute POSIX_SPAWN_CLOEXEC_DEFAULT does it.
+    /// The attribute POSIX_SPAWN_CLOEXEC_DEFAULT closes them.
     #[cfg(target_vendor = "apple")]
     fn close_from(&mut self, _: &WeakSymbols, _: RawFd) -> Result<(), Errno> {
         Ok(())
@@ -328,7 +329,7 @@ impl Drop for FileActions {
     }
 }
 
-/// The open descriptors from `first` on that a child would inherit.
+/// Returns the open descriptors from `first` on that a child would inherit.
 #[cfg(not(target_vendor = "apple"))]
 fn inheritable_from(first: RawFd) -> Result<Vec<RawFd>, Errno> {
     use rustix::io::FdFlags;
@@ -338,8 +339,8 @@ fn inheritable_from(first: RawFd) -> Result<Vec<RawFd>, Errno> {
     let numbers =
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
     let inheritable = numbers.filter(|&fd| {
-        // SAFETY: another thread may close it at this moment, which makes the call fail, and
-        // nothing worse: the descriptor is only asked for its flags.
+        // SAFETY: the call only asks for the flags of the descriptor. If another thread closes it
+        // at this moment, the call fails.
         let fd_flags = |fd| rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) });
         fd >= first && fd_flags(fd).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
     });
@@ -363,16 +364,16 @@ impl Attributes {
         #[cfg(target_vendor = "apple")]
         let flags = flags | libc::POSIX_SPAWN_CLOEXEC_DEFAULT;
         let (mut every, mut stop) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-        // SAFETY: the object is initialised; the calls that fill the signal sets cannot fail on
-        // valid pointers and come before those that read them. KILL and STOP always have their
-        // default disposition and may not be set.
+        // SAFETY: the object is initialised. The calls that fill the signal sets cannot fail on
+        // valid pointers, and come before those that read them. KILL and STOP always have their
+        // default disposition and may not be in the set.
         unsafe {
             libc::sigfillset(every.as_mut_ptr());
             libc::sigdelset(every.as_mut_ptr(), libc::SIGKILL);
             libc::sigdelset(every.as_mut_ptr(), libc::SIGSTOP);
-            // Ctrl-Z reaches the child as well while it is still in our group, and waits there,
-            // blocked. Were it let through before `exec`, the child would stop; and we, who wait
-            // for the `exec`, with it, for good.
+            // The child is at first in the group of this process, so Ctrl-Z reaches it, too, and
+            // stays pending. Unblocked, it would stop the child before `exec`; and this process,
+            // which waits for the `exec`, would hang for ever.
             libc::sigemptyset(stop.as_mut_ptr());
             libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
             check(libc::posix_spawnattr_setflags(object, flags as c_short))?;

@@ -1,5 +1,5 @@
-//! Where signals to one child of ours go: to the process group that it was started in, and to the
-//! child itself where it has left that group.
+//! The address of signals to one child: the process group that it was started in, and the child
+//! itself if it has left that group.
 
 use std::io;
 
@@ -10,17 +10,17 @@ use super::child_state::{ChildState, child_state};
 use super::pidfd::PidFd;
 use super::signal;
 
-/// One child, for as long as it is not reaped. Afterwards its number may be a stranger's, and
-/// nothing is sent any more.
+/// One child, until it is reaped. After that its pid may be another process's, and no signal is
+/// sent.
 #[derive(Clone, Debug)]
 pub struct Target {
     pid: Pid,
-    /// Its pidfd, where there are such.
+    /// The child's pidfd, if the system has them.
     handle: Option<PidFd>,
 }
 
 impl Target {
-    /// The child `pid`, known by its number only.
+    /// Makes the target of the child `pid`, which is known by its number only.
     pub fn of(pid: Pid) -> Self {
         Self { pid, handle: None }
     }
@@ -29,39 +29,39 @@ impl Target {
         Self { pid, handle: Some(handle) }
     }
 
-    /// The child's pid, and the number of the group that it was started in.
+    /// Returns the child's pid, which is also the number of the group that it was started in.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Sends SIGKILL to the group and to the child. Errors as of [`Self::signal`].
+    /// Sends SIGKILL to the group and to the child. Fails as [`Self::signal`] does.
     pub fn kill(&self) -> io::Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// Sends SIGTERM, and SIGCONT behind it, without which a stopped process would not hear. Errors
-    /// as of [`Self::signal`].
+    /// Sends SIGTERM, and then SIGCONT, because a stopped process does not act on SIGTERM. Fails as
+    /// [`Self::signal`] does.
     pub fn ask_to_stop(&self) -> io::Result<()> {
         self.signal(Signal::TERM)?;
         self.signal(Signal::CONT)
     }
 
-    /// Sends `signal` to the group, and to the child where it is in another one.
+    /// Sends `signal` to the group, and to the child if it is in another one.
     ///
-    /// Fails with `ESRCH` when the child is reaped, and with `EPERM` when this process may not
-    /// signal the child, which then runs as another user.
+    /// Fails with `ESRCH` if the child is reaped. Fails with `EPERM` if this process may not signal
+    /// the child, which then runs as another user.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.check_unreaped()?;
         let group = signal::kill_group(self.pid, signal);
-        // A second SIGKILL does no harm, and its answer is about the child: a group is signalled if
-        // one member is. Of any other signal a process may make two.
+        // A second SIGKILL does no harm, and its result is about the child, while a call for a
+        // group succeeds if one member gets the signal. Any other signal must not arrive twice.
         if signal != Signal::KILL && group.is_ok() && self.is_in_group() {
             return Ok(());
         }
         self.send(signal)
     }
 
-    /// Sends `signal` to the child alone. Errors as of [`Self::signal`].
+    /// Sends `signal` to the child alone. Fails as [`Self::signal`] does.
     pub fn signal_alone(&self, signal: Signal) -> io::Result<()> {
         self.check_unreaped()?;
         self.send(signal)
@@ -72,7 +72,7 @@ impl Target {
             Some(handle) => handle.signal(signal),
             None => rustix::process::kill_process(self.pid, signal).map_err(io::Error::from),
         };
-        // Some systems refuse signals to what has ended.
+        // Some systems refuse signals to a zombie.
         sent.or_else(
             |error| if child_state(self.pid) == ChildState::Zombie { Ok(()) } else { Err(error) },
         )

@@ -1,4 +1,4 @@
-//! Real children: how they are started, what they find, how their end is heard of.
+//! Tests with real children: their start, their surroundings, their end.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -13,7 +13,7 @@ use super::spawn::spawn_by;
 use super::weak_symbols::{WeakSymbols, weak_symbols};
 use super::*;
 
-/// A child, our ends of its channel and of its stdout.
+/// A child, and the test's ends of its channel and its stdout.
 struct Child {
     pid: Pid,
     channel: OwnedFd,
@@ -36,7 +36,7 @@ impl Default for Options<'_> {
 
 fn start(options: Options<'_>) -> Result<Child, SpawnError> {
     let (channel, theirs) = channel::channel_pair().unwrap();
-    // Blocking, so that tests can simply read to the end.
+    // Blocking, so that tests can read to the end.
     let (stdout, out) = std::io::pipe().unwrap();
     let args: Vec<CString> = options.args.iter().map(|arg| CString::new(*arg).unwrap()).collect();
     let env = [c"PATH=/usr/bin:/bin".to_owned(), c"ONLY=this".to_owned()];
@@ -62,14 +62,14 @@ fn shell(script: &str) -> Child {
 }
 
 impl Child {
-    /// All it prints, until it and all it has started have closed their stdout.
+    /// All that the child prints, until it and its children have closed their stdout.
     fn output(&mut self) -> String {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).unwrap();
         text
     }
 
-    /// One line, while it goes on.
+    /// One line of the child's output, while it runs.
     fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -210,7 +210,7 @@ fn waiting_can_be_given_up_and_taken_up_again() {
         assert_eq!(waiter.reap().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!(rustix::io::write(&child.channel, b"\n").unwrap(), 1);
         waiter.exited().await;
-        // Not reaped by being waited for.
+        // The wait does not reap it.
         assert_eq!(child_state(child.pid), ChildState::Zombie);
         waiter.exited().await;
         assert_eq!(waiter.reap().unwrap().code, Some(3));
@@ -322,7 +322,7 @@ fn pipes_do_not_block_us_and_stay_ours() {
     }
 }
 
-/// The rest asks the kernel about the child, in Linux's ways.
+/// The other tests ask the kernel about the child, as Linux allows.
 #[cfg(target_os = "linux")]
 mod linux {
     #![expect(
@@ -347,7 +347,7 @@ mod linux {
             // SAFETY: F_DUPFD makes a new descriptor and touches no other.
             let fd = unsafe { libc::fcntl(leaky.as_raw_fd(), libc::F_DUPFD, least) };
             assert!(fd >= least);
-            // SAFETY: it was made just now, and nobody else knows it.
+            // SAFETY: the call above made it, and no other code knows it.
             unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) }
         });
         for symbols in [*weak_symbols(), WeakSymbols { addclosefrom: None, ..*weak_symbols() }] {
@@ -404,11 +404,11 @@ mod linux {
     // [A15, A16]
     #[test]
     fn no_signal_is_ignored_and_none_blocked_but_the_one_of_ctrl_z() {
-        // A thread of its own, whose mask may be changed. Rust's runtime ignores SIGPIPE, which
-        // would be inherited.
+        // A thread of its own, so that the test may change its mask. Rust's runtime ignores
+        // SIGPIPE, and a child would inherit that.
         let status = std::thread::spawn(|| {
             super::super::signal::block_all();
-            // No shell: some begin with a mask of their own making.
+            // No shell, because some shells set a mask of their own.
             let args = vec!["-e", "SigBlk", "-e", "SigIgn", "/proc/self/status"];
             let mut child =
                 start(Options { program: c"grep", args, ..Options::default() }).unwrap();
@@ -422,7 +422,7 @@ mod linux {
             u64::from_str_radix(line.trim(), 16).unwrap()
         };
         assert_eq!(mask("SigBlk:"), 1 << (libc::SIGTSTP - 1));
-        // glibc leaves its own two, 32 and 33, ignored in every process it spawns.
+        // glibc leaves its own two signals, 32 and 33, ignored in every process that it spawns.
         assert_eq!(mask("SigIgn:") & !(0b11 << 31), 0);
     }
 
@@ -435,7 +435,7 @@ mod linux {
 
     #[test]
     fn peak_memory_is_the_childs_own() {
-        // What we have touched ourselves must not be charged to a child.
+        // The child's account must not show memory that this process has touched.
         let ballast = std::hint::black_box(vec![1_u8; 64 << 20]);
         let small = run(async { exit_of(Waiter::new(shell("exit 0").pid).unwrap()).await });
         assert_eq!(small.max_rss_bytes, 0);
@@ -448,7 +448,7 @@ mod linux {
     // [A6]
     #[test]
     fn no_descriptor_for_a_pidfd_is_an_error_and_no_hang() {
-        // In a process of its own: the limit would starve the other tests.
+        // In a process of its own, because the limit would starve the other tests.
         const MARK: &str = "BULKHEAD_TEST_FD_LIMIT";
         if std::env::var_os(MARK).is_none() {
             let test = "no_descriptor_for_a_pidfd_is_an_error_and_no_hang";

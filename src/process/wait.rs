@@ -1,9 +1,9 @@
-//! Hearing of a worker's end, and reaping it.
+//! Waits for a worker's end, and reaps it.
 //!
 //! One [`Waiter`] owns one child from spawn to reap. Between a child's end and its reaping the
-//! kernel keeps its pid, and with it the number of its process group; that is the only time when
-//! the rest of the group can be killed without the risk of hitting strangers, so [`Waiter::finish`]
-//! does both in this order.
+//! kernel keeps its pid, and with it the number of its process group. Only then can the rest of the
+//! group be killed without a risk for other processes. So [`Waiter::finish`] first kills the group
+//! and then reaps.
 
 #![expect(unsafe_code, reason = "wait4 is C")]
 
@@ -18,28 +18,28 @@ use super::pidfd::{Opened, PidFd};
 use super::target::Target;
 use super::wait_thread::WaitThread;
 
-/// How a process ended. Both `None`: someone else in this process reaped our child, and nobody can
-/// know any more.
+/// The end of a process. Both `None`: other code in this process reaped the child, and its status
+/// is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Exit {
-    /// What it passed to `exit`, 0 to 255.
+    /// The exit code, 0 to 255.
     pub code: Option<i32>,
     /// The signal that ended it; see [`signal::name`](super::signal::name).
     pub signal: Option<i32>,
-    /// The most memory it has had resident, in bytes, or 0 where that cannot be told.
+    /// The peak of the resident memory, in bytes; 0: unknown.
     ///
-    /// On Linux a child's account begins with its parent's own peak, because it is the parent's
-    /// memory in which it runs until `exec`. Only a larger number is about the child itself.
+    /// On Linux a child's account begins with its parent's peak, because the child runs in its
+    /// parent's memory until `exec`. Only a larger number is about the child itself.
     pub max_rss_bytes: u64,
 }
 
-/// One child of ours, until it is reaped.
+/// One child, until it is reaped.
 #[derive(Debug)]
-#[must_use = "a child that nobody waits for stays a zombie"]
+#[must_use = "a child that is not reaped stays a zombie"]
 pub(crate) struct Waiter {
     pid: Pid,
     mechanism: Mechanism,
-    /// What the child may have inherited as its peak.
+    /// The peak that the child may have inherited, in bytes.
     rss_floor: u64,
     exit: Option<Exit>,
 }
@@ -48,16 +48,16 @@ pub(crate) struct Waiter {
 enum Mechanism {
     PidFd(PidFd),
     Thread(WaitThread),
-    /// It was gone before we could look.
+    /// The child was reaped before this process could look.
     Gone,
 }
 
 impl Waiter {
-    /// Takes charge of `pid`, a child that [`spawn`](super::spawn()) has just given. To be called
-    /// inside the runtime.
+    /// Takes charge of `pid`, a child that [`spawn`](super::spawn()) has just returned. Must be
+    /// called inside the runtime.
     ///
-    /// On an error (no descriptors or threads left) nobody is in charge: call [`kill_and_reap`] and
-    /// count the spawn as failed.
+    /// After an error (no descriptors or threads left) the caller is in charge. It must call
+    /// [`kill_and_reap`], and count the spawn as failed.
     pub(crate) fn new(pid: Pid) -> Result<Self, CallError> {
         if *NO_PIDFD {
             return Self::with_thread(pid);
@@ -69,7 +69,7 @@ impl Waiter {
         }
     }
 
-    /// [`Self::new`] that never uses a pidfd.
+    /// Does the same as [`Self::new`], but never uses a pidfd.
     pub(super) fn with_thread(pid: Pid) -> Result<Self, CallError> {
         Ok(Self::with(pid, Mechanism::Thread(WaitThread::start(pid)?)))
     }
@@ -78,14 +78,13 @@ impl Waiter {
         Self { pid, mechanism, rss_floor: own_peak_rss(), exit: None }
     }
 
-    /// The child's pid, and its process group.
+    /// Returns the child's pid, which is also its process group.
     #[cfg(test)]
     pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Returns when the child has ended, at once if it has already. It is not reaped by that: call
-    /// [`Self::finish`]. Cancel safe.
+    /// Returns when the child has ended. Does not reap it: call [`Self::finish`]. Cancel safe.
     pub(crate) async fn exited(&mut self) {
         if self.exit.is_none() {
             match &mut self.mechanism {
@@ -96,18 +95,18 @@ impl Waiter {
         }
     }
 
-    /// SIGKILLs what is left of the child's process group, then reaps the child. For a child that
-    /// has ended; one that is still alive is killed by this, and the error is `WouldBlock` until it
-    /// is dead. Never blocks. Later calls give the same answer again.
+    /// SIGKILLs the rest of the child's process group, then reaps the child, which has ended. A
+    /// child that still lives is killed, and the error is `WouldBlock` until it is dead. Never
+    /// blocks. Later calls return the same result.
     pub(crate) fn finish(&mut self) -> io::Result<Exit> {
         if self.exit.is_none() {
-            // It has ended, or the error was told when it was killed before.
+            // The child has ended, or an earlier kill has already reported the error.
             let _ = self.target().kill();
         }
         self.reap()
     }
 
-    /// Reaps the child, which has to have ended; else the error is `WouldBlock`. Never blocks.
+    /// Reaps the child. Fails with `WouldBlock` while the child lives. Never blocks.
     pub(crate) fn reap(&mut self) -> io::Result<Exit> {
         if let Some(exit) = self.exit {
             return Ok(exit);
@@ -118,7 +117,7 @@ impl Waiter {
         Ok(exit)
     }
 
-    /// Where signals to the child go.
+    /// Returns the target of signals to the child.
     pub(crate) fn target(&self) -> Target {
         match &self.mechanism {
             Mechanism::PidFd(handle) => Target::with_handle(self.pid, handle.clone()),
@@ -127,10 +126,10 @@ impl Waiter {
     }
 }
 
-/// Kills a child that has no [`Waiter`], with its group, and reaps the child. Blocks until it is
-/// dead, which after SIGKILL takes microseconds (longer only while the kernel holds it, for
-/// instance in a core dump). A child that may not be killed (its program is another user's, and set
-/// to run as that user) is not waited for: `EPERM`.
+/// Kills a child that has no [`Waiter`], with its group, and reaps it. Blocks until the child is
+/// dead. After SIGKILL that takes microseconds, or longer if the kernel holds the process, for
+/// instance in a core dump. Fails with `EPERM`, and does not wait, if this process may not kill the
+/// child: its program runs as another user.
 pub(crate) fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
     match Target::of(pid).kill() {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
@@ -138,11 +137,12 @@ pub(crate) fn kill_and_reap(pid: Pid) -> io::Result<Exit> {
     }
 }
 
-/// Set in the environment to wait by threads although there are pidfds.
+/// Set by the environment: wait by threads although the kernel has pidfds.
 static NO_PIDFD: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("BULKHEAD_NO_PIDFD").is_some_and(|value| value == "1"));
 
-/// `Ok(None)`: not ended yet. A child that someone else has reaped gives an unknown exit.
+/// Reaps the child. `Ok(None)`: the child has not ended yet. A child that other code has reaped
+/// gives an unknown exit.
 fn wait4(pid: Pid, options: i32, rss_floor: u64) -> io::Result<Option<Exit>> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
@@ -162,7 +162,8 @@ fn wait4(pid: Pid, options: i32, rss_floor: u64) -> io::Result<Option<Exit>> {
             _ => break,
         }
     }
-    // SAFETY: all zeros is a valid rusage, and the kernel has overwritten it with another.
+    // SAFETY: all zeros is a valid rusage, and the kernel has overwritten it with another valid
+    // one.
     let peak = peak_rss(&unsafe { usage.assume_init() });
     Ok(Some(Exit {
         code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
@@ -171,14 +172,14 @@ fn wait4(pid: Pid, options: i32, rss_floor: u64) -> io::Result<Option<Exit>> {
     }))
 }
 
-/// The most that a child started just now can have inherited.
+/// Returns the peak (bytes) that a child started now may inherit at most.
 fn own_peak_rss() -> u64 {
     if cfg!(target_vendor = "apple") {
         return 0;
     }
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to writable memory of the right type, in which all zeros is a valid
-    // value already.
+    // value.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
         usage.assume_init()

@@ -1,6 +1,6 @@
-//! Waiting by a thread for each worker, where there are no pidfds. The thread only looks: the dead
-//! process stays a zombie until the same code reaps it as with a pidfd, so that its group can still
-//! be killed first.
+//! Waits by a thread for each worker, where the kernel has no pidfds. The thread does not reap. The
+//! dead process stays a zombie until [`Waiter`](super::Waiter) kills the rest of its group and
+//! reaps it, as with a pidfd.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::errno::CallError;
 
-/// It calls one function, in a loop.
+/// The size of the thread's stack, in bytes. The thread only calls one function in a loop.
 const STACK: usize = 64 * 1024;
 
 /// A thread that waits for one child.
@@ -18,7 +18,7 @@ pub(super) struct WaitThread {
 }
 
 impl WaitThread {
-    /// Starts to wait for our child `pid`. Fails when no thread can be had.
+    /// Starts to wait for the child `pid`. Fails if there is no thread left.
     pub(super) fn start(pid: Pid) -> Result<Self, CallError> {
         let (sender, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("bulkhead-wait".into()).stack_size(STACK);
@@ -26,8 +26,8 @@ impl WaitThread {
             super::signal::block_all();
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Err(Errno::INTR) = rustix::process::waitid(WaitId::Pid(pid), options) {}
-            // Also after ECHILD: someone else has reaped it, so it has ended. Nobody may be
-            // listening any more.
+            // ECHILD also means that the child has ended: other code has reaped it. The receiver
+            // may be gone.
             let _ = sender.send(());
         };
         thread.spawn(run).map_err(CallError::of("pthread_create"))?;
@@ -37,8 +37,7 @@ impl WaitThread {
     /// Returns when the process has ended. Cancel safe.
     pub(super) async fn exited(&mut self) {
         if let Some(ended) = &mut self.ended {
-            // An error would mean that the thread is gone without a word, which it cannot be: it
-            // does not panic.
+            // The sender is never dropped without a message, because the thread does not panic.
             let _ = ended.await;
             self.ended = None;
         }

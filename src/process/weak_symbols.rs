@@ -1,5 +1,5 @@
-//! Functions that not every libc of the platforms we support has, looked up when they are needed.
-//! Linking to them would keep the addon from loading where they are missing.
+//! Functions that not every supported libc has. They are looked up at run time, because an addon
+//! that links to them would not load where they are missing.
 
 #![expect(unsafe_code, reason = "a function found by name has the type that we say it has")]
 
@@ -10,7 +10,7 @@ type Actions = *mut libc::posix_spawn_file_actions_t;
 type AddChdir = unsafe extern "C" fn(Actions, *const c_char) -> c_int;
 type AddCloseFrom = unsafe extern "C" fn(Actions, c_int) -> c_int;
 
-/// What this libc can do in the child between `fork` and `exec`.
+/// The functions of this libc that act in the child between `fork` and `exec`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WeakSymbols {
     /// `posix_spawn_file_actions_addchdir_np` (glibc 2.29, musl 1.1.24, macOS 10.15).
@@ -23,7 +23,7 @@ pub(super) struct WeakSymbols {
     pub(super) addclosefrom: Option<AddCloseFrom>,
 }
 
-/// What this process's libc has.
+/// Returns the functions of this process's libc.
 pub(super) fn weak_symbols() -> &'static WeakSymbols {
     static FOUND: LazyLock<WeakSymbols> = LazyLock::new(|| WeakSymbols {
         addchdir: find_addchdir(),
@@ -38,7 +38,8 @@ fn find_addchdir() -> Option<AddChdir> {
     unsafe { look_up(c"posix_spawn_file_actions_addchdir_np") }
 }
 
-/// Older than any musl in use. A statically linked one cannot look anything up.
+/// Returns the function, which is older than any musl in use. A statically linked musl cannot look
+/// up symbols.
 #[cfg(target_env = "musl")]
 fn find_addchdir() -> Option<AddChdir> {
     Some(libc::posix_spawn_file_actions_addchdir_np)
@@ -49,7 +50,7 @@ fn find_addclosefrom() -> Option<AddCloseFrom> {
     unsafe { look_up(c"posix_spawn_file_actions_addclosefrom_np") }
 }
 
-/// The function of this name, if this process has one.
+/// Returns the function of this name, if this process has it.
 ///
 /// # Safety
 ///
@@ -58,6 +59,6 @@ pub(crate) unsafe fn look_up<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: RTLD_DEFAULT asks for no library in particular, and the name is a C string.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    // SAFETY: the caller has said so; both are one pointer.
+    // SAFETY: the caller promises the type, and both types have the size of one pointer.
     (!found.is_null()).then(|| unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
 }
