@@ -1,11 +1,11 @@
-//! Memory for raw bytes that is used again while it is still warm.
+//! Memory for raw bytes that is reused while it is warm.
 //!
-//! Fresh memory comes from the system page by page, each with a fault: a mebibyte of it costs
-//! thirty times what copying a mebibyte into memory costs that was used before. So large pieces are
-//! not given back at once, but kept for the next ones, up to a limit, for the whole process.
+//! Fresh memory comes from the system page by page, with a fault for each. One mebibyte of it costs
+//! thirty times as much as a copy of a mebibyte into warm memory. So the pool keeps large pieces
+//! for the next use, up to a limit for the whole process.
 //!
-//! They are mappings of their own, and nothing of the allocator's: kept there, they would lie about
-//! in its heaps, which could never shrink, and grow for ever as pieces of all sizes come and go.
+//! Each piece is a mapping of its own. The allocator's heaps would grow for ever as pieces of all
+//! sizes come and go, and could not shrink.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,28 +13,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memmap2::MmapMut;
 
-/// Smaller pieces are left to the allocator, which keeps such memory warm by itself.
+/// The size (bytes) from which on pieces are pooled. The allocator keeps smaller ones warm by
+/// itself.
 pub(crate) const MIN_POOLED: usize = 32 * 1024;
-/// Bytes that are kept, at most: what V8 lets pile up before it collects, and so gives back at a
-/// time.
+/// The most bytes that the pool keeps: as many as V8 lets pile up before it collects and gives them
+/// back.
 const KEPT: usize = 64 << 20;
-/// A piece is used for what needs at least this part of it: larger ones are for larger bytes.
+/// The largest ratio of a piece to the bytes in it. Larger pieces wait for larger bytes.
 const MAX_OVERSIZE: usize = 2;
-/// What a mapping consists of, at least.
+/// The size of a page of memory, in bytes.
 const PAGE: usize = 4096;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { pieces: Vec::new(), bytes: 0 });
 
-/// Pieces that nobody uses. The last one given back is taken first, and the oldest goes when there
-/// are too many.
+/// The pieces that are not in use. The newest piece is taken first. The oldest goes when the pool
+/// is full.
 struct Pool {
     pieces: Vec<MmapMut>,
-    /// Their sizes together.
+    /// The sum of their sizes, in bytes.
     bytes: usize,
 }
 
 impl Pool {
-    /// A piece of at least `size` bytes.
+    /// Takes out a piece of at least `size` bytes.
     fn take(&mut self, size: usize) -> Option<MmapMut> {
         let sizes = size..=size.saturating_mul(MAX_OVERSIZE);
         let index = self.pieces.iter().rposition(|piece| sizes.contains(&piece.len()))?;
@@ -43,7 +44,7 @@ impl Pool {
         Some(piece)
     }
 
-    /// Keeps a piece, and gives the system back what is too much then.
+    /// Keeps a piece, and gives the oldest ones back to the system while there are too many.
     fn give(&mut self, piece: MmapMut) {
         self.bytes += piece.len();
         self.pieces.push(piece);
@@ -53,11 +54,11 @@ impl Pool {
     }
 }
 
-/// Bytes in a piece of such memory.
+/// Bytes in pooled memory, or on the heap if they are few.
 #[derive(Default)]
 pub struct Bytes {
     memory: Memory,
-    /// How many of the memory's bytes they are, from its beginning.
+    /// The number of bytes in use, from the beginning of the memory.
     length: usize,
 }
 
@@ -73,7 +74,7 @@ impl Default for Memory {
 }
 
 impl Bytes {
-    /// Empty, with room for `capacity` bytes or more.
+    /// Makes empty bytes with room for at least `capacity`.
     pub fn with_capacity(capacity: usize) -> Self {
         let used = if capacity < MIN_POOLED { None } else { lock().take(capacity) };
         let memory = match used.or_else(|| fresh(capacity)) {
@@ -83,7 +84,7 @@ impl Bytes {
         Self { memory, length: 0 }
     }
 
-    /// A copy.
+    /// Makes a copy of `bytes`.
     pub fn copy_of(bytes: &[u8]) -> Self {
         if bytes.len() < MIN_POOLED {
             return Self { memory: Memory::Heap(bytes.to_vec()), length: bytes.len() };
@@ -93,7 +94,7 @@ impl Bytes {
         copy
     }
 
-    /// All of the memory, to be written into from the beginning. What is in there means nothing.
+    /// Returns all of the memory, to write into from the beginning. Its content has no meaning.
     pub fn room(&mut self) -> &mut [u8] {
         match &mut self.memory {
             Memory::Heap(memory) => memory,
@@ -101,19 +102,19 @@ impl Bytes {
         }
     }
 
-    /// The first `length` bytes of the memory are the bytes now.
+    /// Makes the first `length` bytes of the memory the content.
     ///
     /// # Panics
-    /// When there is not as much memory.
+    /// Panics if the memory is shorter.
     pub fn set_length(&mut self, length: usize) {
         assert!(length <= self.room().len(), "more bytes than there is room for");
         self.length = length;
     }
 
-    /// Puts `bytes` behind those that are there.
+    /// Appends `bytes`.
     ///
     /// # Panics
-    /// When there is no room for them.
+    /// Panics if there is no room for them.
     pub fn append(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         let from = self.length;
@@ -122,8 +123,8 @@ impl Bytes {
     }
 }
 
-/// A mapping for so many bytes, if it pays and there can be one. Sizes that are about the same
-/// become the same, so that one serves for the other.
+/// Makes a mapping for `capacity` bytes. `None`: they are too few, or there is no memory. Similar
+/// sizes are rounded to the same one, so that a piece fits several.
 fn fresh(capacity: usize) -> Option<MmapMut> {
     if capacity < MIN_POOLED {
         return None;
@@ -170,7 +171,7 @@ impl Drop for Bytes {
 }
 
 fn lock() -> MutexGuard<'static, Pool> {
-    // Nothing in here panics half-way through a change.
+    // No code under this lock panics in the middle of a change.
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,73 +1,74 @@
-//! The texts of the errors that users see and that are made here, in one place so that they can be
-//! read as copy.
+//! The texts of the errors that native code makes and users see. They stand in one file, so that
+//! they can be reviewed as copy.
 //!
-//! Each is lower case and fits behind the words that name its object: [`WireError`] and [`Breach`]
-//! behind "worker 3 (pid 7) broke the protocol: ", [`NotReady`] stands for itself. What a system
-//! call says is in [`process::errno`](crate::process); what JavaScript makes of all of it, in
-//! `lib/errors/from-native.js`.
+//! Each text is in lower case and follows the words that name its object. [`WireError`] and
+//! [`Breach`] follow "worker 3 (pid 7) broke the protocol: "; [`NotReady`] stands for itself. The
+//! texts of system calls are in [`process::errno`](crate::process). `lib/errors/from-native.js`
+//! turns all of them into JavaScript errors.
 
-/// A frame that no honest worker writes. The stream is of no further use: the caller ends the
-/// worker.
+/// A frame that no honest worker writes. The stream has no meaning after it, so the supervisor
+/// kills the worker.
 ///
-/// Every variant quotes the beginning of what arrived, made harmless by [`excerpt`].
+/// Every variant quotes the beginning of the frame, made harmless by [`excerpt`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// No newline came in time. The limit is in bytes.
+    /// The line has no newline within the limit.
     #[error("line is longer than {limit} bytes: {excerpt}")]
     LineTooLong {
-        /// The longest line allowed.
+        /// The longest line allowed, in bytes.
         limit: usize,
-        /// How the line begins.
+        /// The beginning of the line.
         excerpt: String,
     },
-    /// The sum of `bytes` is above the limit. Nothing was allocated for them.
+    /// The sum of `bytes` is above the limit. The decoder has allocated nothing for them.
     #[error("frame announces {announced} raw bytes, more than maxMessageSize ({limit}): {excerpt}")]
     TooManyBytes {
-        /// What the line announced; `u64::MAX` stands for that and more.
+        /// The sum that the line announced, in bytes; `u64::MAX`: that or more.
         announced: u64,
-        /// The most allowed.
+        /// The largest sum allowed, in bytes.
         limit: usize,
-        /// How the line begins.
+        /// The beginning of the line.
         excerpt: String,
     },
     /// The line is not UTF-8.
     #[error("line is not UTF-8: the first invalid byte is byte {at}: {excerpt}")]
     NotUtf8 {
-        /// The first byte that is not, from 0.
+        /// The position of the first invalid byte, from 0.
         at: usize,
-        /// How the line begins.
+        /// The beginning of the line.
         excerpt: String,
     },
-    /// The rest of a frame does not come.
+    /// The rest of a frame does not arrive.
     #[error("incomplete frame: no progress for 30 s: {excerpt}")]
     Unfinished {
-        /// How the frame begins.
+        /// The beginning of the frame.
         excerpt: String,
     },
     /// The line is not JSON, or not a frame of this protocol.
     #[error("line is not a frame of protocol version 1: {reason}: {excerpt}")]
     Malformed {
-        /// One of [`reason`], or what the JSON reader says, shortened: it can quote the line.
+        /// One of [`reason`], or the text of the JSON reader, shortened because it can quote the
+        /// line.
         reason: String,
-        /// How the line begins.
+        /// The beginning of the line.
         excerpt: String,
     },
 }
 
 impl WireError {
-    /// `begun`: what there is of the frame.
+    /// Makes the error of an incomplete frame; `begun`: the bytes that have arrived.
     pub fn unfinished(begun: &[u8]) -> Self {
         Self::Unfinished { excerpt: excerpt(begun) }
     }
 
-    /// `reason` may repeat any part of the line (serde_json quotes strings in full), so it is
-    /// shortened as well.
+    /// Makes the error of a line that is no frame. It shortens `reason`, because serde_json quotes
+    /// strings of the line in full.
     pub fn malformed(reason: impl std::fmt::Display, line: &[u8]) -> Self {
         Self::Malformed { reason: shorten(reason.to_string().chars(), 160), excerpt: excerpt(line) }
     }
 }
 
-/// Why a line is not a frame, where it is JSON.
+/// The reasons for which a line of JSON is not a frame.
 pub(crate) mod reason {
     pub(crate) const NO_VERSION: &str = "`version` is missing";
     pub(crate) const NO_ID: &str = "`id` is missing";
@@ -93,91 +94,91 @@ pub(crate) mod reason {
     pub(crate) const V8_BINARY: &str = "the encoding `v8` excludes `binary`";
 }
 
-/// A frame that is well formed, and that this worker may not send now; or shared memory that
-/// contradicts what was said.
+/// A well-formed frame that this worker may not send now, or shared memory that contradicts the
+/// frames.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Breach {
-    /// Structured clones, in a pool whose values are JSON.
+    /// The frame holds a structured clone, and the values of the pool are JSON.
     #[error("frame has the encoding `v8`, but the pool's serialization is 'json'")]
     Encoding,
-    /// Raw bytes that the frame says are in the shared memory.
+    /// The raw bytes are not where the frame says, in the shared memory.
     #[error("shared-memory offset is out of range")]
     SharedOffset,
-    /// The worker has another version of the protocol than the pool.
+    /// The worker and the pool have different versions of the protocol.
     #[error(
         "worker has protocol version {worker}, the pool has version {pool}; use the same version of bulkhead for both"
     )]
     Version {
-        /// What `ready` says.
+        /// The version in the worker's `ready` frame.
         worker: u32,
         /// [`PROTOCOL_VERSION`](crate::wire::PROTOCOL_VERSION).
         pool: u32,
     },
-    /// A worker gets ready once.
+    /// The worker sent a second `ready` frame.
     #[error("`ready` frame came twice")]
     ReadyTwice,
-    /// A worker that serves can no longer fail to start.
+    /// The worker sent `fail` after it had got ready.
     #[error("`fail` frame came after `ready`")]
     FailAfterReady,
-    /// A reply to a task that this worker has not, or has replied to before.
+    /// The reply is for a task that this worker does not have, or has answered before.
     #[error("reply for an unknown task id: {excerpt}")]
     UnknownTask {
-        /// How the line begins.
+        /// The beginning of the line.
         excerpt: String,
     },
-    /// The claim word says that more tasks began than were sent, or is of another epoch.
+    /// The claim word has more tasks started than were sent, or another epoch.
     #[error("claim word does not match the tasks that were sent")]
     Claims,
-    /// For a worker that is ended for a breach that was told elsewhere.
+    /// Stands in where the text of the violation is not known.
     #[error("unrecognized frame")]
     Unknown,
 }
 
-/// Why a worker did not get ready. Where there is a cause (what the system, or the worker itself,
-/// has said), JavaScript puts it behind this.
+/// The reason for which a worker did not get ready. JavaScript appends the cause, if there is one:
+/// the error of the system or of the worker itself.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum NotReady {
     /// There is no process.
     #[error("the worker could not be started")]
     Spawn,
-    /// The worker has said why.
+    /// The worker reported the reason.
     #[error("the worker could not start")]
     Refused,
     /// The worker broke the protocol.
     #[error("the worker broke the protocol before it was ready: {what}")]
     Protocol {
-        /// A [`WireError`] or a [`Breach`].
+        /// The text of a [`WireError`] or of a [`Breach`].
         what: String,
     },
-    /// The worker used too much memory. Both in bytes.
+    /// The worker used too much memory.
     #[error(
         "the worker was killed before it was ready: it used {used} bytes of memory, more than maxMemory ({limit})"
     )]
     Memory {
-        /// What was resident.
+        /// The resident memory, in bytes.
         used: u64,
-        /// The pool's option.
+        /// The pool's option `maxMemory`, in bytes.
         limit: u64,
     },
     /// The start deadline passed.
     #[error("the worker was not ready within {limit} ms (startTimeout)")]
     Timeout {
-        /// The pool's option, in ms.
+        /// The pool's option `startTimeout` (ms).
         limit: f64,
     },
     /// The worker closed its channel.
     #[error("the worker closed its channel before it was ready, and was ended for that")]
     ChannelClosed,
-    /// A signal that is not the pool's.
+    /// A signal that the pool did not send killed the worker.
     #[error("the worker was killed by {signal} before it was ready")]
     Killed {
-        /// The signal's name.
+        /// The name of the signal.
         signal: String,
     },
-    /// The worker left by itself.
+    /// The worker exited by itself.
     #[error("the worker exited with code {code} before it was ready")]
     Exited {
-        /// What it passed to `exit`.
+        /// The exit code.
         code: i32,
     },
     /// Other code of this process has reaped the worker.
@@ -185,11 +186,11 @@ pub(crate) enum NotReady {
     Gone,
 }
 
-/// The beginning of `bytes` for an error message: at most 80 characters, with everything that could
-/// disturb a terminal or a log line escaped, and what is not UTF-8 replaced.
+/// Returns the beginning of `bytes` for an error message, in at most 80 characters. It escapes
+/// whatever could disturb a terminal or a log line, and replaces what is not UTF-8.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     const MOST: usize = 80;
-    // 80 characters are at most 320 bytes; one more shows that something was left off.
+    // 80 characters are at most 320 bytes. One more byte shows that the text goes on.
     let head = &bytes[..bytes.len().min(MOST * 4 + 1)];
     shorten(String::from_utf8_lossy(head).chars(), MOST)
 }
@@ -198,7 +199,7 @@ fn shorten(chars: impl Iterator<Item = char>, most: usize) -> String {
     let mut text = String::new();
     let mut length = 0;
     for c in chars {
-        // Quotes and backslashes are what JSON is made of and harm nobody.
+        // JSON consists of quotes and backslashes, which are harmless in a log line.
         let plain = matches!(c, '"' | '\'' | '\\');
         let width = if plain { 1 } else { c.escape_debug().count() };
         if length + width > most - 1 {

@@ -32,7 +32,7 @@ mod supervisor;
 mod wire;
 mod worker;
 
-/// What the fuzz targets and the benchmark use: no interface for anything else.
+/// The parts that the fuzz targets and the benchmark use. They are no interface for other code.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::errors::WireError;
