@@ -1,6 +1,7 @@
-//! What Node prints on standard error when it opens its inspector. Because we had it do so: then it
-//! is read by us, and by nobody else. Because the user's flags have: then the line with the address
-//! says whose it is. Everything around it passes through unchanged, byte for byte.
+//! Filters the lines that Node prints on standard error when it opens its inspector. If the
+//! supervisor asked for the inspector, it takes the lines out. If the user's flags did, the line
+//! with the address gets the worker's name in front. All other output passes unchanged, byte for
+//! byte.
 
 use tokio::sync::oneshot;
 
@@ -10,54 +11,56 @@ const HELP: &str = "For help, see: https://nodejs.org/";
 const ATTACHED: &str = "Debugger attached.";
 const WAITING: &str = "Waiting for the debugger to disconnect...";
 
-/// A line of ours is no longer than this, in bytes.
+/// The longest line of Node's about its inspector, in bytes.
 const MAX_LINE: usize = 256;
 
-/// Lines of one worker's standard error, where Node has opened its inspector, or is about to.
+/// The lines about the inspector in one worker's standard error.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {
-    /// Goes in front of the address of the inspector that the user's flags open, until that has
-    /// come.
+    /// The text to put in front of the address of the inspector that the user's flags open. `None`
+    /// once the address has come.
     label: Option<String>,
-    /// That inspector.
+    /// The address of that inspector.
     users: Option<String>,
-    /// The line with both, until somebody takes it.
+    /// The line with the label and the address, until it is taken.
     introduction: Option<Vec<u8>>,
-    /// Who waits for the address.
+    /// The receiver of the address.
     wanted: Option<oneshot::Sender<String>>,
-    /// The inspector that we had opened last.
+    /// The address of the inspector that the supervisor opened last.
     ours: Option<String>,
-    /// Lines of help that are still to come: one behind each line that names the address.
+    /// The number of help lines still to come: one follows each line that names the address.
     helps: usize,
-    /// The beginning of a line that may become one of ours.
+    /// The beginning of a line that may be one of Node's.
     partial: Vec<u8>,
-    /// The rest of the line at hand is not ours.
+    /// The rest of the current line passes.
     passing: bool,
 }
 
 impl Announcements {
-    /// Of a worker whose flags open the inspector; `label` says which worker it is.
+    /// Makes the filter of a worker whose flags open the inspector; `label` names the worker.
     pub(crate) fn labelled(label: String) -> Self {
         Self { label: Some(label), ..Self::default() }
     }
 
-    /// The inspector that is open by the user's flags: no other can be opened.
+    /// Returns the address of the inspector that the user's flags opened. The worker can open no
+    /// other.
     pub(crate) fn users(&self) -> Option<&str> {
         self.users.as_deref()
     }
 
-    /// The line that names that inspector and its worker, once, when it has come.
+    /// Takes the line that names that inspector and its worker. `None`: it has not come, or was
+    /// taken.
     pub(crate) fn introduction(&mut self) -> Option<Vec<u8>> {
         self.introduction.take()
     }
 
-    /// The inspector is being opened: its address goes to `wanted`.
+    /// Notes that the worker opens the inspector, whose address goes to `wanted`.
     pub(crate) fn expect(&mut self, wanted: oneshot::Sender<String>) {
         self.wanted = Some(wanted);
         self.ours = None;
     }
 
-    /// Takes in a chunk; what is left of it for everybody else.
+    /// Takes in a chunk, and returns the part of it that passes.
     pub(crate) fn filter(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut rest = Vec::with_capacity(chunk.len());
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
@@ -85,13 +88,14 @@ impl Announcements {
         rest
     }
 
-    /// The stream has ended: the rest.
+    /// Ends the filter with its stream, and returns what it still held.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         self.wanted = None;
         std::mem::take(&mut self.partial)
     }
 
-    /// The complete line at hand may be the one that names the address of the user's inspector.
+    /// Puts the label in front of the current line, if that names the address of the user's
+    /// inspector.
     fn put_label(&mut self) {
         let Some(label) = &self.label else { return };
         let line = std::str::from_utf8(&self.partial).ok();
@@ -104,14 +108,14 @@ impl Announcements {
         self.label = None;
     }
 
-    /// Whether the complete line at hand is ours.
+    /// Returns whether the current, complete line is about the supervisor's inspector.
     fn take(&mut self) -> bool {
         let Ok(line) = std::str::from_utf8(&self.partial) else { return false };
         let line = line.trim_end();
         if let Some(rest) = line.strip_prefix(LISTENING)
             && let Some(wanted) = self.wanted.take()
         {
-            // Whoever waited may have given up; then nobody needs the address.
+            // The receiver is gone if the capture has timed out.
             let _ = wanted.send(format!("ws://{rest}"));
             self.ours = Some(rest.to_owned());
             self.helps += 1;
@@ -183,7 +187,8 @@ mod tests {
     fn lines_that_we_have_not_caused_pass() {
         let (mut announcements, mut url) = expecting();
         let other = "ws://127.0.0.1:9229/0a628b82-847c-4209-8bc1-ddb9f2c5f74b";
-        // Ours is the first that listens; another may end, and need help.
+        // The supervisor's inspector is the first that listens. Another one may end, and print
+        // help.
         let text =
             format!("{HELP_LINE}Debugger attached.\nDebugger listening on {URL}\n{HELP_LINE}");
         let theirs =

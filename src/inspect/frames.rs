@@ -1,4 +1,5 @@
-//! What the inspector says, as far as we care, and the frames of a stack as text.
+//! Reads the inspector's messages, as far as bulkhead needs them, and turns the frames of a stack
+//! into text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,24 +9,24 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Frames that are told, from the innermost on.
+/// The most frames in a stack, from the innermost on.
 const MAX_FRAMES: usize = 50;
-/// Characters of a function's name, and of a script's address.
+/// The most characters of a function's name, and of a script's URL.
 const MAX_NAME: usize = 200;
 const MAX_URL: usize = 1_000;
 
 /// One message of the inspector.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// To our request of this number.
+    /// The answer to the request with this number.
     Answer { id: u64 },
-    /// JavaScript is paused; the stack.
+    /// JavaScript is paused, with this stack.
     Paused(String),
-    /// Anything else.
+    /// Any other message.
     Other,
 }
 
-/// Addresses of the scripts, by their ids: frames have only the latter.
+/// The URLs of the scripts by id, because frames have only the id.
 #[derive(Debug, Default)]
 pub(super) struct Scripts(HashMap<String, String>);
 
@@ -54,7 +55,7 @@ struct Paused<'a> {
     call_frames: Frames<'a>,
 }
 
-/// The first frames of however many.
+/// The first frames of a stack.
 struct Frames<'a>(Vec<Frame<'a>>);
 
 #[derive(Deserialize)]
@@ -66,7 +67,7 @@ struct Frame<'a> {
     location: Location<'a>,
 }
 
-/// Both numbers count from 0.
+/// A position; both numbers count from 0.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Location<'a> {
@@ -78,7 +79,7 @@ struct Location<'a> {
 }
 
 impl Scripts {
-    /// Takes in one message. `None`: it makes no sense.
+    /// Takes in one message. `None`: the message makes no sense.
     pub(super) fn read(&mut self, text: &str) -> Option<Message> {
         let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
         if let Some(id) = envelope.id {
@@ -101,7 +102,7 @@ impl Scripts {
         }
     }
 
-    /// As in the `stack` of an Error.
+    /// Returns the line of a frame, as in the `stack` of an Error.
     fn line(&self, frame: &Frame<'_>) -> String {
         let url = self.0.get(frame.location.script_id.as_ref()).map_or("", String::as_str);
         let url = if url.is_empty() { "<anonymous>" } else { url };
@@ -116,7 +117,7 @@ impl Scripts {
     }
 }
 
-/// Text that stays on its line.
+/// Returns the beginning of `text`, without control characters, so that it stays on its line.
 fn clean(text: &str, max: usize) -> String {
     text.chars().take(max).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
@@ -254,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(scripts().read(text), None, "{text}");
         }
-        // As deep as it likes: the parser has a limit of its own.
+        // The depth does no harm, because the parser has a limit of its own.
         assert_eq!(scripts().read(&"[".repeat(100_000)), None);
     }
 }

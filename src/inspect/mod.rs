@@ -1,14 +1,14 @@
-//! Where a worker's JavaScript hangs: asks Node's own debugger for the frames, at a deadline that
-//! was missed.
+//! Captures the stack of a worker's JavaScript when the worker misses a deadline, by Node's own
+//! debugger.
 //!
-//! SIGUSR1 has Node open its inspector even while JavaScript is in a loop. It announces the address
-//! on standard error ([`announcement`]), we connect ([`session`]), have JavaScript paused, take the
-//! frames ([`frames`]), let it go on and leave. Where the user's flags have opened it already, that
-//! one is used; its port comes from [`ports`].
+//! SIGUSR1 has Node open its inspector, even while JavaScript is in a loop. Node announces the
+//! address on standard error ([`announcement`]). The supervisor connects ([`session`]), pauses
+//! JavaScript, takes the frames ([`frames`]), and lets JavaScript go on. If the user's flags have
+//! opened the inspector already, that one is used, with a port from [`ports`].
 //!
-//! Everything that is read here are a worker's bytes, and so not to be trusted: we connect to this
-//! machine only, read a bounded number of bytes in a bounded time, and take nothing but text from
-//! them. Whatever does not work out, there is no stack.
+//! All bytes here come from a worker, and are not trusted. The supervisor connects to this machine
+//! only, reads a bounded number of bytes in a bounded time, and takes only text from them. After
+//! any failure there is no stack.
 
 pub(crate) mod announcement;
 mod frames;
@@ -24,15 +24,15 @@ use crate::process::memory;
 use crate::process::{Pid, Signal, Target};
 use session::Session;
 
-/// From the signal to the stack. JavaScript that runs answers within a fraction of it; what does
-/// not, is not in JavaScript.
+/// The time from the signal to the stack. JavaScript that runs answers within a fraction of it. A
+/// worker that does not answer is not in JavaScript.
 const LIMIT: Duration = Duration::from_millis(1_000);
-/// For letting go of the worker afterwards. When it is up, the connection is cut, which has the
-/// same effect.
+/// The time for the goodbye to the worker. After it the connection is cut, which also lets
+/// JavaScript go on.
 const LEAVE: Duration = Duration::from_millis(200);
 
-/// Has the process open its inspector. Fails where that would kill it instead: its own code, an
-/// option or the permission model may have taken Node's handler of this signal away.
+/// Has the process open its inspector. Fails if the signal would kill it instead: the worker's own
+/// code, an option or the permission model may have removed Node's handler.
 pub(crate) fn open(worker: &Target) -> std::io::Result<()> {
     if !catches_usr1(worker.pid()) {
         return Err(std::io::ErrorKind::Unsupported.into());
@@ -40,22 +40,21 @@ pub(crate) fn open(worker: &Target) -> std::io::Result<()> {
     worker.signal_alone(Signal::USR1)
 }
 
-/// The worker's stack, in lines like those of an Error's. `url`: where the inspector listens, once
-/// the worker has said so; when that cannot come any more, the other end is dropped.
+/// Returns the worker's stack, in lines like those of an Error. `url` receives the inspector's
+/// address, or an error once the address can no longer come.
 pub(crate) async fn capture(url: oneshot::Receiver<String>) -> Option<String> {
     let deadline = Instant::now() + LIMIT;
     let connect = async { Session::open(&url.await.ok()?).await };
     let mut session = timeout_at(deadline, connect).await.ok()??;
     let stack = timeout_at(deadline, session.stack()).await.ok().flatten();
-    // What matters is that it was tried: a worker that does not answer is let go by the end of the
-    // connection.
+    // Only the attempt matters: the end of the connection also lets the worker go on.
     let _ = timeout(LEAVE, session.leave()).await;
     stack
 }
 
 #[cfg(target_os = "linux")]
 fn catches_usr1(pid: Pid) -> bool {
-    // Where nothing is known, it nearly always does.
+    // Without a reading of the status the handler is assumed, because it is nearly always there.
     memory::of_process(pid.as_raw_pid(), "status")
         .is_none_or(|status| catches(&status, Signal::USR1))
 }
@@ -65,7 +64,8 @@ fn catches_usr1(_: Pid) -> bool {
     true
 }
 
-/// Whether a process has a handler for this signal, by the text of its `/proc/<pid>/status`.
+/// Returns whether a process has a handler for this signal, by the text of its
+/// `/proc/<pid>/status`.
 #[cfg(target_os = "linux")]
 fn catches(status: &str, signal: Signal) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -84,8 +84,8 @@ mod tests {
         assert!(catches(status, Signal::USR1));
         assert!(catches(status, Signal::INT));
         assert!(!catches(status, Signal::USR2));
-        // The shell that runs cargo has none of its own; and what cannot be read is no reason
-        // against it.
+        // The shell that runs cargo has no handler. A status that cannot be read is no reason to
+        // refuse.
         assert!(!catches("SigCgt:\t0000000000000000\n", Signal::USR1));
         assert!(catches("", Signal::USR1));
     }

@@ -1,38 +1,39 @@
-//! A port of its own for the inspector of each worker, where the user's flags have Node open it
-//! from the beginning.
+//! Gives the inspector of each worker a port of its own, if the user's flags have Node open it from
+//! the start.
 //!
-//! Node ends at once if it cannot have its port. So no two workers of this process are given the
-//! same one, and none that somebody else listens on; these get any that is free.
+//! Node exits at once if it cannot have its port. So no two workers of this process get the same
+//! port, and no worker gets a port on which another process listens. A worker without a port of its
+//! own gets any free one.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::net::{IpAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
-/// Below it Node takes no port.
+/// The lowest port that Node accepts.
 const LOWEST: u16 = 1024;
 
-/// Ports of the workers that there are, in all pools of this process.
+/// The ports of the current workers, in all pools of this process.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// What the flags of a pool's workers say about their inspectors.
+/// The flags of a pool's workers about their inspectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InspectConfig {
-    /// Where among the arguments the worker's own port is to stand: behind the flags, of which the
-    /// last decides.
+    /// The index in the arguments at which the worker's own port goes. It is behind the user's
+    /// flags, because the last flag decides.
     pub position: usize,
-    /// The address to listen on, as far as it is one.
+    /// The address to listen on; the default address if the flag's host is none.
     pub host: IpAddr,
-    /// The first worker's port; those of the others follow. 0: any that is free.
+    /// The first worker's port, which those of the others follow. 0: any free port.
     pub first: u16,
 }
 
-/// One worker's port, which is its own until this is dropped.
+/// The port of one worker, held until this is dropped.
 #[derive(Debug)]
 pub struct Port(u16);
 
 impl InspectConfig {
-    /// The port of this worker, from 1 on.
+    /// Reserves the port of this worker, which counts from 1.
     pub fn port(&self, worker_id: u32) -> Port {
         Port(
             self.wanted(worker_id)
@@ -52,7 +53,7 @@ impl InspectConfig {
 }
 
 impl Port {
-    /// Node's flag for it. The address is that of the flags before it.
+    /// Returns Node's flag for the port. The address comes from the flags before it.
     pub fn flag(&self) -> CString {
         CString::new(format!("--inspect-port={}", self.0)).expect("a number contains no NUL")
     }
@@ -69,7 +70,7 @@ fn taken() -> std::sync::MutexGuard<'static, BTreeSet<u16>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `false`: another worker has it.
+/// Reserves `port`. `false`: another worker has it.
 fn take(port: u16) -> bool {
     taken().insert(port)
 }
@@ -90,7 +91,7 @@ mod tests {
         InspectConfig { position: 0, host: HOST, first }
     }
 
-    /// A port that is free, with a free one behind it.
+    /// Returns a free port with a free one behind it.
     fn two_free() -> u16 {
         loop {
             let listener = TcpListener::bind((HOST, 0)).expect("there are free ports");

@@ -1,4 +1,4 @@
-//! One conversation with a worker's inspector, over a WebSocket on the loopback interface.
+//! One session with a worker's inspector, over a WebSocket on the loopback interface.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,20 +10,20 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::frames::{Message, Scripts};
 
-/// Bytes of one message. The frames of a stack with ten thousand of them are this large, and take
-/// longer than we wait.
+/// The longest message, in bytes. A stack of ten thousand frames is this large, and takes longer
+/// than the time limit.
 const MAX_MESSAGE: usize = 16 << 20;
-/// Bytes of all messages together. A worker with thousands of modules names each, with its source
-/// map.
+/// The most bytes of all messages together. A worker with thousands of modules names each of them,
+/// with its source map.
 const MAX_TOTAL: usize = 64 << 20;
 
-/// Our requests, by their numbers.
+/// The numbers of the supervisor's requests.
 const ENABLE: u64 = 1;
 const PAUSE: u64 = 2;
 const PROBE: u64 = 3;
 const DISABLE: u64 = 4;
 
-/// A connection to an inspector that is there.
+/// A connection to an inspector.
 pub(super) struct Session {
     socket: WebSocketStream<TcpStream>,
     scripts: Scripts,
@@ -31,8 +31,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects. `None`: not an address that an inspector of this machine would have, or nobody
-    /// there who speaks.
+    /// Connects. `None`: no inspector of this machine has such an address, or none answers.
     pub(super) async fn open(url: &str) -> Option<Self> {
         let address = address(url)?;
         let stream = TcpStream::connect(address).await.ok()?;
@@ -40,7 +39,7 @@ impl Session {
             .read_buffer_size(16 << 10)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        // Node answers to nobody who asks for `0.0.0.0`.
+        // Node answers no request for the host `0.0.0.0`.
         let (_, uuid) = url.rsplit_once('/')?;
         let (socket, _) =
             client_async_with_config(format!("ws://{address}/{uuid}"), stream, Some(config))
@@ -49,15 +48,14 @@ impl Session {
         Some(Self { socket, scripts: Scripts::default(), received: 0 })
     }
 
-    /// Pauses JavaScript, and tells where it was. `None`: it does not run.
+    /// Pauses JavaScript and returns its stack. `None`: JavaScript does not run.
     pub(super) async fn stack(&mut self) -> Option<String> {
         self.ask(ENABLE, "Debugger.enable").await?;
         self.ask(PAUSE, "Debugger.pause").await?;
         loop {
             match self.next().await? {
                 Message::Paused(stack) => return Some(stack).filter(|stack| !stack.is_empty()),
-                // JavaScript that runs is paused before it hears of anything that we say from here
-                // on.
+                // Running JavaScript is paused before it reads any later request.
                 Message::Answer { id: PAUSE } => self.ask(PROBE, "Runtime.getIsolateId").await?,
                 Message::Answer { id: PROBE } => return None,
                 Message::Answer { .. } | Message::Other => {}
@@ -65,7 +63,7 @@ impl Session {
         }
     }
 
-    /// Lets JavaScript go on, and leaves.
+    /// Lets JavaScript go on, and disconnects.
     pub(super) async fn leave(mut self) -> Option<()> {
         self.ask(DISABLE, "Debugger.disable").await?;
         while self.next().await? != (Message::Answer { id: DISABLE }) {}
@@ -91,13 +89,14 @@ impl Session {
     }
 }
 
-/// Where to connect: `ws://127.0.0.1:<port>/<uuid>`, or the same with `[::1]`, `0.0.0.0` or `[::]`.
+/// Returns the address to connect to, for `ws://127.0.0.1:<port>/<uuid>` or the same with `[::1]`,
+/// `0.0.0.0` or `[::]`.
 fn address(url: &str) -> Option<SocketAddr> {
     let (host, path) = url.strip_prefix("ws://")?.split_once('/')?;
     let uuid =
         path.len() == 36 && path.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let mut address: SocketAddr = host.parse().ok()?;
-    // It listens on every address, and so on this one.
+    // An inspector on every address listens on this one, too.
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
