@@ -1,8 +1,9 @@
-//! Fail points: a worker dies at a given point, so that tests can see what becomes of its tasks.
+//! Fail points: a worker dies at a given point, so that tests can see the effect on its tasks.
 //!
 //! The environment asks for a fault (see CONTRIBUTING.md). The worker reads it once, when it begins
-//! to start. Without a fault, a fail point is one read of an empty option. Without the cargo feature
-//! `failpoints`, as in a published addon, it is nothing, and the worker does not read the variables.
+//! to start. Without a fault, a fail point is one read of an empty option. A published addon lacks
+//! the cargo feature `failpoints`: a fail point is nothing there, and the worker does not read the
+//! variables.
 
 #![expect(unsafe_code, reason = "_exit")]
 
@@ -15,12 +16,12 @@ use rustix::process::Signal;
 
 use crate::wire::up;
 
-/// `<phase> <how>[ <nth>]`.
+/// The variable with the fault: `<phase> <how>[ <nth>]`.
 const FAULT: &str = "BULKHEAD_FAULT";
-/// Path of a file: only the process that removes it dies.
+/// The variable with the path of a file: only the process that removes the file dies.
 const TOKEN: &str = "BULKHEAD_FAULT_TOKEN";
 
-/// Unit tests have the points as well.
+/// Unit tests have fail points, too.
 const ENABLED: bool = cfg!(any(test, feature = "failpoints"));
 
 static ARMED: OnceLock<Option<Fault>> = OnceLock::new();
@@ -28,32 +29,32 @@ static ARMED: OnceLock<Option<Fault>> = OnceLock::new();
 /// A point that a worker passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It knows its pool, and nothing of the worker module has been loaded.
+    /// The worker knows its pool, and has loaded no part of the worker module.
     Start,
-    /// It could run a task, and none is there.
+    /// The worker is ready for a task, and there is none.
     Idle,
-    /// Bytes have come, of which none was looked at: a part of a task, or all of it.
+    /// Bytes have come that the worker has not looked at: a part of a task, or all of it.
     Read,
-    /// The next thing is to claim a task.
+    /// The worker is about to claim a task.
     BeforeClaim,
-    /// A task is claimed, and none of its code has run.
+    /// The worker has claimed a task, and run none of its code.
     AfterClaim,
     /// The synchronous part of a handler has run.
     Task,
-    /// The frame of an outcome is being written.
+    /// The worker is writing the frame of an outcome.
     Write(Cut),
-    /// The frame of an outcome is written.
+    /// The worker has written the frame of an outcome.
     Result,
-    /// It was told to stop.
+    /// The supervisor has told the worker to stop.
     Stop,
 }
 
-/// How much of a frame is written.
+/// The part of a frame that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// One byte.
     One,
-    /// Half of it.
+    /// Half of the frame.
     Half,
     /// All but the last byte.
     AllButOne,
@@ -66,18 +67,18 @@ enum How {
     Exit(i32),
 }
 
-/// See the module.
+/// The fault that the environment asks for.
 #[derive(Debug)]
 pub(crate) struct Fault {
     phase: Phase,
     how: How,
-    /// Passings until it happens; it does at the one that finds 1.
+    /// The number of passes until the fault happens. The pass that finds 1 dies.
     left: AtomicU32,
     token: Option<PathBuf>,
 }
 
-/// Reads the environment. Points that were passed before do not count. Fails where there is
-/// something in it that makes no sense.
+/// Reads the environment. Passes before this call do not count. Fails if the environment makes no
+/// sense.
 pub(crate) fn arm() -> Result<(), String> {
     if !ENABLED {
         return Ok(());
@@ -96,7 +97,7 @@ pub(crate) fn arm() -> Result<(), String> {
     Ok(())
 }
 
-/// Dies here if that was asked for.
+/// Dies here if the environment asks for it.
 #[inline]
 pub(crate) fn fail_point(phase: Phase) {
     if let Some(fault) = armed()
@@ -107,20 +108,20 @@ pub(crate) fn fail_point(phase: Phase) {
     }
 }
 
-/// Whether the worker is to die in this phase sooner or later.
+/// Returns whether the worker will die in this phase sooner or later.
 pub(crate) fn is_armed(phase: Phase) -> bool {
     armed().is_some_and(|fault| fault.phase == phase)
 }
 
-/// How many bytes of `lines`, and of so many raw bytes behind them, are to be written before the
-/// fault happens. `None`: it does not.
+/// Returns the number of bytes to write before the fault happens, out of `lines` and `raw` raw
+/// bytes behind them. `None`: no fault happens.
 #[inline]
-pub(crate) fn cut(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
+pub(crate) fn bytes_before_fault(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
     let fault = armed()?;
     Some((fault.cut(lines, raw)?, fault))
 }
 
-/// The lines are written, with what belongs to them: dies here if that was asked for.
+/// Dies here if the environment asks for it. The lines are written, with their raw bytes.
 #[inline]
 pub(crate) fn written(lines: &[u8]) {
     if armed().is_some() {
@@ -156,22 +157,21 @@ impl Fault {
     pub(crate) fn happen(&self) -> ! {
         match self.how {
             How::Signal(signal) => {
-                // A thread of ours may block it: then it is for another one, and this one has
-                // nothing more to do.
+                // One of this worker's threads may block the signal. Then another thread gets it,
+                // and this one must not go on.
                 let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
                 loop {
                     std::thread::park();
                 }
             }
             How::Abort => std::process::abort(),
-            // SAFETY: _exit has no preconditions. Unlike exit() it leaves whatever is half done
-            // half done.
+            // SAFETY: _exit has no preconditions. Unlike exit() it runs no handlers.
             How::Exit(code) => unsafe { libc::_exit(code) },
         }
     }
 }
 
-/// Where the frames that end a task begin, and how long their lines are.
+/// Returns the position and the length of each line that ends a task.
 fn outcomes(lines: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     lines.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {

@@ -1,4 +1,4 @@
-//! What a worker finds open when it starts.
+//! The descriptors that are open when a worker starts.
 
 #![expect(
     unsafe_code,
@@ -10,12 +10,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 
-/// The worker's end of its channel, and the shared page if there is one, as close-on-exec
-/// duplicates: user code may close the originals, or read from them, without pulling the ground
-/// from under us. Fails where descriptor 3 is no socket, which means that this process is no
-/// worker.
+/// Returns the worker's end of its channel, and the shared page if there is one. Both are
+/// close-on-exec duplicates, because user code may close the originals, or read from them. Fails if
+/// descriptor 3 is no socket: this process is no worker.
 pub(crate) fn inherited() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
-    // SAFETY: the number is only passed to the kernel, which says so if nothing is open there.
+    // SAFETY: the number only goes to the kernel, which reports it if nothing is open there.
     let channel = unsafe { BorrowedFd::borrow_raw(CHANNEL_FD) };
     rustix::net::sockopt::socket_type(channel)?;
     // SAFETY: as above.

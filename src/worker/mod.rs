@@ -1,5 +1,4 @@
-//! What runs in a worker process: the Rust half of `lib/worker/`, as far as it is not a matter of
-//! Node-API.
+//! The parts of a worker process that do not depend on Node-API: the Rust half of `lib/worker/`.
 //!
 //! - [`outgoing`]: the worker's way out to its supervisor.
 //! - [`parent_watch`]: how a worker ends with its parent.

@@ -1,10 +1,12 @@
-//! What a worker has to say, on its way into the channel.
+//! Writes the worker's frames into the channel.
 //!
-//! Replies of tiny tasks are written several at a time, as one system call for each would cost more
-//! than the tasks. But a reply must not wait for user code: the next task may run for minutes, or
-//! for ever. So what is not written yet is *held* here before user code runs: in memory that the
-//! supervisor reads when this process dies, and a thread writes it if nobody else has within a
-//! millisecond. That thread sleeps unless something is held while user code runs.
+//! The worker writes the replies of tiny tasks several at a time, because a system call for each
+//! would cost more than the tasks. But a reply must not wait for user code, which may run for
+//! minutes, or for ever. So the worker *holds* its unwritten lines before user code runs.
+//!
+//! The page keeps held lines, and the supervisor reads them if the worker dies. A thread writes
+//! them if no other write has happened within a millisecond. That thread sleeps unless there are
+//! held lines while user code runs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,16 +21,16 @@ use crate::process::signal;
 use crate::shm::SharedPage;
 use crate::worker::failpoints;
 
-/// How long something may be held.
+/// The longest time for which a line is held.
 const HOLD: Duration = Duration::from_millis(1);
-/// A buffer larger than this is given back once it is written.
+/// The capacity (bytes) beyond which a buffer is freed once it is written.
 const KEEP_BUFFER: usize = 1 << 20;
 
-/// See the module.
+/// The worker's end of the channel, and the lines that it holds.
 pub(crate) struct Outgoing {
     inner: Arc<Inner>,
-    /// The thread that writes what is held for too long, once there is one. `None` if there cannot
-    /// be one; then what is held waits for the next write.
+    /// The thread that writes lines that were held for too long, once there is one. `None`: there
+    /// is no thread left, and held lines wait for the next write.
     flusher: OnceLock<Option<Thread>>,
 }
 
@@ -41,20 +43,20 @@ struct Inner {
 #[derive(Default)]
 struct Held {
     text: Vec<u8>,
-    /// When the first of it came.
+    /// The time of the first held line.
     since: Option<Instant>,
     /// The thread looks again by itself.
     watched: bool,
 }
 
 impl Outgoing {
-    /// Everything is written to `channel`, and held in `page` until then.
+    /// Makes a writer to `channel` that holds lines in `page`.
     pub(crate) fn new(channel: OwnedFd, page: Option<Arc<SharedPage>>) -> Self {
         let inner = Inner { channel, page, held: Mutex::default() };
         Self { inner: Arc::new(inner), flusher: OnceLock::new() }
     }
 
-    /// Takes in whole lines, to be written with what comes next. `add` appends them; if it fails,
+    /// Takes in whole lines, which go out with the next write. `add` appends them; if it fails,
     /// nothing has happened.
     pub(crate) fn add<E: From<io::Error>>(
         &self,
@@ -73,8 +75,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// User code is about to run, for as long as it likes: what is held is written soon, whatever
-    /// it does.
+    /// Has held lines written soon, because user code is about to run for an unknown time.
     pub(crate) fn watch(&self) {
         let mut held = self.inner.lock();
         if held.since.is_none() || std::mem::replace(&mut held.watched, true) {
@@ -86,8 +87,8 @@ impl Outgoing {
         }
     }
 
-    /// Writes what is held, what `add` appends, and `blobs`. Returns when the kernel has it all:
-    /// what was written survives this process.
+    /// Writes the held lines, the lines that `add` appends, and `blobs`. Returns when the kernel
+    /// has all of it, which then survives this process.
     pub(crate) fn write<E: From<io::Error>>(
         &self,
         add: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -107,13 +108,13 @@ impl Inner {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what was added from `from` on survive this process. `false`: it is too much, or there is
-    /// no such memory.
+    /// Puts the text from `from` on into the journal, so that it survives this process. `false`:
+    /// there is too much of it, or no page.
     fn keep(&self, held: &Held, from: usize) -> bool {
         self.page.as_ref().is_none_or(|page| page.hold(from, &held.text[from..]))
     }
 
-    /// Writes what is held, of which the last line announces `blobs`.
+    /// Writes the held lines, the last of which announces `blobs`.
     fn write(&self, held: &mut Held, blobs: &[&[u8]]) -> io::Result<()> {
         held.since = None;
         let written = self.write_frames(&held.text, blobs);
@@ -129,7 +130,7 @@ impl Inner {
 
     fn write_frames(&self, lines: &[u8], blobs: &[&[u8]]) -> io::Result<()> {
         if let Some((length, fault)) =
-            failpoints::cut(lines, blobs.iter().map(|blob| blob.len()).sum())
+            failpoints::bytes_before_fault(lines, blobs.iter().map(|blob| blob.len()).sum())
         {
             write_all(&self.channel, &[&[lines], blobs].concat().concat()[..length])?;
             fault.happen();
@@ -150,7 +151,7 @@ fn start(inner: Arc<Inner>) -> Option<Thread> {
             std::thread::sleep(HOLD);
             let mut held = inner.lock();
             match held.since {
-                // The other side may be gone; whoever writes next finds out.
+                // The supervisor may be gone; the next write reports that.
                 Some(since) if since.elapsed() >= HOLD => drop(inner.write(&mut held, &[])),
                 Some(_) => {}
                 None => {
@@ -174,8 +175,8 @@ fn write_all(channel: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
         match rustix::io::write(channel, bytes) {
             Ok(n) => bytes = &bytes[n..],
             Err(Errno::INTR) => {}
-            // The supervisor reads all the time, so this is short; and if it does not, a worker
-            // that has nowhere to put its results had better not make more.
+            // The supervisor reads all the time, so the wait is short. If it does not read, a
+            // worker without room for its results must not make more.
             Err(Errno::AGAIN) => {
                 match poll(&mut [PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::OUT)], None) {
                     Ok(_) | Err(Errno::INTR) => {}

@@ -1,8 +1,8 @@
-//! In a worker: not to outlive its parent, whatever JavaScript is doing at the time.
+//! Ends a worker with its parent, whatever JavaScript does at the time.
 //!
-//! End of file on the channel reaches a worker whose event loop turns. For all others there are two
-//! layers here: the kernel's parent death signal (Linux), which also ends a stopped worker, and a
-//! thread that watches the parent.
+//! A worker whose event loop turns sees the end of file on the channel. For all others there are
+//! two layers here: the kernel's parent death signal (Linux), which also ends a stopped worker, and
+//! a thread that watches the parent.
 
 #![expect(unsafe_code, reason = "descriptors by number, and _exit")]
 
@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal};
 use crate::process::signal;
 use crate::process::spawn::{CHANNEL_FD, PAGE_FD};
 
-/// How often to look for the parent where nothing tells us of its end.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The time between two looks for the parent, where no event tells of its end.
+const PARENT_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Ties this process to its parent. `false`: the parent is already gone, and the caller should
 /// exit. Later calls only repeat the check.
@@ -36,24 +36,26 @@ pub(crate) fn watch_parent(parent: u32) -> bool {
             watch(parent, wait_by_pidfd);
         }
     }
-    // Only now: a parent that died before the lines above is one that nobody would have told us of.
+    // The check comes last, because the lines above do not see the end of a parent that died before
+    // them.
     is_parent(parent)
 }
 
-/// Not "is it still 1": orphans go to a subreaper or to the init of their own namespace.
+/// Returns whether `parent` is still the parent. A comparison with 1 is not enough: orphans go to a
+/// subreaper, or to the init of their own namespace.
 fn is_parent(parent: u32) -> bool {
     rustix::process::getppid().is_some_and(|pid| u32::try_from(pid.as_raw_pid()) == Ok(parent))
 }
 
 fn keep_from_children(fd: RawFd) {
-    // SAFETY: if nothing is open at this number the call fails; it changes a flag of the descriptor
-    // and nothing else.
+    // SAFETY: the call fails if nothing is open at this number. It changes only a flag of the
+    // descriptor.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
 }
 
-/// The signal comes when the *thread* that spawned us ends: our supervisor's thread lives as long
-/// as its process.
+/// Requests the kernel's parent death signal. It comes when the *thread* that spawned this process
+/// ends, and the supervisor's thread lives as long as its process.
 #[cfg(target_os = "linux")]
 fn request_death_signal() {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
@@ -64,25 +66,25 @@ fn request_death_signal() {
 #[cfg(not(target_os = "linux"))]
 fn request_death_signal() {}
 
-/// Starts the thread that ends this process with `parent`. Where it cannot be had, the other layers
-/// have to do.
+/// Starts the thread that ends this process with `parent`. If there is no thread left, the other
+/// layers remain.
 fn watch(parent: Pid, wait: fn(Pid) -> bool) {
     let thread = std::thread::Builder::new().name("bulkhead-guard".into()).stack_size(64 * 1024);
     let watching = thread.spawn(move || {
         signal::block_all();
         if !wait(parent) {
             while rustix::process::getppid() == Some(parent) {
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(PARENT_POLL_INTERVAL);
             }
         }
         end_with_group();
     });
     if let Err(error) = watching {
-        tracing::warn!(%error, "nobody watches the parent");
+        tracing::warn!(%error, "failed to start the thread that watches the parent");
     }
 }
 
-/// Returns when `parent` has ended: `true`. `false` if it cannot be waited for that way.
+/// Returns `true` when `parent` has ended, or `false` if it cannot be watched by pidfd.
 #[cfg(target_os = "linux")]
 fn wait_by_pidfd(parent: Pid) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
@@ -94,7 +96,8 @@ fn wait_by_pidfd(parent: Pid) -> bool {
         Err(Errno::SRCH) => return true,
         Err(_) => return false,
     };
-    // If the parent died before we had the handle, it may be on some stranger who got the number.
+    // If the parent died before the call above, the handle may be on another process with the same
+    // number.
     if rustix::process::getppid() != Some(parent) {
         return true;
     }
@@ -112,16 +115,15 @@ fn wait_by_pidfd(_: Pid) -> bool {
     false
 }
 
-/// Kills the process group that was ours alone, if it was, and this process, which may have left
-/// it. Does not return.
+/// Kills this process, and the process group that it led. The process may have left the group. Does
+/// not return.
 fn end_with_group() -> ! {
     let me = rustix::process::getpid();
-    // While we have this number, no group but our own can have it.
+    // While this process has its number, no other group can have the same.
     let _ = signal::kill_group(me, Signal::KILL);
     let _ = rustix::process::kill_process(me, Signal::KILL);
-    // The init process of a PID namespace is still here: it is immune to its own signals.
-    // SAFETY: _exit has no preconditions. It runs no destructors, which other threads may be in the
-    // middle of.
+    // The init process of a PID namespace is still here: it is immune to its own signals. SAFETY:
+    // _exit has no preconditions. It runs no destructors, which other threads may be in.
     unsafe { libc::_exit(1) }
 }
 

@@ -1,8 +1,7 @@
-//! Three processes: the test, a middle one that it kills, and the middle one's child, which has to
-//! follow.
+//! Tests with three processes: the test, a middle one that it kills, and the middle one's child,
+//! which has to follow.
 //!
-//! The two others are this test binary again, running the one "test" below that is the role they
-//! play.
+//! The two others run this test binary again, with the one "test" below that plays their role.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -36,13 +35,13 @@ fn a_role_in_another_process() {
             assert!(!arm_layer("none", u32::MAX), "a wrong parent is a parent that is gone");
             assert!(arm_layer(&layer, u32::try_from(parent.as_raw_pid()).unwrap()));
             println!("\narmed");
-            // As a worker in synchronous code: nothing but the guard can end it.
+            // Like a worker in synchronous code: only the guard can end it.
             loop {
                 std::hint::spin_loop();
                 std::thread::yield_now();
             }
         }
-        // Started by hand with --ignored.
+        // A user started it with --ignored.
         _ => {}
     }
 }
@@ -69,8 +68,8 @@ fn follows_its_parent(layer: &str) {
     }
     middle.kill().unwrap();
     middle.wait().unwrap();
-    // The last process holds the other end: the end of the output is its end. Else the test hangs,
-    // and is seen to.
+    // The last process holds the other end, so the end of the output is its end. If it lives on,
+    // the test hangs.
     output.read_to_string(&mut line).unwrap();
 }
 
