@@ -335,7 +335,7 @@ mod tests {
         let (outbox, woken) = outbox();
         push(&outbox, &vec![b'1'; WORKER_BYTES + 1]);
         assert!(outbox.is_congested(1));
-        assert!(!outbox.is_congested(2), "nobody else is");
+        assert!(!outbox.is_congested(2), "the other worker is not");
         assert!(outbox.take().is_some());
         assert!(!outbox.is_congested(1));
         for _ in 0..=WORKER_ROWS {
