@@ -1,6 +1,6 @@
-//! The two lists that describe raw bytes: `bytes` (how long each chunk is) and `binary` (what it is
-//! and where in the payload it belongs). Both come from a worker, so both are checked to the last
-//! element before anyone relies on them.
+//! Reads the two lists that describe raw bytes: `bytes` has the length of each chunk, `binary` its
+//! type and its place in the payload. Both come from a worker, so every element is checked before
+//! use.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use super::json::by_name;
 use crate::errors::reason;
 
-/// The most chunks one frame may announce. Two bytes of text (`0,`) become eight here, and much
-/// more in JavaScript.
+/// The most chunks in a frame. Two bytes of text (`0,`) become eight here, and many more in
+/// JavaScript.
 pub(super) const MAX_CHUNKS: usize = 1 << 20;
 
 /// The value of `bytes`.
@@ -19,7 +19,7 @@ pub(super) const MAX_CHUNKS: usize = 1 << 20;
 pub(super) struct Lengths(pub(super) Vec<usize>);
 
 impl Lengths {
-    /// What they add up to; `u64::MAX` when that is no longer a number.
+    /// Returns the sum of the lengths; `u64::MAX`: that or more.
     pub(super) fn sum(lengths: &[usize]) -> u64 {
         lengths.iter().fold(0, |sum: u64, &n| sum.saturating_add(n as u64))
     }
@@ -52,15 +52,15 @@ impl<'de> Deserialize<'de> for Lengths {
     }
 }
 
-/// Checks that `binary` is `[[type, path], ...]`, one for each chunk, and that each chunk has a
-/// length its type can have.
+/// Checks that `binary` is `[[type, path], ...]` with one entry for each chunk, and that each chunk
+/// has a length that its type can have.
 pub(super) fn check(binary: &RawValue, lengths: &[usize]) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(binary.get());
     json.deserialize_seq(PlacesVisitor(lengths))
 }
 
-/// The bytes of one element; the addon and JavaScript know no other types. 0: there are no bytes,
-/// and the type says what the JSON in its place is.
+/// Returns the size (bytes) of one element; the addon and JavaScript know no other types. 0: the
+/// type has no bytes, and says what the JSON in its place is.
 fn element_size(name: &str) -> Option<usize> {
     Some(match name {
         "Error" => 0,
@@ -139,8 +139,8 @@ impl<'de> Deserialize<'de> for ElementSize {
     }
 }
 
-/// Keys and indices. Read as raw text, because a key may hold a lone surrogate, which is no Rust
-/// string.
+/// A path of keys and indices. It is read as raw text, because a key may hold a lone surrogate,
+/// which no Rust string can.
 struct Path;
 
 impl<'de> Deserialize<'de> for Path {
@@ -155,8 +155,8 @@ impl<'de> Deserialize<'de> for Path {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Path, A::Error> {
                 while let Some(step) = seq.next_element::<&RawValue>()? {
-                    // serde_json has read the step as one whole JSON value, so its first byte tells
-                    // a string, and a number of nothing but digits is a non-negative integer.
+                    // serde_json has read the step as one whole JSON value. So its first byte shows
+                    // a string, and a number that consists of digits is a non-negative integer.
                     let text = step.get().as_bytes();
                     if text[0] != b'"' && !text.iter().all(u8::is_ascii_digit) {
                         return Err(de::Error::custom(reason::PATH_STEP));

@@ -1,11 +1,11 @@
-//! The receive buffer of one channel. It hands out spare room to read into and finds the ends of
-//! lines; what a line means is not its business.
+//! The receive buffer of one channel. It lends spare room for reads, and finds the ends of lines.
+//! It does not know the meaning of a line.
 
 use crate::errors::{WireError, excerpt};
 
-/// One generous read: what a socket with raised buffers can hold at a time.
+/// The first size (bytes): as much as a socket with raised buffers can hold.
 const INITIAL: usize = 256 * 1024;
-/// A buffer that has grown beyond this is given back once its giant frame is gone.
+/// The size (bytes) beyond which a buffer shrinks again once its giant frame is gone.
 const KEEP: usize = 2 * 1024 * 1024;
 
 /// ```text
@@ -13,8 +13,8 @@ const KEEP: usize = 2 * 1024 * 1024;
 ///   | consumed |  no '\n' in here |  unseen |  spare room   |
 /// ```
 ///
-/// All of `storage` is initialised, once, when it grows; so spare room can be lent as `&mut [u8]`
-/// without clearing it before every read.
+/// `storage` is initialised once, when it grows. So spare room can be lent as `&mut [u8]`, and no
+/// read has to clear it first.
 #[derive(Debug)]
 pub(super) struct FrameBuffer {
     storage: Vec<u8>,
@@ -29,8 +29,8 @@ impl FrameBuffer {
         Self { storage: Vec::new(), start: 0, scanned: 0, end: 0, line_limit }
     }
 
-    /// Spare room of at least `min` bytes. `expected` is the length of the frame at hand where it
-    /// is known: the buffer doubles towards it as bytes really arrive, and does not grow past it.
+    /// Returns spare room of at least `min` bytes. `expected` is the length of the current frame,
+    /// if known: the buffer doubles towards it as bytes arrive, and does not grow past it.
     pub(super) fn space(&mut self, min: usize, expected: Option<usize>) -> &mut [u8] {
         let rest = self.end - self.start;
         if self.storage.len() > KEEP && rest < INITIAL / 2 {
@@ -62,17 +62,17 @@ impl FrameBuffer {
         &mut self.storage[self.end..]
     }
 
-    /// `n` bytes were written at the beginning of the last [`Self::space`].
+    /// Notes that `n` bytes were written at the beginning of the last [`Self::space`].
     ///
     /// # Panics
-    /// When that space was shorter than `n`.
+    /// Panics if that space was shorter.
     pub(super) fn filled(&mut self, n: usize) {
         assert!(n <= self.storage.len() - self.end, "more bytes reported than there was room for");
         self.end += n;
     }
 
-    /// The length of the line at hand without its newline, or `None` while there is no newline yet.
-    /// Bytes once searched are not searched again.
+    /// Returns the length of the current line without its newline. `None`: there is no newline yet.
+    /// No byte is searched twice.
     pub(super) fn line(&mut self) -> Result<Option<usize>, WireError> {
         let found = memchr::memchr(b'\n', &self.storage[self.scanned..self.end]);
         let length = found.map_or(self.end, |at| self.scanned + at) - self.start;
@@ -82,18 +82,17 @@ impl FrameBuffer {
                 excerpt: excerpt(self.pending()),
             });
         }
-        // After a hit `scanned` stays on the newline, so that a line can be asked for again.
+        // After a hit `scanned` stays on the newline, so that a second call finds the line again.
         self.scanned = self.start + length;
         Ok(found.map(|_| length))
     }
 
-    /// All that has arrived and is not consumed.
+    /// Returns the bytes that have arrived and are not consumed.
     pub(super) fn pending(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
 
-    /// Forgets the first `n` pending bytes. They stay where they are until the next
-    /// [`Self::space`].
+    /// Consumes the first `n` pending bytes. They stay in place until the next [`Self::space`].
     pub(super) fn consume(&mut self, n: usize) {
         debug_assert!(n <= self.end - self.start, "consumed more than there is");
         self.start += n;
@@ -120,7 +119,7 @@ mod tests {
     fn what_was_searched_for_the_end_of_a_line_is_not_searched_again() {
         let mut buffer = FrameBuffer::new(usize::MAX);
         for arrived in 1..=3 {
-            // As the decoder does before each look, whether or not a frame was handed out.
+            // As the decoder does before each search, whether or not it handed out a frame.
             buffer.consume(0);
             buffer.space(1, None)[0] = b'x';
             buffer.filled(1);

@@ -1,16 +1,16 @@
-//! Reads what a worker says, which the supervisor does not trust.
+//! Reads the frames of a worker, which the supervisor does not trust.
 
 use super::stream::{self, Framer, Lines};
 use super::up::{self, Up};
 use crate::errors::WireError;
 
-/// Cuts what a worker says into frames, and reads their envelopes.
+/// Cuts the bytes of a worker into frames, and reads their envelopes.
 pub type Decoder = Framer<WorkerLines>;
 
 /// One complete frame of a worker.
 pub(crate) type Frame<'a> = stream::Frame<'a, Up<'a>>;
 
-/// The lines of a worker: any JSON text that `up` takes for a frame.
+/// The lines of a worker: any JSON text that `up` accepts as a frame.
 #[derive(Debug)]
 pub enum WorkerLines {}
 

@@ -1,33 +1,33 @@
-//! The supervisor's frames, written by hand: every field is a number or a name of ours, and a
-//! task's payload is already text.
+//! Writes the supervisor's frames. No serializer is needed: every field is a number or a name of
+//! the protocol, and a task's payload is already text.
 
 use serde_json::value::RawValue;
 
 use super::PROTOCOL_VERSION;
 use super::json::leading_integer;
 
-/// What the first frame tells a worker.
+/// The content of the first frame to a worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Init<'a> {
-    /// The slot, from 1 on; it stays the same over restarts.
+    /// The slot, from 1 on, which stays the same over restarts.
     pub worker_id: u32,
     /// The name of the pool.
     pub pool: &'a str,
-    /// How deep in pools within pools the worker is: 1 unless the pool is itself in a worker.
+    /// The worker's depth in pools within pools: 1 unless the pool itself is in a worker.
     pub depth: u32,
     /// The process that the worker must not outlive.
     pub parent_pid: u32,
-    /// How many tasks may run in the worker at a time.
+    /// The most tasks that run in the worker at a time.
     pub concurrency: u32,
     /// The longest payload, in bytes, in either direction.
     pub max_message_size: u64,
-    /// How payloads are written.
+    /// The format of payloads.
     pub serialization: Serialization,
-    /// JSON text that means nothing to the supervisor.
+    /// JSON text that has no meaning for the supervisor.
     pub options: &'a RawValue,
 }
 
-/// How payloads are written.
+/// The format of payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Serialization {
@@ -37,17 +37,17 @@ pub enum Serialization {
     Advanced,
 }
 
-/// Why a running task should stop.
+/// The reason for which a running task should stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AbortReason {
-    /// Its caller has lost interest.
+    /// The caller has aborted it.
     Abort,
-    /// Its time is up.
+    /// Its deadline has passed.
     Timeout,
 }
 
 impl AbortReason {
-    /// As it is written in the frame.
+    /// Returns the reason as the frame names it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Abort => "abort",
@@ -71,7 +71,7 @@ struct InitFrame<'a> {
     options: &'a RawValue,
 }
 
-/// The `init` frame, complete with its newline.
+/// Returns the `init` frame with its newline.
 pub(crate) fn init(init: &Init<'_>) -> Vec<u8> {
     let frame = InitFrame {
         r#type: "init",
@@ -87,8 +87,8 @@ pub(crate) fn init(init: &Init<'_>) -> Vec<u8> {
     };
     let mut out = serde_json::to_vec(&frame)
         .expect("a struct of numbers, strings and raw JSON always serializes");
-    // The options may have been written over several lines. Inside JSON a line break is only ever
-    // white space: within a string it would have to be escaped, which RawValue has checked.
+    // The user may have written the options over several lines. Inside JSON a line break is white
+    // space, because RawValue has checked that strings escape it.
     for byte in &mut out {
         if *byte == b'\n' {
             *byte = b' ';
@@ -99,11 +99,14 @@ pub(crate) fn init(init: &Init<'_>) -> Vec<u8> {
 }
 
 /// Appends the beginning of a `task` frame:
-/// `{"bytes":[5],"shared":0,"type":"task","id":1,"epoch":2,"attempt":2`, with `bytes` only when
-/// there are raw bytes, `shared` only if they are in the shared memory, `epoch` only if it is not 0
-/// and the worker has a page, `attempt` only if it is not 1: a worker has to parse what it is sent.
-/// The caller appends the remaining members, `}`, a newline and, if they are not shared, the raw
-/// bytes.
+/// `{"bytes":[5],"shared":0,"type":"task","id":1,"epoch":2,"attempt":2`.
+///
+/// Members are left out where they say nothing, because the worker has to parse the frame. `bytes`
+/// needs raw bytes, and `shared` needs them in the shared memory. `epoch` is left out if it is 0 or
+/// the worker has no page, `attempt` if it is 1.
+///
+/// The caller appends the remaining members, `}`, a newline, and the raw bytes if they are not
+/// shared.
 pub(crate) fn task_prefix(
     out: &mut Vec<u8>,
     id: u64,
@@ -126,14 +129,14 @@ pub(crate) fn task_prefix(
     }
 }
 
-/// Appends the beginning of a `message` frame; the caller appends the rest of it, as behind
+/// Appends the beginning of a `message` frame. The caller appends the rest, as after
 /// [`task_prefix`].
 pub(crate) fn message_prefix(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
     open(out, bytes, shared);
     out.extend_from_slice(b"\"type\":\"message\"");
 }
 
-/// The brace, and what says where the raw bytes are.
+/// Appends the brace, and the members that locate the raw bytes.
 fn open(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
     out.push(b'{');
     let Some((first, others)) = bytes.split_first() else { return };
@@ -152,7 +155,7 @@ fn open(out: &mut Vec<u8>, bytes: &[usize], shared: Option<u64>) {
     }
 }
 
-/// Appends a `credit` frame: the task `id` may give so many more values.
+/// Appends a `credit` frame: the task `id` may send `count` more values.
 pub(crate) fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"{\"type\":\"credit\",\"id\":");
@@ -162,9 +165,9 @@ pub(crate) fn credit(out: &mut Vec<u8>, id: u64, count: u32) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Takes the line of a `task` frame apart that has nothing but an id and a payload: the id, the
-/// epoch, the payload. `None`: it has more, or is another frame. The line is one of ours, so
-/// nothing else can stand where these are.
+/// Takes apart the line of a `task` frame with only an id and a payload, and returns the id, the
+/// epoch and the payload. `None`: it has other members, or is another frame. The line comes from
+/// the supervisor, so no other text can stand where these members are.
 pub(crate) fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     let (id, rest) = leading_integer(line.strip_prefix(b"{\"type\":\"task\",\"id\":")?)?;
     let (epoch, rest) = match rest.strip_prefix(b",\"epoch\":") {
@@ -174,7 +177,7 @@ pub(crate) fn plain_task(line: &[u8]) -> Option<(u64, u64, &[u8])> {
     Some((id, epoch, rest.strip_prefix(b",\"task\":")?.strip_suffix(b"}")?))
 }
 
-/// Appends an `abort` frame: the task `id` should stop, and answer once it has.
+/// Appends an `abort` frame: the task `id` should stop, and then answer.
 pub(crate) fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
     out.extend_from_slice(b"{\"type\":\"abort\",\"id\":");
     out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
@@ -183,7 +186,7 @@ pub(crate) fn abort(out: &mut Vec<u8>, id: u64, reason: AbortReason) {
     out.extend_from_slice(b"\"}\n");
 }
 
-/// Appends a `stop` frame: finish what is running, then exit.
+/// Appends a `stop` frame: the worker should finish the running tasks, then exit.
 pub(crate) fn stop(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"stop\"}\n");
 }

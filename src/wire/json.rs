@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::errors::reason;
 
-/// What a string names, and nothing but a string: an enum that derives Deserialize takes
+/// Reads a string that names a value. An enum that derives Deserialize would also accept
 /// `{"ready":null}` for `"ready"`.
 pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
     deserializer: D,
@@ -36,15 +36,15 @@ pub(super) fn by_name<'de, T, D: Deserializer<'de>>(
     deserializer.deserialize_str(NameVisitor { what, find })
 }
 
-/// Keeps a `null` that is there apart from a key that is not; serde's own `Option` makes both
-/// `None`.
+/// Reads a member, and tells `null` from an absent one. serde's own `Option` makes both `None`.
 pub(super) fn present<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A JSON integer of at most 19 digits, which always fits, and what follows it.
+/// Reads a JSON integer of at most 19 digits, which always fits, and returns it with the text
+/// behind it.
 pub(super) fn leading_integer(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0;
     let mut digits = 0;
@@ -69,8 +69,8 @@ pub(super) fn object(error: Option<&RawValue>) -> Result<&RawValue, Cow<'static,
     error.filter(|error| error.get().starts_with('{')).ok_or_else(|| reason::ERROR_TYPE.into())
 }
 
-/// A JSON string as Rust's. JavaScript strings may hold lone surrogates, which `str` cannot: those
-/// are replaced, since a log line is no reason to end a worker.
+/// Reads a JSON string. Lone surrogates, which JavaScript strings may hold and `str` cannot, are
+/// replaced: a log line is no reason to end a worker.
 pub(super) fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, str>> {
     struct Text<'a>(Cow<'a, str>);
 
@@ -95,7 +95,7 @@ pub(super) fn lossy_string(raw: &RawValue) -> Result<Cow<'_, str>, Cow<'static, 
                     Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
                 }
             }
-            // serde_json reads a string asked for as bytes without insisting on paired surrogates.
+            // serde_json accepts lone surrogates in a string that is read as bytes.
             deserializer.deserialize_bytes(TextVisitor)
         }
     }

@@ -1,13 +1,12 @@
-//! Cuts what the supervisor says into frames, on the worker's side, where JavaScript reads the
-//! lines. Only `bytes` and `shared` are read here. The supervisor always writes them first, in this
-//! order.
+//! Cuts the bytes of the supervisor into frames, in a worker, where JavaScript reads the lines.
+//! Only `bytes` and `shared` are read here; the supervisor always writes them first, in this order.
 
 use super::binary::Lengths;
 use super::stream::{Framer, Lines};
 use crate::errors::{WireError, reason};
 
-/// Cuts what the supervisor says into frames. A worker learns its limit from the first frame only
-/// and trusts its supervisor, so `usize::MAX` (no limit) is a good choice.
+/// Cuts the bytes of the supervisor into frames. A worker learns the limit only from the first
+/// frame, and trusts its supervisor, so `usize::MAX` (no limit) is a good choice.
 pub type LineSplitter = Framer<SupervisorLines>;
 
 /// The lines of the supervisor, which the worker's JavaScript reads.
@@ -22,8 +21,8 @@ impl Lines for SupervisorLines {
     }
 }
 
-/// The value of `bytes` where it is the first key of `line`, and that of `shared` where it is the
-/// second; otherwise there is none.
+/// Reads `bytes` if it is the first key of `line`, and `shared` if it is the second. Otherwise the
+/// line has neither.
 fn leading_lengths(line: &[u8], lengths: &mut Vec<usize>) -> Result<Option<u64>, WireError> {
     lengths.clear();
     let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.starts_with(b"[")) else {

@@ -1,4 +1,4 @@
-//! Cutting a stream of bytes into frames, in both directions.
+//! Cuts a stream of bytes into frames, in both directions.
 //!
 //! The caller reads straight into the framer's buffer:
 //!
@@ -8,7 +8,7 @@
 //! while let Some(frame) = framer.next()? { /* ... */ }
 //! ```
 //!
-//! The caller takes every frame before the next read: limits are enforced where frames are taken.
+//! The caller takes every frame before the next read, because `next` enforces the limits.
 
 use std::marker::PhantomData;
 
@@ -17,37 +17,38 @@ use super::buffer::FrameBuffer;
 use crate::buffer_pool::Bytes;
 use crate::errors::{WireError, excerpt};
 
-/// What an envelope may add to the largest payload.
+/// The bytes that an envelope may add to the largest payload.
 pub(super) const SLACK: usize = 64 * 1024;
 
-/// How one side's lines are read.
+/// The reader of one side's lines.
 pub trait Lines {
     /// The meaning of a line.
     type Meaning<'a>;
 
-    /// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is
-    /// emptied first. Also returns where the raw bytes are in the shared memory, if they are there.
+    /// Reads `line` (without its newline) and puts the announced lengths into `lengths`, which it
+    /// empties first. Also returns the position of the raw bytes in the shared memory, if they are
+    /// there.
     fn read<'a>(
         line: &'a [u8],
         lengths: &mut Vec<usize>,
     ) -> Result<(Self::Meaning<'a>, Option<u64>), WireError>;
 }
 
-/// Cuts what one side says into frames.
+/// Cuts the bytes of one side into frames.
 #[derive(Debug)]
 pub struct Framer<L> {
     buffer: FrameBuffer,
     waiting: Option<Waiting>,
-    /// The length of the frame that was handed out last. The next call gives it up, because until
-    /// then the caller reads it.
+    /// The length of the frame that was handed out last. The caller reads it until the next call,
+    /// which consumes it.
     lent: usize,
     lengths: Vec<usize>,
     limit: usize,
     lines: PhantomData<L>,
 }
 
-/// A frame whose line is complete and whose raw bytes are still on their way. Counted from the
-/// frame's beginning.
+/// A frame whose line is complete, and whose raw bytes are not. Lengths count from the frame's
+/// beginning.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     line: usize,
@@ -77,8 +78,8 @@ pub struct Raw<'a> {
 }
 
 impl<L: Lines> Framer<L> {
-    /// `max_message`: the longest line and the largest sum of raw bytes in one frame, in bytes. 64
-    /// KiB for the envelope come on top.
+    /// Makes a framer; `max_message`: the longest line, and the largest sum of raw bytes in one
+    /// frame, in bytes. A line may be 64 KiB longer, for the envelope.
     pub fn new(max_message: usize) -> Self {
         let limit = max_message.saturating_add(SLACK);
         Self {
@@ -91,29 +92,29 @@ impl<L: Lines> Framer<L> {
         }
     }
 
-    /// Room to read into: at least `min` bytes, mostly far more. Ask for about a quarter of what
-    /// one read can bring, so that a short rest of a frame does not make the buffer grow.
+    /// Returns room to read into: at least `min` bytes, mostly far more. Ask for about a quarter of
+    /// what one read can bring, so that the short rest of a frame does not make the buffer grow.
     pub fn buffer(&mut self, min: usize) -> &mut [u8] {
         self.release();
         self.buffer.space(min, self.waiting.map(|frame| frame.total))
     }
 
-    /// `n` bytes were read into the beginning of the last [`Self::buffer`].
+    /// Notes that `n` bytes were read into the beginning of the last [`Self::buffer`].
     ///
     /// # Panics
-    /// When that buffer was shorter than `n`.
+    /// Panics if that buffer was shorter.
     pub fn filled(&mut self, n: usize) {
         self.buffer.filled(n);
     }
 
-    /// The next complete frame, or `None` until more bytes arrive. After an error the stream has no
-    /// meaning any more: every further call returns the error again.
+    /// Returns the next complete frame. `None`: it needs more bytes. After an error the stream has
+    /// no meaning, and every further call returns the error again.
     pub fn next(&mut self) -> Result<Option<Frame<'_, L::Meaning<'_>>>, WireError> {
         let Some(line_length) = self.line()? else { return Ok(None) };
         let pending = self.buffer.pending();
         let line = &pending[..line_length];
-        // A frame that had to wait for its raw bytes is read twice. Those are rare, and their lines
-        // are short.
+        // A frame that had to wait for its raw bytes is read twice. Such frames are rare, and their
+        // lines are short.
         let (envelope, shared) = L::read(line, &mut self.lengths)?;
         let announced = Lengths::sum(&self.lengths);
         let behind = if shared.is_some() { 0 } else { announced };
@@ -135,13 +136,13 @@ impl<L: Lines> Framer<L> {
         Ok(Some(Frame { line, envelope, raw }))
     }
 
-    /// Whether bytes are left that are no complete frame. At the end of a stream: the other side
-    /// died while it wrote.
+    /// Returns whether there are bytes of an incomplete frame. At the end of a stream this means
+    /// that the other side died while it wrote.
     pub fn has_partial(&self) -> bool {
         !self.tail().is_empty()
     }
 
-    /// The bytes after the last frame that [`Self::next`] returned.
+    /// Returns the bytes after the last frame that [`Self::next`] returned.
     pub fn tail(&self) -> &[u8] {
         &self.buffer.pending()[self.lent..]
     }
@@ -157,7 +158,7 @@ impl<L: Lines> Framer<L> {
         self.buffer.capacity()
     }
 
-    /// The length of the first frame's line, once it can be read or read again.
+    /// Returns the length of the first frame's line. `None`: it is not complete yet.
     fn line(&mut self) -> Result<Option<usize>, WireError> {
         self.release();
         match self.waiting {
@@ -173,14 +174,14 @@ impl<L: Lines> Framer<L> {
 }
 
 impl<'a> Raw<'a> {
-    /// The chunks that follow the line. None if they are in the shared memory.
+    /// Returns the chunks that follow the line. None if they are in the shared memory.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let lengths = if self.shared.is_some() { &[] } else { self.lengths };
         cut(self.behind, lengths)
     }
 
-    /// Copies of all chunks. `shared` takes them from the shared memory, by position and lengths;
-    /// its `None` means that they are not there.
+    /// Returns copies of all chunks. `shared` takes them from the shared memory, by position and
+    /// lengths. `None`: they are not there.
     pub fn copies(
         &self,
         shared: impl FnOnce(u64, &[usize]) -> Option<Vec<Bytes>>,
@@ -193,7 +194,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// `raw` in pieces of `lengths`, which add up to it.
+/// Cuts `raw` into pieces of `lengths`, which add up to it.
 fn cut<'a>(
     mut raw: &'a [u8],
     lengths: &'a [usize],

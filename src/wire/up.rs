@@ -1,8 +1,7 @@
-//! What a worker can say: the envelope of its line, read without touching the payload.
+//! Reads the envelopes of a worker's lines, without a look into the payload.
 //!
-//! Payloads are handed on as the text they arrived in. That text is known to be exactly one JSON
-//! value, so it can be put between commas in a larger document without a hostile worker reaching
-//! beyond its own element.
+//! A payload stays the text in which it arrived. That text is exactly one JSON value, so it can
+//! stand between commas in a larger document: no hostile worker can reach beyond its own element.
 
 use std::borrow::Cow;
 
@@ -18,65 +17,65 @@ use crate::errors::{WireError, excerpt, reason};
 pub enum Up<'a> {
     /// The worker has loaded its module and takes tasks.
     Ready {
-        /// The protocol it speaks; the caller compares.
+        /// The worker's version of the protocol, which the caller checks.
         version: u32,
-        /// It claims tasks in the shared page.
+        /// The worker claims tasks in the shared page.
         page: bool,
-        /// It finds large raw bytes there, and puts its own there.
+        /// The worker reads large raw bytes from the page, and puts its own there.
         shares: bool,
     },
-    /// A task has ended well. `payload.json` is `None` for `undefined`, and `Some("null")` for
+    /// A task has completed. `payload.json` is `None` for `undefined`, and `Some("null")` for
     /// `null`.
     Result {
-        /// The start that this answers, unchecked.
+        /// The attempt that this answers, unchecked.
         id: u64,
-        /// Microseconds in the handler, by the worker's clock; 0 when it does not say.
+        /// The time in the handler (µs), by the worker's clock; 0: not told.
         elapsed: u64,
         /// The value is a whole `{taskId, result, processedBy}`.
         envelope: bool,
-        /// What the handler returned.
+        /// The value that the handler returned.
         payload: Payload<'a>,
     },
-    /// A task has thrown.
+    /// A task has failed.
     Error {
-        /// The start that this answers, unchecked.
+        /// The attempt that this answers, unchecked.
         id: u64,
-        /// As in [`Up::Result`].
+        /// The time as in [`Up::Result`].
         elapsed: u64,
         /// A JSON object.
         error: &'a RawValue,
     },
-    /// A free message to the pool's listeners.
+    /// A message to the pool's listeners.
     Message {
-        /// What was sent.
+        /// The message.
         payload: Payload<'a>,
     },
     /// A running task reports progress.
     Progress {
-        /// The start that this belongs to, unchecked.
+        /// The attempt that this belongs to, unchecked.
         id: u64,
-        /// What was reported.
+        /// The reported value.
         payload: Payload<'a>,
     },
-    /// A running task gives one of several values.
+    /// A running task sends one of several values.
     Chunk {
-        /// The start that this belongs to, unchecked.
+        /// The attempt that this belongs to, unchecked.
         id: u64,
-        /// How many came before it, if the worker says so.
+        /// The number of values before this one, if the worker tells it.
         index: Option<u64>,
         /// The value.
         payload: Payload<'a>,
     },
     /// Text for the worker's log tail. Lone surrogates are replaced.
     Log {
-        /// As long as the worker likes, within the limit of a line.
+        /// The text, up to the limit of a line.
         text: Cow<'a, str>,
     },
     /// The worker cannot start.
     Fail {
         /// A JSON object.
         error: &'a RawValue,
-        /// Trying again cannot help.
+        /// Another attempt cannot help.
         permanent: bool,
     },
 }
@@ -84,23 +83,22 @@ pub enum Up<'a> {
 /// A value that belongs to the user.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
-    /// Exactly one JSON value, or `None` where the key is missing, which means `undefined`.
+    /// Exactly one JSON value; `None`: the key is missing, which means `undefined`.
     pub json: Option<&'a RawValue>,
-    /// `[[type, path], ...]`, one for each raw chunk of the frame; `None` when there is none. Its
-    /// shape is checked, that the paths exist in the payload is not.
+    /// `[[type, path], ...]` with one entry for each raw chunk of the frame; `None`: no chunks. Its
+    /// shape is checked; the existence of the paths in the payload is not.
     pub binary: Option<&'a RawValue>,
-    /// How the value is written.
+    /// The encoding of the value.
     pub encoding: Encoding,
 }
 
-/// How a payload is written.
+/// The encoding of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As JSON, with raw chunks in the places that `binary` names.
+    /// JSON, with raw chunks in the places that `binary` names.
     Json,
-    /// By V8's serializer: the frame's first chunk is the value, the others are bytes that it
-    /// refers to by number, and `json` says nothing; or there is no chunk, and `json` is the value
-    /// as text, in base64.
+    /// V8's format. With chunks, the first is the value, the others are bytes to which it refers by
+    /// number, and `json` has no meaning. Without chunks, `json` is the value as text, in base64.
     V8,
 }
 
@@ -144,7 +142,7 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
-/// Every key that any kind of line can have. Unknown keys are skipped, known ones may come once.
+/// Every key that a line of any kind can have. Unknown keys are skipped; a known key may come once.
 #[derive(serde::Deserialize)]
 struct Line<'a> {
     #[serde(rename = "type")]
@@ -175,11 +173,12 @@ struct Line<'a> {
     text: Option<&'a RawValue>,
 }
 
-/// What a line says, and where in the shared memory its raw bytes are, if not behind it.
+/// The content of a line, and the position of its raw bytes in the shared memory, if they are
+/// there.
 type Parsed<'a> = (Up<'a>, Option<u64>);
 
-/// Reads `line` (without its newline) and leaves the announced lengths in `lengths`, which is
-/// emptied first.
+/// Reads `line` (without its newline) and puts the announced lengths into `lengths`, which it
+/// empties first.
 pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Parsed<'a>, WireError> {
     lengths.clear();
     let text = std::str::from_utf8(line)
@@ -197,16 +196,16 @@ pub(super) fn parse<'a>(line: &'a [u8], lengths: &mut Vec<usize>) -> Result<Pars
         .map_err(|reason| WireError::malformed(reason, line))
 }
 
-/// How the frame of a task's result begins, and that of its error. The id follows.
+/// The beginning of a `result` frame, and of an `error` frame. The id follows.
 pub(crate) const RESULT: &[u8] = b"{\"type\":\"result\",\"id\":";
 pub(crate) const ERROR: &[u8] = b"{\"type\":\"error\",\"id\":";
-/// The members of the usual result, in the order in which our own worker writes them.
+/// The members of a plain result, in the order in which bulkhead's own worker writes them.
 const ELAPSED: &[u8] = b",\"elapsed\":";
 const IS_ENVELOPE: &[u8] = b",\"envelope\":true";
 const IN_V8: &[u8] = b",\"encoding\":\"v8\"";
 const VALUE: &[u8] = b",\"result\":";
 
-/// What the usual result holds.
+/// The content of a plain result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ResultKind {
@@ -221,7 +220,7 @@ pub(crate) enum ResultKind {
 }
 
 impl ResultKind {
-    /// The kind with this number; an unknown one is a value.
+    /// Returns the kind with this number; an unknown one is a value.
     pub(crate) fn from_number(number: u32) -> Self {
         match number {
             1 => Self::Envelope,
@@ -232,8 +231,8 @@ impl ResultKind {
     }
 }
 
-/// Appends the beginning of a `result` frame, as [`parse`] reads it without the general reader. The
-/// caller appends the JSON, unless there is none, `}` and a newline.
+/// Appends the beginning of a `result` frame, which [`parse`] reads without the general reader. The
+/// caller appends the JSON (if there is any), `}` and a newline.
 pub(crate) fn result_prefix(out: &mut Vec<u8>, id: u64, elapsed: u32, kind: ResultKind) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(RESULT);
@@ -249,11 +248,11 @@ pub(crate) fn result_prefix(out: &mut Vec<u8>, id: u64, elapsed: u32, kind: Resu
     out.extend_from_slice(VALUE);
 }
 
-/// The text that our own worker writes for nearly every task,
-/// `{"type":"result","id":1,"elapsed":2,"result":<json>}` with `"envelope":true` or
-/// `"encoding":"v8"` before the last key for a whole envelope or V8's format, and the last key left
-/// out for `undefined`. `None` sends the line through the general reader, which also finds the
-/// words for what is wrong with it.
+/// Reads the line that bulkhead's own worker writes for nearly every task:
+/// `{"type":"result","id":1,"elapsed":2,"result":<json>}`. A whole envelope has `"envelope":true`
+/// before the last key, V8's format has `"encoding":"v8"` there, and `undefined` has no last key.
+///
+/// `None`: the general reader must read the line. It also finds the words for any error in it.
 fn plain_result(text: &str) -> Option<Up<'_>> {
     let rest = text.as_bytes().strip_prefix(RESULT)?;
     let (id, rest) = leading_integer(rest)?;
@@ -270,8 +269,8 @@ fn plain_result(text: &str) -> Option<Up<'_>> {
     let json = if rest == b"}" {
         None
     } else {
-        // The value ends where the JSON reader says, never where the line's last brace suggests:
-        // `1},{"x":2` would be two values. Only a brace and nothing more may follow it.
+        // The JSON reader finds the end of the value, and not the line's last brace: `1},{"x":2`
+        // would be two values. Only one brace may follow the value.
         let rest = rest.strip_prefix(VALUE)?;
         let rest = text.get(text.len() - rest.len()..)?;
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();

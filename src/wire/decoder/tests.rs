@@ -1,5 +1,4 @@
-//! The codec against honest streams cut anywhere, and against everything a hostile worker may
-//! write.
+//! Tests of the decoder: honest streams cut anywhere, and all that a hostile worker may write.
 
 use proptest::prelude::*;
 
@@ -11,7 +10,7 @@ use crate::wire::{Encoding, Payload};
 
 const LIMIT: usize = 1 << 20;
 
-/// Feeds `stream` in pieces of the given lengths (repeated) and gives each frame to `see`.
+/// Feeds `stream` in pieces of the given lengths (repeated), and passes each frame to `see`.
 fn decode(
     stream: &[u8],
     pieces: &[usize],
@@ -41,7 +40,7 @@ fn one(line: &str) -> Result<String, WireError> {
     Ok(seen)
 }
 
-/// A frame, and what the decoder should make of it.
+/// A frame, and the expected reading of it.
 fn describe(frame: &Frame<'_>) -> String {
     let chunks: Vec<&[u8]> = frame.raw.chunks().collect();
     format!("{:?} {:?} {chunks:?}", String::from_utf8_lossy(frame.line), frame.envelope)
@@ -80,7 +79,7 @@ fn every_kind_of_line_is_read() {
 
 #[test]
 fn v8_data_may_be_text_in_the_line() {
-    // As our own worker writes it, and in another order, which is read the general way.
+    // As bulkhead's own worker writes it, and in another order, which the general reader reads.
     for line in [
         r#"{"type":"result","id":5,"elapsed":9,"encoding":"v8","result":"/w9f"}"#,
         r#"{"id":5,"type":"result","elapsed":9,"result":"/w9f","encoding":"v8"}"#,
@@ -148,8 +147,8 @@ fn undefined_and_null_differ() {
         .unwrap();
         seen.unwrap()
     };
-    // Each line once as our worker writes it and once in another order, which is read the general
-    // way.
+    // Each line once as bulkhead's own worker writes it, and once in another order, which the
+    // general reader reads.
     assert_eq!(value(r#"{"type":"result","id":1,"elapsed":2}"#), None);
     assert_eq!(value(r#"{"id":1,"type":"result"}"#), None);
     assert_eq!(
@@ -160,7 +159,7 @@ fn undefined_and_null_differ() {
     assert_eq!(value(r#"{"type":"message"}"#), None);
     assert_eq!(value(r#"{"type":"message","message":null}"#).as_deref(), Some("null"));
     assert_eq!(value(r#"{"type":"progress","id":1,"value":[1, 2]}"#).as_deref(), Some("[1, 2]"));
-    // What no JSON tree of Rust would take.
+    // Values that no JSON tree of Rust would take.
     for json in
         [r#""\ud800""#, "1e400", "-0", r#"{"__proto__":1,"a":{},"a":2}"#, "\"\u{2028}é\u{1f600}\""]
     {
@@ -233,7 +232,7 @@ fn hostile_lines_are_refused() {
         r#"{"type":"result","id":1,"elapsed":1,"result":NaN}"#,
         r#"{"type":"result","id":1,"elapsed":1,"result":01}"#,
         "{\"type\":\"result\",\"id\":1,\"elapsed\":1,\"result\":\"\u{1}\"}",
-        // Ids that are no ids.
+        // Ids and times that are no unsigned integers, and members that come twice.
         r#"{"type":"result","id":18446744073709551616,"elapsed":1,"result":1}"#,
         r#"{"type":"result","id":-1,"elapsed":1,"result":1}"#,
         r#"{"type":"result","id":1.0,"elapsed":1,"result":1}"#,
@@ -329,7 +328,7 @@ fn an_error_quotes_the_line_and_stays() {
     let error = decoder.next().unwrap_err();
     assert!(error.to_string().ends_with(": hi \\u{1b}[0m there"), "{error}");
     assert_eq!(decoder.next().unwrap_err(), error);
-    // serde_json quotes whole strings; our message does not.
+    // serde_json quotes whole strings; bulkhead's message does not.
     let error = one(&format!(r#"{{"type":"result","id":"{}"}}"#, "x".repeat(100_000))).unwrap_err();
     assert!(error.to_string().chars().count() < 400, "{error}");
 }
@@ -416,7 +415,7 @@ fn five_million_nested_arrays_are_one_value() {
         assert_eq!(payload.json.unwrap().get().len(), 2 * depth);
     }
     assert!(matches!(decoder.next().unwrap().unwrap().envelope, Up::Ready { .. }));
-    // Where a shallow list is expected, a deep one is refused before it is followed.
+    // Where a shallow list is expected, a deep one is refused before the reader follows it.
     let mut decoder = Decoder::new(64 << 20);
     decode_into(&mut decoder, format!("{{\"type\":\"message\",\"bytes\":{json}}}\n").as_bytes());
     assert!(decoder.next().is_err());
@@ -517,7 +516,8 @@ proptest! {
             prop_assert!(!decoder.has_partial());
             prop_assert_eq!(&cut, &whole);
         }
-        // Cut off somewhere in the last frame: all before it still arrive, and the rest is there to be seen.
+        // The last frame is cut off somewhere: all frames before it still arrive, and the rest
+        // stays visible.
         let cut_off = 1 + last % (frames[frames.len() - 1].len() - 1);
         stream.truncate(stream.len() - cut_off);
         let mut before = Vec::new();
@@ -527,7 +527,10 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1usize..64) {
+    fn random_bytes_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        piece in 1usize..64,
+    ) {
         let _ = decode(&bytes, &[piece], |frame| drop(describe(&frame)));
     }
 
@@ -545,7 +548,7 @@ proptest! {
         let _ = decode(&stream, &[piece], |frame| drop(describe(&frame)));
     }
 
-    /// The short way and the general way agree, also about what they refuse.
+    /// The short way and the general way agree, also on what they refuse.
     #[test]
     fn plain_results_read_the_same_in_any_order(tail in r#"[0-9\[\]{}",:a ]{0,12}"#) {
         let plain = one(&format!(r#"{{"type":"result","id":1,"elapsed":2,"result":{tail}}}"#));
