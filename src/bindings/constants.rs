@@ -1,28 +1,27 @@
-//! The numbers that JavaScript and Rust must agree on, read by JavaScript when it loads.
+//! The numbers that JavaScript and Rust must agree on. JavaScript reads them when it loads.
 //!
 //! Each has one definition: here, or where the Rust code needs it. The members carry the names that
 //! `lib/` uses, and `native.d.cts` declares them, so that `npm run lint` finds a missing one.
 
 use napi_derive::napi;
 
-use crate::bindings::worker_port::BATCH_FRAMES;
 use crate::shm::ring;
 use crate::supervisor::rows::{self, Kind, Row, flags};
 use crate::wire::PROTOCOL_VERSION;
 use crate::wire::up::ResultKind;
 
-/// The length from which on a string travels as raw bytes, in UTF-16 units. Long strings are at
-/// least as large as the smallest raw bytes that go through shared memory.
+/// The length (UTF-16 units) from which on a string travels as raw bytes. Such a string is at least
+/// as large as the smallest raw bytes that go through shared memory.
 #[napi]
 pub const LONG_STRING: u32 = ring::FROM as u32;
 
-/// How `drain` describes its rows.
+/// The format of the rows that `drain` gives.
 #[napi(object)]
 pub struct RowConstants {
-    /// Numbers in a row.
+    /// The number of numbers in a row.
     #[napi(js_name = "FIELDS")]
     pub fields: u32,
-    /// Maximum number of rows in a batch.
+    /// The most rows in a batch.
     #[napi(js_name = "ROWS")]
     pub rows: u32,
     #[napi(js_name = "KIND")]
@@ -31,16 +30,16 @@ pub struct RowConstants {
     pub flag: RowFlags,
 }
 
-/// What a row is about.
+/// The kinds of rows.
 #[napi(object)]
 pub struct RowKinds {
-    /// A handler's value: ends the task.
+    /// The value that a handler returned. Ends the task.
     #[napi(js_name = "RESULT")]
     pub result: u32,
-    /// What a handler threw: ends the task.
+    /// The error that a handler threw. Ends the task.
     #[napi(js_name = "TASK_ERROR")]
     pub task_error: u32,
-    /// A failure object: ends the task.
+    /// A failure object. Ends the task.
     #[napi(js_name = "TASK_FAILED")]
     pub task_failed: u32,
     #[napi(js_name = "MESSAGE")]
@@ -58,7 +57,7 @@ pub struct RowKinds {
     pub chunk: u32,
 }
 
-/// How to read a row's value.
+/// The flags that tell how to read a row's value.
 #[napi(object)]
 pub struct RowFlags {
     /// The value is `undefined`.
@@ -67,7 +66,8 @@ pub struct RowFlags {
     /// The value is the whole envelope of a result.
     #[napi(js_name = "ENVELOPE")]
     pub envelope: u32,
-    /// The value's JSON is the next of the separate strings: too long to be parsed with others.
+    /// The value's JSON is the next of the separate strings, because it is too long to be parsed
+    /// with others.
     #[napi(js_name = "APART")]
     pub apart: u32,
     /// The value is in V8's format: a blob, or text if the row has none.
@@ -76,13 +76,13 @@ pub struct RowFlags {
     /// The value is `{ value, binary }`, with one blob for each entry of `binary`.
     #[napi(js_name = "BINARY")]
     pub binary: u32,
-    /// The multiples of this: the MiB of the heap that the value's text may become, where that is
-    /// worth a check.
+    /// The multiples of this flag: the size (MiB) that the value's text may take in the heap, if
+    /// that is worth a check.
     #[napi(js_name = "HEAP")]
     pub heap: u32,
 }
 
-/// The constants of `drain`.
+/// Returns the constants of `drain`.
 #[napi]
 pub fn row_constants() -> RowConstants {
     RowConstants {
@@ -110,20 +110,20 @@ pub fn row_constants() -> RowConstants {
     }
 }
 
-/// What a worker's JavaScript shares with its port.
+/// The numbers that a worker's JavaScript shares with its port.
 #[napi(object)]
 pub struct PortConstants {
-    /// Version of the protocol.
+    /// The version of the protocol.
     #[napi(js_name = "VERSION")]
     pub version: u32,
-    /// Maximum number of frames that `take` returns at a time.
+    /// The most frames that `take` returns at a time.
     #[napi(js_name = "FRAMES")]
     pub frames: u32,
     #[napi(js_name = "RESULT")]
     pub result: ResultKinds,
 }
 
-/// Kinds of results, as `reply` takes them.
+/// The kinds of results that `reply` takes.
 #[napi(object)]
 pub struct ResultKinds {
     #[napi(js_name = "VALUE")]
@@ -136,15 +136,19 @@ pub struct ResultKinds {
     /// Text in V8's format.
     #[napi(js_name = "V8")]
     pub v8: u32,
-    /// Added to the kind where user code goes on: the reply is written within a millisecond.
+    /// Added to the kind while user code still runs, so that the reply is written within a
+    /// millisecond.
     #[napi(js_name = "DURING_USER_CODE")]
     pub during_user_code: u32,
 }
 
-/// [`ResultKinds::during_user_code`].
+/// The most frames that `WorkerPort::take` returns at a time.
+pub(super) const BATCH_FRAMES: usize = 64;
+
+/// The number behind [`ResultKinds::during_user_code`].
 pub(super) const DURING_USER_CODE: u32 = 4;
 
-/// The constants of [`WorkerPort`](super::worker_port::WorkerPort).
+/// Returns the constants of [`WorkerPort`](super::worker_port::WorkerPort).
 #[napi]
 pub fn port_constants() -> PortConstants {
     PortConstants {

@@ -1,19 +1,21 @@
 //! The environment that made a pool: how the pool wakes its JavaScript, and how both end.
 //!
-//! A threadsafe function is not as safe as its name says. Node frees it at the end of its
-//! environment, of a terminated worker thread for one, and before Node 24.14 it did not look
-//! whether another thread was just calling it or was still going to (nodejs/node#55706; Node 20 and
-//! 22 never got the fix). So no other thread ever has it to itself: every call is made under a
-//! lock, and under the same lock it is released by the clean-up hook of the environment. Hooks run
-//! last in, first out, and the threadsafe function registers its own as it is made, before the one
-//! here: by the time Node takes it apart, nobody can reach it, and nothing depends on what napi-rs
-//! or Node do about calls that come too late. Nor does a call ever hear that it is closing, which
-//! would give it up a second time.
+//! A threadsafe function is not safe at the end of its environment, for instance of a terminated
+//! worker thread, because Node frees it there. Before Node 24.14, Node did not check for another
+//! thread that was in a call, or about to make one (nodejs/node#55706; Node 20 and 22 never got the
+//! fix).
+//!
+//! So every call is made under a lock, and the clean-up hook of the environment releases the
+//! function under the same lock. Hooks run last in, first out, and the threadsafe function
+//! registers its hook before the one here. When Node takes the function apart, no thread can reach
+//! it any more. So nothing depends on how napi-rs or Node treat late calls. No call ever gets the
+//! status "closing" either, after which napi-rs would release the function a second time.
 //!
 //! Node also unloads the library with the last environment that has loaded it, while the supervisor
-//! thread runs on. It stays where it is all the same: napi-rs pins it as soon as it makes a
+//! thread runs on. The library stays in memory all the same. napi-rs pins it when it makes a
 //! threadsafe function, which every pool does before it needs that thread (napi-rs/napi-rs#3443).
-//! With glibc the build marks it as never to be unloaded besides, and musl never unloads anything.
+//! With glibc the build also marks the library as never to be unloaded, and musl never unloads
+//! anything.
 #![expect(
     unsafe_code,
     reason = "a clean-up hook that can be taken back, and references of the threadsafe function"
@@ -30,12 +32,12 @@ use napi::{Env, sys};
 
 use crate::supervisor::handle::SharedPool;
 
-/// Weak: an idle pool does not keep the process alive, until `ref_` makes the function strong. A
-/// plain callee without an error argument: waking cannot fail. Unbounded: it is called once until
-/// JavaScript has re-armed it.
+/// The callback that wakes JavaScript. It is weak: an idle pool does not keep the process alive,
+/// until `ref_` makes it strong. It has no error argument, because a wake-up cannot fail. Its queue
+/// is unbounded, because it is called only once until JavaScript re-arms it.
 type Callback = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 0>;
 
-/// Wakes JavaScript, from any thread, for as long as there is some to wake.
+/// Wakes JavaScript, from any thread, as long as its environment lives.
 pub struct Waker(Mutex<Option<Callback>>);
 
 impl Waker {
@@ -52,8 +54,8 @@ impl Waker {
     /// Schedules a call of the callback.
     pub fn wake(&self) {
         if let Some(callback) = &*self.lock() {
-            // Nothing to be done about a failure: the queue has no limit, and it is not closing
-            // while it is in here.
+            // A failure has no remedy, and cannot be: the queue has no limit, and the function does
+            // not close while the lock is held.
             let _ = callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
@@ -61,8 +63,8 @@ impl Waker {
     /// Makes the callback keep the process alive. Called on the environment's thread.
     pub fn ref_(&self, env: Env) {
         if let Some(callback) = &*self.lock() {
-            // SAFETY: it is not released while the lock is held, and this is its environment's
-            // thread.
+            // SAFETY: the function is not released while the lock is held, and this is its
+            // environment's thread.
             unsafe { sys::napi_ref_threadsafe_function(env.raw(), callback.raw()) };
         }
     }
@@ -75,35 +77,37 @@ impl Waker {
         }
     }
 
-    /// Returns when no call is under way; there will be none.
+    /// Releases the callback. Returns when no call is in progress, and there are no later ones.
     fn close(&self) {
         drop(self.lock().take());
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Callback>> {
-        // A panic in here would be one of napi-rs itself, and leaves the callback as it was.
+        // A panic under this lock would be one of napi-rs itself, and leaves the callback as it
+        // was.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Held by the pool's JavaScript object, on the environment's thread.
+/// Ends a pool with its environment. The pool's JavaScript object holds it, on the environment's
+/// thread.
 pub struct EnvironmentGuard(Rc<EnvState>);
 
 struct EnvState {
     shared: SharedPool,
     waker: Arc<Waker>,
-    /// The environment has the hook, and with it a reference of its own to this.
+    /// The environment has the hook, and with it its own reference to this state.
     hooked: Cell<bool>,
 }
 
 impl EnvironmentGuard {
-    /// Has the pool end with the environment, at the latest.
+    /// Registers the hook that ends the pool with the environment, at the latest.
     pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
         let state = Rc::new(EnvState { shared, waker, hooked: Cell::new(true) });
         let data = Rc::into_raw(Rc::clone(&state));
-        // Not by `Env::add_env_cleanup_hook`: a hook that is taken back there is never freed, and
-        // the pool with it. SAFETY: `data` is what `environment_ends` takes it for, and lives until
-        // it has run or is taken back.
+        // Not by `Env::add_env_cleanup_hook`, which never frees a hook that is taken back, nor the
+        // pool with it. SAFETY: `data` has the type that `environment_ends` expects, and lives
+        // until the hook has run or is taken back.
         let status = unsafe {
             sys::napi_add_env_cleanup_hook(
                 env.raw(),
@@ -112,7 +116,7 @@ impl EnvironmentGuard {
             )
         };
         if status != sys::Status::napi_ok {
-            // SAFETY: the reference that the hook would have had.
+            // SAFETY: this is the reference that the hook would have had.
             drop(unsafe { Rc::from_raw(data) });
             return Err(Error::new(Status::from(status), "failed to register a clean-up hook"));
         }
@@ -123,8 +127,8 @@ impl EnvironmentGuard {
         &self.0.waker
     }
 
-    /// Stops waking JavaScript, and takes the environment's reference to the pool back. A second
-    /// call does nothing.
+    /// Stops the wake-ups, and takes back the environment's reference to the pool. A second call
+    /// does nothing.
     pub fn detach(&self, env: Env) -> Result<()> {
         self.0.shared.outbox.close();
         self.0.waker.close();
@@ -132,7 +136,8 @@ impl EnvironmentGuard {
             return Ok(());
         }
         let data = Rc::as_ptr(&self.0);
-        // SAFETY: the function and the data that it was registered with; it has not run.
+        // SAFETY: these are the function and the data of the registration, and the hook has not
+        // run.
         let status = unsafe {
             sys::napi_remove_env_cleanup_hook(
                 env.raw(),
@@ -144,14 +149,14 @@ impl EnvironmentGuard {
             return Err(Error::new(Status::from(status), "failed to take a clean-up hook back"));
         }
         self.0.hooked.set(false);
-        // SAFETY: the hook's reference, which it will not use any more.
+        // SAFETY: this is the hook's reference, which the hook will not use any more.
         drop(unsafe { Rc::from_raw(data) });
         Ok(())
     }
 }
 
 unsafe extern "C" fn environment_ends(data: *mut c_void) {
-    // SAFETY: the reference that `EnvironmentGuard::new` gave to the hook, which runs once.
+    // SAFETY: this is the reference that `EnvironmentGuard::new` gave to the hook, which runs once.
     let state = unsafe { Rc::from_raw(data.cast_const().cast::<EnvState>()) };
     state.hooked.set(false);
     state.shared.abandon();

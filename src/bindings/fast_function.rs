@@ -1,8 +1,8 @@
-//! Functions that are called once for every task.
+//! Functions that JavaScript calls once for every task.
 //!
-//! A method of a native class finds its object first: it checks a type tag, unwraps, registers a
-//! borrow. That costs more than most tasks do. A function made here carries a pointer to its own
-//! state instead, and nothing is looked up.
+//! A method of a native class first finds its object: it checks a type tag, unwraps, and registers
+//! a borrow. That costs more than most tasks do. A function made here carries a pointer to its own
+//! state, and needs no look-up.
 #![expect(unsafe_code, reason = "a bare Node-API callback with a data pointer")]
 
 use std::ffi::c_void;
@@ -11,14 +11,14 @@ use std::ptr;
 use napi::bindgen_prelude::*;
 use napi::{Env, sys};
 
-/// What such a function does.
+/// The state and the code of such a function.
 pub trait FastFunction: 'static {
     /// The name that JavaScript sees.
     const NAME: &'static str;
-    /// Arguments it takes; missing ones are `undefined`.
+    /// The number of arguments; missing ones are `undefined`.
     const ARGUMENTS: usize;
 
-    /// One call. Not entered again while it runs: nothing in it may call JavaScript.
+    /// Runs one call. It must not call JavaScript, so that it is not entered again while it runs.
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64>;
 }
 
@@ -28,24 +28,24 @@ pub struct Arguments<'a> {
     values: &'a [sys::napi_value],
 }
 
-/// The most arguments of any such function.
+/// The largest number of arguments.
 const MOST: usize = 4;
 
 impl Arguments<'_> {
-    /// The argument at `index` as it is.
+    /// Returns the argument at `index`, converted.
     pub fn value<T: FromNapiValue>(&self, index: usize) -> Result<T> {
-        // SAFETY: the values are arguments of the call that is being served, in its environment.
+        // SAFETY: the values are arguments of the call in progress, in its environment.
         unsafe { T::from_napi_value(self.env, self.values[index]) }
     }
 }
 
-/// The function. Its state lives exactly as long as the function does.
+/// Makes the function. Its state lives exactly as long as the function.
 pub fn create<'env, F: FastFunction>(env: &'env Env, state: F) -> Result<Object<'env>> {
     const { assert!(F::ARGUMENTS <= MOST) };
     let data = Box::into_raw(Box::new(state)).cast::<c_void>();
     let mut function = ptr::null_mut();
-    // SAFETY: the name is as long as is said; `data` is what `trampoline` takes it for, and is
-    // freed by the finalizer only, when JavaScript can no longer call the function.
+    // SAFETY: the length is that of the name. `data` has the type that `trampoline` expects, and
+    // only the finalizer frees it, when JavaScript can no longer call the function.
     let status = unsafe {
         let length = F::NAME.len() as isize;
         let status = sys::napi_create_function(
@@ -69,7 +69,7 @@ pub fn create<'env, F: FastFunction>(env: &'env Env, state: F) -> Result<Object<
         }
     };
     if status != sys::Status::napi_ok {
-        // SAFETY: no finalizer was added, so this is the only owner; a function that was made is
+        // SAFETY: no finalizer was added, so this is the only owner. A function that was made is
         // not handed out.
         drop(unsafe { Box::from_raw(data.cast::<F>()) });
         return Err(Error::new(
@@ -77,7 +77,7 @@ pub fn create<'env, F: FastFunction>(env: &'env Env, state: F) -> Result<Object<
             format!("failed to make the function {}", F::NAME),
         ));
     }
-    // SAFETY: it was made just now.
+    // SAFETY: the call above made the function.
     unsafe { Object::from_napi_value(env.raw(), function) }
 }
 
@@ -88,8 +88,8 @@ unsafe extern "C" fn trampoline<F: FastFunction>(
     let mut values = [ptr::null_mut(); MOST];
     let mut count = F::ARGUMENTS;
     let mut data = ptr::null_mut();
-    // SAFETY: there is room for as many arguments as are asked for; missing ones are filled with
-    // `undefined`.
+    // SAFETY: there is room for the number of arguments that the call asks for. Node-API fills
+    // missing ones with `undefined`.
     let status = unsafe {
         sys::napi_get_cb_info(
             env,

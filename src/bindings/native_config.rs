@@ -1,5 +1,4 @@
-//! From the one configuration object that `lib/options/pool-options.js` makes to the pool's
-//! settings.
+//! Turns the one configuration object of `lib/options/pool-options.js` into the pool's settings.
 
 use std::ffi::CString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,27 +15,27 @@ use crate::process::directory::Directory;
 use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::wire::Serialization;
 
-/// Everything a pool needs to know; every field is present, times are milliseconds, sizes bytes.
+/// The configuration of a pool. Every field is present; times are in milliseconds, sizes in bytes.
 #[napi(object, use_nullable = true)]
 pub struct NativeConfig {
     pub name: String,
     pub command: String,
     pub args: Vec<String>,
-    /// The command is Node.js, and its arguments have it run bulkhead's own worker.
+    /// The command is Node.js, and its arguments start bulkhead's own worker.
     pub is_node: bool,
-    /// Where Node workers open their inspectors; null: the flags open none.
+    /// The inspectors of Node workers; null: the flags open none.
     pub inspect: Option<NativeInspect>,
     /// `KEY=value`.
     pub env: Vec<String>,
-    /// Absolute; null: that of this process when the worker starts.
+    /// An absolute path; null: the directory of this process when the worker starts.
     pub cwd: Option<String>,
-    /// `cwd` is where this process is now.
+    /// `cwd` is the current directory of this process.
     pub own_cwd: bool,
     /// -20 to 19.
     pub nice: Option<i32>,
     #[napi(ts_type = "'inherit' | 'pipe' | 'ignore'")]
     pub stdio: String,
-    /// Text of a JSON object, passed on to the workers unchanged.
+    /// The text of a JSON object, which the workers get unchanged.
     pub init_options: String,
     #[napi(ts_type = "'json' | 'advanced'")]
     pub serialization: String,
@@ -49,7 +48,8 @@ pub struct NativeConfig {
     pub max_queue: f64,
     /// (bytes)
     pub max_queue_bytes: f64,
-    /// Tasks that a worker holds ahead; 0: as many as the predicted run times allow.
+    /// The number of tasks that a worker holds in advance; 0: as many as the predicted run times
+    /// allow.
     pub prefetch: u32,
     /// (ms), 0: none.
     pub task_timeout: f64,
@@ -93,19 +93,19 @@ pub struct NativeInspect {
     pub port: u16,
 }
 
-/// Microseconds of a number of milliseconds; what is not positive is 0, what is too much the
-/// longest there is.
+/// Returns the microseconds of a number of milliseconds. A number that is not positive gives 0, one
+/// that is too large the longest time.
 pub fn micros(millis: f64) -> Micros {
-    // Saturating is what `as` does, and what is wanted.
+    // `as` saturates, as this function must.
     (millis * 1000.0) as Micros
 }
 
-/// A time limit, where 0 means that there is none.
+/// Returns a time limit; 0 (ms): none.
 pub fn limit(millis: f64) -> Option<Micros> {
     (millis > 0.0).then(|| micros(millis))
 }
 
-/// A limit in whole numbers, where 0 means that there is none.
+/// Returns a limit in whole numbers; 0: none.
 fn count(limit: f64) -> Option<u64> {
     (limit > 0.0).then_some(limit as u64)
 }
@@ -138,7 +138,7 @@ impl NativeConfig {
                 min_delay: micros(self.restart_min_delay),
                 max_delay: micros(self.restart_max_delay),
             },
-            // Good enough a seed for jitter, and no crate for it.
+            // A good enough seed for jitter, without a crate for it.
             seed: RandomState::new().build_hasher().finish(),
         }
     }
@@ -193,7 +193,7 @@ fn c_string(field: &str, text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| invalid(field, text))
 }
 
-/// `lib/options/pool-options.js` lets nothing through that ends here.
+/// Returns the error for an invalid field, which `lib/options/pool-options.js` never lets through.
 fn invalid(field: &str, value: &str) -> Error {
     Error::new(Status::InvalidArg, format!("the native option {field} cannot be {value:?}"))
 }

@@ -24,22 +24,22 @@ use crate::supervisor::outbox::Outbox;
 use crate::supervisor::rows::{BATCH_ROWS, Row};
 use crate::supervisor::thread;
 
-/// Rows, text of the array of their values, values that are apart, raw bytes.
+/// The number of rows, the text of the array of their values, the separate values, the raw bytes.
 type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
 
-/// Not accepted: the queue is full, in tasks or in bytes.
+/// The queue is full (in tasks or in bytes), and the task is not accepted.
 const FULL: f64 = -1.0;
 const FULL_BYTES: f64 = -2.0;
-/// Accepted.
+/// The task is accepted.
 const ACCEPTED: f64 = 0.0;
 
-/// One pool. Every method is called on the thread of the environment that made it.
+/// One pool. Every method is called on the thread of the environment that made the pool.
 #[napi(custom_finalize)]
 pub struct ProcessManager {
     shared: SharedPool,
     environment: EnvironmentGuard,
     meta: Float64Array,
-    /// Of the array of a batch's values, while it is put together.
+    /// The text of the array of a batch's values, while it is put together.
     text: Vec<u8>,
     intake: Rc<RefCell<Intake>>,
 }
@@ -85,8 +85,8 @@ impl FastFunction for SubmitWithHeader {
 
 #[napi]
 impl ProcessManager {
-    /// `meta` is what `drain` writes its rows into; `on_batch` is called when there is something to
-    /// drain.
+    /// Makes a pool. `drain` writes its rows into `meta`; `on_batch` is called when there are rows
+    /// to drain.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -113,7 +113,7 @@ impl ProcessManager {
         let environment = EnvironmentGuard::new(env, Arc::clone(&shared), waker)?;
         if let Err(error) = thread::host(Arc::clone(&shared)) {
             environment.detach(env)?;
-            // Thrown here, as only so it can have a code of its own.
+            // Thrown here, because only such an error can have a code of its own.
             env.throw_error(&error.to_string(), Some(&error.code()))?;
             return Err(Error::new(Status::PendingException, String::new()));
         }
@@ -133,22 +133,23 @@ impl ProcessManager {
         })
     }
 
-    /// Starts `minWorkers`; idempotent.
+    /// Starts `minWorkers` workers. A second call does nothing.
     #[napi]
     pub fn start(&self) {
         self.shared.post(Event::Start);
     }
 
-    /// A function `submit(ticket, json)`, which accepts a task with all defaults: 0. Refuses it: -1
-    /// or -2, the queue is full in tasks or in bytes; otherwise its size, which is too large.
+    /// Makes a function `submit(ticket, json)`, which submits a task with all defaults. 0:
+    /// accepted. -1 or -2: the queue is full, in tasks or in bytes. Any other number: the task's
+    /// size, which is too large.
     #[napi(ts_return_type = "(ticket: number, json: string) => number")]
     pub fn create_submit<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Submit(Rc::clone(&self.intake)))
     }
 
-    /// A function `submit(ticket, json, handler, header)`: the same for a task with defaults only,
-    /// but with a `handler`, an index for the prediction of run times, and a `header`, members of
-    /// its frame.
+    /// Makes a function `submit(ticket, json, handler, header)`, which submits a task with default
+    /// options. `handler` is an index for the prediction of run times, and `header` has members of
+    /// the task's frame.
     #[napi(
         ts_return_type = "(ticket: number, json: string, handler: number, header: string) => number"
     )]
@@ -156,9 +157,10 @@ impl ProcessManager {
         fast_function::create(env, SubmitWithHeader(Rc::clone(&self.intake)))
     }
 
-    /// As the function that `createSubmitWithHeader` gives, with options: `timeout` in ms, -1 the
-    /// default, 0 none; `retries`, -1 the default; `priority`, 0 the default; `key`, of tasks that
-    /// go to one worker; `binaries`, sent as raw bytes.
+    /// Submits a task with options, as the function that `createSubmitWithHeader` makes does.
+    /// `timeout` (ms): -1 is the default, 0 none. `retries`: -1 is the default. `priority`: 0 is
+    /// the default. `key`: all tasks of one key go to one worker. `binaries`: values sent as raw
+    /// bytes.
     #[napi]
     #[allow(
         clippy::too_many_arguments,
@@ -192,9 +194,9 @@ impl ProcessManager {
         Ok(intake.accept(task))
     }
 
-    /// Sends a message to the worker of this number, or to all (0) that are ready: to how many.
-    /// `header`, members of the message's frame; `binaries`, sent as raw bytes. A negative number
-    /// is the size of one that is too large.
+    /// Sends a message to the worker of this number, or (0) to all that are ready, and returns the
+    /// number of workers reached. `header` has members of the message's frame, `binaries` values
+    /// sent as raw bytes. A negative result is the size of a message that is too large.
     #[napi]
     pub fn send(
         &self,
@@ -227,8 +229,8 @@ impl ProcessManager {
         self.shared.post(Event::Cancel(ticket));
     }
 
-    /// Kills the worker with this process id, if it still runs: JavaScript could not read what the
-    /// worker sent, and has told the callers.
+    /// Kills the worker with this process id, if it still runs, because JavaScript could not read
+    /// what the worker sent. JavaScript has told the callers.
     #[napi]
     pub fn kill_for_protocol_error(&self, pid: i32, what: String) {
         self.shared.kill_for_protocol_error(pid, what);
@@ -240,22 +242,23 @@ impl ProcessManager {
         self.shared.disown_result();
     }
 
-    /// Finishes the accepted tasks (only the running ones, if `drop_waiting`) and stops all
-    /// workers. `timeout` in ms, negative: none. May be called again, to be stricter.
+    /// Finishes the accepted tasks (only the running ones if `drop_waiting`), and stops all
+    /// workers. `timeout` (ms): a negative number means none. A later call may be stricter.
     #[napi]
     pub fn shutdown(&self, drop_waiting: bool, timeout: f64) {
         let timeout = (timeout >= 0.0).then(|| native_config::micros(timeout));
         self.shared.post(Event::Shutdown { drop_waiting, timeout });
     }
 
-    /// Changes the number of workers. An event `resized` with this number tells when that is done.
+    /// Changes the number of workers. The event `resized` with this number tells that it has
+    /// changed.
     #[napi]
     pub fn resize(&self, min_workers: u32, max_workers: u32, number: u32) {
         self.shared.resize(min_workers as usize, max_workers.max(1) as usize, number);
     }
 
-    /// Replaces all workers. An event `reloaded` or `reload-failed` with this number tells when
-    /// that is done.
+    /// Replaces all workers. The event `reloaded` or `reload-failed` with this number tells the
+    /// outcome.
     #[napi]
     pub fn reload(&self, number: u32) {
         self.shared.post(Event::Reload { number });
@@ -267,15 +270,15 @@ impl ProcessManager {
         self.shared.post(Event::Terminate);
     }
 
-    /// Takes the oldest batch: the number of its rows, which are in `meta` then; the text of an
-    /// array of their values; the values that are apart; the raw bytes.
+    /// Takes the oldest batch. Returns the number of its rows, which are in `meta`, the text of an
+    /// array of their values, the separate values, and the raw bytes.
     #[napi(
         ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null"
     )]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
         let Some(mut batch) = self.shared.outbox.take() else { return Ok(None) };
-        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/pool/rows.js` never
-        // shares the array with another.
+        // SAFETY: JavaScript runs only on this thread, and so not now. `lib/pool/rows.js` never
+        // shares the array with another thread.
         let meta = unsafe { self.meta.as_mut() };
         for (place, row) in meta.chunks_exact_mut(Row::WIDTH).zip(&batch.rows) {
             place.copy_from_slice(row);
@@ -294,20 +297,21 @@ impl ProcessManager {
         Ok(Some((rows, json, texts, blobs)))
     }
 
-    /// Whether there is more to drain; if not, `on_batch` will be called for the next.
+    /// Returns whether there is more to drain. If not, `on_batch` will be called for the next
+    /// batch.
     #[napi]
     pub fn rearm(&self) -> bool {
         self.shared.outbox.rearm()
     }
 
-    /// Whether the queue would take another task; if it would not, a `drain` event will tell when
-    /// it would.
+    /// Returns whether the queue has room for another task. If not, a `drain` event will tell when
+    /// it has.
     #[napi]
     pub fn want_room(&self) -> bool {
         self.shared.want_room()
     }
 
-    /// Sets whether the pool has listeners for what the workers print.
+    /// Sets whether the pool has listeners for the output of the workers.
     #[napi]
     pub fn set_stdio_listening(&self, listening: bool) {
         self.shared.set_stdio_listening(listening);
@@ -325,7 +329,7 @@ impl ProcessManager {
         self.environment.waker().unref(env);
     }
 
-    /// JSON text: `{ tasks, queue, waitTime, runTime, utilization, workers }`.
+    /// Returns JSON text: `{ tasks, queue, waitTime, runTime, utilization, workers }`.
     #[napi]
     pub fn stats(&self) -> String {
         let snapshot = self.shared.snapshot();
@@ -361,8 +365,8 @@ impl ProcessManager {
         .to_string()
     }
 
-    /// The pool is closed and drained: lets go of the environment. Nothing may be called after
-    /// this.
+    /// Detaches the pool from the environment, after the pool is closed and drained. No other
+    /// method may be called after this.
     #[napi]
     pub fn release(&self, env: Env) -> Result<()> {
         self.environment.detach(env)
@@ -370,14 +374,14 @@ impl ProcessManager {
 }
 
 impl ObjectFinalize for ProcessManager {
-    /// Collected without having been closed (or closed long ago, when this finds nothing to do).
+    /// Ends a pool that was collected without `close`. For a closed pool this does nothing.
     fn finalize(self, env: Env) -> Result<()> {
         self.shared.abandon();
         self.environment.detach(env)
     }
 }
 
-/// A body, or the size of one that is too large.
+/// The body of a task, or the size of one that is too large.
 type Sized = std::result::Result<Body, usize>;
 
 impl Intake {
@@ -395,7 +399,7 @@ impl Intake {
         Ok(self.accept(task))
     }
 
-    /// `key`: what stands before the payload.
+    /// Makes the body of a task or a message; `key` is the text before the payload.
     fn body(
         &mut self,
         key: &[u8],
@@ -455,7 +459,7 @@ impl Intake {
         }
     }
 
-    /// What was put together, in a piece of memory of exactly its size.
+    /// Copies the text into a piece of memory of exactly its size.
     fn finish(&mut self) -> Body {
         self.scratch.extend_from_slice(END);
         let body = Body::plain(&self.scratch);
@@ -463,7 +467,7 @@ impl Intake {
         body
     }
 
-    /// One giant task must not cost its size for ever.
+    /// Frees a giant buffer, so that one giant task does not cost its size for ever.
     fn tidy(&mut self) {
         if self.scratch.capacity() > 1 << 20 {
             self.scratch = Vec::new();
@@ -471,7 +475,7 @@ impl Intake {
     }
 }
 
-/// What stands before and after a payload in its frame.
+/// The text before a task's payload in its frame, and the one after any payload.
 const TASK: &[u8] = b",\"task\":";
 const MESSAGE: &[u8] = b",\"message\":";
 const END: &[u8] = b"}\n";

@@ -1,4 +1,4 @@
-//! Text across the border, in as few copies as there can be.
+//! Passes text between JavaScript and Rust, in as few copies as possible.
 #![expect(
     unsafe_code,
     reason = "one call of Node-API that napi-rs offers only with an extra pass and an extra copy"
@@ -11,23 +11,24 @@ use napi::{Env, JsString, JsValue, sys};
 
 use crate::buffer_pool::Bytes;
 
-/// Bytes of the longest character in UTF-8. With this much room left, nothing was cut off.
+/// The length (bytes) of the longest character in UTF-8. If this much room is left, the text is
+/// complete.
 const LONGEST: usize = 4;
 
 /// Appends a string's UTF-8 to `into`.
 ///
-/// JavaScript strings do not know their length in UTF-8, and asking costs a pass of its own. So the
-/// text is written straight into the spare capacity; only if it fills that to the brim is it
-/// written once more, with room enough.
+/// JavaScript strings do not know their length in UTF-8, and a query costs a pass over the text. So
+/// the text goes straight into the spare capacity. Only if it fills that completely is it written
+/// once more, with enough room.
 pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
-    /// Room that is tried first; what most tasks need.
+    /// The room (bytes) to try first, which is enough for most tasks.
     const FIRST: usize = 1024;
 
     into.reserve(FIRST);
     if write(text, into)? {
         return Ok(());
     }
-    // Most text is ASCII, so its length in UTF-16 is a good guess; no text needs more than three
+    // Most text is ASCII, so its length in UTF-16 is a good guess. No text needs more than three
     // times that.
     let length = text.utf16_len()?;
     into.reserve(length + LONGEST + 1);
@@ -41,16 +42,16 @@ pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-/// How a string was written, as its last byte.
+/// The last byte of the raw bytes, which tells the encoding of the string.
 const ASCII: u8 = 0;
 const UTF_16: u8 = 1;
 
-/// A string's ASCII or, if there is anything else in it, its UTF-16, and a byte that says which.
+/// Returns a string's ASCII, or its UTF-16 if it has other characters, and a byte that tells which.
 pub fn to_bytes(text: &JsString<'_>) -> Result<Bytes> {
     let length = text.utf16_len()?;
     let mut bytes = Bytes::with_capacity(length + LONGEST + 2);
-    // One byte for each unit: all of it is ASCII, since everything else takes more, and there is
-    // room to show it.
+    // One byte for each unit means that all of it is ASCII: any other character takes more, for
+    // which there is room.
     if write_utf8(text, as_room(bytes.room()))? == length {
         bytes.room()[length] = ASCII;
         bytes.set_length(length + 1);
@@ -58,7 +59,7 @@ pub fn to_bytes(text: &JsString<'_>) -> Result<Bytes> {
     }
     let units = text.into_utf16()?;
     const { assert!(cfg!(target_endian = "little"), "the other side reads it as little endian") };
-    // SAFETY: so many units of two bytes each, of which every byte is initialised.
+    // SAFETY: there are `length` units of two bytes each, and every byte is initialised.
     let units =
         unsafe { std::slice::from_raw_parts(units.as_slice().as_ptr().cast::<u8>(), 2 * length) };
     let mut bytes = Bytes::with_capacity(units.len() + 1);
@@ -67,7 +68,7 @@ pub fn to_bytes(text: &JsString<'_>) -> Result<Bytes> {
     Ok(bytes)
 }
 
-/// Whether all of it went in; if not, `into` is as it was.
+/// Writes the text behind `into`. `false`: there was not enough room, and `into` is as it was.
 fn write(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<bool> {
     let spare = into.spare_capacity_mut();
     let room = spare.len();
@@ -75,19 +76,19 @@ fn write(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<bool> {
     if written + LONGEST >= room {
         return Ok(false);
     }
-    // SAFETY: the first `written` bytes of the spare capacity were initialised just now.
+    // SAFETY: the call above initialised the first `written` bytes of the spare capacity.
     unsafe { into.set_len(into.len() + written) };
     Ok(true)
 }
 
-/// As much of a string's UTF-8 as fits, in whole characters, and a zero behind it: the number of
-/// bytes without that.
+/// Writes as much of a string's UTF-8 as fits, in whole characters, with a zero behind it. Returns
+/// the number of bytes without the zero.
 fn write_utf8(text: &JsString<'_>, room: &mut [MaybeUninit<u8>]) -> Result<usize> {
     let value = text.value();
     let mut written = 0;
-    // SAFETY: `value` is a live string of this environment, as it is an argument of the call that
-    // is being served. Node-API writes at most as many bytes as there are, the terminating zero
-    // among them, and says how many.
+    // SAFETY: `value` is a live string of this environment, because it is an argument of the call
+    // in progress. Node-API writes no more bytes than there is room for, with the terminating zero,
+    // and returns their number.
     let status = unsafe {
         sys::napi_get_value_string_utf8(
             value.env,
@@ -103,20 +104,21 @@ fn write_utf8(text: &JsString<'_>, room: &mut [MaybeUninit<u8>]) -> Result<usize
     Ok(written)
 }
 
-/// Bytes that are initialised already are room as well.
+/// Returns initialised bytes as room to write into.
 fn as_room(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: both have the same layout, and whoever writes into the room writes bytes only.
+    // SAFETY: both types have the same layout, and code that writes into the room writes only
+    // bytes.
     unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }
 }
 
-/// A JavaScript string of bytes that are UTF-8.
+/// Makes a JavaScript string of bytes in UTF-8.
 pub fn create<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> {
     if text.is_ascii() {
         return env.create_string_latin1(text);
     }
     match std::str::from_utf8(text) {
         Ok(text) => env.create_string(text),
-        // Cannot be: it was checked when it came, or made here.
+        // The text is always UTF-8: it was checked when it arrived, or was made here.
         Err(_) => env.create_string(String::from_utf8_lossy(text)),
     }
 }

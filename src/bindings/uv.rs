@@ -1,10 +1,11 @@
-//! A descriptor that the event loop watches for JavaScript, by libuv itself.
+//! Has the event loop watch a descriptor for JavaScript, by libuv itself.
 //!
-//! `net.Socket` would do as well, but takes two milliseconds to load, a stream's machinery for each
-//! read, and the right to use the network where Node's permission model is on. Node exports the
-//! functions of libuv that it has itself. They are looked up by name: Bun exports stubs in their
-//! place that end the process, and others need not have them; `lib/worker/listen.js` asks in
-//! Node.js only, and has another way where the answer is no.
+//! `net.Socket` would do, but takes two milliseconds to load, the machinery of a stream for each
+//! read, and a permission to use the network under Node's permission model.
+//!
+//! Node exports the functions of its libuv, and this code looks them up by name. Bun exports stubs
+//! that end the process, and other runtimes may have none. So `lib/worker/listen.js` asks in
+//! Node.js only, and has another way if the answer is no.
 #![expect(
     unsafe_code,
     reason = "functions found by name, and memory that libuv has until it says so"
@@ -23,7 +24,7 @@ use napi::{Env, sys};
 
 use crate::process::weak_symbols::look_up;
 
-/// A `uv_poll_t`, whose size libuv tells.
+/// A `uv_poll_t`, whose size only libuv knows.
 type Handle = *mut c_void;
 type Loop = *mut sys::uv_loop_s;
 type OnEvents = unsafe extern "C" fn(Handle, status: c_int, events: c_int);
@@ -32,10 +33,10 @@ type OnClosed = unsafe extern "C" fn(Handle);
 /// `UV_POLL` of `uv_handle_type`, and `UV_READABLE` of `uv_poll_event`.
 const POLL: c_int = 8;
 const READABLE: c_int = 1;
-/// Alignment of any C object.
+/// The alignment of any C object.
 const ALIGN: usize = 16;
 
-/// What the watching needs of libuv.
+/// The functions of libuv that a watch needs.
 struct Uv {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     handle_set_data: unsafe extern "C" fn(Handle, *mut c_void),
@@ -46,7 +47,7 @@ struct Uv {
     close: unsafe extern "C" fn(Handle, OnClosed),
 }
 
-/// What this process's libuv has, or `None` where one of them is missing.
+/// Returns the functions of this process's libuv. `None`: one of them is missing.
 fn uv() -> Option<&'static Uv> {
     static UV: LazyLock<Option<Uv>> = LazyLock::new(|| {
         // SAFETY: the functions have these signatures in every libuv 1 since 1.19.
@@ -65,17 +66,17 @@ fn uv() -> Option<&'static Uv> {
     UV.as_ref()
 }
 
-/// A descriptor that is watched until [`Self::stop`], at the latest until its environment ends.
-/// Dropping this changes nothing.
+/// A watched descriptor, until [`Self::stop`] or the end of its environment. A drop does not end
+/// the watch.
 pub struct Watch(Rc<State>);
 
-/// PoolHandle by [`Watch`] and the handle, on the environment's thread.
+/// The state that [`Watch`] and the libuv handle share, on the environment's thread.
 struct State {
     uv: &'static Uv,
     env: sys::napi_env,
     handle: Handle,
     layout: Layout,
-    /// Open for as long as libuv has its number.
+    /// The descriptor, open as long as libuv has its number.
     fd: OwnedFd,
     callback: sys::napi_ref,
     context: sys::napi_async_context,
@@ -86,10 +87,9 @@ struct State {
 }
 
 impl Watch {
-    /// Has `callback` called with a status whenever there is something to be read from `fd`, again
-    /// and again until it has been read; less than 0: there is something wrong with the descriptor.
-    /// This keeps the process alive. Makes the descriptor non-blocking. `None`: there is no libuv
-    /// here that does so.
+    /// Has `callback` called with a status whenever `fd` is readable, again and again until it has
+    /// been read. A status below 0 is an error of the descriptor. The watch keeps the process
+    /// alive, and makes the descriptor non-blocking. `None`: the runtime has no usable libuv.
     pub fn new(
         env: Env,
         fd: OwnedFd,
@@ -115,10 +115,10 @@ impl Watch {
         if handle.is_null() {
             handle_alloc_error(layout);
         }
-        // SAFETY: the memory is as large as libuv wants, and stays where it is.
+        // SAFETY: the memory has the size that libuv asks for, and stays in place.
         let status = unsafe { (uv.poll_init)(event_loop, handle, fd.as_raw_fd()) };
         if status < 0 {
-            // SAFETY: the handle is not part of the loop; both were made above.
+            // SAFETY: the handle is not part of the loop, and this function made both.
             unsafe {
                 dealloc(handle.cast(), layout);
                 sys::napi_delete_reference(env.raw(), callback);
@@ -141,8 +141,8 @@ impl Watch {
         });
         let data = Rc::into_raw(Rc::clone(&state)).cast_mut().cast();
         let mut hook = ptr::null_mut();
-        // SAFETY: the handle has a reference of its own to the state, until `closed`; the hook is
-        // gone by then, too.
+        // SAFETY: the handle has its own reference to the state until `closed`, and the hook is
+        // gone by then.
         unsafe {
             (uv.handle_set_data)(handle, data);
             sys::napi_add_async_cleanup_hook(
@@ -157,8 +157,7 @@ impl Watch {
         Ok(Some(Self(state)))
     }
 
-    /// Calls nobody any more, and no longer keeps the process alive. Nothing is done the second
-    /// time.
+    /// Ends the calls, and no longer keeps the process alive. A second call does nothing.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -166,8 +165,8 @@ impl Watch {
 
 impl State {
     fn start(&self) {
-        // SAFETY: the handle is initialized and not closing. There is no way for this to fail with
-        // these arguments.
+        // SAFETY: the handle is initialized and not closing. The call cannot fail with these
+        // arguments.
         unsafe { (self.uv.poll_start)(self.handle, READABLE, readable) };
     }
 
@@ -177,16 +176,16 @@ impl State {
         }
         // SAFETY: the handle is initialized and not closing.
         unsafe { (self.uv.poll_stop)(self.handle) };
-        // What the call under way uses is let go of behind it.
+        // A call in progress still uses the state, and closes it afterwards.
         if !self.calling.get() {
             self.close();
         }
     }
 
-    /// Once, when no call is under way and there will be none.
+    /// Closes the handle, once, when no call is in progress and none will come.
     fn close(&self) {
-        // SAFETY: the environment has not ended, as it waits for the hook; libuv calls `closed`
-        // later, from its loop.
+        // SAFETY: the environment has not ended, because it waits for the hook. libuv calls
+        // `closed` later, from its loop.
         unsafe {
             sys::napi_delete_reference(self.env, self.callback);
             sys::napi_async_destroy(self.env, self.context);
@@ -197,9 +196,9 @@ impl State {
     fn call(&self, status: c_int) {
         let env = self.env;
         let (mut handles, mut scope) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: this is the environment's thread, in its event loop: no other scope is open, and
-        // these are closed in the order that is asked for. The callback scope runs ticks and
-        // microtasks at its end.
+        // SAFETY: this is the environment's thread, in its event loop. No other scope is open, and
+        // these are closed in the required order. The callback scope runs ticks and microtasks at
+        // its end.
         unsafe {
             if sys::napi_open_handle_scope(env, &raw mut handles) != sys::Status::napi_ok {
                 return;
@@ -214,7 +213,8 @@ impl State {
         }
     }
 
-    /// What JavaScript throws is an uncaught exception, as in any event.
+    /// Calls the callback. An error that JavaScript throws is an uncaught exception, as in any
+    /// event.
     unsafe fn call_in_scope(&self, status: c_int) {
         let env = self.env;
         let (mut callback, mut this, mut argument) =
@@ -244,14 +244,14 @@ impl State {
     }
 }
 
-/// A strong reference of the callback, and what its calls are to `node:async_hooks`.
+/// Makes a strong reference to the callback, and the context of its calls for `node:async_hooks`.
 fn references(
     env: Env,
     callback: &Function<'_, (i32,), Unknown<'static>>,
 ) -> Result<(sys::napi_ref, sys::napi_async_context)> {
     let name = "BULKHEADCHANNEL".into_unknown(&env)?;
     let (mut reference, mut context) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the values are of the call that is being served.
+    // SAFETY: the values belong to the call in progress.
     unsafe {
         check(sys::napi_create_reference(env.raw(), callback.raw(), 1, &raw mut reference))?;
         check(sys::napi_async_init(env.raw(), ptr::null_mut(), name.raw(), &raw mut context))
@@ -271,8 +271,8 @@ fn check(status: sys::napi_status) -> Result<()> {
 
 unsafe extern "C" fn readable(handle: Handle, status: c_int, _events: c_int) {
     let Some(uv) = uv() else { return };
-    // SAFETY: the handle has a reference, which `closed` takes. One more for this call, in which it
-    // may be closed.
+    // SAFETY: the handle has a reference, which `closed` takes. This call takes one more, because
+    // it may close the handle.
     let state = unsafe {
         let data = (uv.handle_get_data)(handle).cast_const().cast::<State>();
         Rc::increment_strong_count(data);
@@ -284,17 +284,17 @@ unsafe extern "C" fn readable(handle: Handle, status: c_int, _events: c_int) {
     if state.stopped.get() {
         state.close();
     } else if status < 0 {
-        // libuv has stopped.
+        // After an error libuv has stopped the watch.
         state.start();
     }
 }
 
 unsafe extern "C" fn closed(handle: Handle) {
     let Some(uv) = uv() else { return };
-    // SAFETY: libuv calls this once, and never again looks at the handle.
+    // SAFETY: libuv calls this once, and does not use the handle after it.
     let state = unsafe { Rc::from_raw((uv.handle_get_data)(handle).cast_const().cast::<State>()) };
-    // SAFETY: the memory was made with this layout; the hook has not been removed, and waits for
-    // this if it has run.
+    // SAFETY: the memory was allocated with this layout. The hook is still registered, and waits
+    // for this if it has run.
     unsafe {
         dealloc(handle.cast(), state.layout);
         let hook = state.hook.get();

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
-use crate::bindings::constants::DURING_USER_CODE;
+use crate::bindings::constants::{BATCH_FRAMES, DURING_USER_CODE};
 use crate::bindings::fast_function::{self, Arguments, FastFunction};
 use crate::bindings::uv::Watch;
 use crate::bindings::{buffers, strings};
@@ -27,12 +27,11 @@ use crate::worker::failpoints::{self, Phase};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::{inherited, parent_watch};
 
-/// Frames that are handed over at a time, and their bytes, at most (a single one may be larger).
-pub(super) const BATCH_FRAMES: usize = 64;
+/// The most bytes that are handed over at a time, unless a single frame is larger.
 const BATCH_BYTES: usize = 1 << 20;
-/// A text larger than this, of a giant frame, is given back once it is handed over.
+/// The capacity (bytes) beyond which the text of a giant frame is freed once it is handed over.
 const KEEP_TEXT: usize = 2 * BATCH_BYTES;
-/// Room that is asked for at each read.
+/// The room (bytes) for each read.
 const READ: usize = 64 * 1024;
 
 /// The channel on descriptor 3 and the claim word on descriptor 4.
@@ -41,16 +40,15 @@ pub struct WorkerPort {
     channel: OwnedFd,
     page: Option<Arc<SharedPage>>,
     splitter: LineSplitter,
-    /// Of the array of a batch's frames, while it is put together.
+    /// The text of the array of a batch's frames, while it is put together.
     text: Vec<u8>,
     out: Rc<Outgoing>,
-    /// What calls JavaScript when there is something to read.
+    /// The watch that calls JavaScript when there are bytes to read.
     watch: Option<Watch>,
     blobs: Vec<Bytes>,
-    /// Of each element of the last text that was taken: see `take`.
+    /// The attempt id and the epoch of each element of the last text: see `take`.
     attempts: Float64Array,
-    /// How far the ring of raw bytes from the supervisor was read, and where the one to it is
-    /// written.
+    /// The read position in the ring from the supervisor, and the write position in the ring to it.
     down: Read,
     up: Writer,
 }
@@ -91,10 +89,10 @@ impl FastFunction for Reply {
         let watched = kind & DURING_USER_CODE != 0;
         let kind = ResultKind::from_number(kind & !DURING_USER_CODE);
         self.0.add(|out| {
-            // Attempt ids count up from 1, and stay far below what a double can hold.
+            // Attempt ids count up from 1, and stay far below the limit of a double's integers.
             up::result_prefix(out, id as u64, elapsed, kind);
             if kind != ResultKind::Undefined {
-                strings::append_utf8(&json, out).map_err(Failed::Border)?;
+                strings::append_utf8(&json, out).map_err(Failed::NotText)?;
             }
             out.extend_from_slice(b"}\n");
             Ok::<_, Failed>(())
@@ -108,8 +106,9 @@ impl FastFunction for Reply {
 
 #[napi]
 impl WorkerPort {
-    /// Throws where this process is not a worker. `take` writes into `attempts`: two numbers for
-    /// each of `FRAMES` frames (see [`port_constants`](super::constants::port_constants)).
+    /// Opens the port. Throws if this process is not a worker. `take` writes into `attempts`: two
+    /// numbers for each of `FRAMES` frames (see
+    /// [`port_constants`](super::constants::port_constants)).
     #[napi(constructor)]
     pub fn new(attempts: Float64Array) -> Result<Self> {
         if attempts.len() < 2 * BATCH_FRAMES {
@@ -139,9 +138,9 @@ impl WorkerPort {
         })
     }
 
-    /// Calls `on_readable` whenever there is something for `fill`, with a status: less than 0 if
-    /// something is wrong with the channel. Returns false where the channel cannot be watched from
-    /// here. Only for Node.js, and only once.
+    /// Calls `on_readable` whenever there are bytes for `fill`, with a status that is below 0 after
+    /// an error of the channel. Returns false if the channel cannot be watched in this way. Only
+    /// for Node.js, and only once.
     #[napi(ts_args_type = "onReadable: (status: number) => void")]
     pub fn poll(
         &mut self,
@@ -152,7 +151,7 @@ impl WorkerPort {
         Ok(self.watch.is_some())
     }
 
-    /// Calls back no more, and no longer keeps the process alive.
+    /// Ends the calls of `on_readable`, and no longer keeps the process alive.
     #[napi]
     pub fn stop_polling(&mut self) {
         if let Some(watch) = self.watch.take() {
@@ -160,25 +159,26 @@ impl WorkerPort {
         }
     }
 
-    /// Ends the way to the supervisor, which sees the end of the stream.
+    /// Closes the sending side of the channel. The supervisor sees the end of the stream.
     #[napi]
     pub fn shut(&self) {
-        // Unless it has closed its side itself.
+        // This fails only if the supervisor has already closed its side.
         let _ = rustix::net::shutdown(&self.channel, Shutdown::Write);
     }
 
-    /// A descriptor of the channel to read from, given away.
+    /// Returns a descriptor of the channel to read from, which the caller owns.
     #[napi]
     pub fn descriptor(&self) -> Result<i32> {
         Ok(self.duplicate()?.into_raw_fd())
     }
 
-    /// Whatever user code does to the numbers 3 and 4 does not reach it.
+    /// Duplicates the channel, so that user code that closes descriptors 3 and 4 does not reach the
+    /// copy.
     fn duplicate(&self) -> io::Result<OwnedFd> {
         Ok(rustix::io::fcntl_dupfd_cloexec(&self.channel, spawn::PAGE_FD + 1)?)
     }
 
-    /// Bytes that were read from the channel: the first `n` of `buffer`.
+    /// Takes in bytes that JavaScript read from the channel: the first `n` of `buffer`.
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
@@ -186,8 +186,8 @@ impl WorkerPort {
         self.splitter.push(&buffer[..n]);
     }
 
-    /// Reads what has arrived, without waiting: the number of bytes, -1 at the end of the stream,
-    /// or where it cannot be read any more.
+    /// Reads the bytes that have arrived, without a wait. Returns their number, or -1 at the end of
+    /// the stream or after an error.
     #[napi]
     pub fn fill(&mut self) -> i32 {
         let buffer = self.splitter.buffer(READ);
@@ -212,10 +212,10 @@ impl WorkerPort {
         }
     }
 
-    /// The JSON text of an array with an element for each complete frame, or null without one. Most
-    /// frames are tasks with nothing but an id and a payload: their element is the payload, and
-    /// `attempts` gets their id and epoch. The element of any other frame is the whole frame, and
-    /// `attempts` gets zeros. A frame with raw bytes is the last of its batch.
+    /// Returns the JSON text of an array with an element for each complete frame, or null if there
+    /// is no frame. Most frames are tasks with only an id and a payload: their element is the
+    /// payload, and `attempts` gets their id and epoch. For any other frame the element is the
+    /// whole frame, and `attempts` gets zeros. A frame with raw bytes is the last of its batch.
     #[napi]
     pub fn take<'env>(&mut self, env: &'env Env) -> Result<Option<JsString<'env>>> {
         let text = &mut self.text;
@@ -223,8 +223,8 @@ impl WorkerPort {
         text.push(b'[');
         let mut frames = 0;
         self.blobs.clear();
-        // SAFETY: JavaScript runs on this thread only, and so not now; `lib/worker/` never shares
-        // the array with another.
+        // SAFETY: JavaScript runs only on this thread, and so not now. `lib/worker/` never shares
+        // the array with another thread.
         let attempts = unsafe { self.attempts.as_mut() };
         while frames < BATCH_FRAMES && text.len() < BATCH_BYTES && self.blobs.is_empty() {
             let frame =
@@ -234,7 +234,7 @@ impl WorkerPort {
                 text.push(b',');
             }
             let (id, epoch, value) = down::plain_task(frame.line).unwrap_or((0, 0, frame.line));
-            // Both stay far below what a double can hold.
+            // Both stay far below the limit of a double's integers.
             attempts[2 * frames..][..2].copy_from_slice(&[id as f64, epoch as f64]);
             text.extend_from_slice(value);
             let (page, down) = (&self.page, &mut self.down);
@@ -260,81 +260,81 @@ impl WorkerPort {
         array
     }
 
-    /// The raw bytes of the last frame that was taken.
+    /// Returns the raw bytes of the last frame that was taken.
     #[napi]
     pub fn blobs<'env>(&mut self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
         self.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect()
     }
 
-    /// A function `claim(epoch)`: 1 if this process, and nobody in its place, runs the next task of
-    /// this epoch (always so where there is no page). From then on what is held is written within a
-    /// millisecond, whatever user code does.
+    /// Makes a function `claim(epoch)`: 1 if this process runs the next task of this epoch, and 0
+    /// if the supervisor has reclaimed it. Without a page the result is always 1. After a claim,
+    /// held lines are written within a millisecond, whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn create_claim<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
     }
 
-    /// A function `reply(id, elapsed, kind, json)`, which takes in a `result` frame: the frame
-    /// survives this process. `kind` is one of [`ResultKinds`](super::constants::ResultKinds).
+    /// Makes a function `reply(id, elapsed, kind, json)`, which takes in a `result` frame. The
+    /// frame survives this process. `kind` is one of
+    /// [`ResultKinds`](super::constants::ResultKinds).
     #[napi(ts_return_type = "(id: number, elapsed: number, kind: number, json: string) => number")]
     pub fn create_reply<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Reply(Rc::clone(&self.out)))
     }
 
-    /// Takes in whole lines: they survive this process, and are written within a millisecond,
+    /// Takes in whole lines. They survive this process, and are written within a millisecond,
     /// whatever user code does.
     #[napi]
     pub fn hold(&self, text: JsString<'_>) -> Result<()> {
-        self.out.add(|out| strings::append_utf8(&text, out).map_err(Failed::Border))?;
+        self.out.add(|out| strings::append_utf8(&text, out).map_err(Failed::NotText))?;
         self.out.watch();
         Ok(())
     }
 
-    /// Whether large raw bytes go through shared memory.
+    /// Returns whether large raw bytes go through shared memory.
     #[napi(getter)]
     pub fn has_rings(&self) -> bool {
         self.page.as_ref().is_some_and(|page| page.has_rings())
     }
 
-    /// Puts raw bytes into the shared memory: their position there, which the line that announces
-    /// them has as `shared`. -1: they are to follow their line, as they are few, or too many for
-    /// now.
+    /// Puts raw bytes into the shared memory, and returns their position, for `shared` in the line
+    /// that announces them. -1: the bytes must follow their line, because they are too few, or
+    /// there is no room.
     #[napi]
     pub fn share(&mut self, blobs: Vec<Uint8ArraySlice<'_>>) -> f64 {
         let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
         let total: usize = blobs.iter().map(|blob| blob.len()).sum();
         let page = self.page.as_ref().filter(|_| total >= ring::FROM);
-        // Positions stay far below what a double can hold.
+        // Positions stay far below the limit of a double's integers.
         page.and_then(|page| page.put(Direction::FromWorker, &mut self.up, &blobs))
             .map_or(-1.0, |at| at as f64)
     }
 
-    /// Whether tasks are claimed.
+    /// Returns whether the worker claims its tasks.
     #[napi(getter)]
     pub fn has_page(&self) -> bool {
         self.page.is_some()
     }
 
-    /// Writes whole lines, and returns when the kernel has them all: what was written survives this
-    /// process.
+    /// Writes whole lines. Returns when the kernel has them all, so that they survive this process.
     #[napi]
     pub fn write(&self, text: JsString<'_>) -> Result<()> {
         self.out
-            .write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &[])
+            .write(|out| strings::append_utf8(&text, out).map_err(Failed::NotText), &[])
             .map_err(Into::into)
     }
 
-    /// A line that announces raw bytes, and those bytes.
+    /// Writes a line that announces raw bytes, and those bytes.
     #[napi]
     pub fn write_with(&self, text: JsString<'_>, blobs: Vec<Uint8ArraySlice<'_>>) -> Result<()> {
         let blobs: Vec<&[u8]> = blobs.iter().map(|blob| &**blob).collect();
         self.out
-            .write(|out| strings::append_utf8(&text, out).map_err(Failed::Border), &blobs)
+            .write(|out| strings::append_utf8(&text, out).map_err(Failed::NotText), &blobs)
             .map_err(Into::into)
     }
 
-    /// Has this process die with its parent, whatever it is doing then. False: the parent is gone
-    /// already. `depth`: how deep in pools within pools this process is.
+    /// Has this process end with its parent, whatever it does at the time. False: the parent is
+    /// already gone. `depth` is this process's depth in pools within pools.
     #[napi]
     pub fn watch_parent(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
@@ -343,7 +343,7 @@ impl WorkerPort {
         Ok(parent_watch::watch_parent(parent_pid))
     }
 
-    /// Whether the environment asks for a death on purpose in this phase.
+    /// Returns whether the environment asks for a death on purpose in this phase.
     #[napi]
     pub fn is_armed(&self, phase: String) -> Result<bool> {
         Ok(failpoints::is_armed(self::phase(&phase)?))
@@ -361,10 +361,10 @@ fn phase(text: &str) -> Result<Phase> {
     text.parse().map_err(Error::from_reason)
 }
 
-/// Why something could not be written.
+/// The reason for which lines could not be written.
 enum Failed {
-    /// It was no text.
-    Border(Error),
+    /// The value is no text.
+    NotText(Error),
     Channel(io::Error),
 }
 
@@ -377,7 +377,7 @@ impl From<io::Error> for Failed {
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Border(error) => error,
+            Failed::NotText(error) => error,
             Failed::Channel(error) => {
                 Error::from_reason(format!("failed to write to the channel: {error}"))
             }
