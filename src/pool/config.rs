@@ -2,7 +2,7 @@
 
 use crate::pool::ids::Micros;
 
-/// What the pure state machine decides by. Times are microseconds.
+/// The settings by which the policy decides. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// Workers that are kept alive from `start` on, `0..=max_workers`.

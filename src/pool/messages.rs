@@ -149,10 +149,10 @@ pub enum Event {
     Shutdown { drop_waiting: bool, timeout: Option<Micros> },
     /// The number of workers changes. `number` comes back with [`Effect::Resized`].
     Resize { min_workers: usize, max_workers: usize, number: u32 },
-    /// All workers are to be replaced. `number` comes back with [`Effect::Reloaded`] or
+    /// The pool replaces all workers. `number` comes back with [`Effect::Reloaded`] or
     /// [`Effect::ReloadFailed`].
     Reload { number: u32 },
-    /// All workers are to be killed now.
+    /// The pool kills all workers now.
     Terminate,
 }
 

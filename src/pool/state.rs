@@ -203,7 +203,8 @@ impl Pool {
         self.tasks.get(task).map(|task| &task.body)
     }
 
-    /// Whether a submission would change something at once: it starts the pool, a worker, or runs.
+    /// Returns whether a submission would change something at once: it starts the pool or a worker,
+    /// or it runs.
     pub(crate) fn wants_immediate_dispatch(&self) -> bool {
         let free = |slot: &Slot| match &slot.worker {
             Some(worker) => worker.takes_tasks() && slot.load() < self.config.concurrency,
@@ -212,7 +213,7 @@ impl Pool {
         !matches!(self.phase, Phase::Open) || self.active_slots().iter().any(free)
     }
 
-    /// Returns whether a process is still wanted for this worker, which is to be spawned.
+    /// Returns whether the pool still wants a process for this worker, which has none yet.
     pub(crate) fn is_wanted(&mut self, key: WorkerKey) -> bool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
     }
@@ -258,13 +259,13 @@ impl Pool {
     }
 
     /// Returns whether this worker was stopped by signals because it had closed its channel.
-    pub(crate) fn was_ended_for_silence(&self, key: WorkerKey) -> bool {
+    pub(crate) fn was_stopped_after_hang_up(&self, key: WorkerKey) -> bool {
         let worker = self.slots.get(key.slot).and_then(|slot| slot.find(key));
         worker.is_some_and(|worker| worker.hung_up && worker.life.is_forced())
     }
 
     /// The reason of a stopping worker.
-    pub(crate) fn leaving(&self, key: WorkerKey) -> Option<ExitReason> {
+    pub(crate) fn stop_reason(&self, key: WorkerKey) -> Option<ExitReason> {
         self.slots.get(key.slot)?.find(key)?.life.reason()
     }
 

@@ -460,10 +460,10 @@ fn a_worker_that_has_closed_its_channel_is_given_a_moment_to_die_by_itself() {
     let worker = WorkerKey { slot: 0, life: 1 };
     world.act(&Act::Close(0));
     world.act(&Act::Wait(50_000));
-    assert!(!world.processes[&(0, 1)].killed && !world.pool.was_ended_for_silence(worker));
+    assert!(!world.processes[&(0, 1)].killed && !world.pool.was_stopped_after_hang_up(worker));
     world.now += policy::COOPERATION;
     world.event(Event::Tick);
-    assert!(world.pool.was_ended_for_silence(worker), "and then it is made to");
+    assert!(world.pool.was_stopped_after_hang_up(worker), "and then it is made to");
     world.act(&Act::Wait(1_000));
     world.finish(true);
 }

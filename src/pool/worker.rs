@@ -119,7 +119,7 @@ pub(crate) enum CancelReason {
     Overdue(Micros),
 }
 
-/// What is known of an attempt when it is sent.
+/// The facts of an attempt when it is sent.
 #[derive(Debug)]
 pub(crate) struct NewAttempt {
     pub attempt_id: AttemptId,

@@ -1,9 +1,9 @@
-//! Performs what a pool decides: owns the state machine and the links to the workers, and queues
-//! what JavaScript is told.
+//! Performs the decisions of a pool's policy. The driver owns the state machine and the links to
+//! the workers, and queues rows for JavaScript.
 //!
 //! The driver knows no lock, no clock and no thread. Its methods take the time, as those of the
-//! state machine do, so that a test can drive a pool without a handle. `handle` holds it behind the
-//! pool's lock.
+//! state machine do, so that a test can drive a pool without a handle. `handle` holds the driver
+//! behind the pool's lock.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -32,36 +32,36 @@ use crate::wire::{Frame, Serialization, Up};
 #[cfg(test)]
 mod tests;
 
-/// See the module.
+/// The driver of one pool.
 pub struct Driver {
     pool: Pool,
     links: Links,
     worker_config: Arc<WorkerConfig>,
     admission: Arc<Admission>,
     outbox: Arc<Outbox>,
-    /// Workers to start, for the supervisor thread.
+    /// The workers that the supervisor thread has to start.
     pub spawns: VecDeque<WorkerKey>,
-    /// The time at which the pool's task will wake by itself.
+    /// The time at which the pool's task wakes by itself.
     armed: Option<Micros>,
-    /// Rows that the outbox does not have yet.
+    /// The rows that the outbox does not have yet.
     batch: Batch,
     last_start_failure: Vec<u8>,
     start_timeout: Micros,
-    /// Resident bytes beyond which the pool kills a worker. `None`: unlimited.
+    /// The resident memory (bytes) beyond which the pool kills a worker. `None`: unlimited.
     max_memory: Option<u64>,
 }
 
-/// The cause of the pool's decisions. JavaScript is told some effects with details that only their
-/// cause knows.
+/// The cause of the policy's decisions. JavaScript hears of some effects with details that only
+/// their cause has.
 enum Cause<'a> {
-    /// No effect needs more than it says itself.
+    /// The effects are complete by themselves.
     None,
     /// The reply to a task.
     Reply(Reply<'a>),
-    /// The exit of a worker, or why it has no process.
+    /// The exit of a worker, or the reason for which it has no process.
     Exit {
         report: &'a ExitReport,
-        /// JavaScript knows how the worker broke the protocol, or will learn it from an error.
+        /// JavaScript knows the violation, or will learn it from an error.
         violation_told: bool,
     },
     /// The stack of a worker whose tasks are overdue.
@@ -69,7 +69,7 @@ enum Cause<'a> {
 }
 
 impl Cause<'_> {
-    /// The report of the exit. For any other cause a report that names the worker only.
+    /// Returns the report of the exit. For any other cause the report only names the worker.
     fn exit_report(&self, worker_id: u32) -> Cow<'_, ExitReport> {
         match self {
             Self::Exit { report, .. } => Cow::Borrowed(report),
@@ -115,7 +115,7 @@ impl Driver {
     pub(crate) fn handle(&mut self, now: Micros, event: Event) {
         tracing::trace!(?event, "event");
         self.pool.handle(now, event);
-        // Most events are tasks, which are only queued.
+        // Most events are submissions, which only queue a task.
         if self.pool.has_effects() {
             self.perform(now, Cause::None);
         }
@@ -132,7 +132,7 @@ impl Driver {
         self.pool.wants_immediate_dispatch()
     }
 
-    /// Writes to the workers, and queues what JavaScript is told.
+    /// Writes to the workers, and hands the queued rows to the outbox.
     pub(crate) fn flush(&mut self) {
         self.links.each(Link::flush);
         if self.admission.take_room_again() {
@@ -141,7 +141,7 @@ impl Driver {
         self.outbox.append(&mut self.batch);
     }
 
-    /// Returns whether the pool's task must run before the deadline that it is armed for.
+    /// Returns whether the pool's task must run before the deadline for which it is armed.
     pub(crate) fn needs_wake(&self) -> bool {
         let deadline = self.pool.next_deadline();
         let earlier =
@@ -171,7 +171,7 @@ impl Driver {
     }
 
     /// Sends a message to one worker, or to all that are ready, and returns how many were reached.
-    /// Workers for which too many messages wait are not.
+    /// A worker for which too many messages wait is not reached.
     pub(crate) fn send_message(&mut self, worker_id: Option<u32>, message: &Body) -> u32 {
         let Self { pool, links, .. } = self;
         let mut reached = 0;
@@ -184,7 +184,8 @@ impl Driver {
         reached
     }
 
-    /// The worker with this process id broke the protocol, which JavaScript has told.
+    /// Kills the worker with this process id, because it broke the protocol. JavaScript has told
+    /// the callers.
     pub(crate) fn kill_for_protocol_error(&mut self, now: Micros, pid: i32, what: String) {
         let mut sender = None;
         self.links.each(|link| {
@@ -205,7 +206,7 @@ impl Driver {
 
     // ---- For the tasks of the pool and of its workers
 
-    /// Bytes of the largest message.
+    /// Returns the size of the largest message, in bytes.
     pub(crate) fn max_message_size(&self) -> usize {
         self.worker_config.max_message_size
     }
@@ -236,14 +237,15 @@ impl Driver {
         self.pool.is_wanted(worker)
     }
 
-    /// A process was started.
+    /// Takes in a started process.
     pub fn spawned(&mut self, now: Micros, link: Link) {
         let worker = link.key;
         self.links.add(link);
         self.handle_for(now, Event::Spawned { worker }, Cause::None);
     }
 
-    /// There is no process, because of `failure` or because the worker is no longer wanted.
+    /// Takes in that there is no process, because of `failure`, or because the pool no longer wants
+    /// the worker.
     pub fn spawn_failed(&mut self, now: Micros, worker: WorkerKey, failure: Option<SpawnFailure>) {
         let permanent = failure.as_ref().is_some_and(|failure| failure.permanent);
         let report = failure.map(|failure| ExitReport {
@@ -258,12 +260,12 @@ impl Driver {
         self.handle_for(now, Event::SpawnFailed { worker, permanent }, cause);
     }
 
-    /// The worker's end of the channel is closed.
+    /// Takes in that the worker's end of the channel is closed.
     pub fn channel_closed(&mut self, now: Micros, worker: WorkerKey) {
         self.handle_for(now, Event::ChannelClosed { worker }, Cause::None);
     }
 
-    /// The worker broke the protocol, as `what` says.
+    /// Takes in a violation of the protocol, which `what` describes.
     pub fn violated(&mut self, now: Micros, worker: WorkerKey, what: impl ToString) {
         let what = what.to_string();
         tracing::debug!(worker = worker.worker_id(), %what, "protocol violation");
@@ -273,12 +275,12 @@ impl Driver {
         self.handle_for(now, Event::Violated { worker }, Cause::None);
     }
 
-    /// The worker's resident memory has `rss` bytes.
+    /// Takes in a sample of the worker's resident memory, in bytes.
     pub fn memory(&mut self, now: Micros, worker: WorkerKey, rss: u64) {
         self.handle_for(now, Event::Memory { worker, rss }, Cause::None);
     }
 
-    /// The worker was asked for its stack.
+    /// Takes in the worker's stack. `None`: the capture failed.
     pub fn captured(&mut self, now: Micros, worker: WorkerKey, stack: Option<String>) {
         let cause = stack.as_deref().map_or(Cause::None, Cause::Stack);
         self.handle_for(now, Event::Captured { worker }, cause);
@@ -289,7 +291,7 @@ impl Driver {
         self.pool.has_violated(worker)
     }
 
-    /// The process has exited. Its last bytes are not read yet.
+    /// Takes in that the process has exited. Its last bytes are not read yet.
     pub fn exit_observed(&mut self, now: Micros, worker: WorkerKey) {
         self.handle_for(now, Event::ExitObserved { worker }, Cause::None);
     }
@@ -304,12 +306,13 @@ impl Driver {
         self.pool.expects(worker, attempt_id)
     }
 
-    /// Returns the reason for which the pool is ending this worker, if it is.
-    pub fn leaving(&self, worker: WorkerKey) -> Option<ExitReason> {
-        self.pool.leaving(worker)
+    /// Returns the reason for which the pool is stopping this worker, if it is.
+    pub fn stop_reason(&self, worker: WorkerKey) -> Option<ExitReason> {
+        self.pool.stop_reason(worker)
     }
 
-    /// The worker was killed, or could not be, and the supervisor stops waiting for its exit.
+    /// Tells JavaScript that the supervisor stops waiting for the exit of a worker, which was
+    /// killed or could not be.
     pub fn left_behind(&mut self, link: &Link, after: Duration) {
         let after = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         let worker_id = link.key.worker_id();
@@ -319,32 +322,32 @@ impl Driver {
         );
     }
 
-    /// The process is reaped, or given up: ends or requeues its tasks.
+    /// Takes in that the process is reaped or left behind, and ends or requeues its tasks.
     pub fn reaped(&mut self, now: Micros, link: Link, mut exit_report: ExitReport) {
         let worker = link.key;
         exit_report.memory_limit = self.max_memory.filter(|_| self.pool.is_over_memory(worker));
         exit_report.start_timeout =
             self.pool.has_missed_start(worker).then_some(self.start_timeout);
         exit_report.channel_closed =
-            exit_report.ended_by_us() && self.pool.was_ended_for_silence(worker);
+            exit_report.ended_by_us() && self.pool.was_stopped_after_hang_up(worker);
         let evidence = link.evidence(self.pool.claims(worker));
         if !link.ready
             && link.refusal.is_none()
             && exit_report.node_cannot_begin(&self.worker_config)
         {
-            // Counts as if the worker had said so itself.
+            // This counts as if the worker had reported it.
             self.handle_for(now, Event::StartRefused { worker, permanent: true }, Cause::None);
         }
-        // A start failure says how the worker broke the protocol, too.
+        // The text of a start failure names the violation, too.
         let violation_told = !link.ready || link.violation_told;
-        // The descriptors are closed before JavaScript is told of the exit, which may be the last
+        // The descriptors are closed before JavaScript hears of the exit, which may be the last
         // event of the pool.
         drop(link);
         let cause = Cause::Exit { report: &exit_report, violation_told };
         self.handle_for(now, Event::Reaped { worker, evidence }, cause);
     }
 
-    /// Takes in one frame of a worker, which was read at `now`.
+    /// Takes in a worker's frame, which was read at `now`.
     pub fn receive(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         if uses_v8(&frame.envelope) && self.worker_config.serialization == Serialization::Json {
             return self.violated(now, worker, Breach::Encoding);
@@ -398,9 +401,9 @@ impl Driver {
                     let pool = crate::wire::PROTOCOL_VERSION;
                     return self.violated(now, worker, Breach::Version { worker: *version, pool });
                 }
-                // A worker that was told to stop has not got ready in time, even if it says so now.
-                // Its start has failed.
-                let in_time = self.pool.leaving(worker).is_none();
+                // A worker that was told to stop has not got ready in time, and its start has
+                // failed, even if it says `ready` now.
+                let in_time = self.pool.stop_reason(worker).is_none();
                 let Some(link) = self.link(worker) else { return };
                 if link.ready {
                     return self.violated(now, worker, Breach::ReadyTwice);
@@ -432,7 +435,7 @@ impl Driver {
     pub fn receive_journaled(&mut self, now: Micros, worker: WorkerKey, frame: &Frame<'_>) {
         let counts = match &frame.envelope {
             Up::Result { id, .. } | Up::Error { id, .. } => self.pool.expects(worker, *id),
-            // It may have been written as well.
+            // The worker may have written this value to its channel, too.
             Up::Chunk { id, index: Some(index), .. } => {
                 self.pool.chunks(worker, *id) == Some(*index)
             }
@@ -452,7 +455,7 @@ impl Driver {
         frame: &Frame<'_>,
     ) {
         let failed = reply.kind == Kind::TaskError;
-        // A worker without a claim word may not measure the time, and sends 0.
+        // A worker without a claim word need not measure the time, and then sends 0.
         let elapsed = (elapsed > 0 || self.pool.claims(worker).is_some())
             .then(|| u32::try_from(elapsed).unwrap_or(u32::MAX));
         if !self.pool.expects(worker, attempt_id) {
@@ -488,7 +491,7 @@ impl Driver {
                     }
                 }
                 Effect::Send { worker, attempt_id, epoch, attempt, task } => {
-                    // The task may have been cancelled since.
+                    // The task may have ended since.
                     if let Some(link) = self.links.get(worker)
                         && let Some(body) = self.pool.body(task)
                     {
@@ -524,8 +527,8 @@ impl Driver {
                     let error = cause.exit_report(worker.worker_id()).crashed();
                     let row = Row { ticket, attempt, ..Row::new(Kind::Event, worker.worker_id()) };
                     self.push_row(row, &report::retry(attempt, &error), Vec::new());
-                    // Once the task's next attempt has ended, its ticket may be reused. This event,
-                    // and what this attempt sent, must reach JavaScript before that.
+                    // Once the task's next attempt has ended, JavaScript may reuse its ticket.
+                    // Before that, this event and the rows of this attempt must reach JavaScript.
                     self.outbox.append(&mut self.batch);
                     self.outbox.flush(worker.worker_id());
                 }
@@ -566,7 +569,7 @@ impl Driver {
                     self.push_event(0, &event);
                 }
                 Effect::StartFailed { .. } => {
-                    // A worker that was no longer wanted has no failure to tell.
+                    // A worker that the pool no longer wanted has no failure to report.
                     if let Cause::Exit { report, .. } = &cause {
                         self.last_start_failure = report.start_failure();
                     }

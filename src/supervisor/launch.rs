@@ -24,7 +24,7 @@ use crate::supervisor::worker_task::{Spawned, Stream, WorkerTask};
 use crate::wire;
 use crate::wire::down::Init;
 
-/// Starts the process and its task, or tells the driver why there is none.
+/// Starts the process and its task, or tells the driver why there is no process.
 pub(super) fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
     let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
@@ -88,7 +88,8 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
         StdioMode::Pipe => Some(pipe()?).unzip(),
         StdioMode::Inherit | StdioMode::Ignore => (None, None),
     };
-    // Registered before the process exists, so that nothing can fail once it does.
+    // The channel is registered before the process exists, so that no step can fail after the
+    // spawn.
     let channel = Arc::new(watch(channel, Interest::READABLE)?);
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
@@ -113,7 +114,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
     };
     let oom = oom::mark();
     let pid = process::spawn(&spec)?;
-    // A process that cannot be watched must not live on, nor one with the wrong nice value.
+    // A process must not live on if it cannot be watched, or has the wrong nice value.
     let undo = || {
         let _ = process::kill_and_reap(pid);
     };

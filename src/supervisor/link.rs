@@ -1,5 +1,5 @@
-//! The supervisor's end of one worker: what is written to its channel, its claim word, the signals
-//! to it.
+//! The supervisor's end of one worker: the send queue of its channel, its claim word, and its
+//! signals.
 //!
 //! A link exists exactly as long as its process has not been reaped, so its process id cannot be
 //! reused meanwhile.
@@ -23,11 +23,11 @@ use crate::shm::ring::{self, Read};
 use crate::supervisor::send_queue::{Content, SendQueue};
 use crate::wire::down::{self, AbortReason};
 
-/// The bytes of messages that may wait for one worker. A message beyond that is not sent, unless no
-/// other message waits.
+/// The bytes of messages that may wait for one worker. A message that exceeds them is not sent,
+/// unless no other message waits.
 const MESSAGE_BYTES: usize = 16 << 20;
 
-/// See the module.
+/// The supervisor's end of one worker.
 pub struct Link {
     pub key: WorkerKey,
     target: Target,
@@ -36,7 +36,7 @@ pub struct Link {
     pub ready: bool,
     /// The worker takes large raw bytes from the shared memory, and puts its own there.
     pub shares: bool,
-    /// The violation of the protocol, if there was one.
+    /// The violation of the protocol, if the worker committed one.
     pub violation: Option<String>,
     /// JavaScript knows of the violation.
     pub violation_told: bool,
@@ -118,16 +118,15 @@ impl Link {
         attempt: u32,
         body: &Body,
     ) {
-        // Where there is no claim word, an incomplete frame is the only proof that a task did not
-        // start.
+        // Without a claim word, an incomplete frame is the only proof that a task did not start.
         let content = if epoch.is_some() { Content::Task } else { Content::Attempt(attempt_id) };
         self.send_body(content, body, |out, lengths, shared| {
             down::task_prefix(out, attempt_id, epoch, attempt, lengths, shared);
         });
     }
 
-    /// Queues a message: `true`. `false`: too many bytes of messages wait already, or nothing is
-    /// sent any more.
+    /// Queues a message. `false`: too many bytes of messages wait already, or nothing is sent any
+    /// more.
     pub fn send_message(&mut self, body: &Body) -> bool {
         let waiting = self.out.waiting_messages();
         let is_full = waiting > 0 && waiting.saturating_add(body.size()) > MESSAGE_BYTES;
@@ -146,9 +145,9 @@ impl Link {
     ) {
         let (lengths, bytes) =
             body.raw.as_deref().map_or((&[][..], &[][..]), |raw| (&*raw.lengths, &*raw.bytes));
-        // What lies in the shared memory is there until the worker has read its frame, so that such
-        // a task stays in the channel when it is taken back. More text than raw bytes might then
-        // pile up without end.
+        // Bytes in the shared memory stay there until the worker has read their frame. So such a
+        // task stays in the channel when it is reclaimed. A task with more text than raw bytes is
+        // not shared, because its text could then pile up without limit.
         let shared = if body.text.len() <= bytes.len() { self.share(bytes) } else { None };
         let content =
             if shared.is_some() && content == Content::Task { Content::Control } else { content };
@@ -169,7 +168,7 @@ impl Link {
         page.put(Direction::ToWorker, &mut self.down, &[bytes])
     }
 
-    /// Takes what the worker has put into the shared memory. `None`: nothing valid is there.
+    /// Takes the bytes that the worker put into the shared memory. `None`: nothing valid is there.
     pub fn take_shared(&mut self, at: u64, lengths: &[usize]) -> Option<Vec<Bytes>> {
         self.page.as_ref().filter(|_| self.shares)?.take(
             Direction::FromWorker,
@@ -195,7 +194,8 @@ impl Link {
         self.last = true;
     }
 
-    /// Writes what can be written without waiting. The worker's task writes the rest.
+    /// Writes as much of the queue as the channel takes without a wait. The worker's task writes
+    /// the rest.
     pub fn flush(&mut self) {
         if let Some(page) = &self.page {
             page.release(Direction::FromWorker, &mut self.up);
@@ -209,11 +209,11 @@ impl Link {
                     self.wake.notify_one();
                     return;
                 }
-                // The worker is dead, or has closed its end. Its task finds out by itself, and the
-                // rest counts as unwritten.
+                // The worker is dead, or has closed its end. Its task notices that by itself, and
+                // the rest counts as unwritten.
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => self.closed = true,
-                // The kernel has no memory to spare, and no event would tell when a write can
-                // succeed. The worker cannot be reached any more.
+                // The kernel has no memory left, and no event would tell when a write can succeed.
+                // The worker cannot be reached any more.
                 Err(_) => {
                     self.closed = true;
                     self.kill();
@@ -225,40 +225,41 @@ impl Link {
         }
         if self.last {
             self.closed = true;
-            // Fails only where the other end is gone already.
+            // This fails only if the other end is already gone.
             let _ = rustix::net::shutdown(self.channel.get_ref(), rustix::net::Shutdown::Write);
         }
     }
 
-    /// Returns whether something waits for the channel to become writable.
+    /// Returns whether bytes wait for room in the channel.
     pub fn is_backed_up(&self) -> bool {
         self.out.waiting() > 0 && !self.closed
     }
 
-    /// Moves the claim word to the next epoch. Returns the number of tasks claimed until now. The
-    /// worker claims no other task of this epoch, and those that are not on their way are not sent.
+    /// Moves the claim word to the next epoch, and returns the number of tasks claimed until now.
+    /// The worker claims no other task of the old epoch. Tasks that are still in the send queue are
+    /// dropped from it.
     pub fn reclaim(&mut self, epoch: u32) -> Result<u32, ForgedClaim> {
-        let started = self.move_on(epoch)?;
+        let started = self.advance_epoch(epoch)?;
         self.out.drop_tasks();
         Ok(started)
     }
 
-    fn move_on(&self, epoch: u32) -> Result<u32, ForgedClaim> {
+    fn advance_epoch(&self, epoch: u32) -> Result<u32, ForgedClaim> {
         let page = self.page.as_ref().ok_or(ForgedClaim)?;
         let (_, started) = page.claim_word().reclaim(epoch).map_err(|_| ForgedClaim)?;
         Ok(started)
     }
 
-    /// Returns what is known of a dead worker's attempts. `epoch`: the one that the claim word
-    /// should be in.
+    /// Returns the facts about a dead worker's attempts. `epoch`: the epoch that the claim word
+    /// should have.
     pub fn evidence(&self, epoch: Option<u32>) -> Evidence {
         match epoch {
-            Some(epoch) => Evidence::Claims(self.move_on(epoch)),
+            Some(epoch) => Evidence::Claims(self.advance_epoch(epoch)),
             None => Evidence::Unwritten(self.out.unwritten()),
         }
     }
 
-    /// Returns what the dead worker had not written to the channel.
+    /// Returns the journal of the dead worker: the lines that it had not written to the channel.
     pub fn journal(&self) -> Vec<u8> {
         self.page.as_ref().map_or_else(Vec::new, SharedPage::journal)
     }
@@ -269,25 +270,25 @@ impl Link {
         self.wake.notify_one();
     }
 
-    /// Returns whether the stack is wanted. Returns `true` once.
+    /// Returns whether the stack is wanted. Returns `true` once for each request.
     pub fn take_stack_request(&mut self) -> bool {
         std::mem::take(&mut self.wants_stack)
     }
 
-    /// SIGTERM, and SIGCONT, as a stopped process does not act on it.
+    /// Sends SIGTERM, and then SIGCONT, because a stopped process does not act on SIGTERM.
     pub fn terminate(&self) {
-        // A failure shows again at SIGKILL. The worker may exit by itself before.
+        // The worker may exit by itself. If not, the same failure shows at SIGKILL.
         let _ = self.target.ask_to_stop();
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL, and wakes the worker's task.
     pub fn kill(&mut self) {
         self.kill_without_wake();
-        // The worker's task waits only for a limited time after that.
+        // From then on the worker's task waits only for a limited time.
         self.wake.notify_one();
     }
 
-    /// SIGKILL, without a wake-up of the worker's task.
+    /// Sends SIGKILL, without a wake-up of the worker's task.
     pub fn kill_without_wake(&mut self) {
         self.killed = true;
         let killed = self.target.kill().map_err(CallError::of("kill"));
@@ -304,11 +305,11 @@ impl Link {
 
 #[cfg(target_os = "linux")]
 const SEND: SendFlags = SendFlags::NOSIGNAL;
-// Elsewhere SIGPIPE is kept off by Node, which ignores it in every process it runs in.
+// On other systems Node keeps SIGPIPE away: it ignores the signal in every process that it runs in.
 #[cfg(not(target_os = "linux"))]
 const SEND: SendFlags = SendFlags::empty();
 
-/// Writes as many of these bytes as there is room for.
+/// Writes as many of these bytes as there is room for, and returns their number.
 fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     match bytes {
         [bytes] => rustix::net::send(channel.as_fd(), bytes, SEND),
@@ -318,7 +319,7 @@ fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     }
 }
 
-/// Reads what is there: how much, and whether that is all of it.
+/// Reads the bytes that are there. Returns their number, and whether they are all.
 pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<(usize, bool)> {
     let room = into.len();
     let mut pieces = [IoSliceMut::new(into)];
@@ -328,8 +329,8 @@ pub fn receive(channel: &OwnedFd, into: &mut [u8]) -> io::Result<(usize, bool)> 
         &mut RecvAncillaryBuffer::default(),
         RecvFlags::empty(),
     )?;
-    // A read ends behind words that descriptors came with; those are dropped, as there is no room
-    // for them.
+    // A read ends behind bytes that descriptors came with. The kernel drops the descriptors,
+    // because there is no room for them.
     let cut = said.flags.contains(ReturnFlags::CTRUNC);
     Ok((said.bytes, said.bytes < room && !cut))
 }

@@ -5,19 +5,19 @@ use crate::supervisor::link::Link;
 
 /// The links to all processes that have not been reaped.
 pub(super) struct Links {
-    /// Links by slot.
+    /// The links by slot.
     places: Vec<Option<Link>>,
-    /// Links of processes that share their slot with another, while one replaces the other.
+    /// The other links of slots with two processes, while one replaces the other.
     others: Vec<Link>,
 }
 
 impl Links {
-    /// Room for one link in each of this number of slots.
+    /// Makes room for one link in each of `slots` slots.
     pub(super) fn new(slots: usize) -> Self {
         Self { places: (0..slots).map(|_| None).collect(), others: Vec::new() }
     }
 
-    /// The link of this life.
+    /// Returns the link of this process, if it has not been reaped.
     pub(super) fn get(&mut self, key: WorkerKey) -> Option<&mut Link> {
         match self.places.get_mut(key.slot)? {
             Some(link) if link.key == key => Some(link),

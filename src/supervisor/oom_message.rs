@@ -1,14 +1,14 @@
-//! Detects in the last standard error of a dead worker why the process exited.
+//! Detects the reason for a worker's exit in its last standard error.
 
-/// Returns whether `stderr` says that memory ran out and the exit status fits that. Words alone
-/// prove nothing: any code may print them and fail for another reason later.
+/// Returns whether `stderr` says that memory ran out, and the exit status fits that. The words
+/// alone prove nothing: any code may print them, and fail for another reason later.
 pub(crate) fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option<i32>) -> bool {
-    // A shell in between passes a signal on as 128 and its number.
+    // A shell between pool and worker passes a signal on as 128 and its number.
     let signal = signal.or(code.filter(|code| *code > 128).map(|code| code - 128));
     match (signal, code) {
-        // V8 gives up with a trap or an abort, C++ and Rust with an abort.
+        // V8 ends with a trap or an abort, C++ and Rust with an abort.
         (Some(libc::SIGABRT | libc::SIGTRAP | libc::SIGILL), _) => stderr.lines().any(is_oom_abort),
-        // Go; and an uncaught exception, which Python prints as its very last line.
+        // Go has this line. Python prints an uncaught exception as its very last line.
         (None, Some(2))
             if stderr.lines().any(|line| line == "fatal error: runtime: out of memory") =>
         {
@@ -22,23 +22,23 @@ pub(crate) fn detect_oom_message(stderr: &str, code: Option<i32>, signal: Option
     }
 }
 
-/// Exceptions that a worker meets before it can say why it does not start: a preloaded module
-/// (`--require`, `--import`) is not there, or our own addon must not or cannot be loaded.
+/// The codes of exceptions that a worker meets before it can report why it does not start. A
+/// preloaded module (`--require`, `--import`) does not exist, or the addon must not or cannot be
+/// loaded.
 const PRELOAD_ERRORS: [&str; 4] =
     ["MODULE_NOT_FOUND", "ERR_MODULE_NOT_FOUND", "ERR_DLOPEN_DISABLED", "ERR_DLOPEN_FAILED"];
 
-/// Returns whether Node.js, started as `command`, says that it cannot even begin, because of its
-/// flags or of what it is to load first. That is the same at every attempt.
+/// Returns whether Node.js, started as `command`, reports that it cannot even begin, because of its
+/// flags or of a preloaded module. Every attempt would fail in the same way.
 pub(crate) fn detect_node_start_failure(stderr: &str, code: Option<i32>, command: &str) -> bool {
     match code {
-        // Node's "invalid argument". User code may end with it as well, but not with words of
-        // Node's own.
+        // Node's "invalid argument". User code may exit with 9, too, but not with Node's own words.
         Some(9) => {
             let speakers = stderr.lines().filter_map(|line| line.split_once(": "));
             let own = ["node", file_name(command)];
             speakers.map(|(by, _)| file_name(by)).any(|by| own.contains(&by))
         }
-        // An uncaught exception, with its fields.
+        // An uncaught exception, printed with its fields.
         Some(1) => {
             let fatal = stderr
                 .lines()
@@ -55,14 +55,14 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The code of an exception as Node prints it, among its fields.
+/// Returns the code of an exception, if the line is that field as Node prints it.
 fn code_field(line: &str) -> Option<&str> {
     line.strip_prefix("  code: '")?.trim_end_matches(',').strip_suffix('\'')
 }
 
 fn is_oom_abort(line: &str) -> bool {
     let line = line.trim_end();
-    // Behind whatever stood on the line before.
+    // The text may follow an unfinished line.
     let v8 = line.find("FATAL ERROR: ").is_some_and(|at| line[at..].ends_with("out of memory"));
     v8 || line.starts_with("# Fatal process out of memory")
         || line.starts_with("# Fatal JavaScript out of memory")
@@ -74,9 +74,10 @@ fn is_oom_abort(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    const V8: &str = "\n<--- Last few GCs --->\n\n[1:0x1] 90 ms: Mark-Compact 30.1 (32.4) MB\n\n\
-                      FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n\
-                      ----- Native stack trace -----\n\n 1: 0xb9c310 node::OOMErrorHandler\n";
+    const V8: &str = "\n<--- Last few GCs --->\n\n\
+        [1:0x1] 90 ms: Mark-Compact 30.1 (32.4) MB\n\n\
+        FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n\
+        ----- Native stack trace -----\n\n 1: 0xb9c310 node::OOMErrorHandler\n";
 
     #[test]
     fn v8_says_so_and_aborts() {
@@ -120,12 +121,13 @@ mod tests {
             Some(9),
             "/usr/bin/nodejs"
         ));
-        let required = "node:internal/modules/cjs/loader:1210\n  throw err;\n  ^\n\nError: Cannot find module './a.js'\n\
-                        Require stack:\n- internal/preload\n    at Module._load {\n  code: 'MODULE_NOT_FOUND',\n  \
-                        requireStack: [ 'internal/preload' ]\n}\n\nNode.js v20.20.2\n";
+        let required = "node:internal/modules/cjs/loader:1210\n  throw err;\n  ^\n\n\
+            Error: Cannot find module './a.js'\nRequire stack:\n- internal/preload\n    \
+            at Module._load {\n  code: 'MODULE_NOT_FOUND',\n  \
+            requireStack: [ 'internal/preload' ]\n}\n\nNode.js v20.20.2\n";
         assert!(says(required, Some(1), "node"));
-        let imported = "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'a' imported from /b/\n    at resolve {\n  \
-                        code: 'ERR_MODULE_NOT_FOUND'\n}\n\nNode.js v26.12.1\n";
+        let imported = "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'a' imported from /b/\n    \
+            at resolve {\n  code: 'ERR_MODULE_NOT_FOUND'\n}\n\nNode.js v26.12.1\n";
         assert!(says(imported, Some(1), "node"));
 
         assert!(!says("", Some(9), "node"));

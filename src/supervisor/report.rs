@@ -1,4 +1,4 @@
-//! The failures and events that JavaScript is told, as JSON. They stand in one place, so that
+//! The failures and events for JavaScript, as JSON. They stand in one file, so that
 //! `lib/errors/from-native.js` has one counterpart.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use crate::process::{CallError, Signal, signal};
 use crate::supervisor::config::WorkerConfig;
 use crate::supervisor::oom_message;
 
-/// Returns milliseconds with three decimals, as users are told times.
+/// Converts microseconds to milliseconds with three decimals, the unit of users.
 pub(crate) fn millis(span: Micros) -> f64 {
     span as f64 / 1000.0
 }
@@ -24,7 +24,7 @@ pub(crate) fn text(report: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(report).unwrap_or_else(|_| b"null".to_vec())
 }
 
-/// All that is known of a worker that has exited, or that never had a process.
+/// The known facts of a worker that has exited, or that never had a process.
 #[derive(Clone, Debug, Default)]
 pub struct ExitReport {
     pub worker_id: u32,
@@ -36,23 +36,23 @@ pub struct ExitReport {
     /// The end of its standard error, and of its `log` frames.
     pub stderr: String,
     pub uptime: Micros,
-    /// The largest resident set that is known, in bytes; 0: unknown.
+    /// The largest known resident set, in bytes; 0: unknown.
     pub rss: u64,
     /// The violation of the protocol.
     pub violation: Option<String>,
-    /// The wire error with which it refused to start.
+    /// The error with which the worker refused to start.
     pub refusal: Option<Box<RawValue>>,
-    /// Why there is no process.
+    /// The reason for which there is no process.
     pub spawn_failure: Option<SpawnFailure>,
-    /// The start deadline, if it was missed.
+    /// The start deadline (µs), if the worker missed it.
     pub start_timeout: Option<Micros>,
     /// The pool ended the worker because it had closed its channel.
     pub channel_closed: bool,
     /// The kernel killed the worker because memory ran out.
     pub oom_killed: bool,
-    /// The reason for which the pool was ending it, if it was.
-    pub leaving: Option<ExitReason>,
-    /// The limit of resident bytes for which the worker was killed.
+    /// The reason for which the pool was stopping the worker, if it was.
+    pub stop_reason: Option<ExitReason>,
+    /// The limit (bytes) for which the pool killed the worker.
     pub memory_limit: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ pub struct ExitReport {
 #[derive(Clone, Debug)]
 pub struct SpawnFailure {
     pub message: String,
-    /// The error's name, `ENOENT`.
+    /// The error's name, such as `ENOENT`.
     pub code: Cow<'static, str>,
     pub errno: i32,
     pub syscall: &'static str,
@@ -86,7 +86,7 @@ struct Crashed<'a> {
     stderr: &'a str,
     uptime: f64,
     rss: u64,
-    /// `maxMemory`, if the worker was killed for it.
+    /// `maxMemory` (bytes), if the pool killed the worker for it.
     memory_limit: Option<u64>,
 }
 
@@ -123,7 +123,7 @@ struct SystemFields<'a> {
 
 impl<'a> From<&'a SpawnFailure> for Said<'a> {
     fn from(SpawnFailure { message, code, errno, syscall, path, .. }: &'a SpawnFailure) -> Self {
-        // Negative, as libuv numbers them.
+        // Negative, as in libuv.
         Self::BySystem {
             message,
             code,
@@ -137,8 +137,8 @@ impl ExitReport {
         self.signal.map(signal::name)
     }
 
-    /// Returns whether the pool's signals may have ended it. A worker may exit in its own way on
-    /// SIGTERM.
+    /// Returns whether the pool's signals may have ended the worker, which may exit in its own way
+    /// on SIGTERM.
     pub fn ended_by_us(&self) -> bool {
         self.signal
             .is_none_or(|signal| [Signal::TERM, Signal::KILL].map(Signal::as_raw).contains(&signal))
@@ -150,11 +150,11 @@ impl ExitReport {
             || oom_message::detect_oom_message(&self.stderr, self.code, self.signal)
     }
 
-    /// Returns whether this was a Node.js that could not even begin, and not one that the pool has
+    /// Returns whether this was a Node.js that could not even begin, and that the pool has not
     /// ended.
     pub(crate) fn node_cannot_begin(&self, config: &WorkerConfig) -> bool {
         config.is_node
-            && matches!(self.leaving, None | Some(ExitReason::Startup))
+            && matches!(self.stop_reason, None | Some(ExitReason::Startup))
             && oom_message::detect_node_start_failure(
                 &self.stderr,
                 self.code,
@@ -162,16 +162,16 @@ impl ExitReport {
             )
     }
 
-    /// The phase in which it died.
+    /// Returns the phase in which the worker died.
     fn phase(&self) -> &'static str {
-        match self.leaving {
+        match self.stop_reason {
             _ if self.mid_outcome => "result",
             None | Some(ExitReason::Crashed | ExitReason::Memory) => "running",
             Some(_) => "stopping",
         }
     }
 
-    /// Failure object of a task that may have been running.
+    /// Returns the failure object of a task that may have been running.
     pub fn crashed(&self) -> Vec<u8> {
         text(&Crashed {
             kind: "crashed",
@@ -180,7 +180,7 @@ impl ExitReport {
             exit_code: self.code,
             signal: self.signal_name(),
             phase: self.phase(),
-            reason: self.leaving.unwrap_or(ExitReason::Crashed).as_str(),
+            reason: self.stop_reason.unwrap_or(ExitReason::Crashed).as_str(),
             maybe_executed: true,
             out_of_memory: self.out_of_memory(),
             channel_closed: self.channel_closed,
@@ -191,7 +191,7 @@ impl ExitReport {
         })
     }
 
-    /// Failure object of a task whose worker broke the protocol.
+    /// Returns the failure object of a task whose worker broke the protocol.
     pub fn protocol(&self) -> Vec<u8> {
         let unknown = Breach::Unknown.to_string();
         let what = self.violation.as_deref().unwrap_or(&unknown);
@@ -200,7 +200,7 @@ impl ExitReport {
         }))
     }
 
-    /// The event that tells of a worker which broke the protocol.
+    /// Returns the event of a worker that broke the protocol.
     pub fn violation(&self) -> Option<Vec<u8>> {
         let what = self.violation.as_deref()?;
         Some(text(&serde_json::json!({
@@ -208,7 +208,7 @@ impl ExitReport {
         })))
     }
 
-    /// Start failure of a worker that never got ready.
+    /// Returns the start failure of a worker that never got ready.
     pub fn start_failure(&self) -> Vec<u8> {
         let (reason, why) = if self.spawn_failure.is_some() {
             ("spawn", NotReady::Spawn)
@@ -248,7 +248,7 @@ impl ExitReport {
         })
     }
 
-    /// The `exit` event.
+    /// Returns the `exit` event.
     pub fn exit(&self, reason: &str, tasks_done: u64) -> Vec<u8> {
         text(&serde_json::json!({
             "event": "exit", "workerId": self.worker_id, "pid": self.pid, "code": self.code,
@@ -257,8 +257,8 @@ impl ExitReport {
     }
 }
 
-/// Failure object of an overdue task. `stuck_at`: the worker's stack, if that was asked for and is
-/// known.
+/// Returns the failure object of an overdue task. `stuck_at`: the worker's stack, if the pool
+/// captured it.
 pub(crate) fn timeout(
     limit: Micros,
     worker_id: u32,
@@ -272,56 +272,56 @@ pub(crate) fn timeout(
     text(&failure)
 }
 
-/// Failure object of a task in a pool that was closed.
+/// Returns the failure object of a task in a pool that was closed.
 pub(crate) fn closed(maybe_executed: bool) -> Vec<u8> {
     text(&serde_json::json!({ "kind": "closed", "maybeExecuted": maybe_executed }))
 }
 
-/// Failure object of a task in a pool that broke; `cause` is a start failure.
+/// Returns the failure object of a task in a pool that broke; `cause` is a start failure.
 pub(crate) fn broken(cause: &[u8], maybe_executed: bool) -> Vec<u8> {
     let head = format!("{{\"kind\":\"broken\",\"maybeExecuted\":{maybe_executed},\"cause\":");
     [head.as_bytes(), cause, b"}"].concat()
 }
 
-/// The event of a pool that broke; `cause` is a start failure.
+/// Returns the event of a pool that broke; `cause` is a start failure.
 pub(crate) fn broken_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"broken\",\"cause\":", cause, b"}"].concat()
 }
 
-/// The event that tells that workers are missing, while others serve; `cause` is a start failure.
+/// Returns the event of a pool that lacks workers, while others serve; `cause` is a start failure.
 pub(crate) fn short_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"short\",\"cause\":", cause, b"}"].concat()
 }
 
-/// The event that tells that all workers were replaced, or their number changed, as `number` asked
-/// for.
+/// Returns the event that all workers were replaced, or their number changed; `number` is that of
+/// the request.
 pub(crate) fn changed(event: &str, number: u32) -> Vec<u8> {
     text(&serde_json::json!({ "event": event, "number": number }))
 }
 
-/// The event that tells that the workers were not replaced; `cause` is a start failure.
+/// Returns the event that the workers were not replaced; `cause` is a start failure.
 pub(crate) fn reload_failed(number: u32, cause: &[u8]) -> Vec<u8> {
     let head = format!("{{\"event\":\"reload-failed\",\"number\":{number},\"cause\":");
     [head.as_bytes(), cause, b"}"].concat()
 }
 
-/// The `retry` event; `error` is a failure object.
+/// Returns the `retry` event; `error` is a failure object.
 pub(crate) fn retry(attempt: u32, error: &[u8]) -> Vec<u8> {
     let head = format!("{{\"event\":\"retry\",\"attempt\":{attempt},\"error\":");
     [head.as_bytes(), error, b"}"].concat()
 }
 
-/// The `online` event.
+/// Returns the `online` event.
 pub(crate) fn online(worker_id: u32, pid: i32) -> Vec<u8> {
     text(&serde_json::json!({ "event": "online", "workerId": worker_id, "pid": pid }))
 }
 
-/// The `lost-key` event.
+/// Returns the `lost-key` event.
 pub(crate) fn lost_key(worker_id: u32, key: &str) -> Vec<u8> {
     text(&serde_json::json!({ "event": "lost-key", "workerId": worker_id, "key": key }))
 }
 
-/// A process that was killed and is not gone, or could not be killed.
+/// Returns the event of a process that was killed and lives on, or could not be killed.
 pub(crate) fn left_behind(
     worker_id: u32,
     pid: i32,
@@ -335,7 +335,7 @@ pub(crate) fn left_behind(
     }))
 }
 
-/// The end of a shutdown.
+/// Returns the event that a shutdown has ended.
 pub(crate) fn shut_down(report: ClosedReport) -> Vec<u8> {
     let ClosedReport { completed, rejected, killed } = report;
     text(&serde_json::json!({

@@ -414,12 +414,13 @@ mod tests {
         fn what_is_written_is_what_was_added_less_the_tasks_that_were_dropped(steps in steps()) {
             let mut send_queue = SendQueue::default();
             let mut written = Vec::new();
-            // Each frame with its content, how many bytes were added before it, and whether it may be dropped.
+            // Each frame: its content, its bytes, and whether it may be dropped.
             let mut frames: VecDeque<(Content, Vec<u8>, bool)> = VecDeque::new();
             let mut expected = Vec::new();
             let mut begun = 0;
             for (number, (step, size)) in steps.into_iter().enumerate() {
-                let what = [Content::Control, Content::Task, Content::Message].get(usize::from(step));
+                let contents = [Content::Control, Content::Task, Content::Message];
+                let what = contents.get(usize::from(step));
                 match (what, step) {
                     (Some(&what), _) => {
                         let bytes = vec![b'a' + (number % 26) as u8; size];
@@ -431,7 +432,9 @@ mod tests {
                         let n = size.min(send_queue.waiting());
                         written.extend(write(&mut send_queue, n));
                         begun += n;
-                        while let Some((_, bytes, _)) = frames.front().filter(|(_, bytes, _)| bytes.len() <= begun) {
+                        while let Some((_, bytes, _)) =
+                            frames.front().filter(|(_, bytes, _)| bytes.len() <= begun)
+                        {
                             begun -= bytes.len();
                             expected.extend_from_slice(bytes);
                             frames.pop_front();
@@ -447,9 +450,11 @@ mod tests {
                 prop_assert_eq!(send_queue.waiting(), waiting);
                 prop_assert!(memory(&send_queue) <= 2 * (waiting + 2 * PIECE) + 120_000);
                 let is_message = |what| what == Content::Message;
-                let messages = frames.iter().filter(|(what, ..)| is_message(*what)).map(|(_, bytes, _)| bytes.len());
-                let cut = if frames.front().is_some_and(|(what, ..)| is_message(*what)) { begun } else { 0 };
-                prop_assert_eq!(send_queue.waiting_messages(), messages.sum::<usize>() - cut);
+                let messages = frames.iter().filter(|(what, ..)| is_message(*what));
+                let bytes = messages.map(|(_, bytes, _)| bytes.len()).sum::<usize>();
+                let first = frames.front().is_some_and(|(what, ..)| is_message(*what));
+                let cut = if first { begun } else { 0 };
+                prop_assert_eq!(send_queue.waiting_messages(), bytes - cut);
             }
             let rest = send_queue.waiting();
             written.extend(write(&mut send_queue, rest));

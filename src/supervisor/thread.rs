@@ -1,9 +1,9 @@
 //! The one thread that supervises all pools of the process.
 //!
-//! It is a plain thread that never ends, because the kernel's parent-death signal follows the
-//! *thread* that spawned a process: a worker spawned from a thread of some runtime would die with
-//! that thread. It runs a current-thread tokio runtime of its own, in which every pool and every
-//! worker is a task. No signal handler is installed.
+//! The thread is a plain one, and never ends. The kernel's parent-death signal follows the *thread*
+//! that spawned a process, so a worker spawned by a thread of some runtime would die with that
+//! thread. It runs a current-thread tokio runtime, in which every pool and every worker is a task.
+//! It installs no signal handler.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,7 +16,7 @@ use crate::process::at_exit::{at_exit, is_ours};
 use crate::supervisor::handle::{PoolHandle, SharedPool};
 use crate::supervisor::pool_task;
 
-/// The way to the thread, once there is one.
+/// The sender of pools to the thread, once there is one.
 static SUPERVISOR: Mutex<Option<mpsc::UnboundedSender<SharedPool>>> = Mutex::new(None);
 
 /// All pools that may have workers.
@@ -25,18 +25,17 @@ static POOLS: Mutex<Vec<Weak<PoolHandle>>> = Mutex::new(Vec::new());
 /// The reason for which there is no supervisor.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SupervisorError {
-    /// The runtime needs an epoll instance and a wake-up descriptor, and the process may not have
-    /// more of them, or not one more thread. Nothing is left of the attempt; the next pool makes
-    /// another.
+    /// The runtime needs an epoll instance, a wake-up descriptor and a thread, and the process has
+    /// no more of one of them. The attempt leaves nothing behind, and the next pool makes another.
     #[error("the supervisor thread cannot be started: {0}")]
     Start(#[from] CallError),
-    /// It has panicked, which is a bug.
+    /// The thread has panicked, which is a bug.
     #[error("the supervisor thread is gone")]
     Gone,
 }
 
 impl SupervisorError {
-    /// `EMFILE` or the like.
+    /// Returns the error's code, such as `EMFILE`.
     pub(crate) fn code(&self) -> Cow<'static, str> {
         match self {
             Self::Start(error) => error.code(),
@@ -58,13 +57,13 @@ pub(crate) fn host(pool: SharedPool) -> Result<(), SupervisorError> {
     pools.send(pool).map_err(|_| SupervisorError::Gone)
 }
 
-/// Kills all workers and what they have started, because this process ends.
+/// Kills all workers and their process groups, because this process ends.
 extern "C" fn end() {
-    // The workers are not those of a copy of this process.
+    // In a copy of this process that `fork` made: the workers belong to the original.
     if !is_ours() {
         return;
     }
-    // The lock is only ever held for moments, but a process that ends must not wait for anything.
+    // The lock is held only for moments, but a process that ends must not wait for it.
     if let Ok(pools) = POOLS.try_lock() {
         pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.end());
     }
@@ -80,7 +79,7 @@ fn start() -> Result<mpsc::UnboundedSender<SharedPool>, SupervisorError> {
     let run = move || {
         let local = LocalSet::new();
         local.block_on(&runtime, async move {
-            // The sending side is static, so this ends with the process.
+            // The sender is static, so this loop ends with the process.
             while let Some(pool) = incoming.recv().await {
                 tokio::task::spawn_local(pool_task::run(pool));
             }

@@ -1,5 +1,6 @@
-//! The task of one worker on the supervisor thread: reads what the worker writes and prints, writes
-//! what its channel did not take at once, and reaps it. The pool decides what all that means.
+//! The task of one worker on the supervisor thread. It reads what the worker writes and prints,
+//! writes what the channel did not take at once, and reaps the worker. The policy decides what
+//! follows from that.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,26 +26,26 @@ use crate::supervisor::reader::{self, Reader};
 use crate::supervisor::report::ExitReport;
 use crate::supervisor::rows::Kind;
 
-/// The room for each read of the channel.
+/// The room (bytes) for each read of the channel.
 const READ: usize = 64 * 1024;
-/// The most bytes read from a dead worker's channel and streams. Its own bytes are bounded by the
-/// kernel's buffers. More can only come from a process that it left behind outside of its group.
+/// The most bytes read from a dead worker's channel and streams. The kernel's buffers bound the
+/// worker's own bytes. More can only come from a process that the worker left behind outside of its
+/// group.
 const DRAIN: usize = 64 << 20;
 /// The time (µs) between two samples of the memory of a worker that sends frames. A sample takes
 /// about 20 µs.
 const SAMPLE_INTERVAL: Micros = 1_000_000;
-/// The pauses between two looks at a killed process that cannot be waited for: the first, and the
-/// longest.
+/// The first and the longest pause between two looks at a killed process that cannot be waited for.
 const REAP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
-/// The time for which the supervisor waits for a killed process. Death takes milliseconds, unless
-/// the kernel holds the process (a disk or a network file system that does not answer) or a
-/// debugger does.
+/// The time for which the supervisor waits for a killed process. A process dies within
+/// milliseconds, unless a debugger holds it, or the kernel does, for instance for a disk that does
+/// not answer.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time between two samples where there is a limit on memory. A worker may overshoot by what it
+/// The time between two samples with a limit on memory. A worker may exceed the limit by what it
 /// allocates in between. At this rate the samples take less than a thousandth of a core for each
 /// worker.
 const LIMITED_SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
-/// The time (µs) between two samples after tasks, where there is a limit on memory.
+/// The time (µs) between two samples after tasks, with a limit on memory.
 const SAMPLE_AFTER_TASK: Micros = 10_000;
 /// The time between two checks that a partial frame is still growing. See
 /// [`Reader::check_stalled`].
@@ -64,11 +65,10 @@ pub(super) struct WorkerTask {
     channel: Arc<AsyncFd<OwnedFd>>,
     waiter: Waiter,
     wake: Arc<Notify>,
-    /// The same channel, watched for room while something waits for it. Only then: the kernel
-    /// tells of room whenever the worker has read something, and each time that would wake this
-    /// thread for nothing.
+    /// The same channel, watched for room only while bytes wait for it. The kernel reports room
+    /// whenever the worker has read, and each report would wake this thread for nothing.
     room: Option<AsyncFd<OwnedFd>>,
-    /// Something waits for room in the channel.
+    /// Bytes wait for room in the channel.
     backed_up: bool,
     stdout: Option<Stream>,
     stderr: Option<Stream>,
@@ -77,19 +77,19 @@ pub(super) struct WorkerTask {
     /// The time of the next check that a partial frame is still growing; `None` without one.
     stall_check_at: Option<Instant>,
     /// The time at which the supervisor stops waiting for a killed process.
-    give_up_at: Option<Instant>,
+    reap_deadline: Option<Instant>,
     /// The last sample of its resident memory (bytes), and its time.
     rss: (u64, Micros),
     /// The kernel's count of processes killed for memory, before the spawn.
     oom: Option<oom::Mark>,
-    /// The clock of the samples; `None` without a limit on memory.
+    /// The clock of the samples. `None`: there is no limit on memory.
     sampler: Option<Interval>,
-    /// Filters Node's announcement of its inspector out of standard error: from the start if the
-    /// user's flags open it, else from the first capture of a stack.
+    /// The filter for Node's lines about its inspector in standard error. It exists from the start
+    /// if the user's flags open the inspector, else from the first capture of a stack.
     announcements: Option<Announcements>,
     /// The port of the user's inspector, held while the worker lives.
     _port: Option<Port>,
-    /// Standard error that waits to be passed on.
+    /// The standard error that waits for the parent's.
     backlog: Option<Vec<u8>>,
     forward: Option<mpsc::Sender<Vec<u8>>>,
 }
@@ -132,7 +132,7 @@ impl WorkerTask {
             reader,
             tail: Tail::default(),
             stall_check_at: None,
-            give_up_at: None,
+            reap_deadline: None,
             rss: (0, 0),
             oom,
             sampler,
@@ -147,7 +147,9 @@ impl WorkerTask {
         let channel = Arc::clone(&self.channel);
         self.check_link();
         loop {
-            let congested = self.shared.outbox.is_congested(self.key.worker_id());
+            let id = self.key.worker_id();
+            let congested = self.shared.outbox.is_congested(id);
+            let reads_stderr = self.backlog.is_none() && !congested;
             let listening = !self.reader.is_closed() && !congested;
             self.stall_check_at = match listening && self.reader.has_partial() {
                 true => self.stall_check_at.or_else(|| Some(Instant::now() + STALL_CHECK_INTERVAL)),
@@ -156,19 +158,28 @@ impl WorkerTask {
             tokio::select! {
                 biased;
                 () = self.waiter.exited() => break,
-                () = moment(self.give_up_at) => break,
-                () = moment(self.stall_check_at), if self.stall_check_at.is_some() => self.check_stalled(),
+                () = moment(self.reap_deadline) => break,
+                () = moment(self.stall_check_at), if self.stall_check_at.is_some() => {
+                    self.check_stalled();
+                }
                 Ok(ready) = channel.readable(), if listening => {
                     self.read_channel(ready);
-                    let pause = if self.sampler.is_some() { SAMPLE_AFTER_TASK } else { SAMPLE_INTERVAL };
+                    let pause = match self.sampler {
+                        Some(_) => SAMPLE_AFTER_TASK,
+                        None => SAMPLE_INTERVAL,
+                    };
                     self.sample_memory(pause);
                 }
                 () = due(&mut self.sampler) => self.sample_memory(0),
-                () = self.shared.outbox.backpressure_released(self.key.worker_id()), if congested => {}
+                () = self.shared.outbox.backpressure_released(id), if congested => {}
                 () = writable(&self.room), if self.backed_up => self.write_channel(),
                 () = self.wake.notified() => self.check_link(),
-                () = Stream::readable(&self.stdout), if !congested => self.read_stream(Kind::Stdout),
-                () = Stream::readable(&self.stderr), if self.backlog.is_none() && !congested => self.read_stream(Kind::Stderr),
+                () = Stream::readable(&self.stdout), if !congested => {
+                    self.read_stream(Kind::Stdout);
+                }
+                () = Stream::readable(&self.stderr), if reads_stderr => {
+                    self.read_stream(Kind::Stderr);
+                }
                 () = pass_on(&self.forward, &mut self.backlog) => {}
             }
         }
@@ -176,7 +187,7 @@ impl WorkerTask {
         self.end().await;
     }
 
-    /// Reads from the link what the driver wants of the process.
+    /// Acts on the driver's requests in the link.
     fn check_link(&mut self) {
         let (backed_up, wants_stack, limit) = {
             let mut driver = self.shared.lock();
@@ -188,7 +199,7 @@ impl WorkerTask {
         self.backed_up(backed_up);
         if let Some(limit) = limit {
             let at = Instant::now() + limit;
-            self.give_up_at = Some(self.give_up_at.map_or(at, |earlier| earlier.min(at)));
+            self.reap_deadline = Some(self.reap_deadline.map_or(at, |earlier| earlier.min(at)));
         }
         if wants_stack {
             self.capture();
@@ -205,27 +216,27 @@ impl WorkerTask {
         }
     }
 
-    /// One read, and all complete frames.
+    /// Reads once, and takes in all complete frames.
     fn read_channel(&mut self, mut ready: AsyncFdReadyGuard<'_, OwnedFd>) {
         let buffer = self.reader.buffer(READ);
         match ready.try_io(|fd| link::receive(fd.get_ref(), buffer)) {
             Ok(Ok((0, _))) => self.channel_closed(),
             Ok(Ok((n, all))) => {
                 if all {
-                    // Another read would say so, too, at the price of another system call.
+                    // Another read would tell the same, at the cost of a system call.
                     ready.clear_ready();
                 }
                 self.on_bytes(n);
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A reset: the other end is gone, with bytes of ours unread.
+            // A reset: the other end is gone, and has left bytes unread.
             Ok(Err(_)) => self.channel_closed(),
-            // There was nothing to be read.
+            // There was nothing to read.
             Err(_) => {}
         }
     }
 
-    /// The worker has closed its channel, though the process may live on.
+    /// Takes in that the worker has closed its channel. The process may live on.
     fn channel_closed(&mut self) {
         self.reader.close();
         let mut driver = self.shared.lock();
@@ -248,7 +259,7 @@ impl WorkerTask {
         driver.run_once();
     }
 
-    /// Reads the resident memory. For a dead process the kernel does not always tell it (see
+    /// Samples the resident memory. For a dead process the kernel does not always tell it (see
     /// [`Exit`]).
     fn sample_memory(&mut self, pause: Micros) {
         let now = handle::now();
@@ -272,7 +283,8 @@ impl WorkerTask {
             link.is_backed_up()
         });
         if backed_up && let Some(room) = &self.room {
-            // The link writes by itself. This only tells the runtime that the channel has no room.
+            // The link itself writes. This call only tells the runtime that the channel has no
+            // room.
             let _: io::Result<()> =
                 room.try_io(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
         }
@@ -295,12 +307,12 @@ impl WorkerTask {
     fn capture(&mut self) {
         let (announced, url) = oneshot::channel();
         if let Some(users) = self.announcements.as_ref().and_then(Announcements::users) {
-            // It has one already. The other end is the task below's, which is still to come.
+            // The user's inspector is open already. The receiver goes to the task below.
             let _ = announced.send(users.to_owned());
         } else if inspect::open(&self.waiter.target()).is_ok() {
             self.announcements.get_or_insert_default().expect(announced);
         }
-        // Where it cannot be asked, the address is known never to come.
+        // After an error the sender is dropped, so that the task learns that no address will come.
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         tokio::task::spawn_local(async move {
             let stack = inspect::capture(url).await;
@@ -315,7 +327,7 @@ impl WorkerTask {
         match &mut self.announcements {
             Some(announcements) if kind == Kind::Stderr => {
                 let rest = announcements.filter(chunk);
-                // A user who debugs needs the address, even where output is thrown away.
+                // A user who debugs needs the address, even if output is ignored.
                 if let Some(line) = announcements.introduction()
                     && self.shared.worker_config.stdio == StdioMode::Ignore
                     && self.forward.is_some()
@@ -340,11 +352,11 @@ impl WorkerTask {
         self.shared.printed(self.key, self.pid.as_raw_nonzero().get(), kind, chunk);
     }
 
-    /// The process is dead, and not yet reaped: reads what it left behind, reaps it, and lets the
-    /// pool settle.
+    /// Ends the task of a dead process that is not yet reaped: reads what it left behind, reaps it,
+    /// and tells the driver.
     async fn end(mut self) {
         self.shared.lock().exit_observed(self.shared.now(), self.key);
-        // From now on the worker's children must not write into its channel and pipes. A zombie
+        // From now on the worker's children must not write into its channel and pipes. The zombie
         // still holds the number of its group.
         let _ = self.waiter.target().kill();
         self.drain_channel();
@@ -352,7 +364,7 @@ impl WorkerTask {
         for kind in [Kind::Stdout, Kind::Stderr] {
             self.drain_stream(kind);
         }
-        // The beginning of a line that looked like one of Node's to the last.
+        // The filter may still hold the beginning of a line that looked like one of Node's.
         let rest = self.announcements.take().map(|mut announcements| announcements.finish());
         if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
             self.print(Kind::Stderr, &rest);
@@ -364,11 +376,11 @@ impl WorkerTask {
                 driver.take_link(self.key),
             )
         };
-        let until = self.give_up_at.unwrap_or_else(|| Instant::now() + KILL_TIMEOUT);
+        let until = self.reap_deadline.unwrap_or_else(|| Instant::now() + KILL_TIMEOUT);
         let reaped = reap(&mut self.waiter, Some(until)).await;
-        // Nothing is known of an exit that is still to come, or that another process has reaped.
+        // Nothing is known of an exit that is still to come, or that other code has reaped.
         let exit = reaped.unwrap_or_default();
-        // All descriptors are closed before JavaScript is told of the exit, which may be the last
+        // The descriptors are closed before JavaScript hears of the exit, which may be the last
         // event of the pool.
         drop((self.channel, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
@@ -388,7 +400,7 @@ impl WorkerTask {
                 oom_killed: exit.signal == Some(Signal::KILL.as_raw())
                     && !link.killed
                     && oom::explains(self.oom),
-                leaving: driver.leaving(self.key),
+                stop_reason: driver.stop_reason(self.key),
                 ..ExitReport::default()
             };
             tracing::debug!(worker = self.key.worker_id(), pid = link.raw_pid(), ?exit, "exited");
@@ -399,12 +411,12 @@ impl WorkerTask {
             driver.run_once();
         }
         if self.backlog.is_some() {
-            // The last standard error is passed on, if the parent takes it in time.
+            // The parent gets the last standard error, if it takes it in time.
             let _ =
                 tokio::time::timeout(LAST_STDERR, pass_on(&self.forward, &mut self.backlog)).await;
         }
         if let Some(mut waiter) = waiter {
-            // The pool does not wait for the process any more, which still must not stay a zombie.
+            // The pool no longer waits for the process, which still must not stay a zombie.
             waiter.exited().await;
             reap(&mut waiter, None).await;
         }
@@ -426,8 +438,8 @@ impl WorkerTask {
         }
     }
 
-    /// Replies that the worker had not written yet. What it had, or was just writing, may be among
-    /// them once more.
+    /// Takes in the journal. Frames that the worker had written, or was writing, may come a second
+    /// time.
     fn read_journal(&mut self) {
         let mut driver = self.shared.lock();
         let held = driver
@@ -462,7 +474,7 @@ impl Stream {
         Ok(Self { fd: watch(fd, Interest::READABLE)? })
     }
 
-    /// Pends for ever without a stream.
+    /// Returns when a read of the stream may succeed. Pends for ever without a stream.
     async fn readable(stream: &Option<Self>) {
         match stream {
             Some(stream) => readable(&stream.fd).await,
@@ -475,12 +487,12 @@ impl Stream {
     }
 }
 
-/// Reaps a worker. `None`: it could not be reaped until then.
+/// Reaps a worker. `None`: it could not be reaped in time.
 async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
     let [mut pause, longest] = REAP_PAUSES;
     loop {
         match waiter.finish() {
-            // Not dead yet, or not to be seen by us: a debugger comes before a parent.
+            // The process lives, or a debugger sees its death before its parent does.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if until.is_some_and(|until| until <= Instant::now()) {
                     return None;
@@ -488,15 +500,15 @@ async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
             }
-            // An error: another part of this process has reaped it.
+            // After an error: another part of this process has reaped the worker.
             exit => return Some(exit.unwrap_or_default()),
         }
     }
 }
 
-/// Returns when a read may succeed; whether it does, the read itself finds out.
+/// Returns when a read may succeed. Only the read itself can tell.
 async fn readable<T: std::os::fd::AsRawFd>(fd: &AsyncFd<T>) {
-    // An error here means that the runtime is shutting down, which it never does.
+    // An error means that the runtime is shutting down, which it never does.
     let _ = fd.readable().await.map(|mut guard| guard.retain_ready());
 }
 
@@ -506,7 +518,7 @@ fn sampler() -> Interval {
     interval
 }
 
-/// Pends for ever without a sampler.
+/// Returns at the next sample. Pends for ever without a sampler.
 async fn due(sampler: &mut Option<Interval>) {
     match sampler {
         Some(interval) => {
@@ -516,7 +528,7 @@ async fn due(sampler: &mut Option<Interval>) {
     }
 }
 
-/// Pends for ever without one.
+/// Returns at this time. Pends for ever without one.
 async fn moment(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -524,8 +536,8 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-/// Returns when a write may succeed, or, where there was no descriptor to watch the channel by,
-/// after a moment.
+/// Returns when a write may succeed. Without a descriptor to watch the channel by, returns after a
+/// moment.
 async fn writable(room: &Option<AsyncFd<OwnedFd>>) {
     match room {
         Some(fd) => {
@@ -535,7 +547,7 @@ async fn writable(room: &Option<AsyncFd<OwnedFd>>) {
     }
 }
 
-/// Hands what waits to the thread that writes it. Pends for ever where nothing waits.
+/// Hands the backlog to the thread that writes it. Pends for ever without one.
 async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<Vec<u8>>) {
     match (forward, backlog.is_some()) {
         (Some(forward), true) => {
@@ -549,8 +561,8 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
     }
 }
 
-/// Returns how long to wait for a killed process. A process that could not be killed is not waited
-/// for.
+/// Returns the time to wait for a killed process: zero for one that could not be killed. `None`:
+/// the supervisor has not killed it.
 fn death_limit(link: &Link) -> Option<Duration> {
     link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { KILL_TIMEOUT })
 }

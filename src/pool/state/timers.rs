@@ -13,7 +13,7 @@ use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool};
 use crate::pool::worker::{CancelReason, Worker};
 
-/// What is due.
+/// A timer that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     /// The time that shutdown may take is over.

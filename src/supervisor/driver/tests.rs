@@ -39,7 +39,7 @@ fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_po
     let pid = Pid::from_raw(i32::MAX).expect("it is positive");
     driver.spawned(1, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
     driver.tick(2);
-    assert_eq!(driver.leaving(key), Some(ExitReason::Startup));
+    assert_eq!(driver.stop_reason(key), Some(ExitReason::Startup));
 
     let late = b"{\"type\":\"ready\",\"version\":1}\n";
     let mut reader = Reader::new(key, 1024);
