@@ -1,17 +1,17 @@
-//! The cost of a tiny task on the supervisor's side in the steady state, in countable figures:
-//! allocations, under callgrind instructions, and under strace system calls. Time is not measured:
-//! a busy machine changes nothing in these numbers. `npm run guard` runs it.
+//! Counts the cost of a tiny task on the supervisor's side in the steady state: allocations, under
+//! callgrind instructions, and under strace system calls. It measures no time, so a busy machine
+//! changes none of these numbers. `npm run guard` runs it.
 //!
-//! Three stages, each a function of its name, so that callgrind can count within them alone:
+//! There are three stages, each a function of its own name, so that callgrind can count within it:
 //!
-//! - `guard_submit`: JavaScript's thread makes a task's body and hands it to the pool.
+//! - `guard_submit`: the JavaScript thread makes a task's body and hands it to the pool.
 //! - `guard_reply`: the supervisor reads what a worker has written, settles its tasks, and sends it
-//!   others.
-//! - `guard_deliver`: JavaScript's thread takes the rows that wait for it.
+//!   new ones.
+//! - `guard_deliver`: the JavaScript thread takes the rows that wait for it.
 //!
 //! Pool, links, sockets, shared memory, decoder and outbox are those of production. Only the
-//! processes are missing, and Node: what stands in for a worker here is not counted, nor is what
-//! JavaScript does with strings and numbers.
+//! processes and Node are missing. The stand-in for a worker is not counted, nor is the work of
+//! JavaScript with strings and numbers.
 //!
 //! `steady_state [TASKS]` prints one line of JSON.
 
@@ -34,21 +34,22 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 const WORKERS: usize = 2;
-/// Tasks that are submitted and not settled.
+/// The number of tasks that are submitted and not settled.
 const IN_FLIGHT: usize = 1000;
-/// Replies that a worker writes at a time: as many as its runtime takes frames at a time.
+/// The number of replies that a worker writes at a time: as many as the frames that its runtime
+/// takes at a time.
 const REPLIES: usize = 64;
 const MAX_MESSAGE: usize = 1 << 20;
-/// As much as the worker's actor asks for.
+/// The room (bytes) for each read, as in the worker's task on the supervisor thread.
 const READ: usize = 64 * 1024;
-/// Until every buffer has the size that it keeps.
+/// The number of tasks until every buffer has the size that it keeps.
 const WARM_UP: usize = 20_000;
 const TASKS: usize = 20_000;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counted. An allocation that grows counts as a new one.
+/// The system's allocator, with a count. An allocation that grows counts as a new one.
 struct Counting;
 
 #[global_allocator]
@@ -59,7 +60,7 @@ fn count(size: usize) {
     ALLOCATED.fetch_add(size as u64, Ordering::Relaxed);
 }
 
-// SAFETY: every call is handed on to the system's allocator as it is.
+// SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -103,24 +104,24 @@ impl Stage {
     }
 }
 
-/// JavaScript's side.
+/// The part of JavaScript.
 struct Client {
     shared: SharedPool,
     scratch: Vec<u8>,
-    /// Tickets of no task.
+    /// The tickets of no task.
     free: Vec<Ticket>,
     settled: usize,
 }
 
 /// The supervisor's end of one worker.
-struct Ear {
+struct Receiver {
     channel: Arc<AsyncFd<OwnedFd>>,
     reader: Reader,
     tail: Tail,
 }
 
-/// The stand-in for the process. It reads and writes by `read` and `write`, which the
-/// supervisor's side does not use.
+/// The stand-in for the process. It uses `read` and `write`, which the supervisor's side does not
+/// use, so that strace can tell the two apart.
 struct Worker {
     channel: File,
     page: SharedPage,
@@ -148,20 +149,20 @@ fn pool() -> SharedPool {
     Arc::new(PoolHandle::new(pool, worker, limits, Outbox::new(|| {})))
 }
 
-/// A worker for each process that the pool asks for.
-fn start(shared: &SharedPool) -> Vec<(Ear, Worker)> {
+/// Starts a worker for each process that the pool asks for.
+fn start(shared: &SharedPool) -> Vec<(Receiver, Worker)> {
     let mut workers = Vec::new();
     let mut driver = shared.lock();
     while let Some(key) = driver.spawns.pop_front() {
-        let (ear, worker, link) = process(key);
+        let (receiver, worker, link) = process(key);
         driver.spawned(shared.now(), link);
         driver.run_once();
-        workers.push((ear, worker));
+        workers.push((receiver, worker));
     }
     workers
 }
 
-fn process(key: WorkerKey) -> (Ear, Worker, Link) {
+fn process(key: WorkerKey) -> (Receiver, Worker, Link) {
     let (ours, theirs) = channel_pair().expect("a socket pair");
     rustix::io::ioctl_fionbio(&theirs, true).expect("a socket");
     let channel =
@@ -175,7 +176,7 @@ fn process(key: WorkerKey) -> (Ear, Worker, Link) {
         buffer: vec![0; READ],
         replies: b"{\"type\":\"ready\",\"version\":1,\"page\":true}\n".to_vec(),
     };
-    // No process ever has such a number, so signals to it go nowhere.
+    // No process ever has such a number, so signals to it reach no process.
     let pid = Pid::from_raw(i32::MAX - 1 - i32::try_from(key.slot).expect("few"))
         .expect("it is positive");
     let link = Link::new(
@@ -186,11 +187,15 @@ fn process(key: WorkerKey) -> (Ear, Worker, Link) {
         Some(page),
         Arc::new(Notify::new()),
     );
-    (Ear { channel, reader: Reader::new(key, MAX_MESSAGE), tail: Tail::default() }, worker, link)
+    (
+        Receiver { channel, reader: Reader::new(key, MAX_MESSAGE), tail: Tail::default() },
+        worker,
+        link,
+    )
 }
 
 impl Client {
-    /// As `Intake` in the bindings makes a body.
+    /// Submits a task with a body, as `Intake` in the bindings does.
     fn submit(&mut self, ticket: Ticket) {
         self.scratch.clear();
         self.scratch.extend_from_slice(b",\"task\":");
@@ -216,21 +221,22 @@ impl Client {
     }
 }
 
-impl Ear {
-    /// As the worker's actor does where its channel is readable.
-    fn hear(&mut self, shared: &SharedPool) {
+impl Receiver {
+    /// Reads the channel, as the worker's task on the supervisor thread does when the channel is
+    /// readable.
+    fn receive(&mut self, shared: &SharedPool) {
         let (n, _) = receive(self.channel.get_ref(), self.reader.buffer(READ))
             .expect("something was written");
         let mut driver = shared.lock();
         self.reader.on_bytes(n, shared.now(), &mut driver, &mut self.tail);
         driver.run_once();
-        // The pool's actor does, after it was woken.
+        // The pool's task does this after a wake-up.
         driver.arm();
     }
 }
 
 impl Worker {
-    /// Takes in what was sent, and runs some of it.
+    /// Takes in the frames that were sent, and runs some of the tasks.
     fn work(&mut self) {
         while let Ok(n @ 1..) = self.channel.read(&mut self.buffer) {
             self.splitter.push(&self.buffer[..n]);
@@ -252,7 +258,7 @@ impl Worker {
     }
 }
 
-// Under these names callgrind finds them.
+// Callgrind finds the stages under these names.
 
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -262,8 +268,8 @@ fn guard_submit(client: &mut Client, ticket: Ticket) {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-fn guard_reply(ear: &mut Ear, shared: &SharedPool) {
-    ear.hear(shared);
+fn guard_reply(receiver: &mut Receiver, shared: &SharedPool) {
+    receiver.receive(shared);
 }
 
 #[unsafe(no_mangle)]
@@ -272,13 +278,13 @@ fn guard_deliver(client: &mut Client) {
     client.deliver();
 }
 
-/// Shows strace what counts: nothing there has such a name.
+/// Shows strace the begin and the end of the counted part, by a path that does not exist.
 fn mark(place: &str) {
     assert!(!Path::new("/bulkhead-guard").join(place).exists());
 }
 
 fn main() {
-    // Cargo adds flags of its own.
+    // Cargo adds flags of its own to the arguments.
     let tasks =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(TASKS);
     let runtime =
@@ -289,20 +295,20 @@ fn main() {
     let mut workers = start(&shared);
     let free = (0..IN_FLIGHT).map(|ticket| ticket as Ticket).collect();
     let mut client = Client { shared: Arc::clone(&shared), scratch: Vec::new(), free, settled: 0 };
-    for (ear, worker) in &mut workers {
+    for (receiver, worker) in &mut workers {
         worker
             .channel
             .write_all(&std::mem::take(&mut worker.replies))
             .expect("the socket has room");
-        ear.hear(&shared);
+        receiver.receive(&shared);
     }
     while client.settled < WARM_UP {
         while let Some(ticket) = client.free.pop() {
             client.submit(ticket);
         }
-        for (ear, worker) in &mut workers {
+        for (receiver, worker) in &mut workers {
             worker.work();
-            ear.hear(&shared);
+            receiver.receive(&shared);
         }
         client.deliver();
     }
@@ -313,9 +319,9 @@ fn main() {
         while let Some(ticket) = client.free.pop() {
             submit.run(|| guard_submit(&mut client, ticket));
         }
-        for (ear, worker) in &mut workers {
+        for (receiver, worker) in &mut workers {
             worker.work();
-            reply.run(|| guard_reply(ear, &shared));
+            reply.run(|| guard_reply(receiver, &shared));
         }
         deliver.run(|| guard_deliver(&mut client));
     }

@@ -1,5 +1,5 @@
-//! The two lists that describe raw bytes, as deep in a frame as they get: what is accepted is what
-//! a second reader accepts, and the chunks are cut as the list says.
+//! Fuzzes the two lists that describe raw bytes. The decoder accepts exactly the lists that a
+//! second reader accepts, and cuts the chunks as the list says.
 //!
 //! Input: the value of `bytes`, a newline, the value of `binary`.
 
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 64 * 1024;
 const LIMIT: u64 = MAX_MESSAGE as u64 + 64 * 1024;
-/// The buffer with a frame in it, while it grows, and the lists.
+/// The bytes for the buffer with a frame in it, while it grows, and for the lists.
 const ALLOWED: usize = 1024 * 1024 + 2 * LIMIT as usize;
 
 fuzz_target!(|input: &[u8]| {
@@ -40,7 +40,7 @@ fuzz_target!(|input: &[u8]| {
             decoder.buffer(part.len())[..part.len()].copy_from_slice(part);
             decoder.filled(part.len());
             if behind && announced > 0 && part.len() == line.len() && raw.len() != line.len() {
-                // Waiting for the rest, or refused: nothing else.
+                // The decoder waits for the rest, or refuses the frame.
                 assert!(!matches!(decoder.next(), Ok(Some(_))));
             }
         }

@@ -1,9 +1,9 @@
-//! A worker's stream, cut anywhere: the frames are the same, they are where a second reader finds
-//! them, what is left is left, and no more memory is taken than the limit allows, whatever is
-//! announced.
+//! Fuzzes a worker's stream, cut anywhere. The frames do not depend on the cuts, and are where a
+//! second reader finds them; the rest stays visible. The decoder takes no more memory than the
+//! limit allows, whatever the stream announces.
 //!
-//! Input: the lengths of the pieces (their number first), how often the rest is repeated, the
-//! stream.
+//! Input: the lengths of the pieces (their number first), the number of times that the rest is
+//! repeated, the stream.
 
 #![no_main]
 
@@ -11,15 +11,16 @@ use bulkhead::internals::{Decoder, WireError};
 use bulkhead_fuzz::{memory, reference};
 use libfuzzer_sys::fuzz_target;
 
-/// Bytes of the largest message.
+/// The size of the largest message, in bytes.
 const MAX_MESSAGE: usize = 2048;
 /// The limits of a line, and of the raw bytes behind it.
 const LIMIT: usize = MAX_MESSAGE + 64 * 1024;
-/// The buffer, which holds a frame at most and what was read behind it, while it grows; and the
-/// list of lengths: two bytes of text are eight there, or sixteen, and again while the list grows.
+/// The bytes for the buffer and the list of lengths. The buffer holds at most a frame and what was
+/// read behind it, and grows. In the list, two bytes of text become eight or sixteen, and again
+/// while it grows.
 const ALLOWED: usize = 2 * (2 * LIMIT + 512 * 1024) + 12 * LIMIT;
 
-/// A frame as text, and where it ends in the stream.
+/// A frame as text, and the position of its end in the stream.
 type Seen = (String, usize);
 
 fn decode(
@@ -72,7 +73,7 @@ fn decode(
     }
     assert_eq!(decoder.tail(), &stream[at..]);
     assert_eq!(decoder.has_partial(), at < stream.len());
-    // What is left is no whole frame.
+    // The rest is no whole frame.
     if let Some(end) = stream[at..].iter().position(|byte| *byte == b'\n') {
         let said = reference::read(&stream[at..at + end])
             .expect("only a line of the protocol is waited on");
@@ -90,7 +91,7 @@ fuzz_target!(|input: &[u8]| {
     let stream = if repeat < 0xf0 { stream.to_vec() } else { stream.repeat(1 << (repeat & 7)) };
     let length = stream.len();
     let ((whole, end), peak) = memory::peak_of(|| decode(&stream, std::iter::repeat(usize::MAX)));
-    // Besides, what was seen is remembered here.
+    // The frames seen so far are kept here, too.
     assert!(peak < ALLOWED + 40 * length, "{peak} bytes were allocated for {length}");
     for pieces in [pieces, &[1]] {
         if pieces.is_empty() || length > 8192 {

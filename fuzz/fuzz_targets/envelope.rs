@@ -1,6 +1,6 @@
-//! One line: accepted exactly if a second reader of the protocol accepts it, with the same meaning;
-//! and payloads are one JSON value each, passed through byte for byte. So results can be joined by
-//! commas and parsed together, and none can shift its neighbours.
+//! Fuzzes one line. The decoder accepts exactly the lines that a second reader of the protocol
+//! accepts, with the same meaning. Each payload is one JSON value, passed through byte for byte. So
+//! results can be joined by commas and parsed together, and none can shift its neighbours.
 
 #![no_main]
 
@@ -11,7 +11,8 @@ use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 64 * 1024;
 const LIMIT: usize = MAX_MESSAGE + 64 * 1024;
-/// As in the target `decoder`; and texts, which may be unescaped or quoted in a message.
+/// The bytes as in the target `decoder`, and for texts, which may be unescaped, or quoted in a
+/// message.
 const ALLOWED: usize = 2 * (2 * LIMIT + 512 * 1024) + 12 * LIMIT;
 
 fuzz_target!(|line: &[u8]| {
@@ -37,8 +38,8 @@ fuzz_target!(|line: &[u8]| {
                 let (said, payload) =
                     said(&frame.envelope, expected.lengths.clone(), frame.raw.shared);
                 if let Up::Log { text } = &frame.envelope {
-                    // A text is read, not passed through. Where it holds half a surrogate pair,
-                    // that is replaced.
+                    // A text is read, and not passed through. Half a surrogate pair in it is
+                    // replaced.
                     let expected = expected.payload.and_then(|text| json::string(&text));
                     assert!(expected.is_none_or(|expected| expected == **text), "{text}");
                     return;
@@ -51,10 +52,10 @@ fuzz_target!(|line: &[u8]| {
                 );
                 let Some(payload) = payload else { return };
                 assert!(json::is_value(payload.as_bytes()), "{payload}");
-                // It is that very piece of the line.
+                // The payload is that very piece of the line.
                 let (from, line_from) = (payload.as_ptr() as usize, frame.line.as_ptr() as usize);
                 assert!(from >= line_from && from + payload.len() <= line_from + frame.line.len());
-                // Between neighbours it is one of three.
+                // Between two neighbours the payload is one of three values.
                 let joined = format!("[1,{payload},2]");
                 assert_eq!(json::elements(&joined), Some(vec!["1", payload, "2"]));
             }
@@ -71,7 +72,7 @@ fuzz_target!(|line: &[u8]| {
     assert!(peak < ALLOWED + 24 * line.len(), "{peak} bytes were allocated for {}", line.len());
 });
 
-/// The reading of the code under test, in the form of the second reader; and the payload.
+/// The reading of the code under test in the form of the second reader, and the payload.
 fn said<'a>(up: &Up<'a>, lengths: Vec<u64>, shared: Option<u64>) -> (Said, Option<&'a str>) {
     let of = |kind: &str| Said { kind: kind.to_owned(), ..Said::default() };
     let carry = |said: Said, payload: &Payload<'a>| {

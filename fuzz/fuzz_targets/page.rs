@@ -1,10 +1,10 @@
-//! The shared page in hostile hands: the worker writes there what it likes, when it likes, also
-//! while the supervisor reads. What is read is bounded and read once; nothing waits, and nothing
-//! breaks.
+//! Fuzzes the shared page in hostile hands. The worker writes there whatever it likes, also while
+//! the supervisor reads. The supervisor reads a bounded number of bytes, each once, never waits,
+//! and never breaks.
 //!
-//! Input: whether a thread writes all the time, the claim word, the length of what is held, the
-//! epoch that the supervisor believes in, what is held. Of that, the first sixteen bytes are a
-//! position and two lengths in the rings as well.
+//! Input: whether a thread writes all the time, the claim word, the length of the journal, the
+//! epoch that the supervisor expects, the journal. The first sixteen bytes of the journal also
+//! serve as a position and two lengths in the rings.
 
 #![no_main]
 
@@ -19,18 +19,18 @@ use bulkhead_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapRaw;
 
-/// Where things are, from docs/protocol.md.
+/// The offsets of the parts of the page, from docs/protocol.md.
 const LENGTH: usize = 64;
 const CONSUMED: usize = 128;
 const JOURNAL: usize = 4096;
-/// A copy of what is held, the decoder's buffer with it in it, and its errors.
+/// The bytes for a copy of the journal, for the decoder's buffer with it, and for its errors.
 const ALLOWED: usize = JOURNAL_CAPACITY + 2 * 512 * 1024 + 16 * JOURNAL_CAPACITY;
 
 /// The supervisor's page, and the worker's own mapping of the same memory.
 struct Shared {
     page: SharedPage,
     worker: MmapRaw,
-    /// Flags: the worker's other thread shall write, and whether it may be writing.
+    /// Two flags: the worker's other thread should write, and it may be writing.
     busy: AtomicBool,
     writing: AtomicBool,
 }
@@ -48,7 +48,7 @@ fn shared() -> &'static Shared {
     })
 }
 
-/// Changes the claim word, the length and what is held, over and over.
+/// Changes the claim word, the length and the journal, again and again.
 fn scribble() {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
     loop {
@@ -70,7 +70,7 @@ fn scribble() {
 
 fn byte(map: &MmapRaw, at: usize) -> &AtomicU8 {
     assert!(at < PAGE_SIZE);
-    // SAFETY: it lies within the mapping, which lives as long as the process.
+    // SAFETY: the byte lies within the mapping, which lives as long as the process.
     unsafe { &*map.as_ptr().add(at).cast::<AtomicU8>() }
 }
 
@@ -80,7 +80,7 @@ fn write(map: &MmapRaw, at: usize, bytes: &[u8]) {
     }
 }
 
-/// The worker says that its bytes are there, and that it has read so far.
+/// The worker claims that its bytes are in the ring, and that it has read up to here.
 fn rings(page: &SharedPage, worker: &MmapRaw, place: &[u8]) {
     let at = u64::from_ne_bytes(place[..8].try_into().expect("eight bytes"));
     let lengths = [&place[8..12], &place[12..16]]
@@ -128,7 +128,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!((violation.expected, violation.found), (epoch, found_epoch))
             }
         }
-        // After a violation the word has moved on all the same, and a claiming worker goes by the
+        // After a violation the word has changed all the same, and a worker that claims follows the
         // word.
         let next = found_epoch.wrapping_add(1);
         assert_eq!(claimed, epoch == found_epoch);
@@ -159,7 +159,7 @@ fuzz_target!(|input: &[u8]| {
     while writing.load(Ordering::SeqCst) {
         std::thread::yield_now();
     }
-    // In the page of a new worker there is nothing.
+    // The page of a new worker is empty.
     let word = unsafe { &*worker.as_ptr().cast::<AtomicU64>() };
     word.store(0, Ordering::Relaxed);
 });

@@ -1,13 +1,12 @@
-//! The whole way from a worker's bytes to what JavaScript is told: reader, decoder, envelope, pool
-//! and outbox as in production, with a hostile worker and an honest one beside it, without
-//! processes.
+//! Fuzzes the whole way from a worker's bytes to JavaScript: reader, decoder, envelope, pool and
+//! outbox as in production, with a hostile worker and an honest one, without processes.
 //!
-//! Whatever the hostile one says, claims and holds: nothing panics; every task ends exactly once;
-//! no task of another worker is touched; each row for JavaScript is well-formed; memory stays
-//! within bounds.
+//! Whatever the hostile worker sends, claims and holds, nothing panics. Every task ends exactly
+//! once. No task of the other worker is touched. Each row for JavaScript is well-formed. Memory
+//! stays within bounds.
 //!
-//! Input: one byte of options; then the hostile worker's stream. A zero byte in it is no part of
-//! it, but makes something happen: the byte behind it says what.
+//! Input: one byte of options, then the hostile worker's stream. A zero byte is no part of the
+//! stream: the byte behind it names an act of the test.
 
 #![no_main]
 
@@ -32,12 +31,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 const MAX_MESSAGE: usize = 2048;
-/// Three workers at a time (one is replaced) with a buffer each, what waits for JavaScript, the
-/// books.
+/// The bytes for three workers at a time (one is replaced) with a buffer each, for the rows that
+/// wait for JavaScript, and for the books.
 const ALLOWED: usize = 8 << 20;
-/// Processes on the hostile worker's slot before there are no more.
+/// The number of processes on the hostile worker's slot before its spawn fails.
 const LIVES: u32 = 8;
-/// Tasks, so that all books stay small.
+/// The number of tasks, small so that all books stay small.
 const TASKS: u32 = 64;
 const HOSTILE: usize = 0;
 const HONEST: usize = 1;
@@ -50,14 +49,14 @@ struct Process {
     channel: UnixStream,
     splitter: LineSplitter,
     page: Option<(SharedPage, MmapRaw)>,
-    /// Starts that it was sent: number, epoch, task.
+    /// The attempts that it was sent: id, epoch, task.
     inbox: VecDeque<(AttemptId, u32, Ticket)>,
 }
 
 /// The known facts of a task.
 #[derive(Default)]
 struct Record {
-    /// Workers that were ever sent it.
+    /// The workers that the task was ever sent to.
     sent_to: [bool; 2],
     ends: u32,
 }
@@ -67,7 +66,7 @@ struct World {
     processes: [Option<Process>; 2],
     tasks: HashMap<Ticket, Record>,
     pages: bool,
-    /// From here on the pool kills all workers.
+    /// From now on the pool kills all workers.
     over: bool,
 }
 
@@ -115,7 +114,7 @@ impl World {
         world
     }
 
-    /// The processes that the pool asks for.
+    /// Starts the processes that the pool asks for.
     fn spawn(&mut self) {
         loop {
             let mut driver = self.shared.lock();
@@ -147,7 +146,7 @@ impl World {
                 .expect("it can be mapped");
             (SharedPage::open(page.as_fd()).expect("it is a page"), raw)
         });
-        // No process ever has such a number, so signals to it go nowhere.
+        // No process ever has such a number, so signals to it reach no process.
         let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32)
             .expect("it is positive");
         let link =
@@ -164,7 +163,7 @@ impl World {
         (process, link)
     }
 
-    /// A worker says something.
+    /// Passes a worker's bytes to the pool.
     fn hear(&mut self, slot: usize, mut bytes: &[u8]) {
         let Some(process) = &mut self.processes[slot] else { return };
         while !bytes.is_empty() && !process.reader.is_closed() {
@@ -178,7 +177,7 @@ impl World {
         }
     }
 
-    /// Puts the bytes that were sent to the workers into their inboxes.
+    /// Puts the tasks that were sent to the workers into their inboxes.
     fn deliver(&mut self) {
         for (slot, process) in self.processes.iter_mut().enumerate() {
             let Some(process) = process else { continue };
@@ -216,7 +215,7 @@ impl World {
         self.shared.submit(task).expect("there is room");
     }
 
-    /// A worker takes the next task that it was sent and answers it.
+    /// A worker takes the next task that it was sent, and answers it.
     fn answer(&mut self, slot: usize) -> bool {
         let Some(process) = &mut self.processes[slot] else { return false };
         let Some((attempt_id, epoch, ticket)) = process.inbox.pop_front() else { return false };
@@ -229,7 +228,7 @@ impl World {
         true
     }
 
-    /// The process is gone: everything that its actor does then.
+    /// The process is dead: does all that its task on the supervisor thread does then.
     fn die(&mut self, slot: usize) {
         self.deliver();
         let Some(process) = self.processes[slot].take() else { return };
@@ -261,13 +260,13 @@ impl World {
     fn scribble(&mut self, at: usize, bytes: &[u8]) {
         let Some(Process { page: Some((_, raw)), .. }) = &self.processes[HOSTILE] else { return };
         for (index, value) in bytes.iter().enumerate().take(PAGE_SIZE - at) {
-            // SAFETY: it lies within the mapping, which lives as long as `raw`.
+            // SAFETY: the byte lies within the mapping, which lives as long as `raw`.
             unsafe { &*raw.as_ptr().add(at + index).cast::<AtomicU8>() }
                 .store(*value, Ordering::Relaxed);
         }
     }
 
-    /// JavaScript takes what there is, and checks it.
+    /// JavaScript takes the rows that wait for it, and checks them.
     fn listen(&mut self) {
         self.deliver();
         while let Some(batch) = self.shared.outbox.take() {
@@ -352,7 +351,7 @@ impl World {
                 return behind;
             }
             5 => {
-                // Held: its length, and as many bytes of the stream.
+                // The journal: its length, and as many bytes of the stream.
                 let (text, behind) = behind.split_at(behind.len().min(usize::from(argument)));
                 self.scribble(4096, text);
                 self.scribble(64, &(text.len() as u32).to_ne_bytes());
@@ -436,7 +435,7 @@ const READY: &[u8] = b"{\"type\":\"ready\",\"version\":1}\n";
 
 fuzz_target!(|input: &[u8]| {
     let Some((&options, stream)) = input.split_first() else { return };
-    // What the last run has registered is given back when the driver turns, and is not this run's
+    // The runtime frees the registrations of the last run when it turns. They are not this run's
     // memory.
     runtime().block_on(tokio::task::yield_now());
     let _guard = runtime().enter();

@@ -1,6 +1,6 @@
-//! The way down: what the addon in a worker makes of its supervisor's stream, however that is cut.
+//! Fuzzes the way down: how the addon in a worker reads its supervisor's stream, cut anywhere.
 //!
-//! Input as that of the target `decoder`, without the repetition.
+//! Input: as for the target `decoder`, without the repetition.
 
 #![no_main]
 
@@ -10,10 +10,10 @@ use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 2048;
 const LIMIT: usize = MAX_MESSAGE + 64 * 1024;
-/// As in the target `decoder`.
+/// The bytes as in the target `decoder`.
 const ALLOWED: usize = 2 * (2 * LIMIT + 512 * 1024) + 12 * LIMIT;
 
-/// Lines and chunks; what is left over, or `None` after an error.
+/// The lines with their chunks, and the rest; `None` after an error.
 type Split = (Vec<(Vec<u8>, Vec<Vec<u8>>)>, Option<Vec<u8>>);
 
 fn split(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> Split {
@@ -39,7 +39,7 @@ fn split(stream: &[u8], mut pieces: impl Iterator<Item = usize>) -> Split {
     (frames, Some(splitter.tail().to_vec()))
 }
 
-/// The same, from the definition.
+/// Splits the stream by the definition.
 fn expected(stream: &[u8]) -> Split {
     let (mut frames, mut rest) = (Vec::new(), stream);
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -58,7 +58,7 @@ fn expected(stream: &[u8]) -> Split {
         let lengths = match shared(line) {
             Ok(true) => Vec::new(),
             Ok(false) => lengths,
-            // Where there is nothing to be found as well.
+            // The code under test must refuse the line, too.
             Err(()) => return (frames, None),
         };
         if (raw.len() as u64) < lengths.iter().sum() {
@@ -76,8 +76,8 @@ fn expected(stream: &[u8]) -> Split {
     (frames, Some(rest.to_vec()))
 }
 
-/// True if the raw bytes that `line` announces are in the shared memory: a position follows their
-/// lengths.
+/// Returns whether the raw bytes that `line` announces are in the shared memory: a position follows
+/// their lengths.
 fn shared(line: &[u8]) -> Result<bool, ()> {
     let Some(list) = line.strip_prefix(b"{\"bytes\":").filter(|list| list.first() == Some(&b'['))
     else {
@@ -92,7 +92,7 @@ fn shared(line: &[u8]) -> Result<bool, ()> {
     if ends && number.is_some() { Ok(true) } else { Err(()) }
 }
 
-/// The array of lengths that `text` begins with.
+/// Returns the array of lengths at the beginning of `text`.
 fn lengths(text: &[u8]) -> Option<Vec<u64>> {
     let end = json::value_end(text, 0)?;
     json::elements(std::str::from_utf8(&text[..end]).ok()?)?

@@ -1,11 +1,11 @@
-//! JSON (RFC 8259) once more, from the grammar, without recursion and without a tree.
+//! Reads JSON (RFC 8259) a second time, by the grammar, without recursion and without a tree.
 
-/// Where the value that begins at `at` ends. White space before it is not part of it.
+/// Returns the end of the value that begins at `at`. White space before it is not part of it.
 pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
-    // What has to come to close what is open.
+    // The characters that must close what is open.
     let mut open = Vec::new();
     loop {
-        // Here a value begins.
+        // A value begins here.
         match *text.get(at)? {
             first @ (b'{' | b'[') => {
                 let close = first + 2;
@@ -29,7 +29,7 @@ pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
                 at += word.len();
             }
         }
-        // Here one has ended.
+        // A value has ended here.
         loop {
             let Some(&close) = open.last() else { return Some(at) };
             at = skip_space(text, at);
@@ -51,7 +51,7 @@ pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Behind `"key" :` and white space.
+/// Returns the position behind `"key" :` and white space.
 fn key(text: &[u8], at: usize) -> Option<usize> {
     if text.get(at) != Some(&b'"') {
         return None;
@@ -119,12 +119,12 @@ fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// True if `text` is one value and nothing else, not even white space.
+/// Returns whether `text` is one value and nothing else, not even white space.
 pub fn is_value(text: &[u8]) -> bool {
     value_end(text, 0) == Some(text.len())
 }
 
-/// The elements of an array, as text; `None` if it is none. `text` is one value.
+/// Returns the elements of an array, as text. `None`: `text`, which is one value, is no array.
 pub fn elements(text: &str) -> Option<Vec<&str>> {
     let bytes = text.as_bytes();
     if !is_value(bytes) || bytes[0] != b'[' {
@@ -143,8 +143,8 @@ pub fn elements(text: &str) -> Option<Vec<&str>> {
     Some(elements)
 }
 
-/// The members of an object, as text, keys with their quotes; `None` if it is none. White space may
-/// be around it.
+/// Returns the members of an object, as text, keys with their quotes. `None`: `text` is no object.
+/// White space may be around it.
 pub fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
     let bytes = text.as_bytes();
@@ -166,7 +166,7 @@ pub fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     Some(members)
 }
 
-/// The content of a string; `None` if it is none, or holds half a surrogate pair.
+/// Returns the content of a string. `None`: `text` is no string, or holds half a surrogate pair.
 pub fn string(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut units: Vec<u16> = Vec::new();

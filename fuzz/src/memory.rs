@@ -1,7 +1,7 @@
-//! An allocator that counts, so that memory taken for a worker's empty promises is found, however
+//! An allocator that counts. It finds memory that is taken for a worker's empty promises, however
 //! soon it is given back.
 //!
-//! libFuzzer's own limits start at a mebibyte and see the fuzzer's memory as well.
+//! libFuzzer's own limits start at a mebibyte, and include the fuzzer's memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counted.
+/// The system's allocator, with a count.
 pub struct Counting;
 
 #[global_allocator]
@@ -20,7 +20,7 @@ fn grow(by: usize) {
     PEAK.fetch_max(live, Ordering::Relaxed);
 }
 
-// SAFETY: every call is handed on to the system's allocator as it is.
+// SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // As if both were there at a time, which they may be.
+        // Counts both pieces, because both may exist at a time.
         grow(size);
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         unsafe { System.realloc(memory, layout, size) }

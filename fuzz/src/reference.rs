@@ -1,5 +1,5 @@
-//! The protocol once more, from docs/protocol.md: what a worker's line means, or that it means
-//! nothing.
+//! Reads the protocol a second time, by docs/protocol.md: the meaning of a worker's line, or that
+//! it has none.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub struct Said {
     pub binary: Option<String>,
     pub v8: bool,
     pub lengths: Vec<u64>,
-    /// Where the raw bytes are, if not behind the line.
+    /// The position of the raw bytes in the shared memory, if they are there.
     pub shared: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ const KEYS: [&str; 18] = [
     "text",
 ];
 
-/// `None` for a violation. Limits are not looked at.
+/// Returns the meaning of a line. `None`: the line is a violation. Limits are not checked.
 pub fn read(line: &[u8]) -> Option<Said> {
     let mut found: HashMap<String, &str> = HashMap::new();
     for (key, value) in json::members(std::str::from_utf8(line).ok()?)? {
@@ -54,7 +54,7 @@ pub fn read(line: &[u8]) -> Option<Said> {
             return None;
         }
     }
-    // `null` is as good as nothing where a number or a flag belongs.
+    // `null` counts as absent where a number or a flag belongs.
     let number = |key: &str, most: u64| match found.get(key) {
         None | Some(&"null") => Some(None),
         Some(text) => integer(text).filter(|number| *number <= most).map(Some),
@@ -105,7 +105,7 @@ pub fn read(line: &[u8]) -> Option<Said> {
         return said.lengths.is_empty().then_some(said);
     }
     match (said.v8, found.get("binary")) {
-        // A chunk, and others that it refers to; or text.
+        // A chunk, and the others to which it refers; or text.
         (true, None) if !said.lengths.is_empty() => {}
         (true, None) if said.payload.as_ref().is_some_and(|text| text.starts_with('"')) => {}
         (true, _) => return None,
@@ -129,7 +129,7 @@ pub fn integer(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// True if `binary` describes chunks of these lengths.
+/// Returns `Some` if `binary` describes chunks of these lengths.
 fn places(binary: &str, lengths: &[u64]) -> Option<()> {
     let places = json::elements(binary)?;
     if places.len() != lengths.len() {

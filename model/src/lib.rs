@@ -1,4 +1,4 @@
-//! See `Cargo.toml`.
+//! The claim word under loom. See `Cargo.toml`.
 
 #[path = "../../src/shm/claim.rs"]
 pub mod claim;
