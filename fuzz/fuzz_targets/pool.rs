@@ -31,8 +31,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 const MAX_MESSAGE: usize = 2048;
-/// The bytes for three workers at a time (one is replaced) with a buffer each, for the rows that
-/// wait for JavaScript, and for the books.
+/// The bytes for three workers at a time (one is replaced) with a buffer each, for the outbox, and
+/// for the books.
 const ALLOWED: usize = 8 << 20;
 /// The number of processes on the hostile worker's slot before its spawn fails.
 const LIVES: u32 = 8;

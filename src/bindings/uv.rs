@@ -1,7 +1,7 @@
 //! Has the event loop watch a descriptor for JavaScript, by libuv itself.
 //!
-//! `net.Socket` would do, but takes two milliseconds to load, the machinery of a stream for each
-//! read, and a permission to use the network under Node's permission model.
+//! `net.Socket` would do, but takes two milliseconds to load, and the machinery of a stream for
+//! each read. Under Node's permission model it also needs the permission to use the network.
 //!
 //! Node exports the functions of its libuv, and this code looks them up by name. Bun exports stubs
 //! that end the process, and other runtimes may have none. So `lib/worker/listen.js` asks in

@@ -241,7 +241,9 @@ impl WorkerPort {
             let shared =
                 |at, lengths: &[usize]| page.as_ref()?.take(Direction::ToWorker, down, at, lengths);
             let Some(copies) = frame.raw.copies(shared) else {
-                return Err(Error::from_reason("the supervisor put no raw bytes where it says"));
+                return Err(Error::from_reason(
+                    "raw bytes of a frame are missing from the shared memory",
+                ));
             };
             self.blobs = copies;
             frames += 1;

@@ -31,10 +31,13 @@ impl Directory {
         Self { path, own: current() }
     }
 
-    /// Returns the directory that a worker has to enter. `None`: the worker starts in it anyway.
-    /// That holds for this process's own directory, if the path no longer leads there, if this
-    /// process may no longer enter it, or if the libc cannot have a child enter one. Every other
-    /// directory is entered, because this process may be on its way to another one.
+    /// Returns the directory that a worker has to enter. `None`: the worker starts in it anyway,
+    /// because this process is in it.
+    ///
+    /// `None` needs a reason for which the worker cannot enter this process's own directory by its
+    /// path. The path no longer leads there, this process may no longer enter it, or the libc
+    /// cannot have a child enter one. In all other cases the worker enters it, because this process
+    /// may be on its way to another one.
     pub fn to_enter(&self) -> Option<&CStr> {
         let leads_there = || {
             weak_symbols().addchdir.is_some() && id(&self.path) == self.own && may_enter(&self.path)

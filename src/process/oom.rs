@@ -3,8 +3,8 @@
 //! or `memory.oom_control` (v1).
 //!
 //! Workers live in the group of this process. A kill that was counted while a worker lived explains
-//! one death. The count also rises for other processes in the group, and a worker that a user kills
-//! a day later has not run out of memory.
+//! one death. The count also rises for other processes in the group. A worker that a user kills a
+//! day later has not run out of memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

@@ -53,8 +53,8 @@ impl Target {
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.check_unreaped()?;
         let group = signal::kill_group(self.pid, signal);
-        // A second SIGKILL does no harm, and its result is about the child, while a call for a
-        // group succeeds if one member gets the signal. Any other signal must not arrive twice.
+        // A second SIGKILL does no harm, and its result is about the child. A call for a group
+        // succeeds if one member gets the signal. Any other signal must not arrive twice.
         if signal != Signal::KILL && group.is_ok() && self.is_in_group() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! The one thread that supervises all pools of the process.
 //!
 //! The thread is a plain one, and never ends. The kernel's parent-death signal follows the *thread*
-//! that spawned a process, so a worker spawned by a thread of some runtime would die with that
+//! that spawned a process. A worker that a thread of some runtime spawned would die with that
 //! thread. It runs a current-thread tokio runtime, in which every pool and every worker is a task.
 //! It installs no signal handler.
 

@@ -59,7 +59,7 @@ fn keep_from_children(fd: RawFd) {
 #[cfg(target_os = "linux")]
 fn request_death_signal() {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        tracing::warn!(%error, "no parent death signal");
+        tracing::warn!(%error, "failed to request the parent death signal");
     }
 }
 
