@@ -72,7 +72,7 @@ fuzz_target!(|line: &[u8]| {
     assert!(peak < ALLOWED + 24 * line.len(), "{peak} bytes were allocated for {}", line.len());
 });
 
-/// The reading of the code under test in the form of the second reader, and the payload.
+/// Returns the reading of the code under test in the form of the second reader, and the payload.
 fn said<'a>(up: &Up<'a>, lengths: Vec<u64>, shared: Option<u64>) -> (Said, Option<&'a str>) {
     let of = |kind: &str| Said { kind: kind.to_owned(), ..Said::default() };
     let carry = |said: Said, payload: &Payload<'a>| {

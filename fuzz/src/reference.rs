@@ -122,7 +122,7 @@ pub fn read(line: &[u8]) -> Option<Said> {
     Some(said)
 }
 
-/// An unsigned integer of 64 bits without fraction or exponent.
+/// Reads an unsigned integer of 64 bits without fraction or exponent.
 pub fn integer(text: &str) -> Option<u64> {
     (text.bytes().all(|byte| byte.is_ascii_digit()) && json::is_value(text.as_bytes()))
         .then(|| text.parse().ok())

@@ -44,8 +44,8 @@ pub struct PoolConfig {
 }
 
 impl Default for PoolConfig {
-    /// One worker, and otherwise the defaults of the public options. JavaScript sets each option of
-    /// its pools; these values serve all others.
+    /// Returns the settings of one worker, and otherwise the defaults of the public options.
+    /// JavaScript sets each option of its pools; these values serve all others.
     fn default() -> Self {
         Self {
             min_workers: 1,

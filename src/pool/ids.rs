@@ -27,7 +27,7 @@ pub struct WorkerKey {
 }
 
 impl WorkerKey {
-    /// The id that users see: stable over restarts, from 1.
+    /// Returns the id that users see: stable over restarts, from 1.
     pub fn worker_id(self) -> u32 {
         u32::try_from(self.slot + 1).unwrap_or(u32::MAX)
     }

@@ -37,7 +37,7 @@ impl AffinityKey {
         Self { name: name.into(), hash: hasher.finish(), assigned_slot: 0 }
     }
 
-    /// The slot that the key belongs to.
+    /// Returns the slot that the key belongs to.
     pub(super) fn assigned_slot(&self) -> usize {
         self.assigned_slot
     }
@@ -47,7 +47,7 @@ impl AffinityKey {
         &self.name
     }
 
-    /// The key's score for this slot. The slot with the highest score gets the key.
+    /// Returns the key's score for this slot. The slot with the highest score gets the key.
     pub(super) fn rendezvous_score(&self, slot: usize) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.hash, slot).hash(&mut hasher);

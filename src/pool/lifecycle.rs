@@ -91,7 +91,7 @@ impl Life {
         matches!(self, Self::Stopping { escalation: Escalation::Sigterm | Escalation::Sigkill, .. })
     }
 
-    /// The reason of a stopping worker.
+    /// Returns the reason of a stopping worker.
     pub(crate) fn reason(self) -> Option<ExitReason> {
         match self {
             Self::Stopping { reason, .. } => Some(reason),
@@ -99,7 +99,7 @@ impl Life {
         }
     }
 
-    /// When [`Self::advance`] is due.
+    /// Returns the time at which [`Self::advance`] is due.
     pub(crate) fn deadline(self) -> Option<Micros> {
         match self {
             Self::Starting { deadline } => Some(deadline),

@@ -78,7 +78,7 @@ impl Body {
         Self { text: Text::copy_of(text), raw: None }
     }
 
-    /// The size of text and raw bytes (bytes).
+    /// Returns the size of text and raw bytes, in bytes.
     pub fn size(&self) -> usize {
         self.text.len() + self.raw.as_ref().map_or(0, |raw| raw.bytes.len())
     }

@@ -59,8 +59,8 @@ impl Predictor {
         });
     }
 
-    /// The predicted run time (µs); that of a long task while nothing is known. Never 0, since
-    /// every task costs something.
+    /// Returns the predicted run time (µs), or that of a long task while nothing is known. It is
+    /// never 0, because every task costs something.
     pub(crate) fn predict(&self, handler: u8) -> Micros {
         self.averages[usize::from(handler)].map_or(UNKNOWN, |average| (average as Micros).max(1))
     }
@@ -90,13 +90,13 @@ impl RestartBudget {
         self.in_a_row = 0;
     }
 
-    /// The number of failures since a worker last got ready.
+    /// Returns the number of failures since a worker last got ready.
     pub(crate) fn in_a_row(&self) -> usize {
         self.in_a_row
     }
 }
 
-/// A pause that doubles with each failure: `first`, `2 * first`, … up to `most`.
+/// Returns a pause that doubles with each failure: `first`, `2 * first`, … up to `most`.
 pub(crate) fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(32);
     first.saturating_mul(1u64 << doublings).min(most)
@@ -108,12 +108,12 @@ pub(crate) fn backoff(first: Micros, most: Micros, failures: usize) -> Micros {
 pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    /// Any seed will do.
+    /// Makes a source of jitter. Any seed will do.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// `span`, shortened by up to a quarter.
+    /// Returns `span`, shortened by up to a quarter.
     pub(crate) fn apply(&mut self, span: Micros) -> Micros {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -63,7 +63,7 @@ struct Lane {
 }
 
 impl Queue {
-    /// The number of waiting tasks.
+    /// Returns the number of waiting tasks.
     pub(crate) fn len(&self) -> usize {
         self.live
     }
@@ -73,7 +73,7 @@ impl Queue {
         self.live == 0
     }
 
-    /// The number of tasks that any worker may run.
+    /// Returns the number of tasks that any worker may run.
     pub(crate) fn unbound(&self) -> usize {
         self.free.live
     }
@@ -83,13 +83,13 @@ impl Queue {
         self.bound_live > 0
     }
 
-    /// The slots that bound tasks wait for.
+    /// Returns the slots that bound tasks wait for.
     pub(crate) fn assigned_slots(&self) -> impl Iterator<Item = usize> {
         let lanes = if self.bound_live == 0 { &[] } else { self.bound.as_slice() };
         lanes.iter().enumerate().filter(|(_, lane)| lane.live > 0).map(|(slot, _)| slot)
     }
 
-    /// The bytes of the waiting tasks.
+    /// Returns the bytes of the waiting tasks.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -59,7 +59,7 @@ impl Slot {
         }
     }
 
-    /// The successor or predecessor.
+    /// Returns the successor or predecessor.
     pub(crate) fn other(&self) -> Option<&Worker> {
         match &self.replacement {
             Replacement::None => None,
@@ -67,7 +67,7 @@ impl Slot {
         }
     }
 
-    /// All processes of this slot, the serving worker first.
+    /// Returns all processes of this slot, the serving worker first.
     pub(crate) fn processes(&self) -> impl Iterator<Item = &Worker> {
         self.worker.iter().chain(self.other())
     }
@@ -84,12 +84,13 @@ impl Slot {
         }
     }
 
-    /// The number of attempts that count against the slot's concurrency.
+    /// Returns the number of attempts that count against the slot's concurrency.
     pub(crate) fn load(&self) -> usize {
         self.worker.as_ref().map_or(0, Worker::load) + self.predecessor_load()
     }
 
-    /// The number of attempts that the predecessor still runs. The worker is sent that many less.
+    /// Returns the number of attempts that the predecessor still runs. The worker is sent that many
+    /// less.
     pub(crate) fn predecessor_load(&self) -> usize {
         match &self.replacement {
             Replacement::Predecessor(other) => other.load(),

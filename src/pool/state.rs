@@ -123,7 +123,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool without a worker and without a task.
+    /// Makes a pool without a worker and without a task.
     pub(crate) fn new(config: PoolConfig) -> Self {
         let slots = (0..config.max_workers).map(|_| Slot::default()).collect();
         let jitter = Jitter::new(config.seed);
@@ -198,7 +198,7 @@ impl Pool {
         self.effects.pop_front()
     }
 
-    /// The bytes of a task.
+    /// Returns the bytes of a task.
     pub(crate) fn body(&self, task: TaskKey) -> Option<&Body> {
         self.tasks.get(task).map(|task| &task.body)
     }
@@ -237,7 +237,7 @@ impl Pool {
             .is_some_and(|worker| worker.violated)
     }
 
-    /// The epoch that the claim word of this worker is in, if it has one.
+    /// Returns the epoch in this worker's claim word, if the worker has one.
     pub(crate) fn claims(&self, key: WorkerKey) -> Option<u32> {
         self.slots.get(key.slot)?.find(key)?.epoch()
     }
@@ -264,7 +264,7 @@ impl Pool {
         worker.is_some_and(|worker| worker.hung_up && worker.life.is_forced())
     }
 
-    /// The reason of a stopping worker.
+    /// Returns the reason of a stopping worker.
     pub(crate) fn stop_reason(&self, key: WorkerKey) -> Option<ExitReason> {
         self.slots.get(key.slot)?.find(key)?.life.reason()
     }
@@ -304,7 +304,7 @@ impl Pool {
         self.tasks.len()
     }
 
-    /// The number of waiting tasks, and their bytes.
+    /// Returns the number of waiting tasks, and their bytes.
     pub(crate) fn waiting(&self) -> (usize, u64) {
         self.tasks.waiting()
     }
@@ -314,7 +314,7 @@ impl Pool {
         self.tasks.counters()
     }
 
-    /// How long tasks have waited and run until now.
+    /// Returns how long tasks have waited and run until now.
     pub(crate) fn times(&self, now: Micros) -> Times {
         let workers = || self.slots.iter().flat_map(Slot::processes);
         let running = workers().map(|worker| worker.working(now)).sum();
@@ -336,7 +336,8 @@ impl Pool {
         self.phase == Phase::Closed
     }
 
-    /// The processes that take messages: all that are ready, or the one that serves under this id.
+    /// Returns the processes that take messages: all that are ready, or the one that serves under
+    /// this id.
     pub(crate) fn listeners(&self, worker_id: Option<u32>) -> impl Iterator<Item = WorkerKey> {
         let serving = |key: WorkerKey| {
             self.slots[key.slot].worker.as_ref().is_some_and(|worker| worker.key == key)
@@ -352,7 +353,7 @@ impl Pool {
         })
     }
 
-    /// The processes by slot, the serving worker first.
+    /// Returns the processes by slot, the serving worker first.
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerRow> {
         self.slots.iter().flat_map(Slot::processes).map(|worker| {
             let replaced = self.slots[worker.key.slot]
@@ -387,7 +388,7 @@ impl Pool {
         self.slots.iter().map(|slot| slot.processes().count()).sum()
     }
 
-    /// All processes, with their states.
+    /// Returns all processes, with their states.
     fn lives(&self) -> Vec<(WorkerKey, Life)> {
         self.slots
             .iter()

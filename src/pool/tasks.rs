@@ -79,7 +79,7 @@ pub(crate) struct TaskTable {
 }
 
 impl Task {
-    /// The slot that this task is bound to, if it has a key.
+    /// Returns the slot that this task is bound to, if it has a key.
     pub(crate) fn assigned_slot(&self) -> Option<usize> {
         self.affinity.as_ref().map(|affinity| affinity.assigned_slot())
     }
@@ -246,7 +246,7 @@ impl TaskTable {
         Some((task.ticket, task.attempt + 1))
     }
 
-    /// The next task whose pause is over.
+    /// Returns the next task whose pause is over.
     pub(crate) fn take_paused(&mut self, now: Micros) -> Option<TaskKey> {
         while let Some(&Reverse((at, key))) = self.pauses.peek()
             && at <= now
@@ -259,7 +259,7 @@ impl TaskTable {
         None
     }
 
-    /// When the next pause is over.
+    /// Returns the time at which the next pause is over.
     pub(crate) fn next_pause(&self) -> Option<Micros> {
         self.pauses.peek().map(|Reverse((at, _))| *at)
     }
@@ -301,12 +301,12 @@ impl TaskTable {
 
     // ---- Questions
 
-    /// The task of this key.
+    /// Returns the task of this key.
     pub(crate) fn get(&self, key: TaskKey) -> Option<&Task> {
         self.tasks.get(key)
     }
 
-    /// The task of this ticket.
+    /// Returns the task of this ticket.
     pub(crate) fn by_ticket(&self, ticket: Ticket) -> Option<TaskKey> {
         self.tickets.get(ticket as usize).copied().filter(|key| self.tasks.contains_key(*key))
     }
@@ -316,23 +316,23 @@ impl TaskTable {
         self.tasks.len()
     }
 
-    /// True if all tasks have ended.
+    /// Returns whether all tasks have ended.
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// The tasks that wait for a worker.
+    /// Returns the tasks that wait for a worker.
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// The next task for the worker of this slot.
+    /// Returns the next task for the worker of this slot.
     pub(crate) fn peek(&mut self, slot: usize) -> Option<TaskKey> {
         let tasks = &self.tasks;
         self.queue.peek(slot, |key| waiting_since(tasks, key))
     }
 
-    /// The next task that any worker may run.
+    /// Returns the next task that any worker may run.
     pub(crate) fn peek_unbound(&mut self) -> Option<&Task> {
         let tasks = &self.tasks;
         let key = self.queue.peek_free(|key| waiting_since(tasks, key))?;
@@ -345,13 +345,13 @@ impl TaskTable {
         (self.queue.len() + self.pauses.iter().filter(pauses).count(), self.queue.bytes())
     }
 
-    /// True if a task waits in the queue or between two attempts.
+    /// Returns whether a task waits in the queue or between two attempts.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.queue.is_empty() || !self.pauses.is_empty()
     }
 
-    /// The change of the waiting tasks' bytes since the last call. A task counts as waiting from
-    /// its acceptance on.
+    /// Returns the change of the waiting tasks' bytes since the last call. A task counts as waiting
+    /// from its acceptance on.
     pub(crate) fn take_waiting_change(&mut self) -> i64 {
         self.queue.take_change()
     }
@@ -377,12 +377,12 @@ impl TaskTable {
     }
 }
 
-/// When a waiting task is due with priority 0. `None`: it does not wait.
+/// Returns the time at which a waiting task is due with priority 0. `None`: the task does not wait.
 fn waiting_since(tasks: &SlotMap<TaskKey, Task>, key: TaskKey) -> Option<Due> {
     tasks.get(key).filter(|task| task.state == TaskState::Queued).map(|task| due(task.accepted_at))
 }
 
-/// The due time of a task of priority 0.
+/// Returns the due time of a task of priority 0.
 fn due(accepted_at: Micros) -> Due {
     Due::try_from(accepted_at).unwrap_or(Due::MAX)
 }

@@ -38,8 +38,8 @@ fn chance(cases: u32, rng_seed: RngSeed) -> ProptestConfig {
     ProptestConfig { cases, rng_seed, ..ProptestConfig::default() }
 }
 
-/// The number of sequences of the test that plays others in each run. `npm run explore` asks for a
-/// million.
+/// Returns the number of sequences of the test that plays others in each run. `npm run explore`
+/// asks for a million.
 fn cases() -> u32 {
     std::env::var("BULKHEAD_PROPTEST_CASES")
         .ok()

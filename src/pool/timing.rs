@@ -62,20 +62,20 @@ impl Timing {
         self.served += after;
     }
 
-    /// The part of the workers' time that tasks have used, from 0 to 1. `running`: the run times so
-    /// far of running attempts. `serving`: the times for which present workers have been ready.
-    /// `concurrency`: tasks that a worker runs at a time.
+    /// Returns the part of the workers' time that tasks have used, from 0 to 1. `running`: the run
+    /// times so far of running attempts. `serving`: the times for which present workers have been
+    /// ready. `concurrency`: tasks that a worker runs at a time.
     pub(crate) fn utilization(&self, running: Micros, serving: Micros, concurrency: usize) -> f64 {
         let capacity = (self.served + serving) as f64 * concurrency as f64;
         if capacity == 0.0 { 0.0 } else { ((self.worked + running) as f64 / capacity).min(1.0) }
     }
 
-    /// How long tasks have waited.
+    /// Returns how long tasks have waited.
     pub(crate) fn wait(&self) -> Spread {
         spread(&self.wait)
     }
 
-    /// How long they have run.
+    /// Returns how long tasks have run.
     pub(crate) fn run(&self) -> Spread {
         spread(&self.run)
     }

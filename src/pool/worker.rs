@@ -183,12 +183,12 @@ impl Worker {
             .sum()
     }
 
-    /// The number of attempts under way.
+    /// Returns the number of attempts under way.
     pub(crate) fn load(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// The attempts under way, in the order in which they were sent.
+    /// Returns the attempts under way, in the order in which they were sent.
     pub(crate) fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
         self.in_flight.iter()
     }
@@ -247,12 +247,12 @@ impl Worker {
         }
     }
 
-    /// The epoch in the frames to this worker, if it claims its tasks.
+    /// Returns the epoch in the frames to this worker, if it claims its tasks.
     pub(crate) fn epoch(&self) -> Option<u32> {
         self.claims.then_some(self.epoch)
     }
 
-    /// The current epoch of the claim word.
+    /// Returns the current epoch of the claim word.
     pub(crate) fn current_epoch(&self) -> u32 {
         self.epoch
     }
@@ -389,7 +389,7 @@ impl Worker {
         begun.chain(never.into_iter().map(|attempt| (attempt, false))).collect()
     }
 
-    /// When the first running task is overdue.
+    /// Returns the time at which the first running task is overdue.
     pub(crate) fn task_deadline(&self, concurrency: usize) -> Option<Micros> {
         if self.timed == 0 {
             return None;
@@ -397,7 +397,7 @@ impl Worker {
         self.in_flight.iter().take(concurrency).filter_map(InFlight::deadline).min()
     }
 
-    /// When the worker is stopped for a cancelled attempt.
+    /// Returns the time at which the worker is stopped for a cancelled attempt.
     pub(crate) fn kill_deadline(&self) -> Option<Micros> {
         if self.cancelled == 0 || !self.life.is_ready() {
             return None;
@@ -405,7 +405,8 @@ impl Worker {
         self.in_flight.iter().filter_map(|attempt| attempt.cancelled.map(|(_, at)| at)).min()
     }
 
-    /// When prefetched tasks are taken back because the worker makes no progress.
+    /// Returns the time at which prefetched tasks are reclaimed because the worker makes no
+    /// progress.
     pub(crate) fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
         (self.claims && self.life.is_ready() && self.load() > concurrency)
             .then_some(self.progress_at + policy::STALL)
@@ -430,7 +431,7 @@ impl Worker {
 }
 
 impl InFlight {
-    /// When this attempt is overdue.
+    /// Returns the time at which this attempt is overdue.
     pub(crate) fn deadline(&self) -> Option<Micros> {
         Some(
             self.running_since?

@@ -21,12 +21,12 @@ struct FileId {
 }
 
 impl Directory {
-    /// The directory at this path.
+    /// Names the directory at this path.
     pub fn at(path: CString) -> Self {
         Self { path, own: None }
     }
 
-    /// The current directory of this process, which is at this path.
+    /// Names the current directory of this process, which is at this path.
     pub fn own(path: CString) -> Self {
         Self { path, own: current() }
     }

@@ -62,14 +62,14 @@ fn shell(script: &str) -> Child {
 }
 
 impl Child {
-    /// All that the child prints, until it and its children have closed their stdout.
+    /// Returns all that the child prints, until it and its children have closed their stdout.
     fn output(&mut self) -> String {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).unwrap();
         text
     }
 
-    /// One line of the child's output, while it runs.
+    /// Returns one line of the child's output, while the child runs.
     fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];

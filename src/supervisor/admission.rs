@@ -75,12 +75,12 @@ impl Admission {
         self.capacity.store(capacity, Ordering::Relaxed);
     }
 
-    /// An accepted task has ended.
+    /// Takes in that an accepted task has ended.
     pub(crate) fn settled(&self) {
         self.unsettled.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The bytes of waiting tasks have changed by this number.
+    /// Takes in a change of the waiting tasks' bytes.
     pub(crate) fn waiting_changed(&self, change: i64) {
         self.waiting_bytes.fetch_add(change, Ordering::Relaxed);
     }

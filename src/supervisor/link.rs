@@ -95,7 +95,7 @@ impl Link {
         }
     }
 
-    /// The process id as a number.
+    /// Returns the process id as a number.
     pub fn raw_pid(&self) -> i32 {
         self.target.pid().as_raw_nonzero().get()
     }

@@ -110,7 +110,8 @@ impl State {
         }
     }
 
-    /// These rows were taken. Whether some worker can be read again.
+    /// Takes in that JavaScript has taken these rows. Returns whether some worker can be read
+    /// again.
     fn forget(&mut self, run: Run) -> bool {
         let all = self.bytes;
         self.bytes -= run.bytes;
@@ -137,8 +138,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// `wake` makes JavaScript call [`Self::take`] soon; it may be called from any thread and never
-    /// blocks.
+    /// Makes an outbox. `wake` makes JavaScript call [`Self::take`] soon. It may be called from any
+    /// thread, and never blocks.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let state = State { armed: true, ..State::default() };
         Self {
@@ -193,7 +194,7 @@ impl Outbox {
         self.lock().advance(worker_id, true);
     }
 
-    /// The same for all workers.
+    /// Does the same for all workers.
     pub fn flush_all(&self) {
         let mut state = self.lock();
         for worker_id in 0..u32::try_from(state.sources.len()).unwrap_or(u32::MAX) {
@@ -201,7 +202,7 @@ impl Outbox {
         }
     }
 
-    /// The oldest batch.
+    /// Takes the oldest batch.
     pub fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
         let batch = state.queue.pop_front()?;
@@ -219,7 +220,7 @@ impl Outbox {
         Some(batch)
     }
 
-    /// A batch that was taken and read: its memory is used again.
+    /// Takes back a batch that JavaScript has read, to reuse its memory.
     pub fn give_back(&self, batch: Batch) {
         let mut state = self.lock();
         if !state.closed {
@@ -234,7 +235,7 @@ impl Outbox {
         !state.queue.is_empty()
     }
 
-    /// Nothing will be taken any more: what is queued and what is still to come is dropped.
+    /// Closes the outbox. All rows are dropped, those that wait and those to come.
     pub fn close(&self) {
         let mut state = self.lock();
         *state = State { closed: true, ..State::default() };

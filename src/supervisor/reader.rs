@@ -37,7 +37,7 @@ const MIN_PROGRESS_BYTES: u64 = 64 * 1024;
 const OUTCOMES: [&[u8]; 2] = [up::RESULT, up::ERROR];
 
 impl Reader {
-    /// `max_message` as in [`Decoder::new`].
+    /// Makes a reader. `max_message` is as in [`Decoder::new`].
     pub fn new(worker: WorkerKey, max_message: usize) -> Self {
         Self {
             worker,

@@ -214,7 +214,7 @@ impl Batch {
         self.size += std::mem::take(&mut other.size);
     }
 
-    /// All rows as one run.
+    /// Returns all rows as one run.
     pub(super) fn run(&self) -> Run {
         Run { source: self.source, rows: self.rows.len(), bytes: self.size }
     }

@@ -145,12 +145,12 @@ impl SendQueue {
         }
     }
 
-    /// The number of bytes that wait.
+    /// Returns the number of bytes that wait.
     pub(super) fn waiting(&self) -> usize {
         self.before + self.tail.len() - self.at
     }
 
-    /// The number of bytes of messages that wait.
+    /// Returns the number of bytes of messages that wait.
     pub(super) fn waiting_messages(&self) -> usize {
         let written = self.written();
         let messages = self.marks.iter().filter(|mark| mark.what == Content::Message);
@@ -263,12 +263,12 @@ impl SendQueue {
         });
     }
 
-    /// The position up to which the stream is written.
+    /// Returns the position up to which the stream is written.
     fn written(&self) -> u64 {
         self.base + self.at as u64
     }
 
-    /// The position behind the last byte.
+    /// Returns the position behind the last byte.
     fn position(&self) -> u64 {
         self.base + (self.before + self.tail.len()) as u64
     }
@@ -323,7 +323,7 @@ mod tests {
         written
     }
 
-    /// The bytes that it keeps, written or not, and those of tasks.
+    /// Returns the bytes that the queue keeps, written or not, and those of tasks.
     fn memory(send_queue: &SendQueue) -> usize {
         let owned = |piece: &Piece| {
             if let Piece::Own(bytes) = piece { bytes.capacity() } else { piece.bytes().len() }

@@ -11,7 +11,7 @@ use crate::supervisor::handle::{PoolHandle, SharedPool};
 use crate::supervisor::outbox::Outbox;
 use crate::supervisor::thread;
 
-/// A pool of one worker: a shell that runs `script`.
+/// Makes a pool of one worker: a shell that runs `script`.
 fn pool(script: &str) -> SharedPool {
     let restart =
         RestartConfig { limit: 5, window: 10_000_000, min_delay: 1_000, max_delay: 1_000 };

@@ -123,7 +123,7 @@ impl Pool {
         true
     }
 
-    /// The stack was captured, or cannot be: fails the overdue tasks that were waiting for it.
+    /// Fails the overdue tasks that waited for the stack, which was captured, or cannot be.
     pub(super) fn captured(&mut self, now: Micros, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let Some((asked_for, _)) = worker.capture.take() else { return };

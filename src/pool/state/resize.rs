@@ -91,12 +91,12 @@ impl Pool {
         self.begin_stop(now, worker.key, ExitReason::Idle, escalation);
     }
 
-    /// The slots that the pool uses now.
+    /// Returns the slots that the pool uses now.
     pub(super) fn active_slots(&self) -> &[Slot] {
         &self.slots[..self.config.max_workers]
     }
 
-    /// The number of slots with a worker, or with a scheduled restart.
+    /// Returns the number of slots with a worker, or with a scheduled restart.
     pub(super) fn occupied_slots(&self) -> usize {
         self.active_slots()
             .iter()
@@ -104,7 +104,7 @@ impl Pool {
             .count()
     }
 
-    /// The slots where a worker could be started.
+    /// Returns the slots where a worker could be started.
     pub(super) fn empty_slots(&self) -> impl Iterator<Item = usize> {
         let empty = |slot: &Slot| slot.worker.is_none() && slot.restart_at.is_none();
         self.active_slots()

@@ -145,7 +145,7 @@ impl Pool {
         self.effects.extend(self.tasks.fail_waiting(failure));
     }
 
-    /// The failure of tasks that this pool does not run any more.
+    /// Returns the failure of tasks that this pool does not run any more.
     pub(super) fn refusal(&self, maybe_executed: bool) -> Failure {
         match self.phase {
             Phase::Closing { terminated: true, .. } | Phase::Closed => {
@@ -173,7 +173,7 @@ fn run_info(
     }
 }
 
-/// The run time from the start to now. `elapsed`: the run time that the worker measured.
+/// Returns the run time from the start to now. `elapsed`: the run time that the worker measured.
 fn run_time(attempt: &InFlight, now: Micros, elapsed: Option<u32>) -> Micros {
     elapsed.map_or_else(|| now.saturating_sub(attempt.running_since.unwrap_or(now)), Micros::from)
 }

@@ -41,7 +41,7 @@ enum Timer {
 }
 
 impl Pool {
-    /// When `Tick` is due next.
+    /// Returns the time at which `Tick` is due next.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
         let mut next = None;
         self.timers(|_, at| next = Some(next.map_or(at, |next: Micros| next.min(at))));

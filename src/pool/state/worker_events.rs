@@ -8,7 +8,7 @@ use crate::pool::slot::Replacement;
 use crate::pool::state::{Pool, Trust};
 
 impl Pool {
-    /// The process exists. Performs the stop action that was decided before.
+    /// Takes in that the process exists, and performs the stop action that was decided before.
     pub(super) fn spawned(&mut self, key: WorkerKey) {
         let Some(worker) = self.worker(key) else { return };
         let effect = match worker.life {

@@ -13,7 +13,7 @@ use crate::supervisor::config::QueueLimits;
 use crate::supervisor::output::Tail;
 use crate::supervisor::reader::Reader;
 
-/// A pool of one worker that may fail to start once, and has no time to get ready.
+/// Makes a pool of one worker that may fail to start once, and has no time to get ready.
 fn hasty(outbox: &Arc<Outbox>) -> Driver {
     let restart = RestartConfig { limit: 0, window: 1_000_000, min_delay: 1, max_delay: 1 };
     let pool = PoolConfig { start_timeout: 0, restart, ..PoolConfig::default() };

@@ -40,7 +40,7 @@ fn one(line: &str) -> Result<String, WireError> {
     Ok(seen)
 }
 
-/// A frame, and the expected reading of it.
+/// Describes a frame, for comparison with the expected reading.
 fn describe(frame: &Frame<'_>) -> String {
     let chunks: Vec<&[u8]> = frame.raw.chunks().collect();
     format!("{:?} {:?} {chunks:?}", String::from_utf8_lossy(frame.line), frame.envelope)
@@ -467,7 +467,7 @@ fn decode_into(decoder: &mut Decoder, bytes: &[u8]) {
     decoder.filled(bytes.len());
 }
 
-/// A frame as an honest worker might write it.
+/// Makes a frame as an honest worker might write it.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let json = prop_oneof![
         Just("null".to_owned()),
