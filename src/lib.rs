@@ -5,20 +5,21 @@
 //!
 //! - [`bindings`]: the only code that knows Node-API; the native halves of `lib/` and
 //!   `lib/worker/`.
-//! - [`supervisor`]: the parent's side: the thread, the pools' driver, the workers' channels and
-//!   processes.
+//! - [`supervisor`]: the parent's side, with the thread, the pools' drivers, and the workers'
+//!   channels and processes.
 //! - [`pool`]: the policy, a pure state machine without clock and I/O.
-//! - [`worker`]: what runs in a worker process.
+//! - [`worker`]: the parts of a worker process that do not depend on Node-API.
 //! - [`wire`]: the JSON-lines protocol between supervisor and workers.
-//! - [`shm`]: the memory that a worker shares: the claim word, and large raw bytes.
-//! - [`process`]: spawning, waiting, signalling, readings from `/proc`; one file per mechanism.
-//! - [`inspect`]: where a worker's JavaScript hangs, by Node's own debugger.
-//! - [`buffer_pool`]: memory for large raw bytes, used again while it is warm.
-//! - [`errors`]: the texts of errors, to be read as copy.
+//! - [`shm`]: the memory that a worker shares, with the claim word, the journal and the rings.
+//! - [`process`]: how workers start, get signals and end; readings from `/proc`; one file for each
+//!   mechanism.
+//! - [`inspect`]: the stack of a worker whose JavaScript hangs, by Node's own debugger.
+//! - [`buffer_pool`]: memory for large raw bytes, reused while it is warm.
+//! - [`errors`]: the texts of errors.
 
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
-// The addon is what a build without tests makes: that build finds the code that nothing uses.
+// The build without tests makes the addon, and finds unused code.
 #![cfg_attr(test, allow(dead_code))]
 
 mod bindings;

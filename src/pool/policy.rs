@@ -9,8 +9,8 @@ use crate::pool::ids::Micros;
 /// tasks. For long tasks it is worth nothing, and only makes their wait unfair.
 pub(crate) const PREFETCH_WORK: Micros = 1_000;
 /// The longest predicted run time at which a single task is prefetched. The wake-ups between two
-/// tasks of a millisecond cost a sixth of the throughput, those between two of ten cost nothing.
-/// Less than [`STALL`], after which the task would be taken back before it can start.
+/// tasks of a millisecond cost a sixth of the throughput; those between two of ten cost nothing. It
+/// is less than [`STALL`], after which the task would be reclaimed before it can start.
 pub(crate) const PREFETCH_ONE: Micros = 1_500;
 /// The predicted run time of a handler whose tasks have not been seen: they may be long.
 pub(crate) const UNKNOWN: Micros = 10_000;

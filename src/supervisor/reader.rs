@@ -117,8 +117,7 @@ impl StallCheck {
     }
 }
 
-/// Returns the attempt whose outcome a line begins, if the line is one as our own runtime writes
-/// it.
+/// Returns the attempt whose outcome a line begins, if bulkhead's own worker writes such a line.
 fn outcome(line: &[u8]) -> Option<AttemptId> {
     let rest = OUTCOMES.iter().find_map(|start| line.strip_prefix(*start))?;
     let (digits, _) = rest.split_at(rest.iter().position(|byte| !byte.is_ascii_digit())?);

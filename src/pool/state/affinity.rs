@@ -1,10 +1,14 @@
-//! Tasks with a key: all of one key go to one worker, which may keep in memory what they need.
+//! Tasks with a key. All tasks of one key go to one worker, which may keep in memory what they
+//! need.
 //!
 //! A key belongs to a slot by rendezvous hashing: each slot has a score for it, and the highest
-//! wins. So one slot more or less moves only the keys that it wins or had. A slot lends its keys
-//! to the next best while it waits for a restart after one crash too many, or for a successor that
-//! fails to start. All waiting tasks of a key move together, whenever a slot begins or ends to lend
-//! its keys. What a worker kept is lost with its process: the user then learns which keys it had
+//! wins. So one slot more or less moves only the keys that it wins or had.
+//!
+//! A slot lends its keys to the next best slot while it waits for a restart after too many crashes.
+//! It does the same while a successor fails to start. All waiting tasks of a key move together,
+//! whenever a slot begins or ends to lend its keys.
+//!
+//! The memory of a worker is lost with its process. The user then learns which keys the worker had
 //! run tasks of.
 
 use crate::pool::ids::{Micros, TaskKey, WorkerKey};

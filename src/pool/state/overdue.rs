@@ -1,5 +1,5 @@
-//! Attempts that end before their reply: they are aborted or overdue, or are taken back from a
-//! worker that has not claimed them.
+//! Attempts that end before their reply: they are aborted or overdue, or the supervisor reclaims
+//! them from a worker that has not claimed them.
 
 use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::lifecycle::{Escalation, ExitReason};

@@ -46,7 +46,7 @@ pub(super) enum Act {
     },
     /// A capture has ended, with a stack or without one.
     Captured(u8),
-    /// The worker replies to an attempt that it was never sent, or that was taken back.
+    /// The worker replies to an attempt that it was never sent, or that was reclaimed.
     Lie(u8),
     /// The worker writes nonsense into the claim word.
     Forge(u8),
