@@ -53,7 +53,7 @@ const files = (names) => names.map((name) => `__test__/${name}.test.js`);
  * @param {object} options
  */
 const project = (name, order, options) => ({
-  extends: true,
+  extends: /** @type {const} */ (true),
   test: { name, sequence: { groupOrder: order }, ...options },
 });
 

@@ -83,7 +83,7 @@ const MUTATIONS = [
     edits: [
       {
         in: 'src/pool',
-        fn: 'lost',
+        fn: 'retry_or_fail',
         replace: [/task\.attempt <= task\.retries/, 'task.attempt <= task.retries + 1'],
       },
     ],
