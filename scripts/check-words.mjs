@@ -26,7 +26,7 @@ const RETIRED = [
   [/\btake_in\b/, 'on_bytes'],
   [/\bLOOK_EVERY\b/, 'STALL_CHECK_INTERVAL'],
   [/\bWALKING_PACE\b/, 'MIN_PROGRESS_BYTES'],
-  [/\bPATIENCE\b/, 'MAX_STALLED_CHECKS'],
+  [/\bPATIENCE\b/, 'MAX_STALLED_CHECKS', /^src\/supervisor\//],
   [/\b[Oo]utlets?\b/, 'outbox'],
   [/\b[Oo]bituar(y|ies)\b/, 'exit report'],
   [/\bbury\b|\bburied\b/, 'take_link'],
