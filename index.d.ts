@@ -369,7 +369,7 @@ declare namespace ProcessManager {
   /** Options of a pool. An option that is left out, or undefined, has its default. */
   export interface Options {
     /**
-     * What the workers run: a module for Node workers, or any executable that speaks the wire
+     * The program of the workers: a module for Node workers, or any executable that speaks the wire
      * protocol.
      *
      * A module is JavaScript or TypeScript, given as a path or as a file URL. A relative path
@@ -530,8 +530,8 @@ declare namespace ProcessManager {
      */
     maxMemory?: number | string;
     /**
-     * Whether the pool fetches the JavaScript stack of a worker that misses a deadline, before it
-     * kills the worker: {@link TaskTimeoutError.stuckAt}. For workers that run on Node.js.
+     * Makes the pool fetch the JavaScript stack of a worker that misses a deadline, before it kills
+     * the worker: {@link TaskTimeoutError.stuckAt}. For workers that run on Node.js.
      *
      * The option costs nothing until a deadline is missed. Then the worker's Node opens its
      * debugger (by SIGUSR1, on a free port of the loopback interface) for at most a second. During
@@ -764,7 +764,7 @@ declare namespace ProcessManager {
    */
   export interface MapOptions extends TaskOptions {
     /**
-     * Whether results come in the order of their tasks; false: in the order of completion.
+     * True: results come in the order of their tasks. False: in the order of completion.
      *
      * @defaultValue `true`
      */
@@ -840,7 +840,7 @@ declare namespace ProcessManager {
   export interface Envelope<Result = any> {
     /** Id of the task, given or assigned: as the pool knows it, whatever the worker says. */
     taskId: TaskId;
-    /** What the handler returned; of a whole envelope, its `result`. */
+    /** Value that the handler returned; of a whole envelope, its `result`. */
     result: Result;
     /** Pid of the worker, as the pool knows it. */
     processedBy: number;
@@ -978,7 +978,7 @@ declare namespace ProcessManager {
   }
 
   /**
-   * What is published on channels of `node:diagnostics_channel`, by channel. See
+   * Messages that are published on channels of `node:diagnostics_channel`, by channel. See
    * docs/observability.md.
    *
    * @example
@@ -1182,7 +1182,7 @@ declare namespace ProcessManager {
     /** Name of the signal that ended the worker, or null. */
     signal: NodeJS.Signals | null;
     /**
-     * What the worker was doing:
+     * The worker's activity when it died:
      *
      * - `'running'`: it ran the task (or was about to, or had just ended it without having
      *   replied);
@@ -1197,18 +1197,18 @@ declare namespace ProcessManager {
     /** The `reason` of the worker's `exit` event: `'crashed'`, unless the pool was ending it. */
     reason: WorkerExit['reason'];
     /**
-     * Whether the task may have had effects. Always true: a task that certainly had not started is
+     * True if the task may have had effects. Always true: a task that certainly had not started is
      * queued again.
      */
     maybeExecuted: boolean;
     /**
-     * Whether memory ran out. True if V8 (or Python, Go, C++, Rust) said so and died of it, if the
+     * True if memory ran out: if V8 (or Python, Go, C++, Rust) said so and died of it, if the
      * kernel's out-of-memory killer ended the worker, as the count of its memory group (cgroup v1
      * or v2) shows, or if the worker exceeded `maxMemory`.
      */
     outOfMemory: boolean;
     /**
-     * Whether the worker had closed its channel without exiting, and was ended for that; `signal`
+     * True if the worker had closed its channel without exiting, and was ended for that; `signal`
      * says how.
      */
     channelClosed: boolean;
@@ -1238,7 +1238,7 @@ declare namespace ProcessManager {
   export class WorkerStartError extends BulkheadError {
     readonly code: 'ERR_WORKER_START';
     /**
-     * What happened: the worker exited (`'exit'`), was not ready within `startTimeout`
+     * Cause of the failure: the worker exited (`'exit'`), was not ready within `startTimeout`
      * (`'timeout'`), could not be spawned (`'spawn'`), sent an unrecognized frame (`'protocol'`),
      * or reported that it cannot start (`'fail'`).
      */
@@ -1337,7 +1337,7 @@ declare namespace ProcessManager {
    */
   export class ProtocolError extends BulkheadError {
     readonly code: 'ERR_PROTOCOL';
-    /** What arrived, shortened. */
+    /** The text that arrived, shortened. */
     what: string;
     /** For a task: whether it may have had effects. */
     maybeExecuted?: boolean;

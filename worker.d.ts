@@ -22,7 +22,7 @@
  */
 
 /**
- * Whether this process is a worker of a pool. A module that is program and worker at once asks this
+ * True if this process is a worker of a pool. A module that is program and worker at once asks this
  * before it starts its pool, so that its workers do not start the pool again.
  */
 export declare const isWorker: boolean;

@@ -2,8 +2,7 @@
 // returns
 
 /**
- * What the type of a worker module says about its handlers: their names, their tasks, their
- * results.
+ * Types that read a worker module's type: the names of its handlers, their tasks, their results.
  *
  * `index.d.ts` uses these types in the signatures of a pool that knows its module. They look for
  * handlers where the worker looks for them: among the module's exports, then among those of an
@@ -245,7 +244,7 @@ type OptionsFor<Module, Name extends string, Options> =
 
 // ---- What a handler gives
 
-/** What `run` makes of a handler's return value: generators are collected, envelopes are opened. */
+/** Result of `run` for a handler's return value: generators are collected, envelopes are opened. */
 type Outcome<Value> =
   IsAny<Value> extends true
     ? any
@@ -264,7 +263,7 @@ type ResultOf<Handler> = Handler extends (...args: any) => infer Value
   ? Outcome<Awaited<Value>>
   : never;
 
-/** What `stream` makes of a handler's return value: the values of an iterable, one by one. */
+/** Value of `stream` for a handler's return value: the values of an iterable, one by one. */
 type Yielded<Value> =
   IsAny<Value> extends true
     ? any
