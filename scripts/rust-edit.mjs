@@ -14,7 +14,7 @@ import { join } from 'node:path';
  * @property {[RegExp, string]} [replace] replaces what the pattern matches in the body, once
  */
 
-/** What may hold a brace that is no brace: comments, strings, and characters. */
+/** Code in which a brace is no brace: comments, strings and characters. */
 const OPAQUE =
   /\/\/[^\n]*|\/\*[\s\S]*?\*\/|b?r(#*)"[\s\S]*?"\1|b?"(?:\\[\s\S]|[^"\\])*"|b?'(?:\\[^']+|[^'\\])'/g;
 

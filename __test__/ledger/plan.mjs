@@ -114,7 +114,7 @@ export function planOf(seed, tasks = TASKS) {
   if (!calm) {
     plan.strikes.push(...spread(random, FREEZES, scale, tasks).map(([at, what]) => ({ at, what })));
   }
-  /** Some tasks have keys, and some a priority. */
+  /** Gives keys to some tasks, and a priority to some. */
   plan.ranked = random.chance(0.3);
   plan.changes = !calm && random.chance(0.5);
   if (plan.changes)

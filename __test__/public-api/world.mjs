@@ -299,7 +299,7 @@ export class World {
     this.onlines.add(pid);
   }
 
-  /** Something is heard of a worker: it must not have had its exit. */
+  /** Checks that a worker from which an event comes has had no `exit` event. */
   #onAlive(what, pid) {
     if (this.exits.has(pid))
       this.wrong('exit is the last event', `${what} of ${pid} after its exit`);

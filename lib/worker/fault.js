@@ -1,7 +1,7 @@
 'use strict';
 
-// The point of a death on purpose that only JavaScript passes (see CONTRIBUTING.md): in the midst
-// of a task. The worker is changed where it is asked for, so that no task has to look.
+// The one failpoint that only JavaScript passes (see CONTRIBUTING.md): during a task. It wraps the
+// worker's program only if the failpoint is armed, so no other worker pays for a check.
 
 /**
  * @param {import('./native-port').Port} port
