@@ -25,7 +25,9 @@ const shell = {
     `while read -r frame <&3; do
       case $frame in
         *'"type":"init"'*) printf '{"type":"ready","version":1}\\n' >&3 ;;
-        *'"type":"task"'*) id=\${frame#*'"id":'}; printf '{"type":"result","id":%s,"result":1}\\n' "\${id%%,*}" >&3 ;;
+        *'"type":"task"'*)
+          id=\${frame#*'"id":'}
+          printf '{"type":"result","id":%s,"result":1}\\n' "\${id%%,*}" >&3 ;;
         *'"type":"stop"'*) exit 0 ;;
       esac
     done`,

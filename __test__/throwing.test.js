@@ -1,5 +1,5 @@
-// User code that runs while a row is delivered, and throws: the rows behind it are delivered all the
-// same, and the pool closes.
+// User code that runs while a row is delivered, and throws: the rows behind it are delivered all
+// the same, and the pool closes.
 //
 // Two kinds are missing. Node ends the process for errors of a hook of `async_hooks`. Errors of
 // `next()` and `return()` of a source are failures of their map (`map.test.js`).
@@ -26,8 +26,9 @@ const WORKER = `
   }`;
 
 /**
- * `act` is given the pool, `mine` (which throws), `run` (which notes the outcome of a task by its id) and `subscribe`. Its tasks
- * have neighbours on both sides, and nothing is read before all of them have ended.
+ * Calls `act` with the pool, `mine` (which throws), `run` (which notes the outcome of a task by its
+ * id) and `subscribe`. The tasks of `act` have neighbours on both sides, and nothing is read before
+ * all of them have ended.
  *
  * @param how `running`: as many tasks end only after that
  * @returns the outcomes, and what was uncaught

@@ -57,9 +57,9 @@ const typedArrays = Object.getOwnPropertyNames(globalThis).filter((name) => {
 const resizable = 'maxByteLength' in ArrayBuffer.prototype;
 
 /**
- * `value`: the row's first cell. `of`: sources of such values. `json`, `advanced`: the cell, and what arrives, unless that is
- * equal or nothing: a source for all of them, a list of sources, or `{ like }`, a function that
- * says whether it is right.
+ * `value`: the row's first cell. `of`: sources of such values. `json`, `advanced`: the cell, and
+ * what arrives, unless that is equal or nothing: a source for all of them, a list of sources, or
+ * `{ like }`, a function that says whether it is right.
  */
 const TABLE = [
   {

@@ -24,7 +24,7 @@ const uncurry = Function.prototype.bind.bind(/** @type {any} */ (Function.protot
  */
 class OwnMap extends Map {
   /** @param {Iterable<readonly [K, V]>} [entries] */
-  // biome-ignore lint/complexity/noUselessConstructor: the default one passes arguments by an iterator
+  // biome-ignore lint/complexity/noUselessConstructor: the default one uses the array iterator
   constructor(entries) {
     super(entries);
   }

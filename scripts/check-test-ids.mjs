@@ -1,5 +1,6 @@
-// Checks by id that docs/reliability.md, docs/features.md and the tests agree. Every row has a test,
-// or a reason why there is none; every id of a test has a row; the column of tests names the files.
+// Checks by id that docs/reliability.md, docs/features.md and the tests agree. Every row has a
+// test, or a reason why there is none; every id of a test has a row; the column of tests names the
+// files.
 //
 //   node scripts/check-test-ids.mjs            checks
 //   node scripts/check-test-ids.mjs --write    brings the columns of tests up to date first

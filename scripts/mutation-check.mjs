@@ -4,10 +4,10 @@
 //   npm run mutation-check -- --only drain    one
 //   npm run mutation-check -- --check         says only whether each still applies
 //
-// In a copy of the sources: with each seed first unchanged, which has to pass, then with one
-// safeguard after the other removed, which has to fail. Each names a function (see rust-edit.mjs). A
-// mutation that no longer applies is an error, not a pass. The target directory of the copy's addon
-// (target/mutation) is kept, so that only this crate is compiled again.
+// It works in a copy of the sources: with each seed first unchanged, which has to pass, then with
+// one safeguard after the other removed, which has to fail. Each mutation names a function (see
+// rust-edit.mjs). A mutation that no longer applies is an error, not a pass. The target directory
+// of the copy's addon (target/mutation) is kept, so that only this crate is compiled again.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {

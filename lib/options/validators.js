@@ -96,8 +96,8 @@ function delayOrNever(name, value, min = 0) {
 }
 
 /**
- * The units of sizes: powers of 1024, as Node.js, V8 and the kernel count memory, and not SI's powers
- * of 1000.
+ * The units of sizes: powers of 1024, as Node.js, V8 and the kernel count memory, and not SI's
+ * powers of 1000.
  */
 const UNITS = Object.freeze({ b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 });
 const SIZE = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i;

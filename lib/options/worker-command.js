@@ -16,8 +16,8 @@ const { isUrl, moduleUrl } = require('./module-url');
 const { ownOptions, text, texts } = require('./validators');
 
 /**
- * The program of a pool's workers: bulkhead's own program, the module of the option `worker`, or another
- * program.
+ * The program of a pool's workers: bulkhead's own program, the module of the option `worker`, or
+ * another program.
  *
  * @typedef {'built-in' | 'module' | 'command'} WorkerKind
  */

@@ -43,8 +43,8 @@ class BatchReader {
   #onMalformed;
 
   /**
-   * An error that either function throws becomes an uncaught exception. Later rows are delivered all
-   * the same.
+   * An error that either function throws becomes an uncaught exception. Later rows are delivered
+   * all the same.
    *
    * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets an object that is reused
    *   for the next row
