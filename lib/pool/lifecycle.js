@@ -53,7 +53,7 @@ class Lifecycle {
   #closing = null;
   /** The deadline of the shutdown (ms, on the clock of `now()`). */
   #deadline = Infinity;
-  #dropsWaiting = false;
+  #dropWaiting = false;
   /** The queue refused a task since the last 'drain' event. */
   #wantsDrain = false;
 
@@ -230,15 +230,15 @@ class Lifecycle {
    */
   shutdown({ timeout, drain }) {
     const deadline = now() + timeout;
-    const dropsWaiting = drain === 'running';
+    const dropWaiting = drain === 'running';
     const first = this.#closing === null;
     const closing = this.#close();
-    const stricter = deadline < this.#deadline || (dropsWaiting && !this.#dropsWaiting);
+    const stricter = deadline < this.#deadline || (dropWaiting && !this.#dropWaiting);
     if (!(first || stricter) || this.#deadline === -Infinity) return closing;
     this.#deadline = Math.min(deadline, this.#deadline);
-    this.#dropsWaiting ||= dropsWaiting;
+    this.#dropWaiting ||= dropWaiting;
     const left = Math.ceil(Math.max(this.#deadline - now(), 0));
-    this.#native?.shutdown(this.#dropsWaiting, left > MAX_DELAY ? -1 : left);
+    this.#native?.shutdown(this.#dropWaiting, left > MAX_DELAY ? -1 : left);
     return closing;
   }
 
