@@ -53,8 +53,10 @@ class ForkScript {
       );
     }
     if (frame.handler !== undefined || frame.filename !== undefined) {
+      const given =
+        frame.handler === undefined ? `filename "${frame.filename}"` : `handler "${frame.handler}"`;
       throw new TypeError(
-        'this worker is a fork-style script: the task options "handler" and "filename" are not supported',
+        `this worker is a fork-style script: the task options "handler" and "filename" are not supported, and ${given} was given`,
       );
     }
     const { taskId } = task;
