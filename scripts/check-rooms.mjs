@@ -1,5 +1,5 @@
-// Checks that the section "Every file" of docs/architecture.md names each file of src/ and lib/
-// once, and no file that does not exist.
+// Checks docs/architecture.md: the section "Every file" names each file of src/ and lib/ once, and
+// each path in backticks exists.
 //
 //   node scripts/check-rooms.mjs
 
@@ -49,6 +49,32 @@ for (const folder of ['lib', 'src']) {
   }
 }
 
+/** A file with an ending of ours, or a folder, which ends with a slash or begins with a room's. */
+const PATH =
+  /^(?:[\w.-]+\/)*[\w.-]+\.(?:[cm]?js|rs|ts|md|toml)$|^(?:[\w-]+\/)+$|^(?:lib|src)\/\S+$/;
+
+/** Made by the build, so a fresh checkout has no such folder. */
+const BUILT = 'dist/';
+
+// Elsewhere on the page a short name, such as `rows.rs`, follows a whole path of the same item (a
+// paragraph, a step or a row), and is relative to the folder of one of them.
+isListed = false;
+/** @type {string[]} */
+let folders = [];
+let count = 0;
+for (const [index, line] of lines.entries()) {
+  if (line.startsWith('## ')) isListed = line === '## Every file';
+  if (isListed) continue;
+  if (/^(?:$|\||- |\d+\. )/.test(line)) folders = [];
+  for (const [, path] of line.matchAll(/`([^`]+)`/g)) {
+    if (!PATH.test(path) || path === BUILT) continue;
+    count += 1;
+    if (existsSync(join(root, path))) folders.push(path.endsWith('/') ? path : dirname(path));
+    else if (!folders.some((folder) => existsSync(join(root, folder, path))))
+      problems.push(`${PAGE}:${index + 1}: ${path} does not exist: rename it, or name its folder`);
+  }
+}
+
 for (const problem of problems) console.error(problem);
-console.log(`rooms: ${named.size} files named, ${problems.length} problems`);
+console.log(`rooms: ${named.size} files named, ${count} paths, ${problems.length} problems`);
 process.exitCode = problems.length === 0 ? 0 : 1;
