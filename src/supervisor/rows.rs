@@ -242,6 +242,7 @@ impl Batch {
 mod tests {
     use super::*;
 
+    // [G26]
     #[test]
     fn a_batch_takes_rows_of_one_worker_and_no_more_than_are_read_at_a_time() {
         let mut batch = Batch::default();
