@@ -481,14 +481,14 @@ impl Driver {
             match effect {
                 Effect::Complete { ticket, run } => {
                     self.admission.settled();
-                    if let Cause::Reply(reply) = &mut cause {
-                        let row = Row {
-                            pid: reply.pid,
-                            ..task_row(reply.kind, ticket, reply.flags, &run)
-                        };
-                        let (value, blobs) = (reply.value, std::mem::take(&mut reply.blobs));
-                        self.push_row(row, value, blobs);
-                    }
+                    let Cause::Reply(reply) = &mut cause else {
+                        debug_assert!(false, "only a reply completes a task");
+                        continue;
+                    };
+                    let row =
+                        Row { pid: reply.pid, ..task_row(reply.kind, ticket, reply.flags, &run) };
+                    let (value, blobs) = (reply.value, std::mem::take(&mut reply.blobs));
+                    self.push_row(row, value, blobs);
                 }
                 Effect::Send { worker, attempt_id, epoch, attempt, task } => {
                     // The task may have ended since.
