@@ -71,7 +71,7 @@ const OPTIONS = Object.freeze([
 const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay']);
 
 /**
- * The configuration of the native pool; see `NativeConfig` in native.js.
+ * The configuration of the native pool; see src/bindings/native_config.rs.
  *
  * @typedef {import('../../native.cjs').NativeConfig} NativeConfig
  *

@@ -48,7 +48,8 @@ pub struct WorkerPort {
     blobs: Vec<Bytes>,
     /// The attempt id and the epoch of each element of the last text: see `take`.
     attempts: Float64Array,
-    /// The read position in the ring from the supervisor, and the write position in the ring to it.
+    /// The read position in the ring from the supervisor, and the write position in the ring to
+    /// it.
     down: Read,
     up: Writer,
 }

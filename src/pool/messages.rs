@@ -95,7 +95,8 @@ pub struct NewTask {
     pub timeout: Option<Micros>,
     /// Attempts after the first that the task may have.
     pub retries: u32,
-    /// The priority, from minus a million to a million: the higher, the earlier. Most tasks have 0.
+    /// The priority, from minus a million to a million: the higher, the earlier. Most tasks have
+    /// 0.
     pub priority: f64,
     /// The affinity key: all tasks of one key go to one worker.
     pub affinity: Option<Box<AffinityKey>>,

@@ -1,4 +1,5 @@
-//! The numbers the pool decides by: predicted run times, back-off, the restart budget.
+//! The numbers the pool decides by: predicted run times, back-off, the restart budget, and the time
+//! limits that are no options.
 
 use std::collections::VecDeque;
 

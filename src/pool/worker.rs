@@ -48,8 +48,8 @@ pub(crate) struct Worker {
     pub tasks_done: u64,
     /// The last time that the worker was sent a task while idle, or replied.
     pub progress_at: Micros,
-    /// True if the worker gave tasks back because it made no progress: prefetching resumes with its
-    /// next reply.
+    /// True if the worker gave tasks back because it made no progress: prefetching resumes with
+    /// its next reply.
     pub prefetch_suspended: bool,
     /// When the worker first failed to claim a task that it should be running; cleared by its next
     /// reply.

@@ -1,4 +1,5 @@
-//! The bounds on what a pool accepts, and the only way in and out of the counters behind them.
+//! The bounds on what a pool accepts (`maxQueue`, `maxQueueBytes`), and the only way in and out of
+//! the counters behind them.
 //!
 //! JavaScript's thread reads and changes these counters without the driver's lock.
 

@@ -75,8 +75,8 @@ pub enum StdioMode {
 /// The bounds of the queue, beyond which a submission gets `QueueFullError`.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
-    /// Tasks that may wait beyond those that can run at once.
+    /// `maxQueue`: tasks that may wait beyond those that can run at once.
     pub tasks: usize,
-    /// Bytes of the tasks that wait.
+    /// `maxQueueBytes`: bytes of the tasks that wait.
     pub bytes: usize,
 }

@@ -85,8 +85,8 @@ pub enum Up<'a> {
 pub struct Payload<'a> {
     /// Exactly one JSON value; `None`: the key is missing, which means `undefined`.
     pub json: Option<&'a RawValue>,
-    /// `[[type, path], ...]` with one entry for each raw chunk of the frame; `None`: no chunks. Its
-    /// shape is checked; the existence of the paths in the payload is not.
+    /// `[[type, path], ...]` with one entry for each raw chunk of the frame; `None`: no chunks.
+    /// Its shape is checked; the existence of the paths in the payload is not.
     pub binary: Option<&'a RawValue>,
     /// The encoding of the value.
     pub encoding: Encoding,

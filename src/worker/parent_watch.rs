@@ -1,8 +1,8 @@
 //! Ends a worker with its parent, whatever JavaScript does at the time.
 //!
-//! A worker whose event loop turns sees the end of file on the channel. For all others there are
-//! two layers here: the kernel's parent death signal (Linux), which also ends a stopped worker, and
-//! a thread that watches the parent.
+//! A worker whose event loop turns sees the end of file on the channel (lib/worker/listen.js). For
+//! all others there are two layers here: the kernel's parent death signal (Linux), which also ends
+//! a stopped worker, and a thread that watches the parent.
 
 #![expect(unsafe_code, reason = "descriptors by number, and _exit")]
 

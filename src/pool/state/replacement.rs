@@ -6,7 +6,7 @@
 //! told to stop. Until then its load counts against the slot. If the successor cannot start, the
 //! worker goes on, and another start follows after a pause.
 
-use crate::pool::ids::{Micros, WorkerKey};
+use crate::pool::ids::Micros;
 use crate::pool::lifecycle::{Escalation, ExitReason, Life};
 use crate::pool::slot::Replacement;
 use crate::pool::state::{Phase, Pool};
@@ -36,23 +36,6 @@ impl Pool {
         let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
         if worker.left == 0 || rest / self.config.concurrency as u64 <= self.start_time {
             self.schedule_replacement(slot, ExitReason::Recycled, false);
-        }
-    }
-
-    /// Handles a measurement of the worker's resident memory (bytes).
-    pub(super) fn memory(&mut self, now: Micros, key: WorkerKey, rss: u64) {
-        let above = |limit: Option<u64>| limit.is_some_and(|limit| rss > limit);
-        let (too_large, large) = (above(self.config.max_memory), above(self.config.recycle_memory));
-        let Some(slot) = self.slots.get_mut(key.slot) else { return };
-        let serves = slot.worker.as_ref().is_some_and(|worker| worker.key == key);
-        let Some(worker) = slot.find_mut(key) else { return };
-        if too_large {
-            worker.over_memory = true;
-            self.begin_stop(now, key, ExitReason::Memory, Escalation::Sigkill);
-        } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
-            // A worker that is so large before it has run anything would be replaced by another
-            // like it, for ever.
-            self.schedule_replacement(key.slot, ExitReason::Recycled, true);
         }
     }
 

@@ -145,4 +145,21 @@ impl Pool {
         }
         self.refill_slot(now, key.slot);
     }
+
+    /// Handles a measurement of the worker's resident memory (bytes).
+    pub(super) fn memory(&mut self, now: Micros, key: WorkerKey, rss: u64) {
+        let above = |limit: Option<u64>| limit.is_some_and(|limit| rss > limit);
+        let (too_large, large) = (above(self.config.max_memory), above(self.config.recycle_memory));
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let serves = slot.worker.as_ref().is_some_and(|worker| worker.key == key);
+        let Some(worker) = slot.find_mut(key) else { return };
+        if too_large {
+            worker.over_memory = true;
+            self.begin_stop(now, key, ExitReason::Memory, Escalation::Sigkill);
+        } else if large && serves && (worker.tasks_done > 0 || worker.load() > 0) {
+            // A worker that is so large before it has run anything would be replaced by another
+            // like it, for ever.
+            self.schedule_replacement(key.slot, ExitReason::Recycled, true);
+        }
+    }
 }

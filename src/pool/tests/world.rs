@@ -21,8 +21,8 @@ pub(super) struct Process {
     pub(super) epoch: u32,
     pub(super) started: u32,
     pub(super) forged: bool,
-    /// Frames in the process's socket: attempt, epoch, task (its ticket and, as tickets are reused,
-    /// its number).
+    /// Frames in the process's socket: attempt, epoch, task (its ticket and, as tickets are
+    /// reused, its number).
     pub(super) inbox: VecDeque<(AttemptId, u32, (Ticket, u64))>,
     /// Attempts that are claimed and not replied to.
     pub(super) running: Vec<AttemptId>,
@@ -41,8 +41,8 @@ pub(super) struct Process {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) order: u64,
-    /// The time of acceptance, less the span that the priority is worth: the task with the least is
-    /// sent first.
+    /// The time of acceptance, less the span that the priority is worth: the task with the least
+    /// is sent first.
     pub(super) due: i64,
     pub(super) priority: i8,
     pub(super) key: Option<u8>,
