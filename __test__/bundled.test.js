@@ -38,7 +38,7 @@ const BUNDLERS = [
   'ncc',
 ];
 
-withToolchain('[A8] a program that was bundled by', () => {
+withToolchain('[XA8] a program that was bundled by', () => {
   test.each(BUNDLERS)(
     '%s: bulkhead works as an external, and its error without that names the remedy',
     (name) => {

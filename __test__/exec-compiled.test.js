@@ -186,7 +186,7 @@ describe('[XA5] exec() of compiled functions', () => {
   });
 });
 
-withToolchain('[A5] exec() of a function that was compiled', () => {
+withToolchain('[XA5] exec() of a function that was compiled', () => {
   test.each([
     ['', { importHelpers: false }],
     [', with tslib', { importHelpers: true }],

@@ -84,7 +84,7 @@ function expectAnswers(args, folder) {
   expect(JSON.parse(stdout)).toEqual(expected);
 }
 
-withToolchain('[A6] a worker module in TypeScript', () => {
+withToolchain('[XA6] a worker module in TypeScript', () => {
   test.each([
     ['-r ts-node/register/transpile-only', ['-r', 'ts-node/register/transpile-only']],
     ['-r esbuild-register', ['-r', 'esbuild-register']],

@@ -348,6 +348,7 @@ fn a_start_that_fails_when_a_closing_pool_has_no_task_left_is_no_news() {
     world.finish(true);
 }
 
+// [XC5]
 #[test]
 fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
     let mut moved = 0;
