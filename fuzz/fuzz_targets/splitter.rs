@@ -85,7 +85,7 @@ fn shared(line: &[u8]) -> Result<bool, ()> {
     };
     let Some(end) = json::value_end(list, 0) else { return Ok(false) };
     let Some(position) = list[end..].strip_prefix(b",\"shared\":") else { return Ok(false) };
-    let position = position.trim_ascii_start();
+    let position = &position[json::skip_space(position, 0)..];
     let digits = position.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let ends = position.get(digits).is_none_or(|byte| b" \n\t\r\"[]{},:".contains(byte));
     let number = std::str::from_utf8(&position[..digits]).ok().and_then(reference::integer);

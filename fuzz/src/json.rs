@@ -60,7 +60,8 @@ fn key(text: &[u8], at: usize) -> Option<usize> {
     (text.get(at) == Some(&b':')).then(|| skip_space(text, at + 1))
 }
 
-fn skip_space(text: &[u8], mut at: usize) -> usize {
+/// Returns the position of the first byte from `at` on that is no whitespace of JSON.
+pub fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
     }
