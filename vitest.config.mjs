@@ -9,7 +9,7 @@ const LONG = [
   'environment',
   'examples',
   'exec-compiled',
-  'fault-points',
+  'fail-points',
   'flood',
   'hostile-worker',
   'hosts',

@@ -315,7 +315,7 @@ describe('the installed package', () => {
 // A debug build, because `cargo test` has compiled its dependencies. It takes the feature away, and
 // the build that is published differs from it by the profile only.
 test.skipIf(!process.env.CI)(
-  'an addon without the feature `failpoints` ignores BULKHEAD_FAULT',
+  'an addon without the feature `fail-points` ignores BULKHEAD_FAIL_POINT',
   async () => {
     const target = join(root, 'target');
     await run('cargo', ['build', '--locked', '--quiet', '--lib', '--target-dir', target], root);
@@ -323,15 +323,15 @@ test.skipIf(!process.env.CI)(
     const addon = join(folder, 'published.node');
     await cp(join(target, 'debug', library), addon);
     await writeFile(
-      join(project, 'fault.cjs'),
+      join(project, 'fail-point.cjs'),
       `const ProcessManager = require('bulkhead'); ${use}`,
     );
     const env = {
       ...process.env,
       NAPI_RS_NATIVE_LIBRARY_PATH: addon,
-      BULKHEAD_FAULT: 'task SIGKILL',
+      BULKHEAD_FAIL_POINT: 'task SIGKILL',
     };
-    const { stdout } = await promisify(execFile)(process.execPath, ['fault.cjs'], {
+    const { stdout } = await promisify(execFile)(process.execPath, ['fail-point.cjs'], {
       cwd: project,
       env,
     });

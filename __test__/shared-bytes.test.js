@@ -137,7 +137,7 @@ test.each([
 
 test('a result that was written survives its worker', async () => {
   const data = pattern(3 * MEBIBYTE);
-  const env = { ...process.env, BULKHEAD_FAULT: 'result SIGKILL' };
+  const env = { ...process.env, BULKHEAD_FAIL_POINT: 'result SIGKILL' };
   const manager = pool({ worker, maxWorkers: 1, env });
   for (let round = 0; round < 5; round++) {
     expect((await manager.run({ type: 'echo', data })).equals(data)).toBe(true);

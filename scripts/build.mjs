@@ -40,7 +40,7 @@ if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
 const napi = join(dirname(require.resolve('@napi-rs/cli/package.json')), 'dist', 'cli.js');
 const profile = process.argv.includes('--debug') ? [] : ['--release'];
 // The tests have workers die at fail points. No released addon may have them.
-const features = process.argv.includes('--publish') ? [] : ['--features', 'failpoints'];
+const features = process.argv.includes('--publish') ? [] : ['--features', 'fail-points'];
 const files = ['--js', 'native.cjs', '--dts', 'native.d.cts'];
 const args = ['build', '--platform', ...profile, ...features, ...files];
 const build = spawnSync(process.execPath, [napi, ...args], {

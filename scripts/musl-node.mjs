@@ -142,14 +142,18 @@ function build(root, folder, libraries) {
     join(link, 'libgcc_s.so'),
     `INPUT(${join(libraries, 'self-contained', 'libunwind.a')})\n`,
   );
-  run('cargo', ['build', '--locked', '--release', '--features', 'failpoints', '--target', TARGET], {
-    cwd: root,
-    env: {
-      ...process.env,
-      CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER: 'musl-gcc',
-      CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS: `-C target-feature=-crt-static -L native=${link}`,
+  run(
+    'cargo',
+    ['build', '--locked', '--release', '--features', 'fail-points', '--target', TARGET],
+    {
+      cwd: root,
+      env: {
+        ...process.env,
+        CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER: 'musl-gcc',
+        CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS: `-C target-feature=-crt-static -L native=${link}`,
+      },
     },
-  });
+  );
   const made = join(root, 'target', TARGET, 'release', 'libbulkhead.so');
   copyFileSync(made, join(root, 'bulkhead.linux-x64-musl.node'));
 }

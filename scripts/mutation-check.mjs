@@ -144,7 +144,7 @@ function build() {
   const target = join(root, 'target', 'mutation');
   const { status } = spawnSync(
     'cargo',
-    ['build', '--locked', '--quiet', '--lib', '--features', 'failpoints', '--target-dir', target],
+    ['build', '--locked', '--quiet', '--lib', '--features', 'fail-points', '--target-dir', target],
     {
       cwd: copy,
       stdio: 'inherit',

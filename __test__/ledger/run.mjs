@@ -49,7 +49,7 @@ export async function prepare() {
 /**
  * @param {object} plan
  * @param {string} folder for the history
- * @returns {Promise<Record<string, number>>} counters of the tasks, and how many events of which kind there were
+ * @returns {Promise<Record<string, number>>} counters of the tasks, and the number of events of each kind
  */
 export async function play(plan, folder) {
   const journal = new Journal(folder, plan);
@@ -70,8 +70,8 @@ export async function play(plan, folder) {
 
 function workerOf({ raw, point }, folder) {
   if (raw) return { worker: { command: process.execPath, args: [RAW_WORKER, folder] } };
-  const fault = point && { BULKHEAD_FAULT: `${point.phase} ${point.how} ${point.nth}` };
-  return { worker: NODE_WORKER, argv: [folder], env: { ...process.env, ...fault } };
+  const failPoint = point && { BULKHEAD_FAIL_POINT: `${point.phase} ${point.how} ${point.nth}` };
+  return { worker: NODE_WORKER, argv: [folder], env: { ...process.env, ...failPoint } };
 }
 
 class Workload {

@@ -11,7 +11,7 @@ const { Builtin } = require('./builtin-program');
 const { Channel } = require('./channel');
 const { WorkerContext } = require('./context');
 const { flushBeforeExit } = require('./exit');
-const { withFault } = require('./fault');
+const { withFailPoint } = require('./fail-point');
 const { FrameWriter } = require('./frame-writer');
 const { Inspector } = require('./inspector');
 const { exit, parse } = require('./intrinsics');
@@ -75,7 +75,7 @@ async function start(init) {
   const opened = await openProgram(init, context).catch((thrown) =>
     failStart(writer, thrown, isPermanent(thrown)),
   );
-  const program = withFault(port, opened);
+  const program = withFailPoint(port, opened);
   // A retry may help: a database may be down for a moment, for example.
   await program.setup(context).catch((thrown) => failStart(writer, thrown, isRecursion(thrown)));
 
@@ -83,7 +83,7 @@ async function start(init) {
   const { concurrency } = init;
   const onStop = () => {
     shutdown?.stopRequested();
-    port.failPoint('stop');
+    port.passFailPoint('stop');
     loop?.stop(() => void shutdown?.stop(program, context));
   };
   const onMessage = (/** @type {unknown} */ message) => ipc.receive(message);

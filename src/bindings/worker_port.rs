@@ -23,7 +23,7 @@ use crate::shm::page::{Direction, Writer};
 use crate::shm::ring::{self, Read};
 use crate::wire::up::ResultKind;
 use crate::wire::{LineSplitter, down, up};
-use crate::worker::failpoints::{self, Phase};
+use crate::worker::fail_points::{self, Phase};
 use crate::worker::outgoing::Outgoing;
 use crate::worker::{inherited, parent_watch};
 
@@ -66,11 +66,11 @@ impl FastFunction for Claim {
 
     fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
         let epoch = arguments.value(0)?;
-        failpoints::fail_point(Phase::BeforeClaim);
+        fail_points::pass(Phase::BeforeClaim);
         let claimed = self.page.as_ref().is_none_or(|page| page.claim_word().claim(epoch));
         if claimed {
             self.out.watch();
-            failpoints::fail_point(Phase::AfterClaim);
+            fail_points::pass(Phase::AfterClaim);
         }
         Ok(f64::from(u8::from(claimed)))
     }
@@ -183,7 +183,7 @@ impl WorkerPort {
     #[napi]
     pub fn push(&mut self, buffer: Uint8ArraySlice<'_>, n: u32) {
         let n = (n as usize).min(buffer.len());
-        failpoints::fail_point(Phase::Read);
+        fail_points::pass(Phase::Read);
         self.splitter.push(&buffer[..n]);
     }
 
@@ -195,12 +195,12 @@ impl WorkerPort {
         match rustix::net::recv(self.channel.as_fd(), buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => -1,
             Ok((n, _)) => {
-                failpoints::fail_point(Phase::Read);
+                fail_points::pass(Phase::Read);
                 self.splitter.filled(n);
                 i32::try_from(n).unwrap_or(i32::MAX)
             }
             Err(Errno::AGAIN) => {
-                failpoints::fail_point(Phase::Idle);
+                fail_points::pass(Phase::Idle);
                 0
             }
             Err(Errno::INTR) => 0,
@@ -341,21 +341,21 @@ impl WorkerPort {
     #[napi]
     pub fn watch_parent(&self, parent_pid: u32, depth: u32) -> Result<bool> {
         depth::set_depth(depth);
-        failpoints::arm().map_err(Error::from_reason)?;
-        failpoints::fail_point(Phase::Start);
+        fail_points::read_environment().map_err(Error::from_reason)?;
+        fail_points::pass(Phase::Start);
         Ok(parent_watch::watch_parent(parent_pid))
     }
 
-    /// Returns whether the environment asks for a death on purpose in this phase.
+    /// Returns whether the environment has set the fail point of this phase.
     #[napi]
-    pub fn is_armed(&self, phase: String) -> Result<bool> {
-        Ok(failpoints::is_armed(self::phase(&phase)?))
+    pub fn is_fail_point_set(&self, phase: String) -> Result<bool> {
+        Ok(fail_points::is_set(self::phase(&phase)?))
     }
 
-    /// Dies here if the environment asks for it.
+    /// Passes a fail point, and dies there if the environment has set it.
     #[napi]
-    pub fn fail_point(&self, phase: String) -> Result<()> {
-        failpoints::fail_point(self::phase(&phase)?);
+    pub fn pass_fail_point(&self, phase: String) -> Result<()> {
+        fail_points::pass(self::phase(&phase)?);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::process::signal;
 use crate::shm::SharedPage;
-use crate::worker::failpoints;
+use crate::worker::fail_points;
 
 /// The longest time for which a line is held.
 const HOLD: Duration = Duration::from_millis(1);
@@ -114,7 +114,7 @@ impl Inner {
         self.page.as_ref().is_none_or(|page| page.hold(from, &held.text[from..]))
     }
 
-    /// Writes the held lines, the last of which announces `blobs`.
+    /// Writes the held lines and `blobs`, which the last line announces.
     fn write(&self, held: &mut Held, blobs: &[&[u8]]) -> io::Result<()> {
         held.since = None;
         let written = self.write_frames(&held.text, blobs);
@@ -129,17 +129,17 @@ impl Inner {
     }
 
     fn write_frames(&self, lines: &[u8], blobs: &[&[u8]]) -> io::Result<()> {
-        if let Some((length, fault)) =
-            failpoints::bytes_before_fault(lines, blobs.iter().map(|blob| blob.len()).sum())
+        if let Some((length, fail_point)) =
+            fail_points::bytes_before_death(lines, blobs.iter().map(|blob| blob.len()).sum())
         {
             write_all(&self.channel, &[&[lines], blobs].concat().concat()[..length])?;
-            fault.happen();
+            fail_point.die();
         }
         write_all(&self.channel, lines)?;
         for blob in blobs {
             write_all(&self.channel, blob)?;
         }
-        failpoints::written(lines);
+        fail_points::pass_written(lines);
         Ok(())
     }
 }

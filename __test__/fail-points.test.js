@@ -1,4 +1,4 @@
-// A worker dies at each fault point, in each way there is (see "Faults on purpose" in
+// A worker dies at each fail point, in each way there is (see "Fail points" in
 // CONTRIBUTING.md). What the pool reports of its tasks is compared with what the workers wrote
 // down.
 
@@ -55,25 +55,24 @@ const PHASES = {
 };
 
 /** The environment that makes exactly one worker of a pool die like this. */
-function faultOf(folder, phase, way, nth = 1) {
+function failPointOf(folder, phase, way, nth = 1) {
   const token = join(folder, 'token');
   writeFileSync(token, '');
   const env = {
     ...process.env,
-    BULKHEAD_FAULT: `${phase} ${way} ${nth}`,
-    BULKHEAD_FAULT_TOKEN: token,
+    BULKHEAD_FAIL_POINT: `${phase} ${way} ${nth}`,
+    BULKHEAD_FAIL_POINT_TOKEN: token,
   };
   return { env, token };
 }
 
 /**
- * Runs some tasks in a pool of which one worker dies, and collects what the pool and the workers
- * report.
+ * Runs some tasks in a pool, has one worker die, and collects what the pool and the workers report.
  */
 async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) {
   const folder = ledgerFolder();
   const ledger = ledgerFolder();
-  const { env, token } = faultOf(folder, phase, way, nth);
+  const { env, token } = failPointOf(folder, phase, way, nth);
   const manager = pool({
     worker: fixture('ledger.mjs'),
     argv: [ledger],
@@ -135,7 +134,7 @@ function expectLost({ lost, starts, ends }, { exitCode, signal }, got) {
 
 describe.each(Object.entries(PHASES))('a worker that dies in the phase "%s"', (phase, expected) => {
   test.each(Object.entries(WAYS))(
-    '[B2, B3, B4, B5, B6, B7, E21] a worker that dies at a fault point by %s has the documented effect on its tasks',
+    '[B2, B3, B4, B5, B6, B7, E21] a worker that dies at a fail point by %s has the documented effect on its tasks',
     async (way, how) => {
       const { lost, size, nth, type, reason = 'crashed' } = expected;
       const seen = await run(phase, way, { nth, size, type });
@@ -236,7 +235,7 @@ describe('a worker that dies while it reads a large task', () => {
     async (_, megabytes, nth, make) => {
       const ledger = ledgerFolder();
       // One read brings far less than half of it.
-      const { env, token } = faultOf(ledgerFolder(), 'read', 'SIGKILL', nth);
+      const { env, token } = failPointOf(ledgerFolder(), 'read', 'SIGKILL', nth);
       const manager = pool({
         worker: fixture('ledger.mjs'),
         argv: [ledger],
@@ -259,7 +258,7 @@ describe('a worker that dies while it reads a large task', () => {
 
 test('[B7] a worker that dies while the pool shuts down costs its task, and nothing else', async () => {
   const ledger = ledgerFolder();
-  const { env, token } = faultOf(ledgerFolder(), 'task', 'abort', 4);
+  const { env, token } = failPointOf(ledgerFolder(), 'task', 'abort', 4);
   const manager = pool({
     worker: fixture('ledger.mjs'),
     argv: [ledger],
@@ -296,7 +295,7 @@ test('[B3] one of several workers that dies leaves the others running, and they 
   ]);
 });
 
-test('an invalid BULKHEAD_FAULT is an error, and an empty one is none', async () => {
+test('an invalid BULKHEAD_FAIL_POINT is an error, and an empty one is none', async () => {
   const start = (env) => {
     const manager = pool({
       env: { ...process.env, ...env },
@@ -306,10 +305,10 @@ test('an invalid BULKHEAD_FAULT is an error, and an empty one is none', async ()
     manager.on('error', () => {});
     return manager.startWorkers();
   };
-  const error = await failure(start({ BULKHEAD_FAULT: 'nowhere SIGKILL' }));
+  const error = await failure(start({ BULKHEAD_FAIL_POINT: 'nowhere SIGKILL' }));
   expect(error).toMatchObject({ name: 'PoolBrokenError' });
   expect(error.cause.stderr).toContain(
-    'BULKHEAD_FAULT="nowhere SIGKILL": there is no phase "nowhere"',
+    'BULKHEAD_FAIL_POINT="nowhere SIGKILL": there is no phase "nowhere"',
   );
   await start({});
 });

@@ -1,9 +1,9 @@
 //! Fail points: a worker dies at a given point, so that tests can see the effect on its tasks.
 //!
-//! The environment asks for a fault (see CONTRIBUTING.md). The worker reads it once, when it begins
-//! to start. Without a fault, a fail point is one read of an empty option. A published addon lacks
-//! the cargo feature `failpoints`: a fail point is nothing there, and the worker does not read the
-//! variables.
+//! The environment sets at most one of them (see CONTRIBUTING.md). The worker reads it once, when
+//! it begins to start. Where none is set, a fail point is one read of an empty option. A published
+//! addon lacks the cargo feature `fail-points`: a fail point is nothing there, and the worker does
+//! not read the variables.
 
 #![expect(unsafe_code, reason = "_exit")]
 
@@ -16,17 +16,17 @@ use rustix::process::Signal;
 
 use crate::wire::up;
 
-/// The variable with the fault: `<phase> <how>[ <nth>]`.
-const FAULT: &str = "BULKHEAD_FAULT";
+/// The variable that sets a fail point: `<phase> <how>[ <nth>]`.
+const SETTING: &str = "BULKHEAD_FAIL_POINT";
 /// The variable with the path of a file: only the process that removes the file dies.
-const TOKEN: &str = "BULKHEAD_FAULT_TOKEN";
+const TOKEN: &str = "BULKHEAD_FAIL_POINT_TOKEN";
 
 /// Unit tests have fail points, too.
-const ENABLED: bool = cfg!(any(test, feature = "failpoints"));
+const ENABLED: bool = cfg!(any(test, feature = "fail-points"));
 
-static ARMED: OnceLock<Option<Fault>> = OnceLock::new();
+static FAIL_POINT: OnceLock<Option<FailPoint>> = OnceLock::new();
 
-/// A point that a worker passes.
+/// A place in a worker's life. The worker passes some of them many times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The worker knows its pool, and has loaded no part of the worker module.
@@ -67,74 +67,74 @@ enum How {
     Exit(i32),
 }
 
-/// The fault that the environment asks for.
+/// The fail point that the environment sets.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct FailPoint {
     phase: Phase,
     how: How,
-    /// The number of passes until the fault happens. The pass that finds 1 dies.
+    /// The number of passes until the worker dies. The pass that finds 1 dies.
     left: AtomicU32,
     token: Option<PathBuf>,
 }
 
 /// Reads the environment. Passes before this call do not count. Fails if the environment makes no
 /// sense.
-pub(crate) fn arm() -> Result<(), String> {
+pub(crate) fn read_environment() -> Result<(), String> {
     if !ENABLED {
         return Ok(());
     }
-    let fault = match std::env::var(FAULT) {
+    let fail_point = match std::env::var(SETTING) {
         Ok(text) => {
-            let mut fault: Fault =
-                text.parse().map_err(|what| format!("{FAULT}={text:?}: {what}"))?;
-            fault.token = std::env::var_os(TOKEN).map(PathBuf::from);
-            Some(fault)
+            let mut fail_point: FailPoint =
+                text.parse().map_err(|what| format!("{SETTING}={text:?}: {what}"))?;
+            fail_point.token = std::env::var_os(TOKEN).map(PathBuf::from);
+            Some(fail_point)
         }
         Err(std::env::VarError::NotPresent) => None,
-        Err(error) => return Err(format!("{FAULT}: {error}")),
+        Err(error) => return Err(format!("{SETTING}: {error}")),
     };
-    ARMED.get_or_init(|| fault);
+    FAIL_POINT.get_or_init(|| fail_point);
     Ok(())
 }
 
-/// Dies here if the environment asks for it.
+/// Passes a fail point, and dies there if the environment has set it.
 #[inline]
-pub(crate) fn fail_point(phase: Phase) {
-    if let Some(fault) = armed()
-        && fault.phase == phase
-        && fault.is_due()
+pub(crate) fn pass(phase: Phase) {
+    if let Some(fail_point) = fail_point()
+        && fail_point.phase == phase
+        && fail_point.is_due()
     {
-        fault.happen();
+        fail_point.die();
     }
 }
 
-/// Returns whether the worker will die in this phase sooner or later.
-pub(crate) fn is_armed(phase: Phase) -> bool {
-    armed().is_some_and(|fault| fault.phase == phase)
+/// Returns whether the environment has set the fail point of this phase.
+pub(crate) fn is_set(phase: Phase) -> bool {
+    fail_point().is_some_and(|fail_point| fail_point.phase == phase)
 }
 
-/// Returns the number of bytes to write before the fault happens, out of `lines` and `raw` raw
-/// bytes behind them. `None`: no fault happens.
+/// Returns the number of bytes to write before the worker dies, out of `lines` and `raw` raw bytes
+/// behind them. `None`: it does not die.
 #[inline]
-pub(crate) fn bytes_before_fault(lines: &[u8], raw: usize) -> Option<(usize, &'static Fault)> {
-    let fault = armed()?;
-    Some((fault.cut(lines, raw)?, fault))
+pub(crate) fn bytes_before_death(lines: &[u8], raw: usize) -> Option<(usize, &'static FailPoint)> {
+    let fail_point = fail_point()?;
+    Some((fail_point.cut(lines, raw)?, fail_point))
 }
 
-/// Dies here if the environment asks for it. The lines are written, with their raw bytes.
+/// Passes the fail point behind each outcome in `lines`, which are written with their raw bytes.
 #[inline]
-pub(crate) fn written(lines: &[u8]) {
-    if armed().is_some() {
-        outcomes(lines).for_each(|_| fail_point(Phase::Result));
+pub(crate) fn pass_written(lines: &[u8]) {
+    if fail_point().is_some() {
+        outcomes(lines).for_each(|_| pass(Phase::Result));
     }
 }
 
 #[inline]
-fn armed() -> Option<&'static Fault> {
-    if ENABLED { ARMED.get()?.as_ref() } else { None }
+fn fail_point() -> Option<&'static FailPoint> {
+    if ENABLED { FAIL_POINT.get()?.as_ref() } else { None }
 }
 
-impl Fault {
+impl FailPoint {
     fn is_due(&self) -> bool {
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(1), Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Fault {
     }
 
     /// Dies.
-    pub(crate) fn happen(&self) -> ! {
+    pub(crate) fn die(&self) -> ! {
         match self.how {
             How::Signal(signal) => {
                 // One of this worker's threads may block the signal. Then another thread gets it,
@@ -218,7 +218,7 @@ impl FromStr for How {
     }
 }
 
-impl FromStr for Fault {
+impl FromStr for FailPoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -250,12 +250,15 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_read_exactly() {
-        let fault: Fault = "write:half exit-0 3".parse().unwrap();
-        assert_eq!((fault.phase, fault.how), (Phase::Write(Cut::Half), How::Exit(0)));
-        assert_eq!(fault.left.into_inner(), 3);
-        let fault: Fault = "before-claim SIGSEGV".parse().unwrap();
-        assert_eq!((fault.phase, fault.how), (Phase::BeforeClaim, How::Signal(Signal::SEGV)));
-        assert_eq!(fault.left.into_inner(), 1);
+        let fail_point: FailPoint = "write:half exit-0 3".parse().unwrap();
+        assert_eq!((fail_point.phase, fail_point.how), (Phase::Write(Cut::Half), How::Exit(0)));
+        assert_eq!(fail_point.left.into_inner(), 3);
+        let fail_point: FailPoint = "before-claim SIGSEGV".parse().unwrap();
+        assert_eq!(
+            (fail_point.phase, fail_point.how),
+            (Phase::BeforeClaim, How::Signal(Signal::SEGV))
+        );
+        assert_eq!(fail_point.left.into_inner(), 1);
         for wrong in [
             "",
             "idle",
@@ -265,24 +268,26 @@ mod tests {
             "idle abort x",
             "idle abort 1 2",
         ] {
-            assert!(wrong.parse::<Fault>().is_err(), "{wrong:?}");
+            assert!(wrong.parse::<FailPoint>().is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn it_happens_at_the_nth_passing_and_only_there() {
-        let fault: Fault = "task abort 3".parse().unwrap();
-        assert_eq!([(); 5].map(|()| fault.is_due()), [false, false, true, false, false]);
+        let fail_point: FailPoint = "task abort 3".parse().unwrap();
+        assert_eq!([(); 5].map(|()| fail_point.is_due()), [false, false, true, false, false]);
     }
 
     #[test]
     fn it_happens_to_the_process_that_gets_the_token() {
-        let token = std::env::temp_dir().join(format!("bulkhead-fault-{}", std::process::id()));
+        let token =
+            std::env::temp_dir().join(format!("bulkhead-fail-point-{}", std::process::id()));
         std::fs::write(&token, "").unwrap();
-        let fault = || Fault { token: Some(token.clone()), .."task abort".parse().unwrap() };
-        assert!(fault().is_due());
+        let fail_point =
+            || FailPoint { token: Some(token.clone()), .."task abort".parse().unwrap() };
+        assert!(fail_point().is_due());
         assert!(!token.exists());
-        assert!(!fault().is_due());
+        assert!(!fail_point().is_due());
     }
 
     // [B5]
@@ -291,7 +296,7 @@ mod tests {
         let lines =
             b"{\"type\":\"message\",\"message\":1}\n{\"type\":\"result\",\"id\":1}\n{\"type\":\"error\",\"id\":2}\n";
         let (first, second) = (31, 31 + 25);
-        let cut = |text: &str, raw| text.parse::<Fault>().unwrap().cut(lines, raw);
+        let cut = |text: &str, raw| text.parse::<FailPoint>().unwrap().cut(lines, raw);
         assert_eq!(cut("write:1 abort", 0), Some(first + 1));
         assert_eq!(cut("write:half abort", 0), Some(first + 12));
         assert_eq!(cut("write:last abort 2", 0), Some(lines.len() - 1));
