@@ -22,7 +22,7 @@ use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::messages::Event;
 use crate::pool::policy;
-use crate::pool::tests::acts::{AGEING, Act, Sequence, config, sequence};
+use crate::pool::tests::acts::{AGEING, Act, Sequence, Submission, config, sequence};
 use crate::pool::tests::world::World;
 
 fn play(Sequence { config, pages, acts, close }: Sequence) {
@@ -70,8 +70,12 @@ proptest! {
 
 fn submit(world: &mut World, count: usize) {
     for _ in 0..count {
-        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: None });
+        submit_with(world, Submission::default());
     }
+}
+
+fn submit_with(world: &mut World, options: Submission) {
+    world.act(&Act::Submit(options));
 }
 
 #[test]
@@ -93,15 +97,12 @@ fn a_pool_of_one_starts_tasks_in_the_order_of_acceptance() {
 #[test]
 fn a_task_overtakes_those_of_lower_priority_that_have_not_waited_for_long() {
     let mut world = World::new(config(1, 1, 1, Prefetch::Fixed(1)), true);
-    let submit = |world: &mut World, priority| {
-        world.act(&Act::Submit { timeout: None, retries: 0, handler: 0, priority, key: None });
-    };
     for priority in [0, -1, 2, 0, 2] {
-        submit(&mut world, priority);
+        submit_with(&mut world, Submission { priority, ..Submission::default() });
     }
     world.act(&Act::Wait(u32::try_from(3 * AGEING).expect("it is short")));
     for priority in [2, 3, 4] {
-        submit(&mut world, priority);
+        submit_with(&mut world, Submission { priority, ..Submission::default() });
     }
     world.finish(true);
     let orders: Vec<u64> = world.settled.iter().map(|record| record.order).collect();
@@ -189,13 +190,7 @@ fn a_task_that_is_longer_on_its_way_than_it_may_run_is_started_all_the_same() {
     const WAY: Micros = 9 * policy::MIN_CLAIM_TIME / 5;
     let mut world = World::new(config(2, 2, 1, Prefetch::Auto), true);
     world.act(&Act::Start);
-    world.act(&Act::Submit {
-        timeout: Some(1_000),
-        retries: 0,
-        handler: 0,
-        priority: 0,
-        key: None,
-    });
+    submit_with(&mut world, Submission { timeout: Some(1_000), ..Submission::default() });
     let mut sent = HashMap::new();
     let mut lives = 0;
     while world.settled.is_empty() {
@@ -363,13 +358,10 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
             world.act(&Act::Ready(worker));
         }
         for timeout in [None, Some(500)] {
-            world.act(&Act::Submit {
-                timeout,
-                retries: 0,
-                handler: 0,
-                priority: 0,
-                key: Some(key),
-            });
+            submit_with(
+                &mut world,
+                Submission { timeout, key: Some(key), ..Submission::default() },
+            );
         }
         world.spawn();
         if world.processes.contains_key(&(1, 2)) {
@@ -396,13 +388,10 @@ fn a_task_that_comes_back_after_its_place_was_given_up_moves_to_another_one() {
         ] {
             let mut world = World::new(config(4, 4, 1, Prefetch::Fixed(4)), true);
             for _ in 0..6 {
-                world.act(&Act::Submit {
-                    timeout: None,
-                    retries: 1,
-                    handler: 0,
-                    priority: 0,
-                    key: Some(key),
-                });
+                submit_with(
+                    &mut world,
+                    Submission { retries: 1, key: Some(key), ..Submission::default() },
+                );
             }
             for worker in 0..4 {
                 world.act(&Act::Ready(worker));
@@ -421,13 +410,7 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
     let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(1)) };
     let mut world = World::new(config, true);
     for _ in 0..50 {
-        world.act(&Act::Submit {
-            timeout: Some(1_000),
-            retries: 0,
-            handler: 0,
-            priority: 0,
-            key: None,
-        });
+        submit_with(&mut world, Submission { timeout: Some(1_000), ..Submission::default() });
     }
     world.act(&Act::Ready(0));
     // Every task's time is over before the worker claims it: the machine is busy.
@@ -439,13 +422,7 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
     }
     assert_eq!((world.spawns, world.pool.counters().completed), (1, 50));
     // A worker that claims no task at all is replaced in the end.
-    world.act(&Act::Submit {
-        timeout: Some(1_000),
-        retries: 0,
-        handler: 0,
-        priority: 0,
-        key: None,
-    });
+    submit_with(&mut world, Submission { timeout: Some(1_000), ..Submission::default() });
     world.act(&Act::Wait(u32::try_from(2 * policy::MIN_CLAIM_TIME).expect("it is short")));
     world.spawn();
     assert_eq!(world.spawns, 2);
@@ -662,14 +639,13 @@ fn a_task_of_a_key_does_not_wait_for_a_used_up_worker_whose_successors_fail() {
         for worker in [0, 1] {
             world.act(&Act::Ready(worker));
         }
-        let keyed =
-            Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key: Some(key) };
-        world.act(&keyed);
+        let keyed = Submission { key: Some(key), ..Submission::default() };
+        submit_with(&mut world, keyed);
         for worker in [0, 1] {
             world.act(&Act::Claim { worker, count: 1 });
             world.act(&Act::Reply { worker, which: 0, elapsed: 900, failed: false });
         }
-        world.act(&keyed);
+        submit_with(&mut world, keyed);
         assert_eq!(
             world.pool.waiting().0,
             1,
@@ -694,7 +670,7 @@ fn two_tasks_of_one_key_wait_for_one_place_though_a_worker_is_used_up_between_th
     for key in 0..4 {
         let pool = PoolConfig { max_tasks: Some(1), ..config(2, 1, 1, Prefetch::Auto) };
         let mut world = World::new(pool, true);
-        let submit = |key| Act::Submit { timeout: None, retries: 0, handler: 0, priority: 0, key };
+        let submit = |key| Act::Submit(Submission { key, ..Submission::default() });
         let claim = |worker| Act::Claim { worker, count: 1 };
         let reply = |worker| Act::Reply { worker, which: 0, elapsed: 0, failed: false };
         for act in [
@@ -737,7 +713,7 @@ fn a_reply_that_a_dead_worker_left_behind_brings_it_no_other_task() {
 fn overdue() -> World {
     let mut world =
         World::new(PoolConfig { capture_stack: true, ..config(1, 1, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 2, handler: 0, priority: 0, key: None });
+    submit_with(&mut world, Submission { timeout: Some(500), retries: 2, ..Submission::default() });
     world.act(&Act::Ready(0));
     world.act(&Act::Claim { worker: 0, count: 1 });
     world.act(&Act::Wait(600));
@@ -789,7 +765,7 @@ fn a_worker_that_dies_while_it_is_asked_has_an_overdue_task_and_not_one_to_retry
 fn what_waits_is_served_by_others_while_a_worker_is_asked() {
     let mut world =
         World::new(PoolConfig { capture_stack: true, ..config(2, 2, 1, Prefetch::Fixed(1)) }, true);
-    world.act(&Act::Submit { timeout: Some(500), retries: 0, handler: 0, priority: 0, key: None });
+    submit_with(&mut world, Submission { timeout: Some(500), ..Submission::default() });
     for worker in [0, 1] {
         world.act(&Act::Ready(worker));
     }

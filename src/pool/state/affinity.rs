@@ -46,12 +46,12 @@ impl Pool {
         let (mut lends, mut keeps) = (false, false);
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
-            let now = !slot.keeps_keys();
-            if slot.lends_keys == now {
+            let must_lend = !slot.keeps_keys();
+            if slot.lends_keys == must_lend {
                 continue;
             }
-            slot.lends_keys = now;
-            if now {
+            slot.lends_keys = must_lend;
+            if must_lend {
                 lends = true;
                 self.move_bound(index);
             } else {

@@ -5,17 +5,21 @@ use proptest::prelude::*;
 use crate::pool::config::{PoolConfig, Prefetch, RestartConfig};
 use crate::pool::ids::Micros;
 
+/// The options of a task that is submitted. By default it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Submission {
+    pub(super) timeout: Option<u16>,
+    pub(super) retries: u8,
+    pub(super) handler: u8,
+    pub(super) priority: i8,
+    pub(super) key: Option<u8>,
+}
+
 /// A random act. Numbers are reduced to what there is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Act {
     Start,
-    Submit {
-        timeout: Option<u16>,
-        retries: u8,
-        handler: u8,
-        priority: i8,
-        key: Option<u8>,
-    },
+    Submit(Submission),
     Cancel(u8),
     /// The reader of a task's values has room for another one.
     Credit(u8),
@@ -168,7 +172,7 @@ pub(super) fn act(often: Weights) -> impl Strategy<Value = Act> {
         8 => Just(Act::Start),
         96 => (timeout, 0..3u8, 0..3u8, priority, key).prop_map(
             |(timeout, retries, handler, priority, key)| {
-                Act::Submit { timeout, retries, handler, priority, key }
+                Act::Submit(Submission { timeout, retries, handler, priority, key })
             },
         ),
         16 => number().prop_map(Act::Cancel),

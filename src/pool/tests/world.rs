@@ -7,7 +7,7 @@ use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim, NewTask};
 use crate::pool::state::Pool;
-use crate::pool::tests::acts::{AGEING, Act};
+use crate::pool::tests::acts::{AGEING, Act, Submission};
 
 /// One process of the world.
 #[derive(Debug, Default)]
@@ -485,7 +485,7 @@ impl World {
         let needs_none = matches!(
             act,
             Act::Start
-                | Act::Submit { .. }
+                | Act::Submit(_)
                 | Act::Cancel(_)
                 | Act::Credit(_)
                 | Act::NoProcess { .. }
@@ -503,7 +503,7 @@ impl World {
                 self.event(Event::Start);
             }
             Act::NoProcess { permanent } => self.no_process(permanent),
-            Act::Submit { timeout, retries, handler, priority, key } => {
+            Act::Submit(Submission { timeout, retries, handler, priority, key }) => {
                 if self.closing {
                     return;
                 }
