@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { moduleFile, program, root } from './support/harness.js';
+import { endsWell, moduleFile, program, root } from './support/harness.js';
 import { COMPLAINT, installed, runIn } from './support/installed.js';
 
 /** The folder into which `npm run test:runners` installs them. */
@@ -170,17 +170,12 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
       '[G16, XA2] a pool works under a fake clock that is installed %s',
       async (_, when) => {
         const source = imports + drillProgram({ ...when, restore });
-        const { code, signal, stdout, stderr } = await program(source, {
+        const outcome = await program(source, {
           files: drillFiles,
           nodeArgs: ['--no-warnings'],
           timeout: 60_000,
         });
-        expect({ code, signal, stdout, stderr }).toEqual({
-          code: 0,
-          signal: null,
-          stdout: 'done',
-          stderr: '',
-        });
+        expect(outcome).toMatchObject(endsWell('done'));
       },
       70_000,
     );
@@ -203,9 +198,9 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
         pool.distributeTask(1);
         writeSync(1, JSON.stringify(await thrown));
         await pool.shutdown();`;
-        const { code, stdout, stderr } = await program(source, { nodeArgs: ['--no-warnings'] });
-        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-        expect(JSON.parse(stdout)).toEqual(['on purpose', 'uncaughtException']);
+        const outcome = await program(source, { nodeArgs: ['--no-warnings'] });
+        const printed = JSON.stringify(['on purpose', 'uncaughtException']);
+        expect(outcome).toMatchObject(endsWell(printed));
       },
     );
 
@@ -224,16 +219,11 @@ for (const [name, { imports, install, restore, needed }] of Object.entries(clock
         deepEqual(await faked.exec(() => Date.now()), 0);
         await faked.shutdown();
         deepEqual(await drill(Pool, new URL('drill-worker.mjs', import.meta.url)), expected);`;
-      const { code, signal, stdout, stderr } = await program(source, {
+      const outcome = await program(source, {
         files: drillFiles,
         timeout: 60_000,
       });
-      expect({ code, signal, stdout, stderr }).toEqual({
-        code: 0,
-        signal: null,
-        stdout: '',
-        stderr: '',
-      });
+      expect(outcome).toMatchObject(endsWell());
     }, 70_000);
   });
 }
@@ -258,14 +248,9 @@ test('[G16, XA1] a pool works where globals are gone or another Promise is in pl
     for await (const value of pool.map([{ data: 2 }])) deepEqual(value, 2);
     for await (const value of pool.stream({ type: 'count', data: 1 })) deepEqual(value, 0);
     await pool.shutdown();`;
-  const { code, signal, stdout, stderr } = await program(source, {
+  const outcome = await program(source, {
     files: drillFiles,
     timeout: 60_000,
   });
-  expect({ code, signal, stdout, stderr }).toEqual({
-    code: 0,
-    signal: null,
-    stdout: '',
-    stderr: '',
-  });
+  expect(outcome).toMatchObject(endsWell());
 }, 70_000);

@@ -136,6 +136,11 @@ export function program(
   });
 }
 
+/** How a program ends that did its work, and complained of nothing. */
+export function endsWell(stdout = '') {
+  return { code: 0, signal: null, stdout, stderr: '' };
+}
+
 /**
  * Starts such a program and returns while it runs, for tests that talk to it or kill it. Its
  * standard output is read line by line.
