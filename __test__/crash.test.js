@@ -189,7 +189,7 @@ test('[B5] half a result counts as none', async () => {
   expect(log).toEqual([]);
 });
 
-test('[B2] a task of which only a part was written runs at the next worker, silently', async () => {
+test('[B2] a task that was written only in part runs at the next worker, silently', async () => {
   const manager = pool({ ...quiet, maxWorkers: 1 });
   const log = record(manager, ['error', 'retry', 'exit']);
   const pid = await manager.run({ type: 'pid' });

@@ -242,7 +242,7 @@ describe('a worker that breaks the protocol', () => {
 });
 
 test('[D13] descriptors that a worker sends along with its frames are dropped, and none of the frames', async () => {
-  // Each answer comes in two pieces, both of which carry descriptors: a read ends where some are.
+  // Each answer comes in two pieces, and both carry descriptors: a read ends where some are.
   const script = String.raw`
 import array, json, os, socket
 channel = socket.socket(fileno=3)

@@ -26,7 +26,7 @@ const hostile = (...args) => ({ command: 'python3', args: [fixture('hostile.py')
 const messages = (log) =>
   log.filter(([event, value]) => event === 'message' && value?.processedBy === undefined);
 
-/** A pool of two hostile workers, one of which runs a task that ends well once `open` is called. */
+/** A pool of two hostile workers. One runs a task that ends well once `open` is called. */
 async function beside(options, { page = false } = {}) {
   const worker = page ? hostile('page') : hostile();
   const manager = pool({

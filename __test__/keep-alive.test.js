@@ -202,7 +202,7 @@ test('[G13] a pool with unsettled tasks is not collected', async () => {
 test.each(['closed', 'forgotten'])(
   '[G13] pools that are %s give their memory back',
   async (how) => {
-    // A megabyte of each, on either side of the threshold, none of which is ever used.
+    // A megabyte of each, on either side of the threshold, and none is ever used.
     const source = `
     const round = async () => {
       const pool = new ProcessManager({ env: { FILL: 'x'.repeat(1 << 20) } });

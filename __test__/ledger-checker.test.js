@@ -181,7 +181,7 @@ const VIOLATIONS = [
   ],
   [
     'I3',
-    'a second start of which there was no word',
+    'a second start that no retry announced',
     (history) => {
       one(history, 'invoke', 1).retries = 1;
       history.workers[0].splice(4, 0, { mark: 'start', id: 1, attempt: 2, pid: PID, at: 36 });

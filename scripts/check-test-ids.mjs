@@ -56,5 +56,7 @@ const tested = faults.filter((id) => tests.has(id)).length;
 if (tested < TESTED) problems.push(`${tested} faults have a test, fewer than ${TESTED}`);
 
 for (const problem of problems) console.error(problem);
-console.log(`${rows.size} rows, ${faults.length} of them faults, of which ${tested} have a test`);
+console.log(
+  `${rows.size} rows, ${faults.length} of them faults, and ${tested} of those have a test`,
+);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -31,7 +31,7 @@ import { edited } from './rust-edit.mjs';
  * @property {string} name
  * @property {string} what is taken away
  * @property {import('./rust-edit.mjs').Edit[]} edits
- * @property {number[]} seeds of runs of which one must fail, in the order in which they are tried
+ * @property {number[]} seeds of runs, one must fail; tried in this order
  */
 
 /** The worker that has the attempt, whichever it is. */

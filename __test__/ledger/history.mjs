@@ -1,6 +1,6 @@
 // The files of a run, from which alone it is judged.
 //
-//   plan.json          the plan, all of which follows from the seed
+//   plan.json          the plan, which follows from the seed alone
 //   parent.jsonl       events of the pool, one a line, in their order
 //   worker-<pid>.log   what the worker did:
 //                      life <pid> <µs> <1 if it claims its tasks>

@@ -48,8 +48,8 @@ function nodeOptions(options) {
 }
 
 /**
- * Splits NODE_OPTIONS as Node does: at spaces outside of double quotes, inside of which a backslash
- * escapes the next character.
+ * Splits NODE_OPTIONS as Node does: at spaces outside of double quotes. Inside of quotes a
+ * backslash escapes the next character.
  *
  * @param {string} options
  * @returns {string[]}

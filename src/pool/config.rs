@@ -80,7 +80,7 @@ impl Default for PoolConfig {
 pub enum Prefetch {
     /// About a millisecond of predicted work, at most 256 tasks.
     Auto,
-    /// This many tasks, of which the first runs, whatever they cost. 1: no prefetching.
+    /// This many tasks, whatever they cost, with the running one. 1: no prefetching.
     Fixed(usize),
 }
 

@@ -161,7 +161,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgedClaim;
 
-/// The evidence, after a worker's death, of which tasks it had started.
+/// The evidence that a dead worker leaves: it tells which tasks the worker had started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// The claim word's count: the first `n` of all attempts that were ever sent have started.

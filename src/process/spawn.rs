@@ -64,7 +64,7 @@ pub(crate) enum Stdio<'a> {
     Fd(BorrowedFd<'a>),
 }
 
-/// A failed start of a process, of which nothing is left.
+/// A failed start of a process. The start leaves nothing behind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{step} {what:?} failed: {}: {}{}", errno::name(*.errno), errno::words(*.errno), .step.hint())]
 pub struct SpawnError {

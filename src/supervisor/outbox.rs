@@ -6,8 +6,8 @@
 //! The rows of one worker keep their order: its results come before its exit, its messages between
 //! its results. There is one shared queue, and a queue for each worker. At most a batch or two of
 //! one worker's rows stand in the shared queue. The others wait in the worker's own queue, so that
-//! a flood from one worker does not delay the rows of others. A worker of which too much waits is
-//! not read any more, so that back-pressure reaches it.
+//! a flood from one worker does not delay the rows of others. The supervisor does not read a worker
+//! while too many of its rows wait, so that back-pressure reaches it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +17,13 @@ use tokio::sync::Notify;
 
 use crate::supervisor::rows::{BATCH_BYTES, BATCH_ROWS, Batch, Run};
 
-/// Bytes of one worker that may wait for JavaScript. A worker of which more wait is not read.
+/// Bytes of one worker that may wait for JavaScript. While more do, the worker is not read.
 const WORKER_BYTES: usize = 16 << 20;
 /// Rows of one worker that may wait: what a worker of tasks of 50 µs replies in three seconds of a
 /// blocked main thread.
 const WORKER_ROWS: usize = 64 << 10;
-/// Bytes that may wait in all. While more do, only those workers are read of which less than a
-/// batch waits.
+/// Bytes that may wait in all. While more do, only workers with less than a batch of their own are
+/// read.
 const ALL_BYTES: usize = 64 << 20;
 
 /// Batches that are kept to be filled again: one is filled while JavaScript reads the other.
