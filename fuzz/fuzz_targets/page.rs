@@ -160,6 +160,8 @@ fuzz_target!(|input: &[u8]| {
         std::thread::yield_now();
     }
     // The page of a new worker is empty.
+    // SAFETY: the page begins with the claim word, and is aligned. The mapping lives as long as the
+    // process, and every other access to these bytes is atomic, too.
     let word = unsafe { &*worker.as_ptr().cast::<AtomicU64>() };
     word.store(0, Ordering::Relaxed);
 });

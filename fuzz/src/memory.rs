@@ -24,16 +24,19 @@ fn grow(by: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
+        // SAFETY: the caller keeps the contract of the same method.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
+        // SAFETY: the caller keeps the contract of the same method.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of the same method.
         unsafe { System.dealloc(memory, layout) }
     }
 
@@ -41,6 +44,7 @@ unsafe impl GlobalAlloc for Counting {
         // Counts both pieces, because both may exist at a time.
         grow(size);
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of the same method.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
