@@ -144,11 +144,14 @@ test(
     const { stdout, code } = await example('demo', '--row-groups', '1');
     expect(code).toBe(0);
     for (const line of [
-      /^tasks +4 +4$/m,
+      /^tasks +3 +3$/m,
+      /^processor time +[\d.]+ s +[\d.]+ s here$/m,
       /^tasks per second +[\d.]+ +[\d.]+$/m,
       /^speed-up +1\.00x +[\d.]+x$/m,
       /^event-loop delay, p99 +[\d.]+ ms +[\d.]+ ms$/m,
       /^event-loop delay, max +[\d.]+ ms +[\d.]+ ms$/m,
+      /^Both gave the same answer: at eight in the evening flights leave [\d.]+ minutes late/m,
+      /^The single process used [\d.]+ cores/m,
     ]) {
       expect(stdout).toMatch(line);
     }

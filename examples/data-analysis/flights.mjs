@@ -112,7 +112,7 @@ export async function analyse({ file, report, rowStart, rowEnd }) {
  * @param {{ rowStart: number, rowEnd: number }} group
  * @returns {Promise<ArrayLike<unknown>[]>} in the order of `columns`
  */
-async function readColumns(file, columns, group) {
+export async function readColumns(file, columns, group) {
   /** @type {Map<string, ArrayLike<unknown>>} */
   const found = new Map();
   await parquetRead({
