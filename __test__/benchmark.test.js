@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { judge } from '../benchmark/goals.mjs';
+import { machineLine, measuredEnvironment } from '../benchmark/machine.mjs';
 import { page } from '../benchmark/report/page.mjs';
 import { plot } from '../benchmark/report/plot.mjs';
 import { tableOf } from '../benchmark/table.mjs';
@@ -51,6 +52,25 @@ test('page and plot are made from the figures that the benchmark saved', () => {
   expect(text).toContain('**not measured**');
   for (const theme of ['light', 'dark'])
     expect(plot(campaign, theme)).toMatch(/^<svg [\s\S]*bulkhead[\s\S]*<\/svg>\n$/);
+});
+
+test('measured processes start without what slows each start down, and the machine line says so', () => {
+  const before = { ...process.env };
+  Object.assign(process.env, { NODE_EXTRA_CA_CERTS: '/no/file', NODE_OPTIONS: '--no-warnings' });
+  try {
+    const env = measuredEnvironment();
+    expect(env).toMatchObject({ PATH: process.env.PATH });
+    expect(env).not.toHaveProperty('NODE_EXTRA_CA_CERTS');
+    expect(env).not.toHaveProperty('NODE_OPTIONS');
+  } finally {
+    for (const name of ['NODE_EXTRA_CA_CERTS', 'NODE_OPTIONS']) {
+      if (before[name] === undefined) delete process.env[name];
+      else process.env[name] = before[name];
+    }
+  }
+  expect(machineLine(campaign.machine)).toMatch(/, without NODE_EXTRA_CA_CERTS and NODE_OPTIONS$/);
+  const { unset: _, ...older } = campaign.machine;
+  expect(machineLine(older)).not.toContain('without');
 });
 
 test('the benchmark refuses an unknown name', async () => {

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { measuredEnvironment } from './machine.mjs';
 import { measures } from './measures/catalogue.mjs';
 import { descendants, kill } from './proc.mjs';
 
@@ -58,6 +59,7 @@ async function measureOnce(test, pool, { workers, quick }) {
   const child = spawn(command[0], command.slice(1), {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+    env: measuredEnvironment(),
   });
   let output = '';
   let complaints = '';

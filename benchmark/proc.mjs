@@ -27,15 +27,19 @@ export function processCpu(pid) {
 
 /**
  * @param {number} pid
- * @returns {{ rss: number, own: number }} bytes: resident memory, and the part of it that is not
- *   shared
+ * @returns {{ rss: number, own: number, proportional: number }} bytes: resident memory, the part of
+ *   it that is not shared, and that part plus its share of the rest
  */
 export function processMemory(pid) {
   const text = read(`/proc/${pid}/smaps_rollup`) ?? '';
   /** @param {string} name */
   const field = (name) =>
     Number(new RegExp(`^${name}: +(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) * 1024;
-  return { rss: field('Rss'), own: field('Private_Clean') + field('Private_Dirty') };
+  return {
+    rss: field('Rss'),
+    own: field('Private_Clean') + field('Private_Dirty'),
+    proportional: field('Pss'),
+  };
 }
 
 /** @returns {{ descriptors: number, threads: number, children: number, rss: number }} of this process */

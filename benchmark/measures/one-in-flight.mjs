@@ -30,7 +30,7 @@ export const oneInFlight = {
     {
       says: 'tasks/s',
       key: 'perSecond',
-      atLeast: 1.4,
+      atLeast: 2.2,
       over: ['fork-json-queued'],
       subject: 'bulkhead-prefetch-1',
     },

@@ -4,6 +4,11 @@ import { mainThreadCpu } from '../proc.mjs';
 import { fixed, isTinyResult, load, thousands, tinyTask } from './support.mjs';
 
 const depth = 1000;
+const advanced = {
+  says: "tasks/s with serialization: 'advanced'",
+  key: 'perSecond',
+  subject: 'bulkhead-advanced',
+};
 
 /** @type {import('./types.mjs').Measure} */
 export const tiny = {
@@ -28,15 +33,17 @@ export const tiny = {
     { title: 'loop delay p99 ms', key: 'delayP99Ms', format: fixed(1) },
   ],
   goals: [
-    { says: 'tasks/s', key: 'perSecond', atLeast: 3.5, over: ['fork-json'] },
+    { says: 'tasks/s', key: 'perSecond', atLeast: 3.8, over: ['fork-json'] },
     { says: 'tasks/s', key: 'perSecond', atLeast: 7, over: ['poolifier-process'] },
     { says: 'tasks/s', key: 'perSecond', atLeast: 20, over: ['tinypool-process'] },
     { says: 'tasks/s', key: 'perSecond', atLeast: 20, over: ['workerpool-process'] },
     { says: 'tasks/s', key: 'perSecond', atLeast: 20, over: ['jest-process'] },
     { says: 'tasks/s', key: 'perSecond', atLeast: 10, over: ['piscina-threads'] },
-    { says: 'main-thread CPU per task, µs', key: 'mainUs', atMost: 1.2, format: fixed(2) },
+    { ...advanced, atLeast: 2.5, over: ['fork-advanced'] },
+    { ...advanced, atLeast: 2, over: ['fork-json'] },
+    { says: 'main-thread CPU per task, µs', key: 'mainUs', atMost: 1.3, format: fixed(2) },
     { says: 'main-thread CPU per task', key: 'mainUs', atMost: 0.25, over: ['fork-json'] },
-    { says: 'event-loop delay p99, ms', key: 'delayP99Ms', atMost: 4, format: fixed(1) },
+    { says: 'event-loop delay p99, ms', key: 'delayP99Ms', atMost: 2.5, format: fixed(1) },
   ],
   quick: true,
   async run(bench) {
