@@ -10,6 +10,7 @@ const { define, getPrototypeOf, isArray, stringify: toJson } = require('../intri
 const { deserialize, fromBase64, prepareAdvanced, serialize, toBase64 } = require('./advanced');
 const { fromBytes } = require('./binary');
 const { assertCloneable, findCulprit } = require('./cloneable');
+const { exactJson } = require('./exact-json');
 const { Flattener } = require('./flatten');
 const { LONG_STRING } = require('./long-strings');
 const { containerAt } = require('./value-path');
@@ -38,6 +39,14 @@ const MAX_BYTES_LEFT = 2 ** 30 - 1;
  * depth and is thus detected.
  */
 const PLAIN_DEPTH = 4_000;
+
+/**
+ * Number of values that still go in V8's format without an attempt at JSON, and that number after
+ * the next failed attempt. A pool of values that JSON does not carry pays for few attempts.
+ */
+let pause = 0;
+let nextPause = 2;
+const MAX_PAUSE = 64;
 
 /**
  * @typedef {object} Encoded
@@ -129,9 +138,29 @@ function encode(value, serialization, what = 'value', extended = true, limit = I
     });
   }
   if (value === undefined) return encoded('null', true);
+  const plain = encodePlain(value, serialization, what, limit);
+  if (plain !== null) return plain;
   return serialization === 'advanced'
     ? encodeAdvanced(value, what, limit)
     : encodeJson(value, what, extended, limit);
+}
+
+/**
+ * Encodes a value that is JSON as it is: the value that arrives has the same properties.
+ *
+ * @param {unknown} value not undefined, a function or a symbol
+ * @param {'json' | 'advanced'} serialization
+ * @param {string} what name of the value in messages
+ * @param {number} limit maximum size of a payload (bytes)
+ * @returns {Encoded | null} null: the value may need more than JSON
+ * @throws {SerializationError | MessageTooLargeError}
+ */
+function encodePlain(value, serialization, what, limit) {
+  if (serialization === 'advanced') {
+    const json = tryExactJson(value, limit);
+    return json === '' ? null : encoded(json);
+  }
+  return looksPlain(value, limit) ? encoded(stringify(value, what)) : null;
 }
 
 /**
@@ -141,7 +170,6 @@ function encode(value, serialization, what = 'value', extended = true, limit = I
  * @param {number} limit
  */
 function encodeJson(value, what, extended, limit) {
-  if (looksPlain(value, limit)) return encoded(stringify(value, what));
   const flattener = new Flattener(what, errorForm, extended, limit);
   const flat = flattener.flatten(value);
   if (flat === undefined) return encoded('null', true);
@@ -180,6 +208,27 @@ function encodeAdvanced(value, what, limit) {
   const blobs = [bytes];
   for (let i = 0; i < outOfBand.length; i++) blobs[i + 1] = outOfBand[i];
   return { ...encoded('null'), blobs, encoding: 'v8' };
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} limit maximum size (bytes)
+ * @returns {string} JSON; empty: the value goes in V8's format
+ */
+function tryExactJson(value, limit) {
+  if (pause > 0) {
+    pause -= 1;
+    return '';
+  }
+  const json = exactJson(value);
+  // A UTF-16 unit is at most three bytes of UTF-8. V8's format may be shorter than JSON.
+  if (json !== '' && json.length * 3 <= limit) {
+    nextPause = 2;
+    return json;
+  }
+  pause = nextPause;
+  nextPause = min(2 * nextPause, MAX_PAUSE);
+  return '';
 }
 
 /**
@@ -271,4 +320,4 @@ function decodeAdvanced(text, blobs) {
   return deserialize(blobs[0], outOfBand);
 }
 
-module.exports = { decode, encode, looksPlain, prepareAdvanced, restore, stringify };
+module.exports = { decode, encode, encodePlain, prepareAdvanced, restore };

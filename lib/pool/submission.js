@@ -5,7 +5,7 @@
 
 const { AsyncResource } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
-const { encode, looksPlain, stringify } = require('../codec/serialize');
+const { encode, encodePlain } = require('../codec/serialize');
 const {
   AbortError,
   MessageTooLargeError,
@@ -20,6 +20,16 @@ const { idOf, typeOf } = require('./task');
 /** @typedef {import('./task').Task} Task */
 /** @typedef {import('../options/task-options').TaskOptions} ResolvedTaskOptions */
 /** @typedef {import('../../index').TaskOptions} TaskOptions */
+
+/** @typedef {import('../codec/serialize').Encoded} Encoded */
+
+/**
+ * How a task runs, where its options do not say that. `exec`: the source of a function to run, and
+ * the task is its arguments; `stream`: the task yields values, and this many may be unread; `call`:
+ * the task is the arguments of the handler.
+ *
+ * @typedef {{ exec?: string, stream?: number } | ReturnType<typeof import('./proxy').callOf>} How
+ */
 
 /** @typedef {Pick<ResolvedTaskOptions, 'priority' | 'key' | 'timeout' | 'retries' | 'signal'>} SubmitOptions */
 
@@ -99,8 +109,8 @@ class Submission {
   }
 
   /**
-   * Accepts a task with resolved options. Plain JSON data with an id and no options takes a
-   * shortcut: such a task needs no header.
+   * Accepts a task with resolved options. A plain task with an id and no options takes a shortcut:
+   * such a task needs no header.
    *
    * @param {Task} record
    * @param {any} task
@@ -108,45 +118,50 @@ class Submission {
    * @returns {number} the task's ticket
    */
   acceptResolved(record, task, options) {
-    const isObject = typeof task === 'object' && task !== null;
+    if (options !== NO_OPTIONS || typeof task !== 'object' || task === null)
+      return this.acceptWith(record, task, options, {});
     const { serialization, maxMessageSize } = this.#config;
-    if (
-      isObject &&
-      options === NO_OPTIONS &&
-      serialization === 'json' &&
-      looksPlain(task, maxMessageSize)
-    ) {
-      const { id, type } = task;
-      if (typeof id === 'string' || Number.isFinite(id)) {
-        record.id = id;
-        const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
-        const ticket = this.#submit(record, stringify(task, 'task'), handler, '', NO_OPTIONS, null);
-        if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
-        return ticket;
-      }
-    }
-    return this.acceptWith(record, task, options, {});
+    const plain = encodePlain(task, serialization, 'task', maxMessageSize);
+    if (plain === null) return this.acceptWith(record, task, options, {});
+    const { id, type } = task;
+    if (typeof id !== 'string' && !Number.isFinite(id))
+      return this.#acceptEncoded(record, task, plain, options, {});
+    record.id = id;
+    const handler = typeof type === 'string' ? this.#handlers.of(type) : 0;
+    const ticket = this.#submit(record, plain.json, handler, '', NO_OPTIONS, null);
+    if (this.#diagnostics.watchesTasks) this.#diagnostics.taskStarted(ticket, id, null);
+    return ticket;
   }
 
   /**
    * @param {Task} record
    * @param {unknown} task
    * @param {Readonly<ResolvedTaskOptions>} options
-   * @param {{ exec?: string, stream?: number } | ReturnType<typeof import('./proxy').callOf>} how
-   *   `exec`: the source of a function to run, and `task` are the arguments; `stream`: the task
-   *   yields values, and this many may be unread; `call`: `task` are the arguments of the handler
+   * @param {How} how
    * @returns {number} the task's ticket
    */
   acceptWith(record, task, options, how) {
+    if (options.filename !== null) assertNotItself(options.filename);
+    const { serialization, maxMessageSize } = this.#config;
+    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
+    return this.#acceptEncoded(record, task, encoded, options, how);
+  }
+
+  /**
+   * @param {Task} record
+   * @param {unknown} task
+   * @param {Encoded} encoded
+   * @param {Readonly<ResolvedTaskOptions>} options
+   * @param {How} how
+   * @returns {number} the task's ticket
+   */
+  #acceptEncoded(record, task, encoded, options, how) {
+    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
+    if (isUndefined) throw new SerializationError('undefined cannot be a task');
     const { signal, handler, filename, onProgress, trace } = options;
-    if (filename !== null) assertNotItself(filename);
     const exec = 'exec' in how ? how.exec : undefined;
     // `bind` reads the function's name and length, which may be getters of user code.
     const progressListener = onProgress === null ? null : AsyncResource.bind(onProgress);
-    const { serialization, maxMessageSize } = this.#config;
-    const encoded = encode(task, serialization, 'task', this.#kind !== 'command', maxMessageSize);
-    const { json, blobs, binary, encoding, undefined: isUndefined } = encoded;
-    if (isUndefined) throw new SerializationError('undefined cannot be a task');
     // A getter of the task may have aborted the signal. An aborted task must not start the pool.
     if (signal?.aborted) throw cancelledBefore(signal);
     record.id = (exec === undefined ? idOf(task) : undefined) ?? this.#nextId++;
