@@ -15,6 +15,7 @@ import ProcessManager, {
 import {
   failure,
   fixture,
+  gate,
   moduleFile,
   pool,
   program,
@@ -470,7 +471,8 @@ describe('a full queue', () => {
   test('[G22, T7] maxQueue bounds the tasks that wait', async () => {
     manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, maxQueue: 3 });
     const begun = started(manager, 'runs');
-    const tasks = [manager.run({ id: 'runs', type: 'sleep', data: 50 })];
+    const { path, open } = gate();
+    const tasks = [manager.run({ id: 'runs', type: 'until', data: path })];
     await begun;
     for (let i = 0; i < 3; i++) tasks.push(manager.run({ type: 'echo', data: i }));
     const error = await failure(() => manager.distributeTask({ id: 'too many', type: 'echo' }));
@@ -478,7 +480,8 @@ describe('a full queue', () => {
     expect(error).toMatchObject({ code: 'ERR_QUEUE_FULL', limit: 3 });
     expect(error.message).toContain('maxQueue');
     expect(await failure(manager.run({ type: 'echo' }))).toMatchObject({ code: 'ERR_QUEUE_FULL' });
-    expect(await Promise.all(tasks)).toEqual([50, 0, 1, 2]);
+    open();
+    expect(await Promise.all(tasks)).toEqual(['opened', 0, 1, 2]);
     await expect(manager.run({ type: 'echo', data: 'room' })).resolves.toBe('room');
     expect(manager.stats().tasks.accepted).toBe(5);
   });
@@ -499,7 +502,8 @@ describe('a full queue', () => {
   test('[T7] maxQueueBytes bounds the bytes of the tasks that wait', async () => {
     manager = pool({ worker: announcing, maxWorkers: 1, prefetch: 1, maxQueueBytes: 100_000 });
     const begun = started(manager, 'runs');
-    const tasks = [manager.run({ id: 'runs', type: 'sleep', data: 50 })];
+    const { path, open } = gate();
+    const tasks = [manager.run({ id: 'runs', type: 'until', data: path })];
     await begun;
     const half = 'x'.repeat(60_000);
     tasks.push(manager.run({ type: 'echo', data: half }));
@@ -510,7 +514,8 @@ describe('a full queue', () => {
       QueueFullError,
     );
     tasks.push(manager.run({ type: 'echo', data: 'small' }));
-    expect(await Promise.all(tasks)).toEqual([50, half, 'small']);
+    open();
+    expect(await Promise.all(tasks)).toEqual(['opened', half, 'small']);
     await expect(manager.run({ type: 'echo', data: half })).resolves.toBe(half);
   });
 

@@ -4,7 +4,17 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { EventEmitter, on, once } from 'node:events';
 import { expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
-import { failure, fixture, moduleFile, pool, program, record, until } from './support/harness.js';
+import {
+  failure,
+  fixture,
+  gate,
+  moduleFile,
+  pool,
+  program,
+  record,
+  started,
+  until,
+} from './support/harness.js';
 
 const basic = fixture('basic.mjs');
 
@@ -203,13 +213,16 @@ test('drain is emitted once, after a task was refused and there is room again', 
   const manager = pool({ worker: basic, maxWorkers: 1, maxQueue: 1, prefetch: 1 });
   const log = record(manager, ['drain', 'result']);
   await manager.startWorkers();
-  manager.distributeTask({ id: 'runs', type: 'sleep', data: 50 });
+  const { path, open } = gate();
+  manager.distributeTask({ id: 'runs', type: 'until', data: path });
   manager.distributeTask({ id: 'waits', type: 'echo' });
   for (let i = 0; i < 3; i++) {
     const error = await failure(() => manager.distributeTask({ id: 'refused', type: 'echo' }));
     expect(error).toMatchObject({ code: 'ERR_QUEUE_FULL', limit: 1 });
   }
-  await once(manager, 'drain');
+  const drained = once(manager, 'drain');
+  open();
+  await drained;
   manager.distributeTask({ id: 'again', type: 'echo' });
   await manager.shutdown();
   expect(log.filter(([event]) => event === 'drain')).toEqual([['drain']]);
@@ -335,11 +348,13 @@ test('events.once and events.on work with a pool', async () => {
 });
 
 test('a listener may be added after the task was given', async () => {
-  const manager = pool({ worker: basic, maxWorkers: 1 });
-  const started = manager.startWorkers();
-  manager.distributeTask({ id: 1, type: 'sleep', data: 20 });
-  await started;
+  const manager = pool({ worker: fixture('limits.mjs'), maxWorkers: 1 });
+  const { path, open } = gate();
+  const begun = started(manager, 1);
+  manager.distributeTask({ id: 1, type: 'until', data: path });
+  await begun;
   const log = record(manager, ['result', 'message']);
+  open();
   await manager.shutdown();
   expect(log.map(([event, { taskId }]) => [event, taskId])).toEqual([
     ['message', 1],

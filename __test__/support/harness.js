@@ -215,8 +215,8 @@ export function shellWorker(onTask) {
 }
 
 /**
- * The path of a file that does not exist yet; the tasks `until` of `fixtures/limits.mjs` end when
- * it does.
+ * The path of a file that does not exist yet; the tasks `until` of `fixtures/basic.mjs` and
+ * `limits.mjs` end when it does.
  */
 export function gate() {
   const path = join(project({}), 'open');
