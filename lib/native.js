@@ -4,6 +4,8 @@
 
 const process = require('node:process');
 const { missingAddon } = require('./platform/missing-addon');
+const { addonId, ownTarget } = require('./platform/own-addon');
+const { packageFolder } = require('./platform/package-folder');
 
 // The build declares the addon's types in native.d.cts, from src/bindings/.
 
@@ -19,10 +21,28 @@ if (process.platform === 'win32') {
 
 /** @returns {NativeAddon} */
 function load() {
-  // A variable, so that no bundler takes the addon in.
-  const addon = '../native.cjs';
+  return loadOwn() ?? loadAny();
+}
+
+/** @returns {NativeAddon | undefined} undefined: the addon is not where it should be */
+function loadOwn() {
   try {
-    return require(addon);
+    // A build of the addon elsewhere, for which napi's loader looks.
+    if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH !== undefined) return undefined;
+    const [folder, target] = [packageFolder(), ownTarget()];
+    if (folder === undefined || target === undefined) return undefined;
+    return require(addonId(folder, target));
+  } catch {
+    return undefined; // `loadAny` has the reason.
+  }
+}
+
+/** @returns {NativeAddon} */
+function loadAny() {
+  // A variable, so that no bundler takes the addon in.
+  const loader = '../native.cjs';
+  try {
+    return require(loader);
   } catch {
     // The loader's own error names every candidate that it knows, and blames npm.
     throw missingAddon((id) => require(id));

@@ -2,9 +2,8 @@
 
 // Explains why the native addon cannot be loaded, with a remedy.
 
-const { existsSync } = require('node:fs');
-const path = require('node:path');
 const process = require('node:process');
+const { addonId, ownTarget } = require('./own-addon');
 const { bundled, packageFolder } = require('./package-folder');
 
 /** The platforms of `napi.targets` in package.json. */
@@ -24,7 +23,7 @@ const SUPPORTED = [
 function missingAddon(load) {
   const folder = packageFolder();
   if (folder === undefined) return bundled();
-  const target = ownTarget();
+  const target = ownTarget() ?? reportedTarget();
   if (!SUPPORTED.includes(target)) {
     const there = `supported platforms are ${SUPPORTED.join(', ')}`;
     return failed(
@@ -69,23 +68,20 @@ function missingAddon(load) {
  * @returns {Error & { code?: string }}
  */
 function attempt(load, folder, target) {
-  const file = path.join(folder, `bulkhead.${target}.node`);
   try {
-    load(existsSync(file) ? file : `bulkhead-${target}`);
+    load(addonId(folder, target));
   } catch (error) {
     return /** @type {Error} */ (error);
   }
   return new Error(`the loader native.cjs does not find the installed package bulkhead-${target}`);
 }
 
-function ownTarget() {
+/** The target by Node's report, which takes 5 ms and more. */
+function reportedTarget() {
   const { arch, platform } = process;
-  return `${platform}-${arch}${platform !== 'linux' ? '' : isMusl() ? '-musl' : '-gnu'}`;
-}
-
-function isMusl() {
   const report = /** @type {any} */ (process.report?.getReport());
-  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
+  const musl = report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
+  return `${platform}-${arch}-${musl ? 'musl' : 'gnu'}`;
 }
 
 /**
