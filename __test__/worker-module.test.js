@@ -184,7 +184,7 @@ describe('[XA9] require.main in a worker', () => {
   const guarded = `process.on('message', ({ id }) => process.send({ taskId: id, result: facts() }));`;
 
   test.each([
-    ['loaded by import()', []],
+    ['loaded as under fork', []],
     [
       'loaded through hooks of import()',
       ['--import', `data:text/javascript,${encodeURIComponent(HOOK)}`],
@@ -206,6 +206,27 @@ describe('[XA9] require.main in a worker', () => {
         null,
         [false, worker],
       ]);
+    },
+  );
+
+  test.each([
+    ['worker.cjs', '{}', false],
+    ['worker.js', '{ "type": "commonjs" }', false],
+    ['worker.js', '{}', true],
+  ])(
+    'a CommonJS module %s in a package %s passes through the loader of ES modules: %s',
+    async (name, manifest, passes) => {
+      const folder = project({
+        'package.json': manifest,
+        [name]: `
+          const { stack } = new Error('how this file is loaded');
+          module.exports = () => [require.main === module, stack.includes('node:internal/modules/esm/')];`,
+      });
+      const own = pool({ worker: join(folder, name), maxWorkers: 1, execArgv: [] });
+      await expect(own.run(1)).resolves.toEqual([true, passes]);
+      const builtin = pool({ maxWorkers: 1, execArgv: [] });
+      const filename = join(folder, name);
+      await expect(builtin.run(1, { filename })).resolves.toEqual([false, passes]);
     },
   );
 
