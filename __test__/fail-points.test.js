@@ -6,7 +6,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { WorkerCrashedError } from '../index.mjs';
-import { failure, fixture, pool, record, until } from './support/harness.js';
+import { failure, fixture, moduleFile, pool, record, until } from './support/harness.js';
 import { ledgerFolder, readLedger } from './support/ledger.js';
 
 const WAYS = {
@@ -312,3 +312,19 @@ test('an invalid BULKHEAD_FAIL_POINT is an error, and an empty one is none', asy
   );
   await start({});
 });
+
+test.each([
+  ['a handler', '() => process.pid'],
+  ['an async handler', 'async () => process.pid'],
+])(
+  'a worker with %s looks in vain for a task once, and not after each lone one',
+  async (_, source) => {
+    const { env, token } = faultOf(ledgerFolder(), 'idle', 'exit-0', 2);
+    const worker = moduleFile(`export default ${source};`);
+    const own = pool({ worker, env, maxWorkers: 1 });
+    const pids = new Set();
+    for (let i = 0; i < 10; i++) pids.add(await own.run(i));
+    expect(pids.size).toBe(1);
+    expect(existsSync(token)).toBe(true);
+  },
+);

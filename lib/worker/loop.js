@@ -83,6 +83,11 @@ class Loop {
   #running = new OwnMap();
 
   #pumping = false;
+  /**
+   * The last read brought a single frame. Another read would find nothing, because the supervisor
+   * sends what it has at once. `listen` notices what comes later.
+   */
+  #lone = false;
   /** State of the slice: whether one has begun, and the time (by `now`) at which it ends. */
   #sliceOpen = false;
   #sliceEnd = 0;
@@ -143,6 +148,7 @@ class Loop {
 
   /** Handles new bytes in the port. Called from the event loop, never from a task. */
   readable() {
+    this.#lone = false;
     this.#sliceOpen = true;
     this.#sliceEnd = now() + SLICE;
     this.#pump();
@@ -173,7 +179,7 @@ class Loop {
         }
         // If no further task may run, the end of a running one continues from here. `listen` also
         // notices the end of the stream (-1).
-        if (!this.#hasRoom() || this.#port.fill() <= 0) return;
+        if (!this.#hasRoom() || this.#lone || this.#port.fill() <= 0) return;
       }
     } finally {
       this.#pumping = false;
@@ -186,8 +192,10 @@ class Loop {
 
   #readFrames() {
     const attempts = this.#attempts;
+    let frames = 0;
     for (let text = this.#port.take(); text !== null; text = this.#port.take()) {
       const values = parse(text);
+      frames += values.length;
       const queue = this.#queue;
       for (let i = 0; i < values.length; i++) {
         const id = attempts[2 * i];
@@ -195,6 +203,7 @@ class Loop {
         else this.#handleFrame(values[i]);
       }
     }
+    if (frames > 0) this.#lone = frames === 1;
   }
 
   /** @param {any} frame any frame except a task with only an id and a payload */
