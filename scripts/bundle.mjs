@@ -1,7 +1,8 @@
 // Bundles lib/: users of the package load dist/index.js, and a Node worker starts with
 // dist/worker.js. Each is one file, because Node takes longer to find, read and compile thirty
-// files than for the rest of a worker's start. Nothing is renamed or omitted: the code is that of
-// lib/, and stack traces show its names. `npm run build` and the tests create the bundles.
+// files than for the rest of a worker's start. Nothing is renamed: the code is that of lib/, and
+// stack traces show its names. Only comments are omitted, which each worker would have to read and
+// to keep in memory. `npm run build` and the tests create the bundles.
 //
 // Each module becomes a function that is called immediately, after those of the modules that it
 // requires:
@@ -20,6 +21,9 @@ const dist = join(root, 'dist');
 
 /** Matches a call that requires one of our own modules, as esbuild prints the call. */
 const OWN_MODULE = /\brequire\("(\.[^"]+)"\)/g;
+
+/** Matches a comment that has its lines to itself, as esbuild prints the comments that it keeps. */
+const COMMENT = /^[ \t]*\/\*\*.*?\*\/\n/gms;
 
 /** Entries in lib/, by their names in dist/. */
 const ENTRIES = { 'index.js': 'index.js', 'worker.js': 'worker/main.js' };
@@ -61,13 +65,7 @@ async function add(path, parts, above) {
   if (circle !== -1)
     throw new Error(`modules require each other in a circle: ${[...above.slice(circle), path]}`);
   if (parts.has(path)) return name;
-  const { code } = await transform(await readFile(path, 'utf8'), {
-    platform: 'node',
-    target: 'node20',
-    charset: 'utf8',
-    sourcefile: path,
-    logLevel: 'warning',
-  });
+  const code = await withoutComments(await readFile(path, 'utf8'), path);
   /** @type {Map<string, string>} */
   const names = new Map();
   for (const [, id] of code.matchAll(OWN_MODULE)) {
@@ -86,6 +84,30 @@ ${body}return module.exports;
 })();`,
   );
   return name;
+}
+
+/**
+ * @param {string} source
+ * @param {string} path
+ */
+async function withoutComments(source, path) {
+  /** @type {import('esbuild').TransformOptions} */
+  const options = {
+    platform: 'node',
+    target: 'node20',
+    // One character beyond Latin-1 would double the memory for the whole bundle.
+    charset: 'ascii',
+    sourcefile: path,
+    logLevel: 'warning',
+  };
+  const printed = await transform(source, options);
+  const code = printed.code.replace(COMMENT, '');
+  const minified = await Promise.all(
+    [printed.code, code].map((text) => transform(text, { ...options, minify: true })),
+  );
+  if (minified[0].code !== minified[1].code)
+    throw new Error(`omitting the comments would change the code of ${path}`);
+  return code;
 }
 
 /** For Vitest: the tests run the current code of lib/. */
