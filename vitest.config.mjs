@@ -18,6 +18,7 @@ const LONG = [
   'large-messages',
   'ledger',
   'limits',
+  'long-strings',
   'package',
   'public-api',
   'reload',

@@ -166,6 +166,23 @@ describe('a worker that breaks the protocol', () => {
       },
       /v8/,
     ],
+    // Long ones are read by the addon, and others by JavaScript.
+    ...[0, 1, 999, 40_000, 40_001].map((length) => [
+      `a string of ${length} bytes in a form that does not exist`,
+      {
+        do: 'text',
+        text: `{"type":"result","id":$id,"bytes":[${length}],"binary":[["String",[]]],"result":null}\n${'\x02'.repeat(length)}`,
+      },
+      /bytes of a string are malformed/,
+    ]),
+    ...[1000, 40_000].map((length) => [
+      `a string of ${length} bytes with half a unit of UTF-16`,
+      {
+        do: 'text',
+        text: `{"type":"result","id":$id,"bytes":[${length}],"binary":[["String",[]]],"result":null}\n${'\x01'.repeat(length)}`,
+      },
+      /bytes of a string are malformed/,
+    ]),
   ])('%s breaks the protocol', async (_, data, what) => {
     const { error } = await breach(data);
     expect(error.what).toMatch(what);

@@ -7,11 +7,13 @@
 //! Each piece is a mapping of its own. The allocator's heaps would grow for ever as pieces of all
 //! sizes come and go, and could not shrink.
 
+#![expect(unsafe_code, reason = "the system takes back pages whose content has no meaning")]
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, UncheckedAdvice};
 
 /// The size (bytes) from which on pieces are pooled. The allocator keeps smaller ones warm by
 /// itself.
@@ -109,6 +111,19 @@ impl Bytes {
     pub fn set_length(&mut self, length: usize) {
         assert!(length <= self.room().len(), "more bytes than there is room for");
         self.length = length;
+    }
+
+    /// Gives the pages behind the content back to the system if they are many. Bytes that may live
+    /// for long then take little more memory than their content.
+    pub fn trim(&mut self) {
+        let Memory::Mapped(piece) = &mut self.memory else { return };
+        let end = self.length.next_multiple_of(PAGE);
+        let Some(rest) = piece.len().checked_sub(end) else { return };
+        if rest > piece.len() / 8 {
+            // SAFETY: no reference to this memory exists, and its content has no meaning.
+            // A failure leaves the pages, which does no harm.
+            let _ = unsafe { piece.unchecked_advise_range(UncheckedAdvice::DontNeed, end, rest) };
+        }
     }
 
     /// Appends `bytes`.
@@ -209,6 +224,30 @@ mod tests {
         assert_eq!(pool.take(1 << 20).map(|piece| piece.as_ptr()), newest);
         pool.give(fresh(KEPT + 1).expect("there is memory"));
         assert_eq!((pool.pieces.len(), pool.bytes), (0, 0));
+    }
+
+    #[test]
+    fn trimmed_bytes_keep_their_content_and_their_memory_serves_again() {
+        for (size, length) in [(0, 0), (10, 3), (MIN_POOLED, MIN_POOLED), (1 << 20, 70_000)] {
+            let mut bytes = Bytes::with_capacity(size);
+            bytes.room().fill(7);
+            bytes.set_length(length);
+            bytes.trim();
+            assert_eq!(*bytes, vec![7; length]);
+            bytes.room().fill(9);
+            bytes.set_length(size);
+            assert!(bytes.iter().all(|byte| *byte == 9));
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn trimmed_bytes_give_back_the_pages_behind_them() {
+        let mut bytes = Bytes::with_capacity(1 << 20);
+        bytes.room().fill(7);
+        bytes.set_length(PAGE + 1);
+        bytes.trim();
+        assert_eq!(bytes.room()[2 * PAGE - 1..=2 * PAGE], [7, 0]);
     }
 
     #[test]

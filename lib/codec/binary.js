@@ -97,13 +97,15 @@ function toBytes(value, copiesShared = false) {
 
 /**
  * @param {string} type
- * @param {Uint8Array} bytes ownership passes to this function: the result may use the same memory
+ * @param {Uint8Array | string} bytes ownership passes to this function: the result may use the same
+ *   memory. A `String` may be one already
  * @returns {unknown}
  * @throws {TypeError} the type or the length is malformed
  * @throws {SerializationError} the type exists only in the sender's runtime
  */
 function fromBytes(type, bytes) {
-  if (type === 'String') return decodeText(/** @type {Buffer} */ (bytes));
+  if (type === 'String') return decodeText(bytes);
+  if (typeof bytes === 'string') throw new TypeError(`a ${type} cannot be a string`);
   // Users may use the whole `buffer` of what they get. Moreover, bytes from the middle of a larger
   // buffer may not be aligned.
   const buffer = exactly(bytes);

@@ -270,7 +270,7 @@ function stringify(value, what) {
  * @param {any} value parsed JSON, which is modified
  * @param {unknown} binary `[[type, path], ...]`, one for each of `blobs`; checked, because another
  *   process sent it
- * @param {Uint8Array[]} blobs ownership passes to this function
+ * @param {(Uint8Array | string)[]} blobs ownership passes to this function
  * @returns {unknown}
  * @throws {TypeError} the input is malformed
  */
@@ -299,12 +299,13 @@ function restore(value, binary, blobs) {
  *
  * @param {any} value parsed payload
  * @param {{ binary?: unknown, encoding?: unknown }} how
- * @param {Buffer[]} blobs ownership passes to this function
+ * @param {(Buffer | string)[]} blobs ownership passes to this function
  * @returns {unknown}
  * @throws the input is malformed
  */
 function decode(value, { binary, encoding }, blobs) {
-  if (encoding === 'v8') return decodeAdvanced(value, blobs);
+  // V8's format has no strings among its blobs.
+  if (encoding === 'v8') return decodeAdvanced(value, /** @type {Buffer[]} */ (blobs));
   return binary === undefined || binary === null ? value : restore(value, binary, blobs);
 }
 

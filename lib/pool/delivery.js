@@ -95,7 +95,7 @@ class Delivery {
   /**
    * @param {Row} row
    * @param {any} value
-   * @param {Buffer[]} blobs
+   * @param {(Buffer | string)[]} blobs
    */
   onRow(row, value, blobs) {
     switch (row.kind) {

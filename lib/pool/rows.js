@@ -4,6 +4,7 @@
 // event loop runs between two batches: a flood of results must not starve timers and sockets.
 
 const { setImmediate } = require('../clock');
+const { textsIn } = require('../codec/long-strings');
 const { decode } = require('../codec/serialize');
 const { rethrow } = require('../errors/rethrow');
 const native = require('../native');
@@ -16,7 +17,9 @@ const { numberArray } = require('../platform/number-array');
  */
 const { FIELDS, ROWS, KIND, FLAG } = native.rowConstants();
 
-/** @type {Buffer[]} */
+/** @typedef {(Buffer | string)[]} Blobs raw bytes; those of a long string may be the string */
+
+/** @type {Blobs} */
 const NO_BLOBS = [];
 
 /**
@@ -37,7 +40,7 @@ const NO_BLOBS = [];
 class BatchReader {
   /** The fields of all rows. The native side writes them in `drain()`. */
   meta = numberArray(ROWS * FIELDS);
-  /** @type {Pick<NativePool, 'drain' | 'rearm'> | null} */
+  /** @type {Pick<NativePool, 'drain' | 'blobs' | 'rearm'> | null} */
   #native = null;
   #onRow;
   #onMalformed;
@@ -46,7 +49,7 @@ class BatchReader {
    * An error that either function throws becomes an uncaught exception. Later rows are delivered
    * all the same.
    *
-   * @param {(row: Row, value: any, blobs: Buffer[]) => void} onRow gets an object that is reused
+   * @param {(row: Row, value: any, blobs: Blobs) => void} onRow gets an object that is reused
    *   for the next row
    * @param {(row: Row, error: unknown) => void} onMalformed gets a row whose value cannot be read
    */
@@ -55,7 +58,7 @@ class BatchReader {
     this.#onMalformed = onMalformed;
   }
 
-  /** @param {Pick<NativePool, 'drain' | 'rearm'>} native */
+  /** @param {Pick<NativePool, 'drain' | 'blobs' | 'rearm'>} native */
   attach(native) {
     this.#native = native;
   }
@@ -81,13 +84,18 @@ class BatchReader {
 
   /** @returns {number} of rows */
   #drain() {
-    const batch = this.#native?.drain() ?? null;
-    if (batch !== null) this.#read(batch);
-    return batch === null ? 0 : batch[0];
+    const native = this.#native;
+    const batch = native?.drain() ?? null;
+    if (native === null || batch === null) return 0;
+    this.#read(native, batch);
+    return batch[0];
   }
 
-  /** @param {NativeBatch} batch */
-  #read([count, json, strings, blobs]) {
+  /**
+   * @param {Pick<NativePool, 'blobs'>} native
+   * @param {NativeBatch} batch
+   */
+  #read(native, [count, json, strings]) {
     const { meta } = this;
     const values = parseTogether(json);
     const row = {
@@ -114,23 +122,25 @@ class BatchReader {
       row.runTime = meta[at + 7];
       const text = (row.flags & FLAG.APART) === 0 ? null : strings[nextString++];
       const blobCount = meta[at + 8];
-      const own = blobCount === 0 ? NO_BLOBS : blobs.slice(nextBlob, nextBlob + blobCount);
+      const firstBlob = nextBlob;
       nextBlob += blobCount;
+      let blobs = NO_BLOBS;
       let value;
       try {
         if (text === null && values instanceof Error) throw values;
         if (row.flags >= FLAG.HEAP) assertFits(Math.floor(row.flags / FLAG.HEAP));
-        value = readValue(
-          row.flags,
-          text === null ? /** @type {unknown[]} */ (values)[i] : JSON.parse(text),
-          own,
-        );
+        value = text === null ? /** @type {any[]} */ (values)[i] : JSON.parse(text);
+        if (blobCount > 0) {
+          const texts = textsIn((row.flags & FLAG.BINARY) === 0 ? null : value.binary);
+          blobs = native.blobs(firstBlob, blobCount, texts);
+        }
+        value = readValue(row.flags, value, blobs);
       } catch (error) {
         this.#malformed(row, error);
         continue;
       }
       try {
-        this.#onRow(row, value, own);
+        this.#onRow(row, value, blobs);
       } catch (error) {
         rethrow(error);
       }
@@ -169,7 +179,7 @@ function parseTogether(json) {
 /**
  * @param {number} flags
  * @param {any} value parsed
- * @param {Buffer[]} blobs of this row
+ * @param {Blobs} blobs of this row
  */
 function readValue(flags, value, blobs) {
   if ((flags & (FLAG.UNDEFINED | FLAG.V8 | FLAG.BINARY)) === 0) return value;

@@ -40,7 +40,7 @@
  *   copied them
  * @property {unknown} [binary]
  * @property {unknown} [encoding]
- * @property {Buffer[]} [blobs] not on the wire: the raw bytes, after their arrival
+ * @property {(Buffer | string)[]} [blobs] not on the wire: the raw bytes, after their arrival
  */
 
 /** @typedef {'abort' | 'timeout'} AbortReason */
@@ -66,7 +66,7 @@
  * @property {number[]} [bytes]
  * @property {unknown} [binary]
  * @property {unknown} [encoding]
- * @property {Buffer[]} [blobs] not on the wire
+ * @property {(Buffer | string)[]} [blobs] not on the wire
  */
 
 /** @typedef {InitFrame | TaskFrame | AbortFrame | CreditFrame | MessageFrame | { type: 'stop' }} Frame */

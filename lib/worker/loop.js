@@ -14,6 +14,7 @@
 
 const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
+const { textsIn } = require('../codec/long-strings');
 const { decode } = require('../codec/serialize');
 const { explain } = require('./compile');
 const { Task, TaskContext } = require('./context');
@@ -210,7 +211,7 @@ class Loop {
   #handleFrame(frame) {
     if (frame.type === 'task') {
       // The port ends a batch after a frame with raw bytes, so these bytes belong to it.
-      if (frame.bytes !== undefined) frame.blobs = this.#port.blobs();
+      if (frame.bytes !== undefined) frame.blobs = this.#port.blobs(textsIn(frame.binary));
       this.#queue[this.#queue.length] = new Task(
         this,
         frame.id,
@@ -221,7 +222,7 @@ class Loop {
     } else if (frame.type === 'credit') this.#credit(frame);
     else if (frame.type === 'abort') this.#abort(frame);
     else if (frame.type === 'message') {
-      const blobs = frame.bytes === undefined ? [] : this.#port.blobs();
+      const blobs = frame.bytes === undefined ? [] : this.#port.blobs(textsIn(frame.binary));
       this.#onMessage(decode(frame.message, frame, blobs));
     } else if (frame.type === 'stop') this.#onStop();
   }

@@ -4,10 +4,14 @@
     reason = "a Buffer over memory of ours, which napi-rs offers for a Vec only"
 )]
 
-use napi::Env;
 use napi::bindgen_prelude::*;
+use napi::{Env, JsString};
 
+use crate::bindings::external_strings;
 use crate::buffer_pool::Bytes;
+
+/// Raw bytes as JavaScript gets them. Those of a string may already be the string.
+pub type Blob<'env> = Either<BufferSlice<'env>, JsString<'env>>;
 
 /// The size (bytes) from which on a Buffer takes over the memory of the bytes. Smaller ones are
 /// cheaper to copy.
@@ -22,4 +26,29 @@ pub fn create<'env>(env: &'env Env, mut bytes: Bytes) -> Result<BufferSlice<'env
     // SAFETY: until the finalizer drops `bytes`, they stay in place and no other code reads them. A
     // move of their owner moves none of them.
     unsafe { BufferSlice::from_external(env, data, length, bytes, |_, bytes| drop(bytes)) }
+}
+
+/// Hands raw bytes over to JavaScript. `texts` are the indices of those that are strings, in
+/// ascending order.
+pub fn deliver<'env>(
+    env: &'env Env,
+    blobs: &mut [Bytes],
+    texts: &[u32],
+) -> Result<Vec<Blob<'env>>> {
+    let mut texts = texts.iter().map(|&index| index as usize).peekable();
+    let blobs = blobs.iter_mut().map(std::mem::take).enumerate();
+    blobs
+        .map(|(index, blob)| match texts.next_if_eq(&index) {
+            Some(_) => text(env, blob),
+            None => create(env, blob).map(Either::A),
+        })
+        .collect()
+}
+
+/// Makes a string of its bytes, or a Buffer, of which JavaScript makes the string.
+fn text<'env>(env: &'env Env, bytes: Bytes) -> Result<Blob<'env>> {
+    match external_strings::create(env, bytes)? {
+        Ok(text) => Ok(Either::B(text)),
+        Err(bytes) => create(env, bytes).map(Either::A),
+    }
 }

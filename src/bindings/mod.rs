@@ -9,7 +9,8 @@
 //! - [`fast_function`] makes functions that cost little to call.
 //! - [`native_config`] turns the one configuration object into the pool's settings.
 //! - [`constants`] tells JavaScript the numbers that both sides use.
-//! - [`strings`] passes text without a second copy; [`buffers`] passes raw bytes.
+//! - [`strings`] passes text without a second copy; [`buffers`] passes raw bytes;
+//!   [`external_strings`] makes long strings of raw bytes without a copy.
 //! - [`uv`] has the event loop watch a descriptor.
 //! - [`log`] is `BULKHEAD_LOG`.
 
@@ -18,6 +19,7 @@
 mod buffers;
 mod constants;
 mod environment;
+mod external_strings;
 mod fast_function;
 mod log;
 mod native_config;

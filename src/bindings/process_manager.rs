@@ -9,6 +9,7 @@ use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
 use napi_derive::napi;
 
+use crate::bindings::buffers::Blob;
 use crate::bindings::environment::{EnvironmentGuard, Waker};
 use crate::bindings::fast_function::{self, Arguments, FastFunction};
 use crate::bindings::native_config::{self, NativeConfig};
@@ -24,8 +25,8 @@ use crate::supervisor::outbox::Outbox;
 use crate::supervisor::rows::{BATCH_ROWS, Row};
 use crate::supervisor::thread;
 
-/// The number of rows, the text of the array of their values, the separate values, the raw bytes.
-type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>, Vec<BufferSlice<'env>>);
+/// The number of rows, the text of the array of their values, the separate values.
+type Drained<'env> = (u32, JsString<'env>, Vec<JsString<'env>>);
 
 /// The queue is full (in tasks or in bytes), and the task is not accepted.
 const FULL: f64 = -1.0;
@@ -41,6 +42,8 @@ pub struct ProcessManager {
     meta: Float64Array,
     /// The text of the array of a batch's values, while it is put together.
     text: Vec<u8>,
+    /// The raw bytes of the last batch. JavaScript has taken the empty ones.
+    blobs: Vec<Bytes>,
     intake: Rc<RefCell<Intake>>,
 }
 
@@ -129,6 +132,7 @@ impl ProcessManager {
             environment,
             meta,
             text: Vec::new(),
+            blobs: Vec::new(),
             intake: Rc::new(RefCell::new(intake)),
         })
     }
@@ -271,10 +275,8 @@ impl ProcessManager {
     }
 
     /// Takes the oldest batch. Returns the number of its rows, which are in `meta`, the text of an
-    /// array of their values, the separate values, and the raw bytes.
-    #[napi(
-        ts_return_type = "[rows: number, json: string, strings: string[], blobs: Buffer[]] | null"
-    )]
+    /// array of their values, and the separate values. `blobs` gives its raw bytes.
+    #[napi(ts_return_type = "[rows: number, json: string, strings: string[]] | null")]
     pub fn drain<'env>(&mut self, env: &'env Env) -> Result<Option<Drained<'env>>> {
         let Some(mut batch) = self.shared.outbox.take() else { return Ok(None) };
         // SAFETY: JavaScript runs only on this thread, and so not now. `lib/pool/rows.js` never
@@ -290,11 +292,28 @@ impl ProcessManager {
         let json = strings::create(env, &self.text)?;
         let texts =
             batch.strings.iter().map(|text| strings::create(env, text)).collect::<Result<_>>()?;
-        let blobs =
-            batch.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect::<Result<_>>()?;
+        self.blobs.clear();
+        std::mem::swap(&mut self.blobs, &mut batch.blobs);
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
         self.shared.outbox.give_back(batch);
-        Ok(Some((rows, json, texts, blobs)))
+        Ok(Some((rows, json, texts)))
+    }
+
+    /// Takes `count` raw bytes of the last batch, from the index `from` on. `texts` are the indices
+    /// of strings among them, in ascending order. Those may come back as strings already.
+    #[napi(ts_return_type = "(Buffer | string)[]")]
+    pub fn blobs<'env>(
+        &mut self,
+        env: &'env Env,
+        from: u32,
+        count: u32,
+        texts: Vec<u32>,
+    ) -> Result<Vec<Blob<'env>>> {
+        let range = from as usize..from as usize + count as usize;
+        let Some(blobs) = self.blobs.get_mut(range) else {
+            return Err(Error::new(Status::InvalidArg, "the batch has fewer raw bytes"));
+        };
+        buffers::deliver(env, blobs, &texts)
     }
 
     /// Returns whether there is more to drain. If not, `on_batch` will be called for the next

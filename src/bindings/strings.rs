@@ -43,13 +43,26 @@ pub fn append_utf8(text: &JsString<'_>, into: &mut Vec<u8>) -> Result<()> {
 }
 
 /// The form of a string in raw bytes, which their last byte tells.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Form {
+pub enum Form {
     /// One byte a character: ASCII or Latin-1.
     OneByte = 0,
     /// UTF-16, little endian.
     Utf16 = 1,
+}
+
+impl Form {
+    /// Returns the form of these bytes, and the number of its units. `None`: no string has such
+    /// bytes.
+    pub fn of(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (form, text) = bytes.split_last()?;
+        match *form {
+            0 => Some((Self::OneByte, text.len())),
+            1 if text.len().is_multiple_of(2) => Some((Self::Utf16, text.len() / 2)),
+            _ => None,
+        }
+    }
 }
 
 /// Returns a string's text with one byte a character, or its UTF-16 if it has characters that need
@@ -188,6 +201,18 @@ pub fn create<'env>(env: &'env Env, text: &[u8]) -> Result<JsString<'env>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_byte_tells_the_form_of_a_string() {
+        let form = |bytes: &[u8]| Form::of(bytes).map(|(form, length)| (form as u8, length));
+        assert_eq!(form(b"\0"), Some((0, 0)));
+        assert_eq!(form(b"ab\0"), Some((0, 2)));
+        assert_eq!(form(b"a\0b\0\x01"), Some((1, 2)));
+        assert_eq!(form(b"\x01"), Some((1, 0)));
+        for malformed in [&b""[..], b"abc\x01", b"ab\x02", b"\xff"] {
+            assert_eq!(form(malformed), None, "{malformed:?}");
+        }
+    }
 
     #[test]
     fn one_wide_unit_anywhere_is_found() {

@@ -12,6 +12,7 @@ use napi_derive::napi;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
+use crate::bindings::buffers::Blob;
 use crate::bindings::constants::{BATCH_FRAMES, DURING_USER_CODE};
 use crate::bindings::fast_function::{self, Arguments, FastFunction};
 use crate::bindings::uv::Watch;
@@ -263,10 +264,11 @@ impl WorkerPort {
         array
     }
 
-    /// Returns the raw bytes of the last frame that was taken.
-    #[napi]
-    pub fn blobs<'env>(&mut self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
-        self.blobs.drain(..).map(|blob| buffers::create(env, blob)).collect()
+    /// Takes the raw bytes of the last frame that was taken. `texts` are the indices of strings
+    /// among them, in ascending order. Those may come back as strings already.
+    #[napi(ts_return_type = "(Buffer | string)[]")]
+    pub fn blobs<'env>(&mut self, env: &'env Env, texts: Vec<u32>) -> Result<Vec<Blob<'env>>> {
+        buffers::deliver(env, &mut self.blobs, &texts)
     }
 
     /// Makes a function `claim(epoch)`: 1 if this process runs the next task of this epoch, and 0
