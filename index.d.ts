@@ -541,6 +541,19 @@ declare namespace ProcessManager {
      */
     captureStack?: boolean;
     /**
+     * Has V8 collect the young generation of this thread's heap whenever results and messages have
+     * brought 8 MiB of large Buffers. The memory of those that the program has dropped is then used
+     * again while it is warm. The collection takes a fraction of a millisecond, before the next
+     * results. If the program keeps the Buffers, the next collection waits for twice as many bytes,
+     * up to 64 MiB.
+     *
+     * `false`: V8 alone decides. All pools of a thread share its heap, so each must say `false`.
+     * Workers, which collect while they idle, are not affected.
+     *
+     * @defaultValue `true`
+     */
+    collectBuffers?: boolean;
+    /**
      * How values travel. `'json'` is JSON: a `Date` becomes text, `NaN` null, and an instance of a
      * class a plain object. A value of which JSON would make an empty object (a `Map`, a `RegExp`,
      * a `Blob`) is refused with a {@link SerializationError} that says where. `'advanced'` is the

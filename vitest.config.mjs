@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 const LONG = [
   'bounds',
   'bundled',
+  'collected-buffers',
   'crash-ledger',
   'directory',
   'docs',

@@ -61,6 +61,7 @@ describe('defaults', () => {
       maxMessageSize: 64 * 2 ** 20,
     });
     expect(configOf({})).toEqual(configOf(undefined));
+    expect(resolveOptions({}, () => CORES).collectBuffers).toBe(true);
   });
 
   test('an option that is undefined has its default', () => {
@@ -223,6 +224,9 @@ describe('wrong options', () => {
     ['execArgv', [1]],
     ['captureStack', 1],
     ['captureStack', null],
+    ['collectBuffers', 0],
+    ['collectBuffers', null],
+    ['collectBuffers', 'never'],
     ['execPath', 1],
     ['cwd', 1],
     ['nice', '5'],

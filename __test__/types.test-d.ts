@@ -119,6 +119,7 @@ describe('options', () => {
     });
     assertType<Options>({
       captureStack: true,
+      collectBuffers: false,
       maxMessageSize: 1,
       name: 'mine',
       cwd: new URL('file:///'),

@@ -56,6 +56,7 @@ const OPTIONS = Object.freeze([
   'recycleMemory',
   'maxMemory',
   'captureStack',
+  'collectBuffers',
   'serialization',
   'maxMessageSize',
   'env',
@@ -81,6 +82,7 @@ const RESTART_OPTIONS = Object.freeze(['limit', 'window', 'minDelay', 'maxDelay'
  * @property {NativeConfig} config
  * @property {import('./worker-command').WorkerKind} kind
  * @property {string | null} worker file URL of the module
+ * @property {boolean} collectBuffers
  */
 
 /**
@@ -107,6 +109,7 @@ function resolveOptions(options, availableParallelism) {
   return {
     kind,
     worker,
+    collectBuffers: flag('options.collectBuffers', or(own.collectBuffers, true)),
     config: {
       name: text('options.name', or(own.name, 'bulkhead')),
       ...command,

@@ -39,6 +39,7 @@ const {
 } = require('../options/task-options');
 const { TaskStream } = require('../iterate/task-stream');
 const { integer } = require('../options/validators');
+const { recycler } = require('../platform/recycler');
 const { assertNotItself } = require('../platform/worker-process');
 const { Tickets } = require('./tickets');
 
@@ -77,7 +78,7 @@ class ProcessManager extends ObservedEmitter {
   /** @param {import('../../index').Options} [options] */
   constructor(options) {
     super((event) => this.#listenersChanged(event));
-    const { config, kind, worker } = forCaller(ProcessManager, () =>
+    const { config, kind, worker, collectBuffers } = forCaller(ProcessManager, () =>
       resolveOptions(options, native.availableParallelism),
     );
     assertMaySpawn();
@@ -91,6 +92,7 @@ class ProcessManager extends ObservedEmitter {
     this.#batches = new BatchReader(
       (row, value, blobs) => this.#delivery.onRow(row, value, blobs),
       (row, error) => this.#delivery.onMalformed(row, error),
+      collectBuffers ? recycler : null,
     );
     const pool = new native.ProcessManager(
       config,

@@ -44,6 +44,7 @@ class BatchReader {
   #native = null;
   #onRow;
   #onMalformed;
+  #recycler;
 
   /**
    * An error that either function throws becomes an uncaught exception. Later rows are delivered
@@ -52,10 +53,13 @@ class BatchReader {
    * @param {(row: Row, value: any, blobs: Blobs) => void} onRow gets an object that is reused
    *   for the next row
    * @param {(row: Row, error: unknown) => void} onMalformed gets a row whose value cannot be read
+   * @param {import('../platform/recycler').Recycler | null} recycler null: V8 alone decides when it
+   *   collects the Buffers of rows
    */
-  constructor(onRow, onMalformed) {
+  constructor(onRow, onMalformed, recycler) {
     this.#onRow = onRow;
     this.#onMalformed = onMalformed;
+    this.#recycler = recycler;
   }
 
   /** @param {Pick<NativePool, 'drain' | 'blobs' | 'rearm'>} native */
@@ -84,6 +88,8 @@ class BatchReader {
 
   /** @returns {number} of rows */
   #drain() {
+    // The program is done with most Buffers of earlier batches.
+    if (this.#recycler?.isDue) this.#recycler.recycle();
     const native = this.#native;
     const batch = native?.drain() ?? null;
     if (native === null || batch === null) return 0;
@@ -133,6 +139,7 @@ class BatchReader {
         if (blobCount > 0) {
           const texts = textsIn((row.flags & FLAG.BINARY) === 0 ? null : value.binary);
           blobs = native.blobs(firstBlob, blobCount, texts);
+          this.#recycler?.count(blobs);
         }
         value = readValue(row.flags, value, blobs);
       } catch (error) {

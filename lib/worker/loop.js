@@ -16,6 +16,7 @@ const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
 const { textsIn } = require('../codec/long-strings');
 const { decode } = require('../codec/serialize');
+const { recycler } = require('../platform/recycler');
 const { explain } = require('./compile');
 const { Task, TaskContext } = require('./context');
 const { PENDING } = require('./fork-script');
@@ -180,7 +181,11 @@ class Loop {
         }
         // If no further task may run, the end of a running one continues from here. `listen` also
         // notices the end of the stream (-1).
-        if (!this.#hasRoom() || this.#lone || this.#port.fill() <= 0) return;
+        if (!this.#hasRoom() || this.#lone || this.#port.fill() <= 0) {
+          // The supervisor has all replies, so the collection delays none.
+          if (recycler.isDue) recycler.recycle();
+          return;
+        }
       }
     } finally {
       this.#pumping = false;
@@ -211,7 +216,7 @@ class Loop {
   #handleFrame(frame) {
     if (frame.type === 'task') {
       // The port ends a batch after a frame with raw bytes, so these bytes belong to it.
-      if (frame.bytes !== undefined) frame.blobs = this.#port.blobs(textsIn(frame.binary));
+      if (frame.bytes !== undefined) frame.blobs = this.#blobs(frame);
       this.#queue[this.#queue.length] = new Task(
         this,
         frame.id,
@@ -222,9 +227,20 @@ class Loop {
     } else if (frame.type === 'credit') this.#credit(frame);
     else if (frame.type === 'abort') this.#abort(frame);
     else if (frame.type === 'message') {
-      const blobs = frame.bytes === undefined ? [] : this.#port.blobs(textsIn(frame.binary));
+      const blobs = frame.bytes === undefined ? [] : this.#blobs(frame);
       this.#onMessage(decode(frame.message, frame, blobs));
     } else if (frame.type === 'stop') this.#onStop();
+  }
+
+  /**
+   * Returns the raw bytes of the last frame.
+   *
+   * @param {any} frame
+   */
+  #blobs(frame) {
+    const blobs = this.#port.blobs(textsIn(frame.binary));
+    recycler.count(blobs);
+    return blobs;
   }
 
   /** @param {import('./frames').CreditFrame} frame */

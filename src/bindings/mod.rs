@@ -46,6 +46,13 @@ pub fn encode_text<'env>(env: &'env Env, text: JsString<'_>) -> Result<BufferSli
     buffers::create(env, strings::to_bytes(&text)?)
 }
 
+/// Returns the number of bytes in memory of ours that Buffers of this thread hold, because
+/// JavaScript has not collected them.
+#[napi]
+pub fn external_bytes() -> f64 {
+    buffers::external_bytes() as f64
+}
+
 /// Returns the depth of this process in pools within pools; 0: no pool has started it.
 #[napi]
 pub fn depth() -> u32 {
