@@ -399,6 +399,26 @@ declare namespace ProcessManager {
      */
     maxWorkers?: number;
     /**
+     * Number of processes that stand by, from 0 to 1024: started ahead, and without the worker
+     * module. A worker that starts, for whatever reason, takes one of them and only imports the
+     * module. So a larger pool, and a worker in place of one that died, cost an import instead of
+     * a start.
+     *
+     * A standby is not a worker. It runs no tasks, and has no id, no row in `workers`, no `online`
+     * and no `exit` event; `stats().standby` counts them. Standbys come on top of `maxWorkers`,
+     * and an idle pool keeps them: each takes the memory of an empty `node`. The first one starts
+     * when `minWorkers` are ready. `reload()` starts new ones, and `shutdown()` ends them at once.
+     * A pool whose workers open the debugger (`--inspect`) has none, because each worker's port
+     * belongs to its id.
+     *
+     * A standby that dies is replaced after a pause, within the limits of {@link Options.restart}.
+     * After that the pool serves without standbys, and a process warning
+     * (`BULKHEAD_STANDBY_MISSING`) says why.
+     *
+     * @defaultValue `0`
+     */
+    standby?: number;
+    /**
      * How long a worker above `minWorkers` may idle before it leaves (ms). Its `exit` has the
      * reason `'idle'`. `Infinity`: idle workers never leave, and a pool that has grown keeps its
      * size.
@@ -490,7 +510,7 @@ declare namespace ProcessManager {
      * the same id replaces the worker.
      *
      * The pool starts the successor early enough that the next task need not wait for it. The
-     * successor stands by until the first worker has had all its tasks (or has idled for
+     * successor waits until the first worker has had all its tasks (or has idled for
      * `idleTimeout`). The first worker leaves when its tasks have ended (`exit` with the reason
      * `'recycled'`). A task that was sent to a worker and taken back before it started does not
      * count.
@@ -918,7 +938,7 @@ declare namespace ProcessManager {
       | 'aborted'
       | 'crashed'
       | 'startup';
-    /** Time from spawn to death (ms). */
+    /** Time from spawn to death (ms); the time as a standby does not count. */
     uptime: number;
     /** Number of tasks that the worker has ended, with a result or an error. */
     tasksDone: number;
@@ -1094,6 +1114,8 @@ declare namespace ProcessManager {
      * divided by the time that workers were ready and by `concurrency`.
      */
     utilization: number;
+    /** Number of processes that stand by ({@link Options.standby}). */
+    standby: number;
     /** The same rows as {@link ProcessManager.workers}. */
     workers: WorkerStats[];
   }
@@ -1134,7 +1156,7 @@ declare namespace ProcessManager {
     state: 'starting' | 'idle' | 'busy' | 'stopping';
     /** Ids of the tasks that the worker runs. */
     running: TaskId[];
-    /** Time since the process was spawned (ms). */
+    /** Time since the process was spawned (ms); the time as a standby does not count. */
     uptime: number;
     /**
      * Resident memory (bytes); null where it is not known: elsewhere than on Linux, or without a

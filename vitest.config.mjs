@@ -29,6 +29,7 @@ const LONG = [
   'runtimes',
   'shared-bytes',
   'spawn-faults',
+  'standby',
   'threads',
   'throwing',
   'typescript-loaders',

@@ -108,6 +108,7 @@ describe('stats() and workers', () => {
       waitTime: NO_TIME,
       runTime: NO_TIME,
       utilization: 0,
+      standby: 0,
       workers: [],
     });
   });

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { root, rowOf, testsById, withFiles } from './test-ids.mjs';
 
 /** Rows of the catalogue of faults, by letter, and how many of them have a test at the least. */
-const FAULTS = { A: 20, B: 15, C: 12, D: 17, E: 22, F: 16, G: 26, H: 11 };
-const TESTED = 110;
+const FAULTS = { A: 22, B: 15, C: 12, D: 17, E: 22, F: 16, G: 26, H: 11 };
+const TESTED = 112;
 
 const PAGES = ['docs/reliability.md', 'docs/features.md'];
 const UNTESTED = /not tested: \S|^(?:P|–): \S/;

@@ -39,6 +39,7 @@ const OPTIONS = Object.freeze([
   'worker',
   'minWorkers',
   'maxWorkers',
+  'standby',
   'idleTimeout',
   'concurrency',
   'maxQueue',
@@ -117,6 +118,7 @@ function resolveOptions(options, availableParallelism) {
       nice: own.nice === undefined ? null : count('nice', 0, -20, 19),
       serialization,
       ...poolSize('options', own, { minWorkers: cores, maxWorkers: cores }),
+      standby: standby(count('standby', 0, 0, MAX_WORKERS), command),
       idleTimeout: limit('idleTimeout', 10_000),
       concurrency: count('concurrency', 1, 1, MAX_CONCURRENCY),
       maxQueue: finite(count('maxQueue', 1_000_000, 0, Infinity)),
@@ -169,6 +171,17 @@ function poolSize(name, own, { minWorkers, maxWorkers }) {
     minWorkers: min ?? Math.min(minWorkers, max ?? minWorkers),
     maxWorkers: max ?? Math.max(maxWorkers, min ?? maxWorkers),
   };
+}
+
+/**
+ * Without a worker id there is no port for the worker's debugger, so a pool that is debugged has no
+ * standbys.
+ *
+ * @param {number} count
+ * @param {Pick<NativeConfig, 'inspect'>} command
+ */
+function standby(count, { inspect }) {
+  return inspect === null ? count : 0;
 }
 
 /**

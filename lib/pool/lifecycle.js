@@ -291,6 +291,11 @@ class Lifecycle {
           type: 'BulkheadWarning',
           code: 'BULKHEAD_WORKERS_MISSING',
         });
+      case 'standbys-die':
+        return process.emitWarning(standbysDie(startError(about.cause)), {
+          type: 'BulkheadWarning',
+          code: 'BULKHEAD_STANDBY_MISSING',
+        });
       case 'left-behind':
         return process.emitWarning(unkillable(about), {
           type: 'BulkheadWarning',
@@ -429,15 +434,21 @@ function startsFailing({ message }) {
   return `some workers of the pool do not start: ${message}; the other workers serve tasks, and the pool keeps trying`;
 }
 
-/** @param {Record<string, any>} about */
+/** @param {Error} cause */
+function standbysDie({ message }) {
+  return `standbys of the pool die before a worker needs them: ${message}; the pool serves without them until another worker is ready`;
+}
+
+/** @param {Record<string, any>} about `workerId`: 0 for a standby */
 function unkillable({ workerId, pid, after, code }) {
+  const who = workerId === 0 ? 'a standby' : `worker ${workerId}`;
   if (code !== null) {
     const why = `this process may not signal the worker (${code}), for example because the worker runs as another user`;
-    return `worker ${workerId} (pid ${pid}) cannot be killed: ${why}; the pool no longer waits for the worker; end pid ${pid} as that user or as root`;
+    return `${who} (pid ${pid}) cannot be killed: ${why}; the pool no longer waits for the worker; end pid ${pid} as that user or as root`;
   }
   const why =
     'a debugger or the kernel holds the process (for example a disk that does not respond)';
-  return `worker ${workerId} (pid ${pid}) still exists ${after} ms after SIGKILL: ${why}; the pool no longer waits for the worker`;
+  return `${who} (pid ${pid}) still exists ${after} ms after SIGKILL: ${why}; the pool no longer waits for the worker`;
 }
 
 module.exports = { Lifecycle };

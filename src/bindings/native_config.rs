@@ -41,6 +41,8 @@ pub struct NativeConfig {
     pub serialization: String,
     pub min_workers: u32,
     pub max_workers: u32,
+    /// The number of processes that stand by.
+    pub standby: u32,
     /// (ms)
     pub idle_timeout: f64,
     pub concurrency: u32,
@@ -115,6 +117,7 @@ impl NativeConfig {
         PoolConfig {
             min_workers: self.min_workers as usize,
             max_workers: self.max_workers.max(1) as usize,
+            standby: self.standby as usize,
             concurrency: self.concurrency.max(1) as usize,
             prefetch: match self.prefetch {
                 0 => Prefetch::Auto,

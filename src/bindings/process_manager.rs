@@ -348,7 +348,7 @@ impl ProcessManager {
         self.environment.waker().unref(env);
     }
 
-    /// Returns JSON text: `{ tasks, queue, waitTime, runTime, utilization, workers }`.
+    /// Returns JSON text: `{ tasks, queue, waitTime, runTime, utilization, standby, workers }`.
     #[napi]
     pub fn stats(&self) -> String {
         let snapshot = self.shared.snapshot();
@@ -379,6 +379,7 @@ impl ProcessManager {
             "waitTime": times.wait,
             "runTime": times.run,
             "utilization": times.utilization,
+            "standby": snapshot.standbys,
             "workers": workers.collect::<Vec<_>>(),
         })
         .to_string()

@@ -9,6 +9,8 @@ pub struct PoolConfig {
     pub min_workers: usize,
     /// Slots of the pool, at least 1. Workers above `min_workers` come and go with the load.
     pub max_workers: usize,
+    /// Processes that stand by, in addition to the workers.
+    pub standby: usize,
     /// Tasks that one worker runs at a time, at least 1.
     pub concurrency: usize,
     /// Tasks that a worker may hold ahead of the running ones.
@@ -50,6 +52,7 @@ impl Default for PoolConfig {
         Self {
             min_workers: 1,
             max_workers: 1,
+            standby: 0,
             concurrency: 1,
             prefetch: Prefetch::Auto,
             task_timeout: None,

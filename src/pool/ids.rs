@@ -16,6 +16,11 @@ pub type Ticket = u32;
 /// or to a task of another worker, is never taken for this one.
 pub type AttemptId = u64;
 
+/// One process that stands by. It has no slot yet; the slot that takes it gives it a
+/// [`WorkerKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StandbyId(pub u32);
+
 /// One process of one slot. `life` counts the processes started there. So events of a dead process
 /// are recognised, and a worker is told from its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::buffer_pool::{Bytes, MIN_POOLED};
-use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, StandbyId, TaskKey, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::lifecycle::ExitReason;
 
@@ -119,6 +119,10 @@ pub enum Event {
     Credit { ticket: Ticket, count: u32 },
     /// The process exists.
     Spawned { worker: WorkerKey },
+    /// The process of the standby exists.
+    StandbySpawned { standby: StandbyId },
+    /// The standby is reaped, or could not be spawned.
+    StandbyEnded { standby: StandbyId },
     /// The process could not be spawned. `permanent`: another try cannot help (no such executable).
     SpawnFailed { worker: WorkerKey, permanent: bool },
     /// The handshake is complete. `claims`: the worker claims its tasks by the claim word.
@@ -174,8 +178,12 @@ pub enum Evidence {
 /// An effect. The driver performs effects in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
-    /// Start a process for this worker.
-    Spawn { worker: WorkerKey },
+    /// Start a process for this worker, or use that of the standby.
+    Spawn { worker: WorkerKey, standby: Option<StandbyId> },
+    /// Start a process that stands by.
+    StartStandby { standby: StandbyId },
+    /// SIGKILL to the group of the standby, which no slot takes any more.
+    EndStandby { standby: StandbyId },
     /// Write a task to its worker. `epoch` is `None` for workers without a claim word.
     Send {
         worker: WorkerKey,
@@ -223,6 +231,8 @@ pub(crate) enum Effect {
     StartFailed { worker: WorkerKey },
     /// Missing workers repeatedly do not get ready, while others serve. Told once.
     Short,
+    /// Standbys repeatedly die unused, the last one just now. Told once.
+    StandbysDie,
     /// The pool is broken. Told once.
     Broken,
     /// Shutdown is complete.

@@ -29,7 +29,7 @@ pub(crate) struct Slot {
 pub(crate) enum Replacement {
     #[default]
     None,
-    /// The process that takes over from the worker: it starts, or stands by.
+    /// The process that takes over from the worker: it starts, or is ready and waits.
     Successor(Box<Worker>),
     /// The process that the worker has replaced: it ends what it runs, and stops.
     Predecessor(Box<Worker>),
@@ -113,7 +113,7 @@ impl Slot {
     }
 
     /// Returns whether the successor is ready to take over.
-    pub(crate) fn has_standby(&self) -> bool {
+    pub(crate) fn has_ready_successor(&self) -> bool {
         matches!(&self.replacement, Replacement::Successor(other) if other.life.is_ready())
     }
 

@@ -9,7 +9,8 @@
 //!
 //! [`replacement`] is the one way to replace a sound worker: the worker goes on until its successor
 //! is ready. [`resize`] changes the number of workers, [`reload`] replaces all of them,
-//! [`affinity`] keeps tasks of one key together. [`timers`] holds all deadlines.
+//! [`affinity`] keeps tasks of one key together. [`standby`] starts processes ahead. [`timers`]
+//! holds all deadlines.
 
 mod affinity;
 mod dispatch;
@@ -19,6 +20,7 @@ mod replacement;
 mod resize;
 #[cfg(test)]
 mod soundness;
+mod standby;
 mod starting;
 mod stopping;
 mod task_events;
@@ -28,11 +30,12 @@ mod worker_events;
 use std::collections::VecDeque;
 
 use crate::pool::config::PoolConfig;
-use crate::pool::ids::{AttemptId, Micros, TaskKey, Ticket, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, StandbyId, TaskKey, Ticket, WorkerKey};
 use crate::pool::lifecycle::{ExitReason, Life};
 use crate::pool::messages::{Body, Effect, Event};
 use crate::pool::policy::{Jitter, Predictor, RestartBudget};
 use crate::pool::slot::Slot;
+use crate::pool::standbys::Standbys;
 use crate::pool::tasks::{Counters, TaskTable};
 use crate::pool::timing::{Spread, Timing};
 use crate::pool::worker::Worker;
@@ -95,12 +98,16 @@ pub(crate) struct Pool {
     phase: Phase,
     tasks: TaskTable,
     slots: Vec<Slot>,
+    standbys: Standbys,
     predictor: Predictor,
     budget: RestartBudget,
     jitter: Jitter,
     next_attempt: AttemptId,
-    /// A moving average of the time from the decision to start a worker to its readiness (µs).
+    /// A moving average of the time from the decision to start a worker from scratch to its
+    /// readiness (µs).
     start_time: Micros,
+    /// The same of starts from a standby.
+    standby_start_time: Micros,
     trust: Trust,
     /// True if `Short` was told.
     short: bool,
@@ -132,11 +139,13 @@ impl Pool {
             phase: Phase::Idle,
             tasks: TaskTable::default(),
             slots,
+            standbys: Standbys::default(),
             predictor: Predictor::default(),
             budget: RestartBudget::default(),
             jitter,
             next_attempt: 1,
             start_time: 0,
+            standby_start_time: 0,
             trust: Trust::Given,
             short: false,
             grow_at: None,
@@ -159,6 +168,8 @@ impl Pool {
             Event::Cancel(ticket) => self.cancel(now, ticket),
             Event::Credit { ticket, count } => self.credit(ticket, count),
             Event::Spawned { worker } => self.spawned(worker),
+            Event::StandbySpawned { standby } => self.standby_spawned(standby),
+            Event::StandbyEnded { standby } => self.standby_ended(now, standby),
             Event::SpawnFailed { worker, permanent } => self.spawn_failed(now, worker, permanent),
             Event::Ready { worker, claims } => self.ready(now, worker, claims),
             Event::StartRefused { worker, permanent } => self.start_refused(now, worker, permanent),
@@ -184,6 +195,7 @@ impl Pool {
         self.advance_replacements(now);
         self.advance_resize(now);
         self.advance_reload();
+        self.advance_standbys(now);
         self.close_if_done(now);
         self.update_keys();
     }
@@ -216,6 +228,16 @@ impl Pool {
     /// Returns whether the pool still wants a process for this worker, which has none yet.
     pub(crate) fn is_wanted(&mut self, key: WorkerKey) -> bool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))
+    }
+
+    /// Returns whether the pool still wants a process for this standby, which has none yet.
+    pub(crate) fn is_standby_wanted(&self, standby: StandbyId) -> bool {
+        self.standbys.is_wanted(standby)
+    }
+
+    /// Returns the number of processes that stand by.
+    pub(crate) fn standbys(&self) -> usize {
+        self.standbys.waiting()
     }
 
     /// Returns whether the pool is broken, and perhaps closed since.

@@ -781,3 +781,65 @@ fn what_waits_is_served_by_others_while_a_worker_is_asked() {
     world.act(&Act::Terminate);
     world.finish(true);
 }
+
+/// Makes a pool with one worker that is ready, and with these standbys.
+fn standing(standby: usize, limit: usize) -> World {
+    let one = config(2, 1, 1, Prefetch::Fixed(1));
+    let restart = RestartConfig { limit, ..one.restart };
+    let mut world = World::new(PoolConfig { standby, restart, ..one }, true);
+    world.act(&Act::Start);
+    world.act(&Act::Ready(0));
+    for _ in 0..=standby {
+        world.act(&Act::Wait(10_000));
+    }
+    assert_eq!(world.pool.standbys(), standby);
+    world
+}
+
+#[test]
+fn a_worker_that_starts_takes_a_standby_and_another_stands_by() {
+    let mut world = standing(2, 4);
+    world.act(&Act::Die(0));
+    assert_eq!((world.taken, world.pool.standbys()), (1, 1));
+    world.act(&Act::Ready(0));
+    world.act(&Act::Wait(10_000));
+    world.act(&Act::Wait(10_000));
+    assert_eq!(world.pool.standbys(), 2);
+    submit(&mut world, 2);
+    assert_eq!((world.taken, world.spawns), (2, 3), "the pool grows at once");
+    world.act(&Act::Reload);
+    assert_eq!(world.pool.standbys(), 0, "they may have loaded old code");
+    world.finish(true);
+}
+
+// [A22]
+#[test]
+fn a_start_from_a_standby_that_fails_does_not_count_and_is_made_up_for_from_scratch() {
+    let mut world = standing(2, 0);
+    for _ in 0..2 {
+        world.act(&Act::Die(0));
+    }
+    assert_eq!((world.taken, world.spawns, world.broken), (1, 3, false));
+    world.act(&Act::Die(0));
+    assert!(world.broken, "the start from scratch has counted");
+    world.finish(true);
+}
+
+// [A21]
+#[test]
+fn standbys_that_die_are_given_up_until_a_worker_gets_ready() {
+    let mut world = standing(1, 4);
+    for death in 1..=5 {
+        assert!(!world.standbys_die, "told after {death} deaths");
+        world.act(&Act::StandbyDies(0));
+        world.act(&Act::Wait(10_000));
+    }
+    assert!(world.standbys_die);
+    world.act(&Act::Wait(1_000_000));
+    assert_eq!((world.pool.standbys(), world.standbys.len(), world.spawns), (0, 0, 1));
+    world.act(&Act::Die(0));
+    world.act(&Act::Ready(0));
+    world.act(&Act::Wait(10_000));
+    assert_eq!((world.pool.standbys(), world.taken), (1, 0));
+    world.finish(true);
+}

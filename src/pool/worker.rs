@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     pub left: u64,
     /// The number of reloads before the worker started.
     pub generation: u32,
+    /// True if the worker's process stood by.
+    pub from_standby: bool,
     /// True if the worker's slot was given up: the worker ends what it runs, and stops.
     pub retiring: bool,
     /// The worker's replacement, if one is scheduled.
@@ -141,6 +143,7 @@ impl Worker {
             ready_at: None,
             left: config.max_tasks.unwrap_or(u64::MAX),
             generation,
+            from_standby: false,
             retiring: false,
             plan: None,
             replace_at: None,

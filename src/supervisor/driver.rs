@@ -26,9 +26,11 @@ use crate::supervisor::outbox::Outbox;
 use crate::supervisor::replies::{Reply, payload_reply, task_row, uses_v8};
 use crate::supervisor::report::{self, ExitReport, SpawnFailure};
 use crate::supervisor::rows::{Batch, Kind, Row, flags};
+use crate::supervisor::standbys::Standbys;
 use crate::wire::down::AbortReason;
 use crate::wire::{Frame, Serialization, Up};
 
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,7 @@ pub struct Driver {
     outbox: Arc<Outbox>,
     /// The workers that the supervisor thread has to start.
     pub spawns: VecDeque<WorkerKey>,
+    standbys: Standbys,
     /// The time at which the pool's task wakes by itself.
     armed: Option<Micros>,
     /// The rows that the outbox does not have yet.
@@ -82,6 +85,8 @@ impl Cause<'_> {
 pub struct Snapshot {
     pub counters: Counters,
     pub waiting: (usize, u64),
+    /// The number of processes that stand by.
+    pub standbys: usize,
     pub times: Times,
     /// Each worker with its process id and the time of its spawn.
     pub workers: Vec<(WorkerRow, Option<(i32, Micros)>)>,
@@ -100,6 +105,7 @@ impl Driver {
             admission,
             outbox,
             spawns: VecDeque::new(),
+            standbys: Standbys::default(),
             armed: None,
             batch: Batch::default(),
             last_start_failure: b"null".to_vec(),
@@ -146,7 +152,8 @@ impl Driver {
         let deadline = self.pool.next_deadline();
         let earlier =
             deadline.is_some_and(|deadline| self.armed.is_none_or(|armed| deadline < armed));
-        earlier || !self.spawns.is_empty() || self.pool.is_closed()
+        let starts = !self.spawns.is_empty() || self.standbys.has_requests();
+        earlier || starts || self.pool.is_closed()
     }
 
     /// Calls `act` for every link.
@@ -166,6 +173,7 @@ impl Driver {
             workers,
             counters: pool.counters(),
             waiting: pool.waiting(),
+            standbys: pool.standbys(),
             times: pool.times(now),
         }
     }
@@ -508,7 +516,14 @@ impl Driver {
                         link.violation.get_or_insert_with(|| Breach::Claims.to_string());
                     }
                 }
-                Effect::Spawn { worker } => self.spawns.push_back(worker),
+                Effect::Spawn { worker, standby } => {
+                    let taken = standby.is_some_and(|standby| self.standbys.give(standby, worker));
+                    if !taken {
+                        self.spawns.push_back(worker);
+                    }
+                }
+                Effect::StartStandby { standby } => self.standbys.request(standby),
+                Effect::EndStandby { standby } => self.standbys.end(standby),
                 Effect::Abort { worker, attempt_id, overdue } => {
                     let reason = if overdue { AbortReason::Timeout } else { AbortReason::Abort };
                     self.with_link(worker, |link| link.send_abort(attempt_id, reason));
@@ -577,6 +592,10 @@ impl Driver {
                 Effect::Short => {
                     let event = report::short_event(&self.last_start_failure);
                     self.push_event(0, &event);
+                }
+                Effect::StandbysDie => {
+                    let cause = cause.exit_report(0).start_failure();
+                    self.push_event(0, &report::standbys_die(&cause));
                 }
                 Effect::Broken => {
                     let event = report::broken_event(&self.last_start_failure);

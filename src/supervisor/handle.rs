@@ -157,7 +157,11 @@ impl PoolHandle {
     /// Kills all processes and closes the outbox, because the environment is going away.
     pub fn abandon(&self) {
         self.outbox.close();
-        self.lock().each_link(Link::kill);
+        {
+            let mut driver = self.lock();
+            driver.each_link(Link::kill);
+            driver.kill_standbys();
+        }
         self.post(Event::Terminate);
     }
 
@@ -167,6 +171,7 @@ impl PoolHandle {
     pub fn end(&self) {
         let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         locked.driver.each_link(Link::kill_without_wake);
+        locked.driver.kill_standbys();
         self.lock_inbox().push(Event::Terminate);
     }
 

@@ -1,19 +1,22 @@
-//! Starts one worker: its process, its task, and its link.
+//! Starts one worker: its process, its task, and its link. A process that stands by has neither
+//! until a worker takes it.
 
 use std::borrow::Cow;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::inspect::announcement::Announcements;
+use crate::inspect::ports::Port;
 use crate::pool::ids::WorkerKey;
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::directory::Directory;
 use crate::process::oom;
 use crate::process::readiness::watch;
-use crate::process::{self, CallError, SpawnError, SpawnSpec, Stdio, Waiter};
+use crate::process::{self, CallError, Pid, SpawnError, SpawnSpec, Stdio, Waiter};
 use crate::shm::SharedPage;
 use crate::supervisor::config::StdioMode;
 use crate::supervisor::handle::{self, SharedPool};
@@ -24,22 +27,47 @@ use crate::supervisor::worker_task::{Spawned, Stream, WorkerTask};
 use crate::wire;
 use crate::wire::down::Init;
 
-/// Starts the process and its task, or tells the driver why there is no process.
+/// A process that was just started or stands by, with this side's ends of its channel and pipes.
+pub(super) struct Process {
+    pub(super) pid: Pid,
+    pub(super) waiter: Waiter,
+    pub(super) channel: Arc<AsyncFd<OwnedFd>>,
+    pub(super) page: Option<SharedPage>,
+    pub(super) stdout: Option<Stream>,
+    pub(super) stderr: Stream,
+    port: Option<Port>,
+    /// The kernel's count of processes killed for memory, before this one could do harm.
+    pub(super) oom: Option<oom::Mark>,
+}
+
+impl Process {
+    pub(super) fn raw_pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+}
+
+/// Starts a process and its worker's task, or tells the driver why there is no process.
 pub(super) fn start(shared: &SharedPool, key: WorkerKey) {
     let wanted = shared.lock().is_wanted(key);
-    let started = if wanted { spawn(shared, key).map_err(Some) } else { Err(None) };
-    let mut driver = shared.lock();
+    let started = if wanted { spawn(shared, Some(key)).map_err(Some) } else { Err(None) };
     match started {
-        Ok((task, link)) => {
-            tracing::debug!(worker = key.worker_id(), pid = link.raw_pid(), "spawned");
-            driver.spawned(shared.now(), link);
-            tokio::task::spawn_local(task.run());
-        }
+        Ok(process) => employ(shared, key, process),
         Err(failure) => {
             tracing::debug!(worker = key.worker_id(), ?failure, "not spawned");
+            let mut driver = shared.lock();
             driver.spawn_failed(shared.now(), key, failure);
+            driver.run_once();
         }
     }
+}
+
+/// Makes the process a worker: starts its task, and sends `init`.
+pub(super) fn employ(shared: &SharedPool, key: WorkerKey, process: Process) {
+    tracing::debug!(worker = key.worker_id(), pid = process.raw_pid(), "spawned");
+    let (task, link) = worker(shared, key, process);
+    let mut driver = shared.lock();
+    driver.spawned(shared.now(), link);
+    tokio::task::spawn_local(task.run());
     driver.run_once();
 }
 
@@ -78,7 +106,8 @@ impl From<SpawnError> for SpawnFailure {
     }
 }
 
-fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), SpawnFailure> {
+/// Starts a process, for this worker if it has one already.
+pub(super) fn spawn(shared: &SharedPool, key: Option<WorkerKey>) -> Result<Process, SpawnFailure> {
     let config = &shared.worker_config;
     let (channel, theirs) = channel_pair()?;
     // Without shared memory the pool does not prefetch.
@@ -93,7 +122,7 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
     let channel = Arc::new(watch(channel, Interest::READABLE)?);
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
-    let port = config.inspect.as_ref().map(|inspect| inspect.port(key.worker_id()));
+    let port = config.inspect.as_ref().zip(key).map(|(inspect, key)| inspect.port(key.worker_id()));
     let mut args = Cow::Borrowed(&config.args);
     if let (Some(inspect), Some(port)) = (&config.inspect, &port) {
         args.to_mut().insert(inspect.position.min(config.args.len()), port.flag());
@@ -125,6 +154,13 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
         })?;
     }
     let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
+    Ok(Process { pid, waiter, channel, page, stdout, stderr, port, oom })
+}
+
+/// Makes the task and the link of a worker with this process.
+fn worker(shared: &SharedPool, key: WorkerKey, process: Process) -> (WorkerTask, Link) {
+    let config = &shared.worker_config;
+    let Process { pid, waiter, channel, page, stdout, stderr, port, oom } = process;
     let wake = Arc::new(Notify::new());
     let mut link = Link::new(
         key,
@@ -161,6 +197,5 @@ fn spawn(shared: &SharedPool, key: WorkerKey) -> Result<(WorkerTask, Link), Spaw
         port,
         forward: passes_on.then(output::stderr).flatten(),
     };
-    let task = WorkerTask::new(Arc::clone(shared), key, spawned);
-    Ok((task, link))
+    (WorkerTask::new(Arc::clone(shared), key, spawned), link)
 }

@@ -30,6 +30,8 @@ mod replies;
 pub(crate) mod report;
 pub(crate) mod rows;
 mod send_queue;
+mod standby_task;
+mod standbys;
 pub(crate) mod thread;
 pub(crate) mod worker_task;
 

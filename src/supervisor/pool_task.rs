@@ -7,23 +7,26 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::supervisor::handle::SharedPool;
-use crate::supervisor::launch;
+use crate::supervisor::{launch, standby_task};
 
 /// Runs until the pool is closed and its last worker reaped.
 pub(crate) async fn run(shared: SharedPool) {
     loop {
-        let (spawns, deadline) = {
+        let (spawns, standbys, deadline) = {
             let mut driver = shared.lock();
             driver.tick(shared.now());
             driver.run_once();
             if driver.is_over() {
                 return;
             }
-            (std::mem::take(&mut driver.spawns), driver.arm())
+            (std::mem::take(&mut driver.spawns), driver.take_standby_requests(), driver.arm())
         };
-        if !spawns.is_empty() {
+        if !(spawns.is_empty() && standbys.is_empty()) {
             for worker in spawns {
                 launch::start(&shared, worker);
+            }
+            for id in standbys {
+                standby_task::start(&shared, id);
             }
             continue;
         }

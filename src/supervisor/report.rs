@@ -293,6 +293,12 @@ pub(crate) fn short_event(cause: &[u8]) -> Vec<u8> {
     [b"{\"event\":\"short\",\"cause\":", cause, b"}"].concat()
 }
 
+/// Returns the event that standbys die unused; `cause` is the start failure that the last one would
+/// be as a worker.
+pub(crate) fn standbys_die(cause: &[u8]) -> Vec<u8> {
+    [b"{\"event\":\"standbys-die\",\"cause\":", cause, b"}"].concat()
+}
+
 /// Returns the event that all workers were replaced, or their number changed; `number` is that of
 /// the request.
 pub(crate) fn changed(event: &str, number: u32) -> Vec<u8> {

@@ -40,7 +40,7 @@ const REAP_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_mil
 /// The time for which the supervisor waits for a killed process. A process dies within
 /// milliseconds, unless a debugger holds it, or the kernel does, for instance for a disk that does
 /// not answer.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two samples with a limit on memory. A worker may exceed the limit by what it
 /// allocates in between. At this rate the samples take less than a thousandth of a core for each
 /// worker.
@@ -482,13 +482,24 @@ impl Stream {
         }
     }
 
+    /// Returns what is there now, up to 64 KiB.
+    pub(super) fn rest(&self) -> Vec<u8> {
+        let mut bytes = vec![0; READ];
+        let mut length = 0;
+        while let Ok(n @ 1..) = rustix::io::read(self.fd.get_ref(), &mut bytes[length..]) {
+            length += n;
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.fd.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, into)?))
     }
 }
 
 /// Reaps a worker. `None`: it could not be reaped in time.
-async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
+pub(super) async fn reap(waiter: &mut Waiter, until: Option<Instant>) -> Option<Exit> {
     let [mut pause, longest] = REAP_PAUSES;
     loop {
         match waiter.finish() {

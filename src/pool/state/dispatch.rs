@@ -23,7 +23,7 @@ impl Pool {
                 }
                 self.prefetch(now);
             }
-            // A task that was sent may have used up a worker whose successor stands by. A slot that
+            // A task that was sent may have used up a worker whose successor is ready. A slot that
             // waits for a restart lends its keys.
             let taken_over = self.advance_replacements(now);
             let moved = self.update_keys();
@@ -152,11 +152,12 @@ impl Pool {
             return true;
         }
         let unbound = self.tasks.queue().unbound() as u64;
+        let start_time = self.expected_start_time();
         let Some(task) = self.tasks.peek_unbound() else { return true };
         let capacity = (serving * self.config.concurrency) as u64;
         let predicted = self.predictor.predict(task.handler).saturating_mul(unbound) / capacity;
-        let patience = task.accepted_at.saturating_add(self.start_time);
-        if predicted > self.start_time || patience <= now {
+        let patience = task.accepted_at.saturating_add(start_time);
+        if predicted > start_time || patience <= now {
             return true;
         }
         self.grow_at = Some(patience);

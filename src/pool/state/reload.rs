@@ -19,8 +19,10 @@ impl Pool {
     pub(super) fn reload(&mut self, now: Micros, number: u32) {
         self.generation += 1;
         self.reloading = Some(number);
+        // Code that is preloaded, or the executable itself, may have changed.
+        self.end_standbys();
         for slot in 0..self.slots.len() {
-            // A successor that stands by has loaded the old code.
+            // A successor that is ready has loaded the old code.
             self.cancel_successor(now, slot);
             let Some(worker) = &self.slots[slot].worker else { continue };
             match worker.life {

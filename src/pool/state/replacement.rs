@@ -1,7 +1,7 @@
 //! Replacement of sound workers, so that no task notices.
 //!
 //! A successor is started in the same slot, and so with the same worker id. When it is ready it
-//! stands by. When its time has come it takes over, and from then on is the only process of the
+//! waits. When its time has come it takes over, and from then on is the only process of the
 //! slot that is sent tasks. The predecessor ends what it runs, however long that takes, and is then
 //! told to stop. Until then its load counts against the slot. If the successor cannot start, the
 //! worker goes on, and another start follows after a pause.
@@ -34,7 +34,7 @@ impl Pool {
     pub(super) fn prestart_successor(&mut self, slot: usize, predicted: Micros) {
         let Some(worker) = &self.slots[slot].worker else { return };
         let rest = worker.left.saturating_add(worker.load() as u64).saturating_mul(predicted);
-        if worker.left == 0 || rest / self.config.concurrency as u64 <= self.start_time {
+        if worker.left == 0 || rest / self.config.concurrency as u64 <= self.expected_start_time() {
             self.schedule_replacement(slot, ExitReason::Recycled, false);
         }
     }
@@ -80,7 +80,7 @@ impl Pool {
         let Some(plan) = worker.plan.filter(|plan| plan.at_once || worker.left == 0) else {
             return false;
         };
-        if !slot.has_standby() {
+        if !slot.has_ready_successor() {
             return false;
         }
         let (key, ahead) = (worker.key, worker.claims && worker.load() > 0);

@@ -40,7 +40,7 @@ impl Pool {
             self.reclaim(key);
         }
         for slot in max_workers..self.slots.len() {
-            // A standby may not take over there either.
+            // A successor may not take over there either.
             self.cancel_successor(now, slot);
         }
         self.move_all_bound();

@@ -51,8 +51,11 @@ impl Pool {
         }
         slot.lives += 1;
         let key = WorkerKey { slot: index, life: slot.lives };
-        self.effects.push_back(Effect::Spawn { worker: key });
-        Some(Worker::new(key, self.generation, now, &self.config))
+        let standby = self.take_standby();
+        self.effects.push_back(Effect::Spawn { worker: key, standby });
+        let mut worker = Worker::new(key, self.generation, now, &self.config);
+        worker.from_standby = standby.is_some();
+        Some(worker)
     }
 
     /// A process of this slot is gone: promotes its successor, or starts another worker if the pool
@@ -96,25 +99,28 @@ impl Pool {
     pub(super) fn start_failed(
         &mut self,
         now: Micros,
-        worker: WorkerKey,
-        generation: u32,
+        &Worker { key, generation, from_standby, .. }: &Worker,
         permanent: bool,
     ) {
         if !self.runs_tasks() || (self.phase != Phase::Open && self.tasks.is_empty()) {
             // The worker was no longer needed, or was killed because the pool broke.
             return;
         }
+        if from_standby && !permanent {
+            // The standby may be at fault. The next start is from scratch, and counts.
+            return self.standbys.distrust();
+        }
         let restart = self.config.restart;
         let spent = self.budget.spend(now, &restart);
         let pause = policy::backoff(restart.min_delay, restart.max_delay, self.budget.in_a_row());
-        self.slots[worker.slot].not_before = now.saturating_add(self.jitter.apply(pause));
-        self.effects.push_back(Effect::StartFailed { worker });
+        self.slots[key.slot].not_before = now.saturating_add(self.jitter.apply(pause));
+        self.effects.push_back(Effect::StartFailed { worker: key });
         if !permanent && !spent && self.trust == Trust::Given {
             return;
         }
         self.fail_reload(now, generation);
         if self.serves() {
-            self.announce_short(worker.slot);
+            self.announce_short(key.slot);
         } else if self.is_starting() {
             self.trust = Trust::Suspended;
         } else {
@@ -127,7 +133,7 @@ impl Pool {
         let serves = |slot: &Slot| slot.worker.as_ref().is_some_and(Worker::serves);
         self.slots
             .iter()
-            .any(|slot| serves(slot) || slot.has_standby() || slot.predecessor_load() > 0)
+            .any(|slot| serves(slot) || slot.has_ready_successor() || slot.predecessor_load() > 0)
     }
 
     /// Returns whether some worker may still get ready.

@@ -56,6 +56,7 @@ impl Pool {
     }
 
     pub(super) fn kill_all(&mut self, now: Micros, reason: ExitReason) {
+        self.end_standbys();
         for slot in &mut self.slots {
             slot.restart_at = None;
         }
@@ -76,6 +77,7 @@ impl Pool {
             phase @ (Phase::Idle | Phase::Open | Phase::Broken) => {
                 *phase = Phase::Closing { drop_waiting, deadline: limit, terminated: false };
                 self.restart_report();
+                self.end_standbys();
             }
         }
         if drop_waiting {
@@ -127,7 +129,7 @@ impl Pool {
                 Life::Stopping { .. } => {}
             }
         }
-        if self.live() == 0 {
+        if self.live() == 0 && self.standbys.is_empty() {
             self.phase = Phase::Closed;
             self.effects.push_back(Effect::Closed(ClosedReport {
                 killed: self.killed,

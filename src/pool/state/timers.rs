@@ -22,6 +22,8 @@ enum Timer {
     RetryPause,
     /// The oldest waiting task has waited for as long as another worker takes to start.
     Grow,
+    /// Another standby may start.
+    Standby,
     /// This slot's back-off is over.
     Restart { slot: usize },
     /// The worker is not ready in time, or has not exited in time.
@@ -34,7 +36,7 @@ enum Timer {
     Kill(WorkerKey),
     /// The worker holds tasks ahead and makes no progress.
     Stall(WorkerKey),
-    /// The worker has been idle for long enough to leave, or to be replaced by its standby.
+    /// The worker has been idle for long enough to leave, or to be replaced by its successor.
     Idle(WorkerKey),
     /// The worker has reached its maximum age.
     MaxAge(WorkerKey),
@@ -77,7 +79,9 @@ impl Pool {
         let mut due = false;
         let each = |other, at| due |= other == timer && at <= now;
         match timer {
-            Timer::Shutdown | Timer::RetryPause | Timer::Grow => self.pool_timers(each),
+            Timer::Shutdown | Timer::RetryPause | Timer::Grow | Timer::Standby => {
+                self.pool_timers(each)
+            }
             Timer::Restart { slot }
             | Timer::Escalate(WorkerKey { slot, .. })
             | Timer::TaskTimeout(WorkerKey { slot, .. })
@@ -105,6 +109,9 @@ impl Pool {
         {
             each(Timer::Grow, at);
         }
+        if let Some(at) = self.standby_start_at() {
+            each(Timer::Standby, at);
+        }
     }
 
     /// Enumerates the timers of one slot. `surplus`: the pool has more ready workers than it needs.
@@ -125,7 +132,7 @@ impl Pool {
         let Some(worker) = slot.worker.as_ref().filter(|worker| worker.life.is_ready()) else {
             return;
         };
-        if worker.load() == 0 && (surplus || slot.has_standby()) {
+        if worker.load() == 0 && (surplus || slot.has_ready_successor()) {
             each(
                 Timer::Idle(worker.key),
                 worker.progress_at.saturating_add(self.config.idle_timeout),
@@ -168,6 +175,8 @@ impl Pool {
             }
             // The dispatch that follows each event decides again whether the pool grows.
             Timer::Grow => self.grow_at = None,
+            // Every event is followed by a look at the standbys.
+            Timer::Standby => {}
             Timer::Restart { slot } => {
                 self.slots[slot].restart_at = None;
                 self.ensure_worker(now, slot);

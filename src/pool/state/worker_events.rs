@@ -23,13 +23,11 @@ impl Pool {
     }
 
     pub(super) fn spawn_failed(&mut self, now: Micros, key: WorkerKey, permanent: bool) {
-        let Some(worker) = self.worker(key) else { return };
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let Some(worker) = slot.remove(key) else { return };
         // A worker that was stopped before its process existed has not failed.
-        let (failed, generation) =
-            (matches!(worker.life, Life::Starting { .. }), worker.generation);
-        self.slots[key.slot].remove(key);
-        if failed {
-            self.start_failed(now, key, generation, permanent);
+        if matches!(worker.life, Life::Starting { .. }) {
+            self.start_failed(now, &worker, permanent);
         }
         self.refill_slot(now, key.slot);
     }
@@ -49,9 +47,11 @@ impl Pool {
         worker.progress_at = now;
         worker.replace_at = max_age.map(|age| now.saturating_add(age));
         let took = now.saturating_sub(worker.since);
-        self.start_time =
-            if self.start_time == 0 { took } else { (3 * self.start_time + took) / 4 };
+        let average =
+            if worker.from_standby { &mut self.standby_start_time } else { &mut self.start_time };
+        *average = if *average == 0 { took } else { (3 * *average + took) / 4 };
         self.budget.succeed();
+        self.standbys.worker_ready();
         self.effects.push_back(Effect::Online { worker: key });
         self.announce_started();
         if self.trust == Trust::Suspended {
@@ -119,9 +119,7 @@ impl Pool {
         self.report_lost_keys(key, worker.keys.take());
         self.effects.push_back(Effect::Exit { worker: key, reason, tasks_done: worker.tasks_done });
         match reason {
-            ExitReason::Startup => {
-                self.start_failed(now, key, worker.generation, worker.refused == Some(true))
-            }
+            ExitReason::Startup => self.start_failed(now, &worker, worker.refused == Some(true)),
             // The slot is served by the successor.
             _ if is_predecessor => {}
             ExitReason::Crashed | ExitReason::Memory => {

@@ -63,6 +63,8 @@ pub(super) enum Act {
     /// The process is dead; its last bytes are still to be read.
     Drop(u8),
     Die(u8),
+    /// A process that stands by is dead.
+    StandbyDies(u8),
     Wait(u32),
     Resize {
         min: usize,
@@ -192,6 +194,7 @@ pub(super) fn act(often: Weights) -> impl Strategy<Value = Act> {
         3 * often.deaths => prop_oneof![
             1 => number().prop_map(Act::Drop),
             2 => number().prop_map(Act::Die),
+            1 => number().prop_map(Act::StandbyDies),
         ],
         often.memory => (number(), 0u64..1_200).prop_map(|(worker, rss)| Act::Grow { worker, rss }),
         4 * often.pauses => prop_oneof![
@@ -222,7 +225,8 @@ pub(super) fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
     let memory = prop_oneof![1 => Just((None, None)), 1 => Just((Some(500), Some(1_000)))];
     let pages = prop_oneof![3 => Just(true), 1 => Just(false)];
     let grace = prop_oneof![3 => Just(20_000), 1 => Just(0)];
-    let rest = (memory, any::<bool>(), grace);
+    let standby = prop_oneof![1 => Just(0), 1 => 1..4usize];
+    let rest = (memory, any::<bool>(), grace, standby);
     (1..4usize, 0..4usize, 1..4usize, prefetch, pages, max_tasks, max_age, rest).prop_map(
         |(
             workers,
@@ -232,11 +236,12 @@ pub(super) fn settings() -> impl Strategy<Value = (PoolConfig, bool)> {
             pages,
             max_tasks,
             max_age,
-            ((recycle_memory, max_memory), capture_stack, grace_period),
+            ((recycle_memory, max_memory), capture_stack, grace_period, standby),
         )| {
             let config = PoolConfig { grace_period, ..config(workers, min, concurrency, prefetch) };
             (
                 PoolConfig {
+                    standby,
                     max_tasks,
                     max_age,
                     recycle_memory,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::pool::config::PoolConfig;
-use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
+use crate::pool::ids::{AttemptId, Micros, StandbyId, Ticket, WorkerKey};
 use crate::pool::key::AffinityKey;
 use crate::pool::messages::{Body, Effect, Event, Evidence, Failure, ForgedClaim, NewTask};
 use crate::pool::state::Pool;
@@ -37,6 +37,15 @@ pub(super) struct Process {
     pub(super) dead: bool,
 }
 
+/// One process that stands by.
+#[derive(Debug, Default)]
+pub(super) struct Standby {
+    /// Set once the process exists.
+    pub(super) spawned: bool,
+    /// Set if the process was killed.
+    pub(super) killed: bool,
+}
+
 /// The record of one accepted task.
 #[derive(Debug, Default)]
 pub(super) struct Record {
@@ -67,6 +76,15 @@ pub(super) struct World {
     pub(super) pages: bool,
     pub(super) processes: BTreeMap<(usize, u32), Process>,
     pub(super) gone: HashSet<(usize, u32)>,
+    pub(super) standbys: BTreeMap<StandbyId, Standby>,
+    /// The number of processes that should stand by.
+    pub(super) standby: usize,
+    /// True if workers have a maximum age.
+    pub(super) ages: bool,
+    /// The number of workers that were started from a standby.
+    pub(super) taken: usize,
+    /// Set once the pool has told that standbys die.
+    pub(super) standbys_die: bool,
     pub(super) tasks: HashMap<Ticket, Record>,
     pub(super) free: Vec<Ticket>,
     pub(super) settled: Vec<Record>,
@@ -106,12 +124,17 @@ impl World {
                 || config.recycle_memory.is_some(),
             min_workers: config.min_workers,
             max_workers: config.max_workers,
+            standby: config.standby,
+            ages: config.max_age.is_some(),
             takers: HashMap::new(),
             pool: Pool::new(config),
             now: 1,
             pages,
             processes: BTreeMap::new(),
             gone: HashSet::new(),
+            standbys: BTreeMap::new(),
+            taken: 0,
+            standbys_die: false,
             tasks: HashMap::new(),
             free: Vec::new(),
             settled: Vec::new(),
@@ -154,7 +177,31 @@ impl World {
 
     pub(super) fn effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Spawn { worker } => {
+            Effect::StartStandby { standby } => {
+                assert!(
+                    self.begun && !self.broken && !self.closing,
+                    "a process stands by for a pool that does not work"
+                );
+                let starts = |process: &Process| !process.ready && !process.told;
+                assert!(!self.processes.values().any(starts), "a standby delays a worker's start");
+                let others = self.standbys.values().filter(|standby| !standby.killed);
+                assert!(others.count() < self.standby, "more processes stand by than wanted");
+                assert!(self.standbys.insert(standby, Standby::default()).is_none());
+            }
+            Effect::EndStandby { standby } => {
+                let standby = self.standbys.get_mut(&standby).expect("it is not reaped");
+                assert!(standby.spawned && !standby.killed, "killed too soon, or twice");
+                standby.killed = true;
+            }
+            Effect::StandbysDie => {
+                assert!(!std::mem::replace(&mut self.standbys_die, true), "told twice");
+            }
+            Effect::Spawn { worker, standby } => {
+                if let Some(standby) = standby.map(|id| self.standbys.remove(&id)) {
+                    let usable = standby.is_some_and(|standby| standby.spawned && !standby.killed);
+                    assert!(usable, "a standby is taken that is none");
+                    self.taken += 1;
+                }
                 self.spawns += 1;
                 let claims = self.pages;
                 assert!(
@@ -364,6 +411,7 @@ impl World {
                 self.closed += 1;
                 assert!(self.tasks.is_empty(), "closed with tasks unsettled");
                 assert!(self.processes.is_empty(), "closed with workers alive");
+                assert!(self.standbys.is_empty(), "closed with processes that stand by");
             }
         }
     }
@@ -453,6 +501,12 @@ impl World {
 
     /// The supervisor has spawned all requested processes.
     pub(super) fn spawn(&mut self) {
+        while let Some((&id, standby)) =
+            self.standbys.iter_mut().find(|(_, standby)| !standby.spawned)
+        {
+            standby.spawned = true;
+            self.event(Event::StandbySpawned { standby: id });
+        }
         while let Some((&(slot, life), process)) =
             self.processes.iter_mut().find(|(_, process)| !process.spawned)
         {
@@ -464,6 +518,9 @@ impl World {
     /// The next requested process cannot be spawned.
     pub(super) fn no_process(&mut self, permanent: bool) {
         let Some((&key, _)) = self.processes.iter().find(|(_, process)| !process.spawned) else {
+            if let Some((&id, _)) = self.standbys.iter().find(|(_, standby)| !standby.spawned) {
+                self.end_standby(id);
+            }
             return;
         };
         self.processes.remove(&key);
@@ -472,6 +529,11 @@ impl World {
             worker: WorkerKey { slot: key.0, life: key.1 },
             permanent,
         });
+    }
+
+    pub(super) fn end_standby(&mut self, standby: StandbyId) {
+        self.standbys.remove(&standby);
+        self.event(Event::StandbyEnded { standby });
     }
 
     pub(super) fn open_ticket(&self, number: u8) -> Option<Ticket> {
@@ -640,6 +702,12 @@ impl World {
                     self.die(key);
                 }
             }
+            Act::StandbyDies(number) => {
+                let ids: Vec<_> = self.standbys.keys().copied().collect();
+                if !ids.is_empty() {
+                    self.end_standby(ids[usize::from(number) % ids.len()]);
+                }
+            }
             Act::Wait(span) => self.wait(Micros::from(span)),
             Act::Resize { min, max } => {
                 self.requests += 1;
@@ -698,6 +766,13 @@ impl World {
         !self.begun || self.broken || ready >= self.min_workers
     }
 
+    /// Returns whether the pool has the standbys that it should have. Where workers are replaced as
+    /// soon as they are ready, some worker always starts, and no standby does.
+    pub(super) fn has_standbys(&self) -> bool {
+        let given_up = self.broken || self.standbys_die || self.ages;
+        !self.begun || given_up || self.pool.standbys() >= self.standby
+    }
+
     pub(super) fn check_counts(&self) {
         let counters = self.pool.counters();
         let ended = counters.completed + counters.failed + counters.cancelled;
@@ -717,8 +792,16 @@ impl World {
             assert!(round < 20_000, "never comes to an end: {} tasks open", self.tasks.len());
             let changing = self.resizing.is_some() || self.reloading.is_some();
             let done = if close { self.closed > 0 } else { !changing && self.is_staffed() };
+            let mut pause = 500;
             if self.tasks.is_empty() && done {
-                break;
+                if close || self.has_standbys() {
+                    break;
+                }
+                // Standbys start one by one.
+                pause = 10_000;
+            }
+            while let Some((&id, _)) = self.standbys.iter().find(|(_, standby)| standby.killed) {
+                self.end_standby(id);
             }
             let keys: Vec<_> = self.processes.keys().copied().collect();
             for key in keys {
@@ -759,7 +842,7 @@ impl World {
                     self.die(key);
                 }
             }
-            self.wait(500);
+            self.wait(pause);
         }
         self.check_counts();
         assert!(self.settled.iter().all(|record| record.ends == 1));
