@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { childrenOf } from '../support/proc.mjs';
 
 const SIGNALS = { kill: 'SIGKILL', segv: 'SIGSEGV', term: 'SIGTERM' };
 /** The longest time without descriptors (ms). */
@@ -58,6 +59,7 @@ export class Nemesis {
     else if (what === 'exhaust') this.#exhaust();
     else if (what === 'reload') this.#change(what, () => this.#manager.reload());
     else if (what === 'resize') this.#resize();
+    else if (what === 'standby') this.#strikeStandby();
     else return this.#strikeWorker(what);
     return true;
   }
@@ -75,6 +77,16 @@ export class Nemesis {
     else if (send(pid, 'SIGSTOP'))
       this.#later(this.#random.int(1, this.#plan.pause), () => send(pid, 'SIGCONT'));
     return true;
+  }
+
+  /** Kills a process that is no worker. It may become one before the signal arrives. */
+  #strikeStandby() {
+    const others = [this.#freezer.pid, ...this.#manager.workers.map(({ pid }) => pid)];
+    const standbys = childrenOf().filter((pid) => !others.includes(pid));
+    if (standbys.length === 0) return;
+    const pid = this.#random.pick(standbys);
+    this.#journal.note('strike', { what: 'kill', pid });
+    send(pid, 'SIGKILL');
   }
 
   #block() {

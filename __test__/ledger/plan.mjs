@@ -33,6 +33,8 @@ const FREEZES = { freeze: 10 };
  * reason.
  */
 const CHANGES = { reload: 4, resize: 8 };
+/** Deaths of standbys. They are drawn last of all. */
+const STANDBYS = { standby: 6 };
 /** Faults that must do no harm. */
 const PAUSES = { pause: 30, block: 3 };
 
@@ -119,6 +121,13 @@ export function planOf(seed, tasks = TASKS) {
   plan.changes = !calm && random.chance(0.5);
   if (plan.changes)
     plan.strikes.push(...spread(random, CHANGES, scale, tasks).map(([at, what]) => ({ at, what })));
+  if (random.chance(0.4)) {
+    plan.options.standby = random.pick([1, 1, 2]);
+    if (!calm)
+      plan.strikes.push(
+        ...spread(random, STANDBYS, scale, tasks).map(([at, what]) => ({ at, what })),
+      );
+  }
   plan.strikes.sort((a, b) => a.at - b.at);
   return plan;
 }
@@ -226,6 +235,7 @@ export function describe({
   if (age !== undefined) words.push(`replaced after ${age} ms`);
   if (point !== undefined) words.push(`${point.how} at ${point.phase} ${point.nth}`);
   if (ranked) words.push('keys and priorities');
+  if (options.standby !== undefined) words.push(`${options.standby} standby`);
   if (changes) words.push('reloaded and resized');
   if (noPidfd) words.push('no pidfd');
   return words.join(', ');

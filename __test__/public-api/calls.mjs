@@ -190,11 +190,12 @@ const CALLS = {
   },
 
   stats(world) {
-    const { tasks, queue, workers } = world.pool.stats();
+    const { tasks, queue, workers, standby } = world.pool.stats();
     const { accepted, completed, failed, cancelled } = tasks;
     if (completed + failed + cancelled > accepted)
       world.wrong('stats', `more ends than tasks: ${brief(tasks)}`);
     if (!(queue.tasks >= 0 && queue.bytes >= 0)) world.wrong('stats', brief(queue));
+    if (!(standby >= 0 && standby <= 2)) world.wrong('stats', `${standby} standbys`);
     for (const { id, pid, state } of workers) {
       if (!(id >= 1)) world.wrong('stats', `a worker with the id ${id}`);
       if (pid !== null && world.exits.has(pid))

@@ -283,6 +283,7 @@ const options = optional({
   retryDelay: fc.constantFrom(0, 5),
   maxTasksPerWorker: fc.constantFrom(1, 3),
   maxWorkerAge: fc.constantFrom(20),
+  standby: fc.constantFrom(1, 2),
   idleTimeout: fc.constantFrom(1, 20),
   gracePeriod: fc.constantFrom(100, 20, 0),
   prefetch: fc.constantFrom('auto', 1, 4),

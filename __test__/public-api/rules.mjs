@@ -75,7 +75,9 @@ export function checkTasks(world) {
  */
 export function checkClosed(world, pids) {
   const { pool, plan } = world;
-  for (const pid of new Set([...pids, ...world.onlines])) {
+  // A process that only stood by has a life, and is no worker.
+  const workersOnly = plan.pool.options.standby === undefined;
+  for (const pid of new Set([...(workersOnly ? pids : []), ...world.onlines])) {
     if (!world.exits.has(pid)) world.wrong('every worker has its exit', `${pid} has none`);
   }
   const { tasks, queue, workers } = pool.stats();
