@@ -1,8 +1,10 @@
 // Workers that send more than this process takes: they wait, and other workers do not.
 
+import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { failure, fixture, pool, program } from './support/harness.js';
 
+const { BatchReader } = createRequire(import.meta.url)('../lib/pool/rows.js');
 const FLOOD = fixture('flood.mjs');
 const quiet = { worker: FLOOD, maxWorkers: 2 };
 const MEBIBYTE = 2 ** 20;
@@ -170,3 +172,47 @@ test('large results arrive one after the other, each unchanged', async () => {
   );
   for (const result of results) expect(result.equals(Buffer.alloc(20 * MEBIBYTE, 1))).toBe(true);
 }, 60_000);
+
+describe('a batch whose rows take long', () => {
+  const ROWS = 300;
+
+  test.each([
+    ['in their listeners', (spend) => spend()],
+    ['in code behind an await', (spend) => void Promise.resolve().then(spend)],
+  ])(
+    '[G26] a batch whose rows take long (%s) is delivered over many turns, and no other is taken meanwhile',
+    async (_, deliver) => {
+      const rows = [];
+      /** The turn of the event loop in which each row was delivered. */
+      const turns = [];
+      let turn = 0;
+      const batches = new BatchReader(
+        (_, value) => {
+          rows.push(value);
+          turns.push(turn);
+          deliver(() => block(1));
+        },
+        () => {},
+      );
+      const values = Array.from({ length: ROWS }, (_, index) => index);
+      let drained = 0;
+      batches.attach({
+        drain: () => {
+          drained += 1;
+          if (drained === 1) return [ROWS, JSON.stringify(values), [], []];
+          expect(rows).toHaveLength(ROWS);
+          return drained === 2 ? [2, '["next","last"]', [], []] : null;
+        },
+        rearm: () => drained < 2,
+      });
+      batches.onBatch();
+      while (drained < 2 || rows.length < ROWS + 2) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turn += 1;
+      }
+      expect(rows).toEqual([...values, 'next', 'last']);
+      // Rows of a millisecond: in the end one in each turn.
+      expect(new Set(turns.slice(-100)).size).toBeGreaterThan(40);
+    },
+  );
+});

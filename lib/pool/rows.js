@@ -2,8 +2,12 @@
 
 // Reads the batches of the native side, row by row. A batch has at most ROWS rows, and the
 // event loop runs between two batches: a flood of results must not starve timers and sockets.
+//
+// What a row costs depends on the program: its listeners run, and its code behind `await`. So a
+// batch is delivered in portions, with a turn of the event loop for each, and their size follows
+// the time that the last ones took.
 
-const { setImmediate } = require('../clock');
+const { nextTick, now, setImmediate } = require('../clock');
 const { textsIn } = require('../codec/long-strings');
 const { decode } = require('../codec/serialize');
 const { rethrow } = require('../errors/rethrow');
@@ -18,6 +22,11 @@ const { numberArray } = require('../platform/number-array');
 const { FIELDS, ROWS, KIND, FLAG } = native.rowConstants();
 
 /** @typedef {(Buffer | string)[]} Blobs raw bytes; those of a long string may be the string */
+
+/** Time of a portion, with the code that continues behind it, that halves the next one (ms). */
+const PORTION_TIME = 1.5;
+/** Rows of the first portion, before any was measured. */
+const FIRST_PORTION = 64;
 
 /** @type {Blobs} */
 const NO_BLOBS = [];
@@ -45,6 +54,10 @@ class BatchReader {
   #onRow;
   #onMalformed;
   #recycler;
+  /** The batch at hand, until its last row is delivered. @type {OpenBatch | null} */
+  #batch = null;
+  /** Rows of the next portion, at most. */
+  #portion = FIRST_PORTION;
 
   /**
    * An error that either function throws becomes an uncaught exception. Later rows are delivered
@@ -71,11 +84,15 @@ class BatchReader {
     this.#native = null;
   }
 
-  /** The callback of the native side: rows wait. */
+  /** The callback of the native side: rows wait. It comes again only after `rearm`. */
   onBatch() {
     let rows = ROWS;
     try {
-      rows = this.#drain();
+      // The program is done with most Buffers of earlier batches.
+      if (this.#recycler?.isDue) this.#recycler.recycle();
+      this.#batch = open(this.#native);
+      rows = this.#batch?.count ?? 0;
+      this.#deliver();
     } finally {
       // After a single row more rows are rare, and another turn of the event loop would find none.
       if (rows > 1 || this.#native?.rearm()) setImmediate(this.#again);
@@ -83,27 +100,50 @@ class BatchReader {
   }
 
   #again = () => {
-    if (this.#native?.rearm()) this.onBatch();
+    if (this.#batch !== null) {
+      setImmediate(this.#again);
+      this.#deliver();
+    } else if (this.#native?.rearm()) this.onBatch();
   };
 
-  /** @returns {number} of rows */
-  #drain() {
-    // The program is done with most Buffers of earlier batches.
-    if (this.#recycler?.isDue) this.#recycler.recycle();
-    const native = this.#native;
-    const batch = native?.drain() ?? null;
-    if (native === null || batch === null) return 0;
-    this.#read(native, batch);
-    return batch[0];
+  /** Delivers the next portion of the batch at hand. */
+  #deliver() {
+    const batch = this.#batch;
+    if (batch === null) return;
+    const from = batch.next;
+    const to = Math.min(batch.count, from + this.#portion);
+    batch.next = to;
+    if (to === batch.count) this.#batch = null;
+    if (to - from > 1 || this.#portion === 1) void this.#measure(to - from, now());
+    this.#read(batch, from, to);
   }
 
   /**
-   * @param {Pick<NativePool, 'blobs'>} native
-   * @param {NativeBatch} batch
+   * Adapts the size of the portions to what this one takes.
+   *
+   * @param {number} rows of the portion
+   * @param {number} start time (by `now`)
    */
-  #read(native, [count, json, strings]) {
+  async #measure(rows, start) {
+    // The code behind the rows runs in microtasks, and this tick when none is left.
+    await undefined;
+    nextTick(() => {
+      const took = now() - start;
+      if (took > PORTION_TIME) this.#portion = Math.max(1, rows >> 1);
+      else if (took < PORTION_TIME / 2 && rows === this.#portion) {
+        this.#portion = Math.min(ROWS, 2 * rows);
+      }
+    });
+  }
+
+  /**
+   * @param {OpenBatch} batch
+   * @param {number} from
+   * @param {number} to
+   */
+  #read(batch, from, to) {
     const { meta } = this;
-    const values = parseTogether(json);
+    const { values, strings } = batch;
     const row = {
       kind: 0,
       ticket: 0,
@@ -114,9 +154,7 @@ class BatchReader {
       waitTime: 0,
       runTime: 0,
     };
-    let nextString = 0;
-    let nextBlob = 0;
-    for (let i = 0; i < count; i++) {
+    for (let i = from; i < to; i++) {
       const at = i * FIELDS;
       row.kind = meta[at];
       row.ticket = meta[at + 1];
@@ -126,10 +164,10 @@ class BatchReader {
       row.attempt = meta[at + 5];
       row.waitTime = meta[at + 6];
       row.runTime = meta[at + 7];
-      const text = (row.flags & FLAG.APART) === 0 ? null : strings[nextString++];
+      const text = (row.flags & FLAG.APART) === 0 ? null : strings[batch.nextString++];
       const blobCount = meta[at + 8];
-      const firstBlob = nextBlob;
-      nextBlob += blobCount;
+      const firstBlob = batch.nextBlob;
+      batch.nextBlob += blobCount;
       let blobs = NO_BLOBS;
       let value;
       try {
@@ -138,7 +176,7 @@ class BatchReader {
         value = text === null ? /** @type {any[]} */ (values)[i] : JSON.parse(text);
         if (blobCount > 0) {
           const texts = textsIn((row.flags & FLAG.BINARY) === 0 ? null : value.binary);
-          blobs = native.blobs(firstBlob, blobCount, texts);
+          blobs = batch.native.blobs(firstBlob, blobCount, texts);
           this.#recycler?.count(blobs);
         }
         value = readValue(row.flags, value, blobs);
@@ -165,6 +203,31 @@ class BatchReader {
       rethrow(thrown);
     }
   }
+}
+
+/**
+ * A batch with rows that are not delivered yet. Their fields are in `meta`, so no other is drained meanwhile.
+ *
+ * @typedef {object} OpenBatch
+ * @property {Pick<NativePool, 'blobs'>} native gives the raw bytes
+ * @property {number} count of rows
+ * @property {unknown[] | Error} values
+ * @property {string[]} strings
+ * @property {number} next row
+ * @property {number} nextString
+ * @property {number} nextBlob
+ */
+
+/**
+ * @param {Pick<NativePool, 'drain' | 'blobs'> | null} native
+ * @returns {OpenBatch | null} null: no row waits
+ */
+function open(native) {
+  const batch = native?.drain() ?? null;
+  if (native === null || batch === null) return null;
+  const [count, json, strings] = batch;
+  const values = parseTogether(json);
+  return { native, count, values, strings, next: 0, nextString: 0, nextBlob: 0 };
 }
 
 /**
