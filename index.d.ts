@@ -446,9 +446,10 @@ declare namespace ProcessManager {
      */
     maxQueueBytes?: number;
     /**
-     * Number of tasks that a worker may hold ahead. `'auto'` bounds them by time (about 1 ms of
-     * work). A number from 1 to 256 (the most that `'auto'` sends) fixes it, and 1 turns it off.
-     * Workers of `{ command }` never hold any ahead.
+     * Number of tasks that a worker may hold ahead. `'auto'` bounds them by time: about 1 ms of
+     * work, and while tasks wait for long an eighth of their wait, up to 5 ms. A number from 1 to
+     * 256 (the most that `'auto'` sends) fixes it, and 1 turns it off. Workers of `{ command }`
+     * never hold any ahead.
      *
      * @defaultValue `'auto'`
      */
@@ -718,7 +719,7 @@ declare namespace ProcessManager {
      * Priority of the task: any number from -1_000_000 to 1_000_000. Waiting tasks of higher
      * priority start first; among equals, first in, first out. A task gains one level for each
      * {@link Options.priorityAgeing} that it waits, so that no task waits forever. A task that was
-     * sent ahead to a worker (about 1 ms of work, see {@link Options.prefetch}) is not overtaken. A
+     * sent ahead to a worker (1 to 5 ms of work, see {@link Options.prefetch}) is not overtaken. A
      * task that comes back from a worker that died starts before all others.
      *
      * @defaultValue `0`

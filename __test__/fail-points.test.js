@@ -164,7 +164,9 @@ describe('a worker that dies while it writes', () => {
     '[B5, E21] a worker that dies while it writes small results (%s) loses none of them',
     async (phase, way) => {
       for (const serialization of ['json', 'advanced']) {
-        const seen = await run(phase, way, { nth: 4, options: { serialization } });
+        // With a task ahead, the worker may write results while it runs that task, and lose it.
+        const options = { serialization, prefetch: 1 };
+        const seen = await run(phase, way, { nth: 4, options });
         expect(seen.lost).toEqual([]);
         expectWell(seen);
       }
@@ -256,6 +258,70 @@ describe('a worker that dies while it reads a large task', () => {
   );
 });
 
+describe('a worker that dies while it holds results', () => {
+  /** Short enough for several to fit into the time for which a result may wait (ms). */
+  const DURATION = '0.6';
+
+  /** Keeps many tasks waiting until the worker that has to die is dead. Returns their outcomes. */
+  async function saturate(way, { data, type = 'brief', options } = {}) {
+    const ledger = ledgerFolder();
+    const { env, token } = failPointOf(ledgerFolder(), 'hold', way, 3);
+    const manager = pool({
+      worker: fixture('ledger.mjs'),
+      argv: [ledger, DURATION],
+      env,
+      maxWorkers: 1,
+      stdio: 'ignore',
+      restart: { minDelay: 1, maxDelay: 20 },
+      ...options,
+    });
+    const log = record(manager, ['error', 'retry', 'exit']);
+    const died = new Promise((resolve) => manager.once('exit', resolve));
+    let dead = false;
+    died.then(() => {
+      dead = true;
+    });
+    let id = 0;
+    const values = [];
+    const lane = async () => {
+      while (!dead) {
+        const task = manager.run({ id: id++, type, data });
+        values.push(await task.catch((error) => error.message));
+      }
+    };
+    await Promise.all(Array.from({ length: 200 }, lane));
+    expect(existsSync(token), 'nothing has died').toBe(false);
+    const ended = type === 'brief' ? { completed: id, failed: 0 } : { completed: 0, failed: id };
+    expect(manager.stats().tasks).toMatchObject({ accepted: id, retried: 0, ...ended });
+    const { starts, ends } = readLedger(ledger, id);
+    expect([...starts].filter((count) => count !== 1)).toEqual([]);
+    expect([...ends].filter((count) => count !== 1)).toEqual([]);
+    await manager.shutdown();
+    expect(log.map(([event, { reason }]) => [event, reason])).toEqual([
+      ['exit', 'crashed'],
+      ['exit', 'shutdown'],
+    ]);
+    return values;
+  }
+
+  test.each(Object.keys(WAYS))(
+    '[B6, E21] a worker that dies by %s while it holds results loses none, and none runs again',
+    async (way) => {
+      for (const value of await saturate(way, { data: 1 })) expect(value).toBe('x');
+    },
+  );
+
+  test('[B6, E21] a worker that dies while it holds results that fill the journal loses none of them', async () => {
+    const size = 30_000;
+    for (const value of await saturate('SIGKILL', { data: size })) expect(value).toHaveLength(size);
+  });
+
+  test('[B6] a worker that dies while it holds errors loses none of them', async () => {
+    const values = await saturate('SIGKILL', { type: 'failing' });
+    for (const value of values) expect(value).toBe('on purpose');
+  });
+});
+
 test('[B7] a worker that dies while the pool shuts down costs its task, and nothing else', async () => {
   const ledger = ledgerFolder();
   const { env, token } = failPointOf(ledgerFolder(), 'task', 'abort', 4);
@@ -319,7 +385,7 @@ test.each([
 ])(
   'a worker with %s looks in vain for a task once, and not after each lone one',
   async (_, source) => {
-    const { env, token } = faultOf(ledgerFolder(), 'idle', 'exit-0', 2);
+    const { env, token } = failPointOf(ledgerFolder(), 'idle', 'exit-0', 2);
     const worker = moduleFile(`export default ${source};`);
     const own = pool({ worker, env, maxWorkers: 1 });
     const pids = new Set();

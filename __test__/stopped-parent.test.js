@@ -40,3 +40,47 @@ test.each([
     expect(outcome).toEqual({ sound: [1_000, 1_100], stuck: 'ERR_TASK_TIMEOUT' });
   },
 );
+
+/**
+ * Many waiting tasks, so that results wait as well, until 500 have ended after the time in which
+ * none did.
+ */
+const SATURATED = `
+  import ProcessManager from 'bulkhead';
+  const options = ${JSON.stringify({ worker: fixture('stuck.mjs'), minWorkers: 2, maxWorkers: 2, taskTimeout: TIMEOUT })};
+  const manager = new ProcessManager(options);
+  await manager.startWorkers();
+  let [ended, enough, last] = [0, Infinity, performance.now()];
+  const lane = async () => {
+    while (ended < enough) {
+      await manager.run({ type: 'busy', data: 0.6 });
+      ended += 1;
+      if (ended === 500) console.log('running');
+      const now = performance.now();
+      if (now - last > ${TIMEOUT}) enough = ended + 500;
+      last = now;
+    }
+  };
+  await Promise.all(Array.from({ length: 200 }, lane));
+  const { accepted, completed, failed, retried } = manager.stats().tasks;
+  console.log(JSON.stringify({ lost: accepted - completed, failed, retried }));
+  await manager.shutdown();`;
+
+test.each([
+  ['alone', false],
+  ['together with its workers', true],
+])(
+  '[G24] a parent stopped %s while results wait for it loses none of them, and no task is overdue',
+  async (_title, together) => {
+    const { pid, line, exit } = startProgram(SATURATED);
+    await line(/^running$/);
+    const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
+    for (const each of stopped) process.kill(each, 'SIGSTOP');
+    await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
+    await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
+    for (const each of stopped) process.kill(each, 'SIGCONT');
+    const { code, stdout, stderr } = await exit;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout.split('\n')[1])).toEqual({ lost: 0, failed: 0, retried: 0 });
+  },
+);

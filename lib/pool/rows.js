@@ -44,7 +44,6 @@ const NO_BLOBS = [];
  */
 
 /** @typedef {import('../native').NativePool} NativePool */
-/** @typedef {import('../native').NativeBatch} NativeBatch */
 
 class BatchReader {
   /** The fields of all rows. The native side writes them in `drain()`. */

@@ -25,12 +25,14 @@ class Channel {
   #batching = true;
 
   #appendResult;
+  #mayHold;
 
   /** @param {import('./native-port').Port} port */
   constructor(port) {
     this.#port = port;
     // Bound once, because a native method call would resolve its object each time.
     this.#appendResult = port.createReply();
+    this.#mayHold = port.createMayHold();
   }
 
   get open() {
@@ -89,8 +91,8 @@ class Channel {
   }
 
   /**
-   * Hands the unwritten lines to the port, which writes them within a millisecond even while user
-   * code blocks this thread.
+   * Hands the unwritten lines to the port, which writes them in time even while user code blocks
+   * this thread: within a millisecond, or the longer time that the supervisor allows.
    */
   journal() {
     const text = this.#text;
@@ -127,6 +129,17 @@ class Channel {
     this.#text = '';
     this.#lines = 0;
     this.#tryWrite(() => this.#port.write(text));
+  }
+
+  /**
+   * Writes the batch, unless the supervisor allows it to wait until the next task has ended.
+   *
+   * @param {number} next expected duration of that task (ms)
+   */
+  flushUnlessHeld(next) {
+    if (this.#lines === 0 && this.#text === '') return;
+    this.journal();
+    if (this.#mayHold(next) === 0) this.flush();
   }
 
   /** Stops batching: the process is about to exit, so no later flush is certain. */

@@ -9,8 +9,9 @@
 // at any time: its claim then fails and the loop drops it.
 //
 // The loop runs tasks for about SLICE ms before it returns to the event loop, so that timers and
-// I/O of the handlers are served. Replies wait no longer than that. The loop cannot predict a long
-// task. It only knows whether a recent one was long, and then lets no reply wait for user code.
+// I/O of the handlers are served. Replies wait no longer than that, unless the supervisor allows
+// more because many tasks wait. The loop cannot predict a long task. It only knows whether a recent
+// one was long, and then lets no reply wait for longer than is allowed.
 
 const { isPromise } = require('node:util/types');
 const { nextTick, now, setImmediate } = require('../clock');
@@ -174,14 +175,16 @@ class Loop {
       for (;;) {
         this.#readFrames();
         this.#startQueued();
-        this.#channel.flush();
         if (now() >= this.#sliceEnd) {
           this.#yieldToEventLoop();
           return;
         }
+        this.#channel.flushUnlessHeld(this.#longest);
         // If no further task may run, the end of a running one continues from here. `listen` also
         // notices the end of the stream (-1).
         if (!this.#hasRoom() || this.#lone || this.#port.fill() <= 0) {
+          // Without a further task no reply waits.
+          this.#channel.flush();
           // The supervisor has all replies, so the collection delays none.
           if (recycler.isDue) recycler.recycle();
           return;
@@ -262,7 +265,7 @@ class Loop {
   #startQueued() {
     const queue = this.#queue;
     while (this.#head < queue.length && this.#hasRoom()) {
-      if (this.#longest > SHORT_TASK) this.#channel.flush();
+      if (this.#longest > SHORT_TASK) this.#channel.flushUnlessHeld(this.#longest);
       const task = queue[this.#head];
       queue[this.#head++] = undefined;
       if (task !== undefined) this.#start(task);
@@ -434,9 +437,13 @@ class Loop {
 
   /** Returns to the event loop, and continues later if a queued task may start. */
   #yieldToEventLoop() {
-    this.#channel.flush();
     this.#sliceOpen = false;
-    if (this.#immediatePending || this.#head >= this.#queue.length || !this.#hasRoom()) return;
+    if (this.#head >= this.#queue.length || !this.#hasRoom()) {
+      this.#channel.flush();
+      return;
+    }
+    this.#channel.flushUnlessHeld(this.#longest);
+    if (this.#immediatePending) return;
     this.#immediatePending = true;
     setImmediate(() => {
       this.#immediatePending = false;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, JsString};
@@ -103,6 +104,20 @@ impl FastFunction for Reply {
             self.0.watch();
         }
         Ok(0.0)
+    }
+}
+
+/// `mayHold(next)`.
+struct MayHold(Rc<Outgoing>);
+
+impl FastFunction for MayHold {
+    const NAME: &'static str = "mayHold";
+    const ARGUMENTS: usize = 1;
+
+    fn call(&self, arguments: &Arguments<'_>) -> Result<f64> {
+        let next: f64 = arguments.value(0)?;
+        let next = Duration::try_from_secs_f64(next / 1000.0).unwrap_or(Duration::MAX);
+        Ok(f64::from(u8::from(self.0.may_hold(next))))
     }
 }
 
@@ -273,7 +288,8 @@ impl WorkerPort {
 
     /// Makes a function `claim(epoch)`: 1 if this process runs the next task of this epoch, and 0
     /// if the supervisor has reclaimed it. Without a page the result is always 1. After a claim,
-    /// held lines are written within a millisecond, whatever user code does.
+    /// held lines are written within a millisecond, or the longer time that the supervisor allows,
+    /// whatever user code does.
     #[napi(ts_return_type = "(epoch: number) => number")]
     pub fn create_claim<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         fast_function::create(env, Claim { page: self.page.clone(), out: Rc::clone(&self.out) })
@@ -287,8 +303,16 @@ impl WorkerPort {
         fast_function::create(env, Reply(Rc::clone(&self.out)))
     }
 
-    /// Takes in whole lines. They survive this process, and are written within a millisecond,
-    /// whatever user code does.
+    /// Makes a function `mayHold(next)`: 1 if the supervisor allows the held lines to wait for a
+    /// task of `next` ms more, and else 0. If so, they are written in time, whatever user code
+    /// does.
+    #[napi(ts_return_type = "(next: number) => number")]
+    pub fn create_may_hold<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        fast_function::create(env, MayHold(Rc::clone(&self.out)))
+    }
+
+    /// Takes in whole lines. They survive this process, and are written within a millisecond, or
+    /// the longer time that the supervisor allows, whatever user code does.
     #[napi]
     pub fn hold(&self, text: JsString<'_>) -> Result<()> {
         self.out.add(|out| strings::append_utf8(&text, out).map_err(Failed::NotText))?;

@@ -192,6 +192,8 @@ pub(crate) enum Effect {
         attempt: u32,
         task: TaskKey,
     },
+    /// Tell the worker for how long (µs) it may hold results, before any task is written to it.
+    Hold { worker: WorkerKey, hold: Micros },
     /// Tell the worker that the result of this attempt is no longer wanted.
     Abort { worker: WorkerKey, attempt_id: AttemptId, overdue: bool },
     /// Tell the worker that this attempt may give `count` more values.
@@ -206,8 +208,8 @@ pub(crate) enum Effect {
     Terminate { worker: WorkerKey },
     /// SIGKILL to the group.
     Kill { worker: WorkerKey },
-    /// The reply at hand completes this task.
-    Complete { ticket: Ticket, run: RunInfo },
+    /// The reply at hand completes this task. JavaScript need not hear of it for `patience` (µs).
+    Complete { ticket: Ticket, run: RunInfo, patience: Micros },
     /// This task ends without a reply.
     Fail { ticket: Ticket, run: Option<RunInfo>, failure: Failure },
     /// This task will have another attempt, of the number `attempt`.

@@ -9,9 +9,12 @@ use crate::pool::ids::Micros;
 /// Predicted work that is prefetched to one worker. Depth is worth an order of magnitude for tiny
 /// tasks. For long tasks it is worth nothing, and only makes their wait unfair.
 pub(crate) const PREFETCH_WORK: Micros = 1_000;
+/// The most predicted work that is prefetched to one worker while tasks wait for long: see
+/// [`prefetch_work`].
+pub(crate) const PREFETCH_MOST: Micros = 5_000;
 /// The longest predicted run time at which a single task is prefetched. The wake-ups between two
 /// tasks of a millisecond cost a sixth of the throughput; those between two of ten cost nothing. It
-/// is less than [`STALL`], after which the task would be reclaimed before it can start.
+/// is less than [`stall`], after which the task would be reclaimed before it can start.
 pub(crate) const PREFETCH_ONE: Micros = 1_500;
 /// The predicted run time of a handler whose tasks have not been seen: they may be long.
 pub(crate) const UNKNOWN: Micros = 10_000;
@@ -19,8 +22,15 @@ pub(crate) const UNKNOWN: Micros = 10_000;
 pub(crate) const PREFETCH_TASKS: usize = 256;
 /// The most bytes that are prefetched to one worker. A single task may be larger.
 pub(crate) const PREFETCH_BYTES: usize = 1 << 20;
-/// The time without progress after which a worker gives back tasks that it has not claimed.
-pub(crate) const STALL: Micros = 2 * PREFETCH_WORK;
+/// A task that has waited may wait for this part of its wait once more, where that saves wake-ups:
+/// behind prefetched tasks before it starts, and with its result after it has ended.
+const WAIT_SHARE: Micros = 8;
+/// The steps of [`patience`]. Few of them, so that a worker can count its attempts by step.
+const PATIENCE: [Micros; PATIENCE_STEPS] = [0, 1_000, 2_000, 4_000];
+/// The number of steps of [`patience`].
+pub(crate) const PATIENCE_STEPS: usize = 4;
+/// The granularity of the supervisor's timers: one may fire that much late.
+const TIMER: Micros = 1_000;
 /// The time that an aborted or overdue task has to end by itself before its worker is stopped. The
 /// grace period, if that is shorter.
 pub(crate) const COOPERATION: Micros = 100_000;
@@ -32,6 +42,38 @@ pub(crate) const MIN_CLAIM_TIME: Micros = 500_000;
 /// The time that the end of an overdue task waits for its worker's stack. The capture itself has a
 /// shorter limit.
 pub(crate) const CAPTURE: Micros = 2_000_000;
+
+/// Returns the predicted work (µs) that a worker may hold ahead when it is sent a task that has
+/// waited for `wait`.
+pub(crate) fn prefetch_work(wait: Micros) -> Micros {
+    (wait / WAIT_SHARE).clamp(PREFETCH_WORK, PREFETCH_MOST)
+}
+
+/// Returns the time without progress after which a worker gives back tasks that it has not claimed.
+/// `ahead`: the [`prefetch_work`] of the last of them. A task of that length, whose predecessor's
+/// result waits for it, is no stall.
+pub(crate) fn stall(ahead: Micros) -> Micros {
+    2 * ahead
+}
+
+/// Returns the step of the time for which the result of a task may wait so that it travels with
+/// others: at most 4 ms, and an eighth of `wait`, for which the task has waited itself. A result
+/// waits twice: in its worker ([`held_by_worker`]) and in the outbox ([`held_by_outbox`]).
+pub(crate) fn patience(wait: Micros) -> u8 {
+    let share = wait / WAIT_SHARE;
+    (0..).zip(PATIENCE).filter(|&(_, time)| time <= share).map(|(step, _)| step).max().unwrap_or(0)
+}
+
+/// Returns the part (µs) of a step of [`patience`] for which the worker may hold the result.
+pub(crate) fn held_by_worker(step: u8) -> Micros {
+    PATIENCE[usize::from(step)] / 2
+}
+
+/// Returns the time (µs) after which JavaScript must be woken for a result of this step of
+/// [`patience`]: the part that the worker leaves over, less what a timer may be late.
+pub(crate) fn held_by_outbox(step: u8) -> Micros {
+    (PATIENCE[usize::from(step)] - held_by_worker(step)).saturating_sub(TIMER)
+}
 
 /// Predicts how long a task will run, by handler: a moving average over what the workers measured.
 #[derive(Debug)]
@@ -131,6 +173,18 @@ mod tests {
 
     const CONFIG: RestartConfig =
         RestartConfig { limit: 2, window: 1_000, min_delay: 10, max_delay: 35 };
+
+    #[test]
+    fn a_result_waits_for_at_most_an_eighth_of_its_tasks_wait_and_four_milliseconds() {
+        for wait in (0..100_000).step_by(500).chain([Micros::MAX]) {
+            let step = patience(wait);
+            let timer = if held_by_outbox(step) > 0 { TIMER } else { 0 };
+            let total = held_by_worker(step) + held_by_outbox(step) + timer;
+            assert!(total <= (wait / 8).min(4_000), "{total} of {wait}");
+        }
+        assert_eq!((held_by_worker(patience(7_999)), held_by_outbox(patience(7_999))), (0, 0));
+        assert!(held_by_worker(patience(8_000)) > 0 && held_by_outbox(patience(32_000)) > 0);
+    }
 
     // [A12]
     #[test]

@@ -72,6 +72,15 @@ impl Slot {
         self.worker.iter().chain(self.other())
     }
 
+    /// Returns all processes of this slot, the serving worker first.
+    pub(crate) fn processes_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        let other = match &mut self.replacement {
+            Replacement::None => None,
+            Replacement::Successor(other) | Replacement::Predecessor(other) => Some(&mut **other),
+        };
+        self.worker.iter_mut().chain(other)
+    }
+
     /// Removes the process of this key, which is gone.
     pub(crate) fn remove(&mut self, key: WorkerKey) -> Option<Worker> {
         if let Some(worker) = self.worker.take_if(|worker| worker.key == key) {

@@ -129,9 +129,16 @@ impl TaskTable {
 
     // ---- Exits
 
-    /// Ends a task by the reply at hand. `failed`: the handler threw.
+    /// Ends a task by the reply at hand, of which JavaScript need not hear for `patience`.
+    /// `failed`: the handler threw.
     #[must_use]
-    pub(crate) fn complete(&mut self, key: TaskKey, run: RunInfo, failed: bool) -> Option<Effect> {
+    pub(crate) fn complete(
+        &mut self,
+        key: TaskKey,
+        run: RunInfo,
+        patience: Micros,
+        failed: bool,
+    ) -> Option<Effect> {
         let task = self.remove(key)?;
         if failed {
             self.counters.failed += 1;
@@ -140,7 +147,7 @@ impl TaskTable {
             self.counters.completed += 1;
             self.report.completed += 1;
         }
-        Some(Effect::Complete { ticket: task.ticket, run })
+        Some(Effect::Complete { ticket: task.ticket, run, patience })
     }
 
     /// Ends a task without a reply.

@@ -155,6 +155,81 @@ fn of_tasks_of_a_millisecond_one_is_sent_ahead_and_none_of_longer_ones() {
     }
 }
 
+/// Makes a worker of tasks of a millisecond, each of which had waited for `wait` when it was sent,
+/// with `count` tasks in all.
+fn behind_a_queue(count: usize, wait: u32) -> World {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+    submit(&mut world, count);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_000, failed: false });
+    world.act(&Act::Claim { worker: 0, count: 2 });
+    world.act(&Act::Wait(wait));
+    for _ in 0..2 {
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_000, failed: false });
+    }
+    world
+}
+
+#[test]
+fn what_is_sent_ahead_and_held_back_is_an_eighth_of_what_tasks_have_waited_and_bounded() {
+    // Of three and more, the worker has ended one, and is topped up at half.
+    for (wait, ahead, hold) in
+        [(0, 2, 0), (8_500, 2, 500), (25_000, 2, 1_000), (33_000, 3, 2_000), (900_000, 4, 2_000)]
+    {
+        let mut world = behind_a_queue(20, wait);
+        let process = &world.processes[&(0, 1)];
+        assert_eq!(process.inbox.len(), ahead, "sent ahead after {wait} µs");
+        assert_eq!(process.hold, hold, "the time to hold results after {wait} µs");
+        world.finish(true);
+    }
+}
+
+#[test]
+fn no_result_is_held_once_few_tasks_wait() {
+    let mut world = behind_a_queue(8, 40_000);
+    assert_eq!(world.processes[&(0, 1)].hold, 0, "one task waits");
+    submit(&mut world, 1);
+    assert_eq!(world.processes[&(0, 1)].hold, 2_000, "two wait");
+    world.finish(true);
+}
+
+#[test]
+fn the_result_of_an_urgent_task_is_not_held() {
+    let mut world = behind_a_queue(20, 33_000);
+    assert_eq!(world.processes[&(0, 1)].hold, 2_000);
+    submit_with(&mut world, Submission { priority: 4, ..Submission::default() });
+    while world.processes[&(0, 1)].inbox.len() > 1 {
+        world.act(&Act::Claim { worker: 0, count: 1 });
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_000, failed: false });
+    }
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_000, failed: false });
+    assert_eq!(world.processes[&(0, 1)].hold, 0, "the urgent task was sent");
+    world.finish(true);
+}
+
+// [C1]
+#[test]
+fn a_result_that_was_held_until_after_the_deadline_is_in_time() {
+    let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
+    let limited = Submission { timeout: Some(50_000), ..Submission::default() };
+    submit(&mut world, 1);
+    for _ in 0..10 {
+        submit_with(&mut world, limited);
+    }
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(40_000));
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 1_000, failed: false });
+    assert_eq!(world.processes[&(0, 1)].hold, 2_000);
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(51_900));
+    world.act(&Act::Reply { worker: 0, which: 0, elapsed: 50_000, failed: false });
+    assert_eq!(world.settled.len(), 2, "the task has completed");
+    world.finish(true);
+}
+
 #[test]
 fn a_pool_grows_when_tasks_would_wait_for_longer_than_a_start_takes() {
     /// The time that a start takes here, about (µs).

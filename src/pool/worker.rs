@@ -85,6 +85,12 @@ pub(crate) struct Worker {
     bytes: usize,
     timed: usize,
     cancelled: usize,
+    /// The number of attempts in `in_flight` by step of patience.
+    patience: [usize; policy::PATIENCE_STEPS],
+    /// The work that the worker could hold ahead when it was last sent a task ahead.
+    ahead: Micros,
+    /// The time for which the worker may hold results (µs), as it was told.
+    pub hold: Micros,
 }
 
 /// One attempt of a task that is under way.
@@ -108,6 +114,8 @@ pub(crate) struct InFlight {
     pub chunks: u64,
     predicted: Micros,
     size: usize,
+    /// The step of [`policy::patience`] that the result may wait for.
+    pub patience: u8,
     /// The claim word's count when this attempt is claimed.
     order: u32,
 }
@@ -132,6 +140,7 @@ pub(crate) struct NewAttempt {
     pub delivery_allowance: Micros,
     pub predicted: Micros,
     pub size: usize,
+    pub patience: u8,
 }
 
 impl Worker {
@@ -169,6 +178,9 @@ impl Worker {
             bytes: 0,
             timed: 0,
             cancelled: 0,
+            patience: [0; policy::PATIENCE_STEPS],
+            ahead: policy::PREFETCH_WORK,
+            hold: 0,
         }
     }
 
@@ -217,18 +229,19 @@ impl Worker {
             Prefetch::Fixed(_) => true,
             Prefetch::Auto => {
                 let low = self.load() <= config.concurrency + policy::PREFETCH_TASKS / 2
-                    && self.predicted <= policy::PREFETCH_WORK / 2;
+                    && self.predicted <= self.ahead / 2;
                 low || self.load() <= config.concurrency
             }
         }
     }
 
     /// Returns whether the worker may be sent a task ahead. `share`: the number of tasks that each
-    /// worker would hold if all were spread evenly.
+    /// worker would hold if all were spread evenly. `ahead`: the work that it may then hold.
     pub(crate) fn wants_prefetch(
         &self,
         config: &PoolConfig,
         share: usize,
+        ahead: Micros,
         predicted: Micros,
         size: usize,
     ) -> bool {
@@ -240,8 +253,8 @@ impl Worker {
             Prefetch::Fixed(tasks) => load < config.concurrency + tasks - 1,
             Prefetch::Auto => {
                 let work = match load <= config.concurrency {
-                    true => self.predicted.max(predicted) <= policy::PREFETCH_ONE,
-                    false => self.predicted + predicted <= policy::PREFETCH_WORK,
+                    true => self.predicted.max(predicted) <= ahead.max(policy::PREFETCH_ONE),
+                    false => self.predicted + predicted <= ahead,
                 };
                 load < config.concurrency + policy::PREFETCH_TASKS - 1
                     && work
@@ -269,6 +282,7 @@ impl Worker {
         self.predicted += attempt.predicted;
         self.bytes += attempt.size;
         self.timed += usize::from(attempt.timeout.is_some());
+        self.patience[usize::from(attempt.patience)] += 1;
         self.in_flight.push_back(InFlight {
             attempt_id: attempt.attempt_id,
             task: Some(attempt.task),
@@ -282,6 +296,7 @@ impl Worker {
             chunks: 0,
             predicted: attempt.predicted,
             size: attempt.size,
+            patience: attempt.patience,
             order: self.sent,
         });
         self.sent = self.sent.wrapping_add(1);
@@ -412,7 +427,19 @@ impl Worker {
     /// progress.
     pub(crate) fn stall_deadline(&self, concurrency: usize) -> Option<Micros> {
         (self.claims && self.life.is_ready() && self.load() > concurrency)
-            .then_some(self.progress_at + policy::STALL)
+            .then_some(self.progress_at + policy::stall(self.ahead))
+    }
+
+    /// Notes that the worker is sent a task ahead while it may hold this much work.
+    pub(crate) fn extend_ahead(&mut self, ahead: Micros) {
+        self.ahead = ahead;
+    }
+
+    /// Returns the time (µs) for which the worker may hold results: that of the least patient of
+    /// its attempts.
+    pub(crate) fn patience(&self) -> Micros {
+        let least = (0..).zip(&self.patience).find(|&(_, &attempts)| attempts > 0);
+        least.map_or(0, |(step, _)| policy::held_by_worker(step))
     }
 
     fn index(&self, attempt_id: AttemptId) -> Option<usize> {
@@ -430,16 +457,19 @@ impl Worker {
         self.bytes -= attempt.size;
         self.timed -= usize::from(attempt.timeout.is_some());
         self.cancelled -= usize::from(attempt.cancelled.is_some());
+        self.patience[usize::from(attempt.patience)] -= 1;
     }
 }
 
 impl InFlight {
-    /// Returns the time at which this attempt is overdue.
+    /// Returns the time at which this attempt is overdue. A result that was there in time, and
+    /// that the worker was allowed to hold, has been written by then.
     pub(crate) fn deadline(&self) -> Option<Micros> {
         Some(
             self.running_since?
                 .saturating_add(self.timeout?)
-                .saturating_add(self.delivery_allowance),
+                .saturating_add(self.delivery_allowance)
+                .saturating_add(policy::held_by_worker(self.patience)),
         )
     }
 }

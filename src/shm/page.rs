@@ -6,6 +6,7 @@
 //!    64   length of the journal                    (u32)
 //!   128   read position of the worker's reader     (u64)
 //!   192   read position of the supervisor's reader (u64)
+//!   256   how long the worker may hold results   (u32, µs)
 //!  4096   journal: whole lines that the worker has not written to its channel yet
 //! 69632   a ring of raw bytes to the worker, and one from it
 //! ```
@@ -26,6 +27,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use memmap2::MmapRaw;
 
@@ -45,6 +47,10 @@ pub const PAGE_SIZE: usize = JOURNAL + JOURNAL_CAPACITY;
 const WITH_RINGS: usize = PAGE_SIZE + 2 * RING;
 /// The offsets of the two read positions of the rings, each in its own cache line.
 const CONSUMED: [usize; 2] = [128, 192];
+/// The offset of the time for which the worker may hold results, in its own cache line.
+const HOLD: usize = 256;
+/// The longest such time, whatever the page says: user code of the worker may have written there.
+const MAX_HOLD: Duration = Duration::from_millis(4);
 /// The step (bytes) in which memory for a ring is requested.
 const STEP: usize = 1 << 20;
 
@@ -177,6 +183,22 @@ impl SharedPage {
         // The end is at most JOURNAL_CAPACITY.
         self.journal_length().store(end as u32, Ordering::Release);
         true
+    }
+
+    /// Supervisor: lets the worker hold results for this time while it has further tasks. The
+    /// supervisor never reads what is there.
+    pub fn allow_hold(&self, hold: Duration) {
+        self.hold_word().store(hold.min(MAX_HOLD).as_micros() as u32, Ordering::Release);
+    }
+
+    /// Worker: returns the time for which results may be held.
+    pub fn allowed_hold(&self) -> Duration {
+        Duration::from_micros(self.hold_word().load(Ordering::Acquire).into()).min(MAX_HOLD)
+    }
+
+    fn hold_word(&self) -> &AtomicU32 {
+        // SAFETY: as for the claim word; the offset is a multiple of four.
+        unsafe { &*self.map.as_ptr().add(HOLD).cast::<AtomicU32>() }
     }
 
     /// Worker: empties the journal, whose lines are written to the channel.
@@ -322,6 +344,19 @@ mod tests {
         );
         ours.release(Direction::FromWorker, &mut of_result);
         assert!(theirs.put(Direction::FromWorker, &mut up, &[&result]).is_some());
+    }
+
+    // [D14]
+    #[test]
+    fn how_long_results_may_be_held_is_bounded_whatever_was_written_there() {
+        let ours = SharedPage::create().unwrap();
+        let theirs = SharedPage::open(ours.as_fd()).unwrap();
+        assert_eq!(theirs.allowed_hold(), Duration::ZERO);
+        ours.allow_hold(Duration::from_millis(2));
+        assert_eq!(theirs.allowed_hold(), Duration::from_millis(2));
+        theirs.hold_word().store(u32::MAX, Ordering::Relaxed);
+        assert_eq!(theirs.allowed_hold(), MAX_HOLD);
+        assert_eq!((ours.journal().len(), ours.claim_word().load()), (0, (0, 0)));
     }
 
     // [D14, E18]

@@ -149,7 +149,7 @@ impl Driver {
 
     /// Returns whether the pool's task must run before the deadline for which it is armed.
     pub(crate) fn needs_wake(&self) -> bool {
-        let deadline = self.pool.next_deadline();
+        let deadline = self.next_deadline();
         let earlier =
             deadline.is_some_and(|deadline| self.armed.is_none_or(|armed| deadline < armed));
         let starts = !self.spawns.is_empty() || self.standbys.has_requests();
@@ -221,8 +221,12 @@ impl Driver {
 
     /// Returns the next deadline, and notes that the pool's task will wake for it.
     pub fn arm(&mut self) -> Option<Micros> {
-        self.armed = self.pool.next_deadline();
+        self.armed = self.next_deadline();
         self.armed
+    }
+
+    fn next_deadline(&self) -> Option<Micros> {
+        [self.pool.next_deadline(), self.outbox.next_deadline()].into_iter().flatten().min()
     }
 
     /// Returns whether the pool is closed and every process reaped.
@@ -237,6 +241,7 @@ impl Driver {
 
     /// Fires the timers that are due.
     pub fn tick(&mut self, now: Micros) {
+        self.outbox.tick(now);
         self.handle_for(now, Event::Tick, Cause::None);
     }
 
@@ -487,14 +492,17 @@ impl Driver {
         while let Some(effect) = self.pool.next_effect() {
             tracing::trace!(?effect, "effect");
             match effect {
-                Effect::Complete { ticket, run } => {
+                Effect::Complete { ticket, run, patience } => {
                     self.admission.settled();
                     let Cause::Reply(reply) = &mut cause else {
                         debug_assert!(false, "only a reply completes a task");
                         continue;
                     };
-                    let row =
-                        Row { pid: reply.pid, ..task_row(reply.kind, ticket, reply.flags, &run) };
+                    let row = Row {
+                        pid: reply.pid,
+                        due: if patience > 0 { now.saturating_add(patience) } else { 0 },
+                        ..task_row(reply.kind, ticket, reply.flags, &run)
+                    };
                     let (value, blobs) = (reply.value, std::mem::take(&mut reply.blobs));
                     self.push_row(row, value, blobs);
                 }
@@ -515,6 +523,9 @@ impl Driver {
                     {
                         link.violation.get_or_insert_with(|| Breach::Claims.to_string());
                     }
+                }
+                Effect::Hold { worker, hold } => {
+                    self.with_link(worker, |link| link.allow_hold(hold))
                 }
                 Effect::Spawn { worker, standby } => {
                     let taken = standby.is_some_and(|standby| self.standbys.give(standby, worker));

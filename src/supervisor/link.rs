@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg,
@@ -233,6 +234,13 @@ impl Link {
     /// Returns whether bytes wait for room in the channel.
     pub fn is_backed_up(&self) -> bool {
         self.out.waiting() > 0 && !self.closed
+    }
+
+    /// Lets the worker hold results for this time (µs) while it has further tasks.
+    pub fn allow_hold(&self, hold: Micros) {
+        if let Some(page) = &self.page {
+            page.allow_hold(Duration::from_micros(hold));
+        }
     }
 
     /// Moves the claim word to the next epoch, and returns the number of tasks claimed until now.

@@ -3,6 +3,9 @@
 //! JavaScript is woken once and then takes all there is, batch by batch. Small JSON values are
 //! joined, so that one `JSON.parse` serves a whole batch.
 //!
+//! A row may have a time until which it need not wake JavaScript (see [`Row::due`]). It goes with
+//! the next row that does, or when that time has come.
+//!
 //! The rows of one worker keep their order: its results come before its exit, its messages between
 //! its results. There is one shared queue, and a queue for each worker. At most a batch or two of
 //! one worker's rows stand in the shared queue. The others wait in the worker's own queue, so that
@@ -10,11 +13,14 @@
 //! while too many of its rows wait, so that back-pressure reaches it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::pool::ids::Micros;
+#[cfg(doc)]
+use crate::supervisor::rows::Row;
 use crate::supervisor::rows::{BATCH_BYTES, BATCH_ROWS, Batch, Run};
 
 /// Bytes of one worker that may wait for JavaScript. While more do, the worker is not read.
@@ -28,6 +34,8 @@ const ALL_BYTES: usize = 64 << 20;
 
 /// Batches that are kept to be filled again: one is filled while JavaScript reads the other.
 const SPARE: usize = 2;
+/// No time.
+const NEVER: Micros = Micros::MAX;
 
 #[derive(Debug, Default)]
 struct State {
@@ -134,6 +142,9 @@ pub struct Outbox {
     backpressure_released: Notify,
     /// JavaScript waited for what has been queued since.
     due: AtomicBool,
+    /// The time at which JavaScript must be woken for rows that may wait; [`NEVER`] without any.
+    /// Changed under the lock.
+    alarm: AtomicU64,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -146,6 +157,7 @@ impl Outbox {
             state: Mutex::new(state),
             backpressure_released: Notify::new(),
             due: AtomicBool::new(false),
+            alarm: AtomicU64::new(NEVER),
             wake: Box::new(wake),
         }
     }
@@ -163,20 +175,44 @@ impl Outbox {
             *batch = Batch::default();
             return;
         }
-        let run = batch.run();
+        let (run, due) = (batch.run(), batch.due);
         state.bytes += run.bytes;
         let source = state.source(run.source);
         source.rows += run.rows;
         source.bytes += run.bytes;
         if source.has_its_share() {
-            // There is something in the queue, so JavaScript has been woken.
-            return push(&mut source.own_queue, batch, || None);
+            push(&mut source.own_queue, batch, || None);
+            // More rows than are taken at a time wait no longer.
+            return self.schedule(state, 0);
         }
         source.queued_rows += run.rows;
         source.queued_bytes += run.bytes;
         push(&mut state.queue, batch, || state.spare.pop());
-        if std::mem::take(&mut state.armed) {
+        self.schedule(state, due);
+    }
+
+    /// Has JavaScript woken at `due`, if it waits. 0: by the next [`Self::wake`].
+    fn schedule(&self, state: &mut State, due: Micros) {
+        if !state.armed {
+            return;
+        }
+        if due == 0 {
+            state.armed = false;
             self.due.store(true, Ordering::Relaxed);
+        }
+        let alarm = if due == 0 { NEVER } else { self.alarm.load(Ordering::Relaxed).min(due) };
+        self.alarm.store(alarm, Ordering::Relaxed);
+    }
+
+    /// Returns the time of the next [`Self::tick`].
+    pub(super) fn next_deadline(&self) -> Option<Micros> {
+        Some(self.alarm.load(Ordering::Relaxed)).filter(|&alarm| alarm != NEVER)
+    }
+
+    /// Has JavaScript woken, if rows are due at `now`.
+    pub(super) fn tick(&self, now: Micros) {
+        if self.alarm.load(Ordering::Relaxed) <= now {
+            self.schedule(&mut self.lock(), 0);
         }
     }
 
@@ -231,6 +267,7 @@ impl Outbox {
     /// Returns whether there is more to take. If not, JavaScript will be woken for the next.
     pub fn rearm(&self) -> bool {
         let mut state = self.lock();
+        self.alarm.store(NEVER, Ordering::Relaxed);
         state.armed = state.queue.is_empty() && !state.closed;
         !state.queue.is_empty()
     }
@@ -240,6 +277,7 @@ impl Outbox {
         let mut state = self.lock();
         *state = State { closed: true, ..State::default() };
         self.due.store(false, Ordering::Relaxed);
+        self.alarm.store(NEVER, Ordering::Relaxed);
         drop(state);
         self.backpressure_released.notify_waiters();
     }
@@ -292,11 +330,77 @@ mod tests {
     }
 
     fn say(outbox: &Outbox, worker_id: u32, value: &[u8]) {
+        say_by(outbox, worker_id, value, 0);
+    }
+
+    fn say_by(outbox: &Outbox, worker_id: u32, value: &[u8], due: Micros) {
         let mut batch = Batch::default();
-        batch.push(Row::new(Kind::Message, worker_id), value, Vec::new());
+        batch.push(Row { due, ..Row::new(Kind::Message, worker_id) }, value, Vec::new());
         outbox.append(&mut batch);
         outbox.wake();
         assert!(batch.rows.is_empty());
+    }
+
+    fn tick(outbox: &Outbox, now: Micros) {
+        outbox.tick(now);
+        outbox.wake();
+    }
+
+    // [G26]
+    #[test]
+    fn what_may_wait_wakes_when_its_time_has_come() {
+        let (outbox, woken) = outbox();
+        let woken = || woken.load(Ordering::SeqCst);
+        say_by(&outbox, 1, b"1", 2_000);
+        say_by(&outbox, 2, b"2", 1_000);
+        say_by(&outbox, 1, b"3", 3_000);
+        assert_eq!(outbox.next_deadline(), Some(1_000));
+        tick(&outbox, 999);
+        assert_eq!(woken(), 0);
+        tick(&outbox, 1_000);
+        assert_eq!((woken(), outbox.next_deadline()), (1, None));
+        say_by(&outbox, 1, b"4", 1_500);
+        tick(&outbox, 9_000);
+        assert_eq!((woken(), outbox.next_deadline()), (1, None), "JavaScript looks by itself");
+        assert_eq!(outbox.take().map(|batch| batch.json), Some(b"1,2,3,4".to_vec()));
+        assert!(!outbox.rearm());
+        say_by(&outbox, 1, b"5", 9_500);
+        tick(&outbox, 9_500);
+        assert_eq!(woken(), 2);
+    }
+
+    // [G26]
+    #[test]
+    fn what_may_wait_goes_with_what_may_not() {
+        let (outbox, woken) = outbox();
+        say_by(&outbox, 1, b"1", 2_000);
+        say(&outbox, 2, b"2");
+        assert_eq!((woken.load(Ordering::SeqCst), outbox.next_deadline()), (1, None));
+        assert_eq!(outbox.take().map(|batch| batch.json), Some(b"1,2".to_vec()));
+        assert!(!outbox.rearm());
+        let mut batch = Batch::default();
+        for due in [5_000, 0, 6_000] {
+            batch.push(Row { due, ..Row::new(Kind::Result, 1) }, b"3", Vec::new());
+        }
+        outbox.append(&mut batch);
+        outbox.wake();
+        assert_eq!(woken.load(Ordering::SeqCst), 2, "one row of the three may not wait");
+    }
+
+    #[test]
+    fn more_than_a_batch_of_what_may_wait_waits_no_longer() {
+        let (outbox, woken) = outbox();
+        for _ in 0..BATCH_ROWS {
+            say_by(&outbox, 1, b"1", 2_000);
+        }
+        assert_eq!(woken.load(Ordering::SeqCst), 0);
+        say_by(&outbox, 1, b"1", 2_000);
+        assert_eq!((woken.load(Ordering::SeqCst), outbox.next_deadline()), (1, None));
+        assert!(outbox.take().is_some() && outbox.rearm());
+        assert!(outbox.take().is_some() && !outbox.rearm());
+        say_by(&outbox, 1, b"1", 2_000);
+        outbox.close();
+        assert_eq!(outbox.next_deadline(), None);
     }
 
     // [G26]

@@ -26,6 +26,7 @@ pub(super) fn task_row(kind: Kind, ticket: Ticket, flags: u32, run: &RunInfo) ->
         attempt: run.attempt,
         wait: millis(run.wait),
         run: millis(run.run),
+        due: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rows in which JavaScript is told what happened, and batches of them.
 
 use crate::buffer_pool::Bytes;
+use crate::pool::ids::Micros;
 
 /// The subject of a row. The discriminants are the contract with `lib/pool/rows.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Row {
     pub attempt: u32,
     pub wait: f64,
     pub run: f64,
+    /// The time (µs) at which JavaScript must be woken for the row. 0: at once.
+    pub due: Micros,
 }
 
 impl Row {
@@ -63,7 +66,17 @@ impl Row {
 
     /// Returns a row without a task.
     pub fn new(kind: Kind, worker_id: u32) -> Self {
-        Self { kind, ticket: 0, flags: 0, worker_id, pid: 0, attempt: 0, wait: 0.0, run: 0.0 }
+        Self {
+            kind,
+            ticket: 0,
+            flags: 0,
+            worker_id,
+            pid: 0,
+            attempt: 0,
+            wait: 0.0,
+            run: 0.0,
+            due: 0,
+        }
     }
 
     /// Returns a row of a process.
@@ -150,6 +163,8 @@ pub struct Batch {
     /// Raw bytes, in the order of their rows.
     pub blobs: Vec<Bytes>,
     pub(super) size: usize,
+    /// The time (µs) at which the first of its rows is due. It counts until the batch is queued.
+    pub(super) due: Micros,
     /// The worker from which its first row comes; 0: the pool itself.
     pub(super) source: u32,
     /// Whose rows they are, in order, if they are not all of one worker.
@@ -175,6 +190,7 @@ impl Batch {
     /// Adds a row. `value` is one well-formed JSON text: the caller has made or checked it.
     pub fn push(&mut self, mut row: Row, value: &[u8], blobs: Vec<Bytes>) {
         self.source = row.worker_id;
+        self.due = if self.rows.is_empty() { row.due } else { self.due.min(row.due) };
         self.size += value.len()
             + blobs.iter().map(|blob| blob.len()).sum::<usize>()
             + size_of::<[f64; Row::WIDTH]>();

@@ -45,6 +45,8 @@ pub(crate) enum Phase {
     Write(Cut),
     /// The worker has written the frame of an outcome.
     Result,
+    /// The worker holds outcomes, as the supervisor allows, and is about to go on with a task.
+    Hold,
     /// The supervisor has told the worker to stop.
     Stop,
 }
@@ -197,6 +199,7 @@ impl FromStr for Phase {
             "write:half" => Self::Write(Cut::Half),
             "write:last" => Self::Write(Cut::AllButOne),
             "result" => Self::Result,
+            "hold" => Self::Hold,
             "stop" => Self::Stop,
             _ => return Err(format!("there is no phase {text:?}")),
         })

@@ -7,6 +7,9 @@
 //! The page keeps held lines, and the supervisor reads them if the worker dies. A thread writes
 //! them if no other write has happened within a millisecond. That thread sleeps unless there are
 //! held lines while user code runs.
+//!
+//! Where many tasks wait, the supervisor allows a longer hold: the worker may then go on with the
+//! next task before it writes, so that several results share the wake-ups of their way.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,9 +22,9 @@ use rustix::io::Errno;
 
 use crate::process::signal;
 use crate::shm::SharedPage;
-use crate::worker::fail_points;
+use crate::worker::fail_points::{self, Phase};
 
-/// The longest time for which a line is held.
+/// The longest time for which a line is held, unless the supervisor allows more.
 const HOLD: Duration = Duration::from_millis(1);
 /// The capacity (bytes) beyond which a buffer is freed once it is written.
 const KEEP_BUFFER: usize = 1 << 20;
@@ -45,8 +48,8 @@ struct Held {
     text: Vec<u8>,
     /// The time of the first held line.
     since: Option<Instant>,
-    /// The thread looks again by itself.
-    watched: bool,
+    /// The time at which the thread looks again by itself. `None`: it sleeps until it is woken.
+    alarm: Option<Instant>,
 }
 
 impl Outgoing {
@@ -78,13 +81,38 @@ impl Outgoing {
     /// Has held lines written soon, because user code is about to run for an unknown time.
     pub(crate) fn watch(&self) {
         let mut held = self.inner.lock();
-        if held.since.is_none() || std::mem::replace(&mut held.watched, true) {
+        let Some(due) = self.inner.due(&held) else { return };
+        if held.alarm.is_some_and(|alarm| alarm <= due) {
             return;
         }
+        held.alarm = Some(due);
         drop(held);
-        if let Some(flusher) = self.flusher.get_or_init(|| start(Arc::clone(&self.inner))) {
+        if let Some(flusher) = self.flusher() {
             flusher.unpark();
         }
+    }
+
+    fn flusher(&self) -> Option<&Thread> {
+        self.flusher.get_or_init(|| start(Arc::clone(&self.inner))).as_ref()
+    }
+
+    /// Returns whether the supervisor allows the held lines to wait for `next` more, the time that
+    /// the next task is expected to take. Then has them written in time whatever happens.
+    pub(crate) fn may_hold(&self, next: Duration) -> bool {
+        let allowed = self.inner.allowed_hold();
+        if allowed.is_zero() {
+            return false;
+        }
+        let held = self.inner.lock();
+        let fits = held.since.is_some_and(|since| since.elapsed() + next <= allowed);
+        drop(held);
+        // Without the thread, nothing would write them while the next task takes longer.
+        if !fits || self.flusher().is_none() {
+            return false;
+        }
+        self.watch();
+        fail_points::pass(Phase::Hold);
+        true
     }
 
     /// Writes the held lines, the lines that `add` appends, and `blobs`. Returns when the kernel
@@ -106,6 +134,16 @@ impl Outgoing {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time for which the supervisor allows lines to be held while tasks wait.
+    fn allowed_hold(&self) -> Duration {
+        self.page.as_ref().map_or(Duration::ZERO, |page| page.allowed_hold())
+    }
+
+    /// Returns the time at which the held lines must be written, whatever user code does.
+    fn due(&self, held: &Held) -> Option<Instant> {
+        Some(held.since? + self.allowed_hold().max(HOLD))
     }
 
     /// Puts the text from `from` on into the journal, so that it survives this process. `false`:
@@ -148,19 +186,20 @@ fn start(inner: Arc<Inner>) -> Option<Thread> {
     let look = move || {
         signal::block_all();
         loop {
-            std::thread::sleep(HOLD);
             let mut held = inner.lock();
-            match held.since {
+            let now = Instant::now();
+            held.alarm = inner.due(&held);
+            match held.alarm {
                 // The supervisor may be gone; the next write reports that.
-                Some(since) if since.elapsed() >= HOLD => drop(inner.write(&mut held, &[])),
-                Some(_) => {}
+                Some(due) if due <= now => drop(inner.write(&mut held, &[])),
+                // A line that is due earlier than this wakes the thread, as does the next line.
+                Some(due) => {
+                    drop(held);
+                    std::thread::park_timeout(due - now);
+                }
                 None => {
-                    held.watched = false;
-                    while !held.watched {
-                        drop(held);
-                        std::thread::park();
-                        held = inner.lock();
-                    }
+                    drop(held);
+                    std::thread::park();
                 }
             }
         }
@@ -232,6 +271,29 @@ mod tests {
         outgoing.add(add("1\n")).expect("it is taken in");
         outgoing.write(add("2\n"), &[b"raw", b"bytes"]).expect("it is written");
         assert_eq!(read(&mut theirs, 12), "1\n2\nrawbytes");
+    }
+
+    #[test]
+    fn what_may_be_held_longer_is_written_all_the_same() {
+        let Some(page) = SharedPage::create().map(Arc::new) else { return };
+        let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
+        let outgoing = Outgoing::new(ours.into(), Some(Arc::clone(&page)));
+        let long = Duration::from_secs(1);
+        outgoing.add(add("held\n")).expect("it is taken in");
+        assert!(!outgoing.may_hold(Duration::ZERO), "the supervisor has not allowed it");
+        page.allow_hold(long);
+        assert!(!outgoing.may_hold(long), "the next task would take too long");
+        outgoing.write(add(""), &[]).expect("it is written");
+        assert_eq!(read(&mut theirs, 5), "held\n");
+        assert!(!outgoing.may_hold(Duration::ZERO), "nothing is held");
+        // Whether the line may still be held depends on how long ago it was added.
+        outgoing.add(add("again\n")).expect("it is taken in");
+        assert_eq!(page.journal(), b"again\n");
+        outgoing.watch();
+        assert_eq!(read(&mut theirs, 6), "again\n");
+        // Written by the thread, which empties the journal before it looks again.
+        drop(outgoing.inner.lock());
+        assert!(page.journal().is_empty());
     }
 
     #[test]

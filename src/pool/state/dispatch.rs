@@ -3,17 +3,23 @@
 use crate::pool::ids::{Micros, TaskKey};
 use crate::pool::lifecycle::Life;
 use crate::pool::messages::Effect;
+use crate::pool::policy;
 use crate::pool::slot::Slot;
 use crate::pool::state::{Pool, Trust};
+use crate::pool::tasks::Task;
 use crate::pool::worker::{NewAttempt, Worker};
 
 impl Pool {
     /// Gives waiting tasks to workers with room, starts workers for tasks that found none, and
-    /// prefetches short tasks to busy workers.
+    /// prefetches short tasks to busy workers. Tells the workers how long results may wait.
     pub(crate) fn dispatch(&mut self, now: Micros) {
-        if self.tasks.queue().is_empty() || !self.runs_tasks() {
-            return;
+        if !self.tasks.queue().is_empty() && self.runs_tasks() {
+            self.send_waiting(now);
         }
+        self.update_holds();
+    }
+
+    fn send_waiting(&mut self, now: Micros) {
         loop {
             self.fill_slots(now);
             if !self.tasks.queue().is_empty() {
@@ -75,10 +81,13 @@ impl Pool {
             while let Some(key) = self.tasks.peek(index) {
                 let Some(task) = self.tasks.get(key) else { return };
                 let predicted = self.predictor.predict(task.handler);
-                let Some(worker) = &self.slots[index].worker else { break };
-                if !worker.wants_prefetch(&self.config, share, predicted, task.body.size()) {
+                let ahead = policy::prefetch_work(now.saturating_sub(task.accepted_at));
+                let size = task.body.size();
+                let Some(worker) = &mut self.slots[index].worker else { break };
+                if !worker.wants_prefetch(&self.config, share, ahead, predicted, size) {
                     break;
                 }
+                worker.extend_ahead(ahead);
                 self.send(now, index, key);
             }
         }
@@ -99,6 +108,7 @@ impl Pool {
             delivery_allowance: task.delivery_allowance,
             predicted,
             size: task.body.size(),
+            patience: patience(task, now),
         };
         worker.push(attempt, self.config.concurrency, now);
         self.effects.push_back(Effect::Send {
@@ -113,6 +123,26 @@ impl Pool {
         }
         if self.config.max_tasks.is_some() {
             self.prestart_successor(slot, predicted);
+        }
+    }
+
+    /// Returns whether enough tasks wait that no worker runs out of them while results wait.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.tasks.queue().len() >= 2 * self.active_slots().len()
+    }
+
+    /// Tells each worker for how long it may hold results. The driver does so before it writes the
+    /// tasks that were just sent, so that the result of an urgent task waits for none.
+    fn update_holds(&mut self) {
+        let saturated = self.is_saturated();
+        for slot in &mut self.slots {
+            for worker in slot.processes_mut() {
+                let hold = if saturated { worker.patience() } else { 0 };
+                if worker.hold != hold {
+                    worker.hold = hold;
+                    self.effects.push_back(Effect::Hold { worker: worker.key, hold });
+                }
+            }
         }
     }
 
@@ -163,4 +193,15 @@ impl Pool {
         self.grow_at = Some(patience);
         false
     }
+}
+
+/// Returns the step of patience for the result of a task that is sent now. No result waits for long
+/// in proportion to the task's timeout, which starts to run with the attempt. The wait of a task
+/// that is started again includes its earlier attempts, and says nothing.
+fn patience(task: &Task, now: Micros) -> u8 {
+    if task.attempt > 1 {
+        return 0;
+    }
+    let wait = now.saturating_sub(task.accepted_at);
+    policy::patience(task.timeout.map_or(wait, |timeout| wait.min(timeout)))
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use crate::pool::lifecycle::Life;
+use crate::pool::policy;
 use crate::pool::slot::Slot;
 use crate::pool::state::{Phase, Pool, Trust};
 use crate::pool::tasks::TaskState;
-use crate::pool::worker::Worker;
+use crate::pool::worker::{InFlight, Worker};
 
 impl Pool {
     /// Panics if an invariant does not hold.
@@ -28,6 +29,11 @@ impl Pool {
         }
         assert_eq!(self.tasks.queue().len(), queued, "the queue has lost count");
         for worker in self.slots.iter().flat_map(Slot::processes) {
+            if !worker.dead {
+                let patience = |attempt: &InFlight| policy::held_by_worker(attempt.patience);
+                let least = worker.in_flight().map(patience).min().unwrap_or(0);
+                assert_eq!(worker.patience(), least, "the attempts by patience have lost count");
+            }
             for attempt in worker.in_flight() {
                 let Some(task) = attempt.task.and_then(|key| self.tasks.get(key)) else { continue };
                 assert_eq!(

@@ -75,7 +75,9 @@ impl Pool {
             worker.tasks_done += 1;
         }
         self.timing.replied(&run);
-        if let Some(effect) = self.tasks.complete(task_key, run, failed) {
+        let patience =
+            if self.is_saturated() { policy::held_by_outbox(attempt.patience) } else { 0 };
+        if let Some(effect) = self.tasks.complete(task_key, run, patience, failed) {
             self.effects.push_back(effect);
         }
     }

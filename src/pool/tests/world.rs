@@ -35,6 +35,8 @@ pub(super) struct Process {
     /// Set if the process has closed its channel.
     pub(super) closed: bool,
     pub(super) dead: bool,
+    /// The time for which the process may hold results (µs).
+    pub(super) hold: Micros,
 }
 
 /// One process that stands by.
@@ -273,6 +275,11 @@ impl World {
                     );
                 }
             }
+            Effect::Hold { worker, hold } => {
+                if let Some(process) = self.process(worker) {
+                    process.hold = hold;
+                }
+            }
             Effect::Reclaim { worker, epoch } => {
                 let Some(process) = self.process(worker) else { return };
                 let started = if process.forged {
@@ -318,7 +325,7 @@ impl World {
                     process.killed = process.spawned;
                 }
             }
-            Effect::Complete { ticket, run } => {
+            Effect::Complete { ticket, run, .. } => {
                 assert!(
                     !self.gone.contains(&(run.worker.slot, run.worker.life)),
                     "a result after its worker's exit"
