@@ -205,7 +205,8 @@ class BatchReader {
 }
 
 /**
- * A batch with rows that are not delivered yet. Their fields are in `meta`, so no other is drained meanwhile.
+ * A batch with rows that are not delivered yet. Their fields are in `meta`, so no other is drained
+ * meanwhile.
  *
  * @typedef {object} OpenBatch
  * @property {Pick<NativePool, 'blobs'>} native gives the raw bytes
