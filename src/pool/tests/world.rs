@@ -186,8 +186,12 @@ impl World {
                 );
                 let starts = |process: &Process| !process.ready && !process.told;
                 assert!(!self.processes.values().any(starts), "a standby delays a worker's start");
-                let others = self.standbys.values().filter(|standby| !standby.killed);
-                assert!(others.count() < self.standby, "more processes stand by than wanted");
+                // One that was given up before its process existed is killed once it exists.
+                let counts = |(id, other): &(&StandbyId, &Standby)| {
+                    !other.killed && (other.spawned || self.pool.is_standby_wanted(**id))
+                };
+                let others = self.standbys.iter().filter(counts).count();
+                assert!(others < self.standby, "more processes stand by than wanted");
                 assert!(self.standbys.insert(standby, Standby::default()).is_none());
             }
             Effect::EndStandby { standby } => {
