@@ -26,11 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bulkhead::internals::{
     AttemptId, Body, Event, Kind, LineSplitter, Link, Micros, NewTask, Outbox, Pid, PoolConfig,
-    PoolHandle, QueueLimits, Reader, SharedPage, SharedPool, Tail, Target, Ticket, WorkerConfig,
-    WorkerKey, channel_pair, receive, watch,
+    PoolHandle, QueueLimits, Reader, SharedPage, SharedPool, Target, Ticket, WorkerConfig,
+    WorkerKey, channel_pair, receive,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 const WORKERS: usize = 2;
@@ -115,9 +113,8 @@ struct Client {
 
 /// The supervisor's end of one worker.
 struct Receiver {
-    channel: Arc<AsyncFd<OwnedFd>>,
+    channel: Arc<OwnedFd>,
     reader: Reader,
-    tail: Tail,
 }
 
 /// The stand-in for the process. It uses `read` and `write`, which the supervisor's side does not
@@ -165,8 +162,7 @@ fn start(shared: &SharedPool) -> Vec<(Receiver, Worker)> {
 fn process(key: WorkerKey) -> (Receiver, Worker, Link) {
     let (ours, theirs) = channel_pair().expect("a socket pair");
     rustix::io::ioctl_fionbio(&theirs, true).expect("a socket");
-    let channel =
-        Arc::new(watch(ours, Interest::READABLE | Interest::WRITABLE).expect("room for one more"));
+    let channel = Arc::new(ours);
     let page = SharedPage::create().expect("there is sealed memory here");
     let worker = Worker {
         channel: theirs.into(),
@@ -187,11 +183,7 @@ fn process(key: WorkerKey) -> (Receiver, Worker, Link) {
         Some(page),
         Arc::new(Notify::new()),
     );
-    (
-        Receiver { channel, reader: Reader::new(key, MAX_MESSAGE), tail: Tail::default() },
-        worker,
-        link,
-    )
+    (Receiver { channel, reader: Reader::new(key, MAX_MESSAGE) }, worker, link)
 }
 
 impl Client {
@@ -225,10 +217,10 @@ impl Receiver {
     /// Reads the channel, as the worker's task on the supervisor thread does when the channel is
     /// readable.
     fn receive(&mut self, shared: &SharedPool) {
-        let (n, _) = receive(self.channel.get_ref(), self.reader.buffer(READ))
-            .expect("something was written");
+        let (n, _) =
+            receive(&self.channel, self.reader.buffer(READ)).expect("something was written");
         let mut driver = shared.lock();
-        self.reader.on_bytes(n, shared.now(), &mut driver, &mut self.tail);
+        self.reader.on_bytes(n, shared.now(), &mut driver);
         driver.run_once();
         // The pool's task does this after a wake-up.
         driver.arm();
@@ -287,9 +279,6 @@ fn main() {
     // Cargo adds flags of its own to the arguments.
     let tasks =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(TASKS);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
-    let _inside = runtime.enter();
     let shared = pool();
     shared.post(Event::Start);
     let mut workers = start(&shared);

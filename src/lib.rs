@@ -41,7 +41,6 @@ pub mod internals {
     pub use crate::pool::ids::{AttemptId, Micros, Ticket, WorkerKey};
     pub use crate::pool::messages::{Body, Event, NewTask};
     pub use crate::process::channel::channel_pair;
-    pub use crate::process::readiness::watch;
     pub use crate::process::target::Target;
     pub use crate::shm::page::{Direction, JOURNAL_CAPACITY, PAGE_SIZE, SharedPage, Writer};
     pub use crate::shm::ring::{RING, Read};
@@ -49,7 +48,6 @@ pub mod internals {
     pub use crate::supervisor::handle::{PoolHandle, SharedPool};
     pub use crate::supervisor::link::{Link, receive};
     pub use crate::supervisor::outbox::Outbox;
-    pub use crate::supervisor::output::Tail;
     pub use crate::supervisor::reader::{Reader, read_journal};
     pub use crate::supervisor::report::ExitReport;
     pub use crate::supervisor::rows::{Batch, Kind, flags};

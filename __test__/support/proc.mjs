@@ -2,7 +2,7 @@
 // values. This file uses nothing else of the harness, so that a program that a test starts can
 // import it: see `PROC` there.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** @param {string} path */
 function read(path) {
@@ -53,4 +53,29 @@ export function descriptors() {
 /** Returns the names of this process's threads; Node's own have the name of the program. */
 export function threads() {
   return readdirSync('/proc/self/task').map((thread) => read(`/proc/self/task/${thread}/comm`));
+}
+
+/**
+ * Returns a function that counts the channels for which JavaScript threads of this process wait
+ * themselves, for the pools that there are now. These channels are in an epoll that libuv's epoll
+ * waits for in turn. The function is quick: a thread that takes longer no longer leads.
+ *
+ * @returns {() => number}
+ */
+export function ledChannels() {
+  const targets = (/** @type {string} */ fd) =>
+    Array.from(read(`/proc/self/fdinfo/${fd}`).matchAll(/^tfd:\s*(\d+)/gm), ([, target]) => target);
+  const all = readdirSync('/proc/self/fd');
+  const watched = new Set(all.flatMap(targets));
+  const sets = all.filter((fd) => watched.has(fd) && isEpoll(fd));
+  return () => sets.reduce((sum, fd) => sum + targets(fd).length, 0);
+}
+
+/** @param {string} fd */
+function isEpoll(fd) {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[eventpoll]';
+  } catch {
+    return false;
+  }
 }

@@ -14,20 +14,18 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use bulkhead::internals::{
     AttemptId, Batch, Body, Event, ExitReport, JOURNAL_CAPACITY, Kind, LineSplitter, Link, NewTask,
     Outbox, PAGE_SIZE, Pid, PoolConfig, PoolHandle, Prefetch, QueueLimits, Reader, RestartConfig,
-    Serialization, SharedPage, SharedPool, Tail, Target, Ticket, WorkerConfig, WorkerKey, flags,
-    read_journal, watch,
+    Serialization, SharedPage, SharedPool, Target, Ticket, WorkerConfig, WorkerKey, flags,
+    read_journal,
 };
 use bulkhead_fuzz::{json, memory};
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapRaw;
-use tokio::io::Interest;
-use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 const MAX_MESSAGE: usize = 2048;
@@ -45,7 +43,6 @@ const HONEST: usize = 1;
 struct Process {
     key: WorkerKey,
     reader: Reader,
-    tail: Tail,
     channel: UnixStream,
     splitter: LineSplitter,
     page: Option<(SharedPage, MmapRaw)>,
@@ -68,13 +65,6 @@ struct World {
     pages: bool,
     /// From now on the pool kills all workers.
     over: bool,
-}
-
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime")
-    })
 }
 
 fn pool(options: u8) -> SharedPool {
@@ -136,8 +126,7 @@ impl World {
         for end in [&ours, &theirs] {
             end.set_nonblocking(true).expect("a socket");
         }
-        let channel =
-            watch(ours.into(), Interest::READABLE | Interest::WRITABLE).expect("room for one more");
+        let channel = Arc::new(ours.into());
         let page = self.pages.then(|| SharedPage::create().expect("there is sealed memory here"));
         let theirs_too = page.as_ref().map(|page| {
             let raw = memmap2::MmapOptions::new()
@@ -149,12 +138,10 @@ impl World {
         // No process ever has such a number, so signals to it reach no process.
         let pid = Pid::from_raw(i32::MAX - 1000 * key.slot as i32 - key.life as i32)
             .expect("it is positive");
-        let link =
-            Link::new(key, Target::of(pid), 0, Arc::new(channel), page, Arc::new(Notify::new()));
+        let link = Link::new(key, Target::of(pid), 0, channel, page, Arc::new(Notify::new()));
         let process = Process {
             key,
             reader: Reader::new(key, MAX_MESSAGE),
-            tail: Tail::default(),
             channel: theirs,
             splitter: LineSplitter::new(usize::MAX),
             page: theirs_too,
@@ -172,7 +159,7 @@ impl World {
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
             let mut driver = self.shared.lock();
-            process.reader.on_bytes(n, self.shared.now(), &mut driver, &mut process.tail);
+            process.reader.on_bytes(n, self.shared.now(), &mut driver);
             driver.run_once();
         }
     }
@@ -231,7 +218,7 @@ impl World {
     /// The process is dead: does all that its task on the supervisor thread does then.
     fn die(&mut self, slot: usize) {
         self.deliver();
-        let Some(process) = self.processes[slot].take() else { return };
+        let Some(mut process) = self.processes[slot].take() else { return };
         let mut driver = self.shared.lock();
         driver.exit_observed(self.shared.now(), process.key);
         let held = driver
@@ -247,7 +234,7 @@ impl World {
             worker_id: process.key.worker_id(),
             pid: Some(link.raw_pid()),
             mid_outcome,
-            stderr: process.tail.text(),
+            stderr: process.reader.log().text(),
             violation: link.violation.clone(),
             refusal: link.refusal.clone(),
             ..ExitReport::default()
@@ -435,10 +422,6 @@ const READY: &[u8] = b"{\"type\":\"ready\",\"version\":1}\n";
 
 fuzz_target!(|input: &[u8]| {
     let Some((&options, stream)) = input.split_first() else { return };
-    // The runtime frees the registrations of the last run when it turns. They are not this run's
-    // memory.
-    runtime().block_on(tokio::task::yield_now());
-    let _guard = runtime().enter();
     let ((), peak) = memory::peak_of(|| World::new(options).run(stream));
     assert!(peak < ALLOWED + 64 * stream.len(), "{peak} bytes were allocated for {}", stream.len());
 });

@@ -21,6 +21,7 @@ const {
 } = require('../options/pool-options');
 const { assertMayNest } = require('../platform/nesting');
 const { assertMaySpawn } = require('../platform/permission');
+const { HOST } = require('../platform/runtime');
 const { Cancellation } = require('./cancellation');
 const { Delivery } = require('./delivery');
 const { Diagnostics } = require('./diagnostics');
@@ -94,12 +95,11 @@ class ProcessManager extends ObservedEmitter {
       (row, error) => this.#delivery.onMalformed(row, error),
       collectBuffers ? recycler : null,
     );
-    const pool = new native.ProcessManager(
-      config,
-      this.#batches.meta,
-      batchCallback(this.#batches),
-    );
+    const onBatch = batchCallback(this.#batches);
+    const pool = new native.ProcessManager(config, this.#batches.meta, onBatch);
     this.#batches.attach(pool);
+    // Bun exports libuv's functions, but each of them aborts the process.
+    if (HOST === 'Node.js') pool.lead(onBatch);
     this.#keepAlive = new KeepAlive(pool, this);
     this.#diagnostics = new Diagnostics(this, config.name);
     this.#lifecycle = new Lifecycle(pool, this.#keepAlive, {

@@ -21,7 +21,7 @@
     reason = "a clean-up hook that can be taken back, and references of the threadsafe function"
 )]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,8 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, sys};
 
+use crate::bindings::uv::Watch;
+use crate::process::ready_set::ReadySet;
 use crate::supervisor::handle::SharedPool;
 
 /// The callback that wakes JavaScript. It is weak: an idle pool does not keep the process alive,
@@ -96,6 +98,8 @@ pub struct EnvironmentGuard(Rc<EnvState>);
 struct EnvState {
     shared: SharedPool,
     waker: Arc<Waker>,
+    /// The watch of the channels that this thread leads.
+    watch: RefCell<Option<Watch>>,
     /// The environment has the hook, and with it its own reference to this state.
     hooked: Cell<bool>,
 }
@@ -103,7 +107,8 @@ struct EnvState {
 impl EnvironmentGuard {
     /// Registers the hook that ends the pool with the environment, at the latest.
     pub fn new(env: Env, shared: SharedPool, waker: Arc<Waker>) -> Result<Self> {
-        let state = Rc::new(EnvState { shared, waker, hooked: Cell::new(true) });
+        let state =
+            Rc::new(EnvState { shared, waker, watch: RefCell::default(), hooked: Cell::new(true) });
         let data = Rc::into_raw(Rc::clone(&state));
         // Not by `Env::add_env_cleanup_hook`, which never frees a hook that is taken back, nor the
         // pool with it. SAFETY: `data` has the type that `environment_ends` expects, and lives
@@ -127,9 +132,33 @@ impl EnvironmentGuard {
         &self.0.waker
     }
 
+    /// Lets this thread lead workers of the pool, if the system and the runtime can. `on_batch` is
+    /// called when it has read rows.
+    pub fn lead(&self, env: Env, on_batch: &Function<'_, (), Unknown<'static>>) -> Result<()> {
+        let shared = Arc::clone(&self.0.shared);
+        let set = match ReadySet::create() {
+            Ok(Some(set)) => set,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "the supervisor thread reads all workers");
+                return Ok(());
+            }
+        };
+        let on_readable = Box::new(move || shared.lead());
+        let Some(watch) = Watch::with_reader(env, set.descriptor(), on_readable, on_batch)? else {
+            return Ok(());
+        };
+        // Pending tasks keep the process alive, and no channel does.
+        watch.unref();
+        self.0.watch.replace(Some(watch));
+        self.0.shared.allow_lead(set);
+        Ok(())
+    }
+
     /// Stops the wake-ups, and takes back the environment's reference to the pool. A second call
     /// does nothing.
     pub fn detach(&self, env: Env) -> Result<()> {
+        self.0.end_lead();
         self.0.shared.outbox.close();
         self.0.waker.close();
         if !self.0.hooked.get() {
@@ -155,10 +184,21 @@ impl EnvironmentGuard {
     }
 }
 
+impl EnvState {
+    /// Leaves all reading to the supervisor thread.
+    fn end_lead(&self) {
+        if let Some(watch) = self.watch.take() {
+            watch.stop();
+            self.shared.end_lead();
+        }
+    }
+}
+
 unsafe extern "C" fn environment_ends(data: *mut c_void) {
     // SAFETY: this is the reference that `EnvironmentGuard::new` gave to the hook, which runs once.
     let state = unsafe { Rc::from_raw(data.cast_const().cast::<EnvState>()) };
     state.hooked.set(false);
+    state.end_lead();
     state.shared.abandon();
     state.waker.close();
 }

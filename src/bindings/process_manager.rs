@@ -137,6 +137,14 @@ impl ProcessManager {
         })
     }
 
+    /// Lets this thread read the replies to lone short tasks itself, where the system and the
+    /// runtime can do that. `on_batch` is as in the constructor. To be called once, and only in
+    /// Node.js.
+    #[napi]
+    pub fn lead(&self, env: Env, on_batch: Function<'_, (), Unknown<'static>>) -> Result<()> {
+        self.environment.lead(env, &on_batch)
+    }
+
     /// Starts `minWorkers` workers. A second call does nothing.
     #[napi]
     pub fn start(&self) {

@@ -1,4 +1,5 @@
-//! Has the event loop watch a descriptor for JavaScript, by libuv itself.
+//! Has the event loop watch a descriptor, by libuv itself: in a worker the channel, in the parent
+//! the channels that its JavaScript thread leads.
 //!
 //! `net.Socket` would do, but takes two milliseconds to load, and the machinery of a stream for
 //! each read. Under Node's permission model it also needs the permission to use the network.
@@ -17,7 +18,7 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use napi::bindgen_prelude::*;
 use napi::{Env, sys};
@@ -43,7 +44,7 @@ struct Uv {
     handle_get_data: unsafe extern "C" fn(Handle) -> *mut c_void,
     poll_init: unsafe extern "C" fn(Loop, Handle, c_int) -> c_int,
     poll_start: unsafe extern "C" fn(Handle, c_int, OnEvents) -> c_int,
-    poll_stop: unsafe extern "C" fn(Handle) -> c_int,
+    unref: unsafe extern "C" fn(Handle),
     close: unsafe extern "C" fn(Handle, OnClosed),
 }
 
@@ -58,7 +59,7 @@ fn uv() -> Option<&'static Uv> {
                 handle_get_data: look_up(c"uv_handle_get_data")?,
                 poll_init: look_up(c"uv_poll_init")?,
                 poll_start: look_up(c"uv_poll_start")?,
-                poll_stop: look_up(c"uv_poll_stop")?,
+                unref: look_up(c"uv_unref")?,
                 close: look_up(c"uv_close")?,
             })
         }
@@ -76,8 +77,10 @@ struct State {
     env: sys::napi_env,
     handle: Handle,
     layout: Layout,
-    /// The descriptor, open as long as libuv has its number.
-    fd: OwnedFd,
+    /// The descriptor, open as long as libuv watches it. `None`: the watch has ended.
+    fd: Cell<Option<Arc<OwnedFd>>>,
+    /// Handles a readable descriptor, and returns whether to call JavaScript.
+    on_readable: Box<dyn Fn() -> bool>,
     callback: sys::napi_ref,
     context: sys::napi_async_context,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
@@ -95,6 +98,19 @@ impl Watch {
         fd: OwnedFd,
         callback: &Function<'_, (i32,), Unknown<'static>>,
     ) -> Result<Option<Self>> {
+        Self::with_reader(env, Arc::new(fd), Box::new(|| true), callback)
+    }
+
+    /// Does the same, but calls `on_readable` first, and `callback` only if that returns `true`.
+    pub fn with_reader<A>(
+        env: Env,
+        fd: Arc<OwnedFd>,
+        on_readable: Box<dyn Fn() -> bool>,
+        callback: &Function<'_, A, Unknown<'static>>,
+    ) -> Result<Option<Self>>
+    where
+        A: JsValuesTupleIntoVec,
+    {
         let Some(uv) = uv() else { return Ok(None) };
         let mut event_loop = ptr::null_mut();
         // SAFETY: the environment is that of the call.
@@ -132,7 +148,8 @@ impl Watch {
             env: env.raw(),
             handle,
             layout,
-            fd,
+            fd: Cell::new(Some(fd)),
+            on_readable,
             callback,
             context,
             hook: Cell::new(ptr::null_mut()),
@@ -157,6 +174,14 @@ impl Watch {
         Ok(Some(Self(state)))
     }
 
+    /// Lets the process end while the descriptor is watched.
+    pub fn unref(&self) {
+        if !self.0.stopped.get() {
+            // SAFETY: the handle is initialized, and lives at least until the watch is stopped.
+            unsafe { (self.0.uv.unref)(self.0.handle) };
+        }
+    }
+
     /// Ends the calls, and no longer keeps the process alive. A second call does nothing.
     pub fn stop(&self) {
         self.0.stop();
@@ -174,22 +199,23 @@ impl State {
         if self.stopped.replace(true) {
             return;
         }
-        // SAFETY: the handle is initialized and not closing.
-        unsafe { (self.uv.poll_stop)(self.handle) };
-        // A call in progress still uses the state, and closes it afterwards.
+        // SAFETY: the handle is initialized and not closing. libuv calls `closed` later, from its
+        // loop.
+        unsafe { (self.uv.close)(self.handle, closed) };
+        // libuv does not use the descriptor any more, and a closed pool has none left.
+        drop(self.fd.take());
+        // A call in progress still uses the references, and deletes them afterwards.
         if !self.calling.get() {
-            self.close();
+            self.delete_references();
         }
     }
 
-    /// Closes the handle, once, when no call is in progress and none will come.
-    fn close(&self) {
-        // SAFETY: the environment has not ended, because it waits for the hook. libuv calls
-        // `closed` later, from its loop.
+    /// Deletes the references to JavaScript, once, when no call is in progress and none will come.
+    fn delete_references(&self) {
+        // SAFETY: the environment has not ended, because it waits for the hook.
         unsafe {
             sys::napi_delete_reference(self.env, self.callback);
             sys::napi_async_destroy(self.env, self.context);
-            (self.uv.close)(self.handle, closed);
         }
     }
 
@@ -245,9 +271,9 @@ impl State {
 }
 
 /// Makes a strong reference to the callback, and the context of its calls for `node:async_hooks`.
-fn references(
+fn references<A: JsValuesTupleIntoVec>(
     env: Env,
-    callback: &Function<'_, (i32,), Unknown<'static>>,
+    callback: &Function<'_, A, Unknown<'static>>,
 ) -> Result<(sys::napi_ref, sys::napi_async_context)> {
     let name = "BULKHEADCHANNEL".into_unknown(&env)?;
     let (mut reference, mut context) = (ptr::null_mut(), ptr::null_mut());
@@ -278,11 +304,14 @@ unsafe extern "C" fn readable(handle: Handle, status: c_int, _events: c_int) {
         Rc::increment_strong_count(data);
         Rc::from_raw(data)
     };
+    if status >= 0 && !(state.on_readable)() {
+        return;
+    }
     state.calling.set(true);
     state.call(status);
     state.calling.set(false);
     if state.stopped.get() {
-        state.close();
+        state.delete_references();
     } else if status < 0 {
         // After an error libuv has stopped the watch.
         state.start();
@@ -302,7 +331,6 @@ unsafe extern "C" fn closed(handle: Handle) {
             sys::napi_remove_async_cleanup_hook(hook);
         }
     }
-    tracing::trace!(fd = state.fd.as_raw_fd(), "no longer watched");
 }
 
 unsafe extern "C" fn environment_ends(

@@ -161,6 +161,13 @@ pub enum Event {
     Terminate,
 }
 
+impl Event {
+    /// Returns whether JavaScript asks for the end of tasks.
+    pub fn ends_tasks(&self) -> bool {
+        matches!(self, Self::Cancel(_) | Self::Shutdown { .. } | Self::Terminate)
+    }
+}
+
 /// The claim word holds a count that cannot be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForgedClaim;

@@ -16,6 +16,9 @@ pub(crate) const PREFETCH_MOST: Micros = 5_000;
 /// tasks of a millisecond cost a sixth of the throughput; those between two of ten cost nothing. It
 /// is less than [`stall`], after which the task would be reclaimed before it can start.
 pub(crate) const PREFETCH_ONE: Micros = 1_500;
+/// The longest work of a worker that JavaScript's thread leads. Beyond it a wake-up of the
+/// supervisor thread costs little in comparison, and takes the reading off JavaScript's thread.
+pub(crate) const LED_WORK: Micros = 500;
 /// The predicted run time of a handler whose tasks have not been seen: they may be long.
 pub(crate) const UNKNOWN: Micros = 10_000;
 /// The most tasks that are prefetched to one worker.

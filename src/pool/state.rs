@@ -225,6 +225,12 @@ impl Pool {
         !matches!(self.phase, Phase::Open) || self.active_slots().iter().any(free)
     }
 
+    /// Returns whether little is under way at this worker: no task waits, and its tasks are short.
+    pub(crate) fn is_light(&self, key: WorkerKey) -> bool {
+        let worker = self.slots.get(key.slot).and_then(|slot| slot.find(key));
+        self.tasks.queue().is_empty() && worker.is_some_and(Worker::has_short_tasks)
+    }
+
     /// Returns whether the pool still wants a process for this worker, which has none yet.
     pub(crate) fn is_wanted(&mut self, key: WorkerKey) -> bool {
         self.worker(key).is_some_and(|worker| matches!(worker.life, Life::Starting { .. }))

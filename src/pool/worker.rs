@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     /// True if the worker claims its tasks by the claim word. Only such a worker is prefetched to.
     pub claims: bool,
     pub tasks_done: u64,
+    /// The measured run time of the last task that the worker replied to.
+    pub last_run: Option<Micros>,
     /// The last time that the worker was sent a task while idle, or replied.
     pub progress_at: Micros,
     /// True if the worker gave tasks back because it made no progress: prefetching resumes with
@@ -159,6 +161,7 @@ impl Worker {
             over_memory: false,
             claims: false,
             tasks_done: 0,
+            last_run: None,
             progress_at: now,
             prefetch_suspended: false,
             unresponsive_since: None,
@@ -261,6 +264,12 @@ impl Worker {
                     && self.bytes + size <= policy::PREFETCH_BYTES
             }
         }
+    }
+
+    /// Returns whether the worker has replied to a short task, and holds only little work.
+    pub(crate) fn has_short_tasks(&self) -> bool {
+        let ran_short = self.last_run.is_some_and(|run| run <= policy::LED_WORK);
+        ran_short && self.predicted <= policy::LED_WORK && self.life.is_ready() && !self.dead
     }
 
     /// Returns the epoch in the frames to this worker, if it claims its tasks.

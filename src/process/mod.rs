@@ -7,7 +7,7 @@
 //! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the worker's descriptors.
 //! - [`wait`] waits for a worker's end and reaps it: by pidfd, or by a thread for each worker where
 //!   the kernel has no pidfds.
-//! - [`readiness`] has the runtime watch a descriptor.
+//! - [`readiness`] has the runtime watch a descriptor; [`ready_set`] makes one of several.
 //! - [`directory`] is the directory that a worker starts in; [`nice`] sets its share of the
 //!   processors.
 //! - [`target`] sends signals to a worker and to its process group; [`signal`] names them.
@@ -36,6 +36,8 @@ mod child_state;
 mod errno;
 #[cfg_attr(not(target_os = "linux"), path = "pidfd_none.rs")]
 mod pidfd;
+#[cfg_attr(not(target_os = "linux"), path = "ready_set_none.rs")]
+pub(crate) mod ready_set;
 mod wait_thread;
 pub(crate) mod weak_symbols;
 

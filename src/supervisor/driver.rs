@@ -147,6 +147,11 @@ impl Driver {
         self.outbox.append(&mut self.batch);
     }
 
+    /// Returns whether little is under way at this worker: no task waits, and its tasks are short.
+    pub(crate) fn is_light(&self, worker: WorkerKey) -> bool {
+        self.pool.is_light(worker)
+    }
+
     /// Returns whether the pool's task must run before the deadline for which it is armed.
     pub(crate) fn needs_wake(&self) -> bool {
         let deadline = self.next_deadline();

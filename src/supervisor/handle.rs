@@ -18,11 +18,14 @@ use crate::buffer_pool::Bytes;
 use crate::pool::config::PoolConfig;
 use crate::pool::ids::{Micros, WorkerKey};
 use crate::pool::messages::{Body, Event, NewTask};
+use crate::process::ready_set::ReadySet;
 use crate::supervisor::admission::{Admission, QueueFull};
 use crate::supervisor::config::{QueueLimits, StdioMode, WorkerConfig};
 use crate::supervisor::driver::{Driver, Snapshot};
+use crate::supervisor::lead::{By, Leading, Loan};
 use crate::supervisor::link::Link;
 use crate::supervisor::outbox::Outbox;
+use crate::supervisor::reader::Reader;
 use crate::supervisor::rows::{Batch, Kind, Row};
 
 /// Microseconds since the first call in this process, on the monotonic clock.
@@ -67,6 +70,7 @@ pub struct PoolHandle {
 /// The state that the lock protects.
 struct Locked {
     driver: Driver,
+    leading: Leading,
     /// Empty: swapped with the inbox, so that neither has to grow again and again.
     events: Vec<Event>,
 }
@@ -100,7 +104,7 @@ impl PoolHandle {
             Arc::clone(&outbox),
         );
         Self {
-            locked: Mutex::new(Locked { driver, events: Vec::new() }),
+            locked: Mutex::new(Locked { driver, leading: Leading::default(), events: Vec::new() }),
             inbox: Mutex::new(Vec::new()),
             outbox,
             admission,
@@ -114,6 +118,31 @@ impl PoolHandle {
     }
 
     // ---- From JavaScript
+
+    /// Lets JavaScript's thread lead. Its event loop watches `set`, and calls [`Self::lead`] while
+    /// that is readable.
+    pub(crate) fn allow_lead(&self, set: ReadySet) {
+        self.lock().locked().leading.allow(set);
+    }
+
+    /// Ends [`Self::allow_lead`].
+    pub(crate) fn end_lead(&self) {
+        self.lock().locked().leading.end();
+    }
+
+    /// Reads the workers that JavaScript's thread leads. Returns whether this thread has to run
+    /// JavaScript then. Does nothing while another thread has the lock: the channels stay readable.
+    pub(crate) fn lead(&self) -> bool {
+        let locked = match self.locked.try_lock() {
+            Ok(locked) => locked,
+            Err(TryLockError::WouldBlock) => return false,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        };
+        let mut driver = self.guard(locked);
+        driver.read_led(By::JavaScript);
+        driver.run_once();
+        driver.release()
+    }
 
     /// Accepts a task, or refuses it because the queue is full.
     pub fn submit(&self, task: NewTask) -> Result<(), QueueFull> {
@@ -268,12 +297,16 @@ impl DriverGuard<'_> {
     /// JavaScript is told. Comes last whenever the lock was taken to change something.
     pub fn run_once(&mut self) {
         let handle = self.handle;
-        let Locked { driver, events: spare } = self.locked();
+        let Locked { driver, leading, events: spare } = self.locked();
         let now = handle.now();
         let mut events = std::mem::take(spare);
         loop {
             std::mem::swap(&mut events, &mut *handle.lock_inbox());
             for event in events.drain(..) {
+                if event.ends_tasks() {
+                    // A task that has ended already counts as completed.
+                    leading.read(By::Supervisor, now, driver);
+                }
                 driver.handle(now, event);
             }
             driver.dispatch(now);
@@ -285,6 +318,7 @@ impl DriverGuard<'_> {
                 break;
             }
         }
+        leading.judge(driver);
         if events.capacity() <= KEEP_EVENTS {
             *spare = events;
         }
@@ -292,6 +326,38 @@ impl DriverGuard<'_> {
         if driver.needs_wake() {
             handle.wake.notify_one();
         }
+    }
+
+    /// Reads once from all workers that JavaScript's thread leads. Comes before any decision that
+    /// a reply could change. [`Self::run_once`] has to follow.
+    pub(super) fn read_led(&mut self, by: By) {
+        let now = self.handle.now();
+        let Locked { driver, leading, .. } = self.locked();
+        leading.read(by, now, driver);
+    }
+
+    /// Lends a worker's reader to JavaScript's thread. Fails, with the reader, if that thread does
+    /// not lead.
+    pub(super) fn lend(&mut self, loan: Loan) -> Result<(), Box<Reader>> {
+        self.locked().leading.lend(loan)
+    }
+
+    /// Returns how often JavaScript's thread has read this worker. `None`: the worker's task has to
+    /// take the reader back.
+    pub(super) fn reads(&mut self, worker: WorkerKey) -> Option<u64> {
+        self.locked().leading.reads(worker)
+    }
+
+    /// Takes back the reader of a worker.
+    pub(super) fn take_back(&mut self, worker: WorkerKey) -> Option<Box<Reader>> {
+        self.locked().leading.take_back(worker)
+    }
+
+    /// Releases the lock, as a drop does. Returns whether this thread has to run JavaScript, in
+    /// place of a wake-up.
+    fn release(mut self) -> bool {
+        self.locked = None;
+        self.handle.outbox.take_due()
     }
 
     fn locked(&mut self) -> &mut Locked {

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::inspect::announcement::Announcements;
@@ -15,7 +14,7 @@ use crate::pool::ids::WorkerKey;
 use crate::process::channel::{channel_pair, pipe};
 use crate::process::directory::Directory;
 use crate::process::oom;
-use crate::process::readiness::watch;
+use crate::process::readiness::{SharedWatch, watch_shared};
 use crate::process::{self, CallError, Pid, SpawnError, SpawnSpec, Stdio, Waiter};
 use crate::shm::SharedPage;
 use crate::supervisor::config::StdioMode;
@@ -31,7 +30,8 @@ use crate::wire::down::Init;
 pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) waiter: Waiter,
-    pub(super) channel: Arc<AsyncFd<OwnedFd>>,
+    pub(super) channel: Arc<OwnedFd>,
+    pub(super) watch: SharedWatch,
     pub(super) page: Option<SharedPage>,
     pub(super) stdout: Option<Stream>,
     pub(super) stderr: Stream,
@@ -119,7 +119,8 @@ pub(super) fn spawn(shared: &SharedPool, key: Option<WorkerKey>) -> Result<Proce
     };
     // The channel is registered before the process exists, so that no step can fail after the
     // spawn.
-    let channel = Arc::new(watch(channel, Interest::READABLE)?);
+    let channel = Arc::new(channel);
+    let watch = watch_shared(Arc::clone(&channel), Interest::READABLE)?;
     let stdout = stdout.map(Stream::new).transpose()?;
     let stderr = Stream::new(stderr)?;
     let port = config.inspect.as_ref().zip(key).map(|(inspect, key)| inspect.port(key.worker_id()));
@@ -154,13 +155,13 @@ pub(super) fn spawn(shared: &SharedPool, key: Option<WorkerKey>) -> Result<Proce
         })?;
     }
     let waiter = Waiter::new(pid).inspect_err(|_| undo())?;
-    Ok(Process { pid, waiter, channel, page, stdout, stderr, port, oom })
+    Ok(Process { pid, waiter, channel, watch, page, stdout, stderr, port, oom })
 }
 
 /// Makes the task and the link of a worker with this process.
 fn worker(shared: &SharedPool, key: WorkerKey, process: Process) -> (WorkerTask, Link) {
     let config = &shared.worker_config;
-    let Process { pid, waiter, channel, page, stdout, stderr, port, oom } = process;
+    let Process { pid, waiter, channel, watch, page, stdout, stderr, port, oom } = process;
     let wake = Arc::new(Notify::new());
     let mut link = Link::new(
         key,
@@ -188,6 +189,7 @@ fn worker(shared: &SharedPool, key: WorkerKey, process: Process) -> (WorkerTask,
     let spawned = Spawned {
         pid,
         channel,
+        watch,
         waiter,
         wake,
         stdout,

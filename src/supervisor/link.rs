@@ -12,7 +12,6 @@ use std::time::Duration;
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg,
 };
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::buffer_pool::Bytes;
@@ -49,7 +48,7 @@ pub struct Link {
     pub unkillable: Option<CallError>,
     /// The worker's task must capture the JavaScript stack.
     wants_stack: bool,
-    channel: Arc<AsyncFd<OwnedFd>>,
+    channel: Arc<OwnedFd>,
     page: Option<SharedPage>,
     /// The ring of raw bytes to the worker.
     down: Writer,
@@ -69,7 +68,7 @@ impl Link {
         key: WorkerKey,
         target: Target,
         spawned_at: Micros,
-        channel: Arc<AsyncFd<OwnedFd>>,
+        channel: Arc<OwnedFd>,
         page: Option<SharedPage>,
         wake: Arc<Notify>,
     ) -> Self {
@@ -104,6 +103,11 @@ impl Link {
     /// Returns whether there is shared memory for a claim word.
     pub fn has_page(&self) -> bool {
         self.page.is_some()
+    }
+
+    /// Returns whether frames may still go to the worker.
+    pub fn is_open(&self) -> bool {
+        self.ready && !(self.last || self.closed || self.killed)
     }
 
     /// Queues the first frame.
@@ -202,8 +206,7 @@ impl Link {
             page.release(Direction::FromWorker, &mut self.up);
         }
         while self.out.waiting() > 0 && !self.closed {
-            let channel = self.channel.get_ref();
-            match self.out.write(|bytes| send(channel, bytes)) {
+            match self.out.write(|bytes| send(&self.channel, bytes)) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
@@ -227,7 +230,7 @@ impl Link {
         if self.last {
             self.closed = true;
             // This fails only if the other end is already gone.
-            let _ = rustix::net::shutdown(self.channel.get_ref(), rustix::net::Shutdown::Write);
+            let _ = rustix::net::shutdown(&*self.channel, rustix::net::Shutdown::Write);
         }
     }
 
@@ -325,6 +328,11 @@ fn send(channel: &OwnedFd, bytes: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
             rustix::net::sendmsg(channel.as_fd(), bytes, &mut SendAncillaryBuffer::default(), SEND)
         }
     }
+}
+
+/// Returns whether a read has only found nothing, and a later one may succeed.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Reads the bytes that are there. Returns their number, and whether they are all.

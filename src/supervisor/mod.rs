@@ -8,6 +8,7 @@
 //!   the pool accepts.
 //! - [`link`] is the supervisor's end of one worker's channel, [`send_queue`] the bytes that wait
 //!   for room there, [`reader`] reads the worker's frames.
+//! - `reading` is who has that reader: the worker's task, or JavaScript's thread, which `lead`s.
 //! - [`outbox`] collects what JavaScript is told, in batches of [`rows`]; [`report`] words failures
 //!   and events.
 //! - [`output`] is what a worker printed; [`oom_message`] detects there why it exited.
@@ -19,6 +20,7 @@ pub(crate) mod config;
 pub(crate) mod driver;
 pub(crate) mod handle;
 mod launch;
+mod lead;
 pub(crate) mod link;
 mod links;
 pub(crate) mod oom_message;
@@ -26,6 +28,7 @@ pub(crate) mod outbox;
 pub(crate) mod output;
 pub(crate) mod pool_task;
 pub(crate) mod reader;
+mod reading;
 mod replies;
 pub(crate) mod report;
 pub(crate) mod rows;

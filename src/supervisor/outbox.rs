@@ -218,11 +218,22 @@ impl Outbox {
 
     /// Wakes JavaScript if it waited when something was queued.
     pub fn wake(&self) {
-        // The thread that stored it comes here afterwards, so no wake-up is missed. Only one thread
-        // wakes.
-        if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
+        if self.take_due() {
             (self.wake)();
         }
+    }
+
+    /// Returns whether JavaScript waited when something was queued. The caller then has to make
+    /// JavaScript call [`Self::take`].
+    pub fn take_due(&self) -> bool {
+        // The thread that stored it comes here afterwards, so no wake-up is missed. Only one thread
+        // wakes.
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
+    }
+
+    /// Returns whether JavaScript has taken everything, and waits.
+    pub fn is_armed(&self) -> bool {
+        self.lock().armed
     }
 
     /// Moves all rows of this worker into the shared queue, ahead of whatever is appended next.

@@ -26,6 +26,18 @@ impl Tail {
         self.bytes.extend(chunk);
     }
 
+    /// Adds what another tail has kept, and empties that.
+    pub fn append(&mut self, other: &mut Self) {
+        if !other.bytes.is_empty() {
+            self.push(std::mem::take(&mut other.bytes).make_contiguous());
+        }
+    }
+
+    /// Returns whether nothing was kept.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Returns the text. Bytes that are not UTF-8 (a character cut in two at the front, say) are
     /// replaced.
     pub fn text(&self) -> String {

@@ -7,6 +7,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::supervisor::handle::SharedPool;
+use crate::supervisor::lead::By;
 use crate::supervisor::{launch, standby_task};
 
 /// Runs until the pool is closed and its last worker reaped.
@@ -14,6 +15,8 @@ pub(crate) async fn run(shared: SharedPool) {
     loop {
         let (spawns, standbys, deadline) = {
             let mut driver = shared.lock();
+            // A reply that JavaScript's thread was to read, and has not yet, is in time.
+            driver.read_led(By::Supervisor);
             driver.tick(shared.now());
             driver.run_once();
             if driver.is_over() {

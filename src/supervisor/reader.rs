@@ -14,7 +14,12 @@ pub struct Reader {
     /// Nothing more is read: the stream has ended, or the worker broke the protocol.
     closed: bool,
     progress: StallCheck,
+    /// The texts of `log` frames that were not taken yet.
+    log: Tail,
 }
+
+/// The room (bytes) for each read of a channel.
+pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// The progress of a partial frame.
 #[derive(Debug, Default)]
@@ -44,6 +49,7 @@ impl Reader {
             decoder: Decoder::new(max_message),
             closed: false,
             progress: StallCheck::default(),
+            log: Tail::default(),
         }
     }
 
@@ -62,6 +68,18 @@ impl Reader {
         self.decoder.has_partial()
     }
 
+    /// Returns whether nothing is left to do before the next read: no frame is partial, the stream
+    /// goes on, and there is no text for [`Self::log`].
+    pub fn is_at_rest(&self) -> bool {
+        !self.closed && !self.has_partial() && self.log.is_empty()
+    }
+
+    /// Returns the texts of `log` frames since the last call, for crash reports. The caller empties
+    /// it.
+    pub fn log(&mut self) -> &mut Tail {
+        &mut self.log
+    }
+
     /// Returns whether the stream ended within an outcome that the worker still owes, as `owes`
     /// tells. The journal may have given an outcome whose frame was cut off.
     pub fn ends_in_outcome(&self, owes: impl FnOnce(AttemptId) -> bool) -> bool {
@@ -74,16 +92,18 @@ impl Reader {
     }
 
     /// `n` bytes were read into the beginning of the last [`Self::buffer`]: takes in all frames
-    /// that are complete now. What follows a violation means nothing, however well it looks.
-    pub fn on_bytes(&mut self, n: usize, now: Micros, driver: &mut Driver, tail: &mut Tail) {
+    /// that are complete now, and returns their number. What follows a violation means nothing,
+    /// however well it looks.
+    pub fn on_bytes(&mut self, n: usize, now: Micros, driver: &mut Driver) -> usize {
+        let mut frames = 0;
         self.decoder.filled(n);
         self.progress.bytes += n as u64;
         while !self.closed {
             match self.decoder.next() {
                 Ok(Some(frame)) => {
-                    self.progress.frames += 1;
+                    frames += 1;
                     if let Up::Log { text } = &frame.envelope {
-                        tail.push(text.as_bytes());
+                        self.log.push(text.as_bytes());
                     }
                     driver.receive(now, self.worker, &frame);
                     self.closed = driver.has_violated(self.worker);
@@ -95,6 +115,8 @@ impl Reader {
                 }
             }
         }
+        self.progress.frames += frames as u64;
+        frames
     }
 
     /// Checks whether a partial frame stalls, and returns an error once that is certain. Call it

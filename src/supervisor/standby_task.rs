@@ -66,7 +66,7 @@ async fn stand_by(
 
 /// Kills the process, reaps it, and tells the driver.
 async fn end(shared: SharedPool, id: StandbyId, process: Process, dead: bool) {
-    let Process { pid, mut waiter, channel, page, stdout, stderr, .. } = process;
+    let Process { pid, mut waiter, channel, watch, page, stdout, stderr, .. } = process;
     let killed = waiter.target().kill().map_err(CallError::of("kill"));
     let unkillable = killed.err().filter(|error| error.errno != libc::ESRCH);
     let patience = if unkillable.is_some() && !dead { Duration::ZERO } else { KILL_TIMEOUT };
@@ -74,7 +74,7 @@ async fn end(shared: SharedPool, id: StandbyId, process: Process, dead: bool) {
     tail.push(&stderr.rest());
     // The descriptors are closed before JavaScript hears of the end of the pool. A process that
     // cannot be killed leaves at the end of its channel.
-    drop((channel, page, stdout, stderr));
+    drop((watch, channel, page, stdout, stderr));
     let exit = reap(&mut waiter, Some(Instant::now() + patience)).await;
     let left = exit.is_none().then_some(waiter);
     let pid = pid.as_raw_nonzero().get();

@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::inspect::announcement::Announcements;
 use crate::inspect::{self, ports::Port};
 use crate::pool::ids::{Micros, WorkerKey};
-use crate::process::readiness::watch;
+use crate::process::readiness::{SharedWatch, watch};
 use crate::process::{CallError, Exit, Pid, Signal, Waiter};
 use crate::process::{memory, oom};
 use crate::supervisor::config::StdioMode;
 use crate::supervisor::handle::{self, SharedPool};
+use crate::supervisor::lead::{self, Loan};
 use crate::supervisor::link::{self, Link};
 use crate::supervisor::output::Tail;
-use crate::supervisor::reader::{self, Reader};
+use crate::supervisor::reader::{self, READ_BYTES, Reader};
+use crate::supervisor::reading::{LoneReads, Reading};
 use crate::supervisor::report::ExitReport;
 use crate::supervisor::rows::Kind;
 
-/// The room (bytes) for each read of the channel.
-const READ: usize = 64 * 1024;
 /// The most bytes read from a dead worker's channel and streams. The kernel's buffers bound the
 /// worker's own bytes. More can only come from a process that the worker left behind outside of its
 /// group.
@@ -62,7 +62,7 @@ pub(super) struct WorkerTask {
     shared: SharedPool,
     key: WorkerKey,
     pid: Pid,
-    channel: Arc<AsyncFd<OwnedFd>>,
+    channel: Arc<OwnedFd>,
     waiter: Waiter,
     wake: Arc<Notify>,
     /// The same channel, watched for room only while bytes wait for it. The kernel reports room
@@ -72,7 +72,8 @@ pub(super) struct WorkerTask {
     backed_up: bool,
     stdout: Option<Stream>,
     stderr: Option<Stream>,
-    reader: Reader,
+    reading: Reading,
+    lone_reads: LoneReads,
     tail: Tail,
     /// The time of the next check that a partial frame is still growing; `None` without one.
     stall_check_at: Option<Instant>,
@@ -97,7 +98,8 @@ pub(super) struct WorkerTask {
 /// A process that was just started, with this side's ends of its channel and pipes.
 pub(super) struct Spawned {
     pub(super) pid: Pid,
-    pub(super) channel: Arc<AsyncFd<OwnedFd>>,
+    pub(super) channel: Arc<OwnedFd>,
+    pub(super) watch: SharedWatch,
     pub(super) waiter: Waiter,
     pub(super) wake: Arc<Notify>,
     pub(super) stdout: Option<Stream>,
@@ -115,9 +117,9 @@ pub(super) struct Stream {
 
 impl WorkerTask {
     pub(super) fn new(shared: SharedPool, key: WorkerKey, spawned: Spawned) -> Self {
-        let Spawned { pid, channel, waiter, wake, stdout, stderr, oom, .. } = spawned;
+        let Spawned { pid, channel, watch, waiter, wake, stdout, stderr, oom, .. } = spawned;
         let sampler = shared.memory_threshold.map(|_| sampler());
-        let reader = Reader::new(key, shared.worker_config.max_message_size);
+        let reader = Box::new(Reader::new(key, shared.worker_config.max_message_size));
         Self {
             shared,
             key,
@@ -129,7 +131,8 @@ impl WorkerTask {
             backed_up: false,
             stdout,
             stderr: Some(stderr),
-            reader,
+            reading: Reading::Own { reader, watch: Some(watch) },
+            lone_reads: LoneReads::default(),
             tail: Tail::default(),
             stall_check_at: None,
             reap_deadline: None,
@@ -144,14 +147,13 @@ impl WorkerTask {
     }
 
     pub(super) async fn run(mut self) {
-        let channel = Arc::clone(&self.channel);
         self.check_link();
         loop {
             let id = self.key.worker_id();
             let congested = self.shared.outbox.is_congested(id);
             let reads_stderr = self.backlog.is_none() && !congested;
-            let listening = !self.reader.is_closed() && !congested;
-            self.stall_check_at = match listening && self.reader.has_partial() {
+            let listening = self.reading.is_listening() && !congested;
+            self.stall_check_at = match listening && self.reading.has_partial() {
                 true => self.stall_check_at.or_else(|| Some(Instant::now() + STALL_CHECK_INTERVAL)),
                 false => None,
             };
@@ -162,13 +164,12 @@ impl WorkerTask {
                 () = moment(self.stall_check_at), if self.stall_check_at.is_some() => {
                     self.check_stalled();
                 }
-                Ok(ready) = channel.readable(), if listening => {
-                    self.read_channel(ready);
-                    let pause = match self.sampler {
-                        Some(_) => SAMPLE_AFTER_TASK,
-                        None => SAMPLE_INTERVAL,
-                    };
-                    self.sample_memory(pause);
+                () = self.reading.readable(), if listening => {
+                    self.read_channel();
+                    self.sample_memory_after_read();
+                }
+                () = moment(self.reading.check_at()), if self.reading.is_lent() => {
+                    self.check_lead();
                 }
                 () = due(&mut self.sampler) => self.sample_memory(0),
                 () = self.shared.outbox.backpressure_released(id), if congested => {}
@@ -183,7 +184,6 @@ impl WorkerTask {
                 () = pass_on(&self.forward, &mut self.backlog) => {}
             }
         }
-        drop(channel);
         self.end().await;
     }
 
@@ -204,6 +204,9 @@ impl WorkerTask {
         if wants_stack {
             self.capture();
         }
+        if self.reading.is_lent() && self.shared.lock().reads(self.key).is_none() {
+            self.take_back();
+        }
     }
 
     fn backed_up(&mut self, backed_up: bool) {
@@ -211,52 +214,86 @@ impl WorkerTask {
         if !backed_up {
             self.room = None;
         } else if self.room.is_none() {
-            let again = self.channel.get_ref().try_clone();
+            let again = self.channel.try_clone();
             self.room = again.ok().and_then(|fd| watch(fd, Interest::WRITABLE).ok());
         }
     }
 
     /// Reads once, and takes in all complete frames.
-    fn read_channel(&mut self, mut ready: AsyncFdReadyGuard<'_, OwnedFd>) {
-        let buffer = self.reader.buffer(READ);
-        match ready.try_io(|fd| link::receive(fd.get_ref(), buffer)) {
-            Ok(Ok((0, _))) => self.channel_closed(),
-            Ok(Ok((n, all))) => {
-                if all {
-                    // Another read would tell the same, at the cost of a system call.
-                    ready.clear_ready();
-                }
-                self.on_bytes(n);
-            }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+    fn read_channel(&mut self) {
+        match self.reading.receive(&self.channel) {
+            Some(Ok((0, _))) => self.channel_closed(),
+            Some(Ok((n, all))) => self.on_bytes(n, all),
+            Some(Err(error)) if link::is_transient(&error) => {}
             // A reset: the other end is gone, and has left bytes unread.
-            Ok(Err(_)) => self.channel_closed(),
-            // There was nothing to read.
-            Err(_) => {}
+            Some(Err(_)) => self.channel_closed(),
+            None => {}
         }
     }
 
     /// Takes in that the worker has closed its channel. The process may live on.
     fn channel_closed(&mut self) {
-        self.reader.close();
+        if let Some(reader) = self.reading.reader() {
+            reader.close();
+        }
         let mut driver = self.shared.lock();
         driver.channel_closed(self.shared.now(), self.key);
         driver.run_once();
     }
 
-    fn on_bytes(&mut self, n: usize) {
+    /// Takes in the frames of a read, and lends the reader if the worker is worth a lead. `all`:
+    /// the read has left nothing behind.
+    fn on_bytes(&mut self, n: usize, all: bool) {
+        let Some(reader) = self.reading.reader() else { return };
         let mut driver = self.shared.lock();
-        self.reader.on_bytes(n, self.shared.now(), &mut driver, &mut self.tail);
+        let awaited = self.shared.outbox.is_armed();
+        let now = self.shared.now();
+        let frames = reader.on_bytes(n, now, &mut driver);
+        self.tail.append(reader.log());
         driver.run_once();
+        if self.lone_reads.is_second(now, frames, all, awaited)
+            && reader.is_at_rest()
+            && lead::is_worth_it(&mut driver, self.key)
+        {
+            let (channel, wake) = (Arc::clone(&self.channel), Arc::clone(&self.wake));
+            let key = self.key;
+            self.reading.lend(|reader| driver.lend(Loan::new(key, reader, channel, wake)));
+        }
+    }
+
+    /// Checks that JavaScript's thread reads the worker that it leads, and takes the reader back if
+    /// not.
+    fn check_lead(&mut self) {
+        let reads = self.shared.lock().reads(self.key);
+        if reads.is_some_and(|reads| self.reading.check(reads)) {
+            self.sample_memory_after_read();
+        } else {
+            self.take_back();
+        }
+    }
+
+    /// Takes back a reader that was lent. The new watch tells at once whether there is something to
+    /// read.
+    fn take_back(&mut self) {
+        if let Some(mut reader) = self.shared.lock().take_back(self.key) {
+            self.tail.append(reader.log());
+            self.reading = Reading::own(reader, &self.channel);
+        }
     }
 
     fn check_stalled(&mut self) {
         self.stall_check_at = None;
-        let Some(error) = self.reader.check_stalled() else { return };
-        self.reader.close();
+        let Some(reader) = self.reading.reader() else { return };
+        let Some(error) = reader.check_stalled() else { return };
+        reader.close();
         let mut driver = self.shared.lock();
         driver.violated(self.shared.now(), self.key, error);
         driver.run_once();
+    }
+
+    fn sample_memory_after_read(&mut self) {
+        let pause = if self.sampler.is_some() { SAMPLE_AFTER_TASK } else { SAMPLE_INTERVAL };
+        self.sample_memory(pause);
     }
 
     /// Samples the resident memory. For a dead process the kernel does not always tell it (see
@@ -298,7 +335,7 @@ impl WorkerTask {
         match stream.read(&mut chunk) {
             Ok(0) => *place = None,
             Ok(n) => self.printed(kind, &chunk[..n]),
-            Err(error) if is_transient(&error) => {}
+            Err(error) if link::is_transient(&error) => {}
             Err(_) => *place = None,
         }
     }
@@ -355,6 +392,7 @@ impl WorkerTask {
     /// Ends the task of a dead process that is not yet reaped: reads what it left behind, reaps it,
     /// and tells the driver.
     async fn end(mut self) {
+        self.take_back();
         self.shared.lock().exit_observed(self.shared.now(), self.key);
         // From now on the worker's children must not write into its channel and pipes. The zombie
         // still holds the number of its group.
@@ -372,7 +410,9 @@ impl WorkerTask {
         let (mid_outcome, link) = {
             let mut driver = self.shared.lock();
             (
-                self.reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id)),
+                self.reading.reader().is_some_and(|reader| {
+                    reader.ends_in_outcome(|attempt_id| driver.expects(self.key, attempt_id))
+                }),
                 driver.take_link(self.key),
             )
         };
@@ -382,7 +422,7 @@ impl WorkerTask {
         let exit = reaped.unwrap_or_default();
         // The descriptors are closed before JavaScript hears of the exit, which may be the last
         // event of the pool.
-        drop((self.channel, self.room, self.stdout, self.stderr, self._port));
+        drop((self.channel, self.reading, self.room, self.stdout, self.stderr, self._port));
         let waiter = reaped.is_none().then_some(self.waiter);
         if let Some(link) = link {
             let mut driver = self.shared.lock();
@@ -424,13 +464,15 @@ impl WorkerTask {
 
     fn drain_channel(&mut self) {
         let mut drained = 0;
-        while !self.reader.is_closed() && drained < DRAIN {
-            let channel = Arc::clone(&self.channel);
-            match link::receive(channel.get_ref(), self.reader.buffer(READ)) {
+        while let Some(reader) = self.reading.reader()
+            && !reader.is_closed()
+            && drained < DRAIN
+        {
+            match link::receive(&self.channel, reader.buffer(READ_BYTES)) {
                 Ok((0, _)) => break,
                 Ok((n, _)) => {
                     drained += n;
-                    self.on_bytes(n);
+                    self.on_bytes(n, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -484,7 +526,7 @@ impl Stream {
 
     /// Returns what is there now, up to 64 KiB.
     pub(super) fn rest(&self) -> Vec<u8> {
-        let mut bytes = vec![0; READ];
+        let mut bytes = vec![0; READ_BYTES];
         let mut length = 0;
         while let Ok(n @ 1..) = rustix::io::read(self.fd.get_ref(), &mut bytes[length..]) {
             length += n;
@@ -576,8 +618,4 @@ async fn pass_on(forward: &Option<mpsc::Sender<Vec<u8>>>, backlog: &mut Option<V
 /// the supervisor has not killed it.
 fn death_limit(link: &Link) -> Option<Duration> {
     link.killed.then(|| if link.unkillable.is_some() { Duration::ZERO } else { KILL_TIMEOUT })
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

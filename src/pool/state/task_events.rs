@@ -55,6 +55,7 @@ impl Pool {
         let Some(attempt) = worker.finish(attempt_id, concurrency, now) else {
             return self.violated(now, key);
         };
+        worker.last_run = elapsed.map(Micros::from);
         slot.crashes = 0;
         if let Some(elapsed) = elapsed {
             self.predictor.learn(attempt.handler, elapsed);

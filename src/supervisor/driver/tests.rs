@@ -2,15 +2,12 @@
 
 use std::os::unix::net::UnixStream;
 
-use tokio::io::Interest;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::pool::config::RestartConfig;
-use crate::process::readiness::watch;
 use crate::process::{Pid, Target};
 use crate::supervisor::config::QueueLimits;
-use crate::supervisor::output::Tail;
 use crate::supervisor::reader::Reader;
 
 /// Makes a pool of one worker that may fail to start once, and has no time to get ready.
@@ -24,17 +21,13 @@ fn hasty(outbox: &Arc<Outbox>) -> Driver {
 
 #[test]
 fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_pool_says_why() {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
-    let _guard = runtime.enter();
     let outbox = Arc::new(Outbox::new(|| {}));
     let mut driver = hasty(&outbox);
     driver.handle(0, Event::Start);
     driver.dispatch(0);
     let key = driver.spawns.pop_front().expect("a worker is wanted");
     let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
-    ours.set_nonblocking(true).expect("it can be");
-    let channel = Arc::new(watch(ours.into(), Interest::READABLE).expect("it can be watched"));
+    let channel = Arc::new(ours.into());
     // No process has such a number.
     let pid = Pid::from_raw(i32::MAX).expect("it is positive");
     driver.spawned(1, Link::new(key, Target::of(pid), 0, channel, None, Arc::new(Notify::new())));
@@ -44,7 +37,7 @@ fn a_worker_that_says_ready_when_its_time_is_over_has_failed_to_start_and_the_po
     let late = b"{\"type\":\"ready\",\"version\":1}\n";
     let mut reader = Reader::new(key, 1024);
     reader.buffer(late.len())[..late.len()].copy_from_slice(late);
-    reader.on_bytes(late.len(), 3, &mut driver, &mut Tail::default());
+    reader.on_bytes(late.len(), 3, &mut driver);
     let link = driver.take_link(key).expect("it was not taken before");
     assert!(!link.ready);
     driver.reaped(4, link, ExitReport { worker_id: 1, ..ExitReport::default() });
