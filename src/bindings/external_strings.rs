@@ -1,6 +1,6 @@
 //! JavaScript strings over memory of ours.
 //!
-//! V8 puts a copy of a long string on fresh pages, with a fault for each: 250 for a mebibyte. An
+//! V8 puts a copy of a large string on fresh pages, with a fault for each: 250 for a mebibyte. An
 //! external string uses the memory in which the bytes arrived, and gives it back once JavaScript
 //! has collected the string.
 //!
@@ -21,8 +21,9 @@ use crate::bindings::strings::Form;
 use crate::buffer_pool::Bytes;
 use crate::process::weak_symbols::look_up;
 
-/// The size (bytes) from which on V8's copy costs more than an external string.
-const FROM: usize = 32 * 1024;
+/// The size (bytes) from which on V8's copy costs more than an external string. V8 keeps smaller
+/// strings on pages that it reuses while they are warm, and collects them sooner.
+const FROM: usize = 256 * 1024;
 /// The most bytes of such a string, which is far below the length that V8 refuses. Longer text is
 /// refused where JavaScript reads the bytes.
 const MOST: usize = 256 << 20;
