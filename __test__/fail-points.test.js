@@ -353,12 +353,10 @@ test('[B3] one of several workers that dies leaves the others running, and they 
   const seen = await run('before-claim', 'SIGSEGV', { nth: 2, type: 'sized', options });
   expect(seen.lost).toEqual([]);
   expectWell(seen);
-  expect(seen.exits.map(({ reason }) => reason).sort()).toEqual([
-    'crashed',
-    'shutdown',
-    'shutdown',
-    'shutdown',
-  ]);
+  const reasons = seen.exits.map(({ reason }) => reason);
+  expect(reasons.filter((reason) => reason !== 'shutdown')).toEqual(['crashed']);
+  // The two others, and the one in the dead worker's place if the tasks took that long.
+  expect(reasons.length - 1).toBeOneOf([2, 3]);
 });
 
 test('an invalid BULKHEAD_FAIL_POINT is an error, and an empty one is none', async () => {
