@@ -131,6 +131,12 @@ test('the checker accepts deaths, retries, cancelling and time limits', () => {
     one(history, 'invoke', 0).deed = 'garbage';
   };
   expect(forged(unbelieved)).toEqual([]);
+  const heldBehindNonsense = (history) => {
+    die(history);
+    one(history, 'invoke', 1).deed = 'garbage';
+    reject(history, 0, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
+  };
+  expect(forged(heldBehindNonsense)).toEqual([]);
 });
 
 const VIOLATIONS = [
@@ -312,6 +318,16 @@ const VIOLATIONS = [
     'a death that costs a task which had ended before',
     (history) => {
       die(history);
+      reject(history, 0, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
+    },
+  ],
+  [
+    'I10',
+    'a death that costs a task which had ended long before its worker wrote nonsense',
+    (history) => {
+      die(history);
+      one(history, 'invoke', 1).deed = 'garbage';
+      for (const line of history.workers[0].slice(3)) line.at += 100_000;
       reject(history, 0, { code: 'ERR_WORKER_CRASHED', maybeExecuted: true });
     },
   ],

@@ -19,6 +19,11 @@ import { BREAKING_DEEDS, DEADLY_DEEDS, DEADLY_STRIKES } from './plan.mjs';
 
 /** Time for closing a pool (ms), on top of its grace periods. */
 const BUDGET = 15_000;
+/**
+ * The time for which a worker may hold a reply before it writes it, far longer than it does (µs). A
+ * busy machine lets it wait.
+ */
+const HELD = 50_000;
 
 /**
  * @param {import('./history.mjs').History} history
@@ -309,9 +314,10 @@ class Checker {
     }
     if (options.concurrency === 1 && worker.claims) {
       const last = lines.findLastIndex(({ mark }) => mark === 'start');
-      // Frames behind nonsense are not read.
-      const heard = lines.findIndex((line) => this.#breaksChannel(line));
-      for (const { mark, id, attempt } of lines.slice(0, heard === -1 ? last : heard)) {
+      // Frames behind nonsense are not read, nor are the replies that were held before it.
+      const broken = lines.find((line) => this.#breaksChannel(line));
+      const heard = broken && lines.filter(({ at }) => at < broken.at - HELD);
+      for (const { mark, id, attempt } of heard ?? lines.slice(0, last)) {
         if (mark === 'end' && this.#isCost(id, attempt, worker)) {
           this.#wrong(
             'I10',
