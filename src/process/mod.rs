@@ -4,7 +4,7 @@
 //! acts on one pid at a time. It installs no SIGCHLD handler, never calls `waitpid(-1)`, and
 //! changes no signal's disposition. Every descriptor that it opens is close-on-exec.
 //!
-//! - [`spawn`] starts a worker by `posix_spawn`; [`channel`] makes the worker's descriptors.
+//! - [`spawn()`] starts a worker by `posix_spawn`; [`channel`] makes the worker's descriptors.
 //! - [`wait`] waits for a worker's end and reaps it: by pidfd, or by a thread for each worker where
 //!   the kernel has no pidfds.
 //! - [`readiness`] has the runtime watch a descriptor; [`ready_set`] makes one of several.
