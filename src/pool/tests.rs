@@ -504,6 +504,30 @@ fn a_sound_worker_is_not_killed_for_taking_up_a_task_late_even_without_a_grace_p
     world.finish(true);
 }
 
+// [XC14]
+#[test]
+fn a_worker_that_has_ended_an_overdue_task_is_not_killed_for_it_while_it_runs_the_next() {
+    let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(8)) };
+    let mut world = World::new(config, true);
+    submit_with(&mut world, Submission { timeout: Some(1_000), ..Submission::default() });
+    submit(&mut world, 1);
+    world.act(&Act::Ready(0));
+    world.act(&Act::Claim { worker: 0, count: 2 });
+    world.act(&Act::Wait(5_000));
+    assert_eq!(world.settled.len(), 1, "the first task is overdue: its reply has not come");
+    assert!(!world.processes[&(0, 1)].killed, "the worker runs the second");
+    for _ in 0..2 {
+        world.act(&Act::Reply { worker: 0, which: 0, elapsed: 5, failed: false });
+    }
+    assert_eq!((world.spawns, world.pool.counters().completed), (1, 1));
+    // The same worker without a reply, and without another task, is killed at once.
+    submit_with(&mut world, Submission { timeout: Some(1_000), ..Submission::default() });
+    world.act(&Act::Claim { worker: 0, count: 1 });
+    world.act(&Act::Wait(5_000));
+    assert!(world.processes.get(&(0, 1)).is_none_or(|process| process.killed));
+    world.finish(true);
+}
+
 #[test]
 fn a_worker_that_has_closed_its_channel_is_given_a_moment_to_die_by_itself() {
     let config = PoolConfig { grace_period: 0, ..config(1, 1, 1, Prefetch::Fixed(1)) };

@@ -375,6 +375,14 @@ impl Worker {
         Some(task)
     }
 
+    /// Returns whether the worker is known to have claimed a task after that of this attempt.
+    pub(crate) fn has_claimed_another(&self, attempt_id: AttemptId) -> bool {
+        let is_older = |index: usize| {
+            is_after(self.known_started, self.in_flight[index].order.wrapping_add(1))
+        };
+        self.claims && self.index(attempt_id).is_some_and(is_older)
+    }
+
     /// The claim word was moved on at the count `started`: later attempts never started and never
     /// will. Removes and returns them, in order.
     pub(crate) fn reclaim(

@@ -152,8 +152,13 @@ impl Pool {
         attempt_id: AttemptId,
         why: CancelReason,
     ) {
-        let kill_at = now.saturating_add(policy::COOPERATION.min(self.config.grace_period));
+        let (concurrency, grace) = (self.config.concurrency, self.config.grace_period);
         let Some(worker) = self.worker(key) else { return };
+        // A worker that has gone on to another task only has to hand over a reply. Its death would
+        // cost that other task.
+        let is_ended = concurrency == 1 && worker.has_claimed_another(attempt_id);
+        let time = if is_ended { policy::COOPERATION } else { policy::COOPERATION.min(grace) };
+        let kill_at = now.saturating_add(time);
         let Some(task_key) = worker.cancel(attempt_id, why, kill_at) else { return };
         let Some(attempt) = worker.find(attempt_id) else { return };
         let (failure, overdue) = match why {
