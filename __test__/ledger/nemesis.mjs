@@ -21,6 +21,8 @@ export class Nemesis {
   #freezer = spawn(process.execPath, [FREEZER], { stdio: ['pipe', 'inherit', 'inherit'] });
   /** Faults that still last: workers that are stopped, descriptors that are held. */
   #debts = new Set();
+  /** The number of those that hold all descriptors. */
+  #droughts = 0;
   #ended = false;
 
   /**
@@ -59,7 +61,7 @@ export class Nemesis {
     else if (what === 'exhaust') this.#exhaust();
     else if (what === 'reload') this.#change(what, () => this.#manager.reload());
     else if (what === 'resize') this.#resize();
-    else if (what === 'standby') this.#strikeStandby();
+    else if (what === 'standby') return this.#strikeStandby();
     else return this.#strikeWorker(what);
     return true;
   }
@@ -81,12 +83,15 @@ export class Nemesis {
 
   /** Kills a process that is no worker. It may become one before the signal arrives. */
   #strikeStandby() {
+    // Without a descriptor the list of children cannot be read.
+    if (this.#droughts > 0) return false;
     const others = [this.#freezer.pid, ...this.#manager.workers.map(({ pid }) => pid)];
     const standbys = childrenOf().filter((pid) => !others.includes(pid));
-    if (standbys.length === 0) return;
+    if (standbys.length === 0) return true;
     const pid = this.#random.pick(standbys);
     this.#journal.note('strike', { what: 'kill', pid });
     send(pid, 'SIGKILL');
+    return true;
   }
 
   #block() {
@@ -103,8 +108,10 @@ export class Nemesis {
     } catch (error) {
       if (error.code !== 'EMFILE') throw error;
     }
+    this.#droughts += 1;
     this.#later(this.#random.int(1, DROUGHT), () => {
       for (const file of held) closeSync(file);
+      this.#droughts -= 1;
     });
   }
 
