@@ -6,7 +6,7 @@
 // as all supported systems are), which preserves lone surrogates. The last byte names the form.
 //
 // The addon makes a string over the memory in which the bytes arrived, where that is possible.
-// Elsewhere they arrive as a Buffer, of which this file makes the string.
+// Elsewhere they arrive as a Buffer, and this file makes the string of it.
 
 const { Buffer } = require('node:buffer');
 const { isArray, uncurry } = require('../intrinsics');

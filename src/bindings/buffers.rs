@@ -64,7 +64,7 @@ pub fn deliver<'env>(
         .collect()
 }
 
-/// Makes a string of its bytes, or a Buffer, of which JavaScript makes the string.
+/// Makes a string of its bytes, or else a Buffer. JavaScript makes the string of that.
 fn text<'env>(env: &'env Env, bytes: Bytes) -> Result<Blob<'env>> {
     match external_strings::create(env, bytes)? {
         Ok(text) => Ok(Either::B(text)),

@@ -146,8 +146,7 @@ fn write_utf8(text: &JsString<'_>, room: &mut [MaybeUninit<u8>]) -> Result<usize
     Ok(written)
 }
 
-/// Writes a string's characters, of which each fits into a byte, and a zero behind them if there
-/// is room.
+/// Writes the characters of a string, all of one byte, and a zero behind them if there is room.
 fn write_latin1(text: &JsString<'_>, room: &mut [u8]) -> Result<()> {
     let (value, mut written) = (text.value(), 0);
     // SAFETY: as in `write_utf8`.

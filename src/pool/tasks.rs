@@ -129,8 +129,8 @@ impl TaskTable {
 
     // ---- Exits
 
-    /// Ends a task by the reply at hand, of which JavaScript need not hear for `patience`.
-    /// `failed`: the handler threw.
+    /// Ends a task by the reply at hand. JavaScript need not hear of it for `patience`. `failed`:
+    /// the handler threw.
     #[must_use]
     pub(crate) fn complete(
         &mut self,

@@ -155,8 +155,7 @@ fn of_tasks_of_a_millisecond_one_is_sent_ahead_and_none_of_longer_ones() {
     }
 }
 
-/// Makes a worker of tasks of a millisecond, each of which had waited for `wait` when it was sent,
-/// with `count` tasks in all.
+/// Makes a worker of `count` tasks of a millisecond. Each had waited for `wait` when it was sent.
 fn behind_a_queue(count: usize, wait: u32) -> World {
     let mut world = World::new(config(1, 1, 1, Prefetch::Auto), true);
     submit(&mut world, count);
