@@ -138,11 +138,10 @@ function encode(value, serialization, what = 'value', extended = true, limit = I
     });
   }
   if (value === undefined) return encoded('null', true);
-  const plain = encodePlain(value, serialization, what, limit);
-  if (plain !== null) return plain;
-  return serialization === 'advanced'
-    ? encodeAdvanced(value, what, limit)
-    : encodeJson(value, what, extended, limit);
+  return (
+    encodePlain(value, serialization, what, limit) ??
+    encodeOther(value, serialization, what, extended, limit)
+  );
 }
 
 /**
@@ -161,6 +160,23 @@ function encodePlain(value, serialization, what, limit) {
     return json === '' ? null : encoded(json);
   }
   return looksPlain(value, limit) ? encoded(stringify(value, what)) : null;
+}
+
+/**
+ * Encodes a value that `encodePlain` has left.
+ *
+ * @param {unknown} value
+ * @param {'json' | 'advanced'} serialization
+ * @param {string} what
+ * @param {boolean} extended as for `encode`
+ * @param {number} limit
+ * @returns {Encoded}
+ * @throws {SerializationError | MessageTooLargeError}
+ */
+function encodeOther(value, serialization, what, extended, limit) {
+  return serialization === 'advanced'
+    ? encodeAdvanced(value, what, limit)
+    : encodeJson(value, what, extended, limit);
 }
 
 /**
@@ -321,4 +337,4 @@ function decodeAdvanced(text, blobs) {
   return deserialize(blobs[0], outOfBand);
 }
 
-module.exports = { decode, encode, encodePlain, prepareAdvanced, restore };
+module.exports = { decode, encode, encodeOther, encodePlain, prepareAdvanced, restore };

@@ -5,7 +5,7 @@
 
 const { AsyncResource } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
-const { encode, encodePlain } = require('../codec/serialize');
+const { encode, encodeOther, encodePlain } = require('../codec/serialize');
 const {
   AbortError,
   MessageTooLargeError,
@@ -122,7 +122,11 @@ class Submission {
       return this.acceptWith(record, task, options, {});
     const { serialization, maxMessageSize } = this.#config;
     const plain = encodePlain(task, serialization, 'task', maxMessageSize);
-    if (plain === null) return this.acceptWith(record, task, options, {});
+    if (plain === null) {
+      const extended = this.#kind !== 'command';
+      const other = encodeOther(task, serialization, 'task', extended, maxMessageSize);
+      return this.#acceptEncoded(record, task, other, options, {});
+    }
     const { id, type } = task;
     if (typeof id !== 'string' && !Number.isFinite(id))
       return this.#acceptEncoded(record, task, plain, options, {});
