@@ -66,6 +66,19 @@ function failPointOf(folder, phase, way, nth = 1) {
   return { env, token };
 }
 
+/** Makes a pool of one worker of `fixtures/ledger.mjs`. `argv`: the folder of its ledger first. */
+function poolOf(env, argv, options) {
+  return pool({
+    worker: fixture('ledger.mjs'),
+    argv,
+    env,
+    maxWorkers: 1,
+    stdio: 'ignore',
+    restart: { minDelay: 1, maxDelay: 20 },
+    ...options,
+  });
+}
+
 /**
  * Runs some tasks in a pool, has one worker die, and collects what the pool and the workers report.
  */
@@ -73,15 +86,7 @@ async function run(phase, way, { nth, size = 1, type = 'sized', options } = {}) 
   const folder = ledgerFolder();
   const ledger = ledgerFolder();
   const { env, token } = failPointOf(folder, phase, way, nth);
-  const manager = pool({
-    worker: fixture('ledger.mjs'),
-    argv: [ledger],
-    env,
-    maxWorkers: 1,
-    stdio: 'ignore',
-    restart: { minDelay: 1, maxDelay: 20 },
-    ...options,
-  });
+  const manager = poolOf(env, [ledger], options);
   const exits = [];
   const strays = [];
   manager.on('exit', (exit) => exits.push(exit));
@@ -238,15 +243,8 @@ describe('a worker that dies while it reads a large task', () => {
       const ledger = ledgerFolder();
       // One read brings far less than half of it.
       const { env, token } = failPointOf(ledgerFolder(), 'read', 'SIGKILL', nth);
-      const manager = pool({
-        worker: fixture('ledger.mjs'),
-        argv: [ledger],
-        env,
-        maxWorkers: 1,
-        stdio: 'ignore',
-        maxMessageSize: 128 << 20,
-        restart: { minDelay: 1 },
-      });
+      const options = { maxMessageSize: 128 << 20, restart: { minDelay: 1 } };
+      const manager = poolOf(env, [ledger], options);
       const log = record(manager, ['error', 'retry', 'exit']);
       const data = make(megabytes * 1_000_000);
       expect(await manager.run({ id: 0, type: 'weigh', data })).toBe(data.length);
@@ -266,15 +264,7 @@ describe('a worker that dies while it holds results', () => {
   async function saturate(way, { data, type = 'brief', options } = {}) {
     const ledger = ledgerFolder();
     const { env, token } = failPointOf(ledgerFolder(), 'hold', way, 3);
-    const manager = pool({
-      worker: fixture('ledger.mjs'),
-      argv: [ledger, DURATION],
-      env,
-      maxWorkers: 1,
-      stdio: 'ignore',
-      restart: { minDelay: 1, maxDelay: 20 },
-      ...options,
-    });
+    const manager = poolOf(env, [ledger, DURATION], options);
     const log = record(manager, ['error', 'retry', 'exit']);
     const died = new Promise((resolve) => manager.once('exit', resolve));
     let dead = false;
@@ -325,14 +315,7 @@ describe('a worker that dies while it holds results', () => {
 test('[B7] a worker that dies while the pool shuts down costs its task, and nothing else', async () => {
   const ledger = ledgerFolder();
   const { env, token } = failPointOf(ledgerFolder(), 'task', 'abort', 4);
-  const manager = pool({
-    worker: fixture('ledger.mjs'),
-    argv: [ledger],
-    env,
-    maxWorkers: 1,
-    stdio: 'ignore',
-    restart: { minDelay: 1 },
-  });
+  const manager = poolOf(env, [ledger], { restart: { minDelay: 1 } });
   const tasks = Array.from({ length: TASKS }, (_, id) =>
     manager.run({ id, type: 'sized', data: 1 }),
   );

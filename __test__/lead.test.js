@@ -28,6 +28,13 @@ async function lead(manager, count = 1) {
   return led;
 }
 
+/** The part of a program that makes a `pool` and runs lone tasks until it is led. */
+const LEAD = `
+    const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
+    await pool.run({ type: 'echo', data: 1 });
+    const led = ledChannels();
+    while (led() === 0) await pool.run({ type: 'echo', data: 1 });`;
+
 /** Does the same as `until`, but lets nothing else run. */
 function untilBlocking(condition, patience = 10_000) {
   const start = performance.now();
@@ -175,10 +182,7 @@ test('lead: a program ends as soon as its results are there', async () => {
   const source = `
     import ProcessManager from 'bulkhead';
     import { ledChannels } from ${PROC};
-    const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
-    await pool.run({ type: 'echo', data: 1 });
-    const led = ledChannels();
-    while (led() === 0) await pool.run({ type: 'echo', data: 1 });
+    ${LEAD}
     pool.run({ type: 'echo', data: 'last' }).then(console.log);`;
   expect(await program(source)).toMatchObject({ code: 0, stdout: 'last\n', stderr: '' });
 });
@@ -195,10 +199,7 @@ test('lead: a pool is collected while it is led, and leaves nothing behind', asy
     const before = descriptors();
     process.on('warning', () => {});
     await (async () => {
-      const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
-      await pool.run({ type: 'echo', data: 1 });
-    const led = ledChannels();
-    while (led() === 0) await pool.run({ type: 'echo', data: 1 });
+      ${LEAD}
     })();
     const end = Date.now() + 20_000;
     while ((childrenOf().length > 0 || descriptors() > before) && Date.now() < end) {
@@ -217,10 +218,7 @@ test('lead: a thread that is terminated while it leads leaves nothing behind', a
     import { parentPort } from 'node:worker_threads';
     import ProcessManager from 'bulkhead';
     import { ledChannels } from ${PROC};
-    const pool = new ProcessManager({ worker: ${JSON.stringify(worker)}, maxWorkers: 1 });
-    await pool.run({ type: 'echo', data: 1 });
-    const led = ledChannels();
-    while (led() === 0) await pool.run({ type: 'echo', data: 1 });
+    ${LEAD}
     parentPort.postMessage('leads');
     for (;;) await pool.run({ type: 'echo', data: 1 });`;
   const main = `

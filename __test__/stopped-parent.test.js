@@ -21,22 +21,32 @@ const MAIN = `
   console.log(JSON.stringify({ sound: await Promise.all(sound), stuck: await stuck }));
   await manager.shutdown();`;
 
-test.each([
+const STOPPED = [
   ['alone', false],
   ['together with its workers', true],
-])(
+];
+
+/**
+ * Stops a program that says it is running for longer than its time limit, `together` with its
+ * workers or alone. Returns what it prints at its end.
+ */
+async function afterStop(source, together) {
+  const { pid, line, exit } = startProgram(source);
+  await line(/^running$/);
+  const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
+  for (const each of stopped) process.kill(each, 'SIGSTOP');
+  await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
+  await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
+  for (const each of stopped) process.kill(each, 'SIGCONT');
+  const { code, stdout, stderr } = await exit;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout.split('\n')[1]);
+}
+
+test.each(STOPPED)(
   '[G24] a parent stopped %s for longer than a time limit fails only the tasks that really hang',
   async (_title, together) => {
-    const { pid, line, exit } = startProgram(MAIN);
-    await line(/^running$/);
-    const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
-    for (const each of stopped) process.kill(each, 'SIGSTOP');
-    await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
-    await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
-    for (const each of stopped) process.kill(each, 'SIGCONT');
-    const { code, stdout, stderr } = await exit;
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    const outcome = JSON.parse(stdout.split('\n')[1]);
+    const outcome = await afterStop(MAIN, together);
     expect(outcome).toEqual({ sound: [1_000, 1_100], stuck: 'ERR_TASK_TIMEOUT' });
   },
 );
@@ -66,21 +76,10 @@ const SATURATED = `
   console.log(JSON.stringify({ lost: accepted - completed, failed, retried }));
   await manager.shutdown();`;
 
-test.each([
-  ['alone', false],
-  ['together with its workers', true],
-])(
+test.each(STOPPED)(
   '[G24] a parent stopped %s while results wait for it loses none of them, and no task is overdue',
   async (_title, together) => {
-    const { pid, line, exit } = startProgram(SATURATED);
-    await line(/^running$/);
-    const stopped = together ? [pid, ...childrenOf(pid)] : [pid];
-    for (const each of stopped) process.kill(each, 'SIGSTOP');
-    await until(() => stopped.every((each) => processState(each) === 'T'), 'all to be stopped');
-    await new Promise((resolve) => setTimeout(resolve, TIMEOUT + 1_500));
-    for (const each of stopped) process.kill(each, 'SIGCONT');
-    const { code, stdout, stderr } = await exit;
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(JSON.parse(stdout.split('\n')[1])).toEqual({ lost: 0, failed: 0, retried: 0 });
+    const outcome = await afterStop(SATURATED, together);
+    expect(outcome).toEqual({ lost: 0, failed: 0, retried: 0 });
   },
 );
